@@ -1,0 +1,97 @@
+# Sherd: everything a developer runs. `make help` lists it.
+#
+# `make run` on a fresh machine does the whole set-up: a virtual environment in .venv, the native data plane built into
+# it, then a server on 127.0.0.1:6379. Steps leave stamp files in .venv/.stamps, so doing them again costs nothing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+# The first interpreter that is new enough; PYTHON=... overrides it.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; \
+	done)
+
+PORT ?= 6379
+METRICS_PORT ?= 9121
+RUN_ARGS ?=
+FUZZ_SECONDS ?= 30
+BENCH_ARGS ?=
+
+RUST_CRATES := $(wildcard metrics shards ioth native)
+RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
+	Cargo.toml $(wildcard Cargo.lock)
+
+.PHONY: help run build test test-rust test-python lint format bench fuzz clean check-tools
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## set up what is missing and serve on 127.0.0.1:6379, metrics on 9121 (RUN_ARGS adds directives)
+	exec $(BIN)/sherd serve --bind 127.0.0.1 --port $(PORT) --metrics-port $(METRICS_PORT) $(RUN_ARGS)
+
+build: $(STAMPS)/native ## build the data plane and leave .venv/bin/sherd
+
+test: test-rust test-python ## set up what is missing, then test the Rust crates and the Python packages
+
+# The binding crate is left out: an extension module links only inside an interpreter.
+test-rust: check-tools
+	cargo test --workspace --exclude sherd-native
+
+test-python: $(STAMPS)/dev $(STAMPS)/native
+	$(BIN)/python -m pytest
+
+lint: $(STAMPS)/dev $(STAMPS)/native ## check formats, lints, types, the native stub and the layers
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest sherd._native --mypy-config-file pyproject.toml
+	$(BIN)/lint-imports
+
+format: $(STAMPS)/dev ## bring Rust and Python sources into their formats
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: build ## build the load generator and measure this server (BENCH_ARGS adds options)
+	cargo build --release --manifest-path bench/Cargo.toml
+	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+fuzz: check-tools ## run every fuzz target for FUZZ_SECONDS each (default 30)
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@for target in $$(cd fuzz && ls fuzz_targets | sed -n 's/\.rs$$//p'); do \
+		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
+	done
+
+clean: ## remove everything that was built
+	rm -rf $(VENV) target bench/target fuzz/target
+
+check-tools:
+	@[ -n "$(PYTHON)" ] || { echo "sherd: Python 3.11 or later is needed (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1 || { echo "sherd: $(PYTHON) has no venv module (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "sherd: a C compiler is needed to link (Debian, Ubuntu: apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "sherd: Rust 1.85 or later is needed: install it with rustup, then open a new shell" >&2; exit 1; }
+
+$(STAMPS)/venv: | check-tools
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.7,<2'
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/native: pyproject.toml $(RUST_SOURCES) $(STAMPS)/venv | check-tools
+	VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" $(BIN)/maturin develop --release --quiet
+	@touch $@
+
+$(STAMPS)/dev: pyproject.toml $(STAMPS)/venv
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'], sep='\n')" > $(STAMPS)/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(STAMPS)/dev.txt
+	@touch $@

@@ -1,0 +1,17 @@
+"""The suites. Each module has `run(session) -> Findings` and explains in its docstring what it measures and why so."""
+
+from collections.abc import Callable
+
+from sherd_bench.document import Findings
+from sherd_bench.session import Session
+from sherd_bench.suites import control, core, latency, memory, pauses, shards, throughput
+
+SUITES: dict[str, Callable[[Session], Findings]] = {
+    "core": core.run,
+    "throughput": throughput.run,
+    "latency": latency.run,
+    "memory": memory.run,
+    "control": control.run,
+    "pauses": pauses.run,
+    "shards": shards.run,
+}

@@ -1,0 +1,73 @@
+"""The control suite: how long an operator's question takes while the server works at full load.
+
+CONFIG GET and INFO are answered by another part of Sherd than data commands; this shows that they stay quick under
+load and that asking them does not slow the load. Redis and Valkey answer them between data commands.
+"""
+
+from dataclasses import replace
+
+from sherd_bench.document import Findings
+from sherd_bench.load import LoadResult
+from sherd_bench.servers import RunningServer
+from sherd_bench.session import Pin, Session, rotated
+from sherd_bench.tables import Table, number
+
+QUESTIONS = {"PING": "PING", "CONFIG GET": "CONFIG GET maxmemory", "INFO": "INFO"}
+QUESTIONS_PER_SECOND = 100
+# More than one, so that a slow answer does not queue the next question behind it on the client's side.
+QUESTION_CLIENTS = 4
+LOAD_PIPELINE = 16
+# The load runs before the questions start and until after the last is answered.
+LOAD_COMMANDS = ("get@9", "set@1")
+
+
+def run(session: Session) -> Findings:
+    """p50, p99 and maximum of the questions, and what the load reached meanwhile."""
+    seconds = 2.0 if session.parameters.quick else 6.0
+    tables = []
+    with session.running() as servers:
+        for pin in session.parameters.pins or (Pin.NONE,):
+            pinned = session.pinned(servers, pin)
+            table = Table(
+                f"Round trip under full load, {pin.describe()}, milliseconds",
+                ["question", *(f"{server.label} p50 / p99 / max" for server in servers)],
+            )
+            for question, command in QUESTIONS.items():
+                rounds: dict[str, list[LoadResult]] = {server.label: [] for server in servers}
+                for turn in range(session.parameters.rounds):
+                    for server in rotated(servers, turn):
+                        rounds[server.label].append(_ask(pinned, server, command, seconds))
+                table.rows.append([question, *(_cell(results) for results in rounds.values())])
+                session.log(" ".join(table.rows[-1]))
+            tables.append(table)
+    method = (
+        f"{QUESTIONS_PER_SECOND} questions a second on connections of their own, while "
+        f"{session.parameters.clients} connections send GET and SET (9:1) at pipeline {LOAD_PIPELINE} as fast as the "
+        "server answers. The round with the median p99 is shown."
+    )
+    return Findings("Control commands under load", method, tables)
+
+
+def _ask(session: Session, server: RunningServer, command: str, seconds: float) -> LoadResult:
+    server.flush()
+    session.fill(server, "set", session.parameters.keys)
+    load = replace(
+        session.base_plan(), commands=LOAD_COMMANDS, pipeline=LOAD_PIPELINE, duration_seconds=seconds * 3 + 10
+    )
+    question = replace(
+        session.base_plan(),
+        commands=(command,),
+        clients=QUESTION_CLIENTS,
+        rate=QUESTIONS_PER_SECOND,
+        duration_seconds=seconds,
+    )
+    with session.generator.start(server, load) as running:
+        answered = session.generator.run(server, question)
+        session.note_errors(server, "load", running.stop())
+    session.note_errors(server, command, answered)
+    return answered
+
+
+def _cell(results: list[LoadResult]) -> str:
+    median = sorted(results, key=lambda result: result.p99_us)[len(results) // 2]
+    return " / ".join(number(value / 1e3) for value in (median.p50_us, median.p99_us, median.max_us))

@@ -1,0 +1,105 @@
+//! One connection: its socket, the batch under way and the reply stream's state.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsRawFd, RawFd};
+
+use crate::reply::{Counts, Scanner};
+
+pub struct Connection {
+    socket: TcpStream,
+    scanner: Scanner,
+    /// The tail of a batch that the socket did not take yet.
+    unsent: Vec<u8>,
+    /// Replies that the current batch still waits for.
+    pub in_flight: u64,
+    /// From when the current batch's latency counts, in nanoseconds since the worker's start.
+    pub started_nanos: u64,
+}
+
+impl Connection {
+    pub fn open(host: &str, port: u16) -> Result<Connection, String> {
+        let describe = |error: io::Error| format!("cannot connect to {host}:{port}: {error}");
+        let address = (host, port)
+            .to_socket_addrs()
+            .map_err(describe)?
+            .next()
+            .ok_or_else(|| format!("{host} has no address"))?;
+        let socket = TcpStream::connect(address).map_err(describe)?;
+        socket.set_nodelay(true).map_err(describe)?;
+        socket.set_nonblocking(true).map_err(describe)?;
+        Ok(Connection {
+            socket,
+            scanner: Scanner::default(),
+            unsent: Vec::new(),
+            in_flight: 0,
+            started_nanos: 0,
+        })
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends as much as the socket takes and keeps the rest.
+    pub fn send(&mut self, batch: &[u8], requests: u64, started_nanos: u64) -> io::Result<()> {
+        debug_assert!(
+            self.in_flight == 0 && self.unsent.is_empty(),
+            "a batch is still under way"
+        );
+        self.in_flight = requests;
+        self.started_nanos = started_nanos;
+        let sent = write_some(&mut self.socket, batch)?;
+        self.unsent.extend_from_slice(&batch[sent..]);
+        Ok(())
+    }
+
+    pub fn send_rest(&mut self) -> io::Result<()> {
+        let sent = write_some(&mut self.socket, &self.unsent)?;
+        self.unsent.drain(..sent);
+        Ok(())
+    }
+
+    /// Reads once and counts what came; poll reports the socket again if there is more.
+    pub fn receive(&mut self, buffer: &mut [u8], counts: &mut Counts) -> Result<(), String> {
+        let length = match self.socket.read(buffer) {
+            Ok(0) => return Err("the server closed a connection".to_string()),
+            Ok(length) => length,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                return Ok(())
+            }
+            Err(error) => return Err(format!("reading failed: {error}")),
+        };
+        let before = counts.replies;
+        self.scanner.scan(&buffer[..length], counts)?;
+        let replies = counts.replies - before;
+        if replies > self.in_flight {
+            return Err("the server sent more replies than it got requests".to_string());
+        }
+        self.in_flight -= replies;
+        Ok(())
+    }
+}
+
+fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match socket.write(&bytes[sent..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => sent += length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}

@@ -1,0 +1,58 @@
+"""The suites end to end, against whatever Redis is installed, with so few requests that only the wiring is tested."""
+
+from pathlib import Path
+
+import pytest
+from sherd_bench import cli, session
+from sherd_bench.servers import KINDS
+
+REDIS = "redis"
+
+
+@pytest.fixture(autouse=True)
+def few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick run is still too long for a test."""
+    monkeypatch.setattr(session, "REQUESTS", {1: 600, 16: 6000, 64: 6000})
+    if KINDS[REDIS].find() is None:
+        pytest.skip("no Redis is installed")
+
+
+def run(*words: str) -> int:
+    """A quick run against Redis only."""
+    return cli.main(["--quick", "--servers", REDIS, "--keys", "500", "--clients", "4", *words])
+
+
+def test_the_core_suite_writes_a_page_and_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every workload has a row at every pipeline depth, and the page is what stdout shows."""
+    assert run("--suite", "core", "--pipelines", "1,16", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "core.md").read_text()
+    assert text == capsys.readouterr().out
+    for name in ("SET", "INCR", "RPOP", "SPOP", "LRANGE_100", "MSET"):
+        # Two depths in each of three tables.
+        assert text.count(f"| {name} ") == 6, name
+    assert {path.name for path in tmp_path.glob("*.svg")} == {
+        "core-basic-cpu-apart.svg",
+        "core-structures-cpu-apart.svg",
+    }
+
+
+def test_a_server_that_answers_with_errors_fails_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With no memory allowed, writes are refused: a figure for refusing is not one for writing."""
+    arguments = ["--server-args", "redis=--maxmemory 1", "--suite", "throughput", "--workloads", "set"]
+    assert run(*arguments, "--pipelines", "16") == 1
+    assert "OOM" in capsys.readouterr().out
+
+
+def test_a_quick_run_leaves_the_published_pages_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Figures from a quick look must not replace those of a full run."""
+    monkeypatch.setattr(cli, "REPOSITORY", tmp_path)
+    assert run("--suite", "throughput", "--workloads", "get", "--pipelines", "16") == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_cannot_start_ends_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """The reader needs the server's complaint, not a timeout."""
+    assert run("--server-args", "redis=--no-such-option 1") == 1
+    assert "no-such-option" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+//! All connected clients, by id: what CLIENT LIST shows and CLIENT KILL chooses from.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sherd_shards::client::ClientRecord;
+use sherd_shards::registry;
+
+use crate::shared::Token;
+
+/// See the file's head.
+#[derive(Default)]
+pub struct Clients {
+    next_id: AtomicU64,
+    by_id: Mutex<BTreeMap<u64, (Arc<ClientRecord>, Token)>>,
+}
+
+impl Clients {
+    /// The id of the next client; ids start at 1 and are never used again.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed) + 1
+    }
+
+    fn map(&self) -> MutexGuard<'_, BTreeMap<u64, (Arc<ClientRecord>, Token)>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a client.
+    pub fn add(&self, record: &Arc<ClientRecord>, token: Token) {
+        self.map().insert(record.id, (Arc::clone(record), token));
+    }
+
+    /// Removes a client.
+    pub fn remove(&self, id: u64) {
+        self.map().remove(&id);
+    }
+
+    /// All clients in the order of their ids.
+    pub fn all(&self) -> Vec<(Arc<ClientRecord>, Token)> {
+        self.map().values().cloned().collect()
+    }
+}
+
+/// `normal`, `master`, `replica` or `pubsub`; only the first exists so far.
+pub const CLIENT_TYPES: [&str; 5] = ["normal", "master", "replica", "slave", "pubsub"];
+
+/// A client as CLIENT LIST and CLIENT INFO write it, without a line's end.
+pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
+    let locked = |text: &Mutex<Vec<u8>>| String::from_utf8_lossy(&lock(text)).into_owned();
+    let library = lock(&record.library).clone();
+    let idle = (now_ms - record.last_interaction_at.load(Relaxed)).max(0) / 1000;
+    let command = registry::table()
+        .commands()
+        .get(record.last_command.load(Relaxed) as usize)
+        .map_or("NULL", |command| command.spec.name);
+    let mut flags = String::new();
+    for (on, letter) in [
+        (record.is_monitor.load(Relaxed), 'O'),
+        (record.blocked.load(Relaxed), 'b'),
+        (record.queued.load(Relaxed) >= 0, 'x'),
+        (record.readonly.load(Relaxed), 'r'),
+        (record.unix_socket, 'U'),
+        (record.no_evict.load(Relaxed), 'e'),
+        (record.no_touch.load(Relaxed), 'T'),
+    ] {
+        if on {
+            flags.push(letter);
+        }
+    }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    let (query, output) = (record.query_buffer_bytes.load(Relaxed), record.output_buffer_bytes.load(Relaxed));
+    let mut line = String::with_capacity(360);
+    // Writing to a string cannot fail.
+    let _ = write!(
+        line,
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa= db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+         qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events={} cmd={} user={} \
+         redir=-1 resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        record.id,
+        record.address,
+        record.local_address,
+        record.descriptor,
+        locked(&record.name),
+        (now_ms - record.connected_at).max(0) / 1000,
+        idle,
+        flags,
+        record.db.load(Relaxed),
+        record.queued.load(Relaxed),
+        record.watched.load(Relaxed),
+        query,
+        output,
+        output,
+        query + output + size_of::<ClientRecord>(),
+        if output > 0 { "rw" } else { "r" },
+        command,
+        lock(&record.user),
+        record.protocol.load(Relaxed),
+        String::from_utf8_lossy(&library.0),
+        String::from_utf8_lossy(&library.1),
+        record.io_thread,
+        record.input_bytes.load(Relaxed),
+        record.output_bytes.load(Relaxed),
+        record.commands.load(Relaxed),
+    );
+    line
+}
+
+/// A mutex whose holder panicked holds a name at worst half set; it goes on being used.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,323 @@
+//! PING, ECHO, AUTH, HELLO, SELECT, QUIT, RESET, MONITOR, and the cluster's connection flags.
+
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use sherd_shards::args;
+use sherd_shards::error::{CommandError, DB_INDEX, SYNTAX};
+use sherd_shards::spec::{flag::*, CommandSpec, Group};
+
+use super::client::set_name;
+use super::{declare, ok, Declared};
+use crate::connection::{Connection, ReplyMode};
+use crate::dispatch::Dispatch;
+use crate::io_thread::IoThread;
+
+type Result<T = Dispatch> = std::result::Result<T, CommandError>;
+
+/// The Redis version whose behaviour clients may rely on.
+pub const REDIS_VERSION: &str = "7.2.4";
+
+const CONNECTION: CommandSpec = CommandSpec { group: Group::Connection, categories: "connection", ..CommandSpec::DEFAULT };
+
+pub(super) const COMMANDS: &[Declared] = &[
+    declare(
+        CommandSpec {
+            name: "ping",
+            summary: "Answers PONG, or the message.",
+            arity: -1,
+            flags: FAST,
+            syntax: "[message]",
+            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+            ..CONNECTION
+        },
+        ping,
+    ),
+    declare(
+        CommandSpec {
+            name: "echo",
+            summary: "Answers the message.",
+            arity: 2,
+            flags: LOADING | STALE | FAST,
+            syntax: "message",
+            ..CONNECTION
+        },
+        echo,
+    ),
+    declare(
+        CommandSpec {
+            name: "auth",
+            summary: "Proves who the client is.",
+            complexity: "O(N) in the number of passwords of the user",
+            arity: -2,
+            flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+            syntax: "[username] password",
+            ..CONNECTION
+        },
+        auth,
+    ),
+    declare(
+        CommandSpec {
+            name: "hello",
+            summary: "Chooses the protocol version, and may authenticate and name the connection on the way.",
+            since: "6.0.0",
+            arity: -1,
+            flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+            syntax: "[protover:integer [AUTH username password] [SETNAME clientname]]",
+            ..CONNECTION
+        },
+        hello,
+    ),
+    declare(
+        CommandSpec {
+            name: "select",
+            summary: "Changes the database of this connection.",
+            arity: 2,
+            flags: LOADING | STALE | FAST,
+            syntax: "index",
+            ..CONNECTION
+        },
+        select,
+    ),
+    declare(
+        CommandSpec {
+            name: "quit",
+            summary: "Closes the connection.",
+            arity: -1,
+            flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+            ..CONNECTION
+        },
+        quit,
+    ),
+    declare(
+        CommandSpec {
+            name: "reset",
+            summary: "Puts the connection back into the state that it had when it was opened.",
+            since: "6.2.0",
+            arity: 1,
+            flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+            ..CONNECTION
+        },
+        reset,
+    ),
+    declare(
+        CommandSpec {
+            name: "monitor",
+            summary: "Shows every command that the server takes.",
+            group: Group::Server,
+            categories: "",
+            arity: 1,
+            flags: ADMIN | NOSCRIPT | LOADING | STALE,
+            ..CONNECTION
+        },
+        monitor,
+    ),
+    declare(
+        CommandSpec {
+            name: "asking",
+            summary: "Lets the next command through during a slot's migration.",
+            since: "3.0.0",
+            group: Group::Cluster,
+            arity: 1,
+            flags: FAST,
+            ..CONNECTION
+        },
+        cluster_flag,
+    ),
+    declare(
+        CommandSpec {
+            name: "readonly",
+            summary: "Allows reads from a replica of the slot.",
+            since: "3.0.0",
+            group: Group::Cluster,
+            arity: 1,
+            flags: LOADING | STALE | FAST,
+            ..CONNECTION
+        },
+        readonly,
+    ),
+    declare(
+        CommandSpec {
+            name: "readwrite",
+            summary: "Sends reads to the slot's primary again.",
+            since: "3.0.0",
+            group: Group::Cluster,
+            arity: 1,
+            flags: LOADING | STALE | FAST,
+            ..CONNECTION
+        },
+        readwrite,
+    ),
+];
+
+fn ping(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    match args {
+        [_] => {
+            connection.reply(|reply| reply.simple("PONG"));
+        }
+        [_, message] => {
+            connection.reply(|reply| reply.bulk(message));
+        }
+        _ => return Err(CommandError::arity("ping")),
+    }
+    Ok(Dispatch::Done)
+}
+
+fn echo(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    connection.reply(|reply| reply.bulk(args[1]));
+    Ok(Dispatch::Done)
+}
+
+fn auth(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    let (user, password) = match args {
+        [_, password] => {
+            if !io.shared.has_password.load(Relaxed) {
+                return Err(CommandError::new(
+                    "ERR AUTH <password> called without any password configured for the default user. Are you sure \
+                     your configuration is correct?",
+                ));
+            }
+            (b"default".as_slice(), *password)
+        }
+        [_, user, password] => (*user, *password),
+        _ => return Err(SYNTAX),
+    };
+    authenticate(io, connection, user, password)?;
+    ok(connection)
+}
+
+fn authenticate(io: &IoThread, connection: &mut Connection, user: &[u8], password: &[u8]) -> Result<()> {
+    if user != b"default" || !io.shared.is_password(password) {
+        return Err(CommandError::new("WRONGPASS invalid username-password pair or user is disabled."));
+    }
+    connection.authenticated = true;
+    Ok(())
+}
+
+fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    let mut version = if connection.resp3 { 3 } else { 2 };
+    if let Some(text) = args.get(1) {
+        let error = CommandError::new("ERR Protocol version is not an integer or out of range");
+        version = args::integer_or(text, error)?;
+        if !(2..=3).contains(&version) {
+            return Err(CommandError::new("NOPROTO unsupported protocol version"));
+        }
+    }
+    let (mut credentials, mut name) = (None, None);
+    let mut at = 2;
+    while at < args.len() {
+        let left = args.len() - at - 1;
+        if args::is(args[at], "AUTH") && left >= 2 {
+            credentials = Some((args[at + 1], args[at + 2]));
+            at += 3;
+        } else if args::is(args[at], "SETNAME") && left >= 1 {
+            name = Some(args[at + 1]);
+            at += 2;
+        } else {
+            let option = String::from_utf8_lossy(args[at]).into_owned();
+            return Err(CommandError::with(format!("ERR Syntax error in HELLO option '{option}'")));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(io, connection, user, password)?;
+    }
+    if !connection.authenticated && io.shared.has_password.load(Relaxed) {
+        return Err(CommandError::new(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
+             <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        set_name(connection, name)?;
+    }
+    connection.resp3 = version == 3;
+    connection.record.protocol.store(version as u32, Relaxed);
+    let id = connection.record.id;
+    let cluster = io.shared.cluster;
+    connection.reply(|reply| {
+        reply.map(7);
+        reply.bulk(b"server");
+        reply.bulk(b"redis");
+        reply.bulk(b"version");
+        reply.bulk(REDIS_VERSION.as_bytes());
+        reply.bulk(b"proto");
+        reply.int(version);
+        reply.bulk(b"id");
+        reply.int(id as i64);
+        reply.bulk(b"mode");
+        reply.bulk(if cluster { b"cluster" } else { b"standalone" });
+        reply.bulk(b"role");
+        reply.bulk(b"master");
+        reply.bulk(b"modules");
+        reply.array(0);
+    });
+    Ok(Dispatch::Done)
+}
+
+fn select(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    let index = args::integer_or(args[1], CommandError::new("ERR value is not an integer or out of range"))?;
+    if io.shared.cluster && index != 0 {
+        return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));
+    }
+    if !(0..io.shared.world.settings.databases.get()).contains(&index) {
+        return Err(DB_INDEX);
+    }
+    connection.db = index as u16;
+    connection.record.db.store(index as u32, Relaxed);
+    ok(connection)
+}
+
+fn quit(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+    connection.close_after_reply = true;
+    ok(connection)
+}
+
+fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+    connection.discard();
+    if connection.record.is_monitor.swap(false, Relaxed) {
+        io.shared.monitors.fetch_sub(1, SeqCst);
+    }
+    connection.db = 0;
+    connection.resp3 = false;
+    connection.reply_mode = ReplyMode::On;
+    connection.authenticated = !io.shared.has_password.load(Relaxed);
+    let record = &connection.record;
+    record.db.store(0, Relaxed);
+    record.protocol.store(2, Relaxed);
+    record.readonly.store(false, Relaxed);
+    record.no_evict.store(false, Relaxed);
+    record.no_touch.store(false, Relaxed);
+    crate::clients::lock(&record.name).clear();
+    connection.reply(|reply| reply.simple("RESET"));
+    Ok(Dispatch::Done)
+}
+
+fn monitor(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+    if !connection.record.is_monitor.swap(true, Relaxed) {
+        io.shared.monitors.fetch_add(1, SeqCst);
+    }
+    ok(connection)
+}
+
+fn require_cluster(io: &IoThread) -> Result<()> {
+    if io.shared.cluster {
+        return Ok(());
+    }
+    Err(CommandError::new("ERR This instance has cluster support disabled"))
+}
+
+fn cluster_flag(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+    require_cluster(io)?;
+    ok(connection)
+}
+
+fn readonly(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+    require_cluster(io)?;
+    connection.record.readonly.store(true, Relaxed);
+    ok(connection)
+}
+
+fn readwrite(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+    require_cluster(io)?;
+    connection.record.readonly.store(false, Relaxed);
+    ok(connection)
+}

@@ -1,0 +1,102 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use sherd_shards::error::CommandError;
+use sherd_shards::spec::{flag::*, key_range, CommandSpec, Group};
+
+use super::{declare, ok, Declared};
+use crate::connection::{Connection, Multi};
+use crate::dispatch::Dispatch;
+use crate::io_thread::IoThread;
+
+const TRANSACTION: CommandSpec = CommandSpec { group: Group::Transactions, ..CommandSpec::DEFAULT };
+
+pub(super) const COMMANDS: &[Declared] = &[
+    declare(
+        CommandSpec {
+            name: "multi",
+            summary: "Begins a transaction: the commands that follow are queued.",
+            since: "1.2.0",
+            arity: 1,
+            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | NO_MULTI,
+            ..TRANSACTION
+        },
+        multi,
+    ),
+    declare(
+        CommandSpec {
+            name: "exec",
+            summary: "Executes the queued commands as one, unless a watched key has changed.",
+            since: "1.2.0",
+            complexity: "that of the queued commands",
+            arity: 1,
+            flags: NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG,
+            ..TRANSACTION
+        },
+        exec,
+    ),
+    declare(
+        CommandSpec {
+            name: "discard",
+            summary: "Forgets the queued commands and ends the transaction.",
+            since: "2.0.0",
+            complexity: "O(N) in the number of queued commands",
+            arity: 1,
+            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY,
+            ..TRANSACTION
+        },
+        discard,
+    ),
+    declare(
+        CommandSpec {
+            name: "watch",
+            summary: "Makes the next EXEC depend on these keys being unchanged.",
+            since: "2.2.0",
+            complexity: "O(1) for every key",
+            arity: -2,
+            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | NO_MULTI,
+            keys: &[key_range("RO", 1, -1, 1)],
+            syntax: "key [key ...]",
+            ..TRANSACTION
+        },
+        watch,
+    ),
+    declare(
+        CommandSpec {
+            name: "unwatch",
+            summary: "Forgets all watched keys.",
+            since: "2.2.0",
+            arity: 1,
+            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY,
+            ..TRANSACTION
+        },
+        unwatch,
+    ),
+];
+
+fn multi(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    connection.multi = Some(Box::<Multi>::default());
+    connection.record.queued.store(0, std::sync::atomic::Ordering::Relaxed);
+    ok(connection)
+}
+
+pub(super) fn exec(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    Ok(io.exec(connection))
+}
+
+fn discard(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    if connection.multi.is_none() {
+        return Err(CommandError::new("ERR DISCARD without MULTI"));
+    }
+    connection.discard();
+    ok(connection)
+}
+
+pub(super) fn watch(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    io.watch(connection, &args[1..]);
+    ok(connection)
+}
+
+fn unwatch(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    connection.unwatch();
+    ok(connection)
+}

@@ -1,0 +1,76 @@
+//! Commands of the control plane: sent up with a token, answered in their own time.
+
+use sherd_shards::error::CommandError;
+use sherd_shards::registry::Command;
+
+use crate::connection::{Connection, ReplyMode, Waiting};
+use crate::dispatch::{advance_reply_mode, Dispatch};
+use crate::io_thread::IoThread;
+use crate::shared::{ControlRequest, Token};
+
+impl IoThread {
+    /// Sends a request to the control plane; the connection waits for the answer.
+    pub fn send_to_control(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        args: Vec<Vec<u8>>,
+        in_multi: bool,
+    ) -> Dispatch {
+        let request = ControlRequest {
+            token: connection.token,
+            args,
+            command: command.spec.name,
+            client_id: connection.record.id,
+            db: connection.db,
+            resp3: connection.resp3,
+            address: connection.record.address.clone(),
+            local_address: connection.record.local_address.clone(),
+            in_multi,
+        };
+        if self.shared.inbox.send(request).is_err() {
+            if self.shared.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+                let error = CommandError::new("ERR the server is shutting down");
+                return self.refuse(connection, Some(command), &error);
+            }
+            self.held_back.push(connection.token);
+            return Dispatch::Later;
+        }
+        connection.waiting = if in_multi { Waiting::ControlInExec } else { Waiting::Control };
+        Dispatch::Wait
+    }
+
+    /// Takes the control plane's answer.
+    pub fn control_reply(&mut self, token: Token, data: &[u8], close: bool) {
+        if self.connections.by_token(token).is_none() {
+            // The client has gone.
+            return;
+        }
+        let Some(mut connection) = self.connections.take(token.index) else { return };
+        let waiting = std::mem::replace(&mut connection.waiting, Waiting::Nothing);
+        match waiting {
+            Waiting::Nothing => {}
+            Waiting::Control => {
+                if data.first() == Some(&b'-') {
+                    self.stats().error_replies.increment();
+                    self.shared.world.logs.count_error(data);
+                }
+                if connection.reply_mode == ReplyMode::On {
+                    connection.out.extend_from_slice(data);
+                }
+                advance_reply_mode(&mut connection);
+            }
+            Waiting::ControlInExec => {
+                if let Some(multi) = &mut connection.multi {
+                    multi.control_replies.push(data.to_vec());
+                }
+                self.resume_exec(&mut connection);
+            }
+        }
+        connection.close_after_reply |= close;
+        if connection.waiting == Waiting::Nothing {
+            self.ready_again(&mut connection);
+        }
+        self.settle(connection);
+    }
+}

@@ -1,0 +1,486 @@
+//! From bytes to commands: reading, parsing, looking up, gating, routing.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::batch::{ClientPointer, Cmd};
+use sherd_shards::error::{CommandError, CROSS_SLOT};
+use sherd_shards::registry::{self, Command, Route};
+use sherd_shards::slot::{slot_of, SLOTS};
+use sherd_shards::spec::{flag, Plane};
+use sherd_shards::table;
+
+use crate::commands;
+use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode};
+use crate::hot_keys::SAMPLE;
+use crate::io_thread::IoThread;
+use crate::log::Level;
+use crate::parser::{split_inline, Limits, Parsed, ProtocolError};
+
+/// Commands of one connection in one round; the rest waits for the others to have had their turn.
+const ROUND_COMMANDS_MAX: usize = 4096;
+/// Reads of one connection in one round.
+const ROUND_READS_MAX: usize = 4;
+/// Queued bytes of one transaction: beyond the query buffer limit nothing more is taken.
+const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
+
+/// What became of a request.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Dispatch {
+    /// It was taken: executed, refused, queued or sent to a shard.
+    Done,
+    /// It has to wait until what the connection has out is done; it is parsed again then.
+    Later,
+    /// It was taken, and what follows waits until it is answered.
+    Wait,
+}
+
+impl IoThread {
+    /// Reads and takes the requests of a ready connection.
+    pub fn process(&mut self, connection: &mut Connection) {
+        if connection.record.killed.load(Relaxed) {
+            connection.closing = true;
+        }
+        if connection.unsent() > 0 && self.flush(connection).is_err() {
+            connection.closing = true;
+        }
+        if !connection.is_idle() {
+            // A client that has gone while it waits for the control plane or a key.
+            connection.closing |= connection.peer_closed && connection.shards_out == 0;
+            return;
+        }
+        if connection.unsent() >= crate::connection::OUTPUT_PAUSE_BYTES {
+            return;
+        }
+        let mut reads = 0;
+        loop {
+            let hungry = self.take_requests(connection);
+            if !hungry || connection.closing || !connection.runs.is_empty() || !connection.readable {
+                break;
+            }
+            if reads == ROUND_READS_MAX {
+                break;
+            }
+            reads += 1;
+            match connection.read(&mut self.buffers) {
+                Read::Some(count) => self.note_read(connection, count),
+                Read::Nothing => break,
+                Read::Closed => {
+                    connection.closing = true;
+                    break;
+                }
+            }
+        }
+        if connection.shards_out == 0 && self.flush(connection).is_err() {
+            connection.closing = true;
+        }
+        if connection.close_after_reply && connection.runs.is_empty() && connection.unsent() == 0 {
+            connection.closing = true;
+        }
+    }
+
+    fn note_read(&mut self, connection: &mut Connection, count: usize) {
+        let stats = self.stats();
+        stats.reads.increment();
+        stats.input_bytes.add(count as u64);
+        let record = &connection.record;
+        record.input_bytes.store(record.input_bytes.load(Relaxed) + count as u64, Relaxed);
+        record.last_interaction_at.store(self.now_ms, Relaxed);
+        let limit = self.shared.world.settings.client_query_buffer_limit.size();
+        if connection.buffer.len() - connection.consumed > limit {
+            stats.query_limit_disconnections.increment();
+            let fields = vec![("client", record.id.to_string()), ("address", record.address.clone())];
+            self.shared.log.add(Level::Warning, "a client was cut at its query buffer limit", fields);
+            connection.closing = true;
+        }
+    }
+
+    /// Takes what requests there are in the buffer; true if more bytes are wanted.
+    fn take_requests(&mut self, connection: &mut Connection) -> bool {
+        let limits_for = |connection: &Connection, this: &IoThread| Limits {
+            bulk_bytes_max: this.shared.world.settings.proto_max_bulk_len.size(),
+            authenticated: connection.authenticated,
+        };
+        for _ in 0..ROUND_COMMANDS_MAX {
+            if connection.close_after_reply {
+                // What follows QUIT or a broken request is not looked at.
+                return false;
+            }
+            let limits = limits_for(connection, self);
+            // The buffer is borrowed apart from the connection; nothing changes it while commands are taken.
+            let buffer = std::mem::take(&mut connection.buffer);
+            let parsed = connection.parser.next(&buffer[connection.consumed..], limits);
+            let begin = connection.consumed;
+            let dispatch = match parsed {
+                Ok(Parsed::Command(length)) => {
+                    let dispatch = self.take_command(connection, &buffer[begin..begin + length]);
+                    match dispatch {
+                        Dispatch::Later => connection.parser.reset(),
+                        _ => connection.consumed = begin + length,
+                    }
+                    dispatch
+                }
+                Ok(Parsed::Nothing(length)) => {
+                    connection.consumed = begin + length;
+                    Dispatch::Done
+                }
+                Ok(Parsed::Inline(length)) if connection.runs.is_empty() => {
+                    connection.buffer = buffer;
+                    match inline_as_array(connection, begin, length) {
+                        Ok(()) => continue,
+                        Err(error) => self.protocol_error(connection, &error),
+                    }
+                    return false;
+                }
+                Ok(Parsed::Inline(_)) => Dispatch::Later,
+                Ok(Parsed::Incomplete(expected)) => {
+                    connection.expected = expected;
+                    connection.buffer = buffer;
+                    return true;
+                }
+                Err(error) => {
+                    connection.buffer = buffer;
+                    self.protocol_error(connection, &error);
+                    return false;
+                }
+            };
+            connection.buffer = buffer;
+            if dispatch != Dispatch::Done {
+                return false;
+            }
+        }
+        // The budget is used up; the connection goes on in the next round.
+        self.ready_again(connection);
+        false
+    }
+
+    /// Sees to it that a connection which is being worked on is looked at in the next round.
+    pub fn ready_again(&mut self, connection: &mut Connection) {
+        if !connection.is_ready {
+            connection.is_ready = true;
+            self.ready.push(connection.token.index);
+        }
+    }
+
+    #[cold]
+    fn protocol_error(&mut self, connection: &mut Connection, error: &ProtocolError) {
+        self.stats().protocol_errors.increment();
+        let fields = vec![("client", connection.record.address.clone()), ("error", error.0.clone())];
+        self.shared.log.add(Level::Verbose, "protocol error", fields);
+        let error = CommandError::with(format!("ERR Protocol error: {}", error.0));
+        connection.reply_mode = ReplyMode::On;
+        self.count_error(&error);
+        connection.reply(|reply| reply.error(&error));
+        connection.close_after_reply = true;
+    }
+
+    /// Takes one request, whose bytes begin at `request`.
+    fn take_command(&mut self, connection: &mut Connection, request: &[u8]) -> Dispatch {
+        let offsets = connection.parser.args();
+        let name = &request[offsets[0].0..offsets[0].1];
+        let container = match connection.last_command {
+            Some(last) if last.spec.name.as_bytes().eq_ignore_ascii_case(name) => Some(last),
+            _ => registry::table().find(name),
+        };
+        let command = match container {
+            Some(command) if command.subcommands.is_empty() => Some(command),
+            Some(command) => match offsets.get(1) {
+                Some(&(start, end)) => registry::table().find_subcommand(command, &request[start..end]).or(Some(command)),
+                None => Some(command),
+            },
+            None => None,
+        };
+        let Some(command) = command else {
+            let error = unknown_command(request, offsets);
+            return self.refuse(connection, None, &error);
+        };
+        connection.last_command = Some(command);
+        if let Err(error) = self.gate(connection, command, request) {
+            return self.refuse(connection, Some(command), &error);
+        }
+        if connection.multi.is_some() && !commands::runs_inside_multi(command) {
+            return self.queue(connection, command, request);
+        }
+        self.route(connection, command, request)
+    }
+
+    /// What must hold before a command is executed or queued.
+    #[inline]
+    fn gate(&self, connection: &Connection, command: &'static Command, request: &[u8]) -> Result<(), CommandError> {
+        let spec = &command.spec;
+        let argc = connection.parser.args().len();
+        if !connection.authenticated && !spec.has(flag::NO_AUTH) && self.shared.has_password.load(Relaxed) {
+            return Err(NO_AUTH);
+        }
+        if matches!(spec.plane, Plane::Container) && argc > 1 {
+            let (start, end) = connection.parser.args()[1];
+            return Err(unknown_subcommand(spec.name, &request[start..end]));
+        }
+        if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
+            return Err(CommandError::arity(spec.name));
+        }
+        if connection.multi.is_some() && spec.has(flag::NO_MULTI) {
+            return Err(CommandError::new("ERR Command not allowed inside a transaction"));
+        }
+        Ok(())
+    }
+
+    /// Answers an error to a request that was not executed.
+    #[cold]
+    pub fn refuse(&mut self, connection: &mut Connection, command: Option<&Command>, error: &CommandError) -> Dispatch {
+        if let Some(multi) = &mut connection.multi {
+            multi.aborted = true;
+        }
+        if let Some(command) = command {
+            self.stats().cells.cell(command.id).rejected.increment();
+        }
+        self.stats().rejected_commands.increment();
+        self.count_error(error);
+        connection.reply(|reply| reply.error(error));
+        advance_reply_mode(connection);
+        Dispatch::Done
+    }
+
+    /// Counts an error reply.
+    pub fn count_error(&self, error: &CommandError) {
+        self.stats().error_replies.increment();
+        self.shared.world.logs.count_error(error.0.as_bytes());
+    }
+
+    fn queue(&mut self, connection: &mut Connection, command: &'static Command, request: &[u8]) -> Dispatch {
+        let args: Vec<Vec<u8>> = connection.parser.args().iter().map(|&(a, b)| request[a..b].to_vec()).collect();
+        if self.shared.cluster {
+            if let Err(error) = check_one_slot(command, &args) {
+                return self.refuse(connection, Some(command), &error);
+            }
+        }
+        let limit = self.shared.world.settings.client_query_buffer_limit.size();
+        let multi = connection.multi.get_or_insert_with(Box::<Multi>::default);
+        multi.bytes += request.len();
+        if multi.bytes > limit {
+            connection.closing = true;
+            return Dispatch::Done;
+        }
+        multi.commands.push(QueuedCommand { command, args });
+        connection.record.queued.store(multi.commands.len() as i64, Relaxed);
+        connection.reply(|reply| reply.simple("QUEUED"));
+        advance_reply_mode(connection);
+        Dispatch::Done
+    }
+
+    /// Sends a command to whoever executes it.
+    #[inline]
+    fn route(&mut self, connection: &mut Connection, command: &'static Command, request: &[u8]) -> Dispatch {
+        if self.shared.pause.may_be_on() && self.is_paused(connection, command) {
+            return Dispatch::Later;
+        }
+        if self.shared.monitors.load(Relaxed) > 0 {
+            let args: Vec<&[u8]> = connection.parser.args().iter().map(|&(a, b)| &request[a..b]).collect();
+            self.show_monitors(connection, command, &args);
+        }
+        let record = &connection.record;
+        match command.spec.plane {
+            Plane::Data(_) => self.route_data(connection, command, request),
+            Plane::Connection(number) => {
+                if !connection.runs.is_empty() && commands::needs_quiet(number) {
+                    return Dispatch::Later;
+                }
+                record.last_command.store(command.id as u32, Relaxed);
+                let args: Vec<&[u8]> = connection.parser.args().iter().map(|&(a, b)| &request[a..b]).collect();
+                let dispatch = self.run_connection_command(connection, command, number, &args);
+                advance_reply_mode(connection);
+                dispatch
+            }
+            Plane::Control => {
+                if !connection.runs.is_empty() {
+                    return Dispatch::Later;
+                }
+                record.last_command.store(command.id as u32, Relaxed);
+                let args = connection.parser.args().iter().map(|&(a, b)| request[a..b].to_vec()).collect();
+                self.send_to_control(connection, command, args, false)
+            }
+            Plane::Container => unreachable!("the gate refuses containers"),
+        }
+    }
+
+    #[inline]
+    fn route_data(&mut self, connection: &mut Connection, command: &'static Command, request: &[u8]) -> Dispatch {
+        let offsets = connection.parser.args();
+        let map = self.shared.world.slots;
+        let (mut hash, mut slot, mut shard) = (0, 0, 0);
+        match command.route {
+            Route::FirstKey => {
+                let key = &request[offsets[1].0..offsets[1].1];
+                hash = table::hash(key);
+                if map.uses_slots() {
+                    slot = slot_of(key);
+                    shard = map.shard_of(slot);
+                }
+            }
+            Route::Keys if map.uses_slots() => {
+                let args: Vec<&[u8]> = offsets.iter().map(|&(a, b)| &request[a..b]).collect();
+                let keys = command.spec.key_positions(&args).unwrap_or_default();
+                let mut wanted = 0u64;
+                for (number, &position) in keys.iter().enumerate() {
+                    let of = slot_of(args[position]);
+                    if self.shared.cluster && number > 0 && of != slot {
+                        return self.refuse(connection, Some(command), &CROSS_SLOT);
+                    }
+                    if number == 0 {
+                        slot = of;
+                        hash = table::hash(args[position]);
+                        if position != 1 {
+                            hash = 0;
+                        }
+                    }
+                    wanted |= 1 << map.shard_of(of);
+                }
+                if wanted.count_ones() > 1 {
+                    return self.run_over_shards(connection, command, &args, wanted);
+                }
+                shard = if wanted == 0 { 0 } else { wanted.trailing_zeros() as usize };
+            }
+            Route::Keys => {
+                // One shard has them all; the first key, if it is in its usual place, is worth prefetching.
+                if let Some(&(start, end)) = offsets.get(1) {
+                    if matches!(command.spec.keys, [first, ..] if first.begin == sherd_shards::spec::Begin::Index(1)) {
+                        hash = table::hash(&request[start..end]);
+                    }
+                }
+            }
+            Route::Cursor if map.shards() > 1 => {
+                let cursor = offsets.get(1).and_then(|&(a, b)| sherd_shards::types::number::parse_i64(&request[a..b]));
+                let at = cursor.unwrap_or(0) as u64 as usize % SLOTS;
+                slot = at as u16;
+                shard = map.shard_of(slot);
+            }
+            Route::All if map.shards() > 1 => {
+                let args: Vec<&[u8]> = offsets.iter().map(|&(a, b)| &request[a..b]).collect();
+                let all = self.shared.engine.all_shards();
+                return self.run_over_shards(connection, command, &args, all);
+            }
+            Route::Cursor | Route::All | Route::Nowhere => {}
+        }
+        self.sample = self.sample.wrapping_add(1);
+        if self.sample % SAMPLE == 0 && !command.spec.keys.is_empty() {
+            self.stats().hot_keys.note(offsets.get(1).map_or(&[], |&(start, end)| &request[start..end]));
+        }
+        let batch = &mut self.building[shard];
+        let first = batch.args.len() as u32;
+        for &(start, end) in connection.parser.args() {
+            // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while
+            // the connection has commands out (`Connection::is_idle`), and the batch is cleared before it is again.
+            let arg: &'static [u8] = unsafe { std::mem::transmute::<&[u8], &'static [u8]>(&request[start..end]) };
+            batch.args.push(arg);
+        }
+        batch.commands.push(Cmd {
+            command,
+            args: (first, batch.args.len() as u32),
+            hash,
+            slot,
+            db: connection.db,
+            resp3: connection.resp3,
+            no_touch: connection.record.no_touch.load(Relaxed),
+            close: false,
+            connection: connection.token.index,
+            client: ClientPointer::new(&connection.record),
+            end: 0,
+        });
+        connection.expect_from(shard);
+        if connection.reply_mode != ReplyMode::On {
+            advance_reply_mode(connection);
+        }
+        Dispatch::Done
+    }
+
+    fn is_paused(&mut self, connection: &Connection, command: &Command) -> bool {
+        let Some((_, writes_only)) = self.shared.pause.get(self.now_ms) else { return false };
+        let spec = &command.spec;
+        let concerned = match spec.plane {
+            Plane::Data(_) => !writes_only || spec.has(flag::WRITE),
+            Plane::Connection(number) => commands::is_exec(number),
+            _ => false,
+        };
+        if concerned {
+            self.held_back.push(connection.token);
+        }
+        concerned
+    }
+
+    /// Sends what waits at a connection.
+    pub fn flush(&mut self, connection: &mut Connection) -> Result<(), rustix::io::Errno> {
+        if connection.unsent() == 0 {
+            return Ok(());
+        }
+        let sent = connection.flush()?;
+        self.note_written(connection, sent);
+        Ok(())
+    }
+
+    /// Counts what was sent and looks at the hard limit of what was not.
+    pub fn note_written(&mut self, connection: &mut Connection, sent: usize) {
+        let stats = self.stats();
+        stats.writes.increment();
+        stats.output_bytes.add(sent as u64);
+        let limit = self.shared.world.settings.output_limit_hard_bytes.size();
+        if limit > 0 && connection.unsent() > limit {
+            stats.output_limit_disconnections.increment();
+            let fields = vec![("client", connection.record.address.clone()), ("bytes", connection.unsent().to_string())];
+            self.shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
+            connection.closing = true;
+        }
+    }
+}
+
+/// CLIENT REPLY SKIP takes effect on the next command and wears off after it.
+pub fn advance_reply_mode(connection: &mut Connection) {
+    connection.reply_mode = match connection.reply_mode {
+        ReplyMode::SkipNext => ReplyMode::Skip,
+        ReplyMode::Skip => ReplyMode::On,
+        other => other,
+    };
+}
+
+/// In cluster mode all keys of a command have one slot.
+pub fn check_one_slot(command: &Command, args: &[Vec<u8>]) -> Result<(), CommandError> {
+    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+    let keys = command.spec.key_positions(&args).unwrap_or_default();
+    let mut slots = keys.iter().map(|&position| slot_of(args[position]));
+    match slots.next() {
+        Some(first) if slots.any(|slot| slot != first) => Err(CROSS_SLOT),
+        _ => Ok(()),
+    }
+}
+
+/// Puts an inline request into the buffer as an array, so that only one path follows from here.
+fn inline_as_array(connection: &mut Connection, begin: usize, length: usize) -> Result<(), ProtocolError> {
+    let words = split_inline(&connection.buffer[begin..begin + length])?;
+    let mut array = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        array.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        array.extend_from_slice(&word);
+        array.extend_from_slice(b"\r\n");
+    }
+    connection.buffer.splice(begin..begin + length, array);
+    Ok(())
+}
+
+#[cold]
+fn unknown_command(request: &[u8], offsets: &[(usize, usize)]) -> CommandError {
+    let shown = |&(start, end): &(usize, usize)| String::from_utf8_lossy(&request[start..end.min(start + 128)]).into_owned();
+    let mut rest = String::new();
+    for offset in &offsets[1..] {
+        if rest.len() >= 128 {
+            break;
+        }
+        let mut word = shown(offset);
+        word.truncate((0..=128 - rest.len().min(128)).rev().find(|&n| word.is_char_boundary(n)).unwrap_or(0));
+        rest.push_str(&format!("'{word}' "));
+    }
+    CommandError::with(format!("ERR unknown command '{}', with args beginning with: {rest}", shown(&offsets[0])))
+}
+
+#[cold]
+fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
+    let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
+    CommandError::with(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", container.to_uppercase()))
+}

@@ -1,0 +1,525 @@
+//! An IO thread: polls its connections, reads, routes, executes what it can, sends.
+//!
+//! A round: poll; take what has come from outside; read and parse every ready connection, grouping its commands by
+//! shard; submit one batch a shard; send the replies of what was executed. Polling is edge-triggered, so a connection
+//! costs no system call besides its read and its write; what may have more to read stays in the `ready` list.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::Arc;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::Timespec;
+
+use sherd_metrics::clock;
+use sherd_shards::batch::Batch;
+use sherd_shards::client::ClientRecord;
+
+use crate::connection::{Connection, ReplyMode, Waiting};
+use crate::listener::Peer;
+use crate::log::Level;
+use crate::parser::Parser;
+use crate::shared::{IoStats, Message, Shared, Token};
+
+/// Events taken from one poll.
+const EVENTS: usize = 256;
+/// Messages taken from the mailbox in one round.
+const MESSAGES: usize = 1024;
+/// Connections accepted in one round.
+const ACCEPTS: usize = 64;
+/// The longest sleep: how late a timeout may be noticed.
+const TICK_MS: i64 = 100;
+/// Batches that may be out at one shard; with more work than that the connections wait.
+const IN_FLIGHT_MAX: usize = 4;
+/// Poll data of the bell and of the listeners; connections have their index.
+const BELL: u64 = u64::MAX;
+const LISTENER: u64 = 1 << 63;
+
+/// Connections by index, with the number of times each place was used.
+#[derive(Default)]
+pub struct Connections {
+    places: Vec<(u16, Option<Box<Connection>>)>,
+    free: Vec<u32>,
+}
+
+impl Connections {
+    /// Takes a connection out to work on it; [`Connections::put_back`] follows.
+    pub fn take(&mut self, index: u32) -> Option<Box<Connection>> {
+        self.places.get_mut(index as usize)?.1.take()
+    }
+
+    /// Puts a connection back.
+    pub fn put_back(&mut self, connection: Box<Connection>) {
+        let index = connection.token.index as usize;
+        self.places[index].1 = Some(connection);
+    }
+
+    fn reserve(&mut self) -> (u32, u16) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push((0, None));
+            self.places.len() as u32 - 1
+        });
+        let place = &mut self.places[index as usize];
+        place.0 = place.0.wrapping_add(1);
+        (index, place.0)
+    }
+
+    fn release(&mut self, index: u32) {
+        self.free.push(index);
+    }
+
+    /// The connection that a token means, if it is still there.
+    pub fn by_token(&mut self, token: Token) -> Option<&mut Box<Connection>> {
+        let place = self.places.get_mut(token.index as usize)?;
+        place.1.as_mut().filter(|connection| connection.token == token)
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut Box<Connection>> {
+        self.places.get_mut(index as usize)?.1.as_mut()
+    }
+
+    /// The places of the connections for which `wanted` says so.
+    pub fn indexes_where(&self, wanted: impl Fn(&Connection) -> bool) -> Vec<u32> {
+        let hit = |&index: &u32| self.places[index as usize].1.as_deref().is_some_and(&wanted);
+        (0..self.places.len() as u32).filter(hit).collect()
+    }
+
+    fn indexes(&self) -> Vec<u32> {
+        (0..self.places.len() as u32).filter(|&i| self.places[i as usize].1.is_some()).collect()
+    }
+}
+
+/// See the file's head.
+pub struct IoThread {
+    pub shared: Arc<Shared>,
+    pub index: usize,
+    epoll: OwnedFd,
+    bell: Arc<OwnedFd>,
+    pub connections: Connections,
+    pub ready: Vec<u32>,
+    /// The batch that is being filled for each shard.
+    pub building: Vec<Box<Batch>>,
+    in_flight: Vec<usize>,
+    spare: Vec<Box<Batch>>,
+    pub buffers: Vec<Vec<u8>>,
+    /// Connections that are held back by CLIENT PAUSE or a full inbox; looked at again every tick.
+    pub held_back: Vec<Token>,
+    pub now_ms: i64,
+    /// Counts commands, for sampling.
+    pub sample: u32,
+    next_tick_ms: i64,
+    accept_error_logged_ms: i64,
+    next_thread: usize,
+    stopping_since_ms: i64,
+}
+
+impl IoThread {
+    /// A thread's state; `bell` is the eventfd that its mailbox rings.
+    pub fn new(shared: Arc<Shared>, index: usize, bell: Arc<OwnedFd>) -> std::io::Result<IoThread> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN)?;
+        if index == 0 {
+            for (number, listener) in shared.listeners().iter().enumerate() {
+                epoll::add(&epoll, listener.descriptor(), EventData::new_u64(LISTENER | number as u64), EventFlags::IN)?;
+            }
+        }
+        let shards = shared.world.slots.shards();
+        Ok(IoThread {
+            epoll,
+            bell,
+            connections: Connections::default(),
+            ready: Vec::new(),
+            building: (0..shards).map(|shard| Box::new(Batch::new(index, shard))).collect(),
+            in_flight: vec![0; shards],
+            spare: Vec::new(),
+            buffers: Vec::new(),
+            held_back: Vec::new(),
+            now_ms: shared.world.now_milliseconds(),
+            next_tick_ms: 0,
+            sample: 0,
+            accept_error_logged_ms: 0,
+            next_thread: 0,
+            stopping_since_ms: 0,
+            shared,
+            index,
+        })
+    }
+
+    /// This thread's counters.
+    #[inline]
+    pub fn stats(&self) -> &IoStats {
+        &self.shared.io[self.index]
+    }
+
+    /// Runs until the server stops.
+    pub fn run(mut self) {
+        let rate = clock::TickRate::get();
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            self.poll(&mut events);
+            let start = clock::ticks();
+            self.now_ms = self.shared.world.now_milliseconds();
+            self.take_events(&events);
+            self.take_messages();
+            self.work();
+            if self.now_ms >= self.next_tick_ms {
+                self.next_tick_ms = self.now_ms + TICK_MS;
+                self.tick();
+            }
+            self.stats().busy_nanoseconds.add(rate.nanoseconds(clock::ticks().wrapping_sub(start)));
+            if self.shared.stopping.load(SeqCst) && self.has_stopped() {
+                return;
+            }
+        }
+    }
+
+    fn poll(&mut self, events: &mut Vec<epoll::Event>) {
+        let mailbox = &self.shared.mailboxes[self.index];
+        let sleep = self.ready.is_empty() && mailbox.fall_asleep();
+        let wait_ms = if sleep { (self.next_tick_ms - self.now_ms).clamp(1, TICK_MS) } else { 0 };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: wait_ms * 1_000_000 };
+        events.clear();
+        // An interrupted poll is an empty one.
+        let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout));
+        if sleep {
+            mailbox.wake_up();
+        }
+        self.stats().polls.increment();
+    }
+
+    fn take_events(&mut self, events: &[epoll::Event]) {
+        for event in events {
+            let data = event.data.u64();
+            if data == BELL {
+                let mut count = [0; 8];
+                // The bell only wakes; what it rang for is in the mailbox.
+                let _ = rustix::io::read(&self.bell, &mut count);
+                continue;
+            }
+            if data & LISTENER != 0 {
+                self.accept((data & !LISTENER) as usize);
+                continue;
+            }
+            let flags = event.flags;
+            let Some(connection) = self.connections.get_mut(data as u32) else { continue };
+            if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+                connection.readable = true;
+            }
+            if flags.intersects(EventFlags::HUP | EventFlags::ERR | EventFlags::RDHUP) {
+                connection.peer_closed = true;
+            }
+            if flags.contains(EventFlags::OUT) {
+                connection.writable = true;
+            }
+            self.make_ready(data as u32);
+        }
+    }
+
+    /// Puts a connection on the list of things to do.
+    pub fn make_ready(&mut self, index: u32) {
+        if let Some(connection) = self.connections.get_mut(index) {
+            if !connection.is_ready {
+                connection.is_ready = true;
+                self.ready.push(index);
+            }
+        }
+    }
+
+    fn take_messages(&mut self) {
+        for _ in 0..MESSAGES {
+            let Some(message) = self.shared.mailboxes[self.index].receive() else { return };
+            match message {
+                Message::Batch(batch) => {
+                    self.in_flight[batch.shard] -= 1;
+                    self.complete(batch);
+                }
+                Message::Reply { connection, data, close } => self.control_reply(connection, &data, close),
+                Message::Accept(socket, peer) => self.add_connection(socket, *peer),
+                Message::Kill(token) => {
+                    if self.connections.by_token(token).is_some() {
+                        self.make_ready(token.index);
+                    }
+                }
+                Message::Monitor(line) => self.feed_monitors(&line),
+                Message::Wake => self.release_held_back(),
+            }
+        }
+    }
+
+    /// Processes the ready connections and submits what they brought.
+    fn work(&mut self) {
+        // Connections that become ready meanwhile wait for the next round, after a poll: nobody is starved.
+        let ready = std::mem::take(&mut self.ready);
+        for &index in &ready {
+            let Some(mut connection) = self.connections.take(index) else { continue };
+            connection.is_ready = false;
+            self.process(&mut connection);
+            self.settle(connection);
+        }
+        if self.ready.is_empty() {
+            self.ready = ready;
+            self.ready.clear();
+        }
+        for shard in 0..self.building.len() {
+            if !self.building[shard].commands.is_empty() && self.in_flight[shard] < IN_FLIGHT_MAX {
+                let next = self.spare.pop().map_or_else(
+                    || Box::new(Batch::new(self.index, shard)),
+                    |mut batch| {
+                        batch.shard = shard;
+                        batch
+                    },
+                );
+                let batch = std::mem::replace(&mut self.building[shard], next);
+                self.in_flight[shard] += 1;
+                let engine = Arc::clone(&self.shared.engine);
+                if let Some(batch) = engine.submit(batch) {
+                    self.in_flight[shard] -= 1;
+                    self.complete(batch);
+                }
+            }
+        }
+    }
+
+    /// After a connection was worked on: keeps it, or closes it.
+    pub fn settle(&mut self, mut connection: Box<Connection>) {
+        if connection.closing && connection.shards_out == 0 {
+            self.close(connection);
+            return;
+        }
+        let idle = connection.is_idle();
+        let more = idle && connection.readable && connection.unsent() < crate::connection::OUTPUT_PAUSE_BYTES;
+        if idle {
+            connection.release_buffer(&mut self.buffers);
+        }
+        let index = connection.token.index;
+        self.connections.put_back(connection);
+        if more {
+            self.make_ready(index);
+        }
+    }
+
+    /// Gives a batch back for use.
+    pub fn recycle(&mut self, mut batch: Box<Batch>) {
+        batch.clear();
+        if self.spare.len() < 64 {
+            self.spare.push(batch);
+        }
+    }
+
+    fn accept(&mut self, number: usize) {
+        let shared = Arc::clone(&self.shared);
+        for _ in 0..ACCEPTS {
+            let accepted = match shared.listeners().get(number) {
+                Some(listener) => listener.accept(shared.world.settings.tcp_keepalive.get()),
+                None => return,
+            };
+            match accepted {
+                Ok(Some((socket, peer))) => self.admit(socket, peer),
+                Ok(None) => return,
+                Err(error) => {
+                    // Out of descriptors, most likely: told once a second, and tried again at the next poll.
+                    if self.now_ms - self.accept_error_logged_ms >= 1000 {
+                        self.accept_error_logged_ms = self.now_ms;
+                        let fields = vec![("error", error.to_string())];
+                        shared.log.add(Level::Warning, "a connection could not be accepted", fields);
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Decides whether a new connection may stay, and which thread looks after it.
+    fn admit(&mut self, socket: OwnedFd, peer: Peer) {
+        let shared = Arc::clone(&self.shared);
+        let settings = &shared.world.settings;
+        let refusal: &[u8] = if shared.connection_count() >= settings.maxclients.size() as u64 {
+            b"-ERR max number of clients reached\r\n"
+        } else if settings.protected_mode.on() && !shared.has_password.load(Relaxed) && !peer.is_local {
+            b"-DENIED Sherd is running in protected mode because no password is set. Connections are accepted from the \
+              loopback interface only. To let others connect, set a password (requirepass), or switch protected-mode \
+              off if the network is trusted.\r\n"
+        } else {
+            b""
+        };
+        if !refusal.is_empty() {
+            shared.rejected_connections.fetch_add(1, Relaxed);
+            let _ = rustix::net::send(&socket, refusal, rustix::net::SendFlags::NOSIGNAL);
+            return;
+        }
+        let threads = shared.mailboxes.len();
+        let start = self.next_thread;
+        self.next_thread = (self.next_thread + 1) % threads;
+        let load = |thread: usize| shared.io[thread].connections.get();
+        let target = (0..threads).map(|i| (start + i) % threads).min_by_key(|&thread| load(thread)).unwrap_or(self.index);
+        if target == self.index {
+            self.add_connection(socket, peer);
+        } else if let Err(Message::Accept(socket, peer)) = shared.send(target, Message::Accept(socket, Box::new(peer))) {
+            self.add_connection(socket, *peer);
+        } else {
+            // Counted by the receiving thread when it takes the message.
+        }
+    }
+
+    fn add_connection(&mut self, socket: OwnedFd, peer: Peer) {
+        use std::os::fd::AsRawFd;
+        let (index, generation) = self.connections.reserve();
+        let token = Token { io_thread: self.index as u16, generation, index };
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        if epoll::add(&self.epoll, socket.as_fd(), EventData::new_u64(u64::from(index)), flags).is_err() {
+            self.connections.release(index);
+            return;
+        }
+        let record = Arc::new(ClientRecord {
+            id: self.shared.clients.next_id(),
+            address: peer.address,
+            local_address: peer.local_address,
+            descriptor: socket.as_raw_fd(),
+            io_thread: self.index,
+            connected_at: self.now_ms,
+            last_interaction_at: self.now_ms.into(),
+            name: Default::default(),
+            library: Default::default(),
+            user: std::sync::Mutex::new("default".to_owned()),
+            db: 0.into(),
+            protocol: 2.into(),
+            last_command: u32::MAX.into(),
+            commands: 0.into(),
+            input_bytes: 0.into(),
+            output_bytes: 0.into(),
+            query_buffer_bytes: 0.into(),
+            output_buffer_bytes: 0.into(),
+            queued: (-1).into(),
+            watched: 0.into(),
+            is_monitor: false.into(),
+            no_evict: false.into(),
+            no_touch: false.into(),
+            blocked: false.into(),
+            readonly: false.into(),
+            unix_socket: peer.is_unix,
+            killed: false.into(),
+        });
+        self.shared.clients.add(&record, token);
+        self.stats().connections.increment();
+        self.stats().received.increment();
+        let authenticated = !self.shared.has_password.load(Relaxed);
+        self.connections.put_back(Box::new(Connection {
+            socket,
+            token,
+            record,
+            is_local: peer.is_local,
+            buffer: Vec::new(),
+            consumed: 0,
+            parser: Parser::default(),
+            expected: 0,
+            readable: true,
+            peer_closed: false,
+            out: Vec::new(),
+            out_sent: 0,
+            writable: true,
+            runs: Vec::new(),
+            scratch: Vec::new(),
+            shards_out: 0,
+            waiting: Waiting::Nothing,
+            is_ready: false,
+            db: 0,
+            resp3: false,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            multi: None,
+            watch: None,
+            last_command: None,
+            close_after_reply: false,
+            closing: false,
+            over_soft_limit_since_ms: 0,
+        }));
+        self.make_ready(index);
+    }
+
+    /// Ends a connection that has nothing out any more.
+    pub fn close(&mut self, connection: Box<Connection>) {
+        let index = connection.token.index;
+        if connection.record.is_monitor.load(Relaxed) {
+            self.shared.monitors.fetch_sub(1, SeqCst);
+        }
+        self.shared.clients.remove(connection.record.id);
+        self.stats().connections.subtract(1);
+        // Dropping the socket removes it from the poll set.
+        drop(connection);
+        self.connections.release(index);
+    }
+
+    /// Lets those go on that were held back, as far as the reason is gone.
+    pub fn release_held_back(&mut self) {
+        for token in std::mem::take(&mut self.held_back) {
+            if self.connections.by_token(token).is_some() {
+                self.make_ready(token.index);
+            }
+        }
+    }
+
+    /// Once every tick: timeouts, limits over time, those held back.
+    fn tick(&mut self) {
+        self.release_held_back();
+        let idle_max_ms = self.shared.world.settings.timeout.get() * 1000;
+        let soft_ms = self.shared.world.settings.output_limit_soft_seconds.get() * 1000;
+        let soft_bytes = self.shared.world.settings.output_limit_soft_bytes.size();
+        let (mut input_max, mut output_max, mut total) = (0, 0, 0);
+        for index in self.connections.indexes() {
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            let record = &connection.record;
+            let (input, output) = (connection.buffer.capacity(), connection.out.capacity());
+            record.query_buffer_bytes.store(connection.buffer.len() - connection.consumed, Relaxed);
+            record.output_buffer_bytes.store(connection.unsent(), Relaxed);
+            input_max = input_max.max(input);
+            output_max = output_max.max(output);
+            total += input + output + connection.scratch.capacity();
+            let idle_ms = self.now_ms - record.last_interaction_at.load(Relaxed);
+            let mut cut = idle_max_ms > 0
+                && idle_ms > idle_max_ms
+                && connection.is_idle()
+                && !record.is_monitor.load(Relaxed)
+                && !record.blocked.load(Relaxed);
+            if soft_bytes > 0 && connection.unsent() > soft_bytes {
+                if connection.over_soft_limit_since_ms == 0 {
+                    connection.over_soft_limit_since_ms = self.now_ms;
+                } else if self.now_ms - connection.over_soft_limit_since_ms > soft_ms {
+                    cut = true;
+                    self.shared.io[self.index].output_limit_disconnections.increment();
+                }
+            } else {
+                connection.over_soft_limit_since_ms = 0;
+            }
+            if cut {
+                connection.closing = true;
+                self.make_ready(index);
+            }
+        }
+        let stats = self.stats();
+        stats.input_buffer_max.set(input_max as u64);
+        stats.output_buffer_max.set(output_max as u64);
+        stats.buffer_bytes.set(total as u64);
+        sherd_metrics::memory::sample_peak();
+    }
+
+    /// Whether everything is done that was begun before the server was told to stop: replies are flushed, or half a
+    /// second has passed.
+    fn has_stopped(&mut self) -> bool {
+        if self.stopping_since_ms == 0 {
+            self.stopping_since_ms = self.now_ms;
+        }
+        let mut busy = self.in_flight.iter().sum::<usize>();
+        for index in self.connections.indexes() {
+            let Some(connection) = self.connections.take(index) else { continue };
+            if connection.shards_out == 0 && connection.unsent() == 0 && connection.waiting == Waiting::Nothing {
+                self.close(connection);
+            } else {
+                busy += 1;
+                self.connections.put_back(connection);
+            }
+        }
+        self.next_tick_ms = self.now_ms + 10;
+        busy == 0 || self.now_ms - self.stopping_since_ms > 500
+    }
+}

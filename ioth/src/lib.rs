@@ -1,0 +1,30 @@
+//! Sherd's IO: sockets, requests, routing to shards, replies, and the commands that concern a connection.
+//!
+//! Knows no data types and no Python.
+//!
+//! # Layout
+//! - [`server`], [`shared`], [`listener`]: a server, what its threads share, where clients come in
+//! - [`io_thread`]: a thread's loop over its connections
+//! - [`parser`], [`connection`]: requests, and one client's state
+//! - [`dispatch`]: from bytes to a command on its way
+//! - [`complete`]: from executed batches back to sockets
+//! - [`transaction`], [`control`], [`monitor`]: several shards, the control plane, MONITOR
+//! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
+//! - [`clients`], [`hot_keys`], [`log`], [`panics`]: what operators see
+
+pub mod clients;
+pub mod commands;
+pub mod complete;
+pub mod connection;
+pub mod control;
+pub mod dispatch;
+pub mod hot_keys;
+pub mod io_thread;
+pub mod listener;
+pub mod log;
+pub mod monitor;
+pub mod panics;
+pub mod parser;
+pub mod server;
+pub mod shared;
+pub mod transaction;

@@ -1,0 +1,47 @@
+//! What happens when something that cannot happen does.
+//!
+//! A panic in a command is logged with a backtrace and answered; the server goes on. The hook is the process's, so it
+//! reports to every server's log that is still there, and to standard error when none is.
+
+use std::backtrace::Backtrace;
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+
+use crate::log::{Level, Log};
+
+static LOGS: Mutex<Vec<Weak<Log>>> = Mutex::new(Vec::new());
+static HOOK: Once = Once::new();
+
+/// Makes panics of the data plane's threads appear in a log.
+pub fn report_to(log: &Arc<Log>) {
+    let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+    logs.retain(|log| log.strong_count() > 0);
+    logs.push(Arc::downgrade(log));
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let ours = std::thread::current().name().is_some_and(|name| name.starts_with("sherd-"));
+            if !ours {
+                previous(info);
+                return;
+            }
+            let fields = vec![
+                ("where", info.location().map(ToString::to_string).unwrap_or_default()),
+                ("what", message(info)),
+                ("backtrace", Backtrace::force_capture().to_string()),
+            ];
+            let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+            for log in logs.iter().filter_map(Weak::upgrade) {
+                log.add(Level::Critical, "a command failed by a mistake in the program", fields.clone());
+            }
+        }));
+    });
+}
+
+fn message(info: &std::panic::PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    payload
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}

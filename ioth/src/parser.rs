@@ -1,0 +1,258 @@
+//! Parsing requests: RESP arrays of bulk strings, and inline commands, as bytes arrive.
+//!
+//! The parser keeps offsets into the connection's read buffer, never copies, and goes on where it stopped when more bytes
+//! have come, so a request that trickles in costs no more than one that comes at once. Every length is bounded before
+//! anything is reserved for it.
+
+/// The longest inline request, and the longest line that holds a length.
+pub const LINE_MAX: usize = 64 * 1024;
+/// Arguments and bytes that a client may send before it has authenticated.
+const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
+const UNAUTHENTICATED_BULK_MAX: i64 = 16_384;
+const ARGS_MAX: i64 = i32::MAX as i64;
+
+/// What a client sent that is no request; the text follows `ERR Protocol error: `.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProtocolError(pub String);
+
+/// What [`Parser::next`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A request of so many bytes; its arguments are in [`Parser::args`].
+    Command(usize),
+    /// An inline request of so many bytes; its arguments are to be split by [`split_inline`].
+    Inline(usize),
+    /// Nothing to do for so many bytes (an empty array, an empty line).
+    Nothing(usize),
+    /// More bytes are needed; at least so many are sure to come.
+    Incomplete(usize),
+}
+
+/// Limits that the settings and the connection's state give.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub bulk_bytes_max: usize,
+    pub authenticated: bool,
+}
+
+/// The state between two calls.
+#[derive(Default, Debug)]
+pub struct Parser {
+    /// Offsets (start, end) of the arguments, from the beginning of the request.
+    args: Vec<(usize, usize)>,
+    /// Arguments that are still to come; `None` before the array's header was read.
+    remaining: Option<i64>,
+    /// The length of the argument that is being read.
+    bulk: Option<usize>,
+    at: usize,
+}
+
+impl Parser {
+    /// The arguments of the request found last.
+    pub fn args(&self) -> &[(usize, usize)] {
+        &self.args
+    }
+
+    /// Forgets a request that was begun, so that it can be parsed from its first byte again.
+    pub fn reset(&mut self) {
+        self.args.clear();
+        self.remaining = None;
+        self.bulk = None;
+        self.at = 0;
+    }
+
+    /// Looks for a request at the beginning of `buffer`, which starts with the same bytes as in the call before if that
+    /// one was incomplete.
+    #[inline]
+    pub fn next(&mut self, buffer: &[u8], limits: Limits) -> Result<Parsed, ProtocolError> {
+        if self.remaining.is_none() {
+            self.args.clear();
+            self.at = 0;
+            match buffer.first() {
+                None => return Ok(Parsed::Incomplete(1)),
+                Some(b'*') => {}
+                Some(_) => return inline(buffer),
+            }
+            let Some((count, at)) = length_line(buffer, 1, "too big mbulk count string")? else {
+                return Ok(Parsed::Incomplete(1));
+            };
+            let count = count.filter(|&n| n <= ARGS_MAX).ok_or_else(|| error("invalid multibulk length"))?;
+            if count > UNAUTHENTICATED_ARGS_MAX && !limits.authenticated {
+                return Err(error("unauthenticated multibulk length"));
+            }
+            if count <= 0 {
+                return Ok(Parsed::Nothing(at));
+            }
+            self.remaining = Some(count);
+            self.at = at;
+        }
+        self.arguments(buffer, limits)
+    }
+
+    #[inline]
+    fn arguments(&mut self, buffer: &[u8], limits: Limits) -> Result<Parsed, ProtocolError> {
+        let mut remaining = self.remaining.unwrap_or(0);
+        while remaining > 0 {
+            let length = match self.bulk {
+                Some(length) => length,
+                None => {
+                    match buffer.get(self.at) {
+                        None => break,
+                        Some(b'$') => {}
+                        Some(&other) => return Err(unexpected(other)),
+                    }
+                    let Some((length, at)) = length_line(buffer, self.at + 1, "too big bulk count string")? else {
+                        break;
+                    };
+                    let length = length
+                        .filter(|&n| n >= 0 && n as u64 <= limits.bulk_bytes_max as u64)
+                        .ok_or_else(|| error("invalid bulk length"))?;
+                    if length > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
+                        return Err(error("unauthenticated bulk length"));
+                    }
+                    self.at = at;
+                    self.bulk = Some(length as usize);
+                    length as usize
+                }
+            };
+            // The two bytes after an argument are skipped unseen, as in Redis.
+            let end = self.at + length;
+            if buffer.len() < end + 2 {
+                break;
+            }
+            self.args.push((self.at, end));
+            self.at = end + 2;
+            self.bulk = None;
+            remaining -= 1;
+        }
+        if remaining == 0 {
+            self.remaining = None;
+            return Ok(Parsed::Command(self.at));
+        }
+        self.remaining = Some(remaining);
+        let needed = self.bulk.map_or(1, |length| (self.at + length + 2).saturating_sub(buffer.len()));
+        Ok(Parsed::Incomplete(needed))
+    }
+}
+
+fn error(text: &str) -> ProtocolError {
+    ProtocolError(text.to_owned())
+}
+
+#[cold]
+fn unexpected(byte: u8) -> ProtocolError {
+    let shown = if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
+    ProtocolError(format!("expected '$', got '{shown}'"))
+}
+
+/// Reads a decimal number and the line's end from `at` on. `None`: the line is not complete. The number is `None` when
+/// it is none.
+#[inline]
+fn length_line(
+    buffer: &[u8],
+    at: usize,
+    too_long: &str,
+) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
+    // Lengths of one to three digits, the common case, without a search for the line's end.
+    let (mut value, mut digits) = (0i64, 0);
+    while let Some(&byte) = buffer.get(at + digits) {
+        if digits < 10 && byte.is_ascii_digit() {
+            value = value * 10 + i64::from(byte - b'0');
+            digits += 1;
+        } else if byte == b'\r' && digits > 0 && (digits == 1 || buffer[at] != b'0') {
+            return Ok((buffer.len() > at + digits + 1).then_some((Some(value), at + digits + 2)));
+        } else {
+            break;
+        }
+    }
+    let rest = &buffer[at.min(buffer.len())..];
+    match rest.iter().position(|&byte| byte == b'\r') {
+        None if rest.len() > LINE_MAX => Err(error(too_long)),
+        None => Ok(None),
+        Some(end) if rest.len() < end + 2 => Ok(None),
+        Some(end) => Ok(Some((sherd_shards::types::number::parse_i64(&rest[..end]), at + end + 2))),
+    }
+}
+
+fn inline(buffer: &[u8]) -> Result<Parsed, ProtocolError> {
+    match buffer.iter().take(LINE_MAX + 1).position(|&byte| byte == b'\n') {
+        None if buffer.len() > LINE_MAX => Err(error("too big inline request")),
+        None => Ok(Parsed::Incomplete(1)),
+        Some(end) if buffer[..end].iter().all(u8::is_ascii_whitespace) => Ok(Parsed::Nothing(end + 1)),
+        Some(end) => Ok(Parsed::Inline(end + 1)),
+    }
+}
+
+/// Splits an inline request into words: quotes and escapes as in redis-cli. The line's end may be included.
+pub fn split_inline(line: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolError> {
+    let unbalanced = || error("unbalanced quotes in request");
+    let is_space = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0B || byte == 0;
+    let mut words = Vec::new();
+    let mut at = 0;
+    loop {
+        while line.get(at).is_some_and(|&byte| is_space(byte)) {
+            at += 1;
+        }
+        let Some(&first) = line.get(at) else { return Ok(words) };
+        let mut word = Vec::new();
+        let mut quote = None;
+        let mut byte = first;
+        loop {
+            match (quote, byte) {
+                (Some(b'"'), b'\\') => at += escape(&line[at..], &mut word).ok_or_else(unbalanced)?,
+                (Some(b'\''), b'\\') if line.get(at + 1) == Some(&b'\'') => {
+                    word.push(b'\'');
+                    at += 2;
+                }
+                (Some(open), close) if open == close => {
+                    at += 1;
+                    // A closing quote must be followed by a space or nothing.
+                    if line.get(at).is_some_and(|&next| !is_space(next)) {
+                        return Err(unbalanced());
+                    }
+                    break;
+                }
+                (None, b'"' | b'\'') => {
+                    quote = Some(byte);
+                    at += 1;
+                }
+                (None, other) if is_space(other) => break,
+                (_, other) => {
+                    word.push(other);
+                    at += 1;
+                }
+            }
+            match line.get(at) {
+                Some(&next) => byte = next,
+                None if quote.is_some() => return Err(unbalanced()),
+                None => break,
+            }
+        }
+        words.push(word);
+    }
+}
+
+/// Reads one escape of a double-quoted word; gives how many bytes it took.
+fn escape(text: &[u8], word: &mut Vec<u8>) -> Option<usize> {
+    let hex = |byte: Option<&u8>| byte.and_then(|&byte| char::from(byte).to_digit(16));
+    let kind = *text.get(1)?;
+    if kind == b'x' {
+        if let (Some(high), Some(low)) = (hex(text.get(2)), hex(text.get(3))) {
+            word.push((high * 16 + low) as u8);
+            return Some(4);
+        }
+    }
+    word.push(match kind {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' => 8,
+        b'a' => 7,
+        other => other,
+    });
+    Some(2)
+}
+
+#[cfg(test)]
+#[path = "parser_tests.rs"]
+mod tests;

@@ -1,0 +1,68 @@
+//! Tests of the request parser.
+
+use super::*;
+
+const LIMITS: Limits = Limits { bulk_bytes_max: 512 << 20, authenticated: true };
+
+fn parse(bytes: &[u8]) -> Result<(Parsed, Vec<Vec<u8>>), ProtocolError> {
+    let mut parser = Parser::default();
+    let parsed = parser.next(bytes, LIMITS)?;
+    let args = parser.args().iter().map(|&(start, end)| bytes[start..end].to_vec()).collect();
+    Ok((parsed, args))
+}
+
+#[test]
+fn a_request_is_found_whole_and_byte_by_byte() {
+    let request = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$12\r\nhello\r\nworld\r\n*1\r\n";
+    let length = request.len() - 4;
+    let (parsed, args) = parse(request).expect("a request");
+    assert_eq!(parsed, Parsed::Command(length));
+    assert_eq!(args, [b"SET".to_vec(), b"key".to_vec(), b"hello\r\nworld".to_vec()]);
+    let mut parser = Parser::default();
+    for end in 0..length {
+        assert!(matches!(parser.next(&request[..end], LIMITS), Ok(Parsed::Incomplete(_))), "{end}");
+    }
+    assert_eq!(parser.next(request, LIMITS), Ok(Parsed::Command(length)));
+    assert_eq!(parser.args().len(), 3);
+}
+
+#[test]
+fn what_is_no_request_gets_the_error_of_redis() {
+    let long = [b"*".as_slice(), &[b'1'; LINE_MAX + 2]].concat();
+    for (bytes, text) in [
+        (b"*3000000000\r\n".as_slice(), "invalid multibulk length"),
+        (b"*x\r\n", "invalid multibulk length"),
+        (b"*1\r\n:1\r\n", "expected '$', got ':'"),
+        (b"*1\r\n$-1\r\n", "invalid bulk length"),
+        (b"*1\r\n$536870913\r\n", "invalid bulk length"),
+        (b"*1\r\n$01\r\n", "invalid bulk length"),
+        (&long, "too big mbulk count string"),
+        (&[b'a'; LINE_MAX + 1], "too big inline request"),
+    ] {
+        assert_eq!(parse(bytes).expect_err("refused").0, text);
+    }
+    let limits = Limits { authenticated: false, ..LIMITS };
+    assert!(Parser::default().next(b"*11\r\n", limits).is_err());
+    assert!(Parser::default().next(b"*1\r\n$16385\r\n", limits).is_err());
+}
+
+#[test]
+fn empty_requests_are_skipped() {
+    assert_eq!(parse(b"*0\r\n").expect("fine").0, Parsed::Nothing(4));
+    assert_eq!(parse(b"*-1\r\n").expect("fine").0, Parsed::Nothing(5));
+    assert_eq!(parse(b"\r\n").expect("fine").0, Parsed::Nothing(2));
+    assert_eq!(parse(b"PING\r\nX").expect("fine").0, Parsed::Inline(6));
+}
+
+#[test]
+fn inline_words_are_split_as_in_redis() {
+    let split = |line: &str| split_inline(line.as_bytes());
+    let words = |line: &str| -> Vec<String> {
+        split(line).expect("words").into_iter().map(|w| String::from_utf8_lossy(&w).into_owned()).collect()
+    };
+    assert_eq!(words("set  a 'b c' \r\n"), ["set", "a", "b c"]);
+    assert_eq!(words(r#"x "a\x41\n\"" 'it\'s' """#), ["x", "aA\n\"", "it's", ""]);
+    for bad in [r#"x "a"#, "x 'a", r#"x "a"b"#, r#"x "a\"#] {
+        assert!(split(bad).is_err(), "{bad}");
+    }
+}

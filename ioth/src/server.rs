@@ -1,0 +1,154 @@
+//! A server: its shards, IO threads and listeners, started and stopped together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rustix::event::{eventfd, EventfdFlags};
+
+use sherd_shards::engine::Engine;
+use sherd_shards::mailbox::Mailbox;
+use sherd_shards::registry;
+use sherd_shards::settings::Settings;
+use sherd_shards::slot::SlotMap;
+use sherd_shards::world::World;
+
+use crate::io_thread::IoThread;
+use crate::listener::Listener;
+use crate::log::Log;
+use crate::shared::{deliver, Message, Shared, Token, INBOX_CAPACITY, MAILBOX_CAPACITY};
+
+/// IO threads that a server may have.
+pub const IO_THREADS_MAX: usize = 64;
+
+/// What a server is made of; the rest are settings that may change.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub shards: usize,
+    pub io_threads: usize,
+    pub cluster: bool,
+}
+
+/// See the file's head.
+pub struct Server {
+    pub shared: Arc<Shared>,
+    bells: Vec<Arc<OwnedFd>>,
+    control_bell: Arc<OwnedFd>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+fn bell() -> io::Result<Arc<OwnedFd>> {
+    Ok(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+}
+
+fn ringer(bell: &Arc<OwnedFd>) -> Box<dyn Fn() + Send + Sync> {
+    let bell = Arc::clone(bell);
+    Box::new(move || {
+        // The counter cannot overflow: the owner reads it whenever it is woken.
+        let _ = rustix::io::write(&bell, &1u64.to_ne_bytes());
+    })
+}
+
+impl Server {
+    /// Makes a server that does not run yet. The command table is installed already.
+    pub fn new(shape: Shape, settings: Settings) -> io::Result<Server> {
+        let io_threads = shape.io_threads.clamp(1, IO_THREADS_MAX);
+        let bells = (0..io_threads).map(|_| bell()).collect::<io::Result<Vec<_>>>()?;
+        let control_bell = bell()?;
+        let mailboxes: Arc<Vec<Mailbox<Message>>> =
+            Arc::new(bells.iter().map(|bell| Mailbox::new(MAILBOX_CAPACITY, ringer(bell))).collect());
+        let world = World::new(SlotMap::new(shape.shards, shape.cluster), settings);
+        let commands = registry::table().commands().len();
+        let to = Arc::clone(&mailboxes);
+        let engine = Engine::new(world, commands, Box::new(move |batch| deliver(&to, batch)));
+        let inbox = Mailbox::new(INBOX_CAPACITY, ringer(&control_bell));
+        let log = Arc::new(Log::default());
+        crate::panics::report_to(&log);
+        let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
+        Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()) })
+    }
+
+    /// Binds a TCP address and gives the port.
+    pub fn listen(&self, address: SocketAddr, backlog: i32) -> io::Result<u16> {
+        let (listener, port) = Listener::tcp(address, backlog)?;
+        self.shared.listeners().push(listener);
+        Ok(port)
+    }
+
+    /// Binds a Unix socket.
+    pub fn listen_unix(&self, path: &Path, backlog: i32) -> io::Result<()> {
+        let listener = Listener::unix(path, backlog)?;
+        self.shared.listeners().push(listener);
+        Ok(())
+    }
+
+    /// Starts the threads.
+    pub fn start(&self) -> io::Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, bell) in self.bells.iter().enumerate() {
+            let thread = IoThread::new(Arc::clone(&self.shared), index, Arc::clone(bell))?;
+            let name = format!("sherd-io-{index}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || thread.run())?);
+        }
+        threads.extend(self.shared.engine.start_threads());
+        Ok(())
+    }
+
+    /// Stops: no new connections, what executes is finished, replies are sent, threads are joined. May be called twice.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, SeqCst);
+        self.shared.listeners().clear();
+        self.shared.wake_all();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        // The shards' threads go last: an IO thread may wait for a batch that only they would execute.
+        let is_io = |thread: &JoinHandle<()>| thread.thread().name().is_some_and(|name| name.starts_with("sherd-io"));
+        let (io, shards): (Vec<_>, Vec<_>) = threads.into_iter().partition(is_io);
+        for thread in io {
+            let _ = thread.join();
+        }
+        self.shared.engine.stop();
+        for thread in shards {
+            let _ = thread.join();
+        }
+    }
+
+    /// Readable when control requests wait.
+    pub fn control_bell(&self) -> &OwnedFd {
+        &self.control_bell
+    }
+
+    /// Makes the control bell audible again, for what was left in the inbox.
+    pub fn ring_control_bell(&self) {
+        let _ = rustix::io::write(&self.control_bell, &1u64.to_ne_bytes());
+    }
+
+    /// Silences the control bell and says that the control plane is looking; see [`Mailbox`].
+    pub fn silence_control_bell(&self) {
+        let mut count = [0; 8];
+        // An empty counter means that somebody was quicker.
+        let _ = rustix::io::read(&self.control_bell, &mut count);
+    }
+
+    /// Answers a control request.
+    pub fn reply(&self, token: Token, data: Vec<u8>, close: bool) {
+        let Some(mailbox) = self.shared.mailboxes.get(usize::from(token.io_thread)) else { return };
+        let mut message = Message::Reply { connection: token, data, close };
+        while let Err(back) = mailbox.send(message) {
+            if self.shared.stopping.load(SeqCst) {
+                return;
+            }
+            message = back;
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

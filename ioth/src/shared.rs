@@ -1,0 +1,330 @@
+//! What the IO threads of one server share with one another and with the control plane.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use sherd_metrics::{CommandCells, Counter};
+use sherd_shards::batch::Batch;
+use sherd_shards::engine::Engine;
+use sherd_shards::mailbox::Mailbox;
+use sherd_shards::world::World;
+
+use crate::clients::Clients;
+use crate::hot_keys::HotKeys;
+use crate::listener::Peer;
+use crate::log::Log;
+
+/// A connection by its IO thread, its place there, and how often that place was used: a reply that comes late never
+/// reaches the next client in the same place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Token {
+    pub io_thread: u16,
+    pub generation: u16,
+    pub index: u32,
+}
+
+impl Token {
+    /// As one number, for the control plane.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.io_thread) << 48 | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The reverse of [`Token::to_bits`].
+    pub fn from_bits(bits: u64) -> Token {
+        Token { io_thread: (bits >> 48) as u16, generation: (bits >> 32) as u16, index: bits as u32 }
+    }
+}
+
+/// What comes to an IO thread from outside.
+pub enum Message {
+    /// A batch that another thread executed.
+    Batch(Box<Batch>),
+    /// The control plane's answer.
+    Reply { connection: Token, data: Vec<u8>, close: bool },
+    /// A connection to look after.
+    Accept(OwnedFd, Box<Peer>),
+    /// Look at the connection's record: it was killed.
+    Kill(Token),
+    /// A line for all monitors of this thread.
+    Monitor(Arc<[u8]>),
+    /// Look at the shared state again (stopping, unpaused).
+    Wake,
+}
+
+/// Messages that may wait for an IO thread. Batches and replies are bounded by what is in flight and always fit; the rest
+/// must leave them the reserve.
+pub const MAILBOX_CAPACITY: usize = 8192;
+pub const MAILBOX_RESERVE: usize = 1024;
+
+/// A request to the control plane.
+#[derive(Debug)]
+pub struct ControlRequest {
+    pub token: Token,
+    /// Which of the connection's requests this is, in a transaction.
+    pub args: Vec<Vec<u8>>,
+    pub command: &'static str,
+    pub client_id: u64,
+    pub db: u16,
+    pub resp3: bool,
+    pub address: String,
+    pub local_address: String,
+    pub in_multi: bool,
+}
+
+/// Requests that may wait for the control plane; more are held back at their connections.
+pub const INBOX_CAPACITY: usize = 1024;
+
+/// Counters of one IO thread.
+#[derive(Debug)]
+pub struct IoStats {
+    pub connections: Counter,
+    pub received: Counter,
+    pub input_bytes: Counter,
+    pub output_bytes: Counter,
+    pub reads: Counter,
+    pub writes: Counter,
+    pub polls: Counter,
+    pub busy_nanoseconds: Counter,
+    pub commands: Counter,
+    pub rejected_commands: Counter,
+    pub protocol_errors: Counter,
+    pub query_limit_disconnections: Counter,
+    pub output_limit_disconnections: Counter,
+    pub panics: Counter,
+    pub error_replies: Counter,
+    pub input_buffer_max: Counter,
+    pub output_buffer_max: Counter,
+    pub buffer_bytes: Counter,
+    pub cells: CommandCells,
+    pub hot_keys: HotKeys,
+}
+
+impl IoStats {
+    /// Counters for a table of `commands` commands.
+    pub fn new(commands: usize) -> IoStats {
+        let zero = Counter::new;
+        IoStats {
+            connections: zero(),
+            received: zero(),
+            input_bytes: zero(),
+            output_bytes: zero(),
+            reads: zero(),
+            writes: zero(),
+            polls: zero(),
+            busy_nanoseconds: zero(),
+            commands: zero(),
+            rejected_commands: zero(),
+            protocol_errors: zero(),
+            query_limit_disconnections: zero(),
+            output_limit_disconnections: zero(),
+            panics: zero(),
+            error_replies: zero(),
+            input_buffer_max: zero(),
+            output_buffer_max: zero(),
+            buffer_bytes: zero(),
+            cells: CommandCells::new(commands),
+            hot_keys: HotKeys::default(),
+        }
+    }
+}
+
+/// CLIENT PAUSE.
+#[derive(Default, Debug)]
+pub struct Pause {
+    /// Milliseconds since the epoch; 0 is off.
+    until_ms: AtomicI64,
+    writes_only: AtomicBool,
+}
+
+impl Pause {
+    /// Pauses until a time; a pause that is on is only ever made longer and stricter.
+    pub fn start(&self, until_ms: i64, writes_only: bool, now_ms: i64) {
+        let on = self.until_ms.load(Ordering::Relaxed) > now_ms;
+        let writes_only = if on { writes_only && self.writes_only.load(Ordering::Relaxed) } else { writes_only };
+        self.writes_only.store(writes_only, Ordering::Relaxed);
+        self.until_ms.fetch_max(until_ms, Ordering::Relaxed);
+    }
+
+    /// Ends the pause.
+    pub fn end(&self) {
+        self.until_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// Until when and for which commands clients are paused: `Some((until, writes only))`.
+    #[inline]
+    pub fn get(&self, now_ms: i64) -> Option<(i64, bool)> {
+        let until = self.until_ms.load(Ordering::Relaxed);
+        (until > now_ms).then(|| (until, self.writes_only.load(Ordering::Relaxed)))
+    }
+
+    /// Whether a pause may be on, without looking at the clock.
+    #[inline]
+    pub fn may_be_on(&self) -> bool {
+        self.until_ms.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// See the file's head.
+pub struct Shared {
+    pub engine: Arc<Engine>,
+    pub world: Arc<World>,
+    pub mailboxes: Arc<Vec<Mailbox<Message>>>,
+    pub inbox: Mailbox<ControlRequest>,
+    pub clients: Clients,
+    pub io: Vec<IoStats>,
+    pub log: Arc<Log>,
+    pub pause: Pause,
+    password: RwLock<Option<Vec<u8>>>,
+    /// Whether `password` is set, without its lock.
+    pub has_password: AtomicBool,
+    pub monitors: AtomicUsize,
+    pub stopping: AtomicBool,
+    pub rejected_connections: AtomicU64,
+    pub cluster: bool,
+    pub started_at_ms: i64,
+    /// 40 hexadecimal digits that differ for every server.
+    pub run_id: String,
+    /// Memory in use when the server was made.
+    pub startup_bytes: usize,
+    listeners: Mutex<Vec<crate::listener::Listener>>,
+}
+
+impl Shared {
+    /// Puts the parts together.
+    pub fn new(
+        engine: Arc<Engine>,
+        mailboxes: Arc<Vec<Mailbox<Message>>>,
+        inbox: Mailbox<ControlRequest>,
+        log: Arc<Log>,
+        commands: usize,
+        cluster: bool,
+    ) -> Shared {
+        let world = Arc::clone(&engine.world);
+        Shared {
+            io: (0..mailboxes.len()).map(|_| IoStats::new(commands)).collect(),
+            started_at_ms: world.now_milliseconds(),
+            run_id: run_id(),
+            startup_bytes: sherd_metrics::memory::used_bytes(),
+            engine,
+            world,
+            mailboxes,
+            inbox,
+            clients: Clients::default(),
+            log,
+            pause: Pause::default(),
+            password: RwLock::new(None),
+            has_password: AtomicBool::new(false),
+            monitors: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            rejected_connections: AtomicU64::new(0),
+            cluster,
+            listeners: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Sets `requirepass`.
+    pub fn set_password(&self, password: Option<Vec<u8>>) {
+        let password = password.filter(|password| !password.is_empty());
+        let is_set = password.is_some();
+        *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
+        self.has_password.store(is_set, Ordering::SeqCst);
+    }
+
+    /// Whether this is the password; takes the same time for every wrong one of the same length.
+    pub fn is_password(&self, given: &[u8]) -> bool {
+        match &*self.password.read().unwrap_or_else(PoisonError::into_inner) {
+            None => true,
+            Some(password) => {
+                password.len() == given.len()
+                    && password.iter().zip(given).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+            }
+        }
+    }
+
+    /// Sends a message that may be refused when the thread is far behind.
+    pub fn send(&self, io_thread: usize, message: Message) -> Result<(), Message> {
+        let mailbox = &self.mailboxes[io_thread];
+        if mailbox.len() + MAILBOX_RESERVE > MAILBOX_CAPACITY {
+            return Err(message);
+        }
+        mailbox.send(message)
+    }
+
+    /// Wakes every IO thread.
+    pub fn wake_all(&self) {
+        for mailbox in self.mailboxes.iter() {
+            let _ = mailbox.send(Message::Wake);
+        }
+    }
+
+    /// The listeners, for the thread that accepts.
+    pub fn listeners(&self) -> MutexGuard<'_, Vec<crate::listener::Listener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The `count` most frequent keys over all IO threads, most frequent first.
+    pub fn hot_keys(&self, count: usize) -> Vec<(Vec<u8>, u64)> {
+        let mut sums = std::collections::HashMap::<Vec<u8>, u64>::new();
+        for (key, hits) in self.io.iter().flat_map(|io| io.hot_keys.all()) {
+            *sums.entry(key).or_default() += hits;
+        }
+        let mut keys: Vec<(Vec<u8>, u64)> = sums.into_iter().collect();
+        keys.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        keys.truncate(count);
+        keys
+    }
+
+    /// CONFIG RESETSTAT. A count that is added at this very moment may survive.
+    pub fn reset_stats(&self) {
+        for io in &self.io {
+            let counters = [
+                &io.received,
+                &io.input_bytes,
+                &io.output_bytes,
+                &io.reads,
+                &io.writes,
+                &io.polls,
+                &io.commands,
+                &io.rejected_commands,
+                &io.protocol_errors,
+                &io.query_limit_disconnections,
+                &io.output_limit_disconnections,
+                &io.panics,
+                &io.error_replies,
+            ];
+            counters.iter().for_each(|counter| counter.set(0));
+            io.cells.reset();
+            io.hot_keys.reset();
+        }
+        for shard in 0..self.world.slots.shards() {
+            let (stats, cells, _) = self.engine.stats(shard);
+            stats.reset();
+            cells.reset();
+        }
+        self.rejected_connections.store(0, Ordering::Relaxed);
+        self.world.logs.reset_errors();
+        sherd_metrics::memory::reset_peak();
+    }
+
+    /// Connections now.
+    pub fn connection_count(&self) -> u64 {
+        self.io.iter().map(|io| io.connections.get()).sum()
+    }
+}
+
+fn run_id() -> String {
+    let mut random = sherd_shards::random::Random::seeded();
+    let id: String = (0..3).map(|_| format!("{:016x}", random.next())).collect();
+    id[..40].to_owned()
+}
+
+/// Puts a completed batch into its IO thread's mailbox. There is room: what is in flight is bounded below the reserve.
+pub fn deliver(mailboxes: &[Mailbox<Message>], batch: Box<Batch>) {
+    let mailbox = &mailboxes[batch.io_thread];
+    let mut message = Message::Batch(batch);
+    while let Err(back) = mailbox.send(message) {
+        message = back;
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,286 @@
+//! What needs shards held from outside: commands over several shards, MULTI/EXEC, WATCH.
+//!
+//! The IO thread takes the batons of all shards involved, in ascending order, and executes at once. The connection has
+//! nothing else out at that moment, so its order is kept.
+//!
+//! Commands of the control plane inside a transaction are asked for before the batons are taken, and their answers put
+//! in their places: nothing that holds a shard ever waits for Python.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_metrics::clock::{self, TickRate};
+use sherd_shards::access::Shards;
+use sherd_shards::context::Client;
+use sherd_shards::db::Key;
+use sherd_shards::error::CommandError;
+use sherd_shards::execute::{self, Call, Counts, INTERNAL_ERROR};
+use sherd_shards::registry::{Command, Route};
+use sherd_shards::reply::Reply;
+use sherd_shards::slot::slot_of;
+use sherd_shards::spec::{flag, Plane};
+use sherd_shards::table;
+use sherd_shards::watch::DirtyFlag;
+
+use crate::connection::{Connection, Multi, ReplyMode, Watch};
+use crate::dispatch::{advance_reply_mode, Dispatch};
+use crate::io_thread::IoThread;
+
+const EXEC_ABORT: CommandError = CommandError::new("EXECABORT Transaction discarded because of previous errors.");
+
+impl IoThread {
+    /// Executes one command over several shards.
+    pub fn run_over_shards(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        args: &[&[u8]],
+        wanted: u64,
+    ) -> Dispatch {
+        if !connection.runs.is_empty() {
+            return Dispatch::Later;
+        }
+        connection.record.last_command.store(command.id as u32, Relaxed);
+        let start = connection.out.len();
+        let mut out = std::mem::take(&mut connection.out);
+        let engine = std::sync::Arc::clone(&self.shared.engine);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            engine.with_shards(wanted, |shards| self.call(shards, connection, command, args, false, &mut out));
+        }));
+        if result.is_err() {
+            self.note_panic(connection, &mut out, start);
+        }
+        if connection.reply_mode != ReplyMode::On {
+            out.truncate(start);
+        }
+        connection.out = out;
+        advance_reply_mode(connection);
+        Dispatch::Done
+    }
+
+    /// A command panicked: its client is told and will be closed; the server goes on.
+    fn note_panic(&mut self, connection: &mut Connection, out: &mut Vec<u8>, start: usize) {
+        out.truncate(start);
+        Reply::new(out, connection.resp3).error(&INTERNAL_ERROR);
+        connection.close_after_reply = true;
+        self.stats().panics.increment();
+    }
+
+    fn call(
+        &self,
+        shards: Shards<'_>,
+        connection: &Connection,
+        command: &'static Command,
+        args: &[&[u8]],
+        in_transaction: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let world = &self.shared.world;
+        let stats = self.stats();
+        let call = Call {
+            command,
+            args,
+            first_key: (0, 0),
+            client: Client {
+                db: connection.db,
+                resp3: connection.resp3,
+                no_touch: connection.record.no_touch.load(Relaxed),
+                record: Some(&connection.record),
+            },
+            now_ms: world.now_milliseconds(),
+            in_transaction,
+        };
+        let mut shards = shards;
+        let shard_stats = std::sync::Arc::clone(&shards.first().stats);
+        // Counted with this thread's cells: the shard's belong to whoever holds it, which may change in between.
+        let counts = Counts { cells: &stats.cells, stats: &shard_stats, rate: TickRate::get() };
+        let start = out.len();
+        let tick = clock::ticks();
+        let failed = execute::call(shards, world, &call, out);
+        execute::account(&counts, world, &call, clock::ticks().wrapping_sub(tick), failed, &out[start..]);
+        let record = &connection.record;
+        record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// WATCH: registers the client with the shards of the keys.
+    pub fn watch(&mut self, connection: &mut Connection, keys: &[&[u8]]) {
+        let map = self.shared.world.slots;
+        let mut watch = connection.watch.take().unwrap_or_else(|| {
+            Box::new(Watch { flag: DirtyFlag::default(), shards: 0, keys: Vec::new() })
+        });
+        let mut wanted = 0u64;
+        for key in keys {
+            wanted |= 1 << map.shard_of(map.slot(key));
+        }
+        watch.shards |= wanted;
+        let now_ms = self.shared.world.now_milliseconds();
+        self.shared.engine.with_shards(wanted, |mut shards| {
+            for bytes in keys {
+                if watch.keys.iter().any(|(db, key, _)| *db == connection.db && key == bytes) {
+                    continue;
+                }
+                let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
+                let shard = shards.of_slot(key.slot);
+                let expired = shard
+                    .db(connection.db)
+                    .and_then(|db| db.find(&key))
+                    .is_some_and(|entry| entry.is_expired(now_ms));
+                shard.watches.add(connection.db, bytes, &watch.flag);
+                watch.keys.push((connection.db, bytes.to_vec(), expired));
+            }
+        });
+        connection.record.watched.store(watch.keys.len(), Relaxed);
+        connection.watch = Some(watch);
+    }
+
+    /// EXEC: asks the control plane first if the transaction needs it, else executes.
+    pub fn exec(&mut self, connection: &mut Connection) -> Dispatch {
+        let Some(multi) = &mut connection.multi else {
+            let error = CommandError::new("ERR EXEC without MULTI");
+            self.count_error(&error);
+            connection.reply(|reply| reply.error(&error));
+            return Dispatch::Done;
+        };
+        if multi.aborted {
+            connection.discard();
+            self.count_error(&EXEC_ABORT);
+            connection.reply(|reply| reply.error(&EXEC_ABORT));
+            return Dispatch::Done;
+        }
+        let asked = multi.control_replies.len();
+        let next = multi.commands.iter().filter(|queued| matches!(queued.command.spec.plane, Plane::Control)).nth(asked);
+        if let Some(queued) = next {
+            let (command, args) = (queued.command, queued.args.clone());
+            return self.send_to_control(connection, command, args, true);
+        }
+        self.exec_now(connection);
+        Dispatch::Done
+    }
+
+    /// Goes on with EXEC when an answer of the control plane has come.
+    pub fn resume_exec(&mut self, connection: &mut Connection) {
+        match self.exec(connection) {
+            // The inbox is full: the client waits no longer than it takes to drain it.
+            Dispatch::Later => {
+                connection.discard();
+                let error = CommandError::new("EXECABORT the control plane is overloaded; nothing was executed, try again");
+                self.count_error(&error);
+                connection.reply(|reply| reply.error(&error));
+            }
+            Dispatch::Done | Dispatch::Wait => {}
+        }
+        advance_reply_mode(connection);
+    }
+
+    fn exec_now(&mut self, connection: &mut Connection) {
+        let Some(multi) = connection.multi.take() else { return };
+        let watch = connection.watch.take();
+        let mut wanted = watch.as_ref().map_or(0, |watch| watch.shards);
+        let mut data = false;
+        for queued in &multi.commands {
+            if matches!(queued.command.spec.plane, Plane::Data(_)) {
+                data = true;
+                wanted |= self.shards_of(queued.command, &queued.args);
+            }
+        }
+        if data && wanted == 0 {
+            wanted = 1;
+        }
+        let start = connection.out.len();
+        let mut out = std::mem::take(&mut connection.out);
+        let engine = std::sync::Arc::clone(&self.shared.engine);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            if wanted == 0 {
+                self.exec_queue(connection, &multi, None, &mut out);
+                return;
+            }
+            engine.with_shards(wanted, |mut shards| {
+                if watch.as_ref().is_some_and(|watch| self.has_changed(watch, &mut shards)) {
+                    Reply::new(&mut out, connection.resp3).null_array();
+                } else {
+                    self.exec_queue(connection, &multi, Some(shards), &mut out);
+                }
+            });
+        }));
+        if result.is_err() {
+            self.note_panic(connection, &mut out, start);
+        }
+        if connection.reply_mode != ReplyMode::On {
+            out.truncate(start);
+        }
+        connection.out = out;
+        connection.discard();
+    }
+
+    /// Whether a watched key has changed. The watched shards are held.
+    fn has_changed(&self, watch: &Watch, shards: &mut Shards<'_>) -> bool {
+        if watch.flag.load(Relaxed) {
+            return true;
+        }
+        let map = self.shared.world.slots;
+        let now_ms = self.shared.world.now_milliseconds();
+        // A key that was there when it was watched and has expired since has changed, removed or not.
+        watch.keys.iter().any(|(db, bytes, was_expired)| {
+            let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
+            let found = shards.of_slot(key.slot).db(*db).and_then(|db| db.find(&key));
+            !was_expired && found.is_some_and(|entry| entry.is_expired(now_ms))
+        })
+    }
+
+    fn exec_queue(&mut self, connection: &mut Connection, multi: &Multi, mut shards: Option<Shards<'_>>, out: &mut Vec<u8>) {
+        Reply::new(out, connection.resp3).array(multi.commands.len());
+        let mut answers = multi.control_replies.iter();
+        for queued in &multi.commands {
+            let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+            match queued.command.spec.plane {
+                Plane::Data(_) => {
+                    if let Some(shards) = &mut shards {
+                        self.call(shards.reborrow(), connection, queued.command, &args, true, out);
+                    }
+                }
+                Plane::Control => out.extend_from_slice(answers.next().map_or(b"_\r\n", Vec::as_slice)),
+                Plane::Connection(number) => {
+                    // The connection's own buffer takes the reply; it is moved behind the others.
+                    let before = std::mem::take(&mut connection.out);
+                    self.run_connection_command(connection, queued.command, number, &args);
+                    let reply = std::mem::replace(&mut connection.out, before);
+                    out.extend_from_slice(&reply);
+                }
+                Plane::Container => {}
+            }
+        }
+    }
+
+    /// The shards that a data command needs, as a bit set.
+    fn shards_of(&self, command: &Command, args: &[Vec<u8>]) -> u64 {
+        let map = self.shared.world.slots;
+        if map.shards() == 1 {
+            return 1;
+        }
+        match command.route {
+            Route::All => self.shared.engine.all_shards(),
+            Route::Cursor => {
+                let cursor = args.get(1).and_then(|text| sherd_shards::types::number::parse_i64(text)).unwrap_or(0);
+                1 << map.shard_of((cursor as u64 % sherd_shards::slot::SLOTS as u64) as u16)
+            }
+            Route::FirstKey | Route::Keys => {
+                let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+                let keys = command.spec.key_positions(&args).unwrap_or_default();
+                let wanted = keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(slot_of(args[at])));
+                // A command whose keys cannot be told answers its own error; it needs some shard to do so.
+                if wanted == 0 {
+                    1
+                } else {
+                    wanted
+                }
+            }
+            Route::Nowhere => 0,
+        }
+    }
+}
+
+/// Whether a queued command changes data; for CLIENT PAUSE WRITE.
+pub fn writes(multi: &Multi) -> bool {
+    multi.commands.iter().any(|queued| queued.command.spec.has(flag::WRITE))
+}
+

@@ -1,0 +1,22 @@
+//! Counters, histograms and clocks of the data plane.
+//!
+//! Every counter has one writer at a time (an IO thread, or whoever holds a shard's baton), so counting is a plain load
+//! and store; readers on other threads see a value that is at most a moment old. Nothing here takes a lock or shares a
+//! cache line between writers.
+//!
+//! # Layout
+//! - [`counter`]: single-writer counters
+//! - [`histogram`]: latency histograms, four buckets an octave
+//! - [`commands`]: the per-command cells: calls, time, failures, latency
+//! - [`clock`]: cheap ticks for timing commands, and the wall clock
+//! - [`memory`]: the counting allocator, the source of `used_memory`
+
+pub mod clock;
+pub mod commands;
+pub mod counter;
+pub mod histogram;
+pub mod memory;
+
+pub use commands::{CommandCell, CommandCells};
+pub use counter::Counter;
+pub use histogram::Histogram;

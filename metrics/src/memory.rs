@@ -1,0 +1,154 @@
+//! The counting allocator: where `used_memory` and the memory limit come from.
+//!
+//! Every allocation of the process's native side is counted at the size class that the allocator rounds it to, in a
+//! counter of the thread that allocates or frees. A thread's counter may go below zero when it frees what another
+//! allocated; only the sum over the threads means anything. Counting costs about a nanosecond a call; asking the
+//! allocator for its own statistics costs milliseconds and is not exact in release builds.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+
+/// Threads that are counted apart; later ones share the last place with locked additions.
+const THREADS: usize = 64;
+
+#[repr(align(128))]
+struct ThreadBytes(AtomicI64);
+
+static BYTES: [ThreadBytes; THREADS] = [const { ThreadBytes(AtomicI64::new(0)) }; THREADS];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicI64 = AtomicI64::new(0);
+
+thread_local! {
+    static PLACE: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// The bytes that an allocation of `size` really takes: mimalloc's size classes, multiples of 8 up to 64 bytes, then
+/// eight (in effect four to eight) steps an octave, then whole 64 KiB slices.
+#[inline]
+pub const fn size_class(size: usize) -> usize {
+    if size <= 64 {
+        return (size + 7) & !7;
+    }
+    let words = (size - 1) >> 3;
+    let octave = usize::BITS - 1 - words.leading_zeros();
+    let step = 1usize << (octave - 2);
+    (((words / step) + 1) * step) << 3
+}
+
+#[inline]
+fn count(delta: i64) {
+    // A thread that is being torn down has no place any more; its last few bytes go to the shared one.
+    let place = PLACE.try_with(Cell::get).unwrap_or(THREADS - 1);
+    if place < THREADS - 1 {
+        let cell = &BYTES[place].0;
+        cell.store(cell.load(Relaxed) + delta, Relaxed);
+    } else {
+        count_slowly(place, delta);
+    }
+}
+
+#[cold]
+fn count_slowly(place: usize, delta: i64) {
+    let place = if place == usize::MAX {
+        let place = NEXT.fetch_add(1, Relaxed).min(THREADS - 1);
+        let _ = PLACE.try_with(|cell| cell.set(place));
+        place
+    } else {
+        place
+    };
+    BYTES[place].0.fetch_add(delta, Relaxed);
+}
+
+/// Bytes that this thread has allocated less those that it has freed; only differences mean anything.
+#[inline]
+pub fn thread_bytes() -> i64 {
+    let place = PLACE.try_with(Cell::get).unwrap_or(THREADS - 1);
+    BYTES.get(place).map_or(0, |bytes| bytes.0.load(Relaxed))
+}
+
+/// Bytes allocated now, over all threads.
+#[inline]
+pub fn used_bytes() -> usize {
+    let threads = NEXT.load(Relaxed).min(THREADS);
+    let mut sum = 0;
+    for thread in &BYTES[..threads] {
+        sum += thread.0.load(Relaxed);
+    }
+    if threads < THREADS {
+        sum += BYTES[THREADS - 1].0.load(Relaxed);
+    }
+    sum.max(0) as usize
+}
+
+/// The largest value of [`used_bytes`] that [`sample_peak`] saw.
+pub fn peak_bytes() -> usize {
+    sample_peak();
+    PEAK.load(Relaxed).max(0) as usize
+}
+
+/// Looks whether memory use is higher than ever; called from a timer, as Redis does.
+pub fn sample_peak() {
+    PEAK.fetch_max(used_bytes() as i64, Relaxed);
+}
+
+/// Forgets the peak (CONFIG RESETSTAT).
+pub fn reset_peak() {
+    PEAK.store(used_bytes() as i64, Relaxed);
+}
+
+/// An allocator that counts, around another one.
+pub struct Counting<A>(pub A);
+
+// SAFETY: every call is passed on unchanged; counting neither allocates nor touches the memory.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(size_class(layout.size()) as i64);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(size_class(layout.size()) as i64));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.0.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(size_class(layout.size()) as i64);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(size_class(new_size) as i64 - size_class(layout.size()) as i64);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.0.realloc(pointer, layout, new_size) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_cover_the_size_and_waste_at_most_a_quarter() {
+        let mut last = 0;
+        for size in 1..100_000 {
+            let class = size_class(size);
+            assert!(class >= size && class >= last, "{size} -> {class}");
+            assert!(size < 64 || class as f64 <= size as f64 * 1.26, "{size} -> {class}");
+            last = class;
+        }
+        assert_eq!([size_class(40), size_class(65), size_class(80), size_class(81)], [40, 80, 80, 96]);
+    }
+
+    #[test]
+    fn what_one_thread_allocates_and_another_frees_adds_up_to_nothing() {
+        let before = used_bytes() as i64;
+        count(1 << 40);
+        std::thread::spawn(|| count(-(1 << 40))).join().expect("the thread ends well");
+        let after = used_bytes() as i64;
+        assert!((after - before).abs() < 1 << 20);
+    }
+}

@@ -1,0 +1,191 @@
+//! Command specifications, from and to Python.
+//!
+//! Specifications live as long as the process, so what Python declares is leaked once; a declaration after the table was
+//! made is an error.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use sherd_shards::registry::{self, CommandTable};
+use sherd_shards::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, FLAG_NAMES};
+
+static DECLARED: Mutex<Vec<CommandSpec>> = Mutex::new(Vec::new());
+static INSTALLED: OnceLock<&'static CommandTable> = OnceLock::new();
+
+/// The command table, made at the first call from all planes.
+pub fn table() -> &'static CommandTable {
+    INSTALLED.get_or_init(|| {
+        let control = std::mem::take(&mut *DECLARED.lock().unwrap_or_else(PoisonError::into_inner));
+        registry::install(sherd_ioth::commands::specs().into_iter().chain(control))
+    })
+}
+
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+const GROUPS: [Group; 16] = [
+    Group::String,
+    Group::Bitmap,
+    Group::Hash,
+    Group::List,
+    Group::Set,
+    Group::SortedSet,
+    Group::HyperLogLog,
+    Group::Geo,
+    Group::Stream,
+    Group::Generic,
+    Group::Transactions,
+    Group::Connection,
+    Group::Server,
+    Group::Cluster,
+    Group::PubSub,
+    Group::Scripting,
+];
+
+fn item<'py, T: FromPyObjectOwned<'py>>(spec: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+    let value = spec.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("a specification lacks '{name}'")))?;
+    value.extract().map_err(Into::into)
+}
+
+/// Declares control-plane commands.
+#[pyfunction]
+pub fn register_commands(specs: Vec<Bound<'_, PyDict>>) -> PyResult<()> {
+    if INSTALLED.get().is_some() {
+        return Err(PyRuntimeError::new_err("commands are declared before the first server of the process is made"));
+    }
+    let parsed = specs.iter().map(parse).collect::<PyResult<Vec<_>>>()?;
+    DECLARED.lock().unwrap_or_else(PoisonError::into_inner).extend(parsed);
+    Ok(())
+}
+
+fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
+    let group: String = item(spec, "group")?;
+    let group = GROUPS
+        .into_iter()
+        .find(|known| known.name() == group)
+        .ok_or_else(|| PyValueError::new_err(format!("there is no group {group}")))?;
+    let mut flags = 0;
+    for name in item::<Vec<String>>(spec, "flags")? {
+        let known = FLAG_NAMES.iter().find(|(_, known)| *known == name);
+        flags |= known.ok_or_else(|| PyValueError::new_err(format!("there is no flag {name}")))?.0;
+    }
+    let keys: Vec<(String, Bound<'_, PyTuple>, Bound<'_, PyTuple>)> = item(spec, "keys")?;
+    let keys = keys.into_iter().map(|(flags, begin, find)| parse_key(flags, &begin, &find)).collect::<PyResult<Vec<_>>>()?;
+    let tips: Vec<&'static str> = item::<Vec<String>>(spec, "tips")?.into_iter().map(leak).collect();
+    Ok(CommandSpec {
+        name: leak(item(spec, "name")?),
+        summary: leak(item(spec, "summary")?),
+        since: leak(item(spec, "since")?),
+        complexity: leak(item(spec, "complexity")?),
+        group,
+        arity: item(spec, "arity")?,
+        flags,
+        categories: leak(item::<Vec<String>>(spec, "categories")?.join(" ")),
+        keys: Vec::leak(keys),
+        syntax: leak(item(spec, "syntax")?),
+        tips: Vec::leak(tips),
+        plane: if item(spec, "container")? { Plane::Container } else { Plane::Control },
+        ..CommandSpec::DEFAULT
+    })
+}
+
+fn parse_key(flags: String, begin: &Bound<'_, PyTuple>, find: &Bound<'_, PyTuple>) -> PyResult<KeySpec> {
+    let kind = |tuple: &Bound<'_, PyTuple>| tuple.get_item(0)?.extract::<String>();
+    let number = |tuple: &Bound<'_, PyTuple>, at: usize| tuple.get_item(at)?.extract::<i16>();
+    let begin = match kind(begin)?.as_str() {
+        "index" => Begin::Index(number(begin, 1)?),
+        "keyword" => Begin::Keyword(leak(begin.get_item(1)?.extract()?), number(begin, 2)?),
+        _ => Begin::Unknown,
+    };
+    let find = match kind(find)?.as_str() {
+        "range" => Find::Range { last: number(find, 1)?, step: number(find, 2)?, limit: number(find, 3)? },
+        "keynum" => Find::Number { number: number(find, 1)?, first: number(find, 2)?, step: number(find, 3)? },
+        _ => Find::Unknown,
+    };
+    Ok(KeySpec { flags: leak(flags), begin, find })
+}
+
+/// Every command and subcommand, sorted by name.
+#[pyfunction]
+pub fn command_table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let rows = PyList::empty(py);
+    for command in table().commands() {
+        let spec = &command.spec;
+        let row = PyDict::new(py);
+        row.set_item("id", command.id)?;
+        row.set_item("name", spec.name)?;
+        row.set_item("summary", spec.summary)?;
+        row.set_item("since", spec.since)?;
+        row.set_item("complexity", spec.complexity)?;
+        row.set_item("group", spec.group.name())?;
+        row.set_item("arity", spec.arity)?;
+        let mut flags: Vec<&str> =
+            FLAG_NAMES.iter().filter(|(bit, _)| spec.flags & bit != 0).map(|(_, name)| *name).collect();
+        if spec.find_keys.is_some() && !spec.has(flag::MOVABLE_KEYS) {
+            flags.push("movablekeys");
+        }
+        row.set_item("flags", flags)?;
+        row.set_item("categories", registry::categories(spec))?;
+        row.set_item("keys", spec.keys.iter().map(|key| show_key(py, key)).collect::<PyResult<Vec<_>>>()?)?;
+        row.set_item("syntax", spec.syntax)?;
+        row.set_item("tips", spec.tips.to_vec())?;
+        row.set_item("container", !command.subcommands.is_empty())?;
+        let (first, last, step) = spec.legacy_keys();
+        row.set_item("first_key", first)?;
+        row.set_item("last_key", last)?;
+        row.set_item("key_step", step)?;
+        let plane = match spec.plane {
+            Plane::Data(_) => "data",
+            Plane::Connection(_) => "connection",
+            Plane::Control => "control",
+            Plane::Container => "container",
+        };
+        row.set_item("plane", plane)?;
+        rows.append(row)?;
+    }
+    Ok(rows)
+}
+
+fn show_key<'py>(py: Python<'py>, key: &KeySpec) -> PyResult<Bound<'py, PyTuple>> {
+    let begin = match key.begin {
+        Begin::Index(index) => ("index", index).into_pyobject(py)?.into_any(),
+        Begin::Keyword(word, from) => ("keyword", word, from).into_pyobject(py)?.into_any(),
+        Begin::Unknown => ("unknown",).into_pyobject(py)?.into_any(),
+    };
+    let find = match key.find {
+        Find::Range { last, step, limit } => ("range", last, step, limit).into_pyobject(py)?.into_any(),
+        Find::Number { number, first, step } => ("keynum", number, first, step).into_pyobject(py)?.into_any(),
+        Find::Unknown => ("unknown",).into_pyobject(py)?.into_any(),
+    };
+    (key.flags, begin, find).into_pyobject(py)
+}
+
+/// Argument numbers of a command line's keys with the flags of their specification.
+#[pyfunction]
+pub fn key_positions(args: Vec<Vec<u8>>) -> Option<Vec<(usize, &'static str)>> {
+    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+    let container = table().find(args.first()?)?;
+    let command = args.get(1).and_then(|name| table().find_subcommand(container, name)).unwrap_or(container);
+    if !command.spec.accepts(args.len()) {
+        return None;
+    }
+    if command.spec.find_keys.is_some() {
+        let flags = command.spec.keys.first().map_or("", |key| key.flags);
+        return Some(command.spec.key_positions(&args)?.into_iter().map(|at| (at, flags)).collect());
+    }
+    let mut found = Vec::new();
+    for key in command.spec.keys {
+        let one = CommandSpec { keys: std::slice::from_ref(key), ..command.spec };
+        // The specification is used for its key rules only; it need not outlive this call.
+        found.extend(positions_of(&one, &args)?.into_iter().map(|at| (at, key.flags)));
+    }
+    Some(found)
+}
+
+fn positions_of(spec: &CommandSpec, args: &[&[u8]]) -> Option<Vec<usize>> {
+    spec.key_positions(args)
+}

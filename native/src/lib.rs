@@ -1,0 +1,60 @@
+//! The one binding between the data plane and Python, and the one extension module.
+//!
+//! Python calls down through [`server::Server`]; nothing here or below ever calls Python or takes the GIL on its own.
+//! What may take long lets go of the GIL first.
+
+use pyo3::prelude::*;
+use sherd_metrics::memory::Counting;
+
+mod commands;
+mod server;
+mod snapshot;
+
+/// Rounds small allocations to 8 bytes (16 elsewhere), which the layout of keyspace entries is made for.
+#[global_allocator]
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+
+/// Bytes allocated by the native side now.
+#[pyfunction]
+fn used_memory() -> usize {
+    sherd_metrics::memory::used_bytes()
+}
+
+/// Redis' glob matching.
+#[pyfunction]
+#[pyo3(signature = (pattern, text, ignore_case=false))]
+fn glob_match(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
+    if ignore_case {
+        sherd_shards::glob::matches_ignoring_case(pattern, text)
+    } else {
+        sherd_shards::glob::matches(pattern, text)
+    }
+}
+
+/// The hash slot of a key.
+#[pyfunction]
+fn key_slot(key: &[u8]) -> u16 {
+    sherd_shards::slot::slot_of(key)
+}
+
+/// Exclusive upper bounds of the latency histogram's buckets in nanoseconds.
+#[pyfunction]
+fn histogram_bounds() -> Vec<u64> {
+    (0..sherd_metrics::histogram::BUCKETS).map(sherd_metrics::histogram::upper_bound).collect()
+}
+
+/// The native engine.
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(used_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(glob_match, module)?)?;
+    module.add_function(wrap_pyfunction!(key_slot, module)?)?;
+    module.add_function(wrap_pyfunction!(histogram_bounds, module)?)?;
+    module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;
+    module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
+    module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;
+    module.add_class::<server::Server>()?;
+    module.add_class::<server::Request>()?;
+    Ok(())
+}

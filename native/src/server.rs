@@ -1,0 +1,311 @@
+//! `sherd._native.Server`: a handle on one engine, and `Request`, what it asks of the control plane.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use sherd_ioth::server::{Server as Engine, Shape};
+use sherd_ioth::shared::{ControlRequest, Token};
+use sherd_shards::context::Client;
+use sherd_shards::execute::{self, Call};
+use sherd_shards::registry::Route;
+use sherd_shards::settings::Settings;
+use sherd_shards::spec::Plane;
+
+use crate::{commands, snapshot};
+
+/// One control request; immutable.
+#[pyclass(frozen, module = "sherd._native")]
+pub struct Request(ControlRequest);
+
+#[pymethods]
+impl Request {
+    #[getter]
+    fn token(&self) -> u64 {
+        self.0.token.to_bits()
+    }
+
+    #[getter]
+    fn args<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.0.args.iter().map(|arg| PyBytes::new(py, arg)).collect()
+    }
+
+    #[getter]
+    fn command(&self) -> &'static str {
+        self.0.command
+    }
+
+    #[getter]
+    fn client_id(&self) -> u64 {
+        self.0.client_id
+    }
+
+    #[getter]
+    fn db(&self) -> u16 {
+        self.0.db
+    }
+
+    #[getter]
+    fn resp(&self) -> u8 {
+        if self.0.resp3 {
+            3
+        } else {
+            2
+        }
+    }
+
+    #[getter]
+    fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    #[getter]
+    fn local_address(&self) -> &str {
+        &self.0.local_address
+    }
+
+    #[getter]
+    fn in_multi(&self) -> bool {
+        self.0.in_multi
+    }
+}
+
+/// One engine: shards, IO threads, listeners.
+#[pyclass(frozen, module = "sherd._native")]
+pub struct Server {
+    engine: Engine,
+}
+
+#[pymethods]
+impl Server {
+    #[new]
+    #[pyo3(signature = (*, shards, io_threads, cluster, settings))]
+    fn new(shards: usize, io_threads: usize, cluster: bool, settings: HashMap<String, i64>) -> PyResult<Server> {
+        commands::table();
+        let initial = Settings::default();
+        for (name, value) in settings {
+            if !initial.set(&name, value) {
+                return Err(PyValueError::new_err(format!("the data plane has no setting {name}")));
+            }
+        }
+        initial.cluster_enabled.set(i64::from(cluster));
+        let engine = Engine::new(Shape { shards, io_threads, cluster }, initial)?;
+        // The control plane sleeps until the bell rings for the first time.
+        engine.shared.inbox.fall_asleep();
+        Ok(Server { engine })
+    }
+
+    fn listen(&self, host: &str, port: u16, backlog: i32) -> PyResult<u16> {
+        let address: IpAddr =
+            host.parse().map_err(|_| PyOSError::new_err(format!("'{host}' is not an address of an interface")))?;
+        Ok(self.engine.listen(SocketAddr::new(address, port), backlog)?)
+    }
+
+    fn listen_unix(&self, path: PathBuf, mode: u32, backlog: i32) -> PyResult<()> {
+        use std::os::unix::fs::PermissionsExt;
+        self.engine.listen_unix(&path, backlog)?;
+        if mode != 0 {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> PyResult<()> {
+        Ok(self.engine.start()?)
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.engine.stop());
+    }
+
+    fn set_setting(&self, name: &str, value: i64) -> bool {
+        self.engine.shared.world.settings.set(name, value)
+    }
+
+    fn settings(&self) -> HashMap<&'static str, i64> {
+        let settings = &self.engine.shared.world.settings;
+        Settings::NAMES.iter().map(|name| (*name, settings.get(name).unwrap_or_default())).collect()
+    }
+
+    fn set_password(&self, password: Option<Vec<u8>>) {
+        self.engine.shared.set_password(password);
+    }
+
+    fn request_fd(&self) -> i32 {
+        self.engine.control_bell().as_raw_fd()
+    }
+
+    fn drain_requests(&self, limit: usize) -> Vec<Request> {
+        let inbox = &self.engine.shared.inbox;
+        self.engine.silence_control_bell();
+        inbox.wake_up();
+        let mut requests = Vec::new();
+        loop {
+            while requests.len() < limit {
+                let Some(request) = inbox.receive() else { break };
+                requests.push(Request(request));
+            }
+            if requests.len() >= limit {
+                // More may wait: the bell stays audible.
+                self.engine.ring_control_bell();
+                break;
+            }
+            if inbox.fall_asleep() {
+                break;
+            }
+        }
+        requests
+    }
+
+    #[pyo3(signature = (token, data, close=false))]
+    fn reply(&self, py: Python<'_>, token: u64, data: Vec<u8>, close: bool) {
+        py.detach(|| self.engine.reply(Token::from_bits(token), data, close));
+    }
+
+    fn drain_logs<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<(u8, f64, String, String, Bound<'py, PyDict>)>> {
+        self.engine
+            .shared
+            .log
+            .drain(limit)
+            .into_iter()
+            .map(|record| {
+                let fields = PyDict::new(py);
+                for (name, value) in record.fields {
+                    fields.set_item(name, value)?;
+                }
+                Ok((record.level as u8, record.unix_time_ms as f64 / 1000.0, record.thread, record.event, fields))
+            })
+            .collect()
+    }
+
+    #[pyo3(signature = (args, db=0, resp=2))]
+    fn execute<'py>(&self, py: Python<'py>, args: Vec<Vec<u8>>, db: u16, resp: u8) -> PyResult<Bound<'py, PyBytes>> {
+        let out = py.detach(|| self.run(&args, db, resp)).map_err(PyValueError::new_err)?;
+        Ok(PyBytes::new(py, &out))
+    }
+
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        snapshot::take(py, &self.engine.shared)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn slowlog<'py>(
+        &self,
+        py: Python<'py>,
+        count: i64,
+    ) -> Vec<(u64, i64, u64, Vec<Bound<'py, PyBytes>>, String, Bound<'py, PyBytes>)> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let entries = self.engine.shared.world.logs.slow_entries(count);
+        entries
+            .into_iter()
+            .map(|entry| {
+                let args = entry.args.iter().map(|arg| PyBytes::new(py, arg)).collect();
+                let name = PyBytes::new(py, &entry.client_name);
+                (entry.id, entry.unix_time_seconds, entry.duration_microseconds, args, entry.client_address, name)
+            })
+            .collect()
+    }
+
+    fn slowlog_len(&self) -> usize {
+        self.engine.shared.world.logs.slow_len().0
+    }
+
+    fn slowlog_reset(&self) {
+        self.engine.shared.world.logs.reset_slow();
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn latency(&self) -> Vec<(&'static str, u64, Vec<(i64, u64)>)> {
+        let events = self.engine.shared.world.logs.latency();
+        let pairs = |samples: Vec<sherd_shards::world::LatencySample>| {
+            samples.into_iter().map(|sample| (sample.unix_time_seconds, sample.milliseconds)).collect()
+        };
+        events.into_iter().map(|(event, max, samples)| (event, max, pairs(samples))).collect()
+    }
+
+    fn latency_reset(&self, events: Vec<String>) -> usize {
+        let events: Vec<&str> = events.iter().map(String::as_str).collect();
+        self.engine.shared.world.logs.reset_latency(&events)
+    }
+
+    fn reset_stats(&self) {
+        self.engine.shared.reset_stats();
+    }
+
+    fn hot_keys<'py>(&self, py: Python<'py>, count: usize) -> Vec<(Bound<'py, PyBytes>, u64)> {
+        let keys = self.engine.shared.hot_keys(count);
+        keys.into_iter().map(|(key, hits)| (PyBytes::new(py, &key), hits)).collect()
+    }
+
+    fn slot_key_counts(&self, py: Python<'_>, first: usize, last: usize) -> Vec<usize> {
+        let last = last.min(sherd_shards::slot::SLOTS - 1);
+        py.detach(|| {
+            let engine = &self.engine.shared.engine;
+            let map = engine.world.slots;
+            (first..=last)
+                .map(|slot| {
+                    let shard = map.shard_of(slot as u16);
+                    engine.with_shards(1 << shard, |mut shards| {
+                        shards.of_slot(slot as u16).db(0).map_or(0, |db| db.table(slot as u16).len())
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn keys_in_slot<'py>(&self, py: Python<'py>, slot: u16, count: usize) -> Vec<Bound<'py, PyBytes>> {
+        let keys: Vec<Vec<u8>> = py.detach(|| {
+            let engine = &self.engine.shared.engine;
+            let shard = engine.world.slots.shard_of(slot);
+            engine.with_shards(1 << shard, |mut shards| {
+                let db = shards.of_slot(slot).db(0);
+                let entries = db.map(|db| db.table(slot).iter().take(count));
+                entries.into_iter().flatten().map(|entry| sherd_shards::table::Entry::key(entry).to_vec()).collect()
+            })
+        });
+        keys.iter().map(|key| PyBytes::new(py, key)).collect()
+    }
+}
+
+impl Server {
+    /// Runs one data command for the control plane.
+    fn run(&self, args: &[Vec<u8>], db: u16, resp: u8) -> Result<Vec<u8>, String> {
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let name = args.first().ok_or("a command has at least its name")?;
+        let table = commands::table();
+        let container = table.find(name).ok_or("there is no such command")?;
+        let command = args.get(1).and_then(|sub| table.find_subcommand(container, sub)).unwrap_or(container);
+        if !matches!(command.spec.plane, Plane::Data(_)) {
+            return Err(format!("{} is not a data command", command.spec.name));
+        }
+        if !command.spec.accepts(args.len()) {
+            return Err(format!("wrong number of arguments for {}", command.spec.name));
+        }
+        let engine = &self.engine.shared.engine;
+        let map = engine.world.slots;
+        let wanted = match command.route {
+            Route::FirstKey | Route::Keys => {
+                let keys = command.spec.key_positions(&args).unwrap_or_default();
+                keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(map.slot(args[at])))
+            }
+            _ => engine.all_shards(),
+        };
+        let mut out = Vec::new();
+        let one = Call {
+            command,
+            args: &args,
+            first_key: (0, 0),
+            client: Client { db, resp3: resp == 3, no_touch: false, record: None },
+            now_ms: engine.world.now_milliseconds(),
+            in_transaction: true,
+        };
+        engine.with_shards(wanted.max(1), |shards| execute::call(shards, &engine.world, &one, &mut out));
+        Ok(out)
+    }
+}
+

@@ -1,0 +1,191 @@
+//! One picture of all counters, for INFO and the exporter alike.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use sherd_ioth::shared::{IoStats, Shared};
+use sherd_metrics::{histogram, memory, Counter};
+use sherd_shards::registry;
+use sherd_shards::shard::ShardStats;
+
+fn sum_io(shared: &Shared, counter: impl Fn(&IoStats) -> &Counter) -> u64 {
+    shared.io.iter().map(|io| counter(io).get()).sum()
+}
+
+fn max_io(shared: &Shared, counter: impl Fn(&IoStats) -> &Counter) -> u64 {
+    shared.io.iter().map(|io| counter(io).get()).max().unwrap_or(0)
+}
+
+fn sum_shards(shared: &Shared, counter: impl Fn(&ShardStats) -> &Counter) -> u64 {
+    (0..shared.world.slots.shards()).map(|shard| counter(shared.engine.stats(shard).0).get()).sum()
+}
+
+/// Takes the picture; its form is described in the module's `.pyi`.
+pub fn take<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
+    let picture = PyDict::new(py);
+    let now_ms = shared.world.now_milliseconds();
+    picture.set_item("uptime_seconds", (now_ms - shared.started_at_ms) as f64 / 1000.0)?;
+    picture.set_item("start_time", shared.started_at_ms as f64 / 1000.0)?;
+    picture.set_item("run_id", &shared.run_id)?;
+    picture.set_item("shards", shared.world.slots.shards())?;
+    picture.set_item("io_threads", shared.io.len())?;
+    picture.set_item("memory", memory_part(py, shared)?)?;
+    picture.set_item("clients", clients_part(py, shared, now_ms)?)?;
+    picture.set_item("net", net_part(py, shared)?)?;
+    picture.set_item("totals", totals_part(py, shared)?)?;
+    picture.set_item("shards_detail", shards_part(py, shared)?)?;
+    picture.set_item("io_detail", io_part(py, shared)?)?;
+    picture.set_item("dbs", dbs_part(shared))?;
+    picture.set_item("commands", commands_part(py, shared)?)?;
+    picture.set_item("errors", shared.world.logs.errors())?;
+    let slowlog = PyDict::new(py);
+    let (length, next) = shared.world.logs.slow_len();
+    let last = shared.world.logs.slow_entries(1);
+    slowlog.set_item("length", length)?;
+    slowlog.set_item("last_id", next as i64 - 1)?;
+    slowlog.set_item("last_duration_us", last.first().map_or(0, |entry| entry.duration_microseconds))?;
+    picture.set_item("slowlog", slowlog)?;
+    Ok(picture)
+}
+
+fn memory_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
+    let part = PyDict::new(py);
+    part.set_item("used", memory::used_bytes())?;
+    part.set_item("peak", memory::peak_bytes())?;
+    part.set_item("startup", shared.startup_bytes)?;
+    Ok(part)
+}
+
+fn clients_part<'py>(py: Python<'py>, shared: &Shared, now_ms: i64) -> PyResult<Bound<'py, PyDict>> {
+    let part = PyDict::new(py);
+    let (mut watching, mut watched_keys, mut blocked) = (0, 0, 0);
+    for (record, _) in shared.clients.all() {
+        let watched = record.watched.load(Relaxed);
+        watched_keys += watched;
+        watching += usize::from(watched > 0);
+        blocked += usize::from(record.blocked.load(Relaxed));
+    }
+    let pause = shared.pause.get(now_ms);
+    part.set_item("connected", shared.connection_count())?;
+    part.set_item("maxclients", shared.world.settings.maxclients.get())?;
+    part.set_item("blocked", blocked)?;
+    part.set_item("monitors", shared.monitors.load(Relaxed))?;
+    part.set_item("watching", watching)?;
+    part.set_item("watched_keys", watched_keys)?;
+    part.set_item("rejected", shared.rejected_connections.load(Relaxed))?;
+    part.set_item("received", sum_io(shared, |io| &io.received))?;
+    part.set_item("paused_until_ms", pause.map_or(0, |(until, _)| until))?;
+    part.set_item("paused_reason", pause.map_or("", |(_, writes)| if writes { "write" } else { "all" }))?;
+    part.set_item("input_buffer_max", max_io(shared, |io| &io.input_buffer_max))?;
+    part.set_item("output_buffer_max", max_io(shared, |io| &io.output_buffer_max))?;
+    part.set_item("buffers_bytes", sum_io(shared, |io| &io.buffer_bytes))?;
+    part.set_item("query_limit_disconnections", sum_io(shared, |io| &io.query_limit_disconnections))?;
+    part.set_item("output_limit_disconnections", sum_io(shared, |io| &io.output_limit_disconnections))?;
+    part.set_item("evicted", 0)?;
+    Ok(part)
+}
+
+fn net_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
+    let part = PyDict::new(py);
+    part.set_item("input_bytes", sum_io(shared, |io| &io.input_bytes))?;
+    part.set_item("output_bytes", sum_io(shared, |io| &io.output_bytes))?;
+    part.set_item("reads", sum_io(shared, |io| &io.reads))?;
+    part.set_item("writes", sum_io(shared, |io| &io.writes))?;
+    Ok(part)
+}
+
+fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
+    let part = PyDict::new(py);
+    let commands = sum_shards(shared, |shard| &shard.commands) + sum_io(shared, |io| &io.commands);
+    let errors = sum_shards(shared, |shard| &shard.error_replies) + sum_io(shared, |io| &io.error_replies);
+    let (pending, freed) = shared.world.reaper.counts();
+    part.set_item("commands", commands)?;
+    part.set_item("keyspace_hits", sum_shards(shared, |shard| &shard.keyspace_hits))?;
+    part.set_item("keyspace_misses", sum_shards(shared, |shard| &shard.keyspace_misses))?;
+    part.set_item("expired_keys", sum_shards(shared, |shard| &shard.expired_keys))?;
+    part.set_item("evicted_keys", sum_shards(shared, |shard| &shard.evicted_keys))?;
+    part.set_item("error_replies", errors)?;
+    part.set_item("dirty", sum_shards(shared, |shard| &shard.dirty))?;
+    part.set_item("panics", sum_shards(shared, |shard| &shard.panics) + sum_io(shared, |io| &io.panics))?;
+    part.set_item("cross_shard", shared.engine.cross_shard_count())?;
+    part.set_item("lazyfree_pending", pending)?;
+    part.set_item("lazyfreed", freed)?;
+    part.set_item("unexpected_errors", sum_io(shared, |io| &io.protocol_errors))?;
+    Ok(part)
+}
+
+fn shards_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for shard in 0..shared.world.slots.shards() {
+        let (stats, _, hand_off) = shared.engine.stats(shard);
+        let part = PyDict::new(py);
+        part.set_item("keys", shared.world.shard_keys[shard].load(Relaxed))?;
+        part.set_item("memory_bytes", stats.memory_bytes.load(Relaxed).max(0))?;
+        part.set_item("commands", stats.commands.get())?;
+        part.set_item("busy_seconds", stats.busy_nanoseconds.get() as f64 / 1e9)?;
+        part.set_item("queue_depth", shared.engine.queue_len(shard))?;
+        part.set_item("batches", stats.batches.get())?;
+        part.set_item("direct_batches", hand_off.direct.load(Relaxed))?;
+        part.set_item("queued_batches", hand_off.queued.load(Relaxed))?;
+        part.set_item("wakes", hand_off.wakes.load(Relaxed))?;
+        part.set_item("longest_slice_seconds", stats.longest_slice_nanoseconds.get() as f64 / 1e9)?;
+        list.append(part)?;
+    }
+    Ok(list)
+}
+
+fn io_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for io in &shared.io {
+        let part = PyDict::new(py);
+        part.set_item("connections", io.connections.get())?;
+        part.set_item("commands", io.commands.get())?;
+        part.set_item("input_bytes", io.input_bytes.get())?;
+        part.set_item("output_bytes", io.output_bytes.get())?;
+        part.set_item("reads", io.reads.get())?;
+        part.set_item("writes", io.writes.get())?;
+        part.set_item("polls", io.polls.get())?;
+        part.set_item("busy_seconds", io.busy_nanoseconds.get() as f64 / 1e9)?;
+        list.append(part)?;
+    }
+    Ok(list)
+}
+
+fn dbs_part(shared: &Shared) -> Vec<(usize, u64, u64, u64)> {
+    (0..16)
+        .map(|db| {
+            let keys = sum_shards(shared, |shard| &shard.keys[db]);
+            let volatile = sum_shards(shared, |shard| &shard.volatile_keys[db]);
+            let shards = 0..shared.world.slots.shards();
+            let averages: Vec<u64> =
+                shards.map(|shard| shared.engine.stats(shard).0.average_ttl_ms[db].get()).filter(|&ttl| ttl > 0).collect();
+            let average = if averages.is_empty() { 0 } else { averages.iter().sum::<u64>() / averages.len() as u64 };
+            (db, keys, volatile, if volatile == 0 { 0 } else { average })
+        })
+        .filter(|(_, keys, _, _)| *keys > 0)
+        .collect()
+}
+
+fn commands_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for command in registry::table().commands() {
+        let shards = (0..shared.world.slots.shards()).map(|shard| shared.engine.stats(shard).1.cell(command.id));
+        let cells: Vec<_> = shards.chain(shared.io.iter().map(|io| io.cells.cell(command.id))).collect();
+        let sum = |counter: fn(&sherd_metrics::CommandCell) -> &Counter| -> u64 {
+            cells.iter().map(|cell| counter(cell).get()).sum()
+        };
+        let (calls, rejected) = (sum(|cell| &cell.calls), sum(|cell| &cell.rejected));
+        if calls == 0 && rejected == 0 {
+            continue;
+        }
+        let mut counts = vec![0; histogram::BUCKETS];
+        for cell in &cells {
+            cell.latency.add_to(&mut counts);
+        }
+        let (nanoseconds, failed) = (sum(|cell| &cell.nanoseconds), sum(|cell| &cell.failed));
+        list.append((command.spec.name, calls, nanoseconds, rejected, failed, counts))?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,48 @@
+//! What is known of a client outside its connection: read by CLIENT LIST, the slow log and MONITOR from any thread.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::Mutex;
+
+/// One connected client. The connection's IO thread writes; others read, relaxed, what may be a moment old.
+#[derive(Debug)]
+pub struct ClientRecord {
+    pub id: u64,
+    pub address: String,
+    pub local_address: String,
+    pub descriptor: i32,
+    pub io_thread: usize,
+    /// Milliseconds since the Unix epoch.
+    pub connected_at: i64,
+    pub last_interaction_at: AtomicI64,
+    pub name: Mutex<Vec<u8>>,
+    pub library: Mutex<(Vec<u8>, Vec<u8>)>,
+    pub user: Mutex<String>,
+    pub db: AtomicU32,
+    /// 2 or 3.
+    pub protocol: AtomicU32,
+    /// Index of the last command in the command table; `u32::MAX` for none.
+    pub last_command: AtomicU32,
+    pub commands: AtomicU64,
+    pub input_bytes: AtomicU64,
+    pub output_bytes: AtomicU64,
+    pub query_buffer_bytes: AtomicUsize,
+    pub output_buffer_bytes: AtomicUsize,
+    /// Queued commands of MULTI; -1 outside.
+    pub queued: AtomicI64,
+    pub watched: AtomicUsize,
+    pub is_monitor: AtomicBool,
+    pub no_evict: AtomicBool,
+    pub no_touch: AtomicBool,
+    pub blocked: AtomicBool,
+    pub readonly: AtomicBool,
+    pub unix_socket: bool,
+    /// Set by CLIENT KILL; the IO thread closes the connection at its next look.
+    pub killed: AtomicBool,
+}
+
+impl ClientRecord {
+    /// The client's name, empty if it has none.
+    pub fn name(&self) -> Vec<u8> {
+        self.name.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}

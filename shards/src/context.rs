@@ -1,0 +1,444 @@
+//! The world of a command handler: its arguments, its keys, the time.
+//!
+//! Handlers are given this and a [`crate::reply::Reply`]. Keys may lie on several shards; the context finds the right
+//! one, and every shard that a command's specification names is held while the handler runs.
+
+use crate::access::Shards;
+use crate::client::ClientRecord;
+use crate::db::{Db, Key};
+use crate::entry::{Entry, NewValue, Text, Value};
+use crate::error::{CommandError, Outcome, WRONG_TYPE};
+use crate::notify::class;
+use crate::object::{Collection, Object};
+use crate::policy;
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::spec::CommandSpec;
+use crate::world::World;
+
+/// What a handler may know of its client.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    pub db: u16,
+    pub resp3: bool,
+    /// CLIENT NO-TOUCH is on: reads leave the access clock alone.
+    pub no_touch: bool,
+    pub record: Option<&'a ClientRecord>,
+}
+
+/// See the file's head.
+pub struct Context<'a> {
+    /// The whole command, its name first.
+    pub args: &'a [&'a [u8]],
+    pub spec: &'static CommandSpec,
+    /// Milliseconds since the Unix epoch; the same during a batch, so that a command sees one moment.
+    pub now_ms: i64,
+    pub client: Client<'a>,
+    pub world: &'a World,
+    /// The first key's hash and slot, computed while routing.
+    pub(crate) first_key: (u64, u16),
+    pub(crate) shards: Shards<'a>,
+    /// Inside EXEC or a script, where nothing may block.
+    pub in_transaction: bool,
+}
+
+/// How a write treats a key's expiry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expiry {
+    /// The key has none afterwards.
+    None,
+    /// It keeps what it has.
+    Keep,
+    /// It expires at this time, in milliseconds since the epoch.
+    At(i64),
+}
+
+impl<'a> Context<'a> {
+    /// The settings.
+    #[inline]
+    pub fn settings(&self) -> &'a Settings {
+        &self.world.settings
+    }
+
+    /// Argument `index` as a key.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        let bytes = self.args[index];
+        if index == 1 && self.first_key.0 != 0 {
+            return Key { bytes, hash: self.first_key.0, slot: self.first_key.1 };
+        }
+        self.key_of(bytes)
+    }
+
+    /// Any bytes as a key.
+    #[inline]
+    pub fn key_of<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key { bytes, hash: crate::table::hash(bytes), slot: self.world.slots.slot(bytes) }
+    }
+
+    /// The shard of a key.
+    #[inline]
+    pub fn shard(&mut self, key: &Key<'_>) -> &mut Shard {
+        self.shards.of_slot(key.slot)
+    }
+
+    /// The shard of a key, for reading.
+    #[inline]
+    fn shard_ref(&self, key: &Key<'_>) -> &Shard {
+        self.shards.of_slot_ref(key.slot)
+    }
+
+    /// All shards that are held, for commands over a whole database.
+    pub fn all_shards(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.shards.iter_mut()
+    }
+
+    /// 64 random bits.
+    pub fn random(&mut self) -> u64 {
+        self.shards.first().random.next()
+    }
+
+    /// A random number below `bound`.
+    pub fn random_below(&mut self, bound: usize) -> usize {
+        self.shards.first().random.below(bound)
+    }
+
+    // ----- reading -----
+
+    /// The entry of a key for a read by a client: counts a hit or miss, sets the access clock, removes it if expired.
+    #[inline]
+    pub fn get(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        self.get_touching(key, !self.client.no_touch)
+    }
+
+    /// The same without setting the access clock, for commands that ask about a key (EXISTS, TYPE, TTL).
+    #[inline]
+    pub fn look(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        self.get_touching(key, false)
+    }
+
+    #[inline]
+    fn get_touching(&mut self, key: &Key<'_>, touch: bool) -> Option<&Entry> {
+        let (db, now) = (self.client.db, self.now_ms);
+        let settings = &self.world.settings;
+        let shard = self.shards.of_slot(key.slot);
+        let clock = shard.clock;
+        let Some(entry) = shard.dbs_get(db, key).map(|entry| entry as *mut Entry) else {
+            shard.stats.keyspace_misses.increment();
+            self.miss(key);
+            return None;
+        };
+        // SAFETY: the entry is looked for once; nothing is inserted or removed before it is returned, except where it has
+        // expired and is not used again. The shard is borrowed through `self` all the time.
+        let entry = unsafe { &mut *entry };
+        if entry.is_expired(now) {
+            shard.stats.keyspace_misses.increment();
+            self.expire_now(key);
+            self.miss(key);
+            return None;
+        }
+        shard.stats.keyspace_hits.increment();
+        let lfu = policy::is_lfu(settings.maxmemory_policy.get());
+        if touch {
+            if lfu {
+                let next = policy::accessed(entry.clock(), clock, settings, &mut shard.random);
+                entry.set_clock(next);
+            } else {
+                entry.set_clock(clock);
+            }
+        }
+        Some(entry)
+    }
+
+    #[inline]
+    fn miss(&mut self, key: &Key<'_>) {
+        if self.settings().notify_keyspace_events.on() {
+            self.notify(key, class::KEY_MISS, "keymiss");
+        }
+    }
+
+    /// The entry of a key without any side effect; an expired one is not there.
+    #[inline]
+    pub fn peek(&self, key: &Key<'_>) -> Option<&Entry> {
+        self.peek_in(self.client.db, key)
+    }
+
+    /// The same in another database.
+    pub fn peek_in(&self, db: u16, key: &Key<'_>) -> Option<&Entry> {
+        self.shard_ref(key).db(db)?.find(key).filter(|entry| !entry.is_expired(self.now_ms))
+    }
+
+    /// Whether the key is there; no side effects.
+    #[inline]
+    pub fn exists(&self, key: &Key<'_>) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The string of a key, for a read by a client.
+    #[inline]
+    pub fn read_text(&mut self, key: &Key<'_>) -> Result<Option<Text<'_>>, CommandError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(entry) => entry.text().map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// The collection of a key, for a read by a client.
+    #[inline]
+    pub fn read<T: Collection>(&mut self, key: &Key<'_>) -> Result<Option<&T>, CommandError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(entry) => entry.object().and_then(T::of).map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// The collection of a key without side effects: several may be read at once. Call [`Context::get`] or
+    /// [`Context::read`] for each key first where the access shall count.
+    pub fn peek_typed<T: Collection>(&self, key: &Key<'_>) -> Result<Option<&T>, CommandError> {
+        match self.peek(key) {
+            None => Ok(None),
+            Some(entry) => entry.object().and_then(T::of).map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    // ----- writing -----
+
+    /// The entry of a key for a write: sets the access clock, removes it if expired, counts nothing.
+    #[inline]
+    pub fn get_mut(&mut self, key: &Key<'_>) -> Option<&mut Entry> {
+        let (db, now) = (self.client.db, self.now_ms);
+        let settings = &self.world.settings;
+        let shard = self.shards.of_slot(key.slot);
+        let clock = shard.clock;
+        let entry: *mut Entry = shard.dbs_get(db, key)?;
+        // SAFETY: nothing is inserted or removed between the look-up and the return; the shard is borrowed.
+        let entry = unsafe { &mut *entry };
+        if entry.is_expired(now) {
+            self.expire_now(key);
+            return None;
+        }
+        let next = if policy::is_lfu(settings.maxmemory_policy.get()) {
+            policy::accessed(entry.clock(), clock, settings, &mut shard.random)
+        } else {
+            clock
+        };
+        entry.set_clock(next);
+        Some(entry)
+    }
+
+    /// The collection of a key for a write.
+    #[inline]
+    pub fn write<T: Collection>(&mut self, key: &Key<'_>) -> Result<Option<&mut T>, CommandError> {
+        match self.get_mut(key) {
+            None => Ok(None),
+            Some(entry) => entry.object_mut().and_then(T::of_mut).map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// The collection of a key for a write, made empty when the key is not there. The caller adds to it at once.
+    #[inline]
+    pub fn upsert<T: Collection>(&mut self, key: &Key<'_>) -> Result<&mut T, CommandError> {
+        let entry: *mut Entry = match self.get_mut(key) {
+            Some(entry) => entry,
+            None => self.insert_empty::<T>(key),
+        };
+        // SAFETY: the entry was found or made just now and nothing was inserted or removed since; the shard stays borrowed
+        // through `self`. (The borrow checker cannot see that the `None` arm does not use the first borrow.)
+        let entry = unsafe { &mut *entry };
+        entry.object_mut().and_then(T::of_mut).ok_or(WRONG_TYPE)
+    }
+
+    /// Makes an empty collection under a key that is known not to be there.
+    fn insert_empty<T: Collection>(&mut self, key: &Key<'_>) -> &mut Entry {
+        self.notify_new(key);
+        let db = self.client.db;
+        let policy_number = self.world.settings.maxmemory_policy.get();
+        let shard = self.shards.of_slot(key.slot);
+        let clock = policy::initial(policy_number, shard.clock);
+        let entry = Entry::new(key.bytes, NewValue::Object(T::empty().wrap()), None, clock);
+        shard.db_or_new(db).insert_new(key, entry)
+    }
+
+    /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big.
+    pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
+        let (db, now) = (self.client.db, self.now_ms);
+        let policy_number = self.world.settings.maxmemory_policy.get();
+        let shard = self.shards.of_slot(key.slot);
+        let mut clock = policy::initial(policy_number, shard.clock);
+        let database = shard.db_or_new(db);
+        if policy::is_lfu(policy_number) {
+            // How often a key is used does not change with its value.
+            clock = database.find(key).map_or(clock, Entry::clock);
+        }
+        let expiry = match expiry {
+            Expiry::None => None,
+            Expiry::At(at) => Some(at),
+            Expiry::Keep => database.find(key).filter(|entry| !entry.is_expired(now)).and_then(Entry::expiry),
+        };
+        let entry = Entry::new(key.bytes, value, expiry, clock);
+        match database.replace(key, entry) {
+            Some(old) => shard.free(old),
+            None => self.notify_new(key),
+        }
+    }
+
+    /// Sets a key to a collection, or removes it when that is empty; true if it is there afterwards.
+    pub fn store<T: Collection>(&mut self, key: &Key<'_>, value: T) -> bool {
+        if value.element_count() == 0 {
+            self.remove(key);
+            return false;
+        }
+        self.insert(key, NewValue::Object(value.wrap()), Expiry::None);
+        true
+    }
+
+    /// Puts an entry (from [`Context::take`], say) under a key, replacing what is there.
+    pub fn put_entry(&mut self, db: u16, key: &Key<'_>, entry: Entry) {
+        let shard = self.shards.of_slot(key.slot);
+        match shard.db_or_new(db).replace(key, entry.with_key(key.bytes)) {
+            Some(old) => shard.free(old),
+            None => self.in_db(db, |context| context.notify_new(key)),
+        }
+    }
+
+    /// Takes a key's entry out of the keyspace; an expired one is not there.
+    pub fn take(&mut self, key: &Key<'_>) -> Option<Entry> {
+        self.get_mut(key)?;
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).db_mut(db)?.remove(key)
+    }
+
+    /// Removes a key; true if it was there. The caller raises the event.
+    pub fn remove(&mut self, key: &Key<'_>) -> bool {
+        let (db, now) = (self.client.db, self.now_ms);
+        let shard = self.shards.of_slot(key.slot);
+        let Some(database) = shard.db_mut(db) else { return false };
+        let Some(entry) = database.remove(key) else { return false };
+        let expired = entry.is_expired(now);
+        shard.free(entry);
+        if expired {
+            shard.stats.expired_keys.increment();
+            self.changed(key, class::EXPIRED, "expired");
+        }
+        !expired
+    }
+
+    /// Removes the key if its collection has become empty, with the `del` event; true if so.
+    pub fn remove_if_empty(&mut self, key: &Key<'_>) -> bool {
+        let empty = match self.peek(key).map(Entry::value) {
+            Some(Value::Object(object)) => object.element_count() == 0,
+            _ => false,
+        };
+        if empty {
+            self.remove(key);
+            self.changed(key, class::GENERIC, "del");
+        }
+        empty
+    }
+
+    /// Removes a key whose collection the command has just emptied, with the `del` event. The change itself was announced by
+    /// the command; no look is taken at the key first.
+    pub fn remove_emptied(&mut self, key: &Key<'_>) {
+        self.remove(key);
+        self.notify(key, class::GENERIC, "del");
+    }
+
+    /// Removes a key that is known to have expired.
+    #[cold]
+    pub fn expire_now(&mut self, key: &Key<'_>) {
+        let db = self.client.db;
+        let shard = self.shards.of_slot(key.slot);
+        if let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) {
+            shard.free(entry);
+            shard.stats.expired_keys.increment();
+            // A watched key that expires counts as changed only if it was there when it was watched: EXEC looks at that.
+            if self.settings().notify_keyspace_events.on() {
+                self.notify(key, class::EXPIRED, "expired");
+            }
+        }
+    }
+
+    /// Sets or removes a key's expiry; false when there is no such key.
+    pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<i64>) -> bool {
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).db_mut(db).is_some_and(|database| database.set_expiry(key, expiry))
+    }
+
+    // ----- effects -----
+
+    /// Says that a key has changed: watchers, keyspace events and the count of changes follow from it.
+    #[inline]
+    pub fn changed(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {
+        self.touched(key);
+        self.notify(key, event_class, event);
+    }
+
+    /// The same without an event, for commands that raise another one for the same change.
+    #[inline]
+    pub fn touched(&mut self, key: &Key<'_>) {
+        let db = self.client.db;
+        let shard = self.shards.of_slot(key.slot);
+        shard.stats.dirty.increment();
+        if !shard.watches.is_empty() {
+            shard.watches.touch(db, key.bytes);
+        }
+    }
+
+    /// Raises a keyspace event.
+    #[inline]
+    pub fn notify(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {
+        let wanted = self.world.settings.notify_keyspace_events.get() as u32;
+        if wanted & event_class != 0 {
+            let db = self.client.db;
+            self.shards.of_slot(key.slot).events.push(db, event, key.bytes);
+        }
+    }
+
+    /// Raises the `new` event of a key that was not there before.
+    #[inline]
+    fn notify_new(&mut self, key: &Key<'_>) {
+        self.notify(key, class::NEW, "new");
+    }
+
+    // ----- databases -----
+
+    /// Runs `use_context` as if the client had selected another database.
+    pub fn in_db<R>(&mut self, db: u16, use_context: impl FnOnce(&mut Self) -> R) -> R {
+        let own = std::mem::replace(&mut self.client.db, db);
+        let result = use_context(self);
+        self.client.db = own;
+        result
+    }
+
+    /// A database number from an argument.
+    pub fn parse_db(&self, text: &[u8]) -> Result<u16, CommandError> {
+        let number = crate::types::number::parse_i64(text).ok_or(crate::error::NOT_INTEGER)?;
+        if (0..self.settings().databases.get()).contains(&number) {
+            Ok(number as u16)
+        } else {
+            Err(crate::error::DB_INDEX)
+        }
+    }
+
+    /// The client's database on one shard.
+    pub fn db_of<'s>(&self, shard: &'s Shard) -> Option<&'s Db> {
+        shard.db(self.client.db)
+    }
+}
+
+impl Shard {
+    #[inline]
+    pub(crate) fn dbs_get(&mut self, db: u16, key: &Key<'_>) -> Option<&mut Entry> {
+        self.db_mut(db)?.find_slot(key).map(crate::table::Slot::into_mut)
+    }
+}
+
+/// `Err(WRONG_TYPE)` unless the entry is a string.
+pub fn require_text(entry: &Entry) -> Outcome {
+    entry.text().map(|_| ()).ok_or(WRONG_TYPE)
+}
+
+/// The object of an entry as a collection.
+pub fn object_as<T: Collection>(object: &Object) -> Result<&T, CommandError> {
+    T::of(object).ok_or(WRONG_TYPE)
+}

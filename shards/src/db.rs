@@ -1,0 +1,186 @@
+//! One database's keys of one shard: a table for each slot.
+//!
+//! With one shard and no cluster mode there is one table for all, and no slot is ever computed.
+
+use crate::entry::Entry;
+use crate::slot::{SlotMap, SLOTS};
+use crate::table::{Slot, Table};
+
+/// A key with what was computed of it, so that nothing is hashed twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    pub bytes: &'a [u8],
+    pub hash: u64,
+    pub slot: u16,
+}
+
+/// See the file's head.
+pub struct Db {
+    tables: Box<[Table<Entry>]>,
+    first_slot: u16,
+    keys: usize,
+    /// Keys with an expiry.
+    volatile: usize,
+    /// Where the expiry sweep goes on: table and bucket.
+    sweep_at: (usize, usize),
+}
+
+/// What one slice of the expiry sweep did.
+#[derive(Default, Debug, Clone, Copy)]
+pub struct Sweep {
+    pub buckets: usize,
+    pub expired: usize,
+    /// The sweep has come round to where it began.
+    pub wrapped: bool,
+}
+
+impl Db {
+    /// An empty database for a shard.
+    pub fn new(map: &SlotMap, shard: usize) -> Db {
+        let slots = if map.uses_slots() { map.slots_of(shard) } else { 0..1 };
+        let first_slot = slots.start as u16;
+        Db { tables: slots.map(|_| Table::new()).collect(), first_slot, keys: 0, volatile: 0, sweep_at: (0, 0) }
+    }
+
+    #[inline]
+    fn index(&self, slot: u16) -> usize {
+        usize::from(slot - self.first_slot)
+    }
+
+    /// The table that a key is in.
+    #[inline]
+    pub fn table(&self, slot: u16) -> &Table<Entry> {
+        &self.tables[self.index(slot)]
+    }
+
+    /// Keys in the database, expired ones included.
+    pub fn len(&self) -> usize {
+        self.keys
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.keys == 0
+    }
+
+    /// Keys with an expiry.
+    pub fn volatile_len(&self) -> usize {
+        self.volatile
+    }
+
+    /// The slots that this database has tables for; `0..1` where no slots are used.
+    pub fn slots(&self) -> std::ops::Range<usize> {
+        usize::from(self.first_slot)..usize::from(self.first_slot) + self.tables.len()
+    }
+
+    /// The entry of a key, expired or not.
+    #[inline]
+    pub fn find(&self, key: &Key<'_>) -> Option<&Entry> {
+        self.tables[self.index(key.slot)].find(key.hash, key.bytes)
+    }
+
+    /// The place of a key, expired or not.
+    #[inline]
+    pub fn find_slot(&mut self, key: &Key<'_>) -> Option<Slot<'_, Entry>> {
+        let index = self.index(key.slot);
+        self.tables[index].find_slot(key.hash, key.bytes)
+    }
+
+    /// Adds an entry whose key is not there.
+    pub fn insert_new(&mut self, key: &Key<'_>, entry: Entry) -> &mut Entry {
+        self.keys += 1;
+        self.volatile += usize::from(entry.expiry().is_some());
+        let index = self.index(key.slot);
+        self.tables[index].insert_new(key.hash, entry).into_mut()
+    }
+
+    /// Puts an entry in the place of the key's old one, which is given back.
+    pub fn replace(&mut self, key: &Key<'_>, entry: Entry) -> Option<Entry> {
+        let volatile = usize::from(entry.expiry().is_some());
+        if let Some(mut slot) = self.find_slot(key) {
+            let old = slot.replace(entry);
+            self.volatile += volatile;
+            self.volatile -= usize::from(old.expiry().is_some());
+            return Some(old);
+        }
+        self.insert_new(key, entry);
+        None
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
+        let index = self.index(key.slot);
+        let entry = self.tables[index].remove(key.hash, key.bytes)?;
+        self.keys -= 1;
+        self.volatile -= usize::from(entry.expiry().is_some());
+        Some(entry)
+    }
+
+    /// Sets or removes a key's expiry; false when there is no such key.
+    pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<i64>) -> bool {
+        let Some(mut slot) = self.find_slot(key) else { return false };
+        let before = slot.get().expiry().is_some();
+        slot.rebuild(|entry| entry.with_expiry(expiry));
+        self.volatile -= usize::from(before);
+        self.volatile += usize::from(expiry.is_some());
+        true
+    }
+
+    /// One step of a scan of one slot; see [`Table::scan`].
+    pub fn scan_slot(&self, slot: usize, cursor: u64, visit: impl FnMut(&Entry)) -> u64 {
+        self.table(slot as u16).scan(cursor, visit)
+    }
+
+    /// Every entry.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.tables.iter().flat_map(Table::iter)
+    }
+
+    /// Some key, with about equal chances for all.
+    pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<&Entry> {
+        if self.keys == 0 {
+            return None;
+        }
+        // A few draws find a non-empty table unless the database is nearly empty; then the next one round serves.
+        let start = (0..32)
+            .map(|_| random() as usize % self.tables.len())
+            .find(|&index| !self.tables[index].is_empty())
+            .unwrap_or_else(|| random() as usize % self.tables.len());
+        let order = (start..self.tables.len()).chain(0..start);
+        order.map(|index| &self.tables[index]).find(|table| !table.is_empty()).and_then(|table| table.random(random))
+    }
+
+    /// Removes expired entries of up to `limit` buckets, going on where the last call ended.
+    pub fn sweep(&mut self, now: i64, limit: usize, mut removed: impl FnMut(Entry)) -> Sweep {
+        let mut done = Sweep::default();
+        while done.buckets < limit {
+            let (index, bucket) = self.sweep_at;
+            let table = &mut self.tables[index];
+            let before = table.len();
+            let step = (limit - done.buckets).min(table.bucket_count().saturating_sub(bucket));
+            let next = table.sweep(bucket, step.max(1), |entry| entry.is_expired(now), &mut removed);
+            let expired = before - table.len();
+            self.keys -= expired;
+            self.volatile -= expired;
+            done.expired += expired;
+            // An empty table costs a look only, but not nothing: 16384 of them are some 10 us.
+            done.buckets += step.max(1);
+            self.sweep_at = (index, next);
+            if next == 0 {
+                self.sweep_at = ((index + 1) % self.tables.len(), 0);
+                if self.sweep_at.0 == 0 {
+                    done.wrapped = true;
+                    break;
+                }
+            }
+        }
+        done
+    }
+
+    /// Bytes of the tables, entries not counted.
+    pub fn table_bytes(&self) -> usize {
+        self.tables.len() * size_of::<Table<Entry>>() + self.tables.iter().map(Table::memory_bytes).sum::<usize>()
+    }
+}
+
+const _: () = assert!(SLOTS <= 1 << 14);

@@ -1,0 +1,332 @@
+//! The shards of a server with their batons, rings and threads.
+//!
+//! An IO thread [`Engine::submit`]s a batch: it executes it itself when the baton is free, else the batch waits on the
+//! shard's ring for whoever holds the baton. Completed batches of other threads go back through `deliver`, after the
+//! baton was let go. The shard's own thread looks after expiry and takes over when a ring stays full.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use sherd_metrics::clock::{self, TickRate};
+use sherd_metrics::memory;
+
+use crate::access::Shards;
+use crate::baton::Baton;
+use crate::batch::Batch;
+use crate::execute::run_batch;
+use crate::expire;
+use crate::ring::Ring;
+use crate::shard::{Shard, ShardStats};
+use crate::world::World;
+use sherd_metrics::CommandCells;
+
+/// Batches that may wait for one shard: each IO thread has at most two on the way.
+const RING_CAPACITY: usize = 256;
+/// Batches that a holder executes for others before it lets go.
+const DRAIN_MAX: usize = 32;
+
+/// Counters of one shard's hand-off.
+#[derive(Default, Debug)]
+pub struct HandOff {
+    /// Batches executed by the thread that brought them.
+    pub direct: AtomicU64,
+    /// Batches that had to be published on the ring.
+    pub queued: AtomicU64,
+    /// Times that the shard's own thread was woken.
+    pub wakes: AtomicU64,
+}
+
+struct ShardCell {
+    baton: Baton,
+    ring: Ring<Box<Batch>>,
+    shard: UnsafeCell<Shard>,
+    stats: Arc<ShardStats>,
+    cells: Arc<CommandCells>,
+    hand_off: HandOff,
+    asleep: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+// SAFETY: `shard` is touched only by the holder of `baton`, whose acquire and release order the accesses.
+unsafe impl Sync for ShardCell {}
+
+/// Gives a completed batch back to its IO thread.
+pub type Deliver = Box<dyn Fn(Box<Batch>) + Send + Sync>;
+
+/// See the file's head.
+pub struct Engine {
+    pub world: Arc<World>,
+    cells: Vec<ShardCell>,
+    deliver: Deliver,
+    rate: TickRate,
+    stopping: AtomicBool,
+    cross_shard: AtomicU64,
+}
+
+impl Engine {
+    /// Makes the shards; `commands` is the length of the command table.
+    pub fn new(world: Arc<World>, commands: usize, deliver: Deliver) -> Arc<Engine> {
+        let cells = (0..world.slots.shards())
+            .map(|index| {
+                let shard = Shard::new(&world, index, commands);
+                ShardCell {
+                    baton: Baton::new(),
+                    ring: Ring::new(RING_CAPACITY),
+                    stats: Arc::clone(&shard.stats),
+                    cells: Arc::clone(&shard.cells),
+                    shard: UnsafeCell::new(shard),
+                    hand_off: HandOff::default(),
+                    asleep: AtomicBool::new(false),
+                    thread: OnceLock::new(),
+                }
+            })
+            .collect();
+        Arc::new(Engine {
+            world,
+            cells,
+            deliver,
+            rate: TickRate::get(),
+            stopping: AtomicBool::new(false),
+            cross_shard: AtomicU64::new(0),
+        })
+    }
+
+    /// Starts the shards' own threads.
+    pub fn start_threads(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        (0..self.cells.len())
+            .map(|index| {
+                let engine = Arc::clone(self);
+                std::thread::Builder::new()
+                    .name(format!("sherd-shard-{index}"))
+                    .spawn(move || engine.shard_thread(index))
+                    .expect("a thread can be started")
+            })
+            .collect()
+    }
+
+    /// Makes the shards' threads end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for cell in &self.cells {
+            if let Some(thread) = cell.thread.get() {
+                thread.unpark();
+            }
+        }
+    }
+
+    /// Executes a batch now, or leaves it to whoever executes in its shard; then it comes back through `deliver`.
+    pub fn submit(&self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+        let cell = &self.cells[batch.shard];
+        if cell.baton.try_acquire() {
+            let start = Slice::begin();
+            // SAFETY: this thread holds the baton until `release`.
+            let shard = unsafe { &mut *cell.shard.get() };
+            let done = drain(cell, shard);
+            run_batch(shard, &mut batch);
+            self.let_go(cell, shard, start);
+            cell.hand_off.direct.fetch_add(1, Ordering::Relaxed);
+            self.after(cell, done);
+            return Some(batch);
+        }
+        cell.hand_off.queued.fetch_add(1, Ordering::Relaxed);
+        if let Err(mut batch) = cell.ring.push(batch) {
+            // Cannot happen while each IO thread keeps to its bound; waiting is right all the same.
+            let start = Slice::begin();
+            cell.baton.acquire();
+            // SAFETY: this thread holds the baton.
+            let shard = unsafe { &mut *cell.shard.get() };
+            let done = drain(cell, shard);
+            run_batch(shard, &mut batch);
+            self.let_go(cell, shard, start);
+            self.after(cell, done);
+            return Some(batch);
+        }
+        self.after(cell, Vec::new());
+        None
+    }
+
+    /// Runs `work` with the named shards held (bit `i` of `wanted` is shard `i`), waiting for them in ascending order.
+    pub fn with_shards<R>(&self, wanted: u64, work: impl FnOnce(Shards<'_>) -> R) -> R {
+        let indexes = || (0..self.cells.len()).filter(move |index| wanted >> index & 1 == 1);
+        if wanted.count_ones() > 1 {
+            self.cross_shard.fetch_add(1, Ordering::Relaxed);
+        }
+        for index in indexes() {
+            self.cells[index].baton.acquire();
+        }
+        // Lets go of everything even if `work` panics: a panic is one client's misfortune.
+        struct Held<'e, F: Fn(&'e Engine)>(&'e Engine, F);
+        impl<'e, F: Fn(&'e Engine)> Drop for Held<'e, F> {
+            fn drop(&mut self) {
+                (self.1)(self.0);
+            }
+        }
+        let start = Slice::begin();
+        let _held = Held(self, |engine: &Engine| {
+            let mut start = start;
+            for index in indexes() {
+                let cell = &engine.cells[index];
+                // SAFETY: this thread holds the baton until `let_go`.
+                let shard = unsafe { &mut *cell.shard.get() };
+                engine.let_go(cell, shard, start);
+                // What was allocated in all of them together is counted to the first.
+                start.bytes = memory::thread_bytes();
+            }
+            for index in indexes() {
+                engine.after(&engine.cells[index], Vec::new());
+            }
+        });
+        let now = self.world.now_milliseconds();
+        let clock = crate::policy::clock_now(self.world.settings.maxmemory_policy.get(), now);
+        // SAFETY: this thread holds the batons of exactly these shards, each of which is borrowed once.
+        let shards = indexes().map(|index| unsafe {
+            let shard = &mut *self.cells[index].shard.get();
+            shard.clock = clock;
+            shard
+        });
+        if wanted.count_ones() == 1 {
+            let mut shards = shards;
+            let one = shards.next().expect("one bit is set");
+            return work(Shards::one(self.world.slots, one));
+        }
+        work(Shards::many(self.world.slots, shards))
+    }
+
+    /// The set of all shards for [`Engine::with_shards`].
+    pub fn all_shards(&self) -> u64 {
+        if self.cells.len() == 64 {
+            u64::MAX
+        } else {
+            (1 << self.cells.len()) - 1
+        }
+    }
+
+    fn let_go(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) {
+        shard.publish_changes();
+        let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));
+        cell.stats.memory_bytes.fetch_add(memory::thread_bytes() - start.bytes, Ordering::Relaxed);
+        cell.stats.busy_nanoseconds.add(nanoseconds);
+        cell.stats.batches.increment();
+        cell.stats.longest_slice_nanoseconds.raise(nanoseconds);
+        cell.baton.release();
+    }
+
+    /// Delivers what was executed for others and sees to what was published meanwhile.
+    fn after(&self, cell: &ShardCell, mut done: Vec<Box<Batch>>) {
+        for round in 0..3 {
+            for batch in done.drain(..) {
+                (self.deliver)(batch);
+            }
+            if cell.ring.is_empty() {
+                return;
+            }
+            // Others keep bringing work: their replies should not wait until this thread has time for its own.
+            if round == 2 {
+                self.wake(cell);
+                return;
+            }
+            if !cell.baton.try_acquire() {
+                return;
+            }
+            let start = Slice::begin();
+            // SAFETY: this thread holds the baton.
+            let shard = unsafe { &mut *cell.shard.get() };
+            done = drain(cell, shard);
+            self.let_go(cell, shard, start);
+        }
+    }
+
+    fn wake(&self, cell: &ShardCell) {
+        if cell.asleep.swap(false, Ordering::SeqCst) {
+            cell.hand_off.wakes.fetch_add(1, Ordering::Relaxed);
+            if let Some(thread) = cell.thread.get() {
+                thread.unpark();
+            }
+        }
+    }
+
+    fn shard_thread(&self, index: usize) {
+        let cell = &self.cells[index];
+        let _ = cell.thread.set(std::thread::current());
+        let mut expiry = expire::Pace::default();
+        while !self.stopping.load(Ordering::SeqCst) {
+            cell.asleep.store(true, Ordering::SeqCst);
+            if cell.ring.is_empty() {
+                let hz = self.world.settings.hz.get().clamp(1, 500) as u64;
+                std::thread::park_timeout(Duration::from_millis(1000 / hz));
+            }
+            cell.asleep.store(false, Ordering::SeqCst);
+            loop {
+                let work = expiry.is_due(&self.world, &cell.stats);
+                if cell.ring.is_empty() && !work {
+                    break;
+                }
+                cell.baton.acquire();
+                let start = Slice::begin();
+                // SAFETY: this thread holds the baton.
+                let shard = unsafe { &mut *cell.shard.get() };
+                let done = drain(cell, shard);
+                if work {
+                    expiry.slice(shard);
+                }
+                self.let_go(cell, shard, start);
+                for batch in done {
+                    (self.deliver)(batch);
+                }
+                if self.stopping.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+            expiry.tick_over();
+        }
+    }
+
+    /// Batches waiting for a shard.
+    pub fn queue_len(&self, shard: usize) -> usize {
+        self.cells[shard].ring.len()
+    }
+
+    /// A shard's counters.
+    pub fn stats(&self, shard: usize) -> (&ShardStats, &CommandCells, &HandOff) {
+        let cell = &self.cells[shard];
+        (&cell.stats, &cell.cells, &cell.hand_off)
+    }
+
+    /// Commands and transactions so far that needed more than one shard.
+    pub fn cross_shard_count(&self) -> u64 {
+        self.cross_shard.load(Ordering::Relaxed)
+    }
+
+    /// The counters of commands that run over several shards, or none: those of the first shard they hold.
+    pub fn cells_of(&self, shard: usize) -> (&Arc<CommandCells>, &Arc<ShardStats>) {
+        (&self.cells[shard].cells, &self.cells[shard].stats)
+    }
+}
+
+/// When a thread took a baton, and what it had allocated by then.
+#[derive(Clone, Copy)]
+struct Slice {
+    tick: u64,
+    bytes: i64,
+}
+
+impl Slice {
+    #[inline]
+    fn begin() -> Slice {
+        Slice { tick: clock::ticks(), bytes: memory::thread_bytes() }
+    }
+}
+
+/// Executes what waits on the ring, up to a bound.
+fn drain(cell: &ShardCell, shard: &mut Shard) -> Vec<Box<Batch>> {
+    let mut done = Vec::new();
+    while done.len() < DRAIN_MAX {
+        let Some(mut batch) = cell.ring.pop() else { break };
+        run_batch(shard, &mut batch);
+        done.push(batch);
+    }
+    done
+}

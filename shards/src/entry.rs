@@ -1,0 +1,544 @@
+//! One key of the keyspace: a single allocation with everything about it.
+//!
+//! ```text
+//! tag | access clock (3) | [expiry (8)] | [payload (8)] | key length (1 or 5) | [value length (1)] | key | [value]
+//! ```
+//!
+//! A string of up to 255 bytes lies in the entry itself; an integer is the payload; longer strings and collections are
+//! behind the payload pointer. A key of 10 bytes with a value of 16 takes 32 bytes, and 8 more with an expiry. Fields
+//! are unaligned: an unaligned load costs nothing on the machines this runs on, padding costs memory.
+
+use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
+use std::ptr::NonNull;
+
+use crate::object::{Object, Type};
+use crate::table;
+
+/// The longest string that lies in the entry itself.
+pub const EMBEDDED_MAX: usize = 255;
+
+const KIND: u8 = 0b11;
+const EMBEDDED: u8 = 0;
+const INTEGER: u8 = 1;
+const HEAP: u8 = 2;
+const OBJECT: u8 = 3;
+const EXPIRY: u8 = 0b100;
+/// The string was made by appending or overwriting, which OBJECT ENCODING calls `raw` whatever its length.
+const EDITED: u8 = 0b1000;
+
+const HEADER: usize = 4;
+
+/// See the file's head.
+#[repr(transparent)]
+pub struct Entry(NonNull<u8>);
+
+// SAFETY: the entry owns its allocation and what hangs on it, all of which is Send.
+unsafe impl Send for Entry {}
+
+/// A string value as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Text<'a> {
+    Integer(i64),
+    Bytes(&'a [u8]),
+}
+
+impl Text<'_> {
+    /// The length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Text::Integer(value) => crate::types::number::i64_text_len(*value),
+            Text::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the string has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `use_bytes` with the string's bytes.
+    pub fn with<R>(&self, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Text::Integer(value) => {
+                let mut buffer = crate::types::number::I64Buffer::default();
+                use_bytes(crate::types::number::format_i64(*value, &mut buffer))
+            }
+            Text::Bytes(bytes) => use_bytes(bytes),
+        }
+    }
+
+    /// A copy of the bytes.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.with(<[u8]>::to_vec)
+    }
+}
+
+/// A value as it is stored.
+pub enum Value<'a> {
+    Text(Text<'a>),
+    Object(&'a Object),
+}
+
+/// A value to be stored.
+pub enum NewValue<'a> {
+    /// Stored as an integer where Redis would.
+    Text(&'a [u8]),
+    Integer(i64),
+    /// A string that is going to be edited further.
+    Editable(Vec<u8>),
+    Object(Object),
+}
+
+impl NewValue<'_> {
+    fn tag(&self) -> u8 {
+        match self {
+            NewValue::Text(bytes) if bytes.len() <= EMBEDDED_MAX => EMBEDDED,
+            NewValue::Text(_) => HEAP,
+            NewValue::Integer(_) => INTEGER,
+            NewValue::Editable(_) => HEAP | EDITED,
+            NewValue::Object(_) => OBJECT,
+        }
+    }
+}
+
+const fn payload_offset(tag: u8) -> usize {
+    HEADER + ((tag & EXPIRY) as usize) * 2
+}
+
+const fn key_length_offset(tag: u8) -> usize {
+    payload_offset(tag) + if tag & KIND == EMBEDDED { 0 } else { 8 }
+}
+
+const fn total_size(tag: u8, key: usize, value: usize) -> usize {
+    let key_length = if key < 255 { 1 } else { 5 };
+    let value = if tag & KIND == EMBEDDED { 1 + value } else { 0 };
+    // Rounded to what the allocator gives anyway, so that a value may change in place within it.
+    (key_length_offset(tag) + key_length + key + value + 7) & !7
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).expect("an entry's size fits")
+}
+
+impl Entry {
+    /// Makes an entry; `clock` is the access clock (24 bits) and `expiry` milliseconds since the epoch.
+    pub fn new(key: &[u8], value: NewValue<'_>, expiry: Option<i64>, clock: u32) -> Entry {
+        let value = match value {
+            NewValue::Text(bytes) => match text_as_integer(bytes) {
+                Some(integer) => NewValue::Integer(integer),
+                None => NewValue::Text(bytes),
+            },
+            other => other,
+        };
+        let tag = value.tag() | if expiry.is_some() { EXPIRY } else { 0 };
+        let embedded: &[u8] = match &value {
+            NewValue::Text(bytes) if tag & KIND == EMBEDDED => bytes,
+            _ => &[],
+        };
+        let size = total_size(tag, key.len(), embedded.len());
+        // SAFETY: the size is never 0; every field that the tag announces is written within `size`.
+        unsafe {
+            let pointer = alloc(layout(size));
+            let Some(base) = NonNull::new(pointer) else { handle_alloc_error(layout(size)) };
+            pointer.cast::<u32>().write(u32::from(tag) | clock << 8);
+            if let Some(expiry) = expiry {
+                pointer.add(HEADER).cast::<i64>().write_unaligned(expiry);
+            }
+            let payload: u64 = match value {
+                NewValue::Text(bytes) if tag & KIND == HEAP => Box::into_raw(Box::new(bytes.to_vec())) as u64,
+                NewValue::Text(_) => 0,
+                NewValue::Integer(integer) => integer as u64,
+                NewValue::Editable(bytes) => Box::into_raw(Box::new(bytes)) as u64,
+                NewValue::Object(object) => Box::into_raw(Box::new(object)) as u64,
+            };
+            if tag & KIND != EMBEDDED {
+                pointer.add(payload_offset(tag)).cast::<u64>().write_unaligned(payload);
+            }
+            let mut at = key_length_offset(tag);
+            if key.len() < 255 {
+                pointer.add(at).write(key.len() as u8);
+                at += 1;
+            } else {
+                pointer.add(at).write(255);
+                pointer.add(at + 1).cast::<u32>().write_unaligned(key.len() as u32);
+                at += 5;
+            }
+            if tag & KIND == EMBEDDED {
+                pointer.add(at).write(embedded.len() as u8);
+                at += 1;
+            }
+            std::ptr::copy_nonoverlapping(key.as_ptr(), pointer.add(at), key.len());
+            at += key.len();
+            std::ptr::copy_nonoverlapping(embedded.as_ptr(), pointer.add(at), embedded.len());
+            Entry(base)
+        }
+    }
+
+    #[inline]
+    fn tag(&self) -> u8 {
+        // SAFETY: an entry has at least its header.
+        unsafe { self.0.as_ptr().read() }
+    }
+
+    #[inline]
+    fn set_tag(&mut self, tag: u8) {
+        // SAFETY: an entry has at least its header.
+        unsafe { self.0.as_ptr().write(tag) }
+    }
+
+    /// Where the key begins, the key's length, and the embedded value's length.
+    #[inline]
+    fn parts(&self) -> (usize, usize, usize) {
+        let tag = self.tag();
+        let mut at = key_length_offset(tag);
+        // SAFETY: the fields are where the tag says, as `new` wrote them.
+        unsafe {
+            let pointer = self.0.as_ptr();
+            let mut key = usize::from(pointer.add(at).read());
+            at += 1;
+            if key == 255 {
+                key = pointer.add(at).cast::<u32>().read_unaligned() as usize;
+                at += 4;
+            }
+            let mut value = 0;
+            if tag & KIND == EMBEDDED {
+                value = usize::from(pointer.add(at).read());
+                at += 1;
+            }
+            (at, key, value)
+        }
+    }
+
+    #[inline]
+    fn payload(&self) -> u64 {
+        // SAFETY: called only for kinds with a payload.
+        unsafe { self.0.as_ptr().add(payload_offset(self.tag())).cast::<u64>().read_unaligned() }
+    }
+
+    #[inline]
+    fn set_payload(&mut self, payload: u64) {
+        // SAFETY: called only for kinds with a payload.
+        unsafe { self.0.as_ptr().add(payload_offset(self.tag())).cast::<u64>().write_unaligned(payload) }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Value<'_> {
+        match self.text() {
+            Some(text) => Value::Text(text),
+            // SAFETY: what is no text is an object, whose payload is a box that this entry owns.
+            None => Value::Object(unsafe { &*(self.payload() as *const Object) }),
+        }
+    }
+
+    /// The value, if it is a string.
+    #[inline]
+    pub fn text(&self) -> Option<Text<'_>> {
+        match self.tag() & KIND {
+            EMBEDDED => {
+                let (at, key, value) = self.parts();
+                // SAFETY: the value's bytes follow the key's within the allocation.
+                Some(Text::Bytes(unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at + key), value) }))
+            }
+            INTEGER => Some(Text::Integer(self.payload() as i64)),
+            // SAFETY: the payload is a box of bytes that this entry owns.
+            HEAP => Some(Text::Bytes(unsafe { &*(self.payload() as *const Vec<u8>) })),
+            _ => None,
+        }
+    }
+
+    /// The value, if it is a collection.
+    #[inline]
+    pub fn object(&self) -> Option<&Object> {
+        if self.tag() & KIND == OBJECT {
+            // SAFETY: the payload is a box of an object that this entry owns.
+            Some(unsafe { &*(self.payload() as *const Object) })
+        } else {
+            None
+        }
+    }
+
+    /// The value, if it is a collection, for changing it.
+    #[inline]
+    pub fn object_mut(&mut self) -> Option<&mut Object> {
+        if self.tag() & KIND == OBJECT {
+            // SAFETY: as in `object`, and the entry is borrowed mutably.
+            Some(unsafe { &mut *(self.payload() as *mut Object) })
+        } else {
+            None
+        }
+    }
+
+    /// The value's type.
+    #[inline]
+    pub fn value_type(&self) -> Type {
+        match self.object() {
+            None => Type::String,
+            Some(object) => object.value_type(),
+        }
+    }
+
+    /// What OBJECT ENCODING says.
+    pub fn encoding(&self) -> &'static str {
+        match self.value() {
+            Value::Text(Text::Integer(_)) => "int",
+            Value::Text(Text::Bytes(bytes)) if bytes.len() <= 44 && self.tag() & EDITED == 0 => "embstr",
+            Value::Text(_) => "raw",
+            Value::Object(object) => object.encoding(),
+        }
+    }
+
+    /// Changes an integer in place; false if the value is not stored as one.
+    #[inline]
+    pub fn set_integer(&mut self, value: i64) -> bool {
+        if self.tag() & KIND == INTEGER {
+            self.set_payload(value as u64);
+            return true;
+        }
+        false
+    }
+
+    /// Overwrites an embedded string where the new one fits the same allocation, keeping expiry and clock.
+    #[inline]
+    pub fn set_text_in_place(&mut self, text: &[u8]) -> bool {
+        let tag = self.tag();
+        if tag & KIND != EMBEDDED || text.len() > EMBEDDED_MAX {
+            return false;
+        }
+        let (at, key, old) = self.parts();
+        if total_size(tag, key, old) != total_size(tag, key, text.len()) || text_as_integer(text).is_some() {
+            return false;
+        }
+        // SAFETY: the allocation has room for the new value, as its rounded size is the same.
+        unsafe {
+            self.0.as_ptr().add(at - 1).write(text.len() as u8);
+            std::ptr::copy_nonoverlapping(text.as_ptr(), self.0.as_ptr().add(at + key), text.len());
+        }
+        self.set_tag(tag & !EDITED);
+        true
+    }
+
+    /// The string's bytes for editing in place, if they are in a buffer of their own.
+    pub fn editable(&mut self) -> Option<&mut Vec<u8>> {
+        let tag = self.tag();
+        if tag & KIND != HEAP {
+            return None;
+        }
+        self.set_tag(tag | EDITED);
+        // SAFETY: the payload is a box of bytes that this entry owns, and the entry is borrowed mutably.
+        Some(unsafe { &mut *(self.payload() as *mut Vec<u8>) })
+    }
+
+    /// Milliseconds since the epoch at which the key expires.
+    #[inline]
+    pub fn expiry(&self) -> Option<i64> {
+        if self.tag() & EXPIRY == 0 {
+            return None;
+        }
+        // SAFETY: the tag says that the expiry is there.
+        Some(unsafe { self.0.as_ptr().add(HEADER).cast::<i64>().read_unaligned() })
+    }
+
+    /// Whether the key has expired at `now` (milliseconds since the epoch).
+    #[inline]
+    pub fn is_expired(&self, now: i64) -> bool {
+        self.expiry().is_some_and(|expiry| expiry <= now)
+    }
+
+    /// The same entry with another expiry; reallocates only when there was none or shall be none.
+    pub fn with_expiry(self, expiry: Option<i64>) -> Entry {
+        if let (Some(_), Some(new)) = (self.expiry(), expiry) {
+            // SAFETY: the tag says that the expiry is there.
+            unsafe { self.0.as_ptr().add(HEADER).cast::<i64>().write_unaligned(new) };
+            return self;
+        }
+        if self.expiry() == expiry {
+            return self;
+        }
+        self.rebuilt(None, expiry)
+    }
+
+    /// The same value under another key (RENAME), with the same expiry.
+    pub fn with_key(self, key: &[u8]) -> Entry {
+        let expiry = self.expiry();
+        self.rebuilt(Some(key), expiry)
+    }
+
+    fn rebuilt(mut self, key: Option<&[u8]>, expiry: Option<i64>) -> Entry {
+        let tag = self.tag();
+        let clock = self.clock();
+        let key: &[u8] = match key {
+            Some(key) => key,
+            None => table::Entry::key(&self),
+        };
+        let mut made = match tag & KIND {
+            EMBEDDED | INTEGER => {
+                let value = match self.text() {
+                    Some(Text::Integer(value)) => NewValue::Integer(value),
+                    Some(Text::Bytes(bytes)) => NewValue::Text(bytes),
+                    None => unreachable!("an embedded value is a string"),
+                };
+                Entry::new(key, value, expiry, clock)
+            }
+            // SAFETY: the box moves to the new entry; the old one is made to hold a plain integer instead.
+            HEAP => unsafe {
+                let boxed = Box::from_raw(self.payload() as *mut Vec<u8>);
+                let made = Entry::new(key, NewValue::Editable(*boxed), expiry, clock);
+                self.set_tag((tag & !KIND) | INTEGER);
+                made
+            },
+            // SAFETY: as above.
+            _ => unsafe {
+                let boxed = Box::from_raw(self.payload() as *mut Object);
+                let made = Entry::new(key, NewValue::Object(*boxed), expiry, clock);
+                self.set_tag((tag & !KIND) | INTEGER);
+                made
+            },
+        };
+        let new_tag = made.tag();
+        made.set_tag((new_tag & !EDITED) | (tag & EDITED));
+        made
+    }
+
+    /// The access clock: 24 bits whose meaning is the eviction policy's.
+    #[inline]
+    pub fn clock(&self) -> u32 {
+        // SAFETY: an entry has at least its header, at an address aligned to 8.
+        unsafe { self.0.as_ptr().cast::<u32>().read() >> 8 }
+    }
+
+    /// Sets the access clock; writes only when it differs, so that a read leaves the cache line clean.
+    #[inline]
+    pub fn set_clock(&mut self, clock: u32) {
+        // SAFETY: as in `clock`.
+        unsafe {
+            let pointer = self.0.as_ptr().cast::<u32>();
+            let word = (pointer.read() & 0xFF) | clock << 8;
+            if pointer.read() != word {
+                pointer.write(word);
+            }
+        }
+    }
+
+    /// Bytes of the allocation itself.
+    pub fn allocated_bytes(&self) -> usize {
+        let (_, key, value) = self.parts();
+        sherd_metrics::memory::size_class(total_size(self.tag(), key, value))
+    }
+
+    /// Bytes of the entry with its value; collections with more than `samples` elements are estimated (0: count all).
+    pub fn memory_bytes(&self, samples: usize) -> usize {
+        let value = match self.tag() & KIND {
+            // SAFETY: the payload is a box of bytes that this entry owns.
+            HEAP => unsafe {
+                let bytes = &*(self.payload() as *const Vec<u8>);
+                24 + sherd_metrics::memory::size_class(bytes.capacity())
+            },
+            OBJECT => size_of::<Object>() + self.object().map_or(0, |object| object.memory_bytes(samples)),
+            _ => 0,
+        };
+        self.allocated_bytes() + value
+    }
+
+    /// How much work freeing the value is, in allocations (bytes count as one per 64 KiB).
+    pub fn free_effort(&self) -> usize {
+        match self.value() {
+            Value::Text(Text::Bytes(bytes)) => bytes.len() >> 16,
+            Value::Text(_) => 0,
+            Value::Object(object) => object.free_effort(),
+        }
+    }
+}
+
+/// The integer that Redis would store for this string, if it would.
+#[inline]
+pub fn text_as_integer(text: &[u8]) -> Option<i64> {
+    // Most strings are ruled out by length or first byte, without the call.
+    match text.first() {
+        Some(b'0'..=b'9' | b'-') if text.len() <= 20 => crate::types::number::parse_i64(text),
+        _ => None,
+    }
+}
+
+// SAFETY: transparent over NonNull<u8>, owns its allocation, and the key is never changed in place.
+unsafe impl table::Entry for Entry {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        let (at, key, _) = self.parts();
+        // SAFETY: the key's bytes are within the allocation.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), key) }
+    }
+
+    #[inline]
+    fn is_volatile(&self) -> bool {
+        self.tag() & EXPIRY != 0
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // SAFETY: the payload's box is owned by this entry alone; the size is computed as it was in `new`.
+        unsafe {
+            match self.tag() & KIND {
+                HEAP => drop(Box::from_raw(self.payload() as *mut Vec<u8>)),
+                OBJECT => drop(Box::from_raw(self.payload() as *mut Object)),
+                _ => {}
+            }
+            let (_, key, value) = self.parts();
+            dealloc(self.0.as_ptr(), layout(total_size(self.tag(), key, value)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Entry as _;
+
+    #[test]
+    fn a_small_string_takes_six_bytes_over_key_and_value() {
+        let entry = Entry::new(b"0123456789", NewValue::Text(b"abcdefghijklmnop"), None, 0);
+        assert_eq!(entry.allocated_bytes(), 32);
+        assert_eq!(entry.with_expiry(Some(1)).allocated_bytes(), 40);
+    }
+
+    #[test]
+    fn every_kind_keeps_its_value_when_expiry_and_key_change() {
+        let long = vec![b'x'; 300];
+        for (value, encoding) in [
+            (b"".as_slice(), "embstr"),
+            (b"hello", "embstr"),
+            (b"12345", "int"),
+            (b"-9223372036854775808", "int"),
+            (b"01", "embstr"),
+            (long.as_slice(), "raw"),
+        ] {
+            for key in [b"k".to_vec(), vec![b'k'; 254], vec![b'k'; 255], vec![b'k'; 70_000]] {
+                let entry = Entry::new(&key, NewValue::Text(value), None, 0xABCDEF);
+                assert_eq!(entry.encoding(), encoding);
+                let entry = entry.with_expiry(Some(77)).with_key(b"other").with_expiry(Some(78)).with_key(&key);
+                assert_eq!((entry.key(), entry.expiry(), entry.clock()), (&key[..], Some(78), 0xABCDEF));
+                let entry = entry.with_expiry(None);
+                assert_eq!(entry.text().expect("a string").to_vec(), value);
+                assert_eq!(entry.expiry(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_overwritten_in_place_only_where_it_fits() {
+        let mut entry = Entry::new(b"key", NewValue::Text(b"abcdef"), Some(5), 1);
+        assert!(entry.set_text_in_place(b"ghij"));
+        assert_eq!(entry.text(), Some(Text::Bytes(b"ghij")));
+        assert!(!entry.set_text_in_place(&[b'x'; 100]));
+        assert!(!entry.set_text_in_place(b"123"), "an integer is stored as one");
+        assert_eq!((entry.text(), entry.expiry()), (Some(Text::Bytes(b"ghij")), Some(5)));
+    }
+
+    #[test]
+    fn an_edited_string_is_called_raw_until_it_is_set_again() {
+        let mut entry = Entry::new(b"key", NewValue::Editable(b"ab".to_vec()), None, 1);
+        entry.editable().expect("a heap string").extend_from_slice(b"cd");
+        assert_eq!((entry.text(), entry.encoding()), (Some(Text::Bytes(b"abcd")), "raw"));
+    }
+}

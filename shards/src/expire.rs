@@ -1,0 +1,104 @@
+//! Active expiry: the shard's own thread sweeps its tables in bounded slices.
+//!
+//! Buckets carry a mark that tells whether anything in them can expire at all, so a sweep of a database with few
+//! expiring keys touches one cache line in eight keys and no entry. Each tick sweeps a share of the tables; when it
+//! finds much that has expired, it goes on, up to a quarter of the tick's time.
+
+use std::time::{Duration, Instant};
+
+use crate::notify::class;
+use crate::shard::{Shard, ShardStats};
+use crate::world::World;
+
+/// Time that one slice may hold the shard.
+const SLICE: Duration = Duration::from_micros(300);
+/// Buckets between two looks at the clock.
+const STEP: usize = 128;
+/// A full sweep takes at most this many ticks.
+const TICKS_A_ROUND: usize = 16;
+/// Buckets swept each tick even if the tables are small.
+const TICK_BUCKETS_MIN: usize = 1024;
+/// The part of a tick that expiry may take when there is much to expire: 1 over this.
+const TIME_SHARE: u32 = 4;
+/// Removed keys, of the visited buckets, that make it worth while to go on: one in this many.
+const WORTHWHILE: usize = 16;
+
+/// How far the expiry of this tick is.
+pub struct Pace {
+    started: Option<Instant>,
+    buckets: usize,
+    expired: usize,
+    rounds_without: usize,
+    done: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { started: None, buckets: 0, expired: 0, rounds_without: 0, done: false }
+    }
+}
+
+impl Pace {
+    /// Whether there is expiry to do in this tick.
+    pub fn is_due(&self, world: &World, stats: &ShardStats) -> bool {
+        !self.done
+            && world.settings.active_expire_enabled.on()
+            && stats.volatile_keys.iter().any(|count| count.get() > 0)
+    }
+
+    /// A new tick begins.
+    pub fn tick_over(&mut self) {
+        *self = Pace::default();
+    }
+
+    /// Sweeps for one slice.
+    pub fn slice(&mut self, shard: &mut Shard) {
+        let begun = Instant::now();
+        let tick_begun = *self.started.get_or_insert(begun);
+        let hz = shard.world.settings.hz.get().clamp(1, 500) as u32;
+        let budget = Duration::from_secs(1) / hz / TIME_SHARE;
+        let count = shard.db_count();
+        let mut idle = 0;
+        while begun.elapsed() < SLICE && !self.done {
+            let db = shard.sweep_db as u16;
+            let (swept, size) = sweep_some(shard, db);
+            self.buckets += swept.buckets;
+            self.expired += swept.expired;
+            if swept.wrapped || swept.buckets == 0 {
+                shard.sweep_db = (shard.sweep_db + 1) % count;
+                idle += 1;
+                self.rounds_without += 1;
+            }
+            let enough = self.buckets >= (size / TICKS_A_ROUND).max(TICK_BUCKETS_MIN);
+            let worthwhile = self.expired * WORTHWHILE >= self.buckets.max(1);
+            // Every database was seen to its end, or the share is done and more would find little.
+            self.done = self.rounds_without > 2 * count || enough && !worthwhile || tick_begun.elapsed() > budget;
+            if idle > count {
+                break;
+            }
+        }
+    }
+}
+
+fn sweep_some(shard: &mut Shard, db: u16) -> (crate::db::Sweep, usize) {
+    let now = shard.world.now_milliseconds();
+    let mut gone = Vec::new();
+    let Some(database) = shard.db_mut(db).filter(|database| database.volatile_len() > 0) else {
+        return (crate::db::Sweep::default(), 0);
+    };
+    let size = database.len() / 5;
+    let swept = database.sweep(now, STEP, |entry| gone.push(entry));
+    let events = shard.world.settings.notify_keyspace_events.get() as u32;
+    for entry in gone {
+        let key = crate::table::Entry::key(&entry);
+        shard.stats.expired_keys.increment();
+        if !shard.watches.is_empty() {
+            shard.watches.touch(db, key);
+        }
+        if events & class::EXPIRED != 0 {
+            shard.events.push(db, "expired", key);
+        }
+        shard.free(entry);
+    }
+    (swept, size)
+}

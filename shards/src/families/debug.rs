@@ -1,0 +1,234 @@
+//! DEBUG as far as it concerns the data: what tests of clients and of this server use.
+//!
+//! One command without subcommands in COMMAND, as in Redis. It is refused unless `enable-debug-command` allows it, as
+//! it can stop the server from answering.
+
+use std::time::Duration;
+
+use crate::args;
+use crate::context::{Context, Expiry};
+use crate::db::Key;
+use crate::entry::{Entry, NewValue, Text, Value};
+use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
+use crate::families::generic_object::write_help;
+use crate::families::string::check_length;
+use crate::policy;
+use crate::reply::Reply;
+use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+
+pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
+    name: "debug",
+    summary: "Commands for testing clients and the server.",
+    complexity: "Depends on the subcommand.",
+    group: Group::Server,
+    arity: -2,
+    flags: ADMIN | NOSCRIPT | LOADING | STALE,
+    syntax: "subcommand [argument ...]",
+    scope: Scope::All,
+    plane: Plane::Data(debug),
+    ..CommandSpec::DEFAULT
+}];
+
+const NOT_ALLOWED: CommandError = CommandError::new(
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+     local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+);
+const PROTOCOL_TYPE: CommandError = CommandError::new(
+    "ERR Wrong protocol type name. Please use one of the following: \
+     string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+);
+const NEEDS_RESP3: CommandError = CommandError::new("ERR RESP2 is not supported by this command");
+
+/// `enable-debug-command local`.
+const LOCAL_ONLY: i64 = 2;
+/// The longest DEBUG SLEEP: long enough for any test, short enough to get the server back after a slip of the pen.
+const SLEEP_MAX: Duration = Duration::from_secs(600);
+/// The most keys that one DEBUG POPULATE makes.
+const POPULATE_MAX: usize = 100_000_000;
+
+const HELP: &[&str] = &[
+    "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "ERROR <string>",
+    "    Return an error reply with <string> as message.",
+    "OBJECT <key>",
+    "    Show how the value of <key> is stored.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Create <count> string keys named key:<num>. If <prefix> is specified then",
+    "    it is used instead of the 'key' prefix.",
+    "PROTOCOL <type>",
+    "    Reply with a test value of the specified type. <type> can be: string,",
+    "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
+    "    true, false.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    Setting it to 0 disables expiring keys in background when they are not",
+    "    accessed. Setting it to 1 enables it again.",
+    "SLEEP <seconds>",
+    "    Stop executing commands for <seconds>. Decimals allowed.",
+    "HELP",
+    "    Print this help.",
+];
+
+fn debug(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    check_allowed(context)?;
+    let args = context.args;
+    match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+        (b"help", []) => write_help(reply, HELP),
+        (b"error", [message]) => {
+            return Err(CommandError::with(String::from_utf8_lossy(message).into_owned()));
+        }
+        (b"object", [_]) => write_object(context, reply)?,
+        (b"populate", [_] | [_, _] | [_, _, _]) => {
+            populate(context)?;
+            reply.ok();
+        }
+        (b"protocol", [name]) => write_example(reply, name)?,
+        (b"set-active-expire", [value]) => {
+            let on = crate::types::number::parse_i64(value).is_some_and(|value| value != 0);
+            context.settings().active_expire_enabled.set(i64::from(on));
+            reply.ok();
+        }
+        (b"sleep", [seconds]) => {
+            std::thread::sleep(sleep_time(seconds));
+            reply.ok();
+        }
+        _ => {
+            let name = String::from_utf8_lossy(args[1]);
+            return Err(CommandError::with(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{name:.128}'. Try DEBUG HELP."
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_allowed(context: &Context<'_>) -> Outcome {
+    let local = context.client.record.is_none_or(|record| {
+        record.unix_socket || record.address.starts_with("127.") || record.address.starts_with("[::1]")
+    });
+    match context.settings().enable_debug_command.get() {
+        0 => Err(NOT_ALLOWED),
+        LOCAL_ONLY if !local => Err(NOT_ALLOWED),
+        _ => Ok(()),
+    }
+}
+
+/// A time as C's `strtod` would read it: what is no number is 0.
+fn sleep_time(text: &[u8]) -> Duration {
+    let seconds = args::float(text).unwrap_or(0.0).max(0.0);
+    Duration::try_from_secs_f64(seconds).unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
+}
+
+fn write_object(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = context.key(2);
+    let now = context.shard(&key).clock;
+    let is_lfu = policy::is_lfu(context.settings().maxmemory_policy.get());
+    let entry = context.peek(&key).ok_or(NO_SUCH_KEY)?;
+    let clock = entry.clock();
+    let idle = if is_lfu { 0 } else { policy::idle_seconds(clock, now) };
+    reply.simple(&format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{clock} lru_seconds_idle:{idle}",
+        entry,
+        entry.encoding(),
+        serialized_length(entry),
+    ));
+    Ok(())
+}
+
+/// What the value takes in a snapshot, without compression; for collections an estimate from the memory they take.
+fn serialized_length(entry: &Entry) -> usize {
+    match entry.value() {
+        Value::Text(Text::Integer(value)) => match value {
+            -0x80..=0x7F => 2,
+            -0x8000..=0x7FFF => 3,
+            -0x8000_0000..=0x7FFF_FFFF => 5,
+            _ => 1 + crate::types::number::i64_text_len(value),
+        },
+        Value::Text(Text::Bytes(bytes)) => {
+            let header = match bytes.len() {
+                0..=0x3F => 1,
+                0x40..=0x3FFF => 2,
+                _ => 5,
+            };
+            header + bytes.len()
+        }
+        Value::Object(object) => object.memory_bytes(5),
+    }
+}
+
+/// Creates keys that are not there yet with values of a given size, filled up with zero bytes or cut.
+fn populate(context: &mut Context<'_>) -> Outcome {
+    let args = context.args;
+    let count = args::non_negative(args[2])?.min(POPULATE_MAX);
+    let prefix: &[u8] = args.get(3).copied().unwrap_or(b"key");
+    let size = args.get(4).map(|text| args::non_negative(text)).transpose()?;
+    check_length(context, size.unwrap_or(0))?;
+    for number in 0..count {
+        let mut name = prefix.to_vec();
+        name.push(b':');
+        crate::types::number::append_i64(&mut name, number as i64);
+        let key: Key<'_> = context.key_of(&name);
+        if context.get_mut(&key).is_some() {
+            continue;
+        }
+        let mut value = format!("value:{number}").into_bytes();
+        value.resize(size.unwrap_or(value.len()), 0);
+        context.insert(&key, NewValue::Text(&value), Expiry::None);
+        context.touched(&key);
+    }
+    Ok(())
+}
+
+/// Writes the example of a reply type that clients test themselves with.
+fn write_example(reply: &mut Reply<'_>, name: &[u8]) -> Outcome {
+    match name.to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.int(12345),
+        b"double" => reply.double(3.141),
+        b"bignum" if reply.is_resp3() => reply.raw(b"(1234567999999999999999999999999999999\r\n"),
+        b"bignum" => reply.bulk(b"1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|value| reply.int(value));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|value| reply.int(value));
+        }
+        b"map" => {
+            reply.map(3);
+            for value in 0..3 {
+                reply.int(value);
+                reply.boolean(value == 1);
+            }
+        }
+        b"attrib" => {
+            if reply.is_resp3() {
+                reply.raw(b"|1\r\n");
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.int(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            if !reply.is_resp3() {
+                return Err(NEEDS_RESP3);
+            }
+            reply.bulk(b"Some real reply following the push reply");
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.int(42);
+        }
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        _ => return Err(PROTOCOL_TYPE),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tests/debug.rs"]
+mod tests;

@@ -1,0 +1,247 @@
+//! Looking through the keyspace: KEYS, SCAN, RANDOMKEY, DBSIZE.
+//!
+//! A SCAN cursor carries the slot it stands in below the position in the slot's table, so that every call is routed to
+//! one shard and needs only that one. A call goes on over empty slots, but ends with its shard's last slot: the next
+//! call begins with the first slot of the next shard. Where no slots are used, the cursor is the table's alone.
+
+use crate::args::{self, Options};
+use crate::context::Context;
+use crate::db::Db;
+use crate::entry::Entry;
+use crate::error::{CommandError, Outcome, INVALID_CURSOR, SYNTAX};
+use crate::glob;
+use crate::reply::Reply;
+use crate::slot::{SlotMap, SLOTS};
+use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+use crate::table::Entry as _;
+
+const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: "keyspace", ..CommandSpec::DEFAULT };
+
+pub(super) const SPECS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "keys",
+        summary: "Returns all keys that match a pattern.",
+        complexity: "O(N) in the number of keys in the database",
+        arity: 2,
+        flags: READONLY,
+        categories: "keyspace dangerous",
+        syntax: "pattern",
+        scope: Scope::All,
+        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+        plane: Plane::Data(keys),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "scan",
+        summary: "Goes through the keys of the database in steps.",
+        since: "2.8.0",
+        complexity: "O(1) a call, O(N) for all calls until the cursor is 0 again",
+        arity: -2,
+        flags: READONLY,
+        syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        scope: Scope::Cursor,
+        tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+        plane: Plane::Data(scan),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "randomkey",
+        summary: "Returns some key of the database.",
+        arity: 1,
+        flags: READONLY,
+        scope: Scope::All,
+        tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+        plane: Plane::Data(randomkey),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "dbsize",
+        summary: "Returns the number of keys in the database.",
+        group: Group::Server,
+        arity: 1,
+        flags: READONLY | FAST,
+        scope: Scope::All,
+        tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+        plane: Plane::Data(dbsize),
+        ..GENERIC
+    },
+];
+
+const NOVALUES: CommandError = CommandError::new("ERR NOVALUES option can only be used in HSCAN");
+
+/// Bits of a cursor that name the slot.
+const SLOT_BITS: u32 = SLOTS.trailing_zeros();
+/// Buckets that one SCAN looks at, for each key it was asked for, before it gives back what it has.
+const BUCKETS_A_KEY: u64 = 10;
+/// Expired keys that RANDOMKEY removes before it gives up finding another.
+const EXPIRED_DRAWS_MAX: usize = 1000;
+
+fn keys(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let pattern = context.args[1];
+    let (db, now_ms) = (context.client.db, context.now_ms);
+    let place = reply.deferred();
+    let mut found = 0;
+    for database in context.all_shards().filter_map(|shard| shard.db(db)) {
+        for entry in database.iter().filter(|entry| !entry.is_expired(now_ms)) {
+            if pattern == b"*" || glob::matches(pattern, entry.key()) {
+                reply.bulk(entry.key());
+                found += 1;
+            }
+        }
+    }
+    reply.close_array(place, found);
+    Ok(())
+}
+
+/// The options of SCAN.
+struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    value_type: Option<&'a [u8]>,
+}
+
+impl<'a> ScanOptions<'a> {
+    fn parse(args: &'a [&'a [u8]]) -> Result<Self, CommandError> {
+        let mut parsed = ScanOptions { pattern: None, count: 10, value_type: None };
+        let mut options = Options::new(args, 2);
+        while options.more() {
+            if let Some(pattern) = options.take_value("MATCH") {
+                parsed.pattern = (pattern != b"*").then_some(pattern);
+            } else if let Some(text) = options.take_value("COUNT") {
+                parsed.count = usize::try_from(args::integer(text)?).ok().filter(|&count| count > 0).ok_or(SYNTAX)?;
+            } else if let Some(name) = options.take_value("TYPE") {
+                parsed.value_type = Some(name);
+            } else if options.take("NOVALUES") {
+                return Err(NOVALUES);
+            } else {
+                return Err(SYNTAX);
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn wants(&self, entry: &Entry, now_ms: i64) -> bool {
+        !entry.is_expired(now_ms)
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
+            && self.value_type.is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()))
+    }
+}
+
+/// Where a scan stands.
+#[derive(Clone, Copy)]
+struct Position {
+    slot: usize,
+    bucket: u64,
+}
+
+impl Position {
+    fn parse(map: &SlotMap, text: &[u8]) -> Result<Position, CommandError> {
+        let text = std::str::from_utf8(text).map_err(|_| INVALID_CURSOR)?;
+        let cursor: u64 = text.parse().map_err(|_| INVALID_CURSOR)?;
+        if !map.uses_slots() {
+            return Ok(Position { slot: 0, bucket: cursor });
+        }
+        Ok(Position { slot: (cursor % SLOTS as u64) as usize, bucket: cursor >> SLOT_BITS })
+    }
+
+    /// The cursor that leads here; past the last slot is the end.
+    fn cursor(self, map: &SlotMap) -> u64 {
+        match map.uses_slots() {
+            false => self.bucket,
+            true if self.slot >= SLOTS => 0,
+            true => self.bucket << SLOT_BITS | self.slot as u64,
+        }
+    }
+}
+
+fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let map = context.world.slots;
+    let mut position = Position::parse(&map, context.args[1])?;
+    let options = ScanOptions::parse(context.args)?;
+    let now_ms = context.now_ms;
+    // The cursor comes before the keys in the reply, but is known after them.
+    let mut body = Vec::new();
+    let mut keys = Reply::new(&mut body, reply.is_resp3());
+    let mut found = 0;
+    let shard = context.shards.of_slot_ref(position.slot as u16);
+    match shard.db(context.client.db) {
+        None => position = Position { slot: map.slots_of(shard.index).end, bucket: 0 },
+        Some(database) => scan_shard(database, &mut position, options.count, |entry| {
+            if options.wants(entry, now_ms) {
+                keys.bulk(entry.key());
+                found += 1;
+            }
+        }),
+    }
+    reply.array(2);
+    // A table's position has 32 bits, so the cursor is far from the sign bit.
+    reply.bulk_int(position.cursor(&map) as i64);
+    reply.array(found);
+    reply.raw(&body);
+    Ok(())
+}
+
+/// Visits entries until there are enough of them or enough work was done, and moves the position to where to go on.
+fn scan_shard(database: &Db, position: &mut Position, count: usize, mut visit: impl FnMut(&Entry)) {
+    let mut buckets_left = (count as u64).saturating_mul(BUCKETS_A_KEY);
+    let mut visited = 0;
+    while position.slot < database.slots().end && visited < count && buckets_left > 0 {
+        // An empty slot costs nanoseconds, and a shard has a bounded number of them.
+        if database.table(position.slot as u16).is_empty() {
+            position.bucket = 0;
+        } else {
+            buckets_left -= 1;
+            position.bucket = database.scan_slot(position.slot, position.bucket, |entry| {
+                visited += 1;
+                visit(entry);
+            });
+        }
+        position.slot += usize::from(position.bucket == 0);
+    }
+}
+
+fn randomkey(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    for _ in 0..EXPIRED_DRAWS_MAX {
+        let Some((key, expired)) = draw(context) else { break };
+        if !expired {
+            reply.bulk(&key);
+            return Ok(());
+        }
+        let key = context.key_of(&key);
+        context.expire_now(&key);
+    }
+    reply.null();
+    Ok(())
+}
+
+/// Some key of the database, each with about the same chance, and whether it has expired.
+fn draw(context: &mut Context<'_>) -> Option<(Vec<u8>, bool)> {
+    let (db, now_ms) = (context.client.db, context.now_ms);
+    let total: usize = context.all_shards().filter_map(|shard| shard.db(db)).map(Db::len).sum();
+    if total == 0 {
+        return None;
+    }
+    let mut chosen = context.random_below(total);
+    for shard in context.all_shards() {
+        let mut random = shard.random.clone();
+        let Some(database) = shard.db(db) else { continue };
+        if chosen >= database.len() {
+            chosen -= database.len();
+            continue;
+        }
+        let drawn = database.random(|| random.next()).map(|entry| (entry.key().to_vec(), entry.is_expired(now_ms)));
+        shard.random = random;
+        return drawn;
+    }
+    None
+}
+
+fn dbsize(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let db = context.client.db;
+    reply.count(context.all_shards().filter_map(|shard| shard.db(db)).map(Db::len).sum());
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tests/generic_scan.rs"]
+mod tests;

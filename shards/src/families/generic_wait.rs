@@ -1,0 +1,74 @@
+//! WAIT and WAITAOF on a server that has neither replicas nor an append-only file: nothing can be waited for, so both
+//! answer at once, as Redis does when the goal can never be reached by waiting.
+
+use crate::args;
+use crate::context::Context;
+use crate::error::{CommandError, Outcome};
+use crate::reply::Reply;
+use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+
+const WAITS: CommandSpec = CommandSpec {
+    group: Group::Generic,
+    categories: "connection",
+    flags: BLOCKING,
+    scope: Scope::All,
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    ..CommandSpec::DEFAULT
+};
+
+pub(super) const SPECS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "wait",
+        summary: "Waits until replicas have the client's writes.",
+        since: "3.0.0",
+        arity: 3,
+        syntax: "numreplicas timeout",
+        plane: Plane::Data(wait),
+        ..WAITS
+    },
+    CommandSpec {
+        name: "waitaof",
+        summary: "Waits until the client's writes are on disk here and on replicas.",
+        since: "7.2.0",
+        arity: 4,
+        syntax: "numlocal numreplicas timeout",
+        plane: Plane::Data(waitaof),
+        ..WAITS
+    },
+];
+
+const TIMEOUT: CommandError = CommandError::new("ERR timeout is not an integer or out of range");
+const NEGATIVE_TIMEOUT: CommandError = CommandError::new("ERR timeout is negative");
+const LOCAL_RANGE: CommandError = CommandError::new("ERR value is out of range, value must between 0 and 1");
+const NO_AOF: CommandError =
+    CommandError::new("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+
+fn check_timeout(text: &[u8]) -> Outcome {
+    match args::integer_or(text, TIMEOUT)? {
+        0.. => Ok(()),
+        _ => Err(NEGATIVE_TIMEOUT),
+    }
+}
+
+fn wait(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    args::integer(context.args[1])?;
+    check_timeout(context.args[2])?;
+    reply.int(0);
+    Ok(())
+}
+
+fn waitaof(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let local = args::integer(context.args[1])?;
+    if !(0..=1).contains(&local) {
+        return Err(LOCAL_RANGE);
+    }
+    args::non_negative(context.args[2])?;
+    check_timeout(context.args[3])?;
+    if local > 0 {
+        return Err(NO_AOF);
+    }
+    reply.array(2);
+    reply.int(0);
+    reply.int(0);
+    Ok(())
+}

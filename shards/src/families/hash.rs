@@ -1,0 +1,355 @@
+//! Hashes, field by field: HSET, HGET and their relatives.
+//!
+//! Commands that return all or some of the pairs are in `hash_read`.
+
+use super::list::write_item;
+use crate::args;
+use crate::context::Context;
+use crate::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, OVERFLOW};
+use crate::notify::class;
+use crate::reply::Reply;
+use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use crate::types::hash::{Change, Hash, Limits};
+use crate::types::listpack::Item;
+use crate::types::number::{self, LongDouble};
+
+pub(super) const HASH: CommandSpec = CommandSpec { group: Group::Hash, ..CommandSpec::DEFAULT };
+
+const VALUE_NOT_INTEGER: CommandError = CommandError::new("ERR hash value is not an integer");
+const VALUE_NOT_FLOAT: CommandError = CommandError::new("ERR hash value is not a float");
+const NOT_FINITE: CommandError = CommandError::new("ERR value is NaN or Infinity");
+const FIELDS_MISSING: CommandError =
+    CommandError::new("ERR Mandatory argument FIELDS is missing or not at the right position");
+const FIELDS_NOT_POSITIVE: CommandError = CommandError::new("ERR Number of fields must be a positive integer");
+const FIELDS_MISMATCH: CommandError =
+    CommandError::new("ERR The `numfields` parameter must match the number of arguments");
+
+pub(super) const SPECS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "hset",
+        summary: "Sets fields of a hash to values. Creates the hash if it is not there.",
+        since: "2.0.0",
+        complexity: "O(N) in the number of fields set",
+        arity: -4,
+        flags: WRITE | DENYOOM | FAST,
+        keys: &[one_key("RW UPDATE", 1)],
+        syntax: "key (field value) [(field value) ...]",
+        plane: Plane::Data(hset),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hmset",
+        summary: "Sets fields of a hash to values and returns OK. Creates the hash if it is not there.",
+        since: "2.0.0",
+        complexity: "O(N) in the number of fields set",
+        arity: -4,
+        flags: WRITE | DENYOOM | FAST,
+        keys: &[one_key("RW UPDATE", 1)],
+        syntax: "key (field value) [(field value) ...]",
+        plane: Plane::Data(hmset),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hsetnx",
+        summary: "Sets a field of a hash to a value if the field is not there.",
+        since: "2.0.0",
+        arity: 4,
+        flags: WRITE | DENYOOM | FAST,
+        keys: &[one_key("RW INSERT", 1)],
+        syntax: "key field value",
+        plane: Plane::Data(hsetnx),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hget",
+        summary: "Returns the value of a field of a hash.",
+        since: "2.0.0",
+        arity: 3,
+        flags: READONLY | FAST,
+        keys: &[one_key("RO ACCESS", 1)],
+        syntax: "key field",
+        plane: Plane::Data(hget),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hmget",
+        summary: "Returns the values of several fields of a hash.",
+        since: "2.0.0",
+        complexity: "O(N) in the number of fields asked for",
+        arity: -3,
+        flags: READONLY | FAST,
+        keys: &[one_key("RO ACCESS", 1)],
+        syntax: "key field [field ...]",
+        plane: Plane::Data(hmget),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hdel",
+        summary: "Removes fields from a hash. The hash goes with its last field.",
+        since: "2.0.0",
+        complexity: "O(N) in the number of fields to be removed",
+        arity: -3,
+        flags: WRITE | FAST,
+        keys: &[one_key("RW DELETE", 1)],
+        syntax: "key field [field ...]",
+        plane: Plane::Data(hdel),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hgetdel",
+        summary: "Returns the values of fields of a hash and removes them. The hash goes with its last field.",
+        since: "8.0.0",
+        complexity: "O(N) in the number of fields given",
+        arity: -5,
+        flags: WRITE | FAST,
+        keys: &[one_key("RW ACCESS DELETE", 1)],
+        syntax: "key FIELDS numfields field [field ...]",
+        plane: Plane::Data(hgetdel),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hexists",
+        summary: "Tells whether a field is in a hash.",
+        since: "2.0.0",
+        arity: 3,
+        flags: READONLY | FAST,
+        keys: &[one_key("RO", 1)],
+        syntax: "key field",
+        plane: Plane::Data(hexists),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hlen",
+        summary: "Returns the number of fields of a hash.",
+        since: "2.0.0",
+        arity: 2,
+        flags: READONLY | FAST,
+        keys: &[one_key("RO", 1)],
+        syntax: "key",
+        plane: Plane::Data(hlen),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hstrlen",
+        summary: "Returns the length of the value of a field of a hash.",
+        since: "3.2.0",
+        arity: 3,
+        flags: READONLY | FAST,
+        keys: &[one_key("RO", 1)],
+        syntax: "key field",
+        plane: Plane::Data(hstrlen),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hincrby",
+        summary: "Adds to the integer value of a field. A field that is not there counts as 0.",
+        since: "2.0.0",
+        arity: 4,
+        flags: WRITE | DENYOOM | FAST,
+        keys: &[one_key("RW ACCESS UPDATE", 1)],
+        syntax: "key field increment",
+        plane: Plane::Data(hincrby),
+        ..HASH
+    },
+    CommandSpec {
+        name: "hincrbyfloat",
+        summary: "Adds to the number in a field. A field that is not there counts as 0.",
+        since: "2.6.0",
+        arity: 4,
+        flags: WRITE | DENYOOM | FAST,
+        keys: &[one_key("RW ACCESS UPDATE", 1)],
+        syntax: "key field increment",
+        plane: Plane::Data(hincrbyfloat),
+        ..HASH
+    },
+];
+
+/// How large a hash may be while it is packed.
+#[inline]
+pub(super) fn limits(context: &Context<'_>) -> Limits {
+    let settings = context.settings();
+    Limits {
+        entries: settings.hash_max_listpack_entries.size(),
+        value_bytes: settings.hash_max_listpack_value.size(),
+    }
+}
+
+fn hset(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let created = set_pairs(context)?;
+    reply.count(created);
+    Ok(())
+}
+
+fn hmset(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    set_pairs(context)?;
+    reply.ok();
+    Ok(())
+}
+
+/// Sets the pairs from argument 2 on; gives the number of new fields.
+fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
+    let pairs = &context.args[2..];
+    if pairs.len() % 2 == 1 {
+        return Err(CommandError::arity(context.spec.name));
+    }
+    let (key, limits) = (context.key(1), limits(context));
+    let hash = context.upsert::<Hash>(&key)?;
+    hash.expect_additions(pairs.len() / 2, limits);
+    let mut created = 0;
+    for pair in pairs.chunks_exact(2) {
+        created += usize::from(hash.set(pair[0], pair[1], limits) == Change::Created);
+    }
+    context.changed(&key, class::HASH, "hset");
+    Ok(created)
+}
+
+fn hsetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, limits, args) = (context.key(1), limits(context), context.args);
+    let hash = context.upsert::<Hash>(&key)?;
+    let absent = !hash.contains(args[2]);
+    if absent {
+        hash.set(args[2], args[3], limits);
+        context.changed(&key, class::HASH, "hset");
+    }
+    reply.flag(absent);
+    Ok(())
+}
+
+fn hget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, field) = (context.key(1), context.args[2]);
+    let hash = context.read::<Hash>(&key)?;
+    write_value(reply, hash, field);
+    Ok(())
+}
+
+fn hmget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, fields) = (context.key(1), &context.args[2..]);
+    let hash = context.read::<Hash>(&key)?;
+    reply.array(fields.len());
+    fields.iter().for_each(|field| write_value(reply, hash, field));
+    Ok(())
+}
+
+#[inline]
+fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u8]) {
+    match hash.and_then(|hash| hash.get(field)) {
+        Some(value) => write_item(reply, value),
+        None => reply.null(),
+    }
+}
+
+fn hdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, fields) = (context.key(1), &context.args[2..]);
+    let Some(hash) = context.write::<Hash>(&key)? else {
+        reply.int(0);
+        return Ok(());
+    };
+    let removed = fields.iter().filter(|field| hash.remove(field)).count();
+    let emptied = hash.is_empty();
+    if removed > 0 {
+        context.changed(&key, class::HASH, "hdel");
+    }
+    if emptied {
+        context.remove_emptied(&key);
+    }
+    reply.count(removed);
+    Ok(())
+}
+
+fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, args) = (context.key(1), context.args);
+    let hash = context.write::<Hash>(&key)?;
+    let fields = parse_fields(args)?;
+    reply.array(fields.len());
+    let Some(hash) = hash else {
+        fields.iter().for_each(|_| reply.null());
+        return Ok(());
+    };
+    let mut removed = 0;
+    for field in fields {
+        write_value(reply, Some(&*hash), field);
+        removed += usize::from(hash.remove(field));
+    }
+    let emptied = hash.is_empty();
+    if removed > 0 {
+        context.changed(&key, class::HASH, "hdel");
+    }
+    if emptied {
+        context.remove_emptied(&key);
+    }
+    Ok(())
+}
+
+/// `FIELDS numfields field [field ...]` from argument 2 to the end.
+fn parse_fields<'a>(args: &'a [&'a [u8]]) -> Result<&'a [&'a [u8]], CommandError> {
+    if !args::is(args[2], "FIELDS") {
+        return Err(FIELDS_MISSING);
+    }
+    let count = args::non_negative(args[3]).ok().filter(|&count| count > 0).ok_or(FIELDS_NOT_POSITIVE)?;
+    if count != args.len() - 4 {
+        return Err(FIELDS_MISMATCH);
+    }
+    Ok(&args[4..])
+}
+
+fn hexists(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, field) = (context.key(1), context.args[2]);
+    reply.flag(context.read::<Hash>(&key)?.is_some_and(|hash| hash.contains(field)));
+    Ok(())
+}
+
+fn hlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = context.key(1);
+    reply.count(context.read::<Hash>(&key)?.map_or(0, Hash::len));
+    Ok(())
+}
+
+fn hstrlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, field) = (context.key(1), context.args[2]);
+    let value = context.read::<Hash>(&key)?.and_then(|hash| hash.get(field));
+    reply.count(value.map_or(0, |value| value.text_len()));
+    Ok(())
+}
+
+fn hincrby(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, limits, field) = (context.key(1), limits(context), context.args[2]);
+    let increment = args::integer(context.args[3])?;
+    let hash = context.upsert::<Hash>(&key)?;
+    // A hash that was made just now has no value that could be refused, so it does not stay empty.
+    let old = match hash.get(field) {
+        None => 0,
+        Some(value) => value.to_i64().ok_or(VALUE_NOT_INTEGER)?,
+    };
+    let value = old.checked_add(increment).ok_or(OVERFLOW)?;
+    hash.set(field, number::format_i64(value, &mut Default::default()), limits);
+    context.changed(&key, class::HASH, "hincrby");
+    reply.int(value);
+    Ok(())
+}
+
+fn hincrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, limits, field) = (context.key(1), limits(context), context.args[2]);
+    let increment = LongDouble::parse(context.args[3]).ok_or(NOT_FLOAT)?;
+    if !increment.is_finite() {
+        return Err(NOT_FINITE);
+    }
+    let hash = context.upsert::<Hash>(&key)?;
+    let old = match hash.get(field) {
+        None => LongDouble::from_i64(0),
+        Some(Item::Int(value)) => LongDouble::from_i64(value),
+        Some(Item::Str(text)) => LongDouble::parse(text).ok_or(VALUE_NOT_FLOAT)?,
+    };
+    let value = old.plus(increment);
+    if !value.is_finite() {
+        return Err(NAN_OR_INFINITY);
+    }
+    let text = value.to_text();
+    hash.set(field, &text, limits);
+    context.changed(&key, class::HASH, "hincrbyfloat");
+    reply.bulk(&text);
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tests/hash.rs"]
+mod tests;

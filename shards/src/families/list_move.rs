@@ -1,0 +1,152 @@
+//! Lists as queues: moving elements from one to another, popping from the first of several that has some.
+//!
+//! The commands that wait for an element build upon these.
+
+use super::list::{node_limit, pop_array, popped, push_event, write_item, LIST};
+use crate::args::{self, Options};
+use crate::context::Context;
+use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::notify::class;
+use crate::reply::Reply;
+use crate::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
+use crate::types::list::{End, List};
+
+const NO_KEYS: CommandError = CommandError::new("ERR numkeys should be greater than 0");
+const NO_COUNT: CommandError = CommandError::new("ERR count should be greater than 0");
+
+pub(super) const SPECS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "lmove",
+        summary: "Moves an element from an end of one list to an end of another or the same and returns it.",
+        since: "6.2.0",
+        arity: 5,
+        flags: WRITE | DENYOOM,
+        keys: &[one_key("RW ACCESS DELETE", 1), one_key("RW INSERT", 2)],
+        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
+        plane: Plane::Data(lmove),
+        ..LIST
+    },
+    CommandSpec {
+        name: "rpoplpush",
+        summary: "Moves the last element of a list to the front of another or the same and returns it.",
+        since: "1.2.0",
+        arity: 3,
+        flags: WRITE | DENYOOM,
+        keys: &[one_key("RW ACCESS DELETE", 1), one_key("RW INSERT", 2)],
+        syntax: "source destination",
+        plane: Plane::Data(|context, reply| move_element(context, reply, End::Back, End::Front)),
+        ..LIST
+    },
+    CommandSpec {
+        name: "lmpop",
+        summary: "Removes elements from the first of several lists that has some and returns them.",
+        since: "7.0.0",
+        complexity: "O(N+M) with N the number of keys and M the number of elements returned",
+        arity: -4,
+        flags: WRITE | MOVABLE_KEYS,
+        keys: &[numbered_keys("RW ACCESS DELETE", 1)],
+        syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+        plane: Plane::Data(lmpop),
+        ..LIST
+    },
+];
+
+/// `LEFT` or `RIGHT`.
+pub(super) fn parse_end(text: &[u8]) -> Result<End, CommandError> {
+    if args::is(text, "LEFT") {
+        Ok(End::Front)
+    } else if args::is(text, "RIGHT") {
+        Ok(End::Back)
+    } else {
+        Err(SYNTAX)
+    }
+}
+
+fn lmove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (from, to) = (parse_end(context.args[3])?, parse_end(context.args[4])?);
+    move_element(context, reply, from, to)
+}
+
+/// Moves an element of the list in argument 1 to the list in argument 2.
+pub(super) fn move_element(context: &mut Context<'_>, reply: &mut Reply<'_>, from: End, to: End) -> Outcome {
+    let (source_key, target_key) = (context.key(1), context.key(2));
+    let limit = node_limit(context);
+    if context.write::<List>(&source_key)?.is_none() {
+        reply.null();
+        return Ok(());
+    }
+    // The target's type is checked before anything is changed.
+    context.write::<List>(&target_key)?;
+    let Some(source) = context.write::<List>(&source_key)? else { return Ok(()) };
+    let Some(item) = source.peek(from) else { return Ok(()) };
+    write_item(reply, item);
+    let mut emptied = false;
+    if source_key.bytes == target_key.bytes {
+        if from != to {
+            source.rotate(from, limit);
+        }
+    } else {
+        let element = item.to_vec();
+        source.pop(from, limit);
+        emptied = source.is_empty();
+        context.upsert::<List>(&target_key)?.push(to, &element, limit);
+    }
+    context.changed(&target_key, class::LIST, push_event(to));
+    popped(context, &source_key, from, emptied);
+    Ok(())
+}
+
+/// What LMPOP and its waiting sibling are asked for.
+pub(super) struct PopRequest {
+    /// The arguments that are keys.
+    pub keys: std::ops::Range<usize>,
+    pub end: End,
+    pub count: usize,
+}
+
+impl PopRequest {
+    /// From `numkeys` in argument `first` on.
+    pub fn parse(args: &[&[u8]], first: usize) -> Result<Self, CommandError> {
+        let key_count = args::non_negative(args[first]).ok().filter(|&count| count > 0).ok_or(NO_KEYS)?;
+        let keys = first + 1..(first + 1).saturating_add(key_count);
+        let end = parse_end(args.get(keys.end).ok_or(SYNTAX)?)?;
+        let mut count = None;
+        let mut options = Options::new(args, keys.end + 1);
+        while options.more() {
+            let value = options.take_value("COUNT").filter(|_| count.is_none()).ok_or(SYNTAX)?;
+            count = Some(args::non_negative(value).ok().filter(|&count| count > 0).ok_or(NO_COUNT)?);
+        }
+        Ok(Self { keys, end, count: count.unwrap_or(1) })
+    }
+}
+
+fn lmpop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let request = PopRequest::parse(context.args, 1)?;
+    if !pop_from_first(context, reply, &request)? {
+        reply.null_array();
+    }
+    Ok(())
+}
+
+/// Pops from the first list that is there and writes its key and the elements; false if there is none.
+pub(super) fn pop_from_first(
+    context: &mut Context<'_>,
+    reply: &mut Reply<'_>,
+    request: &PopRequest,
+) -> Result<bool, CommandError> {
+    let limit = node_limit(context);
+    for index in request.keys.clone() {
+        let key = context.key(index);
+        let Some(list) = context.write::<List>(&key)? else { continue };
+        reply.array(2);
+        reply.bulk(key.bytes);
+        let emptied = pop_array(list, reply, request.end, request.count, limit);
+        popped(context, &key, request.end, emptied);
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+#[path = "tests/list_move.rs"]
+mod tests;

@@ -1,0 +1,23 @@
+//! The data commands, one file a family: its specifications beside its handlers.
+//!
+//! A new family is one line here; a new command is a specification and a handler in its family's file.
+
+mod draw;
+mod element_scan;
+mod lifetime;
+
+use crate::spec::CommandSpec;
+
+macro_rules! families {
+    ($($name:ident),* $(,)?) => {
+        $(mod $name;)*
+
+        /// The specifications of all data commands.
+        pub fn specs() -> impl Iterator<Item = CommandSpec> {
+            let all: &[&[CommandSpec]] = &[$($name::SPECS),*];
+            all.iter().flat_map(|family| family.iter().copied()).collect::<Vec<_>>().into_iter()
+        }
+    };
+}
+
+families!(debug, generic, generic_database, generic_expire, generic_object, generic_scan, generic_wait, hash, hash_read, list, list_edit, list_move, set, set_algebra, set_draw, string, string_compare, string_increx, string_lcs, string_multi, string_number, string_range, zset, zset_range, zset_store, zset_take);

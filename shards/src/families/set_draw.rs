@@ -1,0 +1,186 @@
+//! Members of sets at random: SRANDMEMBER, SPOP.
+
+use super::draw::{self, Draw};
+use super::hash_read::address;
+use super::list::write_item;
+use super::set::{limits, write_members, SET};
+use crate::args;
+use crate::context::{Context, Expiry};
+use crate::db::Key;
+use crate::entry::NewValue;
+use crate::error::{Outcome, SYNTAX};
+use crate::notify::class;
+use crate::object::Collection;
+use crate::random::Random;
+use crate::reply::Reply;
+use crate::spec::{flag::*, one_key, CommandSpec, Plane};
+use crate::types::listpack::Item;
+use crate::types::set::{Set, SetLimits, Stored};
+
+/// SPOP builds a new set of what remains, instead of removing one by one, when this many times the remainder is no more than
+/// what goes: the rule of Redis, on which the encoding of the remainder depends.
+const REBUILD_SHARE: usize = 5;
+
+pub(super) const SPECS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "srandmember",
+        summary: "Returns members of a set, chosen at random.",
+        complexity: "O(N) in the number of members returned",
+        arity: -2,
+        flags: READONLY,
+        keys: &[one_key("RO ACCESS", 1)],
+        syntax: "key [count]",
+        tips: &["nondeterministic_output"],
+        plane: Plane::Data(srandmember),
+        ..SET
+    },
+    CommandSpec {
+        name: "spop",
+        summary: "Removes members from a set, chosen at random, and returns them. The set goes with its last member.",
+        complexity: "O(N) in the number of members returned",
+        arity: -2,
+        flags: WRITE | FAST,
+        keys: &[one_key("RW ACCESS DELETE", 1)],
+        syntax: "key [count]",
+        tips: &["nondeterministic_output"],
+        plane: Plane::Data(spop),
+        ..SET
+    },
+];
+
+fn srandmember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = context.key(1);
+    let draw = match context.args {
+        [_, _] => None,
+        [_, _, count] => Some(Draw::parse(count)?),
+        _ => return Err(SYNTAX),
+    };
+    let mut random = Random::fixed(context.random());
+    let set = context.read::<Set>(&key)?;
+    let Some(draw) = draw else {
+        match set.and_then(|set| set.random(|| random.next())) {
+            Some(member) => write_item(reply, member),
+            None => reply.null(),
+        }
+        return Ok(());
+    };
+    let Some(set) = set else {
+        reply.array(0);
+        return Ok(());
+    };
+    let count = draw.size(set.len())?;
+    reply.array(count);
+    draw_members(set, draw, count, &mut random, |member| write_item(reply, member));
+    Ok(())
+}
+
+/// Visits `count` members (as [`Draw::size`] gives it) at random.
+fn draw_members<'s>(set: &'s Set, draw: Draw, count: usize, random: &mut Random, mut visit: impl FnMut(Item<'s>)) {
+    match draw {
+        Draw::Repeated(_) => {
+            for _ in 0..count {
+                if let Some(member) = set.random(|| random.next()) {
+                    visit(member);
+                }
+            }
+        }
+        Draw::Distinct(_) if !matches!(set.stored(), Stored::Table) || draw::prefers_walk(count, set.len()) => {
+            draw::walk(random, count, set.len(), set.iter(), visit);
+        }
+        Draw::Distinct(_) => {
+            let draw_one = || set.random(|| random.next()).map(|member| (address(member), member));
+            draw::distinct(count, draw_one, visit);
+        }
+    }
+}
+
+fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = context.key(1);
+    let limits = limits(context);
+    let count = match context.args {
+        [_, _] => None,
+        [_, _, count] => Some(args::non_negative(count)?),
+        _ => return Err(SYNTAX),
+    };
+    let mut random = Random::fixed(context.random());
+    let Some(set) = context.write::<Set>(&key)? else {
+        match count {
+            None => reply.null(),
+            Some(_) => reply.set(0),
+        }
+        return Ok(());
+    };
+    let emptied = match count {
+        None => {
+            pop_one(set, &mut random, reply);
+            set.is_empty()
+        }
+        Some(0) => {
+            reply.set(0);
+            return Ok(());
+        }
+        Some(count) if count >= set.len() => {
+            write_members(reply, set);
+            true
+        }
+        Some(count) if (set.len() - count).saturating_mul(REBUILD_SHARE) <= count => {
+            let remainder = split_off_remainder(set, count, limits, &mut random, reply);
+            replace(context, &key, remainder);
+            false
+        }
+        Some(count) => {
+            reply.set(count);
+            (0..count).for_each(|_| pop_one(set, &mut random, reply));
+            false
+        }
+    };
+    context.changed(&key, class::SET, "spop");
+    if emptied {
+        context.remove_emptied(&key);
+    }
+    Ok(())
+}
+
+/// Removes a member and writes it.
+#[inline]
+fn pop_one(set: &mut Set, random: &mut Random, reply: &mut Reply<'_>) {
+    let Some(member) = set.random(|| random.next()) else { return };
+    write_item(reply, member);
+    let length = member.text_len();
+    // The reply holds a copy of the member now, followed by a line break: no other is needed for removing it.
+    let written = reply.written();
+    let end = written.len() - b"\r\n".len();
+    set.remove(&written[end - length..end]);
+}
+
+/// Writes `count` members, chosen at random, as a set and gives the others as a new set.
+fn split_off_remainder(
+    set: &Set,
+    count: usize,
+    limits: SetLimits,
+    random: &mut Random,
+    reply: &mut Reply<'_>,
+) -> Set {
+    let remaining = set.len() - count;
+    let mut remainder = Set::new();
+    if !matches!(set.stored(), Stored::Integers(_)) {
+        // As in Redis, what was a table starts small again, but not as integers.
+        remainder.prepare(b"text", remaining, limits);
+    }
+    draw_members(set, Draw::Distinct(remaining), remaining, random, |member| {
+        remainder.add(member.as_bytes(&mut Default::default()), limits);
+    });
+    reply.set(count);
+    let goes = |member: &Item<'_>| !remainder.contains(member.as_bytes(&mut Default::default()));
+    set.iter().filter(goes).for_each(|member| write_item(reply, member));
+    remainder
+}
+
+/// Puts a set in the place of the key's old one, which may be large and is freed elsewhere then.
+fn replace(context: &mut Context<'_>, key: &Key<'_>, set: Set) {
+    context.insert(key, NewValue::Object(set.wrap()), Expiry::Keep);
+}
+
+#[cfg(test)]
+#[path = "tests/set_draw.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+//! Freeing big values off the executing thread.
+//!
+//! A value that takes many frees goes to one background thread through a bounded queue; if the queue is full, whoever
+//! deletes frees it himself: the backlog is bounded, and memory is given back before more is taken.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{sync_channel, SyncSender, TrySendError};
+use std::sync::Arc;
+
+use crate::db::Db;
+use crate::entry::Entry;
+
+/// Values whose freeing takes more steps than this go to the background: at some 20 ns a step, 5 us.
+const EFFORT_INLINE_MAX: usize = 256;
+/// Values that may wait to be freed.
+const QUEUE_MAX: usize = 4096;
+
+enum Garbage {
+    Entry(Entry),
+    Db(Box<Db>),
+}
+
+/// The way to the background thread; it ends when the last reaper handle is dropped.
+pub struct Reaper {
+    queue: SyncSender<Garbage>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    sent: AtomicU64,
+    freed: AtomicU64,
+}
+
+impl Reaper {
+    /// Starts the background thread.
+    pub fn start() -> Reaper {
+        let (queue, garbage) = sync_channel::<Garbage>(QUEUE_MAX);
+        let counts = Arc::new(Counts::default());
+        let count = Arc::clone(&counts);
+        std::thread::Builder::new()
+            .name("sherd-free".to_owned())
+            .spawn(move || {
+                for item in garbage {
+                    match item {
+                        Garbage::Entry(entry) => drop(entry),
+                        Garbage::Db(db) => drop(db),
+                    }
+                    count.freed.fetch_add(1, Relaxed);
+                }
+            })
+            .expect("a thread can be started");
+        Reaper { queue, counts }
+    }
+
+    /// Frees an entry: here if that is quick, else in the background; then the bytes that go with it are given
+    /// (estimated for large collections).
+    #[inline]
+    pub fn free(&self, entry: Entry) -> Option<usize> {
+        if entry.free_effort() <= EFFORT_INLINE_MAX {
+            return None;
+        }
+        let bytes = entry.memory_bytes(5);
+        self.send(Garbage::Entry(entry));
+        Some(bytes)
+    }
+
+    /// Frees a whole database in the background.
+    pub fn free_db(&self, db: Box<Db>) {
+        if !db.is_empty() {
+            self.send(Garbage::Db(db));
+        }
+    }
+
+    #[cold]
+    fn send(&self, garbage: Garbage) {
+        self.counts.sent.fetch_add(1, Relaxed);
+        match self.queue.try_send(garbage) {
+            Ok(()) => {}
+            Err(TrySendError::Full(item) | TrySendError::Disconnected(item)) => {
+                drop(item);
+                self.counts.freed.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Values waiting to be freed, and values freed so far.
+    pub fn counts(&self) -> (u64, u64) {
+        let freed = self.counts.freed.load(Relaxed);
+        (self.counts.sent.load(Relaxed).saturating_sub(freed), freed)
+    }
+}

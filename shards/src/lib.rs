@@ -1,0 +1,50 @@
+//! Sherd's data: keyspace, types, commands, and the engine that executes them.
+//!
+//! Knows no sockets and no Python. Layers, upper may use lower: `engine` > `execute` > `families` > `context` >
+//! `db`, `entry` > `types`; `types` know no RESP, no clock and no keyspace.
+//!
+//! # Layout
+//! - [`spec`], [`registry`]: declaring commands, and the table of all of them
+//! - [`families`]: the commands, one file a family
+//! - [`context`], [`reply`], [`error`], [`args`]: what a handler works with
+//! - [`types`], [`object`]: the data types
+//! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
+//! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`]: who executes when
+//! - [`expire`], [`lazyfree`], [`policy`], [`watch`], [`notify`]: what happens besides
+//! - [`world`], [`settings`], [`client`]: what is shared
+
+#[macro_use]
+pub mod object;
+pub mod access;
+pub mod args;
+pub mod baton;
+pub mod batch;
+pub mod client;
+mod collections;
+pub mod context;
+pub mod db;
+pub mod engine;
+pub mod entry;
+pub mod error;
+pub mod execute;
+pub mod expire;
+pub mod families;
+pub mod glob;
+pub mod lazyfree;
+pub mod mailbox;
+pub mod notify;
+pub mod policy;
+pub mod random;
+pub mod registry;
+pub mod reply;
+pub mod ring;
+pub mod settings;
+pub mod shard;
+pub mod slot;
+pub mod spec;
+pub mod table;
+#[cfg(test)]
+mod testing;
+pub mod types;
+pub mod watch;
+pub mod world;

@@ -1,0 +1,244 @@
+//! Writing replies: RESP2 and RESP3 from the same calls.
+//!
+//! A reply is appended to the batch's buffer, which is sent from directly. Collections are written by announcing their
+//! length; where it is not known beforehand, [`Reply::deferred`] leaves the header to be put in afterwards.
+
+use crate::error::CommandError;
+use crate::types::number::{append_f64, append_i64};
+
+/// A writer for one command's reply.
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    resp3: bool,
+    start: usize,
+    failed: bool,
+}
+
+/// A place where a collection's header goes when its length is known.
+#[must_use]
+pub struct Deferred(usize);
+
+impl<'a> Reply<'a> {
+    /// A writer that appends to `out`.
+    #[inline]
+    pub fn new(out: &'a mut Vec<u8>, resp3: bool) -> Self {
+        let start = out.len();
+        Reply { out, resp3, start, failed: false }
+    }
+
+    /// Whether the client speaks RESP3.
+    #[inline]
+    pub fn is_resp3(&self) -> bool {
+        self.resp3
+    }
+
+    /// Whether an error was written.
+    #[inline]
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// What was written so far.
+    pub fn written(&self) -> &[u8] {
+        &self.out[self.start..]
+    }
+
+    /// Takes back everything written and writes the error instead.
+    #[cold]
+    pub fn replace_by_error(&mut self, error: &CommandError) {
+        self.out.truncate(self.start);
+        self.error(error);
+    }
+
+    /// `+OK`
+    #[inline]
+    pub fn ok(&mut self) {
+        self.out.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A simple string, which has no line breaks.
+    pub fn simple(&mut self, text: &str) {
+        self.out.push(b'+');
+        self.out.extend_from_slice(text.as_bytes());
+        self.crlf();
+    }
+
+    /// An error; line breaks in it become spaces.
+    #[cold]
+    pub fn error(&mut self, error: &CommandError) {
+        self.failed = true;
+        self.out.push(b'-');
+        self.out.extend(error.0.bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
+        self.crlf();
+    }
+
+    /// An integer.
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        self.header(b':', value);
+    }
+
+    /// A length or count as an integer.
+    #[inline]
+    pub fn count(&mut self, value: usize) {
+        self.int(value as i64);
+    }
+
+    /// 1 or 0 as an integer.
+    #[inline]
+    pub fn flag(&mut self, value: bool) {
+        self.out.extend_from_slice(if value { b":1\r\n" } else { b":0\r\n" });
+    }
+
+    /// A bulk string.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.out.reserve(bytes.len() + 16);
+        self.header(b'$', bytes.len() as i64);
+        self.out.extend_from_slice(bytes);
+        self.crlf();
+    }
+
+    /// An integer's decimal text as a bulk string.
+    #[inline]
+    pub fn bulk_int(&mut self, value: i64) {
+        let length = crate::types::number::i64_text_len(value);
+        self.header(b'$', length as i64);
+        append_i64(self.out, value);
+        self.crlf();
+    }
+
+    /// No value: `$-1` in RESP2, `_` in RESP3.
+    #[inline]
+    pub fn null(&mut self) {
+        self.out.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    /// No array: `*-1` in RESP2, `_` in RESP3.
+    pub fn null_array(&mut self) {
+        self.out.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// The value, or null.
+    #[inline]
+    pub fn bulk_or_null(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    /// An array of `length` replies to follow.
+    #[inline]
+    pub fn array(&mut self, length: usize) {
+        self.header(b'*', length as i64);
+    }
+
+    /// A map of `pairs` keys and values to follow; an array of twice the length in RESP2.
+    pub fn map(&mut self, pairs: usize) {
+        if self.resp3 {
+            self.header(b'%', pairs as i64);
+        } else {
+            self.header(b'*', 2 * pairs as i64);
+        }
+    }
+
+    /// A set of `length` members to follow; an array in RESP2.
+    pub fn set(&mut self, length: usize) {
+        self.header(if self.resp3 { b'~' } else { b'*' }, length as i64);
+    }
+
+    /// A push message; an array in RESP2.
+    pub fn push(&mut self, length: usize) {
+        self.header(if self.resp3 { b'>' } else { b'*' }, length as i64);
+    }
+
+    /// A double; a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        if self.resp3 {
+            self.out.push(b',');
+            append_f64(self.out, value);
+            self.crlf();
+        } else {
+            let mut buffer = crate::types::number::F64Buffer::default();
+            let text = crate::types::number::format_f64(value, &mut buffer);
+            self.bulk(text);
+        }
+    }
+
+    /// A boolean; an integer in RESP2.
+    pub fn boolean(&mut self, value: bool) {
+        if self.resp3 {
+            self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" });
+        } else {
+            self.flag(value);
+        }
+    }
+
+    /// Text with a format of three letters; a bulk string in RESP2.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        if self.resp3 {
+            self.header(b'=', text.len() as i64 + 4);
+            self.out.extend_from_slice(format.as_bytes());
+            self.out.push(b':');
+            self.out.extend_from_slice(text);
+            self.crlf();
+        } else {
+            self.bulk(text);
+        }
+    }
+
+    /// Begins a collection whose length is not known yet.
+    pub fn deferred(&mut self) -> Deferred {
+        Deferred(self.out.len())
+    }
+
+    /// Puts the array header where [`Reply::deferred`] was called.
+    pub fn close_array(&mut self, place: Deferred, length: usize) {
+        self.insert_header(place, b'*', length);
+    }
+
+    /// Puts the set header where [`Reply::deferred`] was called.
+    pub fn close_set(&mut self, place: Deferred, length: usize) {
+        let kind = if self.resp3 { b'~' } else { b'*' };
+        self.insert_header(place, kind, length);
+    }
+
+    /// Puts the map header where [`Reply::deferred`] was called.
+    pub fn close_map(&mut self, place: Deferred, pairs: usize) {
+        if self.resp3 {
+            self.insert_header(place, b'%', pairs);
+        } else {
+            self.insert_header(place, b'*', pairs * 2);
+        }
+    }
+
+    fn insert_header(&mut self, place: Deferred, kind: u8, length: usize) {
+        let mut header = Vec::with_capacity(24);
+        header.push(kind);
+        append_i64(&mut header, length as i64);
+        header.extend_from_slice(b"\r\n");
+        self.out.splice(place.0..place.0, header);
+    }
+
+    /// Bytes that are a reply already.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, value: i64) {
+        if (0..10).contains(&value) {
+            self.out.extend_from_slice(&[kind, b'0' + value as u8, b'\r', b'\n']);
+            return;
+        }
+        self.out.push(kind);
+        append_i64(self.out, value);
+        self.crlf();
+    }
+
+    #[inline]
+    fn crlf(&mut self) {
+        self.out.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,120 @@
+//! Settings that the data plane reads on its way: pushed down by the control plane, read without a lock.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident = $default:expr, $name:expr;)*) => {
+        /// One number a setting; booleans are 0 and 1. Names are those of redis.conf.
+        #[derive(Debug)]
+        pub struct Settings {
+            $($(#[$doc])* pub $field: Setting,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Settings { $($field: Setting(AtomicI64::new($default)),)* }
+            }
+        }
+
+        impl Settings {
+            /// Sets a setting by its configuration name; false when the data plane does not know it.
+            pub fn set(&self, name: &str, value: i64) -> bool {
+                match name {
+                    $($name => self.$field.0.store(value, Relaxed),)*
+                    _ => return false,
+                }
+                true
+            }
+
+            /// A setting by its configuration name.
+            pub fn get(&self, name: &str) -> Option<i64> {
+                match name {
+                    $($name => Some(self.$field.get()),)*
+                    _ => None,
+                }
+            }
+
+            /// The names that [`Settings::set`] knows.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+        }
+    };
+}
+
+/// A number that may change at any time; relaxed, for no other data depends on it.
+#[derive(Debug)]
+pub struct Setting(AtomicI64);
+
+impl Setting {
+    /// The value now.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+
+    /// The value as a size; negative is 0.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.get().max(0) as usize
+    }
+
+    /// Whether the value is not 0.
+    #[inline]
+    pub fn on(&self) -> bool {
+        self.get() != 0
+    }
+
+    /// Changes the value.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
+    }
+}
+
+settings! {
+    /// Bytes; 0 is no limit.
+    maxmemory = 0, "maxmemory";
+    /// A number of [`crate::policy`].
+    maxmemory_policy = 0, "maxmemory-policy";
+    maxmemory_samples = 5, "maxmemory-samples";
+    lfu_log_factor = 10, "lfu-log-factor";
+    lfu_decay_time = 1, "lfu-decay-time";
+    proto_max_bulk_len = 536_870_912, "proto-max-bulk-len";
+    hash_max_listpack_entries = 512, "hash-max-listpack-entries";
+    hash_max_listpack_value = 64, "hash-max-listpack-value";
+    list_max_listpack_size = -2, "list-max-listpack-size";
+    list_compress_depth = 0, "list-compress-depth";
+    set_max_intset_entries = 512, "set-max-intset-entries";
+    set_max_listpack_entries = 128, "set-max-listpack-entries";
+    set_max_listpack_value = 64, "set-max-listpack-value";
+    zset_max_listpack_entries = 128, "zset-max-listpack-entries";
+    zset_max_listpack_value = 64, "zset-max-listpack-value";
+    hll_sparse_max_bytes = 3000, "hll-sparse-max-bytes";
+    stream_node_max_bytes = 4096, "stream-node-max-bytes";
+    stream_node_max_entries = 100, "stream-node-max-entries";
+    /// Microseconds; negative is off.
+    slowlog_log_slower_than = 10_000, "slowlog-log-slower-than";
+    slowlog_max_len = 128, "slowlog-max-len";
+    /// Milliseconds; 0 is off.
+    latency_monitor_threshold = 0, "latency-monitor-threshold";
+    latency_tracking = 1, "latency-tracking";
+    /// Classes of keyspace events to raise, as a bit set of [`crate::notify`].
+    notify_keyspace_events = 0, "notify-keyspace-events";
+    active_expire_effort = 1, "active-expire-effort";
+    /// Set by DEBUG SET-ACTIVE-EXPIRE.
+    active_expire_enabled = 1, "active-expire-enabled";
+    hz = 10, "hz";
+    databases = 16, "databases";
+    lazyfree_lazy_user_del = 1, "lazyfree-lazy-user-del";
+    lazyfree_lazy_user_flush = 1, "lazyfree-lazy-user-flush";
+    maxclients = 10_000, "maxclients";
+    /// Seconds of silence after which a client is cut; 0 is never.
+    timeout = 0, "timeout";
+    tcp_keepalive = 300, "tcp-keepalive";
+    client_query_buffer_limit = 1_073_741_824, "client-query-buffer-limit";
+    output_limit_hard_bytes = 0, "output-limit-normal-hard";
+    output_limit_soft_bytes = 0, "output-limit-normal-soft";
+    output_limit_soft_seconds = 0, "output-limit-normal-seconds";
+    protected_mode = 1, "protected-mode";
+    cluster_enabled = 0, "cluster-enabled";
+    /// 0 no, 1 yes, 2 local connections only.
+    enable_debug_command = 0, "enable-debug-command";
+}

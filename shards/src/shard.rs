@@ -1,0 +1,198 @@
+//! A shard's state: what the holder of its baton may touch.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+
+use sherd_metrics::{CommandCells, Counter};
+
+use crate::db::{Db, Key};
+use crate::entry::Entry;
+use crate::notify::Events;
+use crate::random::Random;
+use crate::watch::Watches;
+use crate::world::World;
+
+/// Counters of one shard, read from other threads.
+#[derive(Default, Debug)]
+pub struct ShardStats {
+    pub commands: Counter,
+    pub keyspace_hits: Counter,
+    pub keyspace_misses: Counter,
+    pub expired_keys: Counter,
+    pub evicted_keys: Counter,
+    /// Changes since the last save.
+    pub dirty: Counter,
+    pub busy_nanoseconds: Counter,
+    pub batches: Counter,
+    /// The longest time that the baton was held for one slice, in nanoseconds.
+    pub longest_slice_nanoseconds: Counter,
+    /// Keys, and keys with an expiry, by database.
+    pub keys: [Counter; 16],
+    pub volatile_keys: [Counter; 16],
+    /// Remaining lifetime of keys with an expiry, averaged over the last sweep, by database.
+    pub average_ttl_ms: [Counter; 16],
+    /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when it
+    /// is handed over.
+    pub memory_bytes: AtomicI64,
+    pub error_replies: Counter,
+    pub panics: Counter,
+}
+
+impl ShardStats {
+    /// Sets what only ever grows to zero (CONFIG RESETSTAT).
+    pub fn reset(&self) {
+        let counters = [
+            &self.commands,
+            &self.keyspace_hits,
+            &self.keyspace_misses,
+            &self.expired_keys,
+            &self.evicted_keys,
+            &self.longest_slice_nanoseconds,
+            &self.error_replies,
+            &self.panics,
+        ];
+        counters.iter().for_each(|counter| counter.set(0));
+    }
+}
+
+/// See the file's head.
+pub struct Shard {
+    pub index: usize,
+    pub world: Arc<World>,
+    dbs: Vec<Option<Box<Db>>>,
+    pub watches: Watches,
+    pub events: Events,
+    pub random: Random,
+    pub stats: Arc<ShardStats>,
+    pub cells: Arc<CommandCells>,
+    /// The access clock of this moment: seconds, or minutes for LFU.
+    pub clock: u32,
+    /// Database that the expiry sweep is at.
+    pub(crate) sweep_db: usize,
+    /// Changes and expiries at the last publication of sizes.
+    published: u64,
+}
+
+impl Shard {
+    /// An empty shard; `commands` is the length of the command table.
+    pub fn new(world: &Arc<World>, index: usize, commands: usize) -> Shard {
+        Shard {
+            index,
+            world: Arc::clone(world),
+            dbs: (0..world.settings.databases.size().max(1)).map(|_| None).collect(),
+            watches: Watches::default(),
+            events: Events::default(),
+            random: Random::seeded(),
+            stats: Arc::default(),
+            cells: Arc::new(CommandCells::new(commands)),
+            clock: 0,
+            sweep_db: 0,
+            published: 0,
+        }
+    }
+
+    /// A database, if it has ever had keys.
+    #[inline]
+    pub fn db(&self, db: u16) -> Option<&Db> {
+        self.dbs[usize::from(db)].as_deref()
+    }
+
+    /// A database, if it has ever had keys, for changing it.
+    #[inline]
+    pub fn db_mut(&mut self, db: u16) -> Option<&mut Db> {
+        self.dbs[usize::from(db)].as_deref_mut()
+    }
+
+    /// A database, made when it is not there yet.
+    #[inline]
+    pub fn db_or_new(&mut self, db: u16) -> &mut Db {
+        let place = &mut self.dbs[usize::from(db)];
+        if place.is_none() {
+            *place = Some(Box::new(Db::new(&self.world.slots, self.index)));
+        }
+        place.as_mut().expect("the database was just made")
+    }
+
+    /// Databases that the shard can have.
+    pub fn db_count(&self) -> usize {
+        self.dbs.len()
+    }
+
+    /// Empties a database; its contents are freed in the background, or at once with `sync`.
+    pub fn flush(&mut self, db: u16, sync: bool) {
+        let now = self.world.now_milliseconds();
+        let Some(old) = self.dbs[usize::from(db)].take() else { return };
+        if !self.watches.is_empty() {
+            let map = self.world.slots;
+            self.watches.touch_where(db, |key| {
+                let key = Key { bytes: key, hash: crate::table::hash(key), slot: map.slot(key) };
+                old.find(&key).is_some_and(|entry| !entry.is_expired(now))
+            });
+        }
+        if sync {
+            drop(old);
+        } else {
+            self.world.reaper.free_db(old);
+            if self.dbs.iter().all(Option::is_none) {
+                self.stats.memory_bytes.store(0, Ordering::Relaxed);
+            }
+        }
+        self.publish_sizes();
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, a: u16, b: u16) {
+        if a == b {
+            return;
+        }
+        for (from, to) in [(a, b), (b, a)] {
+            if self.watches.is_empty() {
+                break;
+            }
+            // A watched key has changed if it is in either of the two.
+            let map = self.world.slots;
+            let (from_db, to_db) = (self.dbs[usize::from(from)].as_deref(), self.dbs[usize::from(to)].as_deref());
+            self.watches.touch_where(from, |key| {
+                let key = Key { bytes: key, hash: crate::table::hash(key), slot: map.slot(key) };
+                [from_db, to_db].iter().flatten().any(|db| db.find(&key).is_some())
+            });
+        }
+        self.dbs.swap(usize::from(a), usize::from(b));
+        self.publish_sizes();
+    }
+
+    /// Frees an entry that was taken out of the keyspace.
+    #[inline]
+    pub fn free(&self, entry: Entry) {
+        if let Some(bytes) = self.world.reaper.free(entry) {
+            self.stats.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
+        }
+    }
+
+    /// Publishes the sizes if anything has changed since the last time; called when the baton is let go.
+    #[inline]
+    pub fn publish_changes(&mut self) {
+        let stats = &self.stats;
+        let changes = stats.dirty.get() + stats.expired_keys.get() + stats.evicted_keys.get();
+        if changes != self.published {
+            self.published = changes;
+            self.publish_sizes();
+        }
+    }
+
+    /// Lets other threads see how many keys there are.
+    pub fn publish_sizes(&self) {
+        let mut total = 0;
+        for (index, db) in self.dbs.iter().enumerate() {
+            let (keys, volatile) = db.as_ref().map_or((0, 0), |db| (db.len(), db.volatile_len()));
+            total += keys;
+            if let (Some(count), Some(volatile_count)) =
+                (self.stats.keys.get(index), self.stats.volatile_keys.get(index))
+            {
+                count.set(keys as u64);
+                volatile_count.set(volatile as u64);
+            }
+        }
+        self.world.shard_keys[self.index].store(total, Ordering::Relaxed);
+    }
+}

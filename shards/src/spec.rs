@@ -1,0 +1,302 @@
+//! The declaration of a command, from which everything else about it is derived: arity check, routing, gating, ACL
+//! categories, COMMAND and COMMAND DOCS, per-command metrics, reference documentation.
+
+use crate::context::Context;
+use crate::error::Outcome;
+use crate::reply::Reply;
+
+/// A data command's implementation.
+pub type Handler = fn(&mut Context<'_>, &mut Reply<'_>) -> Outcome;
+
+/// Who executes a command.
+#[derive(Clone, Copy)]
+pub enum Plane {
+    /// A shard's executor.
+    Data(Handler),
+    /// The IO thread that owns the connection; the number is the IO layer's own.
+    Connection(u16),
+    /// The control plane.
+    Control,
+    /// Only its subcommands are executed.
+    Container,
+}
+
+/// Which shards a data command needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Those of its keys.
+    Keys,
+    /// All of them, with its database as a whole.
+    All,
+    /// The one that the cursor in argument 1 stands in.
+    Cursor,
+}
+
+macro_rules! flags {
+    ($($name:ident = $bit:expr, $text:expr;)*) => {
+        /// Command flags as a bit set.
+        pub mod flag {
+            $(pub const $name: u32 = 1 << $bit;)*
+        }
+        /// Flags with the names that COMMAND gives them.
+        pub const FLAG_NAMES: &[(u32, &str)] = &[$((flag::$name, $text)),*];
+    };
+}
+
+// In the order in which Redis lists them.
+flags! {
+    WRITE = 0, "write";
+    READONLY = 1, "readonly";
+    DENYOOM = 2, "denyoom";
+    MODULE = 3, "module";
+    ADMIN = 4, "admin";
+    PUBSUB = 5, "pubsub";
+    NOSCRIPT = 6, "noscript";
+    BLOCKING = 7, "blocking";
+    LOADING = 8, "loading";
+    STALE = 9, "stale";
+    SKIP_MONITOR = 10, "skip_monitor";
+    SKIP_SLOWLOG = 11, "skip_slowlog";
+    ASKING = 12, "asking";
+    FAST = 13, "fast";
+    NO_AUTH = 14, "no_auth";
+    MAY_REPLICATE = 15, "may_replicate";
+    NO_ASYNC_LOADING = 16, "no_async_loading";
+    NO_MULTI = 17, "no_multi";
+    MOVABLE_KEYS = 18, "movablekeys";
+    ALLOW_BUSY = 19, "allow_busy";
+    NO_MANDATORY_KEYS = 20, "no_mandatory_keys";
+}
+
+/// The group in the documentation; most are an ACL category as well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    String,
+    Bitmap,
+    Hash,
+    List,
+    Set,
+    SortedSet,
+    HyperLogLog,
+    Geo,
+    Stream,
+    Generic,
+    Transactions,
+    Connection,
+    Server,
+    Cluster,
+    PubSub,
+    Scripting,
+}
+
+impl Group {
+    /// The name in COMMAND DOCS.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::String => "string",
+            Group::Bitmap => "bitmap",
+            Group::Hash => "hash",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::HyperLogLog => "hyperloglog",
+            Group::Geo => "geo",
+            Group::Stream => "stream",
+            Group::Generic => "generic",
+            Group::Transactions => "transactions",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Cluster => "cluster",
+            Group::PubSub => "pubsub",
+            Group::Scripting => "scripting",
+        }
+    }
+}
+
+/// Where a key specification begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At this argument (the command's name is argument 0).
+    Index(i16),
+    /// After this word, searched from the given argument on (from the end backwards when negative).
+    Keyword(&'static str, i16),
+    /// Nowhere that a rule could tell.
+    Unknown,
+}
+
+/// How the keys follow from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// Up to `last` (relative to the beginning; negative counts from the command's end), every `step`, `limit` as in
+    /// Redis: 0 or 1 no limit, 2 half of the rest, ...
+    Range { last: i16, step: i16, limit: i16 },
+    /// The argument at `number` says how many keys; the first is at `first` (both relative to the beginning).
+    Number { number: i16, first: i16, step: i16 },
+    /// In a way that no rule tells.
+    Unknown,
+}
+
+/// One key specification.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// Flags in the order in which COMMAND INFO gives them, e.g. `RO ACCESS`.
+    pub flags: &'static str,
+    pub begin: Begin,
+    pub find: Find,
+}
+
+/// One key at argument `index`.
+pub const fn one_key(flags: &'static str, index: i16) -> KeySpec {
+    KeySpec { flags, begin: Begin::Index(index), find: Find::Range { last: 0, step: 1, limit: 0 } }
+}
+
+/// Keys from argument `first` to `last` (relative to it when positive or 0, to the end when negative), every `step`.
+pub const fn key_range(flags: &'static str, first: i16, last: i16, step: i16) -> KeySpec {
+    KeySpec { flags, begin: Begin::Index(first), find: Find::Range { last, step, limit: 0 } }
+}
+
+/// A number of keys at argument `index`, the keys behind it.
+pub const fn numbered_keys(flags: &'static str, index: i16) -> KeySpec {
+    KeySpec { flags, begin: Begin::Index(index), find: Find::Number { number: 0, first: 1, step: 1 } }
+}
+
+/// See the file's head. Build one with struct update syntax from [`CommandSpec::DEFAULT`].
+#[derive(Clone, Copy)]
+pub struct CommandSpec {
+    /// Lower case; a subcommand is `container|sub`.
+    pub name: &'static str,
+    /// One sentence for COMMAND DOCS and the reference.
+    pub summary: &'static str,
+    /// The Redis (or Valkey) version that brought it.
+    pub since: &'static str,
+    /// For COMMAND DOCS, e.g. `O(1)`.
+    pub complexity: &'static str,
+    pub group: Group,
+    /// Arguments with the name: exactly this many, or at least the absolute value of a negative number.
+    pub arity: i16,
+    /// See [`flag`].
+    pub flags: u32,
+    /// ACL categories over those that flags and group give, e.g. `keyspace dangerous`.
+    pub categories: &'static str,
+    pub keys: &'static [KeySpec],
+    /// The arguments as the documentation writes them: `key value [NX | XX]`.
+    pub syntax: &'static str,
+    pub scope: Scope,
+    /// Keys that only the arguments tell (SORT ... STORE, MIGRATE): gives the argument numbers of all keys.
+    pub find_keys: Option<fn(&[&[u8]]) -> Vec<usize>>,
+    /// COMMAND tips, e.g. `nondeterministic_output`.
+    pub tips: &'static [&'static str],
+    pub plane: Plane,
+}
+
+impl CommandSpec {
+    /// A command without keys or flags that does nothing.
+    pub const DEFAULT: CommandSpec = CommandSpec {
+        name: "",
+        summary: "",
+        since: "1.0.0",
+        complexity: "O(1)",
+        group: Group::Generic,
+        arity: 1,
+        flags: 0,
+        categories: "",
+        keys: &[],
+        syntax: "",
+        scope: Scope::Keys,
+        find_keys: None,
+        tips: &[],
+        plane: Plane::Control,
+    };
+
+    /// Whether `argc` arguments (the name counts) are acceptable.
+    #[inline]
+    pub const fn accepts(&self, argc: usize) -> bool {
+        if self.arity >= 0 {
+            argc == self.arity as usize
+        } else {
+            argc >= (-self.arity) as usize
+        }
+    }
+
+    /// Whether the command has this flag.
+    #[inline]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// First key, last key and step as COMMAND gives them; zeros where no fixed positions exist.
+    pub fn legacy_keys(&self) -> (i64, i64, i64) {
+        // As Redis derives them: ranges by index only; several of them are joined when they are contiguous.
+        let mut result: Option<(i64, i64, i64)> = None;
+        for spec in self.keys {
+            let (Begin::Index(begin), Find::Range { last, step, .. }) = (spec.begin, spec.find) else { continue };
+            let begin = i64::from(begin);
+            let last = if last < 0 { i64::from(last) } else { begin + i64::from(last) };
+            result = match result {
+                None => Some((begin, last, i64::from(step))),
+                Some((first, previous, step)) if previous >= 0 && begin == previous + 1 => Some((first, last, step)),
+                other => other,
+            };
+        }
+        result.unwrap_or((0, 0, 0))
+    }
+
+    /// The argument numbers of all keys of a command, or `None` when its numbers of keys make no sense.
+    pub fn key_positions(&self, args: &[&[u8]]) -> Option<Vec<usize>> {
+        if let Some(find) = self.find_keys {
+            return Some(find(args));
+        }
+        let argc = args.len() as i64;
+        let mut keys = Vec::new();
+        for spec in self.keys {
+            let begin = match spec.begin {
+                Begin::Index(index) => i64::from(index),
+                Begin::Keyword(word, from) => match find_keyword(args, word, from) {
+                    Some(index) => index as i64 + 1,
+                    None => continue,
+                },
+                Begin::Unknown => continue,
+            };
+            let (first, last, step) = match spec.find {
+                Find::Range { last, step, limit } => {
+                    let last = if last >= 0 {
+                        begin + i64::from(last)
+                    } else if limit <= 1 {
+                        argc + i64::from(last)
+                    } else {
+                        begin + (argc - begin) / i64::from(limit) + i64::from(last)
+                    };
+                    (begin, last, i64::from(step))
+                }
+                Find::Number { number, first, step } => {
+                    let at = begin + i64::from(number);
+                    let count = args.get(at as usize).and_then(|text| crate::types::number::parse_i64(text))?;
+                    if count < 0 || count > argc {
+                        return None;
+                    }
+                    let first = begin + i64::from(first);
+                    (first, first + (count - 1) * i64::from(step), i64::from(step))
+                }
+                Find::Unknown => continue,
+            };
+            if last >= argc {
+                return None;
+            }
+            let mut at = first;
+            while at <= last {
+                keys.push(at as usize);
+                at += step;
+            }
+        }
+        Some(keys)
+    }
+}
+
+fn find_keyword(args: &[&[u8]], word: &str, from: i16) -> Option<usize> {
+    let matches = |at: &usize| args[*at].eq_ignore_ascii_case(word.as_bytes());
+    if from >= 0 {
+        (from as usize..args.len()).find(matches)
+    } else {
+        (1..(args.len() as i64 + i64::from(from) + 1).max(1) as usize).rev().find(matches)
+    }
+}

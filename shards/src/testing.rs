@@ -1,0 +1,84 @@
+//! Running commands in unit tests without sockets or threads.
+
+use std::sync::Arc;
+
+use crate::access::Shards;
+use crate::context::Client;
+use crate::execute::{call, Call};
+use crate::registry;
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::slot::SlotMap;
+use crate::world::World;
+
+/// A keyspace and a client, for tests.
+pub struct Tester {
+    pub world: Arc<World>,
+    shards: Vec<Shard>,
+    pub db: u16,
+    pub resp3: bool,
+}
+
+impl Tester {
+    /// An empty keyspace of so many shards.
+    pub fn new(shards: usize) -> Tester {
+        let table = registry::install(std::iter::empty());
+        let world = World::new(SlotMap::new(shards, false), Settings::default());
+        let shards = (0..shards).map(|index| Shard::new(&world, index, table.commands().len())).collect();
+        Tester { world, shards, db: 0, resp3: false }
+    }
+
+    /// Runs a command line whose words are separated by single spaces and gives the reply's bytes as text.
+    pub fn run(&mut self, line: &str) -> String {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        String::from_utf8_lossy(&self.run_args(&args)).into_owned()
+    }
+
+    /// Runs a command and gives the reply's bytes.
+    pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        let table = registry::table();
+        let Some(command) = table.find(args[0]) else { panic!("no such command: {:?}", args[0]) };
+        let command = match args.get(1).and_then(|name| table.find_subcommand(command, name)) {
+            Some(subcommand) => subcommand,
+            None => command,
+        };
+        if !command.spec.accepts(args.len()) {
+            return format!("-ERR wrong number of arguments for '{}' command\r\n", command.spec.name).into_bytes();
+        }
+        let now_ms = self.world.now_milliseconds();
+        for shard in &mut self.shards {
+            shard.clock = crate::policy::clock_now(self.world.settings.maxmemory_policy.get(), now_ms);
+        }
+        let mut out = Vec::new();
+        let one = Call {
+            command,
+            args,
+            first_key: (0, 0),
+            client: Client { db: self.db, resp3: self.resp3, no_touch: false, record: None },
+            now_ms,
+            in_transaction: false,
+        };
+        let map = self.world.slots;
+        let shards = if self.shards.len() == 1 {
+            Shards::one(map, &mut self.shards[0])
+        } else {
+            Shards::many(map, self.shards.iter_mut())
+        };
+        call(shards, &self.world, &one, &mut out);
+        out
+    }
+}
+
+#[test]
+fn strings_work_over_one_and_several_shards() {
+    for shards in [1, 4] {
+        let mut t = Tester::new(shards);
+        assert_eq!(t.run("SET a 1"), "+OK\r\n");
+        assert_eq!(t.run("INCR a"), ":2\r\n");
+        assert_eq!(t.run("MSET b x c y"), "+OK\r\n");
+        assert_eq!(t.run("MGET a b c d"), "*4\r\n$1\r\n2\r\n$1\r\nx\r\n$1\r\ny\r\n$-1\r\n");
+        assert_eq!(t.run("SET a v PX 5 GET"), "$1\r\n2\r\n");
+        t.world.advance_clock(10);
+        assert_eq!(t.run("GET a"), "$-1\r\n");
+    }
+}

@@ -1,0 +1,461 @@
+//! One node of a list: listpack entries in a buffer with free room at either end.
+//!
+//! A plain listpack moves all its bytes for every push or pop at its front, and reallocates for every one at its back.
+//! Lists are mostly used as queues and stacks, so a node keeps its entries anywhere inside its buffer: a pop only moves
+//! a bound, a push writes into free room. The header and the end mark of a listpack are added when a node is dumped.
+//!
+//! When one end has no room left the entries are shifted to the middle of the free room if there is enough of it, so
+//! that pushes at both ends stay cheap on average; else the buffer grows by a quarter, with the new room at that end. A
+//! node of which three quarters were popped gives memory back.
+//!
+//! One thin pointer: capacity, bounds and count precede the bytes.
+
+use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
+use std::ptr::NonNull;
+
+use super::super::listpack::{next_offset, previous_offset, read, read_with_next, Encoded, Item, Needle, END};
+use super::super::{allocation, listpack};
+use super::End;
+
+/// What a listpack has beside its entries.
+pub const LISTPACK_OVERHEAD_BYTES: usize = listpack::HEADER_BYTES + 1;
+
+/// Buffers up to this size are not worth giving back.
+const KEPT_BYTES: usize = 256;
+
+#[repr(C)]
+struct Header {
+    capacity: u32,
+    start: u32,
+    end: u32,
+    count: u32,
+}
+
+const HEADER_BYTES: usize = size_of::<Header>();
+
+/// See the file's head. Offsets count from the first entry.
+pub struct Node {
+    header: NonNull<Header>,
+}
+
+// SAFETY: the allocation has one owner and holds plain bytes.
+unsafe impl Send for Node {}
+// SAFETY: shared references only read.
+unsafe impl Sync for Node {}
+
+fn layout_for(capacity: usize) -> Layout {
+    Layout::from_size_align(HEADER_BYTES + capacity, align_of::<Header>()).expect("a node is below isize::MAX")
+}
+
+/// A capacity of at least `bytes` that makes header and buffer together a size that allocators have.
+fn rounded_capacity(bytes: usize) -> usize {
+    let capacity = allocation::capacity_for(HEADER_BYTES + bytes) - HEADER_BYTES;
+    assert!(u32::try_from(capacity).is_ok(), "an element of a list is below 4 GiB");
+    capacity
+}
+
+impl Node {
+    /// An empty node with room for `bytes` of entries.
+    pub fn with_room(bytes: usize) -> Self {
+        Self::allocate(rounded_capacity(bytes), &[], 0, 0)
+    }
+
+    /// A node that holds `count` entries, starting at `start` of a buffer of `capacity` bytes.
+    fn allocate(capacity: usize, entries: &[u8], start: usize, count: usize) -> Self {
+        let layout = layout_for(capacity);
+        // SAFETY: the layout is not empty: it has a header.
+        let Some(header) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        let header = header.cast::<Header>();
+        let end = start + entries.len();
+        assert!(end <= capacity, "the entries fit the buffer");
+        // SAFETY: the allocation is aligned for a header and large enough for it and `capacity` bytes, of which the
+        // entries take start..end. The free room is zeroed because slices over it are handed out.
+        unsafe {
+            header.write(Header {
+                capacity: capacity as u32,
+                start: start as u32,
+                end: end as u32,
+                count: count as u32,
+            });
+            let buffer = header.add(1).cast::<u8>();
+            buffer.write_bytes(0, start);
+            buffer.add(start).as_ptr().copy_from_nonoverlapping(entries.as_ptr(), entries.len());
+            buffer.add(end).write_bytes(0, capacity - end);
+        }
+        Self { header }
+    }
+
+    /// A node of `count` entries as they are stored.
+    pub fn from_entries(entries: &[u8], count: usize) -> Self {
+        Self::allocate(rounded_capacity(entries.len()), entries, 0, count)
+    }
+
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: the header was initialised by `allocate` and lives as long as self.
+        unsafe { self.header.as_ref() }
+    }
+
+    #[inline]
+    fn header_mut(&mut self) -> &mut Header {
+        // SAFETY: as above, and the exclusive borrow of self excludes other references.
+        unsafe { self.header.as_mut() }
+    }
+
+    fn buffer_mut(&mut self) -> &mut [u8] {
+        let capacity = self.header().capacity as usize;
+        // SAFETY: `capacity` initialised bytes follow the header in the same allocation.
+        unsafe { std::slice::from_raw_parts_mut(self.header.add(1).cast::<u8>().as_ptr(), capacity) }
+    }
+
+    /// The entries, one after the other, without header and end mark.
+    #[inline]
+    pub fn entries(&self) -> &[u8] {
+        let header = self.header();
+        // SAFETY: start <= end <= capacity, and the buffer follows the header in the same allocation.
+        unsafe {
+            let buffer = self.header.add(1).cast::<u8>();
+            std::slice::from_raw_parts(buffer.add(header.start as usize).as_ptr(), (header.end - header.start) as usize)
+        }
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.header().count as usize
+    }
+
+    /// Bytes of entries.
+    #[inline]
+    pub fn used(&self) -> usize {
+        let header = self.header();
+        (header.end - header.start) as usize
+    }
+
+    /// The size of the node as a listpack.
+    #[inline]
+    pub fn listpack_bytes(&self) -> usize {
+        self.used() + LISTPACK_OVERHEAD_BYTES
+    }
+
+    /// Bytes asked of the allocator.
+    pub fn allocated_bytes(&self) -> usize {
+        HEADER_BYTES + self.header().capacity as usize
+    }
+
+    /// Appends the node as a listpack to `output`.
+    pub fn write_listpack(&self, output: &mut Vec<u8>) {
+        let total = self.listpack_bytes() as u32;
+        let count = self.count().min(usize::from(u16::MAX)) as u16;
+        output.reserve(total as usize);
+        output.extend_from_slice(&total.to_le_bytes());
+        output.extend_from_slice(&count.to_le_bytes());
+        output.extend_from_slice(self.entries());
+        output.push(END);
+    }
+
+    /// Where element `index` starts; the end of the entries for `index == count`. Walks from the nearer end.
+    pub fn offset_of(&self, index: usize) -> usize {
+        let (entries, count) = (self.entries(), self.count());
+        if index <= count / 2 {
+            (0..index).fold(0, |offset, _| next_offset(entries, offset))
+        } else {
+            (index..count).fold(entries.len(), |offset, _| previous_offset(entries, offset))
+        }
+    }
+
+    /// The element at `offset`.
+    #[inline]
+    pub fn item_at(&self, offset: usize) -> Item<'_> {
+        read(self.entries(), offset)
+    }
+
+    /// The first element; the node is not empty.
+    #[inline]
+    pub fn first(&self) -> Item<'_> {
+        read(self.entries(), 0)
+    }
+
+    /// The last element; the node is not empty.
+    #[inline]
+    pub fn last(&self) -> Item<'_> {
+        let entries = self.entries();
+        read(entries, previous_offset(entries, entries.len()))
+    }
+
+    #[inline]
+    pub fn push_back(&mut self, value: &Encoded<'_>) {
+        let bytes = value.len_bytes();
+        self.make_room(End::Back, bytes);
+        let at = self.header().end as usize;
+        value.write(&mut self.buffer_mut()[at..]);
+        let header = self.header_mut();
+        header.end += bytes as u32;
+        header.count += 1;
+    }
+
+    #[inline]
+    pub fn push_front(&mut self, value: &Encoded<'_>) {
+        let bytes = value.len_bytes();
+        self.make_room(End::Front, bytes);
+        let at = self.header().start as usize - bytes;
+        value.write(&mut self.buffer_mut()[at..]);
+        let header = self.header_mut();
+        header.start -= bytes as u32;
+        header.count += 1;
+    }
+
+    #[inline]
+    pub fn push(&mut self, end: End, value: &Encoded<'_>) {
+        match end {
+            End::Front => self.push_front(value),
+            End::Back => self.push_back(value),
+        }
+    }
+
+    /// The element at one end; the node is not empty.
+    #[inline]
+    pub fn peek(&self, end: End) -> Item<'_> {
+        match end {
+            End::Front => self.first(),
+            End::Back => self.last(),
+        }
+    }
+
+    /// Removes the element at one end; the node is not empty.
+    #[inline]
+    pub fn pop(&mut self, end: End) {
+        match end {
+            End::Front => self.pop_front(),
+            End::Back => self.pop_back(),
+        }
+    }
+
+    /// Removes the first element; the node is not empty.
+    #[inline]
+    pub fn pop_front(&mut self) {
+        let bytes = next_offset(self.entries(), 0) as u32;
+        let header = self.header_mut();
+        header.start += bytes;
+        header.count -= 1;
+        self.give_back();
+    }
+
+    /// Removes the last element; the node is not empty.
+    #[inline]
+    pub fn pop_back(&mut self) {
+        let entries = self.entries();
+        let bytes = (entries.len() - previous_offset(entries, entries.len())) as u32;
+        let header = self.header_mut();
+        header.end -= bytes;
+        header.count -= 1;
+        self.give_back();
+    }
+
+    /// Adds `count` stored entries to the end.
+    pub fn append(&mut self, entries: &[u8], count: usize) {
+        self.make_room(End::Back, entries.len());
+        let at = self.header().end as usize;
+        self.buffer_mut()[at..at + entries.len()].copy_from_slice(entries);
+        let header = self.header_mut();
+        header.end += entries.len() as u32;
+        header.count += count as u32;
+    }
+
+    /// Inserts an element so that it starts at `offset`.
+    pub fn insert(&mut self, offset: usize, value: &Encoded<'_>) {
+        if offset == 0 {
+            return self.push_front(value);
+        }
+        let (bytes, used) = (value.len_bytes(), self.used());
+        self.make_room(End::Back, bytes);
+        let (at, end) = (self.header().start as usize + offset, self.header().start as usize + used);
+        let buffer = self.buffer_mut();
+        buffer.copy_within(at..end, at + bytes);
+        value.write(&mut buffer[at..]);
+        let header = self.header_mut();
+        header.end += bytes as u32;
+        header.count += 1;
+    }
+
+    /// Replaces the element at `offset`.
+    pub fn replace(&mut self, offset: usize, value: &Encoded<'_>) {
+        let old_end = next_offset(self.entries(), offset);
+        if old_end - offset == value.len_bytes() {
+            let at = self.header().start as usize + offset;
+            value.write(&mut self.buffer_mut()[at..]);
+        } else {
+            self.remove(offset, old_end, 1);
+            self.insert(offset, value);
+        }
+    }
+
+    /// Removes the `count` elements between two offsets, moving the shorter rest.
+    pub fn remove(&mut self, from: usize, to: usize, count: usize) {
+        let (start, end) = (self.header().start as usize, self.header().end as usize);
+        let removed = to - from;
+        let at_front = from < end - start - to;
+        let buffer = self.buffer_mut();
+        if at_front {
+            buffer.copy_within(start..start + from, start + removed);
+        } else {
+            buffer.copy_within(start + to..end, start + from);
+        }
+        let header = self.header_mut();
+        if at_front {
+            header.start += removed as u32;
+        } else {
+            header.end -= removed as u32;
+        }
+        header.count -= count as u32;
+        self.give_back();
+    }
+
+    /// Removes the element at `offset`.
+    pub fn remove_at(&mut self, offset: usize) {
+        let end = next_offset(self.entries(), offset);
+        self.remove(offset, end, 1);
+    }
+
+    /// Removes up to `limit` elements equal to `needle`, the first ones or the last ones; returns how many.
+    pub fn remove_matches(&mut self, needle: &Needle<'_>, limit: usize, end: End) -> usize {
+        let mut matches = self.matches(needle);
+        if matches.len() > limit {
+            match end {
+                End::Front => matches.truncate(limit),
+                End::Back => _ = matches.drain(..matches.len() - limit),
+            }
+        }
+        if let [(from, to)] = matches[..] {
+            self.remove(from, to, 1);
+        } else if !matches.is_empty() {
+            self.remove_all(&matches);
+        }
+        matches.len()
+    }
+
+    /// The bounds of every element equal to `needle`.
+    fn matches(&self, needle: &Needle<'_>) -> Vec<(usize, usize)> {
+        let entries = self.entries();
+        let (mut offset, mut matches) = (0, Vec::new());
+        while offset < entries.len() {
+            let (item, next) = read_with_next(entries, offset);
+            if item.equals(needle) {
+                matches.push((offset, next));
+            }
+            offset = next;
+        }
+        matches
+    }
+
+    /// Removes elements by their ascending bounds in one pass.
+    fn remove_all(&mut self, bounds: &[(usize, usize)]) {
+        let (start, used) = (self.header().start as usize, self.used());
+        let buffer = self.buffer_mut();
+        let mut kept_end = start + bounds[0].0;
+        for (index, &(_, to)) in bounds.iter().enumerate() {
+            let next_from = bounds.get(index + 1).map_or(used, |&(from, _)| from);
+            buffer.copy_within(start + to..start + next_from, kept_end);
+            kept_end += next_from - to;
+        }
+        let header = self.header_mut();
+        header.end = kept_end as u32;
+        header.count -= bounds.len() as u32;
+        self.give_back();
+    }
+
+    /// Cuts the node in two before the element that has `index` and `offset`; returns the second part.
+    pub fn split_off(&mut self, index: usize, offset: usize) -> Self {
+        let (used, count) = (self.used(), self.count());
+        let rest = Self::from_entries(&self.entries()[offset..], count - index);
+        self.remove(offset, used, count - index);
+        rest
+    }
+
+    #[inline]
+    fn free_at(&self, end: End) -> usize {
+        let header = self.header();
+        match end {
+            End::Front => header.start as usize,
+            End::Back => (header.capacity - header.end) as usize,
+        }
+    }
+
+    /// Makes at least `bytes` free at one end.
+    #[inline]
+    fn make_room(&mut self, end: End, bytes: usize) {
+        if self.free_at(end) < bytes {
+            self.shift_or_grow(end, bytes, self.used() / 4);
+        }
+    }
+
+    /// Makes at least `bytes` free at one end of a node that is being filled up to about `target` bytes: it then grows
+    /// faster than by a quarter, because the room will be used, or given back when the node is sealed.
+    #[inline]
+    pub fn make_room_to_fill(&mut self, end: End, bytes: usize, target: usize) {
+        if self.free_at(end) < bytes {
+            let used = self.used();
+            self.shift_or_grow(end, bytes, used.min(target.saturating_sub(used)));
+        }
+    }
+
+    #[cold]
+    fn shift_or_grow(&mut self, end: End, bytes: usize, growth: usize) {
+        let (used, capacity) = (self.used(), self.header().capacity as usize);
+        let free = capacity - used;
+        // Shifting moves `used` bytes for half of the free room; below an eighth it would be repeated too soon.
+        if free >= bytes && free - bytes >= capacity / 8 {
+            let remaining = (free - bytes) / 2;
+            let start = if end == End::Front { bytes + remaining } else { remaining };
+            self.shift_to(start);
+        } else {
+            let needed = used + bytes;
+            self.reallocate(rounded_capacity(needed.max(used + growth)), end);
+        }
+    }
+
+    fn shift_to(&mut self, start: usize) {
+        let (old_start, used) = (self.header().start as usize, self.used());
+        self.buffer_mut().copy_within(old_start..old_start + used, start);
+        let header = self.header_mut();
+        header.start = start as u32;
+        header.end = (start + used) as u32;
+    }
+
+    /// Moves to a buffer of `capacity` bytes whose free room is at `end`.
+    fn reallocate(&mut self, capacity: usize, end: End) {
+        let start = if end == End::Front { capacity - self.used() } else { 0 };
+        *self = Self::allocate(capacity, self.entries(), start, self.count());
+    }
+
+    /// Returns memory when three quarters of the buffer are free.
+    #[inline]
+    fn give_back(&mut self) {
+        let (used, capacity) = (self.used(), self.header().capacity as usize);
+        if capacity > KEPT_BYTES && used < capacity / 4 {
+            self.reallocate(rounded_capacity(used + used / 2), End::Back);
+        }
+    }
+
+    /// Returns free room beyond an eighth: called when a node stops being at the end of a list.
+    pub fn seal(&mut self) {
+        let (used, capacity) = (self.used(), self.header().capacity as usize);
+        if capacity - used > capacity / 8 {
+            self.reallocate(rounded_capacity(used), End::Back);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let layout = layout_for(self.header().capacity as usize);
+        // SAFETY: allocated with this layout, and nothing uses it afterwards.
+        unsafe { dealloc(self.header.cast::<u8>().as_ptr(), layout) }
+    }
+}
+
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        Self::from_entries(self.entries(), self.count())
+    }
+}

@@ -1,0 +1,18 @@
+//! The data types. They know no RESP, no clock and no keyspace.
+
+pub mod allocation;
+pub mod hash;
+pub mod intset;
+pub mod list;
+pub mod lcs;
+pub mod listpack;
+pub mod number;
+pub mod set;
+mod varint;
+pub mod zset;
+pub mod zset_algebra;
+pub mod zset_element;
+pub mod zset_large;
+pub mod zset_packed;
+pub mod zset_range;
+pub mod zset_tree;

@@ -1,0 +1,352 @@
+//! Redis' set: byte strings, each once.
+//!
+//! Three forms by content and size, with the conversion rules of Redis 7.2 and later: only integers, an [`Intset`]
+//! (`intset`); few and short members, a listpack (`listpack`); else a hash table with one allocation a member
+//! (`hashtable`). A set converts from left to right in this order and never back.
+
+mod difference;
+mod intersection;
+mod member;
+
+use super::hash::{random_below, Limits};
+use super::intset::Intset;
+use super::listpack::{self, Item, Listpack};
+use super::number;
+use crate::table::{self, Table};
+
+use member::Member;
+
+pub use difference::{subtract, unite};
+pub use intersection::intersect;
+
+/// How large a set may be in its small forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetLimits {
+    /// `set-max-intset-entries`: members, as long as all are integers.
+    pub integers: usize,
+    /// `set-max-listpack-entries` and `set-max-listpack-value`.
+    pub packed: Limits,
+}
+
+/// An intset's binary format would allow more; sets convert here at the latest.
+const INTEGERS_MAX: usize = 1 << 26;
+
+/// See the module's description.
+pub struct Set(Form);
+
+enum Form {
+    Integers(Intset),
+    Packed(Listpack),
+    Table(Box<Table<Member>>),
+}
+
+/// How a set is stored, for dumping it as it is.
+pub enum Stored<'a> {
+    Integers(&'a Intset),
+    Packed(&'a Listpack),
+    /// Member by member; see [`Set::iter`].
+    Table,
+}
+
+impl Set {
+    /// An empty set. Commands delete the key of a set that becomes empty.
+    pub fn new() -> Self {
+        Self(Form::Integers(Intset::new()))
+    }
+
+    /// Adopts an intset from a file or a client.
+    pub fn from_intset(intset: Intset, limits: SetLimits) -> Self {
+        let mut set = Self(Form::Integers(intset));
+        if set.len() > limits.integers.min(INTEGERS_MAX) {
+            set.convert_to_table();
+        }
+        set
+    }
+
+    /// Adopts a listpack from a file or a client: not empty, every member once.
+    pub fn from_listpack(listpack: Listpack, limits: SetLimits) -> Option<Self> {
+        if listpack.is_empty() || listpack.has_duplicates(1) {
+            return None;
+        }
+        let mut set = Self(Form::Packed(listpack));
+        if set.len() > limits.packed.entries {
+            set.convert_to_table();
+        }
+        Some(set)
+    }
+
+    pub fn stored(&self) -> Stored<'_> {
+        match &self.0 {
+            Form::Integers(intset) => Stored::Integers(intset),
+            Form::Packed(listpack) => Stored::Packed(listpack),
+            Form::Table(_) => Stored::Table,
+        }
+    }
+
+    /// Number of members.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Form::Integers(intset) => intset.len(),
+            Form::Packed(listpack) => listpack.len(),
+            Form::Table(table) => table.len(),
+        }
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What `OBJECT ENCODING` says.
+    pub fn encoding_name(&self) -> &'static str {
+        match &self.0 {
+            Form::Integers(_) => "intset",
+            Form::Packed(_) => "listpack",
+            Form::Table(_) => "hashtable",
+        }
+    }
+
+    /// Bytes asked of the allocator, estimated from `samples` members if that is not 0.
+    pub fn allocated_bytes(&self, samples: usize) -> usize {
+        match &self.0 {
+            Form::Integers(intset) => intset.allocated_bytes(),
+            Form::Packed(listpack) => listpack.allocated_bytes(),
+            Form::Table(table) => {
+                let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
+                let members: usize = table.iter().take(sampled).map(Member::allocated_bytes).sum();
+                let all_members = (members as f64 * table.len() as f64 / sampled.max(1) as f64) as usize;
+                size_of::<Table<Member>>() + table.memory_bytes() + all_members
+            }
+        }
+    }
+
+    /// How many allocations freeing it frees.
+    pub fn free_effort(&self) -> usize {
+        match &self.0 {
+            Form::Table(table) => table.len() + table.bucket_count() / 64,
+            _ => 1,
+        }
+    }
+
+    /// Chooses the form for what one command is about to add: `count` members of which `first` is one. An empty set
+    /// starts in the form that fits, another one converts at once if it cannot stay as it is.
+    pub fn prepare(&mut self, first: &[u8], count: usize, limits: SetLimits) {
+        let fits_packed = count <= limits.packed.entries;
+        if self.is_empty() && !matches!(self.0, Form::Table(_)) {
+            let fits_integers = count <= limits.integers && number::parse_i64(first).is_some();
+            if fits_integers {
+                self.0 = Form::Integers(Intset::new());
+            } else if fits_packed {
+                self.0 = Form::Packed(Listpack::new());
+            } else {
+                self.convert_to_table();
+            }
+            return;
+        }
+        let fits = match &self.0 {
+            Form::Integers(_) => count <= limits.integers,
+            Form::Packed(_) => fits_packed,
+            Form::Table(_) => true,
+        };
+        if !fits {
+            self.convert_to_table();
+        }
+    }
+
+    /// Adds `member`; false if it is there already.
+    #[inline]
+    pub fn add(&mut self, member: &[u8], limits: SetLimits) -> bool {
+        match &mut self.0 {
+            Form::Integers(intset) => match number::parse_i64(member) {
+                Some(value) => self.add_integer(value, limits),
+                None => {
+                    let longest = longest_text(intset).max(member.len());
+                    let fits = intset.len() < limits.packed.entries && longest <= limits.packed.value_bytes;
+                    if fits {
+                        self.convert_to_listpack();
+                    } else {
+                        self.convert_to_table();
+                    }
+                    self.add(member, limits)
+                }
+            },
+            Form::Packed(listpack) => {
+                if listpack.find(member, 0).is_some() {
+                    return false;
+                }
+                let fits = listpack.len() < limits.packed.entries && member.len() <= limits.packed.value_bytes;
+                // 16 bytes are more than an entry needs beside its text.
+                if fits && listpack.can_grow_by(member.len() + 16) {
+                    listpack.push_back(member);
+                    return true;
+                }
+                self.convert_to_table();
+                self.add(member, limits)
+            }
+            Form::Table(table) => {
+                let hash = table::hash(member);
+                if table.find(hash, member).is_some() {
+                    return false;
+                }
+                table.insert_new(hash, Member::new(member));
+                true
+            }
+        }
+    }
+
+    fn add_integer(&mut self, value: i64, limits: SetLimits) -> bool {
+        let Form::Integers(intset) = &mut self.0 else { unreachable!("only called on integers") };
+        let added = intset.insert(value);
+        if intset.len() > limits.integers.min(INTEGERS_MAX) {
+            self.convert_to_table();
+        }
+        added
+    }
+
+    /// Removes `member`; false if it is not there.
+    #[inline]
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        match &mut self.0 {
+            Form::Integers(intset) => number::parse_i64(member).is_some_and(|value| intset.remove(value)),
+            Form::Packed(listpack) => {
+                let position = listpack.find(member, 0);
+                if let Some(position) = position {
+                    listpack.delete(position);
+                }
+                position.is_some()
+            }
+            Form::Table(table) => table.remove(table::hash(member), member).is_some(),
+        }
+    }
+
+    #[inline]
+    pub fn contains(&self, member: &[u8]) -> bool {
+        match &self.0 {
+            Form::Integers(intset) => number::parse_i64(member).is_some_and(|value| intset.contains(value)),
+            Form::Packed(listpack) => listpack.find(member, 0).is_some(),
+            Form::Table(table) => table.find(table::hash(member), member).is_some(),
+        }
+    }
+
+    fn convert_to_listpack(&mut self) {
+        if let Form::Integers(intset) = &self.0 {
+            let members: Vec<_> = intset.iter().map(listpack::Encoded::from).collect();
+            let mut listpack = Listpack::new();
+            listpack.append(&members);
+            self.0 = Form::Packed(listpack);
+        }
+    }
+
+    fn convert_to_table(&mut self) {
+        if matches!(self.0, Form::Table(_)) {
+            return;
+        }
+        let mut table = Box::new(Table::new());
+        for item in self.iter() {
+            let mut buffer = Default::default();
+            let member = item.as_bytes(&mut buffer);
+            table.insert_new(table::hash(member), Member::new(member));
+        }
+        self.0 = Form::Table(table);
+    }
+
+    /// All members: integers ascending, others in no particular order.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(match &self.0 {
+            Form::Integers(intset) => IterForm::Integers(intset, 0),
+            Form::Packed(listpack) => IterForm::Packed(listpack.iter()),
+            Form::Table(table) => IterForm::Table(table.iter()),
+        })
+    }
+
+    /// A member chosen with equal chances for all; `random` gives 64 random bits a call.
+    pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<Item<'_>> {
+        match &self.0 {
+            Form::Integers(intset) => intset.get(random_below(intset.len(), random())?).map(Item::Int),
+            Form::Packed(listpack) => listpack.get_index(random_below(listpack.len(), random())? as i64),
+            Form::Table(table) => table.random(random).map(|member| Item::Str(member.bytes())),
+        }
+    }
+
+    /// Removes a member chosen with equal chances for all and returns it.
+    pub fn pop_random(&mut self, random: impl FnMut() -> u64) -> Option<Vec<u8>> {
+        let member = self.random(random)?.to_vec();
+        self.remove(&member);
+        Some(member)
+    }
+
+    /// Visits the members of one step of a scan; returns the next cursor, 0 at the end. The small forms are one step.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
+        match &self.0 {
+            Form::Table(table) => table.scan(cursor, |member| visit(Item::Str(member.bytes()))),
+            _ => {
+                self.iter().for_each(visit);
+                0
+            }
+        }
+    }
+}
+
+/// The length of the longest member's text: the extremes have it.
+fn longest_text(intset: &Intset) -> usize {
+    let extremes = [intset.get(0), intset.len().checked_sub(1).and_then(|last| intset.get(last))];
+    extremes.into_iter().flatten().map(number::i64_text_len).max().unwrap_or(0)
+}
+
+/// Members of a set; see [`Set::iter`].
+pub struct Iter<'a>(IterForm<'a>);
+
+enum IterForm<'a> {
+    Integers(&'a Intset, usize),
+    Packed(listpack::Iter<'a>),
+    Table(table::Iter<'a, Member>),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        match &mut self.0 {
+            IterForm::Integers(intset, index) => {
+                *index += 1;
+                intset.get(*index - 1).map(Item::Int)
+            }
+            IterForm::Packed(entries) => entries.next(),
+            IterForm::Table(entries) => entries.next().map(|member| Item::Str(member.bytes())),
+        }
+    }
+}
+
+impl Default for Set {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for Set {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Form::Integers(intset) => Form::Integers(intset.clone()),
+            Form::Packed(listpack) => Form::Packed(listpack.clone()),
+            Form::Table(table) => {
+                let mut copy = Box::new(Table::new());
+                for member in table.iter() {
+                    copy.insert_new(table::hash(member.bytes()), Member::new(member.bytes()));
+                }
+                Form::Table(copy)
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/set.rs"]
+mod tests;

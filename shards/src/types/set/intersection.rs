@@ -1,0 +1,83 @@
+//! The intersection of sets: walk the smallest, ask the others.
+//!
+//! In large tables nearly every question misses the cache twice, for the bucket and for the member. So members are
+//! taken in batches, and a table is asked in three passes over a batch: fetch the buckets, fetch the members that may
+//! match, compare. The misses of a batch then overlap.
+
+use std::ops::ControlFlow;
+
+use super::super::listpack::Item;
+use super::super::number::{I64Buffer, I64_TEXT_MAX_BYTES};
+use super::{Form, Set};
+use crate::table;
+
+/// Enough to overlap what a core can have under way, few enough that nothing fetched is evicted before use.
+pub(super) const BATCH: usize = 16;
+
+/// One member of the batch that no set asked so far has ruled out.
+pub(super) struct Candidate<'a> {
+    pub item: Item<'a>,
+    text: I64Buffer,
+    hash: u64,
+}
+
+impl Candidate<'_> {
+    fn bytes(&mut self) -> &[u8] {
+        self.item.as_bytes(&mut self.text)
+    }
+}
+
+/// Visits every member that all of `sets` have, until `visit` breaks. No sets: no members.
+pub fn intersect<'a>(sets: &[&'a Set], mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) {
+    let mut ascending = sets.to_vec();
+    ascending.sort_by_key(|set| set.len());
+    let Some((smallest, others)) = ascending.split_first() else { return };
+    let needs_hash = need_hash(others);
+    let mut members = smallest.iter();
+    let mut batch: Vec<Candidate<'a>> = Vec::with_capacity(BATCH);
+    loop {
+        batch.extend(members.by_ref().take(BATCH).map(|item| candidate(item, needs_hash)));
+        if batch.is_empty() {
+            return;
+        }
+        for other in others {
+            keep(other, true, &mut batch);
+        }
+        for candidate in batch.drain(..) {
+            if visit(candidate.item).is_break() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether one of the sets is asked by hash.
+pub(super) fn need_hash(sets: &[&Set]) -> bool {
+    sets.iter().any(|set| matches!(set.0, Form::Table(_)))
+}
+
+pub(super) fn candidate(item: Item<'_>, needs_hash: bool) -> Candidate<'_> {
+    let mut candidate = Candidate { item, text: [0; I64_TEXT_MAX_BYTES], hash: 0 };
+    if needs_hash {
+        candidate.hash = table::hash(candidate.bytes());
+    }
+    candidate
+}
+
+/// Keeps the candidates that are in `set` (`members` is true) or those that are not.
+pub(super) fn keep(set: &Set, members: bool, batch: &mut Vec<Candidate<'_>>) {
+    match &set.0 {
+        Form::Integers(intset) => batch.retain(|candidate| {
+            let found = candidate.item.to_i64().is_some_and(|value| intset.contains(value));
+            found == members
+        }),
+        Form::Packed(listpack) => {
+            batch.retain_mut(|candidate| listpack.find(candidate.bytes(), 0).is_some() == members);
+        }
+        Form::Table(table) => {
+            batch.iter().for_each(|candidate| table.prefetch_bucket(candidate.hash));
+            batch.iter().for_each(|candidate| table.prefetch_entry(candidate.hash));
+            batch.retain_mut(|candidate| table.find(candidate.hash, candidate.bytes()).is_some() == members);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A member of a large set: its length ([`super::super::varint`]) and its bytes in one allocation.
+
+use std::ptr::NonNull;
+
+use super::super::{allocation, varint};
+use crate::table::Entry;
+
+/// See the file's head.
+#[repr(transparent)]
+pub struct Member(NonNull<u8>);
+
+// SAFETY: the allocation has one owner and holds plain bytes.
+unsafe impl Send for Member {}
+// SAFETY: shared references only read.
+unsafe impl Sync for Member {}
+
+impl Member {
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut header = [0; varint::BYTES_MAX];
+        let header_len = varint::write(bytes.len(), &mut header);
+        Self(allocation::allocate_parts([&header[..header_len], bytes]))
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: a member starts with its length, which that many initialised bytes follow.
+        unsafe {
+            let (length, header_len) = varint::read(self.0.as_ptr());
+            std::slice::from_raw_parts(self.0.as_ptr().add(header_len), length)
+        }
+    }
+
+    fn block_bytes(&self) -> usize {
+        let length = self.bytes().len();
+        varint::size(length) + length
+    }
+
+    /// Bytes asked of the allocator.
+    pub fn allocated_bytes(&self) -> usize {
+        allocation::capacity_for(self.block_bytes())
+    }
+}
+
+// SAFETY: transparent over NonNull<u8>, owns its block, and nothing changes the bytes.
+unsafe impl Entry for Member {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // SAFETY: the block has this length, and nothing uses it afterwards.
+        unsafe { allocation::free(self.0, self.block_bytes()) }
+    }
+}

@@ -1,0 +1,131 @@
+//! The large encoding of a sorted set: a hash table by member and a tree by (score, member) over the same elements.
+//!
+//! The set owns its elements: table and tree hold bare handles, and whoever takes one out of both frees it. Memory for a
+//! member of 16 bytes: 32 for the element, about 12 in the table, about 11 in the tree.
+
+use super::zset_element::Element;
+use super::zset_tree::Tree;
+use crate::table::{hash, Entry, Table};
+
+/// An element as the table knows it: found by its member.
+#[repr(transparent)]
+pub struct Handle(Element);
+
+impl Handle {
+    pub fn new(element: Element) -> Handle {
+        Handle(element)
+    }
+
+    pub fn element(&self) -> Element {
+        self.0
+    }
+}
+
+// SAFETY: `Element` is a transparent `NonNull<u8>`, and its member never changes. It does not own the block (the set
+// does), so there is nothing for a `Drop` to free.
+unsafe impl Entry for Handle {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.0.member()
+    }
+}
+
+#[derive(Default)]
+pub struct Large {
+    table: Table<Handle>,
+    tree: Tree,
+    /// Bytes of all elements together.
+    element_bytes: usize,
+}
+
+impl Large {
+    /// Takes over elements that are in order and whose members differ; `table` holds them all or none of them.
+    pub fn from_sorted(elements: &[Element], mut table: Table<Handle>) -> Large {
+        if table.is_empty() {
+            for &element in elements {
+                table.insert_new(hash(element.member()), Handle(element));
+            }
+        }
+        assert_eq!(table.len(), elements.len(), "every element is in the table");
+        let element_bytes = elements.iter().map(|element| element.allocated_bytes()).sum();
+        Large { table, tree: Tree::from_sorted(elements.iter().copied(), elements.len()), element_bytes }
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+
+    #[inline]
+    pub fn find(&self, member: &[u8]) -> Option<Element> {
+        self.find_hashed(hash(member), member)
+    }
+
+    #[inline]
+    pub fn find_hashed(&self, hash: u64, member: &[u8]) -> Option<Element> {
+        self.table.find(hash, member).map(Handle::element)
+    }
+
+    /// Adds a member that is not in the set.
+    pub fn insert(&mut self, hash: u64, member: &[u8], score: f64) {
+        let element = Element::new(score, member);
+        self.element_bytes += element.allocated_bytes();
+        self.table.insert_new(hash, Handle(element));
+        self.tree.insert(element);
+    }
+
+    pub fn change_score(&mut self, element: Element, score: f64) {
+        self.tree.change_score(element, score);
+    }
+
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let element = self.table.remove(hash(member), member)?.element();
+        let found = self.tree.remove(element);
+        assert!(found, "table and tree hold the same elements");
+        self.element_bytes -= element.allocated_bytes();
+        let score = element.score();
+        // SAFETY: the element was just taken out of table and tree, nothing else holds it.
+        unsafe { element.free() };
+        Some(score)
+    }
+
+    /// Removes a run of ranks and calls with each of its members, in ascending order.
+    pub fn remove_ranks(&mut self, rank: usize, count: usize, mut removed: impl FnMut(&[u8], f64)) -> usize {
+        let Large { table, tree, element_bytes } = self;
+        tree.remove_ranks(rank, count, |element| {
+            let member = element.member();
+            removed(member, element.score());
+            let in_table = table.remove(hash(member), member);
+            assert!(in_table.is_some(), "table and tree hold the same elements");
+            *element_bytes -= element.allocated_bytes();
+            // SAFETY: the element was just taken out of table and tree, nothing else holds it.
+            unsafe { element.free() };
+        })
+    }
+
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub fn table(&self) -> &Table<Handle> {
+        &self.table
+    }
+
+    /// Bytes of everything, counting nodes by estimate.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Large>() + self.element_bytes + self.table.memory_bytes() + self.tree.node_bytes_estimate()
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        for element in self.tree.iter() {
+            // SAFETY: table and tree do not look at elements any more when they are dropped after this.
+            unsafe { element.free() };
+        }
+    }
+}

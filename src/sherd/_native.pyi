@@ -1,0 +1,161 @@
+"""The native engine: the only binding between the data plane and Python.
+
+Python calls down; the data plane never calls Python. What it has to say waits in bounded queues, and two descriptors
+become readable when there is something: control requests, and log records.
+"""
+
+from typing import Any, TypedDict, final
+
+__version__: str
+
+class SpecDict(TypedDict):
+    """A command specification, as the control plane declares it and as `command_table` gives it back."""
+
+    name: str
+    summary: str
+    since: str
+    complexity: str
+    group: str
+    arity: int
+    flags: list[str]
+    categories: list[str]
+    """With their ACL sign stripped; complete in `command_table`, additional ones when declared."""
+    keys: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]]
+    """(flags, begin, find): begin `("index", 1)`, `("keyword", "STREAMS", 1)` or `("unknown",)`;
+    find `("range", last, step, limit)`, `("keynum", number, first, step)` or `("unknown",)`."""
+    syntax: str
+    tips: list[str]
+    container: bool
+
+class CommandRow(SpecDict):
+    """A row of the command table: the specification and what follows from it."""
+
+    id: int
+    first_key: int
+    last_key: int
+    key_step: int
+    plane: str
+    """`data`, `connection`, `control` or `container`."""
+
+def register_commands(specs: list[SpecDict]) -> None:
+    """Declares control-plane commands. Only before the first `Server` of the process; a second call is an error."""
+
+def command_table() -> list[CommandRow]:
+    """Every command and subcommand (`client|list`), sorted by name. Installs the table if that has not happened."""
+
+def key_positions(args: list[bytes]) -> list[tuple[int, str]] | None:
+    """Argument numbers of a command line's keys with their key-spec flags; None if the command is unknown or its
+    arguments are wrong. Empty if it has no keys."""
+
+def used_memory() -> int:
+    """Bytes allocated by the native side now, over all servers of the process."""
+
+def glob_match(pattern: bytes, text: bytes, ignore_case: bool = False) -> bool:
+    """Redis' glob matching."""
+
+def key_slot(key: bytes) -> int:
+    """The hash slot of a key."""
+
+@final
+class Request:
+    """One control request; immutable."""
+
+    token: int
+    args: list[bytes]
+    command: str
+    """The command's full name, `config|get`."""
+    client_id: int
+    db: int
+    resp: int
+    address: str
+    local_address: str
+    in_multi: bool
+    """Run by EXEC; the reply becomes an element of its array."""
+
+@final
+class Server:
+    """One engine: shards, IO threads, listeners."""
+
+    def __new__(
+        cls,
+        *,
+        shards: int,
+        io_threads: int,
+        cluster: bool,
+        settings: dict[str, int],
+    ) -> Server: ...
+    def listen(self, host: str, port: int, backlog: int) -> int:
+        """Binds a TCP address and returns the port (useful for port 0). OSError as from bind."""
+
+    def listen_unix(self, path: str, mode: int, backlog: int) -> None:
+        """Binds a Unix socket; mode 0 leaves the umask's."""
+
+    def start(self) -> None:
+        """Starts the threads; connections are accepted from now on."""
+
+    def stop(self) -> None:
+        """Stops accepting, lets what executes finish, flushes replies, closes connections, joins threads. Idempotent."""
+
+    def set_setting(self, name: str, value: int) -> bool:
+        """Changes a setting of the data plane; False if it has none by this name."""
+
+    def set_password(self, password: bytes | None) -> None:
+        """`requirepass`."""
+
+    def settings(self) -> dict[str, int]: ...
+    def request_fd(self) -> int:
+        """Readable when control requests wait; `drain_requests` clears it."""
+
+    def drain_requests(self, limit: int) -> list[Request]: ...
+    def reply(self, token: int, data: bytes, close: bool = False) -> None:
+        """Answers a request with encoded RESP. Exactly once a token; an unknown one is ignored (the client has gone)."""
+
+    def drain_logs(self, limit: int) -> list[tuple[int, float, str, str, dict[str, Any]]]:
+        """Log records: (level 0 debug..3 warning 4 critical, Unix time, thread, event, fields)."""
+
+    def execute(self, args: list[bytes], db: int = 0, resp: int = 2) -> bytes:
+        """Runs one data command as the control plane (no client, no gate) and returns the encoded reply."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """One consistent-enough picture of all counters:
+
+        uptime_seconds: float; start_time: float (Unix); run_id: str; shards, io_threads: int
+        memory: {used, peak, startup: int}
+        clients: {connected, maxclients, blocked, monitors, watching, watched_keys, rejected, received, paused_until_ms,
+                  paused_reason, input_buffer_max, output_buffer_max, buffers_bytes, query_limit_disconnections,
+                  output_limit_disconnections, evicted: int}
+        net: {input_bytes, output_bytes, reads, writes: int}
+        totals: {commands, keyspace_hits, keyspace_misses, expired_keys, evicted_keys, error_replies, dirty, panics,
+                 cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
+        shards_detail: list of {keys, memory_bytes, commands, busy_seconds, queue_depth, batches, direct_batches,
+                  queued_batches, wakes, longest_slice_seconds}
+        io_detail: list of {connections, commands, input_bytes, output_bytes, reads, writes, polls, busy_seconds}
+        dbs: list of (db, keys, keys_with_expiry, average_ttl_ms)
+        commands: list of (name, calls, nanoseconds, rejected, failed, histogram: list[int]) of commands with any count;
+                  the histogram has `histogram_bounds()` buckets
+        errors: dict[str, int]
+        slowlog: {length, last_id, last_duration_us: int}
+        """
+
+    def slowlog(self, count: int) -> list[tuple[int, int, int, list[bytes], str, bytes]]:
+        """Newest first: (id, Unix seconds, microseconds, arguments, client address, client name). count < 0: all."""
+
+    def slowlog_len(self) -> int: ...
+    def slowlog_reset(self) -> None: ...
+    def latency(self) -> list[tuple[str, int, list[tuple[int, int]]]]:
+        """(event, all-time maximum in ms, samples (Unix seconds, ms) oldest first)."""
+
+    def latency_reset(self, events: list[str]) -> int: ...
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+
+    def hot_keys(self, count: int) -> list[tuple[bytes, int]]:
+        """The most frequent keys of the sampled commands with their estimated counts."""
+
+    def slot_key_counts(self, first: int, last: int) -> list[int]:
+        """Keys in db 0 of each slot of a range (cluster mode)."""
+
+    def keys_in_slot(self, slot: int, count: int) -> list[bytes]: ...
+
+def histogram_bounds() -> list[int]:
+    """Exclusive upper bounds of the latency histogram's buckets in nanoseconds."""

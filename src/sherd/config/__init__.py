@@ -1,0 +1,27 @@
+"""Configuration: one table of parameters, read as Redis reads redis.conf, changed while the server runs.
+
+# Layout
+- `table/`: the rows, by topic; `parameter`: what a row is
+- `kinds`, `special_kinds`: kinds of value, how each is parsed, printed and rewritten
+- `lexer`: quoting of a configuration line
+- `store`: `Config`, the values in use; `load`: file < environment < command line; `rewrite`: CONFIG REWRITE
+- `cores`: how many threads by default
+"""
+
+from sherd.config.kinds import Value
+from sherd.config.load import load_config
+from sherd.config.parameter import ConfigParam
+from sherd.config.rewrite import rewrite_config
+from sherd.config.store import Config, Source
+from sherd.config.table import BY_NAME, PARAMETERS
+
+__all__ = [
+    "BY_NAME",
+    "PARAMETERS",
+    "Config",
+    "ConfigParam",
+    "Source",
+    "Value",
+    "load_config",
+    "rewrite_config",
+]

@@ -1,0 +1,261 @@
+"""Reading the configuration: redis.conf, then the environment, then the command line; the later one wins.
+
+Files are read as Redis reads them: quoting, `include` with patterns, repeated directives. The environment has
+`SHERD_<DIRECTIVE>` (dashes as underscores), for secrets also `SHERD_<DIRECTIVE>_FILE`, and REDIS_PASSWORD[_FILE]. The
+command line has `--directive value ...`, where a bare `--save` means `--save ""`, and one argument may hold directive
+and value together.
+
+All three become `Directive`s and go through one function, so a value is checked the same way wherever it stands.
+Everything that is wrong raises ConfigFileError, whose text is one line. Secrets never appear in it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from sherd.config.kinds import Value
+from sherd.config.lexer import UnbalancedQuotesError, split_words
+from sherd.config.parameter import ConfigParam
+from sherd.config.store import Config, Source, parse_value
+from sherd.config.table import BY_NAME
+from sherd.errors import ConfigError, ConfigFileError, ValueRefusedError
+
+INCLUDE_DEPTH_MAX = 16
+FILE_BYTES_MAX = 64 * 1024 * 1024
+SECRET_BYTES_MAX = 64 * 1024
+_REFUSED = {
+    "user": "users are not part of this version, only requirepass is",
+    "rename-command": "commands can't be renamed in this version",
+    "loadmodule": "modules in machine code can't be loaded here",
+}
+_UNKNOWN = "Bad directive or wrong number of arguments"
+# What Kubernetes puts into the environment for a Service that is called "sherd".
+_SERVICE_LINK = re.compile(r"SHERD_(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_(TCP|UDP).*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One setting as it was written: where, the text for messages, and its words."""
+
+    origin: str
+    line: int
+    text: str
+    words: tuple[str, ...]
+
+    def error(self, reason: str) -> ConfigFileError:
+        """The failure of this directive; a secret's value is left out of the message."""
+        parameter = BY_NAME.get(self.words[0].lower()) if self.words else None
+        text = f"{self.words[0]} ..." if parameter is not None and parameter.sensitive else self.text
+        return ConfigFileError(self.origin, self.line, text, reason)
+
+
+def load_config(
+    config_file: str | None = None,
+    command_line: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """The configuration that the three sources make; raises ConfigError with one clear line.
+
+    `config_file` is a path or "-" for the standard input; `command_line` holds `--directive value ...` only.
+    """
+    config = Config()
+    if config_file is not None:
+        _apply(config, read_file(config_file), Source.FILE)
+        if config_file != "-":
+            config.config_file = Path(config_file).absolute()
+    _apply(config, _from_environment(os.environ if environment is None else environment, config), Source.ENVIRONMENT)
+    _apply(config, _from_command_line(command_line), Source.COMMAND_LINE)
+    config.choose_threads()
+    if not (config.get_int("port") or config.get_int("tls-port") or config.get_str("unixsocket")):
+        raise ConfigError("nothing to listen on: port and tls-port are 0 and there is no unixsocket")
+    return config
+
+
+# ---- files
+
+
+def read_file(name: str, depth: int = 0) -> Iterator[Directive]:
+    """The directives of a file and of all files that it includes, in order."""
+    for number, raw in enumerate(_read_text(name).split("\n"), start=1):
+        line = raw.strip(" \t\r\n")
+        if not line or line.startswith("#"):
+            continue
+        try:
+            words = tuple(split_words(line))
+        except UnbalancedQuotesError as error:
+            raise ConfigFileError(name, number, line, "Unbalanced quotes in configuration line") from error
+        directive = Directive(name, number, line, words)
+        if words and words[0].lower() == "include" and len(words) == 2:
+            yield from _read_included(directive, depth)
+        elif words:
+            yield directive
+
+
+def _read_included(directive: Directive, depth: int) -> Iterator[Directive]:
+    if depth >= INCLUDE_DEPTH_MAX:
+        raise directive.error("files include each other too deeply")
+    pattern = directive.words[1]
+    names = [pattern]
+    if any(mark in pattern for mark in "*?["):
+        names = sorted(glob.glob(pattern))  # noqa: PTH207 - the pattern may be absolute
+    for name in names:
+        yield from read_file(name, depth + 1)
+
+
+def _read_text(name: str) -> str:
+    try:
+        if name == "-":
+            return sys.stdin.buffer.read(FILE_BYTES_MAX).decode("utf-8", "surrogateescape")
+        with Path(name).open("rb") as file:
+            return file.read(FILE_BYTES_MAX).decode("utf-8", "surrogateescape")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"can't open config file '{name}': {reason}") from error
+
+
+# ---- environment
+
+
+def _from_environment(environment: Mapping[str, str], config: Config) -> Iterator[Directive]:
+    given = {name: value for name, value in environment.items() if name.startswith("SHERD_")}
+    for secret in ("REDIS_PASSWORD", "REDIS_PASSWORD_FILE"):
+        if secret in environment and not {"SHERD_REQUIREPASS", "SHERD_REQUIREPASS_FILE"} & given.keys():
+            given[secret] = environment[secret]
+    for variable, value in sorted(given.items()):
+        if _SERVICE_LINK.fullmatch(variable) or re.match(r"(tcp|udp)://", value):
+            continue
+        directive = _environment_directive(variable, value)
+        if directive is None:
+            config.warnings.append(f"environment variable {variable} names no directive and is ignored")
+        else:
+            yield directive
+
+
+def _environment_directive(variable: str, value: str) -> Directive | None:
+    plain = "requirepass" if variable == "REDIS_PASSWORD" else _directive_name(variable)
+    if plain in BY_NAME:
+        return _make_environment_directive(variable, plain, value)
+    if not variable.endswith("_FILE"):
+        return None
+    secret = "requirepass" if variable == "REDIS_PASSWORD_FILE" else _directive_name(variable.removesuffix("_FILE"))
+    if secret not in BY_NAME or not BY_NAME[secret].sensitive:
+        return None
+    return _make_environment_directive(variable, secret, _read_secret(variable, value))
+
+
+def _directive_name(variable: str) -> str:
+    return variable.removeprefix("SHERD_").lower().replace("_", "-")
+
+
+def _make_environment_directive(variable: str, name: str, value: str) -> Directive:
+    words: Sequence[str] = [value]
+    if BY_NAME[name].multi:
+        try:
+            words = split_words(value) or [""]
+        except UnbalancedQuotesError as error:
+            raise ConfigFileError("environment", 0, f"{variable}={value}", "unbalanced quotes") from error
+    return Directive("environment", 0, f"{variable}={value}", (name, *words))
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(SECRET_BYTES_MAX).decode("utf-8", "surrogateescape").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigFileError("environment", 0, f"{variable}={path}", f"can't read the file: {reason}") from error
+
+
+# ---- command line
+
+
+def _from_command_line(arguments: Sequence[str]) -> Iterator[Directive]:
+    words: list[str] = []
+    value_expected = False
+    for index, argument in enumerate(arguments):
+        if argument.startswith("--") and len(argument) > 2 and not value_expected:
+            if words:
+                yield _command_line_directive(words)
+            words = _option_words(argument)
+            following = arguments[index + 1] if index + 1 < len(arguments) else "--"
+            if words[0].lower() == "save" and len(words) == 1 and following.startswith("--"):
+                words.append("")
+            value_expected = len(words) == 1
+        elif words:
+            words.append(argument)
+            value_expected = False
+        else:
+            raise ConfigError(f"unexpected argument '{argument}': directives are written --directive value")
+    if words:
+        yield _command_line_directive(words)
+
+
+def _option_words(argument: str) -> list[str]:
+    """`--port` alone, `--port 6380` in one argument, or `--port=6380`."""
+    try:
+        words = split_words(argument[2:])
+    except UnbalancedQuotesError as error:
+        raise ConfigFileError("command line", 0, argument, "Unbalanced quotes in configuration line") from error
+    if not words:
+        raise ConfigFileError("command line", 0, argument, _UNKNOWN)
+    name, equals, value = argument[2:].partition("=")
+    return [name, value] if equals and name.lower() in BY_NAME else words
+
+
+def _command_line_directive(words: Sequence[str]) -> Directive:
+    text = "--" + " ".join(word or '""' for word in words)
+    return Directive("command line", 0, text, tuple(words))
+
+
+# ---- applying
+
+
+def _apply(config: Config, directives: Iterator[Directive], source: Source) -> None:
+    """Put every directive into `config`; lines that add up do so within one source and replace an earlier one's."""
+    seen: set[str] = set()
+    for directive in directives:
+        name = directive.words[0].lower()
+        parameter = BY_NAME.get(name)
+        if parameter is None:
+            _refuse(directive)
+        current = config.get(parameter.name)
+        value = _parse_directive(directive, parameter, current)
+        if parameter.kind.accumulates and parameter.name in seen and value:
+            assert isinstance(current, tuple)
+            assert isinstance(value, tuple)
+            value = current + value
+        seen.add(parameter.name)
+        config.put(parameter, value, source)
+
+
+def _parse_directive(directive: Directive, parameter: ConfigParam, current: Value) -> Value:
+    words: Sequence[str] = directive.words[1:]
+    if parameter.multi and len(words) == 1 and words[0]:
+        try:
+            words = split_words(words[0])
+        except UnbalancedQuotesError as error:
+            raise directive.error("Unbalanced quotes in configuration line") from error
+    if not words or (len(words) > 1 and not parameter.multi):
+        raise directive.error("wrong number of arguments")
+    try:
+        return parse_value(parameter, words, current)
+    except ValueRefusedError as error:
+        raise directive.error(str(error)) from error
+
+
+def _refuse(directive: Directive) -> NoReturn:
+    """Directives that are no parameters."""
+    name, arguments = directive.words[0].lower(), directive.words[1:]
+    if arguments and name in _REFUSED:
+        # Ignoring one of these would leave a server open that its operator believes to be closed.
+        raise directive.error(_REFUSED[name])
+    close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.8)
+    raise directive.error(_UNKNOWN + (f" (did you mean '{close[0]}'?)" if close else ""))

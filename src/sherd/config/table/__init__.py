@@ -1,0 +1,45 @@
+"""The one table of configuration parameters; its rows stand in the modules beside this one, by topic.
+
+A new parameter is one row in one of them. Names are unique over the whole table, aliases included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from sherd.config.parameter import ConfigParam
+from sherd.config.table import (
+    cluster,
+    keyspace,
+    network,
+    observability,
+    persistence,
+    process,
+    replication,
+    security,
+)
+
+PARAMETERS: tuple[ConfigParam, ...] = (
+    *network.PARAMETERS,
+    *process.PARAMETERS,
+    *keyspace.PARAMETERS,
+    *security.PARAMETERS,
+    *observability.PARAMETERS,
+    *persistence.PARAMETERS,
+    *replication.PARAMETERS,
+    *cluster.PARAMETERS,
+)
+
+
+def _index() -> Mapping[str, ConfigParam]:
+    index: dict[str, ConfigParam] = {}
+    for parameter in PARAMETERS:
+        for name in (parameter.name, *parameter.aliases):
+            assert name not in index, f"{name} is declared twice"
+            index[name] = parameter
+    return MappingProxyType(index)
+
+
+# Every name and alias, in the order of the table.
+BY_NAME: Mapping[str, ConfigParam] = _index()

@@ -1,0 +1,19 @@
+"""Control-plane commands, one module a family; importing a family declares its commands.
+
+# Layout
+- one module a family: `config` (CONFIG), `command` (COMMAND)
+- `data_plane`: what families ask of the data plane, as plain callables
+- `command_table`: the table of all commands of both planes; `command_docs`: a row as COMMAND DOCS gives it
+- `dispatch`: runs a handler and encodes what it returns
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+
+def load_families() -> None:
+    """Import every module of this package, so that all control-plane commands are declared."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")

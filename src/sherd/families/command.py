@@ -1,0 +1,214 @@
+"""COMMAND: what commands there are, what they take, and where the keys of a command line stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.families.command_docs import docs_reply
+from sherd.families.command_table import CommandTable, Row, info_reply, key_flags_reply
+from sherd.families.data_plane import DataPlane
+from sherd.glob import matches
+from sherd.resp import Reply, Simple
+from sherd.spec import Request, command
+
+_UNORDERED = ("nondeterministic_output_order",)
+
+
+def _table(request: Request) -> CommandTable:
+    return request.services.get(CommandTable)
+
+
+@command(
+    "command",
+    arity=-1,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="2.8.13",
+    summary="Returns what is known of every command.",
+    complexity="O(N) in the number of commands",
+    tips=_UNORDERED,
+)
+def command_all(request: Request) -> Reply:
+    """One entry a command; subcommands stand inside of their containers."""
+    table = _table(request)
+    return [info_reply(table, row) for row in table.top_level()]
+
+
+@command(
+    "command|count",
+    arity=2,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="2.8.13",
+    summary="Returns the number of commands, subcommands not counted.",
+    complexity="O(1)",
+)
+def command_count(request: Request) -> Reply:
+    """A whole number."""
+    return sum(1 for _ in _table(request).top_level())
+
+
+@command(
+    "command|info",
+    arity=-2,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="2.8.13",
+    summary="Returns what is known of some commands, or of all.",
+    complexity="O(N) in the number of commands asked for",
+    syntax="[command-name [command-name ...]]",
+    history=(("7.0.0", "Without names every command is returned."),),
+    tips=_UNORDERED,
+)
+def command_info(request: Request) -> Reply:
+    """One entry a name, null for a name that does not exist."""
+    names = request.args[2:]
+    if not names:
+        return command_all(request)
+    table = _table(request)
+    rows = [table.find(name) for name in names]
+    return [info_reply(table, row) if row is not None else None for row in rows]
+
+
+@command(
+    "command|docs",
+    arity=-2,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="7.0.0",
+    summary="Returns documentation of some commands, or of all.",
+    complexity="O(N) in the number of commands asked for",
+    syntax="[command-name [command-name ...]]",
+    tips=_UNORDERED,
+)
+def command_docs(request: Request) -> Reply:
+    """A map from names to documentation; names that do not exist are left out."""
+    table = _table(request)
+    names = request.args[2:]
+    rows = map(table.find, names) if names else table.top_level()
+    return {str(row["name"]): docs_reply(table, row) for row in rows if row is not None}
+
+
+@command(
+    "command|list",
+    arity=-2,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="7.0.0",
+    summary="Returns the names of all commands and subcommands, or of those that pass a filter.",
+    complexity="O(N) in the number of commands",
+    syntax="[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+    tips=_UNORDERED,
+)
+def command_list(request: Request) -> Reply:
+    """Names, sorted."""
+    words = request.args[2:]
+    rows = _table(request).all()
+    if not words:
+        return [str(row["name"]) for row in rows]
+    if len(words) != 3 or words[0].upper() != b"FILTERBY":
+        raise CommandError(SYNTAX_ERROR)
+    return [str(row["name"]) for row in rows if _passes(row, words[1].upper(), words[2])]
+
+
+def _passes(row: Row, criterion: bytes, wanted: bytes) -> bool:
+    if criterion == b"PATTERN":
+        return matches(wanted, str(row["name"]).encode(), ignore_case=True)
+    if criterion == b"ACLCAT":
+        return wanted.decode("latin-1").lower() in row["categories"]
+    if criterion == b"MODULE":
+        return False  # no command here comes from a module
+    raise CommandError(SYNTAX_ERROR)
+
+
+@command(
+    "command|getkeys",
+    arity=-3,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="2.8.13",
+    summary="Returns the keys of a whole command line.",
+    complexity="O(N) in the number of arguments",
+    syntax="command [arg ...]",
+)
+def command_getkeys(request: Request) -> Reply:
+    """The keys, in the order in which they stand."""
+    words = request.args[2:]
+    return [words[index] for index, _ in _keys_of(request, words)]
+
+
+@command(
+    "command|getkeysandflags",
+    arity=-3,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="7.0.0",
+    summary="Returns the keys of a whole command line and what is done to each.",
+    complexity="O(N) in the number of arguments",
+    syntax="command [arg ...]",
+)
+def command_getkeysandflags(request: Request) -> Reply:
+    """Pairs of a key and its flags."""
+    words = request.args[2:]
+    return [[words[index], key_flags_reply(flags)] for index, flags in _keys_of(request, words)]
+
+
+def _keys_of(request: Request, words: list[bytes]) -> Sequence[tuple[int, str]]:
+    row = _table(request).resolve(words)
+    if row is None:
+        raise CommandError("ERR Invalid command specified")
+    if not row["keys"]:
+        raise CommandError("ERR The command has no key arguments")
+    arity = int(row["arity"])
+    if (arity > 0 and len(words) != arity) or len(words) < -arity:
+        raise CommandError("ERR Invalid number of arguments specified for command")
+    positions = request.services.get(DataPlane).key_positions(words)
+    if positions:
+        return positions
+    if "no_mandatory_keys" in row["flags"]:
+        return ()
+    raise CommandError("ERR Invalid arguments specified for command")
+
+
+@command(
+    "command|help",
+    arity=2,
+    flags="loading stale",
+    acl="connection",
+    group="server",
+    since="5.0.0",
+    summary="Describes the subcommands.",
+    complexity="O(1)",
+)
+def command_help(request: Request) -> Reply:
+    """Lines of text."""
+    return [Simple(line) for line in _HELP]
+
+
+_HELP = (
+    "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "(no subcommand)",
+    "    Return what is known of every command.",
+    "COUNT",
+    "    Return the number of commands.",
+    "LIST [FILTERBY <MODULE <name> | ACLCAT <category> | PATTERN <pattern>>]",
+    "    Return the names of all commands, or of those that pass a filter.",
+    "INFO [<command-name> ...]",
+    "    Return what is known of some commands, or of all.",
+    "DOCS [<command-name> ...]",
+    "    Return documentation of some commands, or of all.",
+    "GETKEYS <full-command>",
+    "    Return the keys of a whole command line.",
+    "GETKEYSANDFLAGS <full-command>",
+    "    Return the keys of a whole command line and what is done to each.",
+    "HELP",
+    "    Print this help.",
+)

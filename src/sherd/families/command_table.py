@@ -1,0 +1,98 @@
+"""The table of all commands of both planes, as COMMAND looks it up and lists it.
+
+Rows come from the data plane, which joins its own specs with those that the control plane declared; the table is fixed
+for the life of the process, so it is read once. What only the control plane's specs know (history, successors) is
+joined in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sherd.resp import Reply, ReplySet, Simple
+from sherd.spec import CommandSpec, registered_commands
+
+Row = Mapping[str, Any]
+# Key flags that are written in capitals: what a command does to the value; all others are in lower case.
+_ACCESS_FLAGS = frozenset({"RW", "RO", "OW", "RM"})
+
+
+class CommandTable:
+    """Rows by name, and each container's subcommands."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = {str(row["name"]): row for row in rows}
+        self._children: dict[str, list[Row]] = {}
+        for row in rows:
+            name = str(row["name"])
+            if "|" in name:
+                self._children.setdefault(name.partition("|")[0], []).append(row)
+
+    def top_level(self) -> Iterator[Row]:
+        """Commands that are no subcommands, sorted by name."""
+        return (row for name, row in self._rows.items() if "|" not in name)
+
+    def all(self) -> Iterator[Row]:
+        """Commands and subcommands, sorted by name."""
+        return iter(self._rows.values())
+
+    def subcommands(self, row: Row) -> Sequence[Row]:
+        """The subcommands of a container."""
+        return self._children.get(str(row["name"]), ())
+
+    def find(self, name: bytes) -> Row | None:
+        """A command or `container|sub` by name, in any case."""
+        return self._rows.get(name.decode("latin-1").lower())
+
+    def resolve(self, words: Sequence[bytes]) -> Row | None:
+        """The command that a whole command line names, subcommand included."""
+        row = None if b"|" in words[0] else self.find(words[0])
+        if row is None or len(words) == 1 or not self.subcommands(row):
+            return row
+        return self.find(words[0] + b"|" + words[1])
+
+
+def control_spec(row: Row) -> CommandSpec | None:
+    """The spec of a control-plane command, None for a data command."""
+    entry = registered_commands().get(str(row["name"]))
+    return entry.spec if entry is not None else None
+
+
+def info_reply(table: CommandTable, row: Row) -> Reply:
+    """A row as COMMAND and COMMAND INFO give it: ten fields, the last one its subcommands in the same form."""
+    return [
+        str(row["name"]),
+        int(row["arity"]),
+        ReplySet(map(Simple, row["flags"])),
+        int(row["first_key"]),
+        int(row["last_key"]),
+        int(row["key_step"]),
+        ReplySet(Simple(f"@{category}") for category in row["categories"]),
+        ReplySet(row["tips"]),
+        ReplySet(map(_key_spec_reply, row["keys"])),
+        ReplySet(info_reply(table, child) for child in table.subcommands(row)),
+    ]
+
+
+def key_flags_reply(flags: str) -> Reply:
+    """Key flags as a set of status replies: `RW`, `access`, `update`."""
+    words = flags.split()
+    return ReplySet(Simple(word.upper() if word.upper() in _ACCESS_FLAGS else word.lower()) for word in words)
+
+
+def _key_spec_reply(key_spec: tuple[str, tuple[Any, ...], tuple[Any, ...]]) -> Reply:
+    flags, begin, find = key_spec
+    return {
+        "flags": key_flags_reply(flags),
+        "begin_search": _search_reply(begin, {"index": ("index",), "keyword": ("keyword", "startfrom")}),
+        "find_keys": _search_reply(
+            find, {"range": ("lastkey", "keystep", "limit"), "keynum": ("keynumidx", "firstkey", "keystep")}
+        ),
+    }
+
+
+def _search_reply(search: tuple[Any, ...], field_names: Mapping[str, tuple[str, ...]]) -> Reply:
+    kind, *values = search
+    fields = field_names.get(str(kind), ())
+    return {"type": str(kind), "spec": dict(zip(fields, values, strict=True)) if fields else {}}

@@ -1,0 +1,23 @@
+"""What control commands ask of the data plane: plain callables, so that a test needs no compiled engine.
+
+The server fills this in with the functions of the native engine and provides it to the handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """The three things that are asked.
+
+    command_table: one row a command or subcommand of both planes, sorted by name. key_positions: argument numbers and
+    key flags of a whole command line, None where its arguments make no sense. reset_stats: zero the counters.
+    """
+
+    command_table: Callable[[], Sequence[Mapping[str, Any]]]
+    key_positions: Callable[[list[bytes]], Sequence[tuple[int, str]] | None]
+    reset_stats: Callable[[], None]

@@ -1,0 +1,101 @@
+"""TIME, ROLE, LASTSAVE, SHUTDOWN: what the server says about itself as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.observability.node import Node
+from sherd.resp import Reply
+from sherd.spec import Request, command
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """How a handler ends the server; provided by whoever runs it. `stop` returns at once, the server ends soon."""
+
+    stop: Callable[[], None]
+
+
+@command(
+    "time",
+    arity=1,
+    flags="loading stale fast",
+    group="server",
+    since="2.6.0",
+    summary="Returns the server's clock.",
+    complexity="O(1)",
+    tips=("nondeterministic_output",),
+)
+def server_time(request: Request) -> Reply:
+    """Unix seconds and the microseconds within the second, as text."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return [str(seconds), str(nanoseconds // 1000)]
+
+
+@command(
+    "role",
+    arity=1,
+    flags="noscript loading stale fast",
+    acl="admin dangerous",
+    group="server",
+    since="2.8.12",
+    summary="Returns whether the server is a primary or a replica, and of whom.",
+    complexity="O(1)",
+)
+def role(request: Request) -> Reply:
+    """A primary: its name in the protocol, the replication offset, the replicas."""
+    return ["master", 0, []]
+
+
+@command(
+    "lastsave",
+    arity=1,
+    flags="loading stale fast",
+    acl="admin dangerous",
+    group="server",
+    since="1.0.0",
+    summary="Returns when the data was last saved.",
+    complexity="O(1)",
+    tips=("nondeterministic_output",),
+)
+def lastsave(request: Request) -> Reply:
+    """Unix seconds; the server's start where nothing was saved since."""
+    return int(request.services.get(Node).start_time)
+
+
+@command(
+    "shutdown",
+    arity=-1,
+    flags="admin noscript loading stale no_multi allow_busy",
+    group="server",
+    since="1.0.0",
+    summary="Ends the server.",
+    complexity="O(N) when saving, where N is the total number of keys in all databases when saving data, "
+    "otherwise O(1)",
+    syntax="[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+    history=(("7.0.0", "NOW, FORCE and ABORT."),),
+)
+async def shutdown(request: Request) -> Reply:
+    """No reply when it works: the connection is closed with all others."""
+    words = [word.decode("latin-1").lower() for word in request.args[1:]]
+    _check_shutdown(words)
+    if words == ["abort"]:
+        # Nothing here delays a shutdown, so there is never one to take back.
+        raise CommandError("ERR No shutdown in progress.")
+    if "save" in words:
+        raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.")
+    request.services.get(Lifecycle).stop()
+    # The server's end closes the connection; an answer would tell the client that it goes on.
+    await asyncio.Event().wait()
+    raise AssertionError("the event is never set")
+
+
+def _check_shutdown(words: list[str]) -> None:
+    known = {"nosave", "save", "now", "force", "abort"}
+    conflict = {"save", "nosave"} <= set(words) or ("abort" in words and len(words) > 1)
+    if conflict or not known.issuperset(words):
+        raise CommandError(SYNTAX_ERROR)

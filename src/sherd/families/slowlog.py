@@ -1,0 +1,111 @@
+"""SLOWLOG: the commands that took long, newest first. The data plane keeps the log; this shows it."""
+
+from __future__ import annotations
+
+from sherd.errors import CommandError
+from sherd.families.help_lines import help_reply
+from sherd.observability.node import Node
+from sherd.resp import OK, Reply
+from sherd.spec import Request, command, container
+
+_COUNT_DEFAULT = 10
+_COUNT_MAX = 2**63 - 1
+
+container(
+    "slowlog",
+    group="server",
+    since="2.2.12",
+    summary="Groups the commands about the slow log.",
+    complexity="Depends on subcommand.",
+)
+
+
+@command(
+    "slowlog|get",
+    arity=-2,
+    flags="admin loading stale",
+    group="server",
+    since="2.2.12",
+    summary="Returns the newest entries of the slow log.",
+    complexity="O(N) where N is the number of entries returned",
+    syntax="[count]",
+    history=(("4.0.0", "Client address and name in each entry."),),
+    tips=("request_policy:all_nodes", "nondeterministic_output"),
+)
+def slowlog_get(request: Request) -> Reply:
+    """[id, Unix seconds, microseconds, arguments, client address, client name] an entry; -1 gives all of them."""
+    if len(request.args) > 3:
+        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.")
+    count = _count(request.args[2]) if len(request.args) == 3 else _COUNT_DEFAULT
+    entries = request.services.get(Node).engine.slowlog(count)
+    return [
+        [number, when, microseconds, list(arguments), address, name]
+        for number, when, microseconds, arguments, address, name in entries
+    ]
+
+
+def _count(word: bytes) -> int:
+    try:
+        count = int(word) if word.removeprefix(b"-").isdigit() else -2
+    except ValueError:
+        count = -2
+    if not -1 <= count <= _COUNT_MAX:
+        raise CommandError("ERR count should be greater than or equal to -1")
+    return count
+
+
+@command(
+    "slowlog|len",
+    arity=2,
+    flags="admin loading stale",
+    group="server",
+    since="2.2.12",
+    summary="Returns the number of entries in the slow log.",
+    complexity="O(1)",
+    tips=("request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"),
+)
+def slowlog_len(request: Request) -> Reply:
+    """A whole number."""
+    return request.services.get(Node).engine.slowlog_len()
+
+
+@command(
+    "slowlog|reset",
+    arity=2,
+    flags="admin loading stale",
+    group="server",
+    since="2.2.12",
+    summary="Empties the slow log.",
+    complexity="O(N) where N is the number of entries in the slowlog",
+    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+)
+def slowlog_reset(request: Request) -> Reply:
+    """OK; entry numbers go on from where they were."""
+    request.services.get(Node).engine.slowlog_reset()
+    return OK
+
+
+@command(
+    "slowlog|help",
+    arity=2,
+    flags="loading stale",
+    group="server",
+    since="6.2.0",
+    summary="Describes the subcommands.",
+    complexity="O(1)",
+)
+def slowlog_help(request: Request) -> Reply:
+    """Lines of text."""
+    return help_reply("slowlog", _HELP)
+
+
+_HELP = (
+    (
+        "GET [<count>]",
+        "Return the newest <count> entries (10 if not given, -1 for all).\n"
+        "An entry has its id, Unix time, duration in microseconds, arguments,\n"
+        "client address and client name.",
+    ),
+    ("LEN", "Return the number of entries."),
+    ("RESET", "Remove all entries."),
+)

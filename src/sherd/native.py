@@ -1,0 +1,51 @@
+"""The native data plane, for the rest of the package.
+
+The only importer of `sherd._native`: what the control plane may call is listed here and nowhere else, so that a change
+of the binding is a change of this list. Modules that need only the types import them under `TYPE_CHECKING`, which lets
+them be tested with a fake engine and no compiled module.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+from sherd import _native
+from sherd._native import (
+    CommandRow,
+    Request,
+    Server,
+    SpecDict,
+    command_table,
+    glob_match,
+    histogram_bounds,
+    key_positions,
+    key_slot,
+    register_commands,
+    used_memory,
+)
+
+__all__ = [
+    "CommandRow",
+    "Request",
+    "Server",
+    "SpecDict",
+    "build_id",
+    "command_table",
+    "glob_match",
+    "histogram_bounds",
+    "key_positions",
+    "key_slot",
+    "register_commands",
+    "used_memory",
+]
+
+
+@functools.cache
+def build_id() -> str:
+    """16 hexadecimal digits that stand for the compiled data plane: of its bytes, so that equal builds are equal."""
+    try:
+        return hashlib.sha256(Path(_native.__file__ or "").read_bytes()).hexdigest()[:16]
+    except OSError:
+        return "0" * 16

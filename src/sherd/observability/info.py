@@ -1,0 +1,146 @@
+"""INFO: which sections a client asked for, and their text.
+
+The lines come from `info_table`, the ones that depend on the data from the functions here; both read one `Snapshot`.
+Text as Redis 8.0 writes it: `# Section`, `name:value`, an empty line between sections, CRLF throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from sherd.observability.info_table import FIELDS
+from sherd.observability.node import Listener
+from sherd.observability.snapshot import CommandNumbers, Snapshot
+
+# All sections in the order in which they are printed, with their headings.
+SECTIONS: Mapping[str, str] = {
+    "server": "Server",
+    "clients": "Clients",
+    "memory": "Memory",
+    "persistence": "Persistence",
+    "threads": "Threads",
+    "stats": "Stats",
+    "replication": "Replication",
+    "cpu": "CPU",
+    "modules": "Modules",
+    "commandstats": "Commandstats",
+    "errorstats": "Errorstats",
+    "latencystats": "Latencystats",
+    "cluster": "Cluster",
+    "keyspace": "Keyspace",
+    "sherd": "Sherd",
+}
+_NOT_BY_DEFAULT = frozenset({"commandstats", "latencystats"})
+DEFAULT_SECTIONS = tuple(name for name in SECTIONS if name not in _NOT_BY_DEFAULT)
+# `all` leaves out what modules add, and there are no modules.
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "default": DEFAULT_SECTIONS,
+    "all": tuple(name for name in SECTIONS if name != "modules"),
+    "everything": tuple(SECTIONS),
+}
+
+
+def wanted_sections(words: Sequence[str]) -> tuple[str, ...]:
+    """The sections that the words of INFO name, each once, in the order of printing; unknown ones are ignored."""
+    wanted: set[str] = set()
+    for word in words or ("default",):
+        wanted.update(_GROUPS.get(word.lower(), (word.lower(),)))
+    return tuple(name for name in SECTIONS if name in wanted)
+
+
+def render_info(snapshot: Snapshot, sections: Iterable[str]) -> str:
+    """The text of INFO."""
+    return "\r\n".join(
+        "".join(f"{line}\r\n" for line in (f"# {SECTIONS[name]}", *section_lines(snapshot, name))) for name in sections
+    )
+
+
+def section_lines(snapshot: Snapshot, section: str) -> Iterator[str]:
+    """The lines of one section, without its heading."""
+    for field in FIELDS:
+        if field.section == section:
+            value = field.value(snapshot)
+            if value is not None:
+                yield f"{field.name}:{value}"
+    more = _MORE_LINES.get(section)
+    if more is not None:
+        yield from more(snapshot)
+
+
+def _listener_lines(snapshot: Snapshot) -> Iterator[str]:
+    for number, listener in enumerate(snapshot.listeners):
+        yield f"listener{number}:{_describe(listener)}"
+
+
+def _describe(listener: Listener) -> str:
+    addresses = ",".join(f"bind={address}" for address in listener.addresses)
+    return f"name={listener.kind},{addresses}" + (f",port={listener.port}" if listener.kind == "tcp" else "")
+
+
+def _thread_lines(snapshot: Snapshot) -> Iterator[str]:
+    for number, thread in enumerate(snapshot.io_threads):
+        yield f"io_thread_{number}:clients={thread.connections},reads={thread.reads},writes={thread.writes}"
+
+
+def _command_lines(snapshot: Snapshot) -> Iterator[str]:
+    for command in snapshot.commands:
+        per_call = snapshot.ratio(command.microseconds, command.calls)
+        yield (
+            f"cmdstat_{command.name}:calls={command.calls},usec={command.microseconds},usec_per_call={per_call:.2f},"
+            f"rejected_calls={command.rejected},failed_calls={command.failed}"
+        )
+
+
+def _error_lines(snapshot: Snapshot) -> Iterator[str]:
+    for code, count in snapshot.errors.items():
+        yield f"errorstat_{code}:count={count}"
+
+
+def _latency_lines(snapshot: Snapshot) -> Iterator[str]:
+    percentiles = snapshot.node.config.get_tuple("latency-tracking-info-percentiles")
+    if not snapshot.node.config.get_bool("latency-tracking") or not percentiles:
+        return
+    for command in snapshot.commands:
+        if command.calls:
+            yield f"latency_percentiles_usec_{command.name}:{_percentiles(command, percentiles)}"
+
+
+def _percentiles(command: CommandNumbers, percentiles: Sequence[float]) -> str:
+    return ",".join(
+        f"p{percentile:g}={command.histogram.percentile_ns(percentile) / 1000:.3f}" for percentile in percentiles
+    )
+
+
+def _keyspace_lines(snapshot: Snapshot) -> Iterator[str]:
+    for database in snapshot.databases:
+        if database.keys:
+            yield (
+                f"db{database.number}:keys={database.keys},expires={database.keys_with_expiry},"
+                f"avg_ttl={database.average_ttl_ms},subexpiry=0"
+            )
+
+
+def _shard_lines(snapshot: Snapshot) -> Iterator[str]:
+    for number, shard in enumerate(snapshot.shards):
+        yield (
+            f"shard_{number}:keys={shard.keys},memory_bytes={shard.memory_bytes},commands={shard.commands},"
+            f"busy_usec={int(shard.busy_seconds * 1e6)},queue_depth={shard.queue_depth},batches={shard.batches},"
+            f"direct_batches={shard.direct_batches},queued_batches={shard.queued_batches},wakes={shard.wakes},"
+            f"longest_slice_usec={int(shard.longest_slice_seconds * 1e6)}"
+        )
+    for number, thread in enumerate(snapshot.io_threads):
+        yield (
+            f"io_thread_detail_{number}:commands={thread.commands},input_bytes={thread.input_bytes},"
+            f"output_bytes={thread.output_bytes},polls={thread.polls},busy_usec={int(thread.busy_seconds * 1e6)}"
+        )
+
+
+_MORE_LINES: Mapping[str, Callable[[Snapshot], Iterator[str]]] = {
+    "server": _listener_lines,
+    "threads": _thread_lines,
+    "commandstats": _command_lines,
+    "errorstats": _error_lines,
+    "latencystats": _latency_lines,
+    "keyspace": _keyspace_lines,
+    "sherd": _shard_lines,
+}

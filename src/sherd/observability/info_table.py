@@ -1,0 +1,372 @@
+"""Every field of INFO: section, name, and where its value comes from.
+
+Rows stand in the order in which they are printed, which is that of Redis 8.0 with Valkey's additions at their places. A
+source gives the value from a `Snapshot`; None leaves the line out, for what this data plane does not measure. A plain
+number or text stands for what does not exist here, and is what a server without that capability reports.
+
+Sections whose lines depend on the data (commandstats, keyspace, ...) are in `info`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sherd.observability import process
+from sherd.observability.snapshot import Snapshot
+
+Value: TypeAlias = int | float | str | None
+Source: TypeAlias = Callable[[Snapshot], Value]
+
+REDIS_VERSION = "7.2.4"
+NO_ID = "0" * 40
+
+
+@dataclass(frozen=True, slots=True)
+class InfoField:
+    """One line of INFO."""
+
+    section: str
+    name: str
+    source: Source | int | float | str
+
+    def value(self, snapshot: Snapshot) -> Value:
+        """The value as it is printed, or None for no line."""
+        return self.source(snapshot) if callable(self.source) else self.source
+
+
+def human_bytes(value: int) -> str:
+    """Bytes as INFO's *_human fields write them: 512B, 1.00K, 23.54G."""
+    if value < 1024:
+        return f"{value}B"
+    size = float(value)
+    for unit in "KMGTP":
+        size /= 1024
+        if size < 1024 or unit == "P":
+            break
+    return f"{size:.2f}{unit}"
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole if whole else 0:.2f}%"
+
+
+def _mode(snapshot: Snapshot) -> str:
+    return "cluster" if snapshot.node.cluster_enabled else "standalone"
+
+
+def _hz(snapshot: Snapshot) -> int:
+    return snapshot.node.config.get_int("hz")
+
+
+def _text(name: str) -> Source:
+    return lambda snapshot: snapshot.node.config.get_str(name)
+
+
+def _config_file(snapshot: Snapshot) -> str:
+    return str(snapshot.node.config.config_file or "")
+
+
+def _resident(snapshot: Snapshot) -> int:
+    return snapshot.process.resident_bytes
+
+
+def _paused(snapshot: Snapshot) -> bool:
+    return snapshot.clients.paused_until_ms > snapshot.taken_at * 1000
+
+
+def _paused_actions(snapshot: Snapshot) -> str:
+    return (snapshot.clients.paused_reason or "none") if _paused(snapshot) else "none"
+
+
+def _paused_ms(snapshot: Snapshot) -> int:
+    return max(0, snapshot.clients.paused_until_ms - int(snapshot.taken_at * 1000)) if _paused(snapshot) else 0
+
+
+def _overhead(snapshot: Snapshot) -> int:
+    return snapshot.memory_used - snapshot.memory_dataset
+
+
+def _resident_ratio(snapshot: Snapshot) -> str:
+    return _two(snapshot.ratio(_resident(snapshot), snapshot.memory_used))
+
+
+def _resident_surplus(snapshot: Snapshot) -> int:
+    return _resident(snapshot) - snapshot.memory_used
+
+
+def _threaded(count: int, snapshot: Snapshot) -> int:
+    return count if snapshot.io_thread_count > 1 else 0
+
+
+def _command_microseconds(snapshot: Snapshot) -> int:
+    return sum(command.nanoseconds for command in snapshot.commands) // 1000
+
+
+def _busy_microseconds(snapshot: Snapshot) -> int:
+    return int(sum(thread.busy_seconds for thread in snapshot.io_threads) * 1e6)
+
+
+def _poll_microseconds(snapshot: Snapshot) -> int:
+    return int(snapshot.ratio(snapshot.rate("busy_seconds") * 1e6, snapshot.rate("polls")))
+
+
+def _section(section: str, rows: list[tuple[str, Source | int | float | str]]) -> tuple[InfoField, ...]:
+    return tuple(InfoField(section, name, source) for name, source in rows)
+
+
+SERVER = _section("server", [
+    ("redis_version", REDIS_VERSION),
+    ("server_name", "sherd"),
+    ("sherd_version", lambda s: s.node.version),
+    ("redis_git_sha1", "00000000"),
+    ("redis_git_dirty", 0),
+    ("redis_build_id", lambda s: s.node.build_id),
+    ("redis_mode", _mode),
+    ("server_mode", _mode),
+    ("os", lambda s: process.operating_system()),
+    ("arch_bits", lambda s: process.arch_bits()),
+    ("monotonic_clock", lambda s: process.monotonic_clock()),
+    ("multiplexing_api", "epoll"),
+    ("gcc_version", "0.0.0"),
+    ("process_id", lambda s: s.process_id),
+    ("process_supervised", _text("supervised")),
+    ("run_id", lambda s: s.run_id),
+    ("tcp_port", lambda s: s.node.port),
+    ("server_time_usec", lambda s: int(s.taken_at * 1e6)),
+    ("uptime_in_seconds", lambda s: int(s.uptime_seconds)),
+    ("uptime_in_days", lambda s: int(s.uptime_seconds) // 86400),
+    ("hz", _hz),
+    ("configured_hz", _hz),
+    ("lru_clock", lambda s: int(s.taken_at) & 0xFFFFFF),
+    ("executable", lambda s: process.executable()),
+    ("config_file", _config_file),
+    ("io_threads_active", lambda s: int(s.io_thread_count > 1)),
+    ("availability_zone", _text("availability-zone")),
+])  # fmt: skip
+
+CLIENTS = _section("clients", [
+    ("connected_clients", lambda s: s.clients.connected),
+    ("cluster_connections", 0),
+    ("maxclients", lambda s: s.clients.maxclients),
+    ("client_recent_max_input_buffer", lambda s: s.clients.input_buffer_max),
+    ("client_recent_max_output_buffer", lambda s: s.clients.output_buffer_max),
+    ("blocked_clients", lambda s: s.clients.blocked),
+    ("tracking_clients", lambda s: s.clients.tracking),
+    ("pubsub_clients", lambda s: s.clients.pubsub),
+    ("watching_clients", lambda s: s.clients.watching),
+    ("clients_in_timeout_table", lambda s: s.clients.in_timeout_table),
+    ("total_watched_keys", lambda s: s.clients.watched_keys),
+    ("total_blocking_keys", lambda s: s.clients.blocking_keys),
+    ("total_blocking_keys_on_nokey", lambda s: s.clients.blocking_keys_on_nokey),
+    ("paused_reason", lambda s: "client_pause" if _paused(s) else "none"),
+    ("paused_actions", _paused_actions),
+    ("paused_timeout_milliseconds", _paused_ms),
+])  # fmt: skip
+
+# The allocator has no statistics of its own: as the other servers do with such a one, what is allocated is what was
+# asked for, and what is active and resident is the process.
+MEMORY = _section("memory", [
+    ("used_memory", lambda s: s.memory_used),
+    ("used_memory_human", lambda s: human_bytes(s.memory_used)),
+    ("used_memory_rss", _resident),
+    ("used_memory_rss_human", lambda s: human_bytes(_resident(s))),
+    ("used_memory_peak", lambda s: s.memory_peak),
+    ("used_memory_peak_human", lambda s: human_bytes(s.memory_peak)),
+    ("used_memory_peak_perc", lambda s: _percent(s.memory_used, s.memory_peak)),
+    ("used_memory_overhead", _overhead),
+    ("used_memory_startup", lambda s: s.memory_startup),
+    ("used_memory_dataset", lambda s: s.memory_dataset),
+    ("used_memory_dataset_perc", lambda s: _percent(s.memory_dataset, max(0, s.memory_used - s.memory_startup))),
+    ("allocator_allocated", lambda s: s.memory_used),
+    ("allocator_active", _resident),
+    ("allocator_resident", _resident),
+    ("allocator_muzzy", 0),
+    ("total_system_memory", lambda s: s.process.system_memory_bytes),
+    ("total_system_memory_human", lambda s: human_bytes(s.process.system_memory_bytes)),
+    ("used_memory_lua", 0),
+    ("used_memory_vm_eval", 0),
+    ("used_memory_lua_human", "0B"),
+    ("used_memory_scripts_eval", 0),
+    ("number_of_cached_scripts", 0),
+    ("number_of_functions", 0),
+    ("number_of_libraries", 0),
+    ("used_memory_vm_functions", 0),
+    ("used_memory_vm_total", 0),
+    ("used_memory_vm_total_human", "0B"),
+    ("used_memory_functions", 0),
+    ("used_memory_scripts", 0),
+    ("used_memory_scripts_human", "0B"),
+    ("maxmemory", lambda s: s.maxmemory),
+    ("maxmemory_human", lambda s: human_bytes(s.maxmemory)),
+    ("maxmemory_policy", _text("maxmemory-policy")),
+    ("allocator_frag_ratio", _resident_ratio),
+    ("allocator_frag_bytes", _resident_surplus),
+    ("allocator_rss_ratio", "1.00"),
+    ("allocator_rss_bytes", 0),
+    ("rss_overhead_ratio", "1.00"),
+    ("rss_overhead_bytes", 0),
+    ("mem_fragmentation_ratio", _resident_ratio),
+    ("mem_fragmentation_bytes", _resident_surplus),
+    ("mem_not_counted_for_evict", 0),
+    ("mem_replication_backlog", 0),
+    ("mem_total_replication_buffers", 0),
+    ("mem_replica_full_sync_buffer", 0),
+    ("mem_replicas_repl_buffer", 0),
+    ("mem_clients_slaves", 0),
+    ("mem_clients_normal", lambda s: s.clients.buffers_bytes),
+    ("mem_cluster_links", 0),
+    ("mem_cluster_slot_import", 0),
+    ("mem_cluster_slot_export", 0),
+    ("mem_aof_buffer", 0),
+    ("mem_allocator", "mimalloc"),
+    ("mem_overhead_db_hashtable_rehashing", 0),
+    ("active_defrag_running", 0),
+    ("lazyfree_pending_objects", lambda s: s.totals.lazyfree_pending),
+    ("lazyfreed_objects", lambda s: s.totals.lazyfreed),
+])  # fmt: skip
+
+PERSISTENCE = _section("persistence", [
+    ("loading", 0),
+    ("async_loading", 0),
+    ("current_cow_peak", 0),
+    ("current_cow_size", 0),
+    ("current_cow_size_age", 0),
+    ("current_fork_perc", "0.00"),
+    ("current_save_keys_processed", 0),
+    ("current_save_keys_total", 0),
+    ("rdb_changes_since_last_save", lambda s: s.totals.dirty),
+    ("rdb_bgsave_in_progress", 0),
+    ("rdb_last_save_time", lambda s: int(s.node.start_time)),
+    ("rdb_last_bgsave_status", "ok"),
+    ("rdb_last_bgsave_time_sec", -1),
+    ("rdb_current_bgsave_time_sec", -1),
+    ("rdb_saves", 0),
+    ("rdb_last_cow_size", 0),
+    ("rdb_last_load_keys_expired", 0),
+    ("rdb_last_load_keys_loaded", 0),
+    ("aof_enabled", 0),
+    ("aof_rewrite_in_progress", 0),
+    ("aof_rewrite_scheduled", 0),
+    ("aof_last_rewrite_time_sec", -1),
+    ("aof_current_rewrite_time_sec", -1),
+    ("aof_last_bgrewrite_status", "ok"),
+    ("aof_rewrites", 0),
+    ("aof_rewrites_consecutive_failures", 0),
+    ("aof_last_write_status", "ok"),
+    ("aof_last_cow_size", 0),
+    ("module_fork_in_progress", 0),
+    ("module_fork_last_cow_size", 0),
+    ("slot_migration_fork_in_progress", 0),
+])  # fmt: skip
+
+STATS = _section("stats", [
+    ("total_connections_received", lambda s: s.clients.received),
+    ("total_commands_processed", lambda s: s.totals.commands),
+    ("instantaneous_ops_per_sec", lambda s: round(s.rate("commands"))),
+    ("total_net_input_bytes", lambda s: s.network.input_bytes),
+    ("total_net_output_bytes", lambda s: s.network.output_bytes),
+    ("total_net_repl_input_bytes", 0),
+    ("total_net_repl_output_bytes", 0),
+    ("total_net_cluster_slot_import_bytes", 0),
+    ("total_net_cluster_slot_export_bytes", 0),
+    ("instantaneous_input_kbps", lambda s: _two(s.rate("input_bytes") / 1024)),
+    ("instantaneous_output_kbps", lambda s: _two(s.rate("output_bytes") / 1024)),
+    ("instantaneous_input_repl_kbps", "0.00"),
+    ("instantaneous_output_repl_kbps", "0.00"),
+    ("rejected_connections", lambda s: s.clients.rejected),
+    ("sync_full", 0),
+    ("sync_partial_ok", 0),
+    ("sync_partial_err", 0),
+    ("expired_subkeys", 0),
+    ("expired_keys", lambda s: s.totals.expired_keys),
+    ("expired_fields", 0),
+    ("evicted_keys", lambda s: s.totals.evicted_keys),
+    ("evicted_clients", lambda s: s.clients.evicted),
+    ("evicted_scripts", 0),
+    ("keyspace_hits", lambda s: s.totals.keyspace_hits),
+    ("keyspace_misses", lambda s: s.totals.keyspace_misses),
+    ("pubsub_channels", 0),
+    ("pubsub_patterns", 0),
+    ("pubsubshard_channels", 0),
+    ("latest_fork_usec", 0),
+    ("total_forks", 0),
+    ("migrate_cached_sockets", 0),
+    ("slave_expires_tracked_keys", 0),
+    ("active_defrag_hits", 0),
+    ("active_defrag_misses", 0),
+    ("active_defrag_key_hits", 0),
+    ("active_defrag_key_misses", 0),
+    ("total_active_defrag_time", 0),
+    ("current_active_defrag_time", 0),
+    ("tracking_total_keys", 0),
+    ("tracking_total_items", 0),
+    ("tracking_total_prefixes", 0),
+    ("unexpected_error_replies", lambda s: s.totals.unexpected_errors),
+    ("total_error_replies", lambda s: s.totals.error_replies),
+    ("total_reads_processed", lambda s: s.network.reads),
+    ("total_writes_processed", lambda s: s.network.writes),
+    ("io_threaded_reads_processed", lambda s: _threaded(s.network.reads, s)),
+    ("io_threaded_writes_processed", lambda s: _threaded(s.network.writes, s)),
+    ("client_query_buffer_limit_disconnections", lambda s: s.clients.query_limit_disconnections),
+    ("client_output_buffer_limit_disconnections", lambda s: s.clients.output_limit_disconnections),
+    ("eventloop_cycles", lambda s: sum(thread.polls for thread in s.io_threads)),
+    ("eventloop_duration_sum", _busy_microseconds),
+    ("eventloop_duration_cmd_sum", _command_microseconds),
+    ("instantaneous_eventloop_cycles_per_sec", lambda s: round(s.rate("polls"))),
+    ("instantaneous_eventloop_duration_usec", _poll_microseconds),
+    # Only AUTH and HELLO answer WRONGPASS.
+    ("acl_access_denied_auth", lambda s: s.errors.get("WRONGPASS", 0)),
+    ("acl_access_denied_cmd", 0),
+    ("acl_access_denied_key", 0),
+    ("acl_access_denied_channel", 0),
+    ("acl_access_denied_tls_cert", 0),
+    ("acl_access_denied_db", 0),
+])  # fmt: skip
+
+REPLICATION = _section("replication", [
+    ("role", "master"),
+    ("connected_slaves", 0),
+    ("replicas_waiting_psync", 0),
+    ("master_failover_state", "no-failover"),
+    ("master_replid", lambda s: s.node.replication_id),
+    ("master_replid2", NO_ID),
+    ("master_repl_offset", 0),
+    ("second_repl_offset", -1),
+    ("repl_backlog_active", 0),
+    ("repl_backlog_size", lambda s: s.node.config.get_int("repl-backlog-size")),
+    ("repl_backlog_first_byte_offset", 0),
+    ("repl_backlog_histlen", 0),
+])  # fmt: skip
+
+CPU = _section("cpu", [
+    ("used_cpu_sys", lambda s: f"{s.process.cpu_system:.6f}"),
+    ("used_cpu_user", lambda s: f"{s.process.cpu_user:.6f}"),
+    ("used_cpu_sys_children", lambda s: f"{s.process.children_cpu_system:.6f}"),
+    ("used_cpu_user_children", lambda s: f"{s.process.children_cpu_user:.6f}"),
+    ("used_cpu_sys_main_thread", lambda s: f"{s.process.main_thread_cpu_system:.6f}"),
+    ("used_cpu_user_main_thread", lambda s: f"{s.process.main_thread_cpu_user:.6f}"),
+])  # fmt: skip
+
+CLUSTER = _section("cluster", [("cluster_enabled", lambda s: int(s.node.cluster_enabled))])
+
+SHERD = _section("sherd", [
+    ("shards", lambda s: s.shard_count),
+    ("io_threads", lambda s: s.io_thread_count),
+    ("cross_shard_transactions", lambda s: s.totals.cross_shard),
+    ("longest_slice_usec", lambda s: int(s.longest_slice_seconds * 1e6)),
+    ("recovered_panics", lambda s: s.totals.panics),
+    ("open_descriptors", lambda s: s.process.open_descriptors),
+    ("process_threads", lambda s: s.process.threads),
+    ("control_loop_lag_milliseconds", lambda s: int(s.node.sampler.seconds_since_sample() * 1000)),
+])  # fmt: skip
+
+FIELDS: tuple[InfoField, ...] = (
+    *SERVER, *CLIENTS, *MEMORY, *PERSISTENCE, *STATS, *REPLICATION, *CPU, *CLUSTER, *SHERD,
+)  # fmt: skip
+

@@ -1,0 +1,243 @@
+"""Logs: structlog for both planes, readable on a terminal, JSON or key=value for machines.
+
+An event is a short constant sentence, everything that varies is a field:
+`log.info("client rejected", reason="maxclients")`.
+Redis' levels are kept, since people know them from `loglevel`: debug, verbose, notice, warning, and nothing at all.
+Python's logging levels stand for them (`verbose` lies between debug and info), so library loggers obey `loglevel` too.
+
+The data plane logs into bounded rings of its own threads; `emit_native` takes what was drained from them, a batch at a
+time, and writes it with the times and threads of the records, not of the drain.
+
+Lines go out in one `write` a batch. Colours only on a terminal that is not told otherwise (NO_COLOR).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import syslog
+import threading
+from collections.abc import Iterable, Mapping, MutableMapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+from sherd.config import Config
+from sherd.errors import ConfigError
+
+VERBOSE = 15
+_NOTHING = logging.CRITICAL + 10
+_LOG_PARAMETERS = frozenset({"loglevel", "log-format", "log-timestamp-format", "logfile"})
+_SYSLOG_PRIORITIES = {logging.DEBUG: syslog.LOG_DEBUG, VERBOSE: syslog.LOG_INFO, logging.INFO: syslog.LOG_NOTICE}
+
+# What `loglevel` means to Python's logging.
+THRESHOLDS: Mapping[str, int] = {
+    "debug": logging.DEBUG,
+    "verbose": VERBOSE,
+    "notice": logging.INFO,
+    "warning": logging.WARNING,
+    "nothing": _NOTHING,
+}
+# Levels of native records: 0 debug, 1 verbose, 2 notice, 3 warning; more severe ones would be 4 and up.
+_NATIVE_THRESHOLDS = (logging.DEBUG, VERBOSE, logging.INFO, logging.WARNING)
+_LEVEL_NAMES = {logging.DEBUG: "debug", VERBOSE: "verbose", logging.INFO: "notice", logging.WARNING: "warning"}
+
+NativeRecord = tuple[int, float, str, str, Mapping[str, Any]]
+EventDict = MutableMapping[str, Any]
+
+
+class LogOutput:
+    """Where lines go, in which form and above which level; one a process, set up again when the configuration changes.
+
+    stream: what lines are written to; a file given by name is opened for appending and owned.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stream: TextIO = sys.stdout
+        self._owned: TextIO | None = None
+        self._threshold = logging.INFO
+        self._time_format = "iso8601"
+        self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+        self._to_syslog = False
+
+    def configure(self, *, level: str, form: str, time_format: str = "iso8601", file: str = "") -> None:
+        """Set level, form (console, json, logfmt), form of the time and file; raises ConfigError for a bad file."""
+        with self._lock:
+            self._reopen(file)
+            self._threshold = THRESHOLDS[level]
+            self._time_format = time_format
+            self._render = _renderer(form, colors=_wants_colors(self._stream))
+
+    def open_syslog(self, ident: str, facility: str) -> None:
+        """Send every line to syslog as well; `facility` as in redis.conf: user, local0 to local7."""
+        syslog.openlog(ident, syslog.LOG_PID, getattr(syslog, f"LOG_{facility.upper()}"))
+        self._to_syslog = True
+
+    def _reopen(self, file: str) -> None:
+        previous, self._owned, self._stream = self._owned, None, sys.stdout
+        if file:
+            try:
+                # Kept open for the life of the output.
+                self._owned = Path(file).open("a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+            except OSError as error:
+                raise ConfigError(f"can't open the log file '{file}': {error.strerror}") from error
+            self._stream = self._owned
+        if previous is not None:
+            previous.close()
+
+    def enabled(self, threshold: int) -> bool:
+        """Whether a line of this severity is written."""
+        return threshold >= self._threshold
+
+    def write(self, events: Iterable[tuple[int, float, EventDict]]) -> None:
+        """Render and write events (severity, unix time, fields), those below the level left out."""
+        lines = [
+            (threshold, self._line(threshold, when, event))
+            for threshold, when, event in events
+            if self.enabled(threshold)
+        ]
+        if not lines:
+            return
+        with self._lock:
+            self._stream.write("".join(f"{line}\n" for _, line in lines))
+            self._stream.flush()
+        if self._to_syslog:
+            for threshold, line in lines:
+                syslog.syslog(_SYSLOG_PRIORITIES.get(threshold, syslog.LOG_WARNING), line)
+
+    def _line(self, threshold: int, when: float, event: EventDict) -> str:
+        ordered: EventDict = {
+            "timestamp": format_time(when, self._time_format),
+            "level": _LEVEL_NAMES.get(threshold, "warning"),
+            "event": event.get("event", ""),
+            **event,
+        }
+        rendered = self._render(None, "", ordered)
+        return rendered if isinstance(rendered, str) else str(rendered)
+
+
+_output = LogOutput()
+
+
+def setup_logs(*, level: str, form: str, time_format: str = "iso8601", file: str = "") -> None:
+    """Make structlog and Python's logging write through Sherd's output. May be called again at any time."""
+    _output.configure(level=level, form=form, time_format=time_format, file=file)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _to_output,
+        ],
+        wrapper_class=_Logger,
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [_LibraryHandler()]
+    root.setLevel(THRESHOLDS[level])
+
+
+def setup_logs_from(config: Config) -> None:
+    """Log as the configuration says, now and after every change of it."""
+
+    def apply(changed: frozenset[str]) -> None:
+        if changed & _LOG_PARAMETERS:
+            setup_logs(
+                level=config.get_str("loglevel"),
+                form=config.get_str("log-format"),
+                time_format=config.get_str("log-timestamp-format"),
+                file=config.get_str("logfile"),
+            )
+
+    config.add_listener(apply)
+    apply(_LOG_PARAMETERS)
+    if config.get_bool("syslog-enabled"):
+        _output.open_syslog(config.get_str("syslog-ident"), config.get_str("syslog-facility"))
+
+
+def emit_native(records: Iterable[NativeRecord]) -> None:
+    """Write a batch of the data plane's records: (level, unix time, thread, event, fields)."""
+    _output.write(
+        (_NATIVE_THRESHOLDS[max(0, min(level, 3))], when, {"event": event, "thread": thread, **fields})
+        for level, when, thread, event, fields in records
+    )
+
+
+def format_time(when: float, form: str) -> str | int:
+    """A unix time in local time as ISO 8601 with its offset, as Redis wrote it, or as milliseconds since 1970."""
+    if form == "milliseconds":
+        return int(when * 1000)
+    local = datetime.fromtimestamp(when).astimezone()
+    if form == "legacy":
+        return local.strftime("%d %b %Y %H:%M:%S.") + f"{local.microsecond // 1000:03d}"
+    return local.isoformat(timespec="milliseconds")
+
+
+class _Logger(structlog.BoundLoggerBase):
+    """`debug`, `verbose`, `notice` (also `info`), `warning`, `error`, `exception`, each with an event and fields."""
+
+    def debug(self, event: str, **fields: Any) -> None:
+        self._emit(logging.DEBUG, event, fields)
+
+    def verbose(self, event: str, **fields: Any) -> None:
+        self._emit(VERBOSE, event, fields)
+
+    def notice(self, event: str, **fields: Any) -> None:
+        self._emit(logging.INFO, event, fields)
+
+    info = notice
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._emit(logging.WARNING, event, fields)
+
+    error = warning
+
+    def exception(self, event: str, **fields: Any) -> None:
+        fields.setdefault("exc_info", True)
+        self._emit(logging.WARNING, event, fields)
+
+    def _emit(self, threshold: int, event: str, fields: dict[str, Any]) -> None:
+        if _output.enabled(threshold):
+            self._proxy_to_logger("msg", event, severity=threshold, **fields)
+
+
+def _to_output(_logger: Any, _method: str, event: EventDict) -> str:
+    """The last processor: hand the event to the output and give structlog nothing more to do."""
+    threshold = event.pop("severity")
+    _output.write([(threshold, _now(), event)])
+    return ""
+
+
+def _now() -> float:
+    return datetime.now().astimezone().timestamp()
+
+
+class _LibraryHandler(logging.Handler):
+    """What libraries log with Python's logging (asyncio's "slow callback"), in the same form as everything else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event: EventDict = {"event": record.getMessage(), "logger": record.name}
+        if record.exc_info and record.exc_info[1] is not None:
+            event["exception"] = logging.Formatter().formatException(record.exc_info)
+        _output.write([(min(record.levelno, logging.WARNING), record.created, event)])
+
+
+def _renderer(form: str, *, colors: bool) -> structlog.typing.Processor:
+    if form == "json":
+        return structlog.processors.JSONRenderer(default=_plain)
+    if form == "logfmt":
+        return structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+    return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=0, pad_level=False)
+
+
+def _plain(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _wants_colors(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

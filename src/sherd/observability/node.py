@@ -1,0 +1,64 @@
+"""One running server as the control plane knows it: the engine, the configuration, and who and where it is.
+
+The lowest service that handlers ask for (`request.services.get(Node)`), so that INFO, the exporter and CLUSTER speak of
+the same identity. It holds no logic of its own; the server fills it in while it starts.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sherd.config import Config
+from sherd.observability.sampler import Sampler
+
+if TYPE_CHECKING:
+    from sherd import native
+
+_ID_BYTES = 20
+
+
+def random_id() -> str:
+    """40 hexadecimal digits, the form of run, node and replication ids."""
+    return secrets.token_hex(_ID_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where clients connect: `tcp` with its addresses and port, or `unix` with its path."""
+
+    kind: str
+    addresses: tuple[str, ...]
+    port: int = 0
+
+
+@dataclass(slots=True)
+class Node:
+    """See the module. `histogram_bounds`: exclusive upper bounds of latency buckets in nanoseconds."""
+
+    engine: native.Server
+    config: Config
+    histogram_bounds: Sequence[int]
+    version: str
+    sampler: Sampler = field(default_factory=Sampler)
+    listeners: list[Listener] = field(default_factory=list)
+    build_id: str = "0" * 16
+    node_id: str = field(default_factory=random_id)
+    shard_id: str = field(default_factory=random_id)
+    replication_id: str = field(default_factory=random_id)
+    start_time: float = field(default_factory=time.time)
+    ready: bool = False
+    stopping: bool = False
+
+    @property
+    def port(self) -> int:
+        """The TCP port in use; 0 where there is none."""
+        return next((listener.port for listener in self.listeners if listener.kind == "tcp"), 0)
+
+    @property
+    def cluster_enabled(self) -> bool:
+        """Cluster mode: one node that owns all slots."""
+        return self.config.get_bool("cluster-enabled")

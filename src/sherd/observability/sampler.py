@@ -1,0 +1,68 @@
+"""Rates over the last moments: the instantaneous_* values of INFO.
+
+A counter is looked at every 100 ms and the differences of the last 16 looks are kept, which is what the servers that
+people compare with do, so a dashboard shows the same lag and the same smoothness. Sampling is one small native call; a
+rate computed from the caller's previous INFO would depend on who asks how often.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+SAMPLES = 16
+INTERVAL_SECONDS = 0.1
+
+# Name of the rate and where its counter stands in the native snapshot.
+_COUNTERS: Mapping[str, tuple[str, str]] = {
+    "commands": ("totals", "commands"),
+    "input_bytes": ("net", "input_bytes"),
+    "output_bytes": ("net", "output_bytes"),
+}
+_IO_COUNTERS = ("polls", "busy_seconds")
+
+
+class Rate:
+    """The mean growth a second over the kept samples."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
+        self._last: tuple[float, float] | None = None
+
+    def observe(self, when: float, value: float) -> None:
+        """Take the counter's value at a monotonic time in seconds; a counter that was reset starts over."""
+        last, self._last = self._last, (when, value)
+        if last is not None and when > last[0] and value >= last[1]:
+            self._samples.append((value - last[1], when - last[0]))
+
+    def per_second(self) -> float:
+        """0 as long as nothing was observed twice."""
+        seconds = sum(sample[1] for sample in self._samples)
+        return sum(sample[0] for sample in self._samples) / seconds if seconds else 0.0
+
+
+class Sampler:
+    """The rates of one server. `sample` is called by the control plane's loop, the rates are read from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rates = {name: Rate() for name in (*_COUNTERS, *_IO_COUNTERS)}
+        self.last_sample = clock()
+
+    def sample(self, snapshot: Mapping[str, Any]) -> None:
+        """Look at the counters of a native snapshot."""
+        now = self.last_sample = self._clock()
+        for name, (group, counter) in _COUNTERS.items():
+            self._rates[name].observe(now, snapshot[group][counter])
+        for name in _IO_COUNTERS:
+            self._rates[name].observe(now, sum(thread[name] for thread in snapshot["io_detail"]))
+
+    def per_second(self, name: str) -> float:
+        """The rate of `commands`, `input_bytes`, `output_bytes`, `polls` or `busy_seconds`."""
+        return self._rates[name].per_second()
+
+    def seconds_since_sample(self) -> float:
+        """How long the control plane's loop has not come round."""
+        return self._clock() - self.last_sample

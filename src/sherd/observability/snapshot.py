@@ -1,0 +1,239 @@
+"""One picture of a server, which INFO and the metrics page both read, so that the two can never disagree.
+
+`take_snapshot` asks the native engine once, then the operating system, and types what comes back. Numbers that this
+data plane does not count are None and left out of INFO, rather than shown as an invented 0; what does not exist here at
+all (replicas, an append-only file) is told by the tables of INFO and the exporter as a server without it tells it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sherd.observability.histogram import Histogram
+from sherd.observability.node import Listener, Node
+from sherd.observability.process import ProcessNumbers, read_process
+
+_Numbers = TypeVar("_Numbers")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientNumbers:
+    """Connections and what they wait for; buffers in bytes."""
+
+    connected: int
+    maxclients: int
+    blocked: int
+    monitors: int
+    watching: int
+    watched_keys: int
+    rejected: int
+    received: int
+    paused_until_ms: int
+    paused_reason: str
+    input_buffer_max: int
+    output_buffer_max: int
+    buffers_bytes: int
+    query_limit_disconnections: int
+    output_limit_disconnections: int
+    evicted: int
+    tracking: int = 0
+    pubsub: int = 0
+    in_timeout_table: int | None = None
+    blocking_keys: int | None = None
+    blocking_keys_on_nokey: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counters since the start or CONFIG RESETSTAT; `lazyfree_pending` is a gauge."""
+
+    commands: int
+    keyspace_hits: int
+    keyspace_misses: int
+    expired_keys: int
+    evicted_keys: int
+    error_replies: int
+    dirty: int
+    panics: int
+    cross_shard: int
+    lazyfree_pending: int
+    lazyfreed: int
+    unexpected_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkNumbers:
+    """Bytes and system calls of all IO threads."""
+
+    input_bytes: int
+    output_bytes: int
+    reads: int
+    writes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardNumbers:
+    """One shard. `batches` were executed in all, `direct_batches` by an IO thread that found the baton free,
+    `queued_batches` by whoever held it; `wakes` counts wake-ups of the shard's own thread."""
+
+    keys: int
+    memory_bytes: int
+    commands: int
+    busy_seconds: float
+    queue_depth: int
+    batches: int
+    direct_batches: int
+    queued_batches: int
+    wakes: int
+    longest_slice_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class IoThreadNumbers:
+    """One IO thread."""
+
+    connections: int
+    commands: int
+    input_bytes: int
+    output_bytes: int
+    reads: int
+    writes: int
+    polls: int
+    busy_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseNumbers:
+    """One database that has keys."""
+
+    number: int
+    keys: int
+    keys_with_expiry: int
+    average_ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandNumbers:
+    """One command that was called or refused."""
+
+    name: str
+    calls: int
+    nanoseconds: int
+    rejected: int
+    failed: int
+    histogram: Histogram
+
+    @property
+    def microseconds(self) -> int:
+        """Time in all, in the unit of INFO."""
+        return self.nanoseconds // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SlowLogNumbers:
+    """The slow log without its entries."""
+
+    length: int
+    last_id: int
+    last_duration_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All numbers at one moment. Times in seconds, memory in bytes unless a name says otherwise."""
+
+    node: Node
+    taken_at: float
+    uptime_seconds: float
+    start_time: float
+    run_id: str
+    shard_count: int
+    io_thread_count: int
+    memory_used: int
+    memory_peak: int
+    memory_startup: int
+    clients: ClientNumbers
+    network: NetworkNumbers
+    totals: Totals
+    shards: Sequence[ShardNumbers]
+    io_threads: Sequence[IoThreadNumbers]
+    databases: Sequence[DatabaseNumbers]
+    commands: Sequence[CommandNumbers]
+    errors: Mapping[str, int]
+    slow_log: SlowLogNumbers
+    process: ProcessNumbers
+    process_id: int
+
+    @property
+    def memory_dataset(self) -> int:
+        """Bytes of keys and values."""
+        return min(sum(shard.memory_bytes for shard in self.shards), self.memory_used)
+
+    @property
+    def longest_slice_seconds(self) -> float:
+        """The longest time that one executor held a shard."""
+        return max((shard.longest_slice_seconds for shard in self.shards), default=0.0)
+
+    @property
+    def maxmemory(self) -> int:
+        """The memory limit; 0 is none."""
+        return self.node.config.get_int("maxmemory")
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        """Where clients connect."""
+        return self.node.listeners
+
+    def rate(self, name: str) -> float:
+        """A rate of the sampler, a second."""
+        return self.node.sampler.per_second(name)
+
+    def ratio(self, part: float, whole: float) -> float:
+        """A quotient that is 0 where there is nothing to divide by."""
+        return part / whole if whole else 0.0
+
+
+def take_snapshot(node: Node) -> Snapshot:
+    """The numbers of a server now; safe in any thread."""
+    native = node.engine.snapshot()
+    return Snapshot(
+        node=node,
+        taken_at=time.time(),
+        uptime_seconds=native["uptime_seconds"],
+        start_time=native["start_time"],
+        run_id=native["run_id"],
+        shard_count=native["shards"],
+        io_thread_count=native["io_threads"],
+        memory_used=native["memory"]["used"],
+        memory_peak=native["memory"]["peak"],
+        memory_startup=native["memory"]["startup"],
+        clients=_numbers(ClientNumbers, native["clients"]),
+        network=_numbers(NetworkNumbers, native["net"]),
+        totals=_numbers(Totals, native["totals"]),
+        shards=[_numbers(ShardNumbers, shard) for shard in native["shards_detail"]],
+        io_threads=[_numbers(IoThreadNumbers, thread) for thread in native["io_detail"]],
+        databases=[DatabaseNumbers(*database) for database in native["dbs"]],
+        commands=_commands(native["commands"], node.histogram_bounds),
+        errors=dict(sorted(native["errors"].items())),
+        slow_log=_numbers(SlowLogNumbers, native["slowlog"]),
+        process=read_process(),
+        process_id=os.getpid(),
+    )
+
+
+def _numbers(kind: type[_Numbers], values: Mapping[str, Any]) -> _Numbers:
+    """A dataclass from the fields that it knows; the data plane may count more than is shown yet."""
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in known})
+
+
+def _commands(rows: Iterable[tuple[Any, ...]], bounds: Sequence[int]) -> list[CommandNumbers]:
+    return [
+        CommandNumbers(name, calls, nanoseconds, rejected, failed, Histogram(bounds, counts))
+        for name, calls, nanoseconds, rejected, failed, counts in rows
+    ]

@@ -1,0 +1,125 @@
+"""The control loop: requests that the data plane handed up, answered by the command families.
+
+The data plane rings a descriptor when requests wait. They are taken in bounded batches, so that a flood of INFO cannot
+keep the loop from its timers, and each is answered exactly once, whatever its handler does. Handlers run on the loop's
+thread, one at a time; one that has to wait is a coroutine.
+
+A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates. Nothing else polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from sherd.families.dispatch import dispatch
+from sherd.observability.node import Node
+from sherd.observability.sampler import INTERVAL_SECONDS
+from sherd.spec import Request, Services
+
+if TYPE_CHECKING:
+    from sherd import native
+
+_log = structlog.get_logger()
+
+BATCH_REQUESTS = 64
+# Requests that are being answered at once; the data plane holds more back.
+ACTIVE_REQUESTS_MAX = 1024
+LOG_RECORDS_A_TICK = 512
+
+NativeRecord = tuple[int, float, str, str, dict[str, Any]]
+LogSink = Callable[[Sequence[NativeRecord]], None]
+
+
+class ControlLoop:
+    """The asyncio side of one server; everything runs in the thread of `loop`."""
+
+    def __init__(self, node: Node, services: Services, log_sink: LogSink) -> None:
+        self._node = node
+        self._services = services
+        self._log_sink = log_sink
+        self._active: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._descriptor = -1
+        self._ticker: asyncio.TimerHandle | None = None
+        self._drain_planned = False
+
+    def start(self) -> None:
+        """Listen to the data plane, in the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = self._node.engine.request_fd()
+        self._loop.add_reader(self._descriptor, self._drain)
+        self._tick()
+
+    async def stop(self) -> None:
+        """Take no more requests and give up those that are being answered."""
+        assert self._loop is not None
+        self._loop.remove_reader(self._descriptor)
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for task in self._active:
+            task.cancel()
+        await asyncio.gather(*self._active, return_exceptions=True)
+
+    def move_logs(self) -> None:
+        """Pass on what the data plane logged."""
+        records = self._node.engine.drain_logs(LOG_RECORDS_A_TICK)
+        if records:
+            self._log_sink(records)
+
+    def _drain(self) -> None:
+        self._drain_planned = False
+        room = ACTIVE_REQUESTS_MAX - len(self._active)
+        if room <= 0:
+            return  # whoever finishes next drains
+        requests = self._node.engine.drain_requests(min(room, BATCH_REQUESTS))
+        for request in requests:
+            self._begin(request)
+        if requests:
+            # More may wait: the bell rings once for all of them.
+            self._plan_drain()
+
+    def _plan_drain(self) -> None:
+        if self._loop is not None and not self._drain_planned:
+            self._drain_planned = True
+            self._loop.call_soon(self._drain)
+
+    def _begin(self, request: native.Request) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(self._answer(request))
+        self._active.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._active.discard(task)
+        if len(self._active) == ACTIVE_REQUESTS_MAX - 1:
+            self._plan_drain()
+        if not task.cancelled() and task.exception() is not None:
+            _log.warning("a control request could not be answered", reason=repr(task.exception()))
+
+    async def _answer(self, native_request: native.Request) -> None:
+        request = Request(
+            token=native_request.token,
+            client_id=native_request.client_id,
+            args=native_request.args,
+            db=native_request.db,
+            resp=native_request.resp,
+            addr=native_request.address,
+            local_addr=native_request.local_address,
+            in_multi=native_request.in_multi,
+            services=self._services,
+        )
+        reply = await dispatch(native_request.command, request)
+        self._node.engine.reply(request.token, reply)
+
+    def _tick(self) -> None:
+        assert self._loop is not None
+        self._ticker = self._loop.call_later(INTERVAL_SECONDS, self._tick)
+        try:
+            self.move_logs()
+            self._node.sampler.sample(self._node.engine.snapshot())
+        except Exception:  # noqa: BLE001 - a tick that fails must not be the last one
+            _log.exception("the control loop's tick failed")

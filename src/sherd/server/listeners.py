@@ -1,0 +1,112 @@
+"""Where the server listens: the `bind` directive, ports and Unix sockets, turned into bound addresses.
+
+An address with a leading `-` may be missing on this machine (`-::*` where there is no IPv6); a port that is taken is
+always an error. Names are resolved here, the data plane takes numeric addresses only.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sherd.config import Config
+from sherd.errors import SherdError
+from sherd.observability.node import Listener
+
+if TYPE_CHECKING:
+    from sherd import native
+
+# An address or a protocol that this machine does not have.
+_MISSING = frozenset({
+    errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT,
+    errno.ENOPROTOOPT,
+})  # fmt: skip
+
+
+class ListenError(SherdError):
+    """An address that cannot be listened on; one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One word of `bind`: as it was written, numeric hosts, and whether it may be missing."""
+
+    text: str
+    hosts: tuple[str, ...]
+    optional: bool
+
+
+def parse_address(word: str) -> Address:
+    """A word of the bind directive; raises ListenError for a name that cannot be resolved."""
+    optional = word.startswith("-")
+    host = word.removeprefix("-")
+    wildcard = {"*": "0.0.0.0", "::*": "::"}.get(host)  # noqa: S104 - what the operator asks for
+    if wildcard is not None:
+        return Address(word, (wildcard,), optional)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        if optional:
+            return Address(word, (), optional)
+        raise ListenError(f"cannot resolve the address '{host}': {error.strerror}") from error
+    return Address(word, tuple(dict.fromkeys(str(entry[4][0]) for entry in found)), optional)
+
+
+def open_listeners(engine: native.Server, config: Config, port: int) -> list[Listener]:
+    """Bind everything that the configuration names; `port` 0 takes any free one, negative turns TCP off."""
+    listeners = []
+    backlog = config.get_int("tcp-backlog")
+    if port >= 0:
+        addresses = [parse_address(word) for word in config.get_tuple("bind")]
+        listeners += _open_tcp(engine, addresses, port, backlog)
+    path = config.get_str("unixsocket")
+    if path:
+        listeners.append(_open_unix(engine, config, Path(path).absolute(), backlog))
+    if not listeners:
+        raise ListenError("nothing to listen on: no address of the bind directive could be used")
+    return listeners
+
+
+def _open_tcp(engine: native.Server, addresses: Sequence[Address], port: int, backlog: int) -> list[Listener]:
+    bound: list[str] = []
+    for address in addresses:
+        for host in address.hosts:
+            try:
+                # The port that the first address got is everybody's.
+                port = engine.listen(host, port, backlog)
+            except OSError as error:
+                if address.optional and error.errno in _MISSING:
+                    continue
+                raise ListenError(f"cannot listen on {_host_and_port(host, port)}: {_reason(error)}") from error
+            if address.text not in bound:
+                bound.append(address.text)
+    return [Listener("tcp", tuple(bound), port)] if bound else []
+
+
+def _open_unix(engine: native.Server, config: Config, path: Path, backlog: int) -> Listener:
+    if path.exists() and not path.is_socket():
+        raise ListenError(f"cannot listen on the Unix socket {path}: there is a file that is no socket")
+    try:
+        engine.listen_unix(str(path), config.get_int("unixsocketperm"), backlog)
+        group = config.get_str("unixsocketgroup")
+        if group:
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except (OSError, KeyError) as error:
+        raise ListenError(f"cannot listen on the Unix socket {path}: {_reason(error)}") from error
+    return Listener("unix", (str(path),))
+
+
+def _host_and_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reason(error: OSError | KeyError) -> str:
+    if isinstance(error, KeyError):
+        return "the group of unixsocketgroup does not exist"
+    return error.strerror or str(error)

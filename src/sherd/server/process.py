@@ -1,0 +1,92 @@
+"""What the server needs of its process: file descriptors for the clients, and the pid file."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from pathlib import Path
+
+import structlog
+
+from sherd.errors import ConfigError
+
+_log = structlog.get_logger()
+
+# Descriptors for everything but clients: listeners, epoll, eventfds, logs, files, the metrics page.
+RESERVED_DESCRIPTORS = 32
+_DESCRIPTORS_PER_IO_THREAD = 4
+
+
+def raise_descriptor_limit(maxclients: int, io_threads: int) -> int:
+    """Make room for `maxclients` clients and give how many there is room for.
+
+    The soft limit is raised as far as the hard one allows; the hard one too where the process may. Raises ConfigError
+    where there is no room for a single client.
+    """
+    reserved = RESERVED_DESCRIPTORS + _DESCRIPTORS_PER_IO_THREAD * io_threads
+    wanted = maxclients + reserved
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return maxclients
+    reached = _try_limits(wanted, hard)
+    if reached - reserved < 1:
+        raise ConfigError(
+            f"the limit of {reached} open files leaves none for clients: {wanted} are needed for maxclients "
+            f"{maxclients} (raise ulimit -n or lower maxclients)"
+        )
+    if reached < wanted:
+        _log.warning(
+            "maxclients lowered to what the limit of open files allows",
+            maxclients_asked=maxclients, maxclients=reached - reserved, open_files=reached,
+        )  # fmt: skip
+    return min(maxclients, reached - reserved)
+
+
+def _try_limits(wanted: int, hard: int) -> int:
+    """The soft limit that could be set, as near to `wanted` as the system allows."""
+    unlimited = hard == resource.RLIM_INFINITY
+    if unlimited or hard >= wanted:
+        attempts = [(wanted, hard)]
+    else:
+        attempts = [(wanted, wanted), (hard, hard)]
+    for soft, new_hard in attempts:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, new_hard))
+        except (ValueError, OSError):
+            continue
+        return soft
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class PidFile:
+    """A file with the process id, there while the server runs; an unwritable one is worth a warning, not the end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path) if path else None
+
+    def __enter__(self) -> PidFile:
+        if self._path is not None:
+            try:
+                self._path.write_text(f"{os.getpid()}\n")
+            except OSError as error:
+                _log.warning("the pid file cannot be written", path=str(self._path), reason=error.strerror)
+                self._path = None
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def notify_supervisor(state: str) -> None:
+    """Tell systemd, where it runs this process and asked to be told."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notification:
+        try:
+            notification.sendto(state.encode(), address)
+        except OSError as error:
+            _log.warning("the supervisor could not be told", state=state, reason=error.strerror)

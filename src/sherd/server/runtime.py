@@ -1,0 +1,211 @@
+"""One server's life: from a configuration to bound ports, to a running loop, to the last reply.
+
+`open` does everything that can fail for reasons of the operator (ports, limits) and runs in the caller's thread, so that
+the error is the caller's; `serve` runs in an event loop until `request_stop`. Both the command line and `sherd.Server`
+use this; what differs between them (signals, logs, threads) is theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sherd import __version__, native
+from sherd.config import BY_NAME, Config, Source
+from sherd.errors import ConfigApplyError, ConfigError
+from sherd.families.command_table import CommandTable
+from sherd.families.data_plane import DataPlane
+from sherd.families.server import Lifecycle
+from sherd.observability.exporter import MetricsServer, MetricsServerError
+from sherd.observability.node import Listener, Node
+from sherd.server.commands import declare_commands
+from sherd.server.control import ControlLoop, LogSink
+from sherd.server.listeners import open_listeners
+from sherd.server.process import raise_descriptor_limit
+from sherd.server.settings import native_settings
+from sherd.spec import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_log = structlog.get_logger()
+
+# Parameters whose change needs other sockets, which only a start opens, with Redis' own words for a refusal.
+_FIXED_SOCKETS = {
+    "port": "Unable to listen on this port. Check server logs.",
+    "bind": "Failed to bind to specified addresses.",
+}
+_METRICS_PARAMETERS = frozenset({"metrics-port", "metrics-bind"})
+
+
+class Runtime:
+    """See the module. `any_port`: the configured port 0 means "any free one" rather than "no TCP"."""
+
+    def __init__(self, config: Config, log_sink: LogSink, *, any_port: bool = False) -> None:
+        self.config = config
+        self._log_sink = log_sink
+        self._any_port = any_port
+        self._node: Node | None = None
+        self._metrics: MetricsServer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    @property
+    def node(self) -> Node:
+        """The server's state; there once `open` has returned."""
+        assert self._node is not None, "the server is not open"
+        return self._node
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of the metrics page; 0 where there is none."""
+        return self._metrics.port if self._metrics is not None else 0
+
+    def open(self) -> None:
+        """Make the engine and bind every address; raises SherdError with one line for the operator."""
+        declare_commands()
+        config = self.config
+        room = raise_descriptor_limit(config.get_int("maxclients"), config.get_int("io-threads"))
+        config.put(BY_NAME["maxclients"], room, config.source("maxclients"))
+        engine = native.Server(
+            shards=config.get_int("shards"),
+            io_threads=config.get_int("io-threads"),
+            cluster=config.get_bool("cluster-enabled"),
+            settings={},
+        )
+        self._node = Node(engine, config, native.histogram_bounds(), __version__, build_id=native.build_id())
+        try:
+            self._push_settings(native_settings(config))
+            self._push_password()
+            self._open_listeners()
+            self._open_metrics()
+        except BaseException:
+            self.close()
+            raise
+        config.add_listener(self._config_changed)
+
+    def _open_listeners(self) -> None:
+        wanted = self.config.get_int("port")
+        port = wanted if wanted or self._any_port else -1
+        self.node.listeners = open_listeners(self.node.engine, self.config, port)
+        if self.node.port:
+            self.config.put(BY_NAME["port"], self.node.port, self.config.source("port"))
+
+    async def serve(self) -> None:
+        """Serve until `request_stop`, then stop everything; in the thread that runs the loop."""
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        control = ControlLoop(self.node, self._services(), self._log_sink)
+        self.node.engine.start()
+        control.start()
+        self.node.ready = True
+        if self.node.stopping:  # asked for before there was a loop
+            self._stop.set()
+        try:
+            await self._stop.wait()
+        finally:
+            self.node.ready, self.node.stopping = False, True
+            await control.stop()
+            # Joins threads, for as long as what they execute takes: not on the loop.
+            await self._loop.run_in_executor(None, self.close)
+            control.move_logs()
+
+    def request_stop(self) -> None:
+        """End `serve` soon; from any thread, any number of times."""
+        if self._node is not None:
+            self._node.stopping = True
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    def close(self) -> None:
+        """Stop the engine's threads and close every socket; idempotent."""
+        if self._metrics is not None:
+            self._metrics.stop()
+            self._metrics = None
+        self.node.engine.stop()
+        for path in _socket_files(self.node.listeners):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _services(self) -> Services:
+        engine = self.node.engine
+        return Services(
+            self.config,
+            self.node,
+            DataPlane(native.command_table, native.key_positions, engine.reset_stats),
+            CommandTable(native.command_table()),
+            Lifecycle(self.request_stop),
+        )
+
+    # ---- configuration
+
+    def _push_settings(self, settings: dict[str, int]) -> None:
+        for name, value in settings.items():
+            self.node.engine.set_setting(name, value)
+
+    def _push_password(self) -> None:
+        password = self.config.get_str("requirepass")
+        self.node.engine.set_password(password.encode("utf-8", "surrogateescape") or None)
+
+    def _config_changed(self, changed: Iterable[str]) -> None:
+        names = frozenset(changed)
+        for name, reason in _FIXED_SOCKETS.items():
+            if name in names and not self._already_so(name):
+                _log.warning("this parameter cannot be changed while the server runs", parameter=name)
+                raise ConfigApplyError(name, reason)
+        if "maxclients" in names:
+            self._make_room_for_clients()
+        if "requirepass" in names:
+            self._push_password()
+        if names & _METRICS_PARAMETERS:
+            self._reopen_metrics()
+        self._push_settings(native_settings(self.config, names))
+
+    def _already_so(self, name: str) -> bool:
+        """Whether what is configured is what is in use, as when a refused change is taken back."""
+        if name == "port":
+            return self.config.get_int("port") == self.node.port
+        bound = next((listener.addresses for listener in self.node.listeners if listener.kind == "tcp"), ())
+        return set(bound) <= set(self.config.get_tuple("bind"))
+
+    def _make_room_for_clients(self) -> None:
+        wanted = self.config.get_int("maxclients")
+        room = raise_descriptor_limit(wanted, self.config.get_int("io-threads"))
+        if room < wanted:
+            raise ConfigApplyError(
+                "maxclients",
+                f"The operating system is not able to handle the specified number of clients, try with {room}",
+            )
+
+    # ---- the metrics page
+
+    def _open_metrics(self) -> None:
+        port = self.config.get_int("metrics-port")
+        if not port:
+            return
+        try:
+            self._metrics = MetricsServer(self.node, self.config.get_str("metrics-bind"), port)
+        except MetricsServerError as error:
+            # The default port may belong to another server on this machine; one that was asked for must work.
+            if self.config.source("metrics-port") is not Source.DEFAULT:
+                raise ConfigError(str(error)) from error
+            _log.warning("there is no metrics page", reason=str(error))
+        else:
+            self._metrics.start()
+
+    def _reopen_metrics(self) -> None:
+        if self._metrics is not None:
+            self._metrics.stop()
+            self._metrics = None
+        try:
+            self._open_metrics()
+        except ConfigError as error:
+            raise ConfigApplyError("metrics-port", str(error)) from error
+
+
+def _socket_files(listeners: Iterable[Listener]) -> list[Path]:
+    return [Path(listener.addresses[0]) for listener in listeners if listener.kind == "unix"]

@@ -1,0 +1,198 @@
+"""`sherd.Server` for Python programs, and `run` for the command line.
+
+    with sherd.Server(maxmemory="1gb") as server:
+        client = redis.Redis(port=server.port)
+
+A `Server` listens on a free loopback port unless told otherwise, has no metrics page unless it gets a port, touches no
+signal handler and no logging set-up, and may have company: any number of them live in one process. Its loop has a thread
+of its own. `run` owns its process: it logs, handles signals, writes the pid file and gives the exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import platform
+import signal
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+from sherd import __version__
+from sherd.config import BY_NAME, Config, Source, Value
+from sherd.config.store import parse_value
+from sherd.errors import ConfigError
+from sherd.observability.logs import emit_native, setup_logs_from
+from sherd.observability.node import Node
+from sherd.server.control import NativeRecord
+from sherd.server.process import PidFile, notify_supervisor
+from sherd.server.runtime import Runtime
+
+_log = structlog.get_logger()
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Levels of native records as Python's logging has them.
+_LOGGING_LEVELS = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING, logging.CRITICAL)
+
+
+class Server:
+    """A server inside of this process.
+
+    `config` is a whole configuration, `directives` are single ones, with underscores for dashes: `maxmemory="1gb"`,
+    `appendonly=False`, `bind=["127.0.0.1", "::1"]`. Port 0, the default, takes any free port. Raises ConfigError for
+    what cannot be configured so, and SherdError from `start` for an address that is taken.
+    """
+
+    def __init__(self, config: Config | None = None, **directives: object) -> None:
+        self.config = config if config is not None else _embedded_config()
+        for name, value in directives.items():
+            _put(self.config, name.replace("_", "-"), value)
+        self.config.choose_threads()
+        self._runtime = Runtime(self.config, _log_to_python, any_port=True)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Server:
+        """Bind and serve; returns when clients can connect."""
+        assert self._thread is None, "a server starts once"
+        self._runtime.open()
+        serving = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(serving,), name="sherd-control", daemon=True)
+        self._thread.start()
+        serving.wait()
+        atexit.register(self.stop)
+        return self
+
+    def _serve(self, serving: threading.Event) -> None:
+        async def main() -> None:
+            asyncio.get_running_loop().call_soon(serving.set)
+            await self._runtime.serve()
+
+        try:
+            asyncio.run(main())
+        finally:
+            serving.set()
+
+    def stop(self) -> None:
+        """Stop serving and wait until the last thread has ended; idempotent."""
+        self._runtime.request_stop()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        atexit.unregister(self.stop)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that clients connect to."""
+        return self._runtime.node.port
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of the metrics page; 0 where there is none."""
+        return self._runtime.metrics_port
+
+    @property
+    def node(self) -> Node:
+        """The state behind INFO and the metrics page."""
+        return self._runtime.node
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _embedded_config() -> Config:
+    config = Config()
+    for name, value in {"bind": ("127.0.0.1",), "port": 0, "metrics-port": 0}.items():
+        config.put(BY_NAME[name], value, Source.DEFAULT)
+    return config
+
+
+def _put(config: Config, name: str, value: object) -> None:
+    parameter = BY_NAME.get(name)
+    if parameter is None:
+        raise ConfigError(f"unknown directive '{name}'")
+    words = _words(value, multi=parameter.multi)
+    try:
+        parsed: Value = parse_value(parameter, words, config.get(name))
+    except ConfigError as error:
+        raise ConfigError(f"'{name} {' '.join(words)}': {error}") from error
+    config.put(parameter, parsed, Source.COMMAND_LINE)
+
+
+def _words(value: object, *, multi: bool) -> list[str]:
+    if isinstance(value, bool):
+        return ["yes" if value else "no"]
+    if isinstance(value, (list, tuple)):
+        return [str(item) for item in value]
+    return str(value).split() if multi else [str(value)]
+
+
+def _log_to_python(records: Sequence[NativeRecord]) -> None:
+    """Native records to the logger `sherd`, which belongs to the program around the server."""
+    logger = logging.getLogger("sherd")
+    for level, _, thread, event, fields in records:
+        details = "".join(f" {name}={value}" for name, value in fields.items())
+        logger.log(_LOGGING_LEVELS[max(0, min(level, 4))], "%s%s thread=%s", event, details, thread)
+
+
+def run(config: Config) -> int:
+    """Serve in the foreground until a signal or SHUTDOWN; gives the exit code. Raises SherdError with one line for what
+    keeps it from starting."""
+    setup_logs_from(config)
+    for warning in config.warnings:
+        _log.warning("configuration", warning=warning)
+    _log.info("starting", version=__version__, pid=os.getpid(), python=platform.python_version(),
+              config_file=str(config.config_file or ""))  # fmt: skip
+    runtime = Runtime(config, emit_native)
+    runtime.open()
+    with PidFile(config.get_str("pidfile")):
+        try:
+            asyncio.run(_serve_with_signals(runtime))
+        except KeyboardInterrupt:
+            runtime.close()
+    _log.info("stopped")
+    return 0
+
+
+async def _serve_with_signals(runtime: Runtime) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        _log.info("stopping", signal=number.name)
+        runtime.request_stop()
+
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _log_start(runtime)
+    loop.call_soon(_announce_ready, runtime)
+    await runtime.serve()
+
+
+def _log_start(runtime: Runtime) -> None:
+    config = runtime.config
+    limit: Any = config.get_int("maxmemory") or "none"
+    _log.info(
+        "configured", shards=config.get_int("shards"), io_threads=config.get_int("io-threads"),
+        maxclients=config.get_int("maxclients"), maxmemory=limit, maxmemory_policy=config.get_str("maxmemory-policy"),
+        mode="cluster" if runtime.node.cluster_enabled else "standalone",
+    )  # fmt: skip
+    for listener in runtime.node.listeners:
+        where = {"port": listener.port} if listener.kind == "tcp" else {}
+        _log.info("listening", kind=listener.kind, addresses=" ".join(listener.addresses), **where)
+    if runtime.metrics_port:
+        _log.info("metrics page", address=config.get_str("metrics-bind"), port=runtime.metrics_port)
+
+
+def _announce_ready(runtime: Runtime) -> None:
+    _log.info("ready to accept connections")
+    if runtime.config.get_str("supervised") in ("systemd", "auto"):
+        notify_supervisor("READY=1")

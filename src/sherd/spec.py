@@ -1,0 +1,255 @@
+"""Commands of the control plane: what one is, and the decorator that declares it beside its handler.
+
+One `CommandSpec` feeds the arity check, the gate, ACL, COMMAND, COMMAND DOCS, the metrics and the reference docs. A
+control family declares a command where it implements it:
+
+    @command("config|get", arity=-3, flags="admin noscript loading stale", group="server", since="2.0.0",
+             summary="...", syntax="parameter [parameter ...]")
+    def config_get(request: Request) -> Reply: ...
+
+Data commands are declared in Rust; COMMAND joins both tables. Key positions are declared the way Redis 7 and later
+describe them (`KeySpec`), the legacy first/last/step triple is derived from them, so the two can never disagree.
+
+Rejected: a class a command (forty lines around a five-line handler), and a table apart from the handlers (a family
+would be edited in two places).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from sherd.resp import Reply
+
+# In the order in which Redis lists them in COMMAND's replies.
+FLAG_ORDER = (
+    "write", "readonly", "denyoom", "module", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
+    "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "protected",
+    "no_async_loading", "no_multi", "movablekeys", "allow_busy",
+)  # fmt: skip
+
+ACL_CATEGORY_ORDER = (
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
+    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Where one group of keys stands in a command.
+
+    begin: ("index", pos) or ("keyword", word, start) or ("unknown",)
+    find: ("range", last, step, limit) or ("keynum", keynumidx, firstkey, step) or ("unknown",)
+    flags: Redis' key flags, e.g. ("RW", "access", "update").
+    """
+
+    begin: tuple[str | int, ...]
+    find: tuple[str | int, ...]
+    flags: tuple[str, ...] = ()
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """Everything that is known of one command without running it.
+
+    name: lower case, `container|subcommand` for a subcommand; arity counts the name (and the subcommand), negative
+    means "at least". `syntax` is the compact form that `sherd.syntax` reads. `plane` says which side runs it.
+    """
+
+    name: str
+    arity: int
+    summary: str
+    group: str
+    since: str
+    flags: tuple[str, ...] = ()
+    acl: tuple[str, ...] = ()
+    key_specs: tuple[KeySpec, ...] = ()
+    syntax: str = ""
+    complexity: str = ""
+    history: tuple[tuple[str, str], ...] = ()
+    tips: tuple[str, ...] = ()
+    doc_flags: tuple[str, ...] = ()
+    deprecated_since: str = ""
+    replaced_by: str = ""
+    plane: str = "control"
+
+    @property
+    def container(self) -> str:
+        """The command that this is a subcommand of, or ""."""
+        return self.name.rpartition("|")[0]
+
+    @property
+    def acl_categories(self) -> tuple[str, ...]:
+        """Declared and implied categories, without the @, in Redis' order."""
+        return implied_acl_categories(self.flags, self.acl)
+
+    @property
+    def legacy_keys(self) -> tuple[int, int, int]:
+        """first key, last key, step, as COMMAND has always told them; 0, 0, 0 where they do not fit."""
+        return legacy_key_range(self.key_specs)
+
+
+def implied_acl_categories(flags: Iterable[str], declared: Iterable[str]) -> tuple[str, ...]:
+    """The categories of a command: those it declares and those that its flags imply."""
+    flag_set = set(flags)
+    categories = set(declared)
+    if "write" in flag_set:
+        categories.add("write")
+    if "readonly" in flag_set and "scripting" not in categories:
+        categories.add("read")
+    if "admin" in flag_set:
+        categories.update(("admin", "dangerous"))
+    if "pubsub" in flag_set:
+        categories.add("pubsub")
+    if "blocking" in flag_set:
+        categories.add("blocking")
+    categories.add("fast" if "fast" in flag_set else "slow")
+    return tuple(name for name in ACL_CATEGORY_ORDER if name in categories)
+
+
+def legacy_key_range(key_specs: Sequence[KeySpec]) -> tuple[int, int, int]:
+    """Key specs folded into one first/last/step range: adjacent fixed positions are joined, the rest is dropped."""
+    first, last, step = 0, 0, 0
+    for spec in key_specs:
+        if spec.begin[0] != "index" or spec.find[0] != "range":
+            continue
+        begin = int(spec.begin[1])
+        end = int(spec.find[1])
+        end = begin + end if end >= 0 else end
+        if first == 0:
+            first, last, step = begin, end, int(spec.find[2])
+        elif last >= 0 and begin == last + 1:
+            last, step = end, 1
+    return first, last, step
+
+
+Instance = TypeVar("Instance")
+
+
+class Services:
+    """What handlers need of the running server, found by type: `request.services.get(Config)`.
+
+    A bag keyed by type keeps `spec` below every layer that provides a service, and lets a test provide one only.
+    """
+
+    __slots__ = ("_instances",)
+
+    def __init__(self, *instances: object) -> None:
+        self._instances: dict[type[Any], object] = {}
+        for instance in instances:
+            self.add(instance)
+
+    def add(self, instance: object, as_type: type[Any] | None = None) -> None:
+        """Provide `instance` under its own class, or under a base class of it."""
+        self._instances[as_type or type(instance)] = instance
+
+    def get(self, wanted: type[Instance]) -> Instance:
+        """The instance provided for `wanted`; a missing one is a mistake in the server's start, not in a request."""
+        instance = self._instances.get(wanted)
+        assert isinstance(instance, wanted), f"no {wanted.__name__} is provided"
+        return instance
+
+
+@dataclass(slots=True)
+class Request:
+    """One command that the data plane handed up.
+
+    token: what the answer is addressed to. args: the whole command, its name included, as it came. addr, local_addr:
+    "host:port" of both ends of the connection. in_multi: run by EXEC.
+    """
+
+    token: int
+    client_id: int
+    args: list[bytes]
+    db: int = 0
+    resp: int = 2
+    addr: str = ""
+    local_addr: str = ""
+    user: str = "default"
+    in_multi: bool = False
+    services: Services = field(default_factory=Services)
+
+    @property
+    def local_client(self) -> bool:
+        """Whether the client is on this host: by the loopback interface or a Unix socket."""
+        return self.addr.startswith(("127.", "[::1]:", "::1:", "/"))
+
+
+Handler = Callable[[Request], "Reply | Awaitable[Reply]"]
+HandlerType = TypeVar("HandlerType", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredCommand:
+    """A spec and what runs it; a container such as CONFIG has no handler of its own."""
+
+    spec: CommandSpec
+    handler: Handler | None
+
+
+_registry: dict[str, RegisteredCommand] = {}
+
+
+def command(name: str, **attributes: Any) -> Callable[[HandlerType], HandlerType]:
+    """Declare a control-plane command; the attributes are `CommandSpec`'s, flags and acl as words in one string."""
+    spec = make_spec(name, **attributes)
+
+    def register(handler: HandlerType) -> HandlerType:
+        _add(RegisteredCommand(spec, handler))
+        return handler
+
+    return register
+
+
+def container(name: str, **attributes: Any) -> None:
+    """Declare a command that only has subcommands."""
+    _add(RegisteredCommand(make_spec(name, arity=-2, **attributes), None))
+
+
+def make_spec(name: str, *, flags: str = "", acl: str = "", **attributes: Any) -> CommandSpec:
+    """A checked spec: unknown flags and categories are mistakes at import, not surprises on the wire."""
+    flag_words, acl_words = set(flags.split()), set(acl.split())
+    unknown = flag_words.difference(FLAG_ORDER) | acl_words.difference(ACL_CATEGORY_ORDER)
+    assert not unknown, f"{name}: unknown flags or categories {sorted(unknown)}"
+    return CommandSpec(
+        name=name,
+        flags=tuple(word for word in FLAG_ORDER if word in flag_words),
+        acl=tuple(word for word in ACL_CATEGORY_ORDER if word in acl_words),
+        **attributes,
+    )
+
+
+def declared_specs() -> list[dict[str, Any]]:
+    """Every declared spec in the form that the data plane's `register_commands` takes."""
+    return [_native_form(entry) for _, entry in sorted(_registry.items())]
+
+
+def _native_form(entry: RegisteredCommand) -> dict[str, Any]:
+    spec = entry.spec
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "since": spec.since,
+        "complexity": spec.complexity,
+        "group": spec.group,
+        "arity": spec.arity,
+        "flags": list(spec.flags),
+        "categories": list(spec.acl),
+        "keys": [(" ".join(keys.flags), keys.begin, keys.find) for keys in spec.key_specs],
+        "syntax": spec.syntax,
+        "tips": list(spec.tips),
+        "container": entry.handler is None,
+    }
+
+
+def _add(entry: RegisteredCommand) -> None:
+    assert entry.spec.name not in _registry, f"{entry.spec.name} is declared twice"
+    _registry[entry.spec.name] = entry
+
+
+def registered_commands() -> Mapping[str, RegisteredCommand]:
+    """Every control-plane command declared by the modules imported so far, by name."""
+    return _registry

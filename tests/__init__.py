@@ -1,0 +1,1 @@
+"""Sherd's tests: a package, so that the suites can share `tests.support`."""

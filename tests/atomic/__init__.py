@@ -1,0 +1,1 @@
+"""Commands and transactions over several shards are atomic and isolated, shown by many clients at once."""

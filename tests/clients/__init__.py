@@ -1,0 +1,1 @@
+"""Real client libraries in their default settings: they connect, work and see what they expect."""

@@ -1,0 +1,73 @@
+// Uses go-redis in its default settings against the server on the first port, then as a cluster client against the
+// second. Prints OK at the end; any surprise ends the process with a code other than 0.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func must(condition bool, what string) {
+	if !condition {
+		fmt.Fprintln(os.Stderr, "unexpected:", what)
+		os.Exit(1)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func use(ctx context.Context, client redis.UniversalClient) {
+	check(client.Set(ctx, "{t}k", "v", 0).Err())
+	value, err := client.Get(ctx, "{t}k").Result()
+	check(err)
+	must(value == "v", "GET")
+	check(client.HSet(ctx, "{t}h", "f", "1", "g", "2").Err())
+	fields, err := client.HGetAll(ctx, "{t}h").Result()
+	check(err)
+	must(len(fields) == 2 && fields["f"] == "1", "HGETALL")
+	check(client.ZAdd(ctx, "{t}z", redis.Z{Score: 1.5, Member: "a"}).Err())
+	score, err := client.ZScore(ctx, "{t}z", "a").Result()
+	check(err)
+	must(score == 1.5, "ZSCORE")
+	_, err = client.Get(ctx, "{t}nothing").Result()
+	must(err == redis.Nil, "a missing key is redis.Nil")
+	commands, err := client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.Incr(ctx, "{t}n")
+		pipe.Incr(ctx, "{t}n")
+		return nil
+	})
+	check(err)
+	must(commands[1].(*redis.IntCmd).Val() == 2, "EXEC")
+	for number := 0; number < 100; number++ {
+		check(client.Set(ctx, fmt.Sprintf("key:%d", number), number, 0).Err())
+	}
+	check(client.Del(ctx, "{t}k", "{t}h", "{t}z", "{t}n").Err())
+}
+
+func main() {
+	ctx := context.Background()
+	single := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + os.Args[1]})
+	use(ctx, single)
+	check(single.Watch(ctx, func(tx *redis.Tx) error {
+		_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+			pipe.Set(ctx, "watched", "1", 0)
+			return nil
+		})
+		return err
+	}, "watched"))
+	check(single.Close())
+	if len(os.Args) > 2 && os.Args[2] != "0" {
+		cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:" + os.Args[2]}})
+		use(ctx, cluster)
+		check(cluster.Close())
+	}
+	fmt.Println("OK")
+}

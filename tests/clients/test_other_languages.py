@@ -1,0 +1,95 @@
+"""ioredis, node-redis and go-redis, through small programs; skipped where the toolchain or the packages are not there.
+
+Packages are installed once into a cache folder of the user, not into the source tree, with a bound on the time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.servers import stand_in_command
+
+if TYPE_CHECKING:
+    from tests.support.servers import Server, ServerPool, Shape
+
+install_timeout_seconds = 150
+run_timeout_seconds = 60
+sources = Path(__file__).parent
+cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sherd-tests"
+
+
+def _install(folder: Path, *command: str) -> str | None:
+    """Runs an installation; the reason why it failed, or None."""
+    try:
+        finished = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=install_timeout_seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} took longer than {install_timeout_seconds} s"
+    return None if finished.returncode == 0 else (finished.stderr.strip().splitlines() or ["failed"])[-1][:200]
+
+
+@pytest.fixture(scope="session")
+def node_program() -> Path:
+    """The Node program with its packages beside it."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed")
+    folder = cache / "node"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "main.mjs"):
+        shutil.copy(sources / "node" / name, folder / name)
+    if not (folder / "node_modules" / "ioredis").exists() or not (folder / "node_modules" / "redis").exists():
+        reason = _install(folder, "npm", "install", "--silent", "--no-audit", "--no-fund")
+        if reason is not None:
+            pytest.skip(f"the npm packages cannot be installed: {reason}")
+    return folder / "main.mjs"
+
+
+@pytest.fixture(scope="session")
+def go_program() -> Path:
+    """The Go program, compiled."""
+    if shutil.which("go") is None:
+        pytest.skip("go is not installed")
+    folder = cache / "go"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "client-test"
+    stale = not program.exists() or program.stat().st_mtime < (sources / "go" / "main.go").stat().st_mtime
+    if stale:
+        for name in ("go.mod", "main.go"):
+            shutil.copy(sources / "go" / name, folder / name)
+        for command in (("go", "mod", "tidy"), ("go", "build", "-o", str(program), ".")):
+            reason = _install(folder, *command)
+            if reason is not None:
+                pytest.skip(f"go-redis cannot be built: {reason}")
+    return program
+
+
+@pytest.fixture
+def ports(server: Server, pool: ServerPool, shape: Shape) -> list[str]:
+    """The port of a standalone server and that of a cluster node; 0 where there is none."""
+    if stand_in_command() is not None:
+        return [str(server.port), "0"]
+    node = pool.get(shape=shape, directives={"cluster-enabled": "yes"})
+    return [str(server.port), str(node.port)]
+
+
+def _run(*command: str) -> None:
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=run_timeout_seconds, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stdout.strip().endswith("OK")
+
+
+def test_ioredis_and_node_redis_work_with_their_defaults(node_program: Path, ports: list[str]) -> None:
+    """Standalone and as cluster clients."""
+    _run("node", str(node_program), *ports)
+
+
+def test_go_redis_works_with_its_defaults(go_program: Path, ports: list[str]) -> None:
+    """Standalone and as a cluster client."""
+    _run(str(go_program), *ports)

@@ -1,0 +1,325 @@
+"""The family of sets: its table of cases and its grammar."""
+
+CASES = r"""
+# SADD counts new members only
+SADD k1 a b c
+SADD k1 a d
+SADD k1 x x x
+SCARD k1
+SMEMBERS k1
+SADD k1
+SCARD nothing
+SMEMBERS nothing
+SADD k1 "" "\xff\x00"
+SMEMBERS k1
+OBJECT ENCODING k1
+
+# A set of integers is an intset
+SADD k1 1 2 3 -5 9223372036854775807 -9223372036854775808
+OBJECT ENCODING k1
+SMEMBERS k1
+SISMEMBER k1 -5
+SISMEMBER k1 01
+SISMEMBER k1 abc
+SADD k1 9223372036854775808
+OBJECT ENCODING k1
+SADD k2 1 2 3
+SADD k2 a
+OBJECT ENCODING k2
+SADD k3 01
+OBJECT ENCODING k3
+SADD k4 1
+SADD k4 -0
+OBJECT ENCODING k4
+
+# SREM removes members and at last the key
+SADD k1 a b c 1
+SREM k1 a zzz
+SREM k1 b b
+SREM k1 c 1
+EXISTS k1
+SREM k1 a
+SREM k1
+SADD k2 1 2 3
+SREM k2 2 a 5
+SMEMBERS k2
+OBJECT ENCODING k2
+
+# SISMEMBER and SMISMEMBER test membership
+SADD k1 a b 1
+SISMEMBER k1 a
+SISMEMBER k1 z
+SISMEMBER nothing a
+SMISMEMBER k1 a z b 1 a
+SMISMEMBER nothing a b
+SMISMEMBER k1
+
+# SMOVE moves a member to another set
+SADD k1 a b
+SADD {a}1 c
+SMOVE k1 {a}1 a
+SMOVE k1 {a}1 zzz
+SMOVE k1 k1 b
+SMOVE k1 k1 zzz
+SMEMBERS {a}1
+SMOVE k1 {a}1 b
+EXISTS k1
+SMOVE k1 {a}1 b
+SET s x
+SMOVE {a}1 s a
+SMOVE s {a}1 a
+SMOVE nothing s a
+SADD k2 1 2
+SADD k3 x
+SMOVE k3 k2 x
+OBJECT ENCODING k2
+SADD k4 a
+SADD k5 a
+SMOVE k4 k5 a
+EXISTS k4
+
+# SPOP and SRANDMEMBER draw members
+SADD k1 a b c
+SRANDMEMBER k1
+SRANDMEMBER k1 0
+SRANDMEMBER k1 2
+SRANDMEMBER k1 10
+SRANDMEMBER k1 -5
+SRANDMEMBER nothing
+SRANDMEMBER nothing 5
+SRANDMEMBER k1 abc
+SRANDMEMBER k1 1 2
+SRANDMEMBER k1 9223372036854775808
+SRANDMEMBER k1 -9223372036854775808
+SPOP k1 0
+SPOP k1 10
+EXISTS k1
+SPOP k1
+SPOP k1 3
+SADD k1 only
+SPOP k1
+EXISTS k1
+SADD k2 1 2 3
+SPOP k2 -1
+SPOP k2 abc
+SPOP k2 1 2
+SPOP k2 9223372036854775808
+SPOP k2 3
+SADD k3 1
+SPOP k3 1
+EXISTS k3
+
+# SINTER, SUNION and SDIFF combine sets over slots
+SADD k1 a b c d
+SADD k2 c d e
+SADD {a}1 d x
+SINTER k1 k2
+SINTER k1 k2 {a}1
+SINTER k1 nothing
+SINTER k1
+SUNION k1 k2 {a}1
+SUNION nothing
+SUNION k1 nothing
+SDIFF k1 k2
+SDIFF k1 k2 {a}1
+SDIFF nothing k1
+SDIFF k1 nothing
+SDIFF k1 k1
+SINTER
+SUNION
+SDIFF
+SET s x
+SINTER k1 s
+SINTER nothing s
+SINTER s nothing
+SUNION k1 s
+SDIFF k1 s
+SDIFF nothing s
+
+# Set operations mix encodings
+SADD k1 1 2 3
+SADD k2 2 3 a
+SADD k3 @{1..600}
+SINTER k1 k2
+SINTER k1 k3
+SUNION k1 k2
+SDIFF k3 k1
+SDIFF k1 k3
+SINTERSTORE k4 k1 k2
+OBJECT ENCODING k4
+SUNIONSTORE k5 k1 k2
+OBJECT ENCODING k5
+SDIFFSTORE k6 k3 k1
+OBJECT ENCODING k6
+SINTERSTORE k7 k2 k3
+OBJECT ENCODING k7
+
+# The store forms replace the destination
+SADD k1 a b c
+SADD k2 b c d
+SINTERSTORE d k1 k2
+SMEMBERS d
+SUNIONSTORE d k1 k2
+SCARD d
+SDIFFSTORE d k1 k2
+SMEMBERS d
+SINTERSTORE d k1 nothing
+EXISTS d
+SET s x EX 1000
+SUNIONSTORE s k1
+TYPE s
+TTL s
+SINTERSTORE k1 k1 k2
+SMEMBERS k1
+SDIFFSTORE k1 k1 k1
+EXISTS k1
+SET t x
+SINTERSTORE d t
+SINTERSTORE d t nothing
+SUNIONSTORE d nothing nowhere
+SINTERSTORE d
+SUNIONSTORE d
+SDIFFSTORE d
+
+# SINTERCARD counts up to a limit
+SADD k1 a b c d
+SADD k2 b c d e
+SINTERCARD 2 k1 k2
+SINTERCARD 2 k1 k2 LIMIT 2
+SINTERCARD 2 k1 k2 LIMIT 0
+SINTERCARD 2 k1 nothing
+SINTERCARD 1 k1
+SINTERCARD 0 k1
+SINTERCARD -1 k1
+SINTERCARD abc k1
+SINTERCARD 3 k1 k2
+SINTERCARD 2 k1 k2 LIMIT -1
+SINTERCARD 2 k1 k2 LIMIT abc
+SINTERCARD 2 k1 k2 LIMIT
+SINTERCARD 2 k1 k2 WHAT 1
+SINTERCARD 1 k1 k2
+SINTERCARD 2 k1 k2 LIMIT 1 LIMIT 2
+SET s x
+SINTERCARD 2 k1 s
+SINTERCARD 2 nothing s
+SINTERCARD 9223372036854775807 k1
+
+# A set grows by its count
+SADD k1 @{1..512}
+OBJECT ENCODING k1
+SADD k1 513
+OBJECT ENCODING k1
+SADD k2 @{m:1..128}
+OBJECT ENCODING k2
+SADD k2 more
+OBJECT ENCODING k2
+SREM k2 @{m:1..128}
+OBJECT ENCODING k2
+SADD k3 @{1..200}
+SADD k3 a
+OBJECT ENCODING k3
+SADD k4 @{1..127}
+SADD k4 a
+OBJECT ENCODING k4
+SADD k5 @{1..128}
+SADD k5 a
+OBJECT ENCODING k5
+
+# A set turns into a hash table by the length of a member
+SADD k1 *{x,64}
+OBJECT ENCODING k1
+SADD k1 *{x,65}
+OBJECT ENCODING k1
+SADD k2 *{x,65}
+OBJECT ENCODING k2
+SADD k3 1 2 3
+SADD k3 *{x,65}
+OBJECT ENCODING k3
+SADD k4 *{1,64}
+OBJECT ENCODING k4
+
+# The thresholds of sets are configurable
+CONFIG SET set-max-intset-entries 4
+SADD k1 1 2 3 4
+OBJECT ENCODING k1
+SADD k1 5
+OBJECT ENCODING k1
+CONFIG SET set-max-intset-entries 512
+
+# The listpack thresholds of sets are configurable
+% not redis7: small sets are listpacks since Redis 7.2
+CONFIG SET set-max-listpack-entries 4
+SADD k1 a b c d
+OBJECT ENCODING k1
+SADD k1 e
+OBJECT ENCODING k1
+SADD k2 1 2 3 4
+SADD k2 a
+OBJECT ENCODING k2
+CONFIG SET set-max-listpack-entries 128
+CONFIG SET set-max-listpack-value 8
+SADD k3 *{x,8}
+OBJECT ENCODING k3
+SADD k3 *{x,9}
+OBJECT ENCODING k3
+CONFIG SET set-max-listpack-value 64
+
+# SSCAN walks a small set at once
+SADD k1 a b c
+SSCAN k1 0
+SSCAN k1 0 MATCH a*
+SSCAN k1 0 COUNT 1
+SADD k2 1 2 3
+SSCAN k2 0 COUNT 1
+SSCAN k2 0 MATCH 1
+SSCAN nothing 0
+SSCAN k1 abc
+SSCAN k1 0 COUNT 0
+SSCAN k1 0 COUNT abc
+SSCAN k1 0 MATCH
+SSCAN k1 0 WHAT
+SSCAN k1 0 NOVALUES
+
+# Commands for sets refuse other types
+SET k1 a
+SADD k1 a
+SREM k1 a
+SCARD k1
+SMEMBERS k1
+SISMEMBER k1 a
+SMISMEMBER k1 a
+SPOP k1
+SPOP k1 1
+SPOP k1 -1
+SRANDMEMBER k1
+SRANDMEMBER k1 1
+SRANDMEMBER k1 abc
+SSCAN k1 0
+SMOVE k1 k2 a
+SINTER k1
+SUNION k1
+SDIFF k1
+"""
+
+GRAMMAR = """
+SADD {key} {member}+
+SADD {key} ({int} | {member})
+SREM {key} {member}+
+SCARD {key}
+SMEMBERS {key}
+SISMEMBER {key} {member}
+SMISMEMBER {key} {member}+
+SMOVE {key} {key} {member}
+SRANDMEMBER {key} {count}
+SINTER {key}+
+SUNION {key}+
+SDIFF {key}+
+SINTERSTORE {key} {key}+
+SUNIONSTORE {key} {key}+
+SDIFFSTORE {key} {key}+
+SINTERCARD {count} {key}+ [LIMIT {count}]
+SINTERCARD 2 {key} {key} [LIMIT {count}]
+SPOP {key} 100
+SSCAN {key} 0 [MATCH {pattern} | COUNT 1000]
+SET {key} {value}
+"""

@@ -1,0 +1,484 @@
+"""The family of strings: its table of cases and its grammar."""
+
+CASES = r"""
+# SET and GET keep any bytes
+SET k1 hello
+GET k1
+SET k1 ""
+GET k1
+SET k1 "\x00\xff\r\n"
+GET k1
+SET "" empty-name
+GET ""
+SET "\xff\x00" binary-name
+GET "\xff\x00"
+GET nothing
+OBJECT ENCODING k1
+
+# SET chooses int, embstr and raw as its encoding
+SET k1 12345
+OBJECT ENCODING k1
+SET k2 -9223372036854775808
+OBJECT ENCODING k2
+SET k3 9223372036854775807
+OBJECT ENCODING k3
+SET k4 9223372036854775808
+OBJECT ENCODING k4
+SET k5 012
+OBJECT ENCODING k5
+SET k6 +1
+OBJECT ENCODING k6
+SET k7 -0
+OBJECT ENCODING k7
+SET k8 ""
+OBJECT ENCODING k8
+SET k9 *{a,44}
+OBJECT ENCODING k9
+SET k10 1.0
+OBJECT ENCODING k10
+SET k11 0
+OBJECT ENCODING k11
+
+# A long string is raw
+SET k1 *{a,200}
+OBJECT ENCODING k1
+STRLEN k1
+
+# SET with NX and XX respects what is there
+SET k1 a NX
+SET k1 b NX
+GET k1
+SET k1 c XX
+SET k2 d XX
+GET k2
+SET k1 x NX XX
+SET k1 x XX NX
+
+# SET with GET answers the old value
+SET k1 a GET
+SET k1 b GET
+SET k1 c GET XX
+SET k2 c GET XX
+SET k1 d NX GET
+SET k3 d NX GET
+SET k3 e nx get
+RPUSH l x
+SET l a GET
+TYPE l
+SET l a
+
+# SET with an expiry sets it, and without one clears it
+SET k1 a EX 1000
+TTL k1
+SET k1 b
+TTL k1
+SET k1 c PX 1000000
+PTTL k1
+SET k1 d KEEPTTL
+TTL k1
+SET k1 e EXAT 4000000000
+EXPIRETIME k1
+SET k1 f PXAT 4000000000000
+PEXPIRETIME k1
+SET k1 g ex 10000
+TTL k1
+
+# SET refuses expiries that make no sense
+SET k1 a EX 0
+SET k1 a EX -1
+SET k1 a EX abc
+SET k1 a EX
+SET k1 a PX 0
+SET k1 a PX -5
+SET k1 a EX 9223372036854775807
+SET k1 a EX 9223372036854775
+SET k1 a PX 9223372036854775807
+SET k1 a EXAT 0
+SET k1 a EXAT -1
+SET k1 a PXAT 0
+SET k1 a EXAT 9223372036854775807
+SET k1 a EX 1.5
+SET k1 a EX ""
+SET k1 a EX 99999999999999999999
+GET k1
+
+# SET with a moment that has passed removes the key
+SET k1 a
+SET k1 b EXAT 1
+GET k1
+EXISTS k1
+SET k1 a
+SET k1 b PXAT 1
+EXISTS k1
+
+# SET refuses options that conflict, repeat or are unknown
+SET k1 a EX 10 PX 10
+SET k1 a EX 10 KEEPTTL
+SET k1 a KEEPTTL EX 10
+SET k1 a EX 10 EX 20
+SET k1 a KEEPTTL KEEPTTL
+SET k1 a NX NX
+SET k1 a GET GET
+SET k1 a EXAT 4000000000 PXAT 4000000000000
+SET k1 a WHAT
+SET k1 a NX 5
+SET k1
+SET
+SET k1 a PERSIST
+GET k1
+
+# SET with IFEQ compares before it writes
+% only valkey9
+SET k1 a
+SET k1 b IFEQ a
+SET k1 c IFEQ a
+GET k1
+SET k1 c IFEQ b GET
+SET k1 d IFEQ b GET
+SET k2 x IFEQ a
+SET k2 x IFEQ a GET
+SET k1 x IFEQ a NX
+SET k1 x IFEQ a XX
+SET k1 x NX IFEQ a
+SET k1 x IFEQ
+SET k1 e IFEQ c EX 1000
+TTL k1
+RPUSH l x
+SET l a IFEQ x
+SET k3 10
+SET k3 11 IFEQ 10
+
+# SETNX, SETEX and PSETEX are SET in other words
+SETNX k1 a
+SETNX k1 b
+GET k1
+SETEX k1 1000 c
+TTL k1
+PSETEX k1 1000000 d
+PTTL k1
+SETEX k1 0 x
+SETEX k1 -1 x
+SETEX k1 abc x
+SETEX k1 9223372036854775807 x
+PSETEX k1 0 x
+PSETEX k1 -1 x
+PSETEX k1 x x
+GET k1
+RPUSH l x
+SETEX l 100 x
+SETNX l x
+TYPE l
+
+# GETSET, GETDEL and GETEX answer the value and change the key
+GETSET k1 a
+GETSET k1 b
+GETDEL k1
+GETDEL k1
+SET k2 v EX 1000
+GETSET k2 w
+TTL k2
+SET k2 v
+GETEX k2
+GETEX k2 EX 1000
+TTL k2
+GETEX k2 PERSIST
+TTL k2
+GETEX k2 PX 1000000
+PTTL k2
+GETEX k2 EXAT 4000000000
+EXPIRETIME k2
+GETEX k2 PXAT 4000000000000
+GETEX nothing EX 100
+GETEX k2 EXAT 1
+EXISTS k2
+
+# GETEX refuses what SET refuses
+SET k1 a
+GETEX k1 EX 0
+GETEX k1 EX -1
+GETEX k1 EX abc
+GETEX k1 EX
+GETEX k1 NX
+GETEX k1 KEEPTTL
+GETEX k1 EX 10 PX 10
+GETEX k1 EX 10 PERSIST
+GETEX k1 PERSIST EX 10
+GETEX k1 PERSIST PERSIST
+GETEX k1 EX 9223372036854775807
+GETEX k1 GET
+TTL k1
+RPUSH l x
+GETEX l
+GETEX l EX 0
+GETDEL l
+GETSET l x
+
+# APPEND, STRLEN, GETRANGE and SETRANGE work on bytes
+APPEND k1 Hello
+APPEND k1 " World"
+APPEND k1 ""
+STRLEN k1
+GETRANGE k1 0 4
+GETRANGE k1 -5 -1
+GETRANGE k1 0 -1
+GETRANGE k1 5 1
+GETRANGE k1 100 200
+GETRANGE k1 -100 -50
+GETRANGE k1 -100 2
+GETRANGE k1 0 9223372036854775807
+GETRANGE k1 -9223372036854775808 9223372036854775807
+GETRANGE k1 abc 1
+GETRANGE k1 0 abc
+GETRANGE nothing 0 -1
+SUBSTR k1 1 3
+SETRANGE k1 6 Redis
+GET k1
+SETRANGE k2 5 x
+GET k2
+SETRANGE k3 5 ""
+EXISTS k3
+SETRANGE k1 0 ""
+SETRANGE k1 -1 x
+SETRANGE k1 536870911 xx
+SETRANGE k1 9223372036854775807 x
+SETRANGE k1 abc x
+SET k4 12345
+OBJECT ENCODING k4
+APPEND k4 6
+OBJECT ENCODING k4
+SET k5 123
+SETRANGE k5 1 9
+GET k5
+STRLEN nothing
+
+# APPEND to a key of an integer keeps its time to live
+SET k1 5 EX 1000
+APPEND k1 5
+TTL k1
+INCR k1
+TTL k1
+
+# INCR and its kin add to integers
+INCR k1
+INCR k1
+INCRBY k1 10
+DECR k1
+DECRBY k1 5
+GET k1
+OBJECT ENCODING k1
+INCRBY k1 -100
+DECRBY k1 -100
+SET k2 9223372036854775807
+INCR k2
+INCRBY k2 1
+DECR k2
+SET k3 -9223372036854775808
+DECR k3
+INCRBY k3 -1
+DECRBY k3 1
+DECRBY k1 -9223372036854775808
+INCRBY k1 9223372036854775808
+INCRBY k1 abc
+INCRBY k1 1.5
+INCRBY k1 ""
+INCRBY k1 " 1"
+INCRBY k1 +1
+INCRBY k1 01
+SET k4 abc
+INCR k4
+SET k4 ""
+INCR k4
+SET k4 " 5"
+INCR k4
+SET k4 5.0
+INCR k4
+SET k4 -0
+INCR k4
+SET k4 00
+INCR k4
+RPUSH l x
+INCR l
+DECRBY l 2
+INCRBY l abc
+
+# INCRBYFLOAT adds floats and formats them shortly
+INCRBYFLOAT k1 10.5
+INCRBYFLOAT k1 0.1
+INCRBYFLOAT k1 -5
+GET k1
+SET k2 5.0e3
+INCRBYFLOAT k2 2.0e2
+SET k3 3
+INCRBYFLOAT k3 1.1
+SET k3 1
+INCRBYFLOAT k3 0.1
+INCRBYFLOAT k3 0.2
+INCRBYFLOAT k3 1e20
+INCRBYFLOAT k3 -1e20
+SET k4 10
+INCRBYFLOAT k4 0
+OBJECT ENCODING k4
+INCRBYFLOAT k5 1e-5
+INCRBYFLOAT k5 1e-17
+INCRBYFLOAT k6 123456789012345678901234567890
+INCRBYFLOAT k7 0.000001
+INCRBYFLOAT k8 -0
+INCRBYFLOAT k9 3.0
+INCRBYFLOAT k10 1e17
+INCRBYFLOAT k11 -1.5
+INCRBYFLOAT k11 1.5
+
+# INCRBYFLOAT refuses what is no number
+SET k1 1
+INCRBYFLOAT k1 abc
+INCRBYFLOAT k1 ""
+INCRBYFLOAT k1 " 1"
+INCRBYFLOAT k1 "1 "
+INCRBYFLOAT k1 nan
+INCRBYFLOAT k1 inf
+INCRBYFLOAT k1 -inf
+INCRBYFLOAT k1 1,5
+SET k2 abc
+INCRBYFLOAT k2 1
+SET k2 inf
+INCRBYFLOAT k2 1
+SET k2 nan
+INCRBYFLOAT k2 1
+SET k2 " 1"
+INCRBYFLOAT k2 1
+RPUSH l x
+INCRBYFLOAT l 1
+
+# MSET, MGET and MSETNX treat their keys as one
+MSET k1 a k2 b {a}1 c
+MGET k1 k2 {a}1 nothing
+MSET k1 x k1 y
+GET k1
+MSETNX k5 a k6 b
+MSETNX k6 c k7 d
+MGET k5 k6 k7
+MSETNX k8 a k8 b
+GET k8
+RPUSH l x
+MGET l k1
+MSET l now-a-string
+TYPE l
+MSET k1
+MSET k1 a k2
+MSETNX k1 a k2
+MGET
+SET k9 a EX 1000
+MSET k9 b
+TTL k9
+MSETNX nothing x k9 y
+
+# MSETEX sets many keys with one expiry
+% only valkey9
+MSETEX 2 k1 a k2 b
+MGET k1 k2
+MSETEX 2 k1 a k2 b EX 1000
+TTL k1
+TTL k2
+MSETEX 2 k1 x k3 y NX
+MGET k1 k3
+MSETEX 2 k1 x k3 y XX
+MSETEX 1 k1 x XX
+MSETEX 2 k1 x k2 y KEEPTTL
+TTL k2
+MSETEX 0 k1 a
+MSETEX -1 k1 a
+MSETEX abc k1 a
+MSETEX 2 k1 a
+MSETEX 2 k1 a k2
+MSETEX 1 k1 a EX 0
+MSETEX 1 k1 a EX abc
+MSETEX 1 k1 a NX XX
+MSETEX 1 k1 a EX 10 PX 10
+MSETEX 1 k1 a WHAT
+MSETEX 9223372036854775807 k1 a
+MSETEX 2 k1 p k1 q
+GET k1
+MSETEX 1 k1 a EXAT 4000000000
+EXPIRETIME k1
+MSETEX 1 k1 a PXAT 4000000000000
+MSETEX 1 k1 a PX 1000000
+
+# DELIFEQ deletes only an equal value
+% only valkey9
+SET k1 a
+DELIFEQ k1 b
+DELIFEQ k1 a
+DELIFEQ k1 a
+SET k2 10
+DELIFEQ k2 10
+RPUSH l x
+DELIFEQ l x
+
+# LCS finds the longest common subsequence
+MSET k1 ohmytext k2 mynewtext
+LCS k1 k2
+LCS k1 k2 LEN
+LCS k1 k2 IDX
+LCS k1 k2 IDX MINMATCHLEN 4
+LCS k1 k2 IDX WITHMATCHLEN
+LCS k1 k2 IDX MINMATCHLEN 4 WITHMATCHLEN
+LCS k1 k2 IDX MINMATCHLEN -5
+LCS k1 k2 MINMATCHLEN abc
+LCS k1 k2 MINMATCHLEN
+LCS k1 k2 LEN IDX
+LCS k1 k2 WHAT
+LCS k1 nothing
+LCS nothing nowhere
+LCS k1 nothing LEN
+LCS k1 nothing IDX
+LCS k1 k1
+RPUSH l x
+LCS k1 l
+LCS l k1 WHAT
+SET k3 ""
+LCS k1 k3 IDX
+LCS k1 k2 WITHMATCHLEN
+LCS k1 k2 len withmatchlen
+LCS k1 k2 MINMATCHLEN 9223372036854775807 IDX
+
+# Commands for strings refuse other types
+RPUSH l x
+GET l
+STRLEN l
+APPEND l x
+GETRANGE l 0 1
+GETRANGE l a b
+SETRANGE l 0 x
+SETRANGE l -1 x
+SETRANGE l 0 ""
+GETEX l
+INCR l
+"""
+
+GRAMMAR = """
+SET {key} {value}
+SET {key} {value} [NX | XX | GET | EX {ttl} | PX {ttl} | EXAT {at} | PXAT {at_ms} | KEEPTTL]
+GET {key}
+GETSET {key} {value}
+GETDEL {key}
+GETEX {key} [EX {ttl} | PX {ttl} | EXAT {at} | PXAT {at_ms} | PERSIST]
+SETNX {key} {value}
+SETEX {key} {ttl} {value}
+PSETEX {key} {ttl} {value}
+APPEND {key} {value}
+STRLEN {key}
+GETRANGE {key} {index} {index}
+SUBSTR {key} {index} {index}
+SETRANGE {key} {count} {value}
+INCR {key}
+DECR {key}
+INCRBY {key} {int}
+DECRBY {key} {int}
+INCRBYFLOAT {key} {float}
+MGET {key}+
+MSET <{key} {value}>+
+MSETNX <{key} {value}>+
+LCS {key} {key} [LEN | IDX | MINMATCHLEN {int} | WITHMATCHLEN]
+RPUSH {key} {value}
+TTL {key}
+"""

@@ -1,0 +1,329 @@
+"""The family of transactions: its table of cases and its grammar."""
+
+CASES = r"""
+# EXEC answers every queued command in order
+MULTI
+SET k1 a
+INCR k2
+RPUSH {a}1 x y
+LRANGE {a}1 0 -1
+GET nothing
+EXEC
+GET k1
+
+# An empty transaction answers an empty array
+MULTI
+EXEC
+MULTI
+DISCARD
+EXEC
+
+# EXEC, DISCARD and a nested MULTI out of place are errors
+EXEC
+DISCARD
+MULTI x
+EXEC x
+DISCARD x
+
+# A nested MULTI is refused and the transaction goes on
+% not valkey9: in Valkey 9.1 a nested MULTI aborts the transaction
+MULTI
+MULTI
+SET k1 a
+EXEC
+
+# DISCARD forgets what was queued
+MULTI
+SET k1 a
+DISCARD
+EXISTS k1
+GET k1
+
+# An error while queueing aborts the transaction
+MULTI
+SET k1 a
+SET k1
+EXEC
+EXISTS k1
+MULTI
+NOSUCHCOMMAND
+SET k1 b
+EXEC
+EXISTS k1
+MULTI
+GET
+DISCARD
+SET k1 c
+
+# An error while running leaves the other commands in force
+MULTI
+SET k1 a
+INCR k1
+LPUSH k1 x
+SET k2 b
+EXEC
+MGET k1 k2
+
+# WATCH lets EXEC fail after another client wrote
+SET k1 a
+WATCH k1
+2> SET k1 b
+MULTI
+SET k1 c
+EXEC
+GET k1
+MULTI
+SET k1 d
+EXEC
+
+# WATCH of an untouched key does no harm
+SET k1 a
+WATCH k1
+2> SET k2 b
+MULTI
+SET k1 c
+EXEC
+GET k1
+
+# WATCH notices the connection's own writes
+WATCH k1
+SET k1 a
+MULTI
+PING
+EXEC
+
+# UNWATCH forgets the watched keys
+WATCH k1 {a}1
+2> SET {a}1 b
+UNWATCH
+MULTI
+SET k1 c
+EXEC
+
+# DISCARD and EXEC forget the watched keys
+WATCH k1
+MULTI
+DISCARD
+2> SET k1 b
+MULTI
+GET k1
+EXEC
+WATCH k1
+MULTI
+EXEC
+2> SET k1 c
+MULTI
+GET k1
+EXEC
+
+# WATCH notices deletion, creation and every other kind of change
+SET k1 a
+WATCH k1
+2> DEL k1
+MULTI
+PING
+EXEC
+WATCH nothing
+2> SET nothing x
+MULTI
+PING
+EXEC
+RPUSH l a
+WATCH l
+2> LPOP l
+MULTI
+PING
+EXEC
+SET k1 a
+WATCH k1
+2> EXPIRE k1 100
+MULTI
+PING
+EXEC
+WATCH k1
+2> RENAME k1 k2
+MULTI
+PING
+EXEC
+WATCH k3
+2> COPY k2 k3
+MULTI
+PING
+EXEC
+
+# WATCH does not notice commands that change nothing
+SET k1 a
+WATCH k1
+2> GET k1
+2> SETNX k1 b
+2> APPEND k2 x
+2> SREM k9 x
+2> DEL k8
+MULTI
+PING
+EXEC
+WATCH nothing
+2> DEL nothing
+MULTI
+PING
+EXEC
+SADD s a
+WATCH s
+2> SADD s a
+2> SREM s zzz
+MULTI
+PING
+EXEC
+
+# WATCH notices an equal value that was written again
+SET k1 a
+WATCH k1
+2> SET k1 a
+MULTI
+PING
+EXEC
+
+# FLUSHDB, FLUSHALL and SWAPDB touch watched keys
+SET k1 a
+WATCH k1
+2> FLUSHALL
+MULTI
+PING
+EXEC
+WATCH nothing
+2> FLUSHDB
+MULTI
+PING
+EXEC
+SET k1 a
+WATCH k1
+2> SWAPDB 0 1
+MULTI
+PING
+EXEC
+
+# A key of the same name in another database is another key
+WATCH k1
+2> SELECT 1
+2> SET k1 x
+MULTI
+PING
+EXEC
+SELECT 1
+WATCH k1
+SELECT 0
+2> SET k1 y
+MULTI
+PING
+EXEC
+
+# WATCH inside MULTI is refused and the transaction goes on
+% not valkey9: in Valkey 9.1 it aborts the transaction
+MULTI
+SET k1 a
+WATCH k1
+EXEC
+WATCH
+MULTI
+UNWATCH
+EXEC
+
+# SELECT, PING and ECHO can be queued
+MULTI
+SELECT 1
+SET k1 a
+PING
+PING hello
+ECHO x
+SELECT 0
+GET k1
+EXEC
+GET k1
+MULTI
+SELECT 1
+EXEC
+GET k1
+
+# A flush inside a transaction takes what came before it
+SET k1 a
+MULTI
+SET k2 b
+FLUSHALL
+SET k3 c
+DBSIZE
+EXEC
+KEYS *
+
+# A transaction spans slots, types and databases
+MULTI
+MSET k1 a k2 b {a}1 c
+RENAME k1 k5
+COPY k2 k6
+SADD s1 a b
+SADD s2 b c
+SINTERSTORE s3 s1 s2
+SMEMBERS s3
+RPUSH l1 x y z
+LMOVE l1 l2 LEFT RIGHT
+ZADD z 1 a
+ZUNIONSTORE z2 2 z s1
+MOVE k2 1
+EXEC
+
+# RESET leaves a transaction
+MULTI
+SET k1 a
+RESET
+GET k1
+EXEC
+
+# Commands are checked for arity when they are queued
+MULTI
+GET a b c
+EXEC
+MULTI
+set k1
+EXEC
+MULTI
+CONFIG NOSUCH
+EXEC
+MULTI
+CONFIG
+EXEC
+
+# HELLO inside a transaction is queued and run
+MULTI
+HELLO
+EXEC
+PING
+
+# A watched key that expired counts as changed only if it was alive
+SET k1 a PXAT 1
+WATCH k1
+MULTI
+PING
+EXEC
+"""
+
+GRAMMAR = """
+MULTI
+EXEC
+EXEC
+DISCARD
+WATCH {key}+
+UNWATCH
+SET {key} {value}
+INCR {key}
+GET {key}
+RPUSH {key} {value}
+LRANGE {key} 0 -1
+SADD {key} {member}
+SMEMBERS {key}
+RENAME {key} {key}
+MSET <{key} {value}>+
+DEL {key}+
+NOSUCH {key}
+SELECT (0 | 1)
+"""
+
+GRAMMAR_NOT_WITH = {"valkey9": "in Valkey 9.1 MULTI or WATCH inside a transaction aborts it"}

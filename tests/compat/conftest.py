@@ -1,0 +1,92 @@
+"""Fixtures of the differential tests: a runner for Sherd and one for each reference."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.compat.engine import Runner, find_mismatches
+from tests.support.references import find_reference, reference_names, why_absent
+from tests.support.servers import Shape, sherd_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.compat.engine import Outcome
+    from tests.compat.script import Step
+    from tests.support.servers import Program, Server, ServerPool
+
+Settings = tuple[tuple[str, str], ...]
+
+cluster_ready_timeout_seconds = 20.0
+
+# DEBUG is compared too, and it is off by default everywhere.
+default_settings: Settings = (("enable-debug-command", "yes"),)
+
+
+class Differential:
+    """Runs sequences on Sherd and on a reference, and remembers what the reference said."""
+
+    def __init__(self, pool: ServerPool) -> None:
+        self.pool = pool
+        self.runners: dict[int, Runner] = {}
+        self.known: dict[tuple[str, Settings, int, tuple[Step, ...]], Outcome] = {}
+
+    def runner(self, program: Program, shape: Shape, settings: Settings) -> Runner:
+        """The runner of a server with these settings."""
+        directives = dict(default_settings + settings)
+        server = self.pool.get(program, shape=shape, directives=directives, flush=False)
+        if id(server) not in self.runners:
+            cluster = directives.get("cluster-enabled") == "yes"
+            if cluster and not program.is_sherd:
+                _own_all_slots(server)
+            self.runners[id(server)] = Runner(server, cluster=cluster)
+        return self.runners[id(server)]
+
+    def mismatches(
+        self, reference: str, steps: Sequence[Step], shape: Shape, protocol: int, settings: Settings = ()
+    ) -> list[str]:
+        """What Sherd does differently from `reference`; skips the test when there is no such server."""
+        reason = why_absent(reference)
+        if reason is not None:
+            pytest.skip(reason)
+        key = (reference, settings, protocol, tuple(steps))
+        theirs = self.known.get(key)
+        if theirs is None:
+            program = find_reference(reference)
+            assert program is not None
+            theirs = self.known[key] = self.runner(program, Shape(), settings).run(steps, protocol)
+        ours = self.runner(sherd_program(), shape, settings).run(steps, protocol)
+        return find_mismatches(steps, ours, theirs, reference)
+
+    def close(self) -> None:
+        """Closes the inspection connections."""
+        for runner in self.runners.values():
+            runner.close()
+
+
+def _own_all_slots(server: Server) -> None:
+    """Gives a reference what Sherd has from the start: every slot."""
+    with server.wire() as wire:
+        wire.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        deadline = time.monotonic() + cluster_ready_timeout_seconds
+        while b"cluster_state:ok" not in wire.value("CLUSTER", "INFO"):
+            assert time.monotonic() < deadline, "the reference's cluster did not become ready"
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def differential(pool: ServerPool) -> Iterator[Differential]:
+    """The engine, with its memory of what the references answered."""
+    engine = Differential(pool)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(params=reference_names)
+def reference_name(request: pytest.FixtureRequest) -> str:
+    """Each known reference; the comparison skips itself where one is absent."""
+    name: str = request.param
+    return name

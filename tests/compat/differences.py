@@ -1,0 +1,189 @@
+"""The differences from the references that are meant, each with its reason.
+
+Sherd follows Redis 8.0 and Valkey 9.1, and where these two disagree, the one that the entry does not name. An entry
+excuses one command against one reference, so a reply that matches neither of them is still found by the other
+comparison. An entry that stops being needed does no harm but should go; an entry without a reason cannot be written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.compat.normalise import same_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.compat.engine import KeyState
+    from tests.compat.normalise import Command
+    from tests.support.resp import Node
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Replies to commands that match `pattern` (upper-case name, then arguments) may differ from `references`.
+
+    With `ours` only a reply of that text passes; without it any does.
+    """
+
+    references: frozenset[str]
+    pattern: re.Pattern[str]
+    reason: str
+    ours: re.Pattern[bytes] | None = None
+    theirs: re.Pattern[bytes] | None = None
+    relation: Callable[[Node, Node], bool] | None = None
+
+    def accepts(self, ours: Node, theirs: Node) -> bool:
+        """Whether this pair of replies is the meant difference."""
+        if self.relation is not None and not self.relation(ours, theirs):
+            return False
+        return all(
+            pattern is None or pattern.search(node.show().encode())
+            for pattern, node in ((self.ours, ours), (self.theirs, theirs))
+        )
+
+
+def _differ(
+    references: str,
+    pattern: str,
+    reason: str,
+    *,
+    ours: str = "",
+    theirs: str = "",
+    relation: Callable[[Node, Node], bool] | None = None,
+) -> Difference:
+    return Difference(
+        frozenset(references.split()),
+        re.compile(pattern, re.IGNORECASE | re.DOTALL),
+        reason,
+        re.compile(ours.encode()) if ours else None,
+        re.compile(theirs.encode()) if theirs else None,
+        relation,
+    )
+
+
+DIFFERENCES: tuple[Difference, ...] = (
+    _differ(
+        "redis7",
+        r"OBJECT ENCODING",
+        "small lists and sets are listpacks since Redis 7.2",
+        ours="listpack",
+        theirs="quicklist|hashtable",
+    ),
+    _differ(
+        "valkey9",
+        r"OBJECT ENCODING",
+        "Valkey decides between embstr and raw by the size of key and value together, Sherd as Redis by the value",
+        ours="embstr|raw",
+        theirs="embstr|raw",
+    ),
+    _differ(
+        "redis7",
+        r"Z",
+        "scores are printed in their shortest form since Redis 7.2; 7.0 prints seventeen digits",
+        relation=same_numbers,
+    ),
+    _differ(
+        "redis7",
+        r"EXEC",
+        "replies inside EXEC differ as the commands do",
+        relation=same_numbers,
+    ),
+    _differ(
+        "redis7",
+        r"(H|S|Z)?SCAN",
+        "the cursor is checked strictly, and before the options, since Redis 7.2",
+        ours="ERR invalid cursor",
+    ),
+    _differ("redis7", r"(S|Z)?SCAN", "Redis 7.0 does not know NOVALUES", ours="NOVALUES", theirs="ERR syntax error"),
+    _differ("redis7", r"COMMAND GETKEYS", "Redis 7.0 blames COMMAND itself", theirs="wrong number of arguments for"),
+    _differ("redis7", r"CONFIG SET maxmemory-samples", "the upper bound is 64 since Redis 7.2", theirs="2147483647"),
+    _differ(
+        "redis7",
+        r"L(REM|POS) .* -9223372036854775808",
+        "the lowest integer is refused since Redis 7.2",
+        ours="value is out of range",
+    ),
+    _differ("redis7", r"ZREV?RANK|ZRANK", "Redis 7.0 has no third argument", theirs="wrong number of arguments"),
+    _differ(
+        "redis7",
+        r"COPY .* DB",
+        "since Redis 7.2 the database is looked up before cluster mode is",
+        theirs="not allowed in cluster mode",
+    ),
+    _differ("valkey9", r"CLIENT (LIST|KILL) ID", "Valkey takes several ids and words its errors differently"),
+    _differ("valkey9", r"SCAN .*TYPE", "Valkey refuses a type that it does not know", theirs="unknown type name"),
+    _differ(
+        "valkey9",
+        r"(READONLY|READWRITE|CLUSTER KEYSLOT)",
+        "Valkey allows these outside cluster mode; Sherd refuses them as Redis does",
+        ours="cluster support disabled",
+    ),
+    _differ(
+        "valkey9",
+        r"GETEX",
+        "Valkey checks the expiry before the type, Sherd as Redis after it",
+        ours="WRONGTYPE|null",
+        theirs="invalid expire time|not an integer",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class EncodingDifference:
+    """Keys of a type whose OBJECT ENCODING may differ from that of `references`."""
+
+    references: frozenset[str]
+    type: bytes
+    ours: frozenset[bytes]
+    theirs: frozenset[bytes]
+    reason: str
+
+
+ENCODING_DIFFERENCES = (
+    EncodingDifference(
+        frozenset({"redis7"}),
+        b"list",
+        frozenset({b"listpack"}),
+        frozenset({b"quicklist"}),
+        "small lists are listpacks since Redis 7.2",
+    ),
+    EncodingDifference(
+        frozenset({"redis7"}),
+        b"set",
+        frozenset({b"listpack"}),
+        frozenset({b"hashtable"}),
+        "small sets are listpacks since Redis 7.2",
+    ),
+    EncodingDifference(
+        frozenset({"valkey9"}),
+        b"string",
+        frozenset({b"embstr", b"raw"}),
+        frozenset({b"embstr", b"raw"}),
+        "Valkey decides between embstr and raw by the size of key and value together, Sherd as Redis by the value",
+    ),
+)
+
+
+def is_meant(reference: str, command: Command, ours: Node, theirs: Node) -> bool:
+    """Whether an entry excuses this reply to `command` against `reference`."""
+    line = b" ".join(command).decode("latin-1")
+    return any(
+        reference in difference.references and difference.pattern.match(line) and difference.accepts(ours, theirs)
+        for difference in DIFFERENCES
+    )
+
+
+def find_encoding_difference(reference: str, ours: KeyState, theirs: KeyState) -> EncodingDifference | None:
+    """The entry that excuses an encoding, if there is one."""
+    for difference in ENCODING_DIFFERENCES:
+        if (
+            reference in difference.references
+            and ours.type == difference.type
+            and ours.encoding in difference.ours
+            and theirs.encoding in difference.theirs
+        ):
+            return difference
+    return None

@@ -1,0 +1,244 @@
+"""Runs a sequence of commands on a server and compares what two servers made of it.
+
+What is compared is every reply, errors included, and then the state left behind: for each key its type, encoding, time
+to live and content. A case runs on connections of its own, so that MULTI, SELECT or HELLO cannot leak into the next
+one; state is read and cleared over one long-lived connection a server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.compat import normalise
+from tests.compat.differences import find_encoding_difference, is_meant
+from tests.support.resp import Node, encode_command
+from tests.support.wire import ConnectionClosed, Reply, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.compat.normalise import Command
+    from tests.compat.script import Step
+    from tests.support.servers import Server
+
+inspected_databases = (0, 1, 2, 15)
+
+Place = tuple[int, bytes]
+"""A database and a key in it."""
+
+
+def _ask_type(key: bytes) -> Command:
+    return (b"TYPE", key)
+
+
+# How the content of each type is read; a type that is not here is known by its name alone.
+_content_commands: dict[bytes, Callable[[bytes], Command]] = {
+    b"string": lambda key: (b"GET", key),
+    b"list": lambda key: (b"LRANGE", key, b"0", b"-1"),
+    b"set": lambda key: (b"SMEMBERS", key),
+    b"hash": lambda key: (b"HGETALL", key),
+    b"zset": lambda key: (b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"),
+}
+
+closed_node = Node("closed")
+silent_node = Node("silent")
+
+# Long enough for any command of a case, short enough that a run with many silent cases ends.
+case_timeout_seconds = 8.0
+
+
+@dataclass(frozen=True)
+class KeyState:
+    """What a sequence left under one key."""
+
+    type: bytes
+    encoding: bytes
+    expiry: Node
+    content: Node
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The replies to a sequence, in order, and the state of every key afterwards."""
+
+    replies: tuple[Node, ...]
+    keys: dict[Place, KeyState]
+
+
+@dataclass
+class Runner:
+    """One server as the engine sees it."""
+
+    server: Server
+    cluster: bool = False
+    _admin: Wire | None = field(default=None, repr=False)
+
+    def admin(self) -> Wire:
+        """The connection for inspection and clearing; made anew after it broke."""
+        if self._admin is None:
+            self._admin = self.server.wire()
+        return self._admin
+
+    def close(self) -> None:
+        """Closes the inspection connection."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def run(self, steps: Sequence[Step], protocol: int) -> Outcome:
+        """Runs the steps on an empty server."""
+        self.clear()
+        connections = {
+            number: self.server.wire(protocol=protocol, timeout_seconds=case_timeout_seconds)
+            for number in {step.connection for step in steps}
+        }
+        try:
+            if len(connections) == 1:
+                replies = _pipelined(next(iter(connections.values())), steps)
+            else:
+                replies = [_one(connections[step.connection], step) for step in steps]
+        finally:
+            for wire in connections.values():
+                wire.close()
+        return Outcome(tuple(replies), self.state())
+
+    def clear(self) -> None:
+        """Empties the server, over a new connection if the last one was lost."""
+        with contextlib.suppress(ConnectionClosed, OSError):
+            if self.admin().call("FLUSHALL").raw == b"+OK\r\n":
+                return
+        self.close()
+        assert self.admin().call("FLUSHALL").raw == b"+OK\r\n"
+
+    def state(self) -> dict[Place, KeyState]:
+        """Type, encoding, time to live and content of every key in the inspected databases."""
+        databases = (0,) if self.cluster else inspected_databases
+        listings = self._ask([(database, (b"KEYS", b"*")) for database in databases])
+        places = [
+            (database, key)
+            for database, listing in zip(databases, listings, strict=True)
+            for key in sorted(listing.value)
+        ]
+        facts = self._ask(
+            [
+                (database, command)
+                for database, key in places
+                for command in ((b"TYPE", key), (b"OBJECT", b"ENCODING", key), (b"PEXPIRETIME", key))
+            ]
+        )
+        kinds = [reply.node.text for reply in facts[::3]]
+        contents = self._ask(
+            [
+                (database, _content_commands.get(kind, _ask_type)(key))
+                for (database, key), kind in zip(places, kinds, strict=True)
+            ]
+        )
+        return {
+            place: KeyState(
+                kinds[index], facts[3 * index + 1].node.text, facts[3 * index + 2].node, contents[index].node
+            )
+            for index, place in enumerate(places)
+        }
+
+    def _ask(self, questions: Sequence[tuple[int, Command]]) -> list[Reply]:
+        """Replies to commands in given databases, in one round trip."""
+        commands: list[Command] = []
+        selected = -1
+        for database, command in questions:
+            if database != selected and not self.cluster:
+                commands.append((b"SELECT", b"%d" % database))
+                selected = database
+            commands.append(command)
+        replies = self.admin().pipeline(commands)
+        return [reply for reply, command in zip(replies, commands, strict=True) if command[0] != b"SELECT"]
+
+
+def _one(wire: Wire, step: Step) -> Node:
+    try:
+        return wire.call(*step.arguments).node
+    except ConnectionClosed:
+        return closed_node
+    except TimeoutError:
+        return silent_node
+
+
+def _pipelined(wire: Wire, steps: Sequence[Step]) -> list[Node]:
+    """The replies to steps sent at once; for each step without one, whether the server closed or stays silent."""
+    with contextlib.suppress(ConnectionError):
+        wire.send(b"".join(encode_command(*step.arguments) for step in steps))
+    nodes: list[Node] = []
+    missing = closed_node
+    try:
+        for _ in steps:
+            nodes.append(wire.read().node)
+    except ConnectionClosed:
+        pass
+    except TimeoutError:
+        missing = silent_node
+    return nodes + [missing] * (len(steps) - len(nodes))
+
+
+def find_mismatches(steps: Sequence[Step], ours: Outcome, theirs: Outcome, reference: str) -> list[str]:
+    """What differs and is not meant to, a line each; empty when the two servers agree."""
+    problems: list[str] = []
+    queued: dict[int, list[Command]] = {}
+    for step, mine, other in zip(steps, ours.replies, theirs.replies, strict=True):
+        command = step.arguments
+        queue = queued.setdefault(step.connection, [])
+        if command[0].upper() == b"EXEC" and mine.items is not None and other.items is not None and queue:
+            problems += _compare_exec(step, queue, mine, other, reference)
+        elif not _same(command, mine, other, reference):
+            problems.append(f"{step.show()}\n    expected {other.show()[:1000]}\n    got      {mine.show()[:1000]}")
+        if other.text == b"QUEUED":
+            queue.append(command)
+        elif command[0].upper() in (b"EXEC", b"DISCARD", b"RESET"):
+            queue.clear()
+    return problems + _compare_states(ours, theirs, reference)
+
+
+def _same(command: Command, mine: Node, other: Node, reference: str) -> bool:
+    return normalise.same_reply(command, mine, other) or is_meant(reference, command, mine, other)
+
+
+def _compare_exec(step: Step, queue: list[Command], mine: Node, other: Node, reference: str) -> list[str]:
+    my_items, other_items = mine.items or (), other.items or ()
+    if len(my_items) != len(other_items) or len(queue) != len(my_items):
+        return [f"{step.show()}\n    expected {other.show()[:1000]}\n    got      {mine.show()[:1000]}"]
+    return [
+        f"EXEC of {command!r}\n    expected {theirs.show()[:1000]}\n    got      {ours.show()[:1000]}"
+        for command, ours, theirs in zip(queue, my_items, other_items, strict=True)
+        if not _same(command, ours, theirs, reference)
+    ]
+
+
+def _compare_states(ours: Outcome, theirs: Outcome, reference: str) -> list[str]:
+    problems: list[str] = []
+    for place in sorted(set(ours.keys) | set(theirs.keys)):
+        mine, other = ours.keys.get(place), theirs.keys.get(place)
+        where = f"key {place[1]!r} in database {place[0]}"
+        if mine is None or other is None:
+            problems.append(f"{where}\n    expected {_show(other)}\n    got      {_show(mine)}")
+            continue
+        if mine.encoding != other.encoding and not find_encoding_difference(reference, mine, other):
+            problems.append(f"OBJECT ENCODING of {where}: expected {other.encoding!r}, got {mine.encoding!r}")
+        if mine.type != other.type or not normalise.same_milliseconds((b"PEXPIRETIME",), mine.expiry, other.expiry):
+            problems.append(f"{where}\n    expected {_show(other)}\n    got      {_show(mine)}")
+        elif not _same(_content_name(mine.type), mine.content, other.content, reference):
+            problems.append(
+                f"{where}\n    expected {other.content.show()[:1000]}\n    got      {mine.content.show()[:1000]}"
+            )
+    return problems
+
+
+def _content_name(kind: bytes) -> Command:
+    return _content_commands.get(kind, _ask_type)(b"")
+
+
+def _show(state: KeyState | None) -> str:
+    if state is None:
+        return "no key"
+    return (
+        f"{state.type.decode()} ({state.encoding.decode()}), expiry {state.expiry.show()}: {state.content.show()[:600]}"
+    )

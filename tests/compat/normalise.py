@@ -1,0 +1,202 @@
+"""How the replies of two servers to one command are compared.
+
+The rule is equality of bytes. It is relaxed only where the protocol promises less: the order of sets and hashes,
+chance, the clock, and texts that carry a server's own name or counters. An error is always compared exactly, even for
+those commands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.resp import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Command = tuple[bytes, ...]
+
+ttl_tolerance_seconds = 3
+ttl_tolerance_milliseconds = ttl_tolerance_seconds * 1000
+
+
+def same_bytes(command: Command, ours: Node, theirs: Node) -> bool:
+    """Equal down to the type byte."""
+    return ours == theirs
+
+
+def same_members(command: Command, ours: Node, theirs: Node) -> bool:
+    """Equal as a collection: the order is the server's own business."""
+    if ours.items is None or theirs.items is None:
+        return ours == theirs
+    return ours.kind == theirs.kind and _sorted(ours.items) == _sorted(theirs.items)
+
+
+def same_pairs(command: Command, ours: Node, theirs: Node) -> bool:
+    """Equal as a collection of pairs, be it a map or the flat array of RESP2."""
+    if ours.items is None or theirs.items is None or len(ours.items) % 2 or len(theirs.items) % 2:
+        return ours == theirs
+    return ours.kind == theirs.kind and _sorted_pairs(ours) == _sorted_pairs(theirs)
+
+
+def same_shape(command: Command, ours: Node, theirs: Node) -> bool:
+    """The same type bytes and lengths all the way down; the payloads are chance."""
+    if ours.kind != theirs.kind or (ours.items is None) != (theirs.items is None):
+        return False
+    if ours.items is None or theirs.items is None:
+        return (ours.text == b"-1") == (theirs.text == b"-1") if ours.kind in "$*" else True
+    return len(ours.items) == len(theirs.items) and all(
+        same_shape(command, mine, other) for mine, other in zip(ours.items, theirs.items, strict=True)
+    )
+
+
+def same_kind(command: Command, ours: Node, theirs: Node) -> bool:
+    """The same outermost type: the content is the server's own."""
+    return ours.kind == theirs.kind
+
+
+def same_scan(command: Command, ours: Node, theirs: Node) -> bool:
+    """Cursors are private; two whole iterations hold the same elements."""
+    if ours.items is None or theirs.items is None or len(ours.items) != 2 or len(theirs.items) != 2:
+        return ours == theirs
+    if ours.kind != theirs.kind or any(
+        mine.kind != other.kind for mine, other in zip(ours.items, theirs.items, strict=True)
+    ):
+        return False
+    if ours.items[0].text != b"0" or theirs.items[0].text != b"0":
+        return True
+    in_pairs = command[0].upper() in (b"HSCAN", b"ZSCAN") and b"NOVALUES" not in [word.upper() for word in command]
+    return (same_pairs if in_pairs else same_members)(command, ours.items[1], theirs.items[1])
+
+
+def same_greeting(command: Command, ours: Node, theirs: Node) -> bool:
+    """HELLO: the same fields in the same order, and the same values where they do not name the server."""
+    if ours.kind != theirs.kind or ours.items is None or theirs.items is None:
+        return ours == theirs
+    own = (b"server", b"version", b"id", b"modules")
+    mine, other = (
+        [(name.text, value.show() if name.text not in own else value.kind) for name, value in node.pairs()]
+        for node in (ours, theirs)
+    )
+    return mine == other
+
+
+def same_numbers(ours: Node, theirs: Node) -> bool:
+    """Equal but for the spelling of floats, of which older servers print seventeen digits."""
+    if ours.kind != theirs.kind or (ours.items is None) != (theirs.items is None):
+        return False
+    if ours.items is not None and theirs.items is not None:
+        return len(ours.items) == len(theirs.items) and all(
+            same_numbers(mine, other) for mine, other in zip(ours.items, theirs.items, strict=True)
+        )
+    try:
+        return float(ours.text) == float(theirs.text)
+    except ValueError:
+        return ours == theirs
+
+
+def _within(tolerance: int) -> Callable[[Command, Node, Node], bool]:
+    def same_about(command: Command, ours: Node, theirs: Node) -> bool:
+        if ours.kind != ":" or theirs.kind != ":":
+            return ours == theirs
+        mine, other = int(ours.text), int(theirs.text)
+        return mine == other if min(mine, other) < 0 else abs(mine - other) <= tolerance
+
+    return same_about
+
+
+same_seconds = _within(ttl_tolerance_seconds)
+same_milliseconds = _within(ttl_tolerance_milliseconds)
+same_sign = _within(1 << 62)
+
+
+def _sorted(items: tuple[Node, ...]) -> list[str]:
+    return sorted(item.show() for item in items)
+
+
+def _sorted_pairs(node: Node) -> list[tuple[str, str]]:
+    return sorted((first.show(), second.show()) for first, second in node.pairs())
+
+
+def _random_members(command: Command, ours: Node, theirs: Node) -> bool:
+    # A whole collection comes in any order; a part of it is chance.
+    return same_members(command, ours, theirs) or same_shape(command, ours, theirs)
+
+
+_rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
+    b"SMEMBERS": same_members,
+    b"SINTER": same_members,
+    b"SUNION": same_members,
+    b"SDIFF": same_members,
+    b"HKEYS": same_members,
+    b"HVALS": same_members,
+    b"HGETALL": same_pairs,
+    b"KEYS": same_members,
+    b"SCAN": same_scan,
+    b"HSCAN": same_scan,
+    b"SSCAN": same_scan,
+    b"ZSCAN": same_scan,
+    b"SPOP": _random_members,
+    b"SRANDMEMBER": _random_members,
+    b"HRANDFIELD": _random_members,
+    b"ZRANDMEMBER": _random_members,
+    b"RANDOMKEY": same_shape,
+    b"TTL": same_seconds,
+    b"PTTL": same_milliseconds,
+    b"EXPIRETIME": same_seconds,
+    b"PEXPIRETIME": same_milliseconds,
+    b"TIME": same_shape,
+    b"HELLO": same_greeting,
+    b"LASTSAVE": same_sign,
+    b"ROLE": same_shape,
+    b"INFO": same_kind,
+    b"LOLWUT": same_kind,
+    b"CONFIG GET": same_pairs,
+    b"COMMAND": same_kind,
+    b"COMMAND COUNT": same_sign,
+    b"COMMAND LIST": same_kind,
+    b"COMMAND DOCS": same_kind,
+    b"COMMAND HELP": same_kind,
+    b"CLIENT ID": same_sign,
+    b"CLIENT INFO": same_kind,
+    b"CLIENT LIST": same_kind,
+    b"CLIENT HELP": same_kind,
+    b"CLUSTER MYID": same_shape,
+    b"CLUSTER MYSHARDID": same_shape,
+    b"CLUSTER NODES": same_kind,
+    b"CLUSTER INFO": same_kind,
+    b"CLUSTER GETKEYSINSLOT": same_members,
+    b"CLUSTER HELP": same_kind,
+    b"CONFIG HELP": same_kind,
+    b"OBJECT HELP": same_kind,
+    b"OBJECT IDLETIME": same_sign,
+    b"MEMORY USAGE": same_sign,
+    b"MEMORY STATS": same_kind,
+    b"MEMORY DOCTOR": same_kind,
+    b"MEMORY HELP": same_kind,
+    b"MEMORY MALLOC-STATS": same_kind,
+    b"SLOWLOG GET": same_kind,
+    b"SLOWLOG HELP": same_kind,
+    b"LATENCY HELP": same_kind,
+    b"LATENCY DOCTOR": same_kind,
+    b"LATENCY HISTOGRAM": same_kind,
+    b"DEBUG OBJECT": same_kind,
+    b"DEBUG HELP": same_kind,
+}
+
+
+def command_name(command: Command) -> bytes:
+    """The upper-case name, with the subcommand where the table of rules has one."""
+    first = command[0].upper()
+    if len(command) > 1:
+        whole = first + b" " + command[1].upper()
+        if whole in _rules:
+            return whole
+    return first
+
+
+def same_reply(command: Command, ours: Node, theirs: Node) -> bool:
+    """Whether two replies to `command` are the same, by the rule of that command."""
+    if ours.is_error or theirs.is_error:
+        return ours == theirs
+    return _rules.get(command_name(command), same_bytes)(command, ours, theirs)

@@ -1,0 +1,153 @@
+"""Who may depend on whom, how long a file may be, and that every `unsafe` says why it is sound."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+root = Path(__file__).parents[2]
+crates = ("metrics", "shards", "ioth", "native")
+line_count_max = 700
+
+
+def _rust_files(*names: str) -> list[Path]:
+    return [file for name in names for file in sorted((root / name).glob("**/*.rs")) if "target" not in file.parts]
+
+
+def _python_files() -> list[Path]:
+    return sorted((root / "src" / "sherd").glob("**/*.py"))
+
+
+def _dependencies(crate: str) -> set[str]:
+    manifest = tomllib.loads((root / crate / "Cargo.toml").read_text())
+    tables = [manifest.get("dependencies", {})]
+    tables += [target.get("dependencies", {}) for target in manifest.get("target", {}).values()]
+    return {name for table in tables for name in table}
+
+
+def _imports(file: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _module(file: Path) -> str:
+    parts = file.relative_to(root / "src").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize("crate", ["metrics", "shards", "ioth"])
+def test_no_crate_of_the_data_plane_depends_on_pyo3(crate: str) -> None:
+    """A crate without pyo3 cannot take the interpreter lock."""
+    assert not {name for name in _dependencies(crate) if name.startswith("pyo3")}
+
+
+@pytest.mark.parametrize(
+    ("crate", "forbidden"),
+    [
+        ("metrics", {"sherd-shards", "sherd-ioth", "sherd-native"}),
+        ("shards", {"sherd-ioth", "sherd-native"}),
+        ("ioth", {"sherd-native"}),
+    ],
+)
+def test_a_lower_crate_does_not_depend_on_an_upper_one(crate: str, forbidden: set[str]) -> None:
+    """native -> ioth -> shards -> metrics, never the reverse."""
+    assert not _dependencies(crate) & forbidden
+
+
+def test_only_sherd_native_imports_the_data_plane() -> None:
+    """One module knows that the engine is compiled."""
+    importers = {
+        _module(file)
+        for file in _python_files()
+        if any(name == "sherd._native" or name.startswith("sherd._native.") for name in _imports(file))
+    }
+    assert all(name == "sherd.native" or name.startswith("sherd.native.") for name in importers), importers
+
+
+def test_only_sherd_scripting_imports_lua() -> None:
+    """Lua stays in its own package."""
+    importers = {
+        _module(file) for file in _python_files() if any(name.split(".")[0] == "lupa" for name in _imports(file))
+    }
+    assert all(name == "sherd.scripting" or name.startswith("sherd.scripting.") for name in importers), importers
+
+
+def test_types_know_no_resp_no_keyspace_and_no_clock() -> None:
+    """A thick type can be tested alone: of its crate it uses other types, the hash table and the allocator's counters."""
+    forbidden = re.compile(r"\b(?:crate|super::super)::(?:reply|context|families|db|shard|engine|clock|expire)\b")
+    offenders = [
+        f"{file.relative_to(root)}: {match.group(0)}"
+        for file in sorted((root / "shards" / "src" / "types").glob("**/*.rs"))
+        for match in forbidden.finditer(file.read_text())
+    ]
+    assert not offenders, offenders
+
+
+@pytest.mark.parametrize("package", [*crates, "src"])
+def test_no_file_is_longer_than_700_lines(package: str) -> None:
+    """One idea a file; below 400 lines is the aim."""
+    files = _python_files() if package == "src" else _rust_files(package)
+    too_long = {
+        str(file.relative_to(root)): count for file in files if (count := file.read_text().count("\n")) > line_count_max
+    }
+    assert not too_long, too_long
+
+
+def test_every_source_file_begins_with_what_it_is() -> None:
+    """//! in Rust, a docstring in Python."""
+    silent = [
+        str(file.relative_to(root)) for file in _rust_files(*crates) if not file.read_text().lstrip().startswith("//!")
+    ]
+    silent += [
+        str(file.relative_to(root))
+        for file in _python_files()
+        if ast.get_docstring(ast.parse(file.read_text())) is None
+    ]
+    assert not silent, silent
+
+
+def test_every_unsafe_block_has_a_safety_line_above_it() -> None:
+    """Within the few lines above, since a statement may begin before its unsafe block."""
+    bare: list[str] = []
+    for file in _rust_files(*crates):
+        lines = file.read_text().splitlines()
+        for number, line in enumerate(lines):
+            code = line.partition("//")[0]
+            if not re.search(r"\bunsafe\s*(\{|impl\b)", code):
+                continue
+            above = lines[max(0, number - 8) : number + 1]
+            if not any("SAFETY" in text for text in above):
+                bare.append(f"{file.relative_to(root)}:{number + 1}")
+    assert not bare, bare
+
+
+def test_nothing_is_left_unfinished() -> None:
+    """No TODO, no todo!, no unimplemented!, no bare NotImplementedError."""
+    pattern = re.compile(r"\bTODO\b|\bFIXME\b|\btodo!\(|\bunimplemented!\(|raise NotImplementedError")
+    found = [
+        f"{file.relative_to(root)}: {match.group(0)}"
+        for file in [*_rust_files(*crates), *_python_files()]
+        for match in pattern.finditer(file.read_text())
+    ]
+    assert not found, found
+
+
+def test_the_extension_module_does_not_need_the_gil() -> None:
+    """It says so to a free-threaded interpreter."""
+    text = "".join(file.read_text() for file in _rust_files("native"))
+    assert re.search(r"gil_used\s*=\s*false", text)
+
+
+def test_the_package_is_typed() -> None:
+    """A marker for type checkers, and a stub for the compiled module."""
+    assert (root / "src" / "sherd" / "py.typed").exists()
+    assert (root / "src" / "sherd" / "_native.pyi").exists()

@@ -1,0 +1,128 @@
+"""Logs: levels of Redis, three forms, native records with their own times, no colour in a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from sherd.config import Config, load_config
+from sherd.errors import ConfigError
+from sherd.observability.logs import emit_native, format_time, setup_logs, setup_logs_from
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def logged(tmp_path: Path, level: str = "notice", form: str = "json") -> Path:
+    file = tmp_path / "log"
+    setup_logs(level=level, form=form, file=str(file))
+    return file
+
+
+def test_a_json_line_has_time_level_event_and_fields(tmp_path: Path) -> None:
+    file = logged(tmp_path)
+    structlog.get_logger().notice("server ready", port=6379, key=b"\xff")
+    line = json.loads(file.read_text())
+    assert line.pop("timestamp")
+    assert line == {"level": "notice", "event": "server ready", "port": 6379, "key": "\\xff"}
+
+
+@pytest.mark.parametrize(
+    ("level", "events"),
+    [
+        ("debug", ["a", "b", "c", "d", "native"]),
+        ("verbose", ["b", "c", "d", "native"]),
+        ("notice", ["c", "d"]),
+        ("warning", ["d"]),
+        ("nothing", []),
+    ],
+)
+def test_lines_below_the_level_are_left_out(tmp_path: Path, level: str, events: list[str]) -> None:
+    file = logged(tmp_path, level)
+    log = structlog.get_logger()
+    log.debug("a")
+    log.verbose("b")
+    log.info("c")
+    log.error("d")
+    emit_native([(1, 0.0, "io-0", "native", {})])
+    assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == events
+
+
+def test_native_records_keep_their_time_and_thread(tmp_path: Path) -> None:
+    file = logged(tmp_path)
+    emit_native([(2, 1.5, "io-1", "client rejected", {"reason": "maxclients"}), (9, 2.0, "shard-0", "panic", {})])
+    first, second = (json.loads(line) for line in file.read_text().splitlines())
+    assert first == {
+        "timestamp": format_time(1.5, "iso8601"),
+        "level": "notice",
+        "event": "client rejected",
+        "thread": "io-1",
+        "reason": "maxclients",
+    }
+    assert (second["level"], second["event"]) == ("warning", "panic")
+
+
+def test_a_console_line_in_a_file_has_no_colour(tmp_path: Path) -> None:
+    file = logged(tmp_path, form="console")
+    structlog.get_logger().warning("disk is slow", seconds=3)
+    text = file.read_text()
+    assert "\x1b" not in text
+    assert text.endswith("[warning] disk is slow seconds=3\n")
+
+
+def test_logfmt_writes_pairs(tmp_path: Path) -> None:
+    file = logged(tmp_path, form="logfmt")
+    structlog.get_logger().info("server ready", port=6379)
+    assert file.read_text().endswith('level=notice event="server ready" port=6379\n')
+
+
+def test_an_exception_is_part_of_its_line(tmp_path: Path) -> None:
+    file = logged(tmp_path)
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    line = json.loads(file.read_text())
+    assert line["exception"].endswith("ValueError: boom")
+
+
+def test_what_libraries_log_comes_out_in_the_same_form(tmp_path: Path) -> None:
+    file = logged(tmp_path)
+    logging.getLogger("asyncio").warning("slow %s", "callback")
+    logging.getLogger("asyncio").debug("hidden")
+    (line,) = map(json.loads, file.read_text().splitlines())
+    assert (line["event"], line["logger"], line["level"]) == ("slow callback", "asyncio", "warning")
+
+
+def test_config_set_loglevel_takes_effect_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    config = load_config(None, ["--logfile", str(file), "--log-format", "json"], {})
+    setup_logs_from(config)
+    structlog.get_logger().debug("before")
+    config.set_many([(b"loglevel", b"debug")])
+    structlog.get_logger().debug("after")
+    assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == ["after"]
+
+
+def test_a_log_file_that_cannot_be_opened_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match=r"^can't open the log file '/nowhere/log': No such file or directory$"):
+        setup_logs(level="notice", form="json", file="/nowhere/log")
+
+
+def test_times_have_three_forms() -> None:
+    assert format_time(1.5, "milliseconds") == 1500
+    assert str(format_time(0.25, "legacy")).endswith(".250")
+    assert "T" in str(format_time(0.0, "iso8601"))
+    assert Config().get_str("log-timestamp-format") == "iso8601"

@@ -1,0 +1,265 @@
+"""What a server tells about itself over the wire: clients, slow commands, latency, memory, monitoring."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from tests.support.resp import encode_command
+from tests.support.servers import Server
+
+if TYPE_CHECKING:
+    from tests.support.wire import Wire
+
+
+def _fields(line: bytes) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in line.decode().strip().split(" ") if "=" in word)
+
+
+def _info(wire: Wire, section: str) -> dict[str, str]:
+    lines = wire.value("INFO", section).decode().splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def test_client_list_has_a_line_for_every_connection(server: Server) -> None:
+    """With the fields that tools read."""
+    with server.wire() as first, server.wire() as second:
+        first.call("CLIENT", "SETNAME", "first")
+        second.call("SELECT", "3")
+        second.call("GET", "k")
+        lines = [_fields(line) for line in first.value("CLIENT", "LIST").splitlines()]
+        by_id = {line["id"]: line for line in lines}
+        mine = by_id[str(first.value("CLIENT", "ID"))]
+        assert mine["name"] == "first"
+        assert mine["cmd"] == "client|list"
+        other = by_id[str(second.value("CLIENT", "ID"))]
+        for name in (
+            "addr",
+            "laddr",
+            "fd",
+            "age",
+            "idle",
+            "flags",
+            "db",
+            "sub",
+            "multi",
+            "qbuf",
+            "cmd",
+            "user",
+            "resp",
+        ):
+            assert name in other
+        assert other["db"] == "3"
+        assert other["resp"] == "2"
+
+
+def test_client_list_shows_a_transaction(server: Server) -> None:
+    """multi counts queued commands, flags has x."""
+    with server.wire() as busy, server.wire() as observer:
+        busy.pipeline([("MULTI",), ("SET", "k", "v"), ("SET", "k", "w")])
+        lines = [_fields(line) for line in observer.value("CLIENT", "LIST").splitlines()]
+        assert [line["multi"] for line in lines if "x" in line["flags"]] == ["2"]
+
+
+def test_client_kill_by_address_and_by_name_of_user(server: Server) -> None:
+    """The old form answers OK, the new form the number of connections."""
+    with server.wire() as victim, server.wire() as killer:
+        address = _fields(victim.value("CLIENT", "INFO"))["addr"]
+        assert killer.call("CLIENT", "KILL", address).raw == b"+OK\r\n"
+        assert victim.read_until_closed() == b""
+    with server.wire() as victim, server.wire() as killer:
+        address = _fields(victim.value("CLIENT", "INFO"))["addr"]
+        assert killer.call("CLIENT", "KILL", "ADDR", address).raw == b":1\r\n"
+        assert victim.read_until_closed() == b""
+
+
+def test_client_kill_of_oneself_answers_first(server: Server) -> None:
+    """SKIPME no includes the caller."""
+    with server.wire() as wire:
+        identity = str(wire.value("CLIENT", "ID"))
+        wire.write("CLIENT", "KILL", "ID", identity, "SKIPME", "no")
+        assert wire.read_until_closed() == b":1\r\n"
+
+
+def test_client_reply_off_skip_and_on(server: Server) -> None:
+    """OFF answers nothing until ON; SKIP hides one reply."""
+    with server.wire() as wire:
+        wire.write("CLIENT", "REPLY", "OFF")
+        wire.write("SET", "k", "v")
+        wire.write("CLIENT", "REPLY", "ON")
+        assert wire.read().raw == b"+OK\r\n"
+        wire.write("CLIENT", "REPLY", "SKIP")
+        wire.write("SET", "k", "w")
+        wire.write("ECHO", "seen")
+        assert wire.read().value == b"seen"
+        assert wire.value("GET", "k") == b"w"
+
+
+def test_client_pause_holds_writes_and_lets_reads_through(server: Server) -> None:
+    """WRITE mode, ended by UNPAUSE."""
+    with server.wire() as writer, server.wire() as reader, server.wire() as operator:
+        assert operator.call("CLIENT", "PAUSE", "60000", "WRITE").raw == b"+OK\r\n"
+        try:
+            writer.write("SET", "k", "paused")
+            assert reader.call("GET", "k").raw == b"$-1\r\n"
+            time.sleep(0.1)
+            assert reader.call("GET", "k").raw == b"$-1\r\n"
+        finally:
+            assert operator.call("CLIENT", "UNPAUSE").raw == b"+OK\r\n"
+        assert writer.read().raw == b"+OK\r\n"
+        assert reader.value("GET", "k") == b"paused"
+
+
+def test_client_pause_ends_by_itself(server: Server) -> None:
+    """After its milliseconds, all commands go on."""
+    with server.wire() as wire, server.wire() as operator:
+        assert operator.call("CLIENT", "PAUSE", "100", "ALL").raw == b"+OK\r\n"
+        assert wire.call("PING").raw == b"+PONG\r\n"
+
+
+def test_the_slow_log_keeps_what_was_slow(server: Server) -> None:
+    """Id, time, duration, arguments, address and name; long arguments are cut."""
+    with server.wire() as wire:
+        wire.call("CLIENT", "SETNAME", "slow")
+        wire.call("CONFIG", "SET", "slowlog-log-slower-than", "0")
+        try:
+            wire.call("SLOWLOG", "RESET")
+            wire.call("SET", "k", "x" * 500)
+            wire.call("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+            entries = wire.value("SLOWLOG", "GET", "10")
+        finally:
+            wire.call("CONFIG", "SET", "slowlog-log-slower-than", "10000")
+        entry = next(entry for entry in entries if entry[3][0] == b"SET")
+        identity, moment, duration, arguments, address, name = entry
+        assert identity >= 0
+        assert abs(moment - time.time()) < 60
+        assert duration >= 0
+        assert arguments == [b"SET", b"k", b"x" * 128 + b"... (372 more bytes)"]
+        assert re.fullmatch(rb"127\.0\.0\.1:\d+", address)
+        assert name == b"slow"
+        assert wire.value("SLOWLOG", "LEN") >= 1
+        wire.call("SLOWLOG", "RESET")
+        assert wire.value("SLOWLOG", "LEN") == 0
+
+
+def test_the_slow_log_is_bounded(server: Server) -> None:
+    """slowlog-max-len entries, the newest first."""
+    with server.wire() as wire:
+        wire.call("CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "5")
+        try:
+            for number in range(20):
+                wire.call("SET", "k", str(number))
+            assert wire.value("SLOWLOG", "LEN") == 5
+            identities = [entry[0] for entry in wire.value("SLOWLOG", "GET", "-1")]
+            assert identities == sorted(identities, reverse=True)
+        finally:
+            wire.call("CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128")
+            wire.call("SLOWLOG", "RESET")
+
+
+def test_latency_histogram_counts_calls(server: Server) -> None:
+    """Cumulative buckets whose last one is the number of calls."""
+    with server.wire(protocol=3) as wire:
+        wire.call("CONFIG", "RESETSTAT")
+        for _ in range(50):
+            wire.call("SET", "k", "v")
+        histogram = wire.value("LATENCY", "HISTOGRAM", "set")[b"set"]
+        assert histogram[b"calls"] == 50
+        counts = list(histogram[b"histogram_usec"].values())
+        assert counts == sorted(counts)
+        assert counts[-1] == 50
+
+
+def test_info_counts_commands_and_keys(server: Server) -> None:
+    """Counters move by what was done."""
+    with server.wire() as wire:
+        before = _info(wire, "stats")
+        wire.pipeline([("SET", "k", "v"), ("GET", "k"), ("GET", "nothing"), ("SET", "t", "v", "EX", "1000")])
+        after = _info(wire, "stats")
+        assert int(after["keyspace_hits"]) - int(before["keyspace_hits"]) == 1
+        assert int(after["keyspace_misses"]) - int(before["keyspace_misses"]) == 1
+        assert int(after["total_commands_processed"]) - int(before["total_commands_processed"]) >= 5
+        assert _info(wire, "keyspace")["db0"].startswith("keys=2,expires=1,")
+
+
+def test_info_commandstats_names_what_was_called(server: Server) -> None:
+    """calls, usec, failed and rejected calls a command."""
+    with server.wire() as wire:
+        wire.call("CONFIG", "RESETSTAT")
+        wire.pipeline([("SET", "k", "v"), ("INCR", "k"), ("INCR",), ("CONFIG", "GET", "maxclients")])
+        stats = _info(wire, "commandstats")
+        assert "calls=1" in stats["cmdstat_set"]
+        assert "failed_calls=1" in stats["cmdstat_incr"]
+        assert "rejected_calls=1" in stats["cmdstat_incr"]
+        assert "cmdstat_config|get" in stats
+        errors = _info(wire, "errorstats")
+        assert errors["errorstat_ERR"].startswith("count=")
+
+
+def test_info_has_the_sections_that_tools_read(server: Server) -> None:
+    """In Redis' order, each under its heading."""
+    with server.wire() as wire:
+        text = wire.value("INFO").decode()
+        headings = re.findall(r"^# (\w+)", text, re.MULTILINE)
+        for heading in ("Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Keyspace"):
+            assert heading in headings
+        everything = wire.value("INFO", "everything").decode()
+        assert "# Commandstats" in everything
+        assert wire.value("INFO", "nosuch") == b""
+        assert [line for line in text.splitlines() if line and line[0] != "#" and ":" not in line] == []
+
+
+def test_monitor_shows_commands_of_others(server: Server) -> None:
+    """Time, database, address and quoted arguments; never a password."""
+    with server.wire() as monitor, server.wire() as wire:
+        assert monitor.call("MONITOR").raw == b"+OK\r\n"
+        wire.pipeline([("SELECT", "1"), ("SET", "k", b'a"\n\xff'), ("AUTH", "hidden"), ("ECHO", "end")])
+        seen: list[bytes] = []
+        while not seen or b"end" not in seen[-1]:
+            seen.append(monitor.read().raw)
+        set_line = next(line for line in seen if b'"SET"' in line)
+        assert re.fullmatch(rb'\+\d+\.\d{6} \[1 127\.0\.0\.1:\d+\] "SET" "k" "a\\"\\n\\xff"\r\n', set_line)
+        assert not any(b"hidden" in line for line in seen)
+
+
+def test_memory_usage_grows_with_the_value(server: Server) -> None:
+    """In bytes, the key's own overhead included."""
+    with server.wire() as wire:
+        wire.call("SET", "small", "x")
+        wire.call("SET", "large", b"x" * 100_000)
+        small, large = wire.value("MEMORY", "USAGE", "small"), wire.value("MEMORY", "USAGE", "large")
+        assert 0 < small < 200
+        assert 100_000 < large < 130_000
+
+
+def test_debug_sleep_holds_only_its_caller_for_the_time(pool: object) -> None:
+    """DEBUG is refused unless it is switched on."""
+    with Server() as server, server.wire() as wire:
+        assert wire.call("DEBUG", "SLEEP", "0").raw.startswith(b"-ERR DEBUG command not allowed.")
+    with Server(directives={"enable-debug-command": "yes"}) as server, server.wire() as wire:
+        assert wire.call("DEBUG", "SLEEP", "0.01").raw == b"+OK\r\n"
+
+
+def test_time_is_the_clock(server: Server) -> None:
+    """Seconds and microseconds, as text."""
+    with server.wire() as wire:
+        seconds, microseconds = map(int, wire.value("TIME"))
+        assert abs(seconds - time.time()) < 60
+        assert 0 <= microseconds < 1_000_000
+
+
+def test_touching_keys_resets_their_idle_time_unless_no_touch_is_on(server: Server) -> None:
+    """OBJECT IDLETIME itself does not count as use."""
+    with server.wire() as wire:
+        wire.call("SET", "k", "v")
+        assert wire.value("OBJECT", "IDLETIME", "k") in (0, 1)
+        assert wire.call("CLIENT", "NO-TOUCH", "ON").raw == b"+OK\r\n"
+        assert wire.value("GET", "k") == b"v"
+
+
+def test_a_pipeline_that_kills_its_own_connection_gets_the_replies_before(server: Server) -> None:
+    """Commands after the QUIT are not run, those before it are answered."""
+    with server.wire() as wire:
+        wire.send(encode_command("ECHO", "a") + encode_command("QUIT") + encode_command("ECHO", "b"))
+        assert wire.read_until_closed() == b"$1\r\na\r\n+OK\r\n"

@@ -1,0 +1,340 @@
+"""Start and stop of `sherd serve`: what it prints, what it refuses, how signals end it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.resp import encode_command
+from tests.support.servers import Server, Shape, free_port, sherd_command
+from tests.support.wire import Wire, connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.sherd_only
+
+run_timeout_seconds = 30
+
+
+def run_sherd(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end."""
+    return subprocess.run(
+        [*sherd_command(), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=run_timeout_seconds,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_version_prints_name_and_version() -> None:
+    """One line, exit code 0."""
+    finished = run_sherd("--version")
+    assert finished.returncode == 0
+    assert finished.stdout.startswith("sherd 0.") or finished.stdout.startswith("sherd 1.")
+    assert finished.stdout.count("\n") == 1
+
+
+def test_the_installed_command_is_the_module() -> None:
+    """`sherd --version` and `python -m sherd --version` agree."""
+    script = os.path.join(os.path.dirname(sys.executable), "sherd")
+    finished = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=30, check=True)
+    assert finished.stdout == run_sherd("--version").stdout
+
+
+def test_help_names_the_subcommands() -> None:
+    """Without being asked for anything special."""
+    finished = run_sherd("--help")
+    assert finished.returncode == 0
+    assert "serve" in finished.stdout
+    assert "check-config" in finished.stdout
+
+
+def test_check_config_accepts_a_good_file_and_starts_nothing(tmp_path: Path) -> None:
+    """Comments, quoting, units and several words a directive."""
+    file = tmp_path / "redis.conf"
+    file.write_text('# a comment\nport 7777\nmaxmemory 100mb\nsave ""\nrequirepass "a b\\x41"\nbind 127.0.0.1 ::1\n')
+    finished = run_sherd("check-config", str(file))
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "nosuchdirective yes",
+        "port abc",
+        "port 70000",
+        "maxmemory 5parsecs",
+        "maxmemory-policy nosuch",
+        "appendonly perhaps",
+        'requirepass "unbalanced',
+        "include /nonexistent/file.conf",
+    ],
+)
+def test_a_bad_directive_is_one_clear_line_and_exit_code_1(tmp_path: Path, lines: str) -> None:
+    """For check-config and serve alike; the line names the directive."""
+    file = tmp_path / "redis.conf"
+    file.write_text(lines + "\n")
+    for action in ("check-config", "serve"):
+        finished = run_sherd(action, str(file))
+        assert finished.returncode == 1
+        message = finished.stderr.strip()
+        assert message.count("\n") == 0, message
+        assert "Traceback" not in message
+        assert lines.split()[0] in message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nosuch", "1"],
+        ["--port", "abc"],
+        ["--shards", "0"],
+        ["--io-threads", "-1"],
+        ["--maxclients"],
+        ["/nonexistent.conf"],
+    ],
+)
+def test_a_bad_command_line_is_one_clear_line_and_exit_code_1(arguments: list[str]) -> None:
+    """The same for directives given as arguments."""
+    finished = run_sherd("serve", *arguments)
+    assert finished.returncode == 1
+    message = finished.stderr.strip()
+    assert message
+    assert message.count("\n") == 0, message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [["--appendonly", "yes"], ["--replicaof", "127.0.0.1", "6379"], ["--save", "60", "1"], ["--tls-port", "6380"]],
+    ids=lambda words: words[0],
+)
+def test_a_capability_that_is_not_there_is_refused_where_it_is_switched_on(directive: list[str]) -> None:
+    """With one clear line that names the directive; switched off it is accepted."""
+    finished = run_sherd("check-config", *directive)
+    assert finished.returncode == 1
+    assert directive[0].removeprefix("--") in finished.stderr
+    assert finished.stderr.strip().count("\n") == 0
+
+
+def test_capabilities_switched_off_are_accepted() -> None:
+    """As redis.conf files in the wild have them."""
+    finished = run_sherd("check-config", "--appendonly", "no", "--save", "", "--tls-port", "0", "--daemonize", "no")
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_port_in_use_is_one_clear_line_and_exit_code_1() -> None:
+    """It names the port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        finished = run_sherd("serve", "--port", str(port), "--bind", "127.0.0.1", "--metrics-port", "0", "--save", "")
+    assert finished.returncode == 1
+    assert str(port) in finished.stderr
+    assert "Traceback" not in finished.stderr + finished.stdout
+
+
+def test_the_start_tells_what_matters() -> None:
+    """Version, pid, port, shards and IO threads are in the first lines."""
+    with Server(shape=Shape(shards=3, io_threads=2)) as server:
+        text = server.log()
+        for word in (str(server.pid), str(server.port)):
+            assert word in text
+        assert "shards" in text
+        assert text.count("\n") <= 12
+
+
+def test_the_log_can_be_json() -> None:
+    """--log-format json: each line is an object with an event, a level and a time."""
+    with Server(directives={"log-format": "json"}) as server:
+        entries = [json.loads(line) for line in server.log().splitlines() if line.strip()]
+        assert entries
+        for entry in entries:
+            assert {"event", "level"} <= set(entry)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_server_with_exit_code_0(number: signal.Signals, shape: Shape) -> None:
+    """Also with clients connected and idle."""
+    with Server(shape=shape) as server, server.wire() as idle:
+        idle.call("PING")
+        assert server.signal_and_wait(number) == 0
+        assert idle.read_until_closed() == b""
+
+
+def test_a_stop_cuts_nothing_in_half(shape: Shape) -> None:
+    """Under load, every reply that arrives is whole: the connection ends between two replies."""
+    with Server(shape=shape) as server:
+        stopping = threading.Event()
+        remainders: list[bytes] = []
+
+        def load() -> None:
+            with server.wire() as wire:
+                request = encode_command("SET", "k", b"x" * 1000) + encode_command("GET", "k")
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(100_000):
+                        wire.send(request * 20)
+                        if stopping.is_set():
+                            break
+                        for _ in range(40):
+                            wire.read()
+                received = wire.read_until_closed()
+                reply = b"+OK\r\n$1000\r\n" + b"x" * 1000 + b"\r\n"
+                while received.startswith(reply):
+                    received = received[len(reply) :]
+                remainders.append(received)
+
+        workers = [threading.Thread(target=load, daemon=True) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        with server.wire() as wire:
+            for _ in range(20):
+                wire.call("PING")
+        stopping.set()
+        assert server.signal_and_wait(signal.SIGTERM) == 0
+        for worker in workers:
+            worker.join(20)
+        # A whole +OK may stand alone at the end; half of a reply may not.
+        assert all(remainder in (b"", b"+OK\r\n") for remainder in remainders), remainders
+
+
+def test_shutdown_stops_the_server() -> None:
+    """SHUTDOWN NOSAVE from a client: no reply, a closed connection, exit code 0."""
+    with Server() as server, server.wire() as wire:
+        wire.write("SHUTDOWN", "NOSAVE")
+        assert wire.read_until_closed() == b""
+        assert server.process is not None
+        assert server.process.wait(15) == 0
+
+
+def test_the_port_is_free_again_after_a_stop() -> None:
+    """A restart on the same port works at once, with connections in TIME_WAIT."""
+    port = str(free_port())
+    for _ in range(3):
+        with Server(directives={"port": port}) as server, server.wire() as wire:
+            assert wire.call("PING").raw == b"+PONG\r\n"
+
+
+def test_directives_come_from_file_environment_and_command_line(tmp_path: Path) -> None:
+    """The later wins: file, environment, command line."""
+    file = tmp_path / "redis.conf"
+    file.write_text("maxclients 100\ntimeout 100\nslowlog-max-len 100\n")
+    port = str(free_port())
+    process = subprocess.Popen(
+        [
+            *sherd_command(),
+            "serve",
+            str(file),
+            "--port",
+            port,
+            "--bind",
+            "127.0.0.1",
+            "--metrics-port",
+            "0",
+            "--save",
+            "",
+            "--slowlog-max-len",
+            "300",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "SHERD_TIMEOUT": "200", "SHERD_SLOWLOG_MAX_LEN": "200"},
+    )
+    try:
+        with _wire_when_ready(int(port)) as wire:
+            assert wire.value("CONFIG", "GET", "maxclients")[1] == b"100"
+            assert wire.value("CONFIG", "GET", "timeout")[1] == b"200"
+            assert wire.value("CONFIG", "GET", "slowlog-max-len")[1] == b"300"
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _wire_when_ready(port: int) -> Wire:
+    import time
+
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            connect(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            return Wire(("127.0.0.1", port))
+
+
+def test_protected_mode_refuses_strangers_only() -> None:
+    """Without a password, on all addresses: loopback is served, another address of this machine is not."""
+    address = _other_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    with Server(directives={"bind": "*", "protected-mode": "yes"}) as server:
+        with server.wire() as wire:
+            assert wire.call("PING").raw == b"+PONG\r\n"
+        with Wire((address, server.port)) as stranger:
+            assert stranger.read_until_closed().startswith(b"-DENIED ")
+        with server.wire() as wire:
+            assert wire.call("CONFIG", "SET", "protected-mode", "no").raw == b"+OK\r\n"
+        with Wire((address, server.port)) as stranger:
+            assert stranger.call("PING").raw == b"+PONG\r\n"
+
+
+def _other_address() -> str | None:
+    for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET):
+        address = str(entry[4][0])
+        if not address.startswith("127."):
+            return address
+    return None
+
+
+def test_config_rewrite_keeps_comments_and_writes_what_changed(tmp_path: Path) -> None:
+    """And never the secret that came from the environment."""
+    file = tmp_path / "redis.conf"
+    file.write_text("# keep me\ntimeout 0\n\n# and me\nmaxclients 500\n")
+    port = str(free_port())
+    process = subprocess.Popen(
+        [
+            *sherd_command(),
+            "serve",
+            str(file),
+            "--port",
+            port,
+            "--bind",
+            "127.0.0.1",
+            "--metrics-port",
+            "0",
+            "--save",
+            "",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "SHERD_REQUIREPASS": "from-the-environment"},
+    )
+    try:
+        with _wire_when_ready(int(port)) as wire:
+            assert wire.call("AUTH", "from-the-environment").raw == b"+OK\r\n"
+            assert wire.call("CONFIG", "SET", "timeout", "77").raw == b"+OK\r\n"
+            assert wire.call("CONFIG", "REWRITE").raw == b"+OK\r\n"
+    finally:
+        process.terminate()
+        process.wait(15)
+    text = file.read_text()
+    assert "# keep me" in text
+    assert "# and me" in text
+    assert "timeout 77" in text
+    assert "maxclients 500" in text
+    assert "from-the-environment" not in text

@@ -1,0 +1,1 @@
+"""What every suite shares: raw RESP, a raw client, server processes, references to compare with."""
