@@ -8,6 +8,9 @@ from pathlib import Path
 from sherd_bench.procfs import MachineFacts
 from sherd_bench.tables import Table
 
+# Above this share of other work, scheduling noise outweighs most differences between servers.
+FOREIGN_SHARE_MAX = 0.1
+
 
 @dataclass
 class Findings:
@@ -43,6 +46,8 @@ class Circumstances:
         if self.foreign_share is not None:
             facts.append(f"other work on the machine while measuring: {self.foreign_share:.0%} of it (median)")
         text = "\n".join(f"- {fact}" for fact in facts)
+        if self.foreign_share is not None and self.foreign_share > FOREIGN_SHARE_MAX:
+            text += "\n\n**The machine was busy with other work: run this again before quoting any figure.**"
         if self.failures:
             lines = "\n".join(f"- {failure}" for failure in self.failures)
             text += f"\n\n**Error replies: the figures of these are worthless.**\n\n{lines}"

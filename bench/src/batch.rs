@@ -62,42 +62,18 @@ impl Batches {
     /// `first_request` is the number of requests that other workers send before this one's share, for `--sequential`.
     pub fn new(options: &Options, worker: usize, first_request: u64) -> Batches {
         // An odd multiplier spreads neighbouring seeds; xorshift must not start at zero.
-        let seed = options
-            .seed
-            .wrapping_add(worker as u64)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            | 1;
+        let seed = options.seed.wrapping_add(worker as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let numbers = if options.sequential {
-            Numbers::Sequential {
-                next: first_request,
-                below: options.keys,
-            }
+            Numbers::Sequential { next: first_request, below: options.keys }
         } else {
-            Numbers::Random {
-                state: seed,
-                below: options.keys,
-            }
+            Numbers::Random { state: seed, below: options.keys }
         };
-        let count = if options.commands.len() == 1 {
-            1
-        } else {
-            MIXED_BATCHES
-        };
-        let weight_total: u64 = options
-            .commands
-            .iter()
-            .map(|(_, weight)| u64::from(*weight))
-            .sum();
-        let mut chooser = Numbers::Random {
-            state: seed,
-            below: weight_total,
-        };
+        let count = if options.commands.len() == 1 { 1 } else { MIXED_BATCHES };
+        let weight_total: u64 = options.commands.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let mut chooser = Numbers::Random { state: seed, below: weight_total };
         let batches = (0..count)
             .map(|_| {
-                let mut batch = Batch {
-                    bytes: Vec::new(),
-                    holes: Vec::new(),
-                };
+                let mut batch = Batch { bytes: Vec::new(), holes: Vec::new() };
                 for _ in 0..options.pipeline {
                     let template = choose(&options.commands, chooser.next(true));
                     template.encode(options.value_size_bytes, &mut batch.bytes, &mut batch.holes);
@@ -105,11 +81,7 @@ impl Batches {
                 batch
             })
             .collect();
-        Batches {
-            batches,
-            turn: 0,
-            numbers,
-        }
+        Batches { batches, turn: 0, numbers }
     }
 
     /// The next batch to send, with fresh numbers in it.
@@ -120,10 +92,7 @@ impl Batches {
         }
         let batch = &mut self.batches[self.turn];
         for hole in &batch.holes {
-            write_digits(
-                &mut batch.bytes[hole.offset..hole.offset + hole.width],
-                self.numbers.next(hole.is_first),
-            );
+            write_digits(&mut batch.bytes[hole.offset..hole.offset + hole.width], self.numbers.next(hole.is_first));
         }
         &batch.bytes
     }
@@ -165,23 +134,12 @@ mod tests {
 
     fn numbers_in(bytes: &[u8]) -> Vec<u64> {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        text.split("k:")
-            .skip(1)
-            .map(|tail| tail[..4].parse().expect("digits"))
-            .collect()
+        text.split("k:").skip(1).map(|tail| tail[..4].parse().expect("digits")).collect()
     }
 
     #[test]
     fn sequential_numbers_cover_every_key_once() {
-        let line = [
-            "--sequential",
-            "--keys",
-            "9999",
-            "--pipeline",
-            "3",
-            "--command",
-            "GET k:__int:4__",
-        ];
+        let line = ["--sequential", "--keys", "9999", "--pipeline", "3", "--command", "GET k:__int:4__"];
         let mut batches = batches(&line, 100);
         assert_eq!(numbers_in(batches.next()), [100, 101, 102]);
         assert_eq!(numbers_in(batches.next()), [103, 104, 105]);
@@ -189,27 +147,14 @@ mod tests {
 
     #[test]
     fn the_holes_of_one_command_share_their_sequential_number() {
-        let line = [
-            "--sequential",
-            "--pipeline",
-            "2",
-            "--command",
-            "MSET k:__int:4__ v k:__int:4__ v",
-        ];
+        let line = ["--sequential", "--pipeline", "2", "--command", "MSET k:__int:4__ v k:__int:4__ v"];
         let mut batches = batches(&line, 7);
         assert_eq!(numbers_in(batches.next()), [7, 7, 8, 8]);
     }
 
     #[test]
     fn random_numbers_stay_below_the_key_count_and_reach_all_of_it() {
-        let line = [
-            "--keys",
-            "10",
-            "--pipeline",
-            "50",
-            "--command",
-            "GET k:__int:4__",
-        ];
+        let line = ["--keys", "10", "--pipeline", "50", "--command", "GET k:__int:4__"];
         let mut batches = batches(&line, 0);
         let seen: HashSet<u64> = (0..20).flat_map(|_| numbers_in(batches.next())).collect();
         assert_eq!(seen.len(), 10);
@@ -226,25 +171,10 @@ mod tests {
 
     #[test]
     fn a_mix_follows_its_weights() {
-        let line = [
-            "--pipeline",
-            "100",
-            "--command",
-            "GET k:__int:4__@9",
-            "--command",
-            "SET k:__int:4__ v@1",
-        ];
+        let line = ["--pipeline", "100", "--command", "GET k:__int:4__@9", "--command", "SET k:__int:4__ v@1"];
         let mut batches = batches(&line, 0);
-        let sets: usize = (0..MIXED_BATCHES)
-            .map(|_| {
-                String::from_utf8_lossy(batches.next())
-                    .matches("$3\r\nSET")
-                    .count()
-            })
-            .sum();
-        assert!(
-            (200..460).contains(&sets),
-            "320 of 3200 expected, got {sets}"
-        );
+        let sets: usize =
+            (0..MIXED_BATCHES).map(|_| String::from_utf8_lossy(batches.next()).matches("$3\r\nSET").count()).sum();
+        assert!((200..460).contains(&sets), "320 of 3200 expected, got {sets}");
     }
 }

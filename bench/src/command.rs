@@ -34,10 +34,7 @@ pub struct Hole {
 impl Template {
     /// Parses arguments separated by blanks. An argument cannot hold a blank: no benchmark has needed one.
     pub fn parse(text: &str) -> Result<Template, String> {
-        let arguments = text
-            .split_whitespace()
-            .map(parse_argument)
-            .collect::<Result<Vec<_>, _>>()?;
+        let arguments = text.split_whitespace().map(parse_argument).collect::<Result<Vec<_>, _>>()?;
         if arguments.is_empty() {
             return Err("a command template is empty".to_string());
         }
@@ -49,20 +46,13 @@ impl Template {
         output.extend_from_slice(format!("*{}\r\n", self.arguments.len()).as_bytes());
         let mut is_first = true;
         for argument in &self.arguments {
-            let length: usize = argument
-                .iter()
-                .map(|piece| piece.length(value_size_bytes))
-                .sum();
+            let length: usize = argument.iter().map(|piece| piece.length(value_size_bytes)).sum();
             output.extend_from_slice(format!("${length}\r\n").as_bytes());
             for piece in argument {
                 match piece {
                     Piece::Text(text) => output.extend_from_slice(text),
                     Piece::Digits(width) => {
-                        holes.push(Hole {
-                            offset: output.len(),
-                            width: *width,
-                            is_first,
-                        });
+                        holes.push(Hole { offset: output.len(), width: *width, is_first });
                         is_first = false;
                         output.resize(output.len() + width, b'0');
                     }
@@ -87,9 +77,7 @@ impl Piece {
 /// Reads `get`, `SET __key__ __data__` or either of them with a weight as in `get@9`.
 pub fn parse_weighted(text: &str) -> Result<(Template, u32), String> {
     let (body, weight) = match text.rsplit_once('@') {
-        Some((body, suffix))
-            if !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
+        Some((body, suffix)) if !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()) => {
             let weight = suffix
                 .parse::<u32>()
                 .ok()
@@ -101,12 +89,8 @@ pub fn parse_weighted(text: &str) -> Result<(Template, u32), String> {
     };
     let template = match named(body) {
         Some(text) => Template::parse(&text)?,
-        None if body.split_whitespace().count() == 1
-            && body.starts_with(|first: char| first.is_lowercase()) =>
-        {
-            return Err(format!(
-                "unknown command name {body:?}; a template starts in upper case"
-            ));
+        None if body.split_whitespace().count() == 1 && body.starts_with(|first: char| first.is_lowercase()) => {
+            return Err(format!("unknown command name {body:?}; a template starts in upper case"));
         }
         None => Template::parse(body)?,
     };
@@ -145,9 +129,7 @@ fn parse_argument(word: &str) -> Result<Vec<Piece>, String> {
             pieces.push(Piece::Text(rest.as_bytes()[..start].to_vec()));
         }
         let inner = &rest[start + 2..];
-        let end = inner
-            .find("__")
-            .ok_or_else(|| format!("a placeholder in {word:?} is not closed"))?;
+        let end = inner.find("__").ok_or_else(|| format!("a placeholder in {word:?} is not closed"))?;
         match &inner[..end] {
             "rand_int" => pieces.push(Piece::Digits(RANDOM_DIGITS)),
             "key" => {
@@ -156,13 +138,9 @@ fn parse_argument(word: &str) -> Result<Vec<Piece>, String> {
             }
             "data" => pieces.push(Piece::Data),
             name => {
-                let width = name
-                    .strip_prefix("int:")
-                    .and_then(|digits| digits.parse::<usize>().ok());
+                let width = name.strip_prefix("int:").and_then(|digits| digits.parse::<usize>().ok());
                 match width {
-                    Some(width) if (1..=DIGITS_MAX).contains(&width) => {
-                        pieces.push(Piece::Digits(width))
-                    }
+                    Some(width) if (1..=DIGITS_MAX).contains(&width) => pieces.push(Piece::Digits(width)),
                     _ => return Err(format!("unknown placeholder __{name}__")),
                 }
             }
@@ -187,14 +165,7 @@ mod tests {
     fn a_template_becomes_resp_with_a_hole_at_every_number() {
         let (bytes, holes) = encoded("SET k:__int:3__ __data__", 4);
         assert_eq!(bytes, b"*3\r\n$3\r\nSET\r\n$5\r\nk:000\r\n$4\r\nxxxx\r\n");
-        assert_eq!(
-            holes,
-            [Hole {
-                offset: 19,
-                width: 3,
-                is_first: true
-            }]
-        );
+        assert_eq!(holes, [Hole { offset: 19, width: 3, is_first: true }]);
     }
 
     #[test]
@@ -215,14 +186,7 @@ mod tests {
 
     #[test]
     fn misspelt_names_and_placeholders_are_refused() {
-        for text in [
-            "gett",
-            "GET __kay__",
-            "GET __key",
-            "",
-            "GET __int:0__",
-            "GET __int:999999__",
-        ] {
+        for text in ["gett", "GET __kay__", "GET __key", "", "GET __int:0__", "GET __int:999999__"] {
             assert!(parse_weighted(text).is_err(), "{text:?} was accepted");
         }
     }

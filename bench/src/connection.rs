@@ -20,21 +20,12 @@ pub struct Connection {
 impl Connection {
     pub fn open(host: &str, port: u16) -> Result<Connection, String> {
         let describe = |error: io::Error| format!("cannot connect to {host}:{port}: {error}");
-        let address = (host, port)
-            .to_socket_addrs()
-            .map_err(describe)?
-            .next()
-            .ok_or_else(|| format!("{host} has no address"))?;
+        let address =
+            (host, port).to_socket_addrs().map_err(describe)?.next().ok_or_else(|| format!("{host} has no address"))?;
         let socket = TcpStream::connect(address).map_err(describe)?;
         socket.set_nodelay(true).map_err(describe)?;
         socket.set_nonblocking(true).map_err(describe)?;
-        Ok(Connection {
-            socket,
-            scanner: Scanner::default(),
-            unsent: Vec::new(),
-            in_flight: 0,
-            started_nanos: 0,
-        })
+        Ok(Connection { socket, scanner: Scanner::default(), unsent: Vec::new(), in_flight: 0, started_nanos: 0 })
     }
 
     pub fn descriptor(&self) -> RawFd {
@@ -47,10 +38,7 @@ impl Connection {
 
     /// Sends as much as the socket takes and keeps the rest.
     pub fn send(&mut self, batch: &[u8], requests: u64, started_nanos: u64) -> io::Result<()> {
-        debug_assert!(
-            self.in_flight == 0 && self.unsent.is_empty(),
-            "a batch is still under way"
-        );
+        debug_assert!(self.in_flight == 0 && self.unsent.is_empty(), "a batch is still under way");
         self.in_flight = requests;
         self.started_nanos = started_nanos;
         let sent = write_some(&mut self.socket, batch)?;
@@ -69,12 +57,7 @@ impl Connection {
         let length = match self.socket.read(buffer) {
             Ok(0) => return Err("the server closed a connection".to_string()),
             Ok(length) => length,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 return Ok(())
             }
             Err(error) => return Err(format!("reading failed: {error}")),

@@ -103,15 +103,9 @@ fn run(options: options::Options) -> Result<report::Summary, String> {
     let started = Instant::now();
     let mut outcomes = Vec::with_capacity(handles.len());
     for handle in handles {
-        outcomes.push(
-            handle
-                .join()
-                .map_err(|_| "a worker thread panicked".to_string())??,
-        );
+        outcomes.push(handle.join().map_err(|_| "a worker thread panicked".to_string())??);
     }
     let elapsed = started.elapsed();
     let cpu_micros = report::process_cpu_micros() - cpu_before;
-    Ok(report::Summary::new(
-        &options, outcomes, elapsed, cpu_micros,
-    ))
+    Ok(report::Summary::new(&options, outcomes, elapsed, cpu_micros))
 }

@@ -77,9 +77,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
             }
             _ => {}
         }
-        let value = arguments
-            .next()
-            .ok_or_else(|| format!("{name} needs a value (or is unknown; see --help)"))?;
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value (or is unknown; see --help)"))?;
         match name.as_str() {
             "--host" => options.host = value,
             "--port" => options.port = number(&name, &value, 1, 65_535)? as u16,
@@ -90,9 +88,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
             "--duration" => options.duration = Some(seconds(&name, &value)?),
             "--rate" => options.rate = Some(number(&name, &value, 1, 100_000_000)? as f64),
             "--keys" => options.keys = number(&name, &value, 1, 1 << 32)?,
-            "--value-size" => {
-                options.value_size_bytes = number(&name, &value, 0, 64 << 20)? as usize
-            }
+            "--value-size" => options.value_size_bytes = number(&name, &value, 0, 64 << 20)? as usize,
             "--seed" => options.seed = number(&name, &value, 0, u64::MAX)?,
             "--command" => command_texts.push(value),
             "--timeout" => options.timeout = seconds(&name, &value)?,
@@ -117,9 +113,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
 fn number(name: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
     match value.parse::<u64>() {
         Ok(parsed) if (least..=most).contains(&parsed) => Ok(parsed),
-        _ => Err(format!(
-            "{name} takes a whole number from {least} to {most}, not {value:?}"
-        )),
+        _ => Err(format!("{name} takes a whole number from {least} to {most}, not {value:?}")),
     }
 }
 
@@ -144,10 +138,7 @@ mod tests {
     #[test]
     fn without_options_it_gets_a_hundred_thousand_keys_over_fifty_connections() {
         let options = parse_line("").expect("defaults are valid");
-        assert_eq!(
-            (options.clients, options.requests, options.pipeline),
-            (50, Some(100_000), 1)
-        );
+        assert_eq!((options.clients, options.requests, options.pipeline), (50, Some(100_000), 1));
         assert_eq!(options.commands.len(), 1);
     }
 
@@ -160,15 +151,9 @@ mod tests {
 
     #[test]
     fn values_out_of_range_and_unknown_names_are_refused() {
-        for line in [
-            "--port 0",
-            "--port 70000",
-            "--threads none",
-            "--what 1",
-            "--keys",
-            "--rate -1",
-            "--clients 1 --threads 2",
-        ] {
+        for line in
+            ["--port 0", "--port 70000", "--threads none", "--what 1", "--keys", "--rate -1", "--clients 1 --threads 2"]
+        {
             assert!(parse_line(line).is_err(), "{line} was accepted");
         }
     }

@@ -34,11 +34,7 @@ impl Poller {
         // SAFETY: the descriptor was just created and nobody else owns it.
         let epoll = unsafe { OwnedFd::from_raw_fd(descriptor) };
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
-        Ok(Poller {
-            epoll,
-            events,
-            has_nanosecond_timeout: true,
-        })
+        Ok(Poller { epoll, events, has_nanosecond_timeout: true })
     }
 
     pub fn add(&self, descriptor: RawFd, token: usize) -> io::Result<()> {
@@ -50,25 +46,11 @@ impl Poller {
         self.control(libc::EPOLL_CTL_MOD, descriptor, token, wanted)
     }
 
-    fn control(
-        &self,
-        operation: libc::c_int,
-        descriptor: RawFd,
-        token: usize,
-        writable: bool,
-    ) -> io::Result<()> {
-        let interest = if writable {
-            libc::EPOLLIN | libc::EPOLLOUT
-        } else {
-            libc::EPOLLIN
-        };
-        let mut event = libc::epoll_event {
-            events: interest as u32,
-            u64: token as u64,
-        };
+    fn control(&self, operation: libc::c_int, descriptor: RawFd, token: usize, writable: bool) -> io::Result<()> {
+        let interest = if writable { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
+        let mut event = libc::epoll_event { events: interest as u32, u64: token as u64 };
         // SAFETY: `event` lives through the call, and the kernel checks both descriptors.
-        let result =
-            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, descriptor, &mut event) };
+        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, descriptor, &mut event) };
         if result < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -94,11 +76,7 @@ impl Poller {
     }
 
     fn wait_once(&mut self, timeout: Duration) -> libc::c_long {
-        let (epoll, events, room) = (
-            self.epoll.as_raw_fd(),
-            self.events.as_mut_ptr(),
-            EVENTS_MAX as libc::c_int,
-        );
+        let (epoll, events, room) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr(), EVENTS_MAX as libc::c_int);
         if self.has_nanosecond_timeout {
             let limit = libc::timespec {
                 tv_sec: timeout.as_secs() as libc::time_t,
@@ -106,22 +84,10 @@ impl Poller {
             };
             let no_mask = std::ptr::null::<libc::sigset_t>();
             // SAFETY: `events` has room for `room` events, `limit` lives through the call, a null mask is allowed.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_epoll_pwait2,
-                    epoll,
-                    events,
-                    room,
-                    &limit,
-                    no_mask,
-                    0usize,
-                )
-            }
+            unsafe { libc::syscall(libc::SYS_epoll_pwait2, epoll, events, room, &limit, no_mask, 0usize) }
         } else {
             // SAFETY: `events` has room for `room` events.
-            unsafe {
-                libc::epoll_wait(epoll, events, room, timeout.as_millis() as libc::c_int).into()
-            }
+            unsafe { libc::epoll_wait(epoll, events, room, timeout.as_millis() as libc::c_int).into() }
         }
     }
 

@@ -69,9 +69,7 @@ impl Scanner {
 
     /// `line` ends in a line feed.
     fn take_line(&mut self, line: &[u8], counts: &mut Counts) -> Result<(), String> {
-        let line = line
-            .strip_suffix(b"\r\n")
-            .ok_or("a reply line does not end in CR LF")?;
+        let line = line.strip_suffix(b"\r\n").ok_or("a reply line does not end in CR LF")?;
         let (kind, body) = line.split_first().ok_or("an empty reply line")?;
         let starts_reply = self.values_left == 0;
         if starts_reply {
@@ -166,20 +164,13 @@ mod tests {
         %1\r\n+a\r\n_\r\n>2\r\n+push\r\n:1\r\n|1\r\n+k\r\n+v\r\n+with attribute\r\n*2\r\n-nested\r\n$-1\r\n_\r\n";
 
     fn expected() -> Counts {
-        Counts {
-            replies: 12,
-            errors: 1,
-            nulls: 3,
-            error_text: Some("ERR no".to_string()),
-        }
+        Counts { replies: 12, errors: 1, nulls: 3, error_text: Some("ERR no".to_string()) }
     }
 
     #[test]
     fn replies_of_every_type_are_counted_once() {
         let mut counts = Counts::default();
-        Scanner::default()
-            .scan(STREAM, &mut counts)
-            .expect("valid stream");
+        Scanner::default().scan(STREAM, &mut counts).expect("valid stream");
         assert_eq!(counts, expected());
     }
 
@@ -199,29 +190,15 @@ mod tests {
     #[test]
     fn an_unfinished_reply_is_not_counted() {
         let mut counts = Counts::default();
-        Scanner::default()
-            .scan(b"$5\r\nhello\r", &mut counts)
-            .expect("valid so far");
+        Scanner::default().scan(b"$5\r\nhello\r", &mut counts).expect("valid so far");
         assert_eq!(counts.replies, 0);
     }
 
     #[test]
     fn what_is_not_resp_is_refused() {
-        for stream in [
-            &b"hello\r\n"[..],
-            b"\r\n",
-            b"$x\r\n",
-            b"*99999999999\r\n",
-            b"$-2\r\n",
-            b"+OK\n",
-            b"%-1\r\n",
-        ] {
+        for stream in [&b"hello\r\n"[..], b"\r\n", b"$x\r\n", b"*99999999999\r\n", b"$-2\r\n", b"+OK\n", b"%-1\r\n"] {
             let outcome = Scanner::default().scan(stream, &mut Counts::default());
-            assert!(
-                outcome.is_err(),
-                "{:?} was accepted",
-                String::from_utf8_lossy(stream)
-            );
+            assert!(outcome.is_err(), "{:?} was accepted", String::from_utf8_lossy(stream));
         }
     }
 }

@@ -22,12 +22,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn new(
-        options: &Options,
-        outcomes: Vec<Outcome>,
-        elapsed: Duration,
-        cpu_micros: u64,
-    ) -> Summary {
+    pub fn new(options: &Options, outcomes: Vec<Outcome>, elapsed: Duration, cpu_micros: u64) -> Summary {
         let mut outcomes = outcomes.into_iter();
         let first = outcomes.next().expect("there is at least one worker");
         let mut summary = Summary {
@@ -53,25 +48,15 @@ impl Summary {
                 }
             }
             // All histograms have the same bounds, so adding cannot fail.
-            summary
-                .latency_nanos
-                .add(&outcome.latency_nanos)
-                .expect("same bounds");
-            summary
-                .send_delay_nanos
-                .add(&outcome.send_delay_nanos)
-                .expect("same bounds");
+            summary.latency_nanos.add(&outcome.latency_nanos).expect("same bounds");
+            summary.send_delay_nanos.add(&outcome.send_delay_nanos).expect("same bounds");
         }
         summary
     }
 
     pub fn to_json(&self) -> String {
         let seconds = self.elapsed.as_secs_f64();
-        let texts: Vec<String> = self
-            .error_texts
-            .iter()
-            .map(|text| json_string(text))
-            .collect();
+        let texts: Vec<String> = self.error_texts.iter().map(|text| json_string(text)).collect();
         let fields = [
             format!("\"threads\": {}", self.threads),
             format!("\"clients\": {}", self.clients),
@@ -81,14 +66,8 @@ impl Summary {
             format!("\"nulls\": {}", self.nulls),
             format!("\"error_texts\": [{}]", texts.join(", ")),
             format!("\"elapsed_seconds\": {seconds:.6}"),
-            format!(
-                "\"requests_per_second\": {:.1}",
-                self.replies as f64 / seconds.max(1e-9)
-            ),
-            format!(
-                "\"generator_cpu_us_per_request\": {:.4}",
-                self.cpu_micros as f64 / self.replies.max(1) as f64
-            ),
+            format!("\"requests_per_second\": {:.1}", self.replies as f64 / seconds.max(1e-9)),
+            format!("\"generator_cpu_us_per_request\": {:.4}", self.cpu_micros as f64 / self.replies.max(1) as f64),
             format!("\"latency_us\": {}", quantiles(&self.latency_nanos)),
             format!("\"send_delay_us\": {}", quantiles(&self.send_delay_nanos)),
         ];

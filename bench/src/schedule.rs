@@ -16,10 +16,7 @@ impl Schedule {
     pub fn new(rate: Option<f64>, pipeline: usize) -> Schedule {
         match rate {
             None => Schedule::Closed,
-            Some(rate) => Schedule::Open {
-                interval_nanos: 1e9 * pipeline as f64 / rate,
-                taken: 0,
-            },
+            Some(rate) => Schedule::Open { interval_nanos: 1e9 * pipeline as f64 / rate, taken: 0 },
         }
     }
 
@@ -28,10 +25,7 @@ impl Schedule {
         match self {
             Schedule::Closed => now_nanos,
             // From the count, not by adding up: rounding would drift.
-            Schedule::Open {
-                interval_nanos,
-                taken,
-            } => (*taken as f64 * interval_nanos) as u64,
+            Schedule::Open { interval_nanos, taken } => (*taken as f64 * interval_nanos) as u64,
         }
     }
 

@@ -58,18 +58,12 @@ impl Worker {
         let mut connections = Vec::with_capacity(client_count);
         for token in 0..client_count {
             let connection = Connection::open(&options.host, options.port)?;
-            poller
-                .add(connection.descriptor(), token)
-                .map_err(|error| format!("epoll: {error}"))?;
+            poller.add(connection.descriptor(), token).map_err(|error| format!("epoll: {error}"))?;
             connections.push(connection);
         }
         let requests = options.requests.unwrap_or(u64::MAX / 2);
-        let first_request: u64 = (0..index)
-            .map(|other| share(requests, options.threads, other))
-            .sum();
-        let rate = options
-            .rate
-            .map(|rate| rate * client_count as f64 / options.clients as f64);
+        let first_request: u64 = (0..index).map(|other| share(requests, options.threads, other)).sum();
+        let rate = options.rate.map(|rate| rate * client_count as f64 / options.clients as f64);
         Ok(Worker {
             idle: (0..connections.len()).collect(),
             connections,
@@ -78,9 +72,7 @@ impl Worker {
             schedule: Schedule::new(rate, options.pipeline),
             pipeline: options.pipeline as u64,
             quota: share(requests, options.threads, index),
-            deadline_nanos: options
-                .duration
-                .map_or(u64::MAX, |duration| duration.as_nanos() as u64),
+            deadline_nanos: options.duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
             timeout: options.timeout,
             in_flight_batches: 0,
             outcome: Outcome {
@@ -110,17 +102,11 @@ impl Worker {
                 return Ok(self.outcome);
             }
             let timeout = self.poll_timeout();
-            let count = self
-                .poller
-                .wait(timeout)
-                .map_err(|error| format!("epoll: {error}"))?;
+            let count = self.poller.wait(timeout).map_err(|error| format!("epoll: {error}"))?;
             if count > 0 || self.in_flight_batches == 0 {
                 last_progress = Instant::now();
             } else if last_progress.elapsed() > self.timeout {
-                return Err(format!(
-                    "no reply for {} seconds",
-                    self.timeout.as_secs_f64()
-                ));
+                return Err(format!("no reply for {} seconds", self.timeout.as_secs_f64()));
             }
             for index in 0..count {
                 let ready = self.poller.ready(index);
@@ -176,14 +162,9 @@ impl Worker {
         let connection = &mut self.connections[token];
         let was_in_flight = connection.in_flight > 0;
         connection.receive(buffer, &mut counts)?;
-        let (is_done, started) = (
-            was_in_flight && connection.in_flight == 0,
-            connection.started_nanos,
-        );
+        let (is_done, started) = (was_in_flight && connection.in_flight == 0, connection.started_nanos);
         let latency = self.now_nanos().saturating_sub(started);
-        self.outcome
-            .latency_nanos
-            .saturating_record_n(latency, counts.replies);
+        self.outcome.latency_nanos.saturating_record_n(latency, counts.replies);
         self.add_counts(counts);
         if is_done {
             self.in_flight_batches -= 1;
@@ -198,9 +179,7 @@ impl Worker {
         self.outcome.errors += counts.errors;
         self.outcome.nulls += counts.nulls;
         if let Some(text) = counts.error_text {
-            if self.outcome.error_texts.len() < ERROR_TEXTS_MAX
-                && !self.outcome.error_texts.contains(&text)
-            {
+            if self.outcome.error_texts.len() < ERROR_TEXTS_MAX && !self.outcome.error_texts.contains(&text) {
                 self.outcome.error_texts.push(text);
             }
         }
@@ -211,9 +190,7 @@ impl Worker {
         if !connection.has_unsent() {
             return Ok(());
         }
-        connection
-            .send_rest()
-            .map_err(|error| format!("sending failed: {error}"))?;
+        connection.send_rest().map_err(|error| format!("sending failed: {error}"))?;
         if !connection.has_unsent() {
             self.want_writable(token, false)?;
         }
@@ -222,9 +199,7 @@ impl Worker {
 
     fn want_writable(&self, token: usize, wanted: bool) -> Result<(), String> {
         let descriptor = self.connections[token].descriptor();
-        self.poller
-            .want_writable(descriptor, token, wanted)
-            .map_err(|error| format!("epoll: {error}"))
+        self.poller.want_writable(descriptor, token, wanted).map_err(|error| format!("epoll: {error}"))
     }
 
     fn poll_timeout(&self) -> Duration {
@@ -232,9 +207,7 @@ impl Worker {
             return POLL_MAX;
         }
         let now = self.now_nanos();
-        POLL_MAX.min(Duration::from_nanos(
-            self.schedule.due(now).saturating_sub(now),
-        ))
+        POLL_MAX.min(Duration::from_nanos(self.schedule.due(now).saturating_sub(now)))
     }
 }
 
@@ -244,8 +217,7 @@ fn share(total: u64, workers: usize, index: usize) -> u64 {
 }
 
 fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NANOS, 3)
-        .expect("the bounds are constants that the histogram accepts")
+    Histogram::new_with_bounds(1, LATENCY_MAX_NANOS, 3).expect("the bounds are constants that the histogram accepts")
 }
 
 #[cfg(test)]

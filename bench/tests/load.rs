@@ -24,27 +24,14 @@ fn answer(stream: TcpStream, reply: &[u8], received: &AtomicU64) {
     let mut input = BufReader::new(stream);
     let mut line = String::new();
     while input.read_line(&mut line).is_ok_and(|length| length > 0) {
-        let arguments: usize = line
-            .trim_end()
-            .strip_prefix('*')
-            .expect("an array")
-            .parse()
-            .expect("a count");
+        let arguments: usize = line.trim_end().strip_prefix('*').expect("an array").parse().expect("a count");
         for _ in 0..arguments {
             line.clear();
             input.read_line(&mut line).expect("a header");
-            let length: usize = line
-                .trim_end()
-                .strip_prefix('$')
-                .expect("a bulk")
-                .parse()
-                .expect("a length");
+            let length: usize = line.trim_end().strip_prefix('$').expect("a bulk").parse().expect("a length");
             let mut value = vec![0; length + 2];
             input.read_exact(&mut value).expect("a value");
-            assert!(
-                value.ends_with(b"\r\n"),
-                "a length prefix does not match its value"
-            );
+            assert!(value.ends_with(b"\r\n"), "a length prefix does not match its value");
         }
         line.clear();
         received.fetch_add(1, Ordering::SeqCst);
@@ -86,11 +73,7 @@ fn every_request_is_sent_and_counted_once_over_threads_clients_and_pipelines() {
         let output = load(port, &arguments);
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert_eq!(received.load(Ordering::SeqCst), 600);
-        assert!(
-            text(&output.stdout).contains("\"requests\": 600, \"errors\": 0"),
-            "{}",
-            text(&output.stdout)
-        );
+        assert!(text(&output.stdout).contains("\"requests\": 600, \"errors\": 0"), "{}", text(&output.stdout));
     }
 }
 
@@ -100,20 +83,14 @@ fn error_replies_are_counted_and_quoted() {
     let output = load(port, &["--requests", "7", "--clients", "1"]);
     let report = text(&output.stdout);
     assert!(report.contains("\"errors\": 7"), "{report}");
-    assert!(
-        report.contains("[\"ERR no \\\"such\\\" thing\"]"),
-        "{report}"
-    );
+    assert!(report.contains("[\"ERR no \\\"such\\\" thing\"]"), "{report}");
 }
 
 #[test]
 fn an_open_loop_sends_what_its_rate_and_duration_say() {
     let received = Arc::new(AtomicU64::new(0));
     let port = serve(b"+OK\r\n", Arc::clone(&received));
-    let output = load(
-        port,
-        &["--rate", "1000", "--duration", "0.5", "--clients", "4"],
-    );
+    let output = load(port, &["--rate", "1000", "--duration", "0.5", "--clients", "4"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     // Due times decide, not the machine's speed: 500 fall before the deadline, late or not.
     assert_eq!(received.load(Ordering::SeqCst), 500);
@@ -124,9 +101,5 @@ fn a_server_that_does_not_speak_resp_fails_the_run() {
     let port = serve(b"HTTP/1.1 400 Bad Request\r\n", Arc::default());
     let output = load(port, &["--requests", "10"]);
     assert!(!output.status.success());
-    assert!(
-        text(&output.stderr).contains("not a reply type"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("not a reply type"), "{}", text(&output.stderr));
 }

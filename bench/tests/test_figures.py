@@ -65,6 +65,7 @@ def test_ratios_are_against_valkey_and_absent_without_it() -> None:
     assert ratio_columns(["sherd", "valkey", "redis"]) == ["sherd/valkey", "redis/valkey"]
     assert ratios({"sherd": 1.0, "valkey": 4.0, "redis": 6.0}) == ["0.25", "1.50"]
     assert ratio_columns(["sherd", "redis"]) == []
+    assert ratio_columns(["valkey", "a", "b", "c", "d"]) == []
     assert ratios({"sherd": 1.0, "redis": 2.0}) == []
 
 
@@ -106,6 +107,13 @@ def test_a_page_warns_of_error_replies_before_any_table() -> None:
     text = page("core", Findings("Core", "How.", [Table("T", ["a"], [["b"]])]), circumstances)
     assert text.index("ERR unknown command") < text.index("### T")
     assert "other work" not in text
+
+
+@pytest.mark.parametrize(("share", "warns"), [(0.02, False), (0.5, True)])
+def test_a_page_from_a_busy_machine_says_so(share: float, *, warns: bool) -> None:
+    """Figures that other work disturbed are marked where they are read."""
+    circumstances = Circumstances("x", machine_facts(), {}, "y", share, failures=[])
+    assert ("busy with other work" in circumstances.markdown()) is warns
 
 
 def test_a_quick_run_sends_fewer_requests_and_costly_commands_fewer_still() -> None:

@@ -77,14 +77,21 @@ pub struct Watch {
     pub keys: Vec<(u16, Vec<u8>, bool)>,
 }
 
+/// A command that the control plane executes: its number, and the tick at which it was sent up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ControlCall {
+    pub command: usize,
+    pub tick: u64,
+}
+
 /// What a connection waits for besides shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Waiting {
     Nothing,
     /// The control plane's answer.
-    Control,
+    Control(ControlCall),
     /// The control plane's answer to a command of a transaction that EXEC has begun.
-    ControlInExec,
+    ControlInExec(ControlCall),
 }
 
 /// See the file's head.

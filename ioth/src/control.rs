@@ -1,9 +1,10 @@
 //! Commands of the control plane: sent up with a token, answered in their own time.
 
+use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::error::CommandError;
 use sherd_shards::registry::Command;
 
-use crate::connection::{Connection, ReplyMode, Waiting};
+use crate::connection::{Connection, ControlCall, ReplyMode, Waiting};
 use crate::dispatch::{advance_reply_mode, Dispatch};
 use crate::io_thread::IoThread;
 use crate::shared::{ControlRequest, Token};
@@ -36,8 +37,22 @@ impl IoThread {
             self.held_back.push(connection.token);
             return Dispatch::Later;
         }
-        connection.waiting = if in_multi { Waiting::ControlInExec } else { Waiting::Control };
+        let call = ControlCall { command: command.id, tick: clock::ticks() };
+        connection.waiting = if in_multi { Waiting::ControlInExec(call) } else { Waiting::Control(call) };
         Dispatch::Wait
+    }
+
+    /// Counts a command that the control plane executed; its time is that from here and back.
+    fn count_control(&self, call: ControlCall, data: &[u8]) {
+        let failed = data.first() == Some(&b'-');
+        let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(call.tick));
+        let stats = self.stats();
+        stats.cells.cell(call.command).record(nanoseconds, failed);
+        stats.commands.increment();
+        if failed {
+            stats.error_replies.increment();
+            self.shared.world.logs.count_error(data);
+        }
     }
 
     /// Takes the control plane's answer.
@@ -50,17 +65,15 @@ impl IoThread {
         let waiting = std::mem::replace(&mut connection.waiting, Waiting::Nothing);
         match waiting {
             Waiting::Nothing => {}
-            Waiting::Control => {
-                if data.first() == Some(&b'-') {
-                    self.stats().error_replies.increment();
-                    self.shared.world.logs.count_error(data);
-                }
+            Waiting::Control(call) => {
+                self.count_control(call, data);
                 if connection.reply_mode == ReplyMode::On {
                     connection.out.extend_from_slice(data);
                 }
                 advance_reply_mode(&mut connection);
             }
-            Waiting::ControlInExec => {
+            Waiting::ControlInExec(call) => {
+                self.count_control(call, data);
                 if let Some(multi) = &mut connection.multi {
                     multi.control_replies.push(data.to_vec());
                 }

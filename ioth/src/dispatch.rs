@@ -14,7 +14,7 @@ use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode};
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
-use crate::parser::{split_inline, Limits, Parsed, ProtocolError};
+use crate::parser::{split_inline, Limits, Parsed, Parser, ProtocolError};
 
 /// Commands of one connection in one round; the rest waits for the others to have had their turn.
 const ROUND_COMMANDS_MAX: usize = 4096;
@@ -22,6 +22,41 @@ const ROUND_COMMANDS_MAX: usize = 4096;
 const ROUND_READS_MAX: usize = 4;
 /// Queued bytes of one transaction: beyond the query buffer limit nothing more is taken.
 const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
+
+/// A request in the read buffer.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub bytes: &'a [u8],
+    pub offsets: &'a [(usize, usize)],
+}
+
+impl<'a> Request<'a> {
+    /// One argument, if there is one; 0 is the command's name.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.offsets.get(index).map(|&(start, end)| &self.bytes[start..end])
+    }
+
+    /// All arguments.
+    pub fn args(&self) -> Vec<&'a [u8]> {
+        self.offsets.iter().map(|&(start, end)| &self.bytes[start..end]).collect()
+    }
+
+    /// Copies of all arguments.
+    pub fn owned_args(&self) -> Vec<Vec<u8>> {
+        self.offsets.iter().map(|&(start, end)| self.bytes[start..end].to_vec()).collect()
+    }
+}
+
+/// Why no more requests are taken from a buffer for now.
+enum Pause {
+    /// It holds no further whole request.
+    Hungry,
+    /// The connection waits, or has had its share.
+    Enough,
+    /// An inline request of so many bytes comes next.
+    Inline(usize),
+}
 
 /// What became of a request.
 #[derive(PartialEq, Eq, Debug)]
@@ -96,61 +131,67 @@ impl IoThread {
 
     /// Takes what requests there are in the buffer; true if more bytes are wanted.
     fn take_requests(&mut self, connection: &mut Connection) -> bool {
-        let limits_for = |connection: &Connection, this: &IoThread| Limits {
-            bulk_bytes_max: this.shared.world.settings.proto_max_bulk_len.size(),
-            authenticated: connection.authenticated,
-        };
+        loop {
+            // Buffer and parser are borrowed apart from the connection; nothing changes the buffer while commands are
+            // taken, for their arguments point into it.
+            let buffer = std::mem::take(&mut connection.buffer);
+            let mut parser = std::mem::take(&mut connection.parser);
+            let pause = self.take_from(connection, &mut parser, &buffer);
+            connection.parser = parser;
+            connection.buffer = buffer;
+            match pause {
+                Pause::Hungry => return true,
+                Pause::Enough => return false,
+                Pause::Inline(length) => {
+                    if let Err(error) = inline_as_array(connection, connection.consumed, length) {
+                        self.protocol_error(connection, &error);
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_from(&mut self, connection: &mut Connection, parser: &mut Parser, buffer: &[u8]) -> Pause {
+        let bulk_bytes_max = self.shared.world.settings.proto_max_bulk_len.size();
         for _ in 0..ROUND_COMMANDS_MAX {
             if connection.close_after_reply {
                 // What follows QUIT or a broken request is not looked at.
-                return false;
+                return Pause::Enough;
             }
-            let limits = limits_for(connection, self);
-            // The buffer is borrowed apart from the connection; nothing changes it while commands are taken.
-            let buffer = std::mem::take(&mut connection.buffer);
-            let parsed = connection.parser.next(&buffer[connection.consumed..], limits);
-            let begin = connection.consumed;
-            let dispatch = match parsed {
+            let limits = Limits { bulk_bytes_max, authenticated: connection.authenticated };
+            let rest = &buffer[connection.consumed..];
+            match parser.next(rest, limits) {
                 Ok(Parsed::Command(length)) => {
-                    let dispatch = self.take_command(connection, &buffer[begin..begin + length]);
-                    match dispatch {
-                        Dispatch::Later => connection.parser.reset(),
-                        _ => connection.consumed = begin + length,
+                    let request = Request { bytes: &rest[..length], offsets: parser.args() };
+                    match self.take_command(connection, &request) {
+                        Dispatch::Done => connection.consumed += length,
+                        Dispatch::Wait => {
+                            connection.consumed += length;
+                            return Pause::Enough;
+                        }
+                        Dispatch::Later => {
+                            parser.reset();
+                            return Pause::Enough;
+                        }
                     }
-                    dispatch
                 }
-                Ok(Parsed::Nothing(length)) => {
-                    connection.consumed = begin + length;
-                    Dispatch::Done
-                }
-                Ok(Parsed::Inline(length)) if connection.runs.is_empty() => {
-                    connection.buffer = buffer;
-                    match inline_as_array(connection, begin, length) {
-                        Ok(()) => continue,
-                        Err(error) => self.protocol_error(connection, &error),
-                    }
-                    return false;
-                }
-                Ok(Parsed::Inline(_)) => Dispatch::Later,
+                Ok(Parsed::Nothing(length)) => connection.consumed += length,
+                Ok(Parsed::Inline(length)) if connection.runs.is_empty() => return Pause::Inline(length),
+                Ok(Parsed::Inline(_)) => return Pause::Enough,
                 Ok(Parsed::Incomplete(expected)) => {
                     connection.expected = expected;
-                    connection.buffer = buffer;
-                    return true;
+                    return Pause::Hungry;
                 }
                 Err(error) => {
-                    connection.buffer = buffer;
                     self.protocol_error(connection, &error);
-                    return false;
+                    return Pause::Enough;
                 }
-            };
-            connection.buffer = buffer;
-            if dispatch != Dispatch::Done {
-                return false;
             }
         }
         // The budget is used up; the connection goes on in the next round.
         self.ready_again(connection);
-        false
+        Pause::Enough
     }
 
     /// Sees to it that a connection which is being worked on is looked at in the next round.
@@ -174,23 +215,23 @@ impl IoThread {
     }
 
     /// Takes one request, whose bytes begin at `request`.
-    fn take_command(&mut self, connection: &mut Connection, request: &[u8]) -> Dispatch {
-        let offsets = connection.parser.args();
-        let name = &request[offsets[0].0..offsets[0].1];
+    #[inline]
+    fn take_command(&mut self, connection: &mut Connection, request: &Request<'_>) -> Dispatch {
+        let name = request.get(0).unwrap_or_default();
         let container = match connection.last_command {
             Some(last) if last.spec.name.as_bytes().eq_ignore_ascii_case(name) => Some(last),
             _ => registry::table().find(name),
         };
         let command = match container {
             Some(command) if command.subcommands.is_empty() => Some(command),
-            Some(command) => match offsets.get(1) {
-                Some(&(start, end)) => registry::table().find_subcommand(command, &request[start..end]).or(Some(command)),
+            Some(command) => match request.get(1) {
+                Some(name) => registry::table().find_subcommand(command, name).or(Some(command)),
                 None => Some(command),
             },
             None => None,
         };
         let Some(command) = command else {
-            let error = unknown_command(request, offsets);
+            let error = unknown_command(request);
             return self.refuse(connection, None, &error);
         };
         connection.last_command = Some(command);
@@ -205,15 +246,14 @@ impl IoThread {
 
     /// What must hold before a command is executed or queued.
     #[inline]
-    fn gate(&self, connection: &Connection, command: &'static Command, request: &[u8]) -> Result<(), CommandError> {
+    fn gate(&self, connection: &Connection, command: &'static Command, request: &Request<'_>) -> Result<(), CommandError> {
         let spec = &command.spec;
-        let argc = connection.parser.args().len();
+        let argc = request.offsets.len();
         if !connection.authenticated && !spec.has(flag::NO_AUTH) && self.shared.has_password.load(Relaxed) {
             return Err(NO_AUTH);
         }
         if matches!(spec.plane, Plane::Container) && argc > 1 {
-            let (start, end) = connection.parser.args()[1];
-            return Err(unknown_subcommand(spec.name, &request[start..end]));
+            return Err(unknown_subcommand(spec.name, request.get(1).unwrap_or_default()));
         }
         if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
             return Err(CommandError::arity(spec.name));
@@ -246,8 +286,8 @@ impl IoThread {
         self.shared.world.logs.count_error(error.0.as_bytes());
     }
 
-    fn queue(&mut self, connection: &mut Connection, command: &'static Command, request: &[u8]) -> Dispatch {
-        let args: Vec<Vec<u8>> = connection.parser.args().iter().map(|&(a, b)| request[a..b].to_vec()).collect();
+    fn queue(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
+        let args = request.owned_args();
         if self.shared.cluster {
             if let Err(error) = check_one_slot(command, &args) {
                 return self.refuse(connection, Some(command), &error);
@@ -255,7 +295,7 @@ impl IoThread {
         }
         let limit = self.shared.world.settings.client_query_buffer_limit.size();
         let multi = connection.multi.get_or_insert_with(Box::<Multi>::default);
-        multi.bytes += request.len();
+        multi.bytes += request.bytes.len();
         if multi.bytes > limit {
             connection.closing = true;
             return Dispatch::Done;
@@ -269,13 +309,12 @@ impl IoThread {
 
     /// Sends a command to whoever executes it.
     #[inline]
-    fn route(&mut self, connection: &mut Connection, command: &'static Command, request: &[u8]) -> Dispatch {
+    fn route(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
         if self.shared.pause.may_be_on() && self.is_paused(connection, command) {
             return Dispatch::Later;
         }
         if self.shared.monitors.load(Relaxed) > 0 {
-            let args: Vec<&[u8]> = connection.parser.args().iter().map(|&(a, b)| &request[a..b]).collect();
-            self.show_monitors(connection, command, &args);
+            self.show_monitors(connection, command, &request.args());
         }
         let record = &connection.record;
         match command.spec.plane {
@@ -285,8 +324,7 @@ impl IoThread {
                     return Dispatch::Later;
                 }
                 record.last_command.store(command.id as u32, Relaxed);
-                let args: Vec<&[u8]> = connection.parser.args().iter().map(|&(a, b)| &request[a..b]).collect();
-                let dispatch = self.run_connection_command(connection, command, number, &args);
+                let dispatch = self.run_connection_command(connection, command, number, &request.args());
                 advance_reply_mode(connection);
                 dispatch
             }
@@ -295,21 +333,19 @@ impl IoThread {
                     return Dispatch::Later;
                 }
                 record.last_command.store(command.id as u32, Relaxed);
-                let args = connection.parser.args().iter().map(|&(a, b)| request[a..b].to_vec()).collect();
-                self.send_to_control(connection, command, args, false)
+                self.send_to_control(connection, command, request.owned_args(), false)
             }
             Plane::Container => unreachable!("the gate refuses containers"),
         }
     }
 
     #[inline]
-    fn route_data(&mut self, connection: &mut Connection, command: &'static Command, request: &[u8]) -> Dispatch {
-        let offsets = connection.parser.args();
+    fn route_data(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
         let map = self.shared.world.slots;
         let (mut hash, mut slot, mut shard) = (0, 0, 0);
         match command.route {
             Route::FirstKey => {
-                let key = &request[offsets[1].0..offsets[1].1];
+                let key = request.get(1).unwrap_or_default();
                 hash = table::hash(key);
                 if map.uses_slots() {
                     slot = slot_of(key);
@@ -317,7 +353,7 @@ impl IoThread {
                 }
             }
             Route::Keys if map.uses_slots() => {
-                let args: Vec<&[u8]> = offsets.iter().map(|&(a, b)| &request[a..b]).collect();
+                let args = request.args();
                 let keys = command.spec.key_positions(&args).unwrap_or_default();
                 let mut wanted = 0u64;
                 for (number, &position) in keys.iter().enumerate() {
@@ -341,20 +377,18 @@ impl IoThread {
             }
             Route::Keys => {
                 // One shard has them all; the first key, if it is in its usual place, is worth prefetching.
-                if let Some(&(start, end)) = offsets.get(1) {
-                    if matches!(command.spec.keys, [first, ..] if first.begin == sherd_shards::spec::Begin::Index(1)) {
-                        hash = table::hash(&request[start..end]);
-                    }
+                if matches!(command.spec.keys, [first, ..] if first.begin == sherd_shards::spec::Begin::Index(1)) {
+                    hash = request.get(1).map_or(0, table::hash);
                 }
             }
             Route::Cursor if map.shards() > 1 => {
-                let cursor = offsets.get(1).and_then(|&(a, b)| sherd_shards::types::number::parse_i64(&request[a..b]));
+                let cursor = request.get(1).and_then(sherd_shards::types::number::parse_i64);
                 let at = cursor.unwrap_or(0) as u64 as usize % SLOTS;
                 slot = at as u16;
                 shard = map.shard_of(slot);
             }
             Route::All if map.shards() > 1 => {
-                let args: Vec<&[u8]> = offsets.iter().map(|&(a, b)| &request[a..b]).collect();
+                let args = request.args();
                 let all = self.shared.engine.all_shards();
                 return self.run_over_shards(connection, command, &args, all);
             }
@@ -362,14 +396,14 @@ impl IoThread {
         }
         self.sample = self.sample.wrapping_add(1);
         if self.sample % SAMPLE == 0 && !command.spec.keys.is_empty() {
-            self.stats().hot_keys.note(offsets.get(1).map_or(&[], |&(start, end)| &request[start..end]));
+            self.stats().hot_keys.note(request.get(1).unwrap_or_default());
         }
         let batch = &mut self.building[shard];
         let first = batch.args.len() as u32;
-        for &(start, end) in connection.parser.args() {
+        for &(start, end) in request.offsets {
             // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while
             // the connection has commands out (`Connection::is_idle`), and the batch is cleared before it is again.
-            let arg: &'static [u8] = unsafe { std::mem::transmute::<&[u8], &'static [u8]>(&request[start..end]) };
+            let arg: &'static [u8] = unsafe { std::mem::transmute::<&[u8], &'static [u8]>(&request.bytes[start..end]) };
             batch.args.push(arg);
         }
         batch.commands.push(Cmd {
@@ -465,18 +499,20 @@ fn inline_as_array(connection: &mut Connection, begin: usize, length: usize) -> 
 }
 
 #[cold]
-fn unknown_command(request: &[u8], offsets: &[(usize, usize)]) -> CommandError {
-    let shown = |&(start, end): &(usize, usize)| String::from_utf8_lossy(&request[start..end.min(start + 128)]).into_owned();
+fn unknown_command(request: &Request<'_>) -> CommandError {
+    let shown = |word: &[u8]| String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned();
     let mut rest = String::new();
-    for offset in &offsets[1..] {
+    for word in &request.args()[1..] {
         if rest.len() >= 128 {
             break;
         }
-        let mut word = shown(offset);
-        word.truncate((0..=128 - rest.len().min(128)).rev().find(|&n| word.is_char_boundary(n)).unwrap_or(0));
+        let mut word = shown(word);
+        let room = 128 - rest.len();
+        word.truncate((0..=room.min(word.len())).rev().find(|&n| word.is_char_boundary(n)).unwrap_or(0));
         rest.push_str(&format!("'{word}' "));
     }
-    CommandError::with(format!("ERR unknown command '{}', with args beginning with: {rest}", shown(&offsets[0])))
+    let name = shown(request.get(0).unwrap_or_default());
+    CommandError::with(format!("ERR unknown command '{name}', with args beginning with: {rest}"))
 }
 
 #[cold]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One command in this many is sampled.
-pub const SAMPLE: u32 = 128;
+pub const SAMPLE: u32 = 512;
 /// Keys that are counted.
 const KEYS_MAX: usize = 128;
 /// Longer keys are not sampled: they would cost more than they tell.

@@ -148,25 +148,24 @@ fn unexpected(byte: u8) -> ProtocolError {
 /// Reads a decimal number and the line's end from `at` on. `None`: the line is not complete. The number is `None` when
 /// it is none.
 #[inline]
-fn length_line(
-    buffer: &[u8],
-    at: usize,
-    too_long: &str,
-) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
-    // Lengths of one to three digits, the common case, without a search for the line's end.
-    let (mut value, mut digits) = (0i64, 0);
-    while let Some(&byte) = buffer.get(at + digits) {
-        if digits < 10 && byte.is_ascii_digit() {
-            value = value * 10 + i64::from(byte - b'0');
-            digits += 1;
-        } else if byte == b'\r' && digits > 0 && (digits == 1 || buffer[at] != b'0') {
-            return Ok((buffer.len() > at + digits + 1).then_some((Some(value), at + digits + 2)));
-        } else {
-            break;
+fn length_line(buffer: &[u8], at: usize, too_long: &str) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
+    // Lengths of one and two digits, nearly all there are, without a search for the line's end.
+    if let Some(&[first, second, third, _]) = buffer.get(at..at + 4) {
+        let (tens, ones) = (first.wrapping_sub(b'0'), second.wrapping_sub(b'0'));
+        if second == b'\r' && tens < 10 {
+            return Ok(Some((Some(i64::from(tens)), at + 3)));
+        }
+        if third == b'\r' && ones < 10 && (1..10).contains(&tens) {
+            return Ok(Some((Some(i64::from(tens) * 10 + i64::from(ones)), at + 4)));
         }
     }
+    long_length_line(buffer, at, too_long)
+}
+
+#[inline(never)]
+fn long_length_line(buffer: &[u8], at: usize, too_long: &str) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
     let rest = &buffer[at.min(buffer.len())..];
-    match rest.iter().position(|&byte| byte == b'\r') {
+    match rest.iter().take(LINE_MAX + 1).position(|&byte| byte == b'\r') {
         None if rest.len() > LINE_MAX => Err(error(too_long)),
         None => Ok(None),
         Some(end) if rest.len() < end + 2 => Ok(None),

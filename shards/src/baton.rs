@@ -12,7 +12,7 @@
 //! while holding one.
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::atomic::{fence, AtomicU32, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -22,7 +22,7 @@ const WAITER: u32 = 2;
 const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 /// See the file's head.
-pub struct Baton(AtomicU32);
+pub struct Baton(AtomicU32, Futex);
 
 impl Default for Baton {
     fn default() -> Self {
@@ -33,12 +33,15 @@ impl Default for Baton {
 impl Baton {
     /// A free baton.
     pub fn new() -> Baton {
-        Baton(AtomicU32::new(0))
+        Baton(AtomicU32::new(0), Futex::new())
     }
 
     /// Takes the baton if it is free and nobody waits for it.
     #[inline]
     pub fn try_acquire(&self) -> bool {
+        // loom takes SeqCst operations for acquire and release; only its fences are in one order.
+        #[cfg(loom)]
+        fence(Ordering::SeqCst);
         // Acquire (within SeqCst): the last holder's writes are visible. SeqCst: see the file's head.
         self.0.compare_exchange(0, HELD, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
@@ -63,7 +66,7 @@ impl Baton {
                 spins += 1;
                 std::hint::spin_loop();
             } else {
-                wait(&self.0, word);
+                self.1.wait(&self.0, word);
             }
             word = self.0.load(Ordering::SeqCst);
         }
@@ -76,7 +79,7 @@ impl Baton {
         let before = self.0.fetch_sub(HELD, Ordering::SeqCst);
         debug_assert!(before & HELD != 0, "released by one who does not hold it");
         if before >= WAITER {
-            wake(&self.0);
+            self.1.wake_one(&self.0);
         }
     }
 
@@ -87,23 +90,50 @@ impl Baton {
     }
 }
 
+/// Sleeping until a word changes: the kernel's futex.
 #[cfg(not(loom))]
-fn wait(word: &AtomicU32, seen: u32) {
-    atomic_wait::wait(word, seen);
-}
+struct Futex;
 
 #[cfg(not(loom))]
-fn wake(word: &AtomicU32) {
-    atomic_wait::wake_one(word);
+impl Futex {
+    const fn new() -> Futex {
+        Futex
+    }
+
+    fn wait(&self, word: &AtomicU32, seen: u32) {
+        atomic_wait::wait(word, seen);
+    }
+
+    fn wake_one(&self, word: &AtomicU32) {
+        atomic_wait::wake_one(word);
+    }
+}
+
+/// A futex as loom can follow it: the look at the word and falling asleep are one step for those who wake.
+#[cfg(loom)]
+struct Futex {
+    lock: loom::sync::Mutex<()>,
+    sleepers: loom::sync::Condvar,
 }
 
 #[cfg(loom)]
-fn wait(_: &AtomicU32, _: u32) {
-    loom::thread::yield_now();
-}
+impl Futex {
+    fn new() -> Futex {
+        Futex { lock: loom::sync::Mutex::new(()), sleepers: loom::sync::Condvar::new() }
+    }
 
-#[cfg(loom)]
-fn wake(_: &AtomicU32) {}
+    fn wait(&self, word: &AtomicU32, seen: u32) {
+        let guard = self.lock.lock().expect("nobody panics here");
+        if word.load(Ordering::SeqCst) == seen {
+            drop(self.sleepers.wait(guard));
+        }
+    }
+
+    fn wake_one(&self, _: &AtomicU32) {
+        let _guard = self.lock.lock().expect("nobody panics here");
+        self.sleepers.notify_one();
+    }
+}
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -5,7 +5,7 @@
 
 use crate::access::Shards;
 use crate::client::ClientRecord;
-use crate::db::{Db, Key};
+use crate::db::{Db, Key, Put};
 use crate::entry::{Entry, NewValue, Text, Value};
 use crate::error::{CommandError, Outcome, WRONG_TYPE};
 use crate::notify::class;
@@ -259,26 +259,36 @@ impl<'a> Context<'a> {
         shard.db_or_new(db).insert_new(key, entry)
     }
 
-    /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big.
+    /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big; a short string takes
+    /// its place in the same allocation where it fits.
     pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
         let (db, now) = (self.client.db, self.now_ms);
         let policy_number = self.world.settings.maxmemory_policy.get();
         let shard = self.shards.of_slot(key.slot);
-        let mut clock = policy::initial(policy_number, shard.clock);
-        let database = shard.db_or_new(db);
-        if policy::is_lfu(policy_number) {
-            // How often a key is used does not change with its value.
-            clock = database.find(key).map_or(clock, Entry::clock);
-        }
-        let expiry = match expiry {
-            Expiry::None => None,
-            Expiry::At(at) => Some(at),
-            Expiry::Keep => database.find(key).filter(|entry| !entry.is_expired(now)).and_then(Entry::expiry),
+        let new_clock = policy::initial(policy_number, shard.clock);
+        let overwrite = match (&value, expiry) {
+            (NewValue::Text(text), Expiry::None) => Some(*text),
+            _ => None,
         };
-        let entry = Entry::new(key.bytes, value, expiry, clock);
-        match database.replace(key, entry) {
-            Some(old) => shard.free(old),
-            None => self.notify_new(key),
+        // How often a key is used does not change with its value.
+        let keeps_clock = policy::is_lfu(policy_number);
+        let put = shard.db_or_new(db).put(key, overwrite, (!keeps_clock).then_some(new_clock), |old| {
+            let (clock, kept) = match old {
+                Some(old) if keeps_clock => (old.clock(), old.expiry()),
+                Some(old) => (new_clock, old.expiry()),
+                None => (new_clock, None),
+            };
+            let expiry = match expiry {
+                Expiry::None => None,
+                Expiry::At(at) => Some(at),
+                Expiry::Keep => kept.filter(|&at| at > now),
+            };
+            Entry::new(key.bytes, value, expiry, clock)
+        });
+        match put {
+            Put::Created => self.notify_new(key),
+            Put::Overwritten => {}
+            Put::Replaced(old) => shard.free(old),
         }
     }
 

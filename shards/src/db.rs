@@ -25,6 +25,13 @@ pub struct Db {
     sweep_at: (usize, usize),
 }
 
+/// What [`Db::put`] did.
+pub enum Put {
+    Created,
+    Overwritten,
+    Replaced(Entry),
+}
+
 /// What one slice of the expiry sweep did.
 #[derive(Default, Debug, Clone, Copy)]
 pub struct Sweep {
@@ -92,6 +99,36 @@ impl Db {
         self.volatile += usize::from(entry.expiry().is_some());
         let index = self.index(key.slot);
         self.tables[index].insert_new(key.hash, entry).into_mut()
+    }
+
+    /// Writes a key with one look-up: overwrites its string in place with `overwrite` where that fits and the key has no
+    /// expiry, else puts what `make` makes of the old entry in its place.
+    #[inline]
+    pub fn put(
+        &mut self,
+        key: &Key<'_>,
+        overwrite: Option<&[u8]>,
+        clock: Option<u32>,
+        make: impl FnOnce(Option<&Entry>) -> Entry,
+    ) -> Put {
+        let index = self.index(key.slot);
+        let Some(mut slot) = self.tables[index].find_slot(key.hash, key.bytes) else {
+            self.insert_new(key, make(None));
+            return Put::Created;
+        };
+        let had_expiry = slot.get().expiry().is_some();
+        if let Some(text) = overwrite {
+            if !had_expiry && slot.get_mut().set_text_in_place(text) {
+                if let Some(clock) = clock {
+                    slot.get_mut().set_clock(clock);
+                }
+                return Put::Overwritten;
+            }
+        }
+        let entry = make(Some(slot.get()));
+        self.volatile += usize::from(entry.expiry().is_some());
+        self.volatile -= usize::from(had_expiry);
+        Put::Replaced(slot.replace(entry))
     }
 
     /// Puts an entry in the place of the key's old one, which is given back.

@@ -5,10 +5,21 @@
 //! baton was let go. The shard's own thread looks after expiry and takes over when a ring stays full.
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
+
+// What the model tests follow; counters decide nothing and stay as they are.
+#[cfg(loom)]
+use loom::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, JoinHandle, Thread},
+};
+#[cfg(not(loom))]
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, JoinHandle, Thread},
+};
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::memory;
@@ -99,7 +110,7 @@ impl Engine {
         (0..self.cells.len())
             .map(|index| {
                 let engine = Arc::clone(self);
-                std::thread::Builder::new()
+                thread::Builder::new()
                     .name(format!("sherd-shard-{index}"))
                     .spawn(move || engine.shard_thread(index))
                     .expect("a thread can be started")
@@ -250,13 +261,13 @@ impl Engine {
 
     fn shard_thread(&self, index: usize) {
         let cell = &self.cells[index];
-        let _ = cell.thread.set(std::thread::current());
+        let _ = cell.thread.set(thread::current());
         let mut expiry = expire::Pace::default();
         while !self.stopping.load(Ordering::SeqCst) {
             cell.asleep.store(true, Ordering::SeqCst);
             if cell.ring.is_empty() {
                 let hz = self.world.settings.hz.get().clamp(1, 500) as u64;
-                std::thread::park_timeout(Duration::from_millis(1000 / hz));
+                park(Duration::from_millis(1000 / hz));
             }
             cell.asleep.store(false, Ordering::SeqCst);
             loop {

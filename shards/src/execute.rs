@@ -167,14 +167,13 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
 
 /// Two stages: the bucket of every key, then the entries, which are known when the buckets have arrived.
 fn prefetch(shard: &Shard, commands: &[crate::batch::Cmd]) {
-    for command in commands.iter().filter(|command| command.hash != 0) {
-        if let Some(db) = shard.db(command.db) {
-            db.table(command.slot).prefetch_bucket(command.hash);
-        }
+    // A batch is nearly always about one database; keys of another one simply are not prefetched.
+    let number = commands[0].db;
+    let Some(db) = shard.db(number) else { return };
+    for command in commands.iter().filter(|command| command.hash != 0 && command.db == number) {
+        db.table(command.slot).prefetch_bucket(command.hash);
     }
-    for command in commands.iter().filter(|command| command.hash != 0) {
-        if let Some(db) = shard.db(command.db) {
-            db.table(command.slot).prefetch_entry(command.hash);
-        }
+    for command in commands.iter().filter(|command| command.hash != 0 && command.db == number) {
+        db.table(command.slot).prefetch_entry(command.hash);
     }
 }

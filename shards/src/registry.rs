@@ -169,7 +169,7 @@ pub fn categories(spec: &CommandSpec) -> Vec<&'static str> {
     let has = |name: &str| match name {
         "read" => spec.has(flag::READONLY) && spec.group != Group::Scripting,
         "write" => spec.has(flag::WRITE) && spec.group != Group::Scripting || own(spec, "write"),
-        "admin" => spec.has(flag::ADMIN),
+        "admin" => spec.has(flag::ADMIN) || own(spec, "admin"),
         "dangerous" => spec.has(flag::ADMIN) || own(spec, "dangerous"),
         "fast" => spec.has(flag::FAST),
         "slow" => !spec.has(flag::FAST),

@@ -4,13 +4,31 @@
 //! position, `position + 1` when it holds that position's item. Producers and consumers claim a position by
 //! compare-and-swap on the tail or head and then publish through the cell alone.
 
-use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::{
+    cell::UnsafeCell,
+    sync::atomic::{fence, AtomicUsize, Ordering},
+};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The standard library's cell with the interface of loom's, which checks every access in the model tests.
+#[cfg(not(loom))]
+struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    fn new(value: T) -> Self {
+        UnsafeCell(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        access(self.0.get())
+    }
+}
 
 #[repr(align(128))]
 struct Padded(AtomicUsize);
@@ -56,10 +74,14 @@ impl<T> Ring<T> {
             match sequence.wrapping_sub(position) as isize {
                 0 => {
                     let next = position.wrapping_add(1);
-                    match self.tail.0.compare_exchange_weak(position, next, Ordering::Relaxed, Ordering::Relaxed) {
+                    // SeqCst: comes before the producer's next look at a baton or a sleep flag in the one order that
+                    // `is_empty` takes part in.
+                    match self.tail.0.compare_exchange_weak(position, next, Ordering::SeqCst, Ordering::Relaxed) {
                         Ok(_) => {
-                            // SAFETY: the claimed cell is this thread's until its sequence is stored.
-                            unsafe { (*cell.item.get()).write(item) };
+                            cell.item.with_mut(|place| {
+                                // SAFETY: the claimed cell is this thread's until its sequence is stored.
+                                unsafe { (*place).write(item) };
+                            });
                             // Release: the item is visible to whoever sees the sequence.
                             cell.sequence.store(next, Ordering::Release);
                             return Ok(());
@@ -86,7 +108,7 @@ impl<T> Ring<T> {
                     match self.head.0.compare_exchange_weak(position, next, Ordering::Relaxed, Ordering::Relaxed) {
                         Ok(_) => {
                             // SAFETY: the cell holds an item, which is this thread's by the claim.
-                            let item = unsafe { (*cell.item.get()).assume_init_read() };
+                            let item = cell.item.with_mut(|place| unsafe { (*place).assume_init_read() });
                             // Release: the cell is free for the producer one round later.
                             cell.sequence.store(position.wrapping_add(self.cells.len()), Ordering::Release);
                             return Some(item);
@@ -111,6 +133,9 @@ impl<T> Ring<T> {
     pub fn is_empty(&self) -> bool {
         // SeqCst: together with the sequentially consistent operations on the baton and the sleep flag this decides
         // "nobody will come for what I pushed"; see `baton` and `mailbox`.
+        // loom takes SeqCst operations for acquire and release; only its fences are in one order.
+        #[cfg(loom)]
+        fence(Ordering::SeqCst);
         self.tail.0.load(Ordering::SeqCst) == self.head.0.load(Ordering::SeqCst)
     }
 }

@@ -34,6 +34,23 @@ impl Tester {
         String::from_utf8_lossy(&self.run_args(&args)).into_owned()
     }
 
+    /// Runs lines and compares each reply with what is beside it; `|` stands for a line end there.
+    #[track_caller]
+    pub fn expect(&mut self, lines: &[(&str, &str)]) {
+        for (line, expected) in lines {
+            let reply = self.run(line);
+            let reply = reply.strip_suffix("\r\n").unwrap_or(&reply).replace("\r\n", "|");
+            assert_eq!(reply, *expected, "{line}");
+        }
+    }
+
+    /// The keyspace events raised since the last call, as `event key`; in order as far as they come from one shard. They are
+    /// raised only when the setting says so.
+    pub fn events(&mut self) -> Vec<String> {
+        let events = self.shards.iter_mut().flat_map(|shard| shard.events.take());
+        events.map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key))).collect()
+    }
+
     /// Runs a command and gives the reply's bytes.
     pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let table = registry::table();

@@ -2,11 +2,31 @@
 
 The control plane. Everything an operator or an extender reads or changes is in this package; sockets, keyspace and data
 commands are in the compiled data plane, which only `sherd.native` imports.
+
+    import sherd
+
+    with sherd.Server() as server:
+        print(server.port)
 """
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sherd.server import Server
 
 try:
     __version__ = version("sherd")
 except PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0.1.0"
+
+__all__ = ["Server", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: `sherd --version` needs neither the data plane nor an event loop.
+    if name == "Server":
+        from sherd.server import Server
+
+        return Server
+    raise AttributeError(f"module 'sherd' has no attribute '{name}'")

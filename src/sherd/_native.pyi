@@ -4,10 +4,24 @@ Python calls down; the data plane never calls Python. What it has to say waits i
 become readable when there is something: control requests, and log records.
 """
 
-from typing import Any, TypedDict, final
+from typing import Any, TypedDict, final, type_check_only
+
+__all__ = [
+    "Request",
+    "Server",
+    "__version__",
+    "command_table",
+    "glob_match",
+    "histogram_bounds",
+    "key_positions",
+    "key_slot",
+    "register_commands",
+    "used_memory",
+]
 
 __version__: str
 
+@type_check_only
 class SpecDict(TypedDict):
     """A command specification, as the control plane declares it and as `command_table` gives it back."""
 
@@ -27,6 +41,7 @@ class SpecDict(TypedDict):
     tips: list[str]
     container: bool
 
+@type_check_only
 class CommandRow(SpecDict):
     """A row of the command table: the specification and what follows from it."""
 
@@ -94,7 +109,7 @@ class Server:
         """Starts the threads; connections are accepted from now on."""
 
     def stop(self) -> None:
-        """Stops accepting, lets what executes finish, flushes replies, closes connections, joins threads. Idempotent."""
+        """Stops accepting, lets what executes finish, flushes replies, closes connections, joins. Idempotent."""
 
     def set_setting(self, name: str, value: int) -> bool:
         """Changes a setting of the data plane; False if it has none by this name."""
@@ -108,7 +123,7 @@ class Server:
 
     def drain_requests(self, limit: int) -> list[Request]: ...
     def reply(self, token: int, data: bytes, close: bool = False) -> None:
-        """Answers a request with encoded RESP. Exactly once a token; an unknown one is ignored (the client has gone)."""
+        """Answers a request with encoded RESP. Once a token; an unknown one is ignored (the client has gone)."""
 
     def drain_logs(self, limit: int) -> list[tuple[int, float, str, str, dict[str, Any]]]:
         """Log records: (level 0 debug..3 warning 4 critical, Unix time, thread, event, fields)."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sherd import _native
 from sherd._native import (
-    CommandRow,
     Request,
     Server,
-    SpecDict,
     command_table,
     glob_match,
     histogram_bounds,
@@ -25,6 +24,10 @@ from sherd._native import (
     register_commands,
     used_memory,
 )
+
+if TYPE_CHECKING:
+    # Shapes of dictionaries; they exist for type checkers only.
+    from sherd._native import CommandRow, SpecDict
 
 __all__ = [
     "CommandRow",

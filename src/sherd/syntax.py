@@ -6,7 +6,7 @@ A command says its syntax once, in the form people know; COMMAND DOCS and the re
 
 The grammar
 - lower-case words are arguments, words without lower-case letters (`EX`, `*`, `~`, `""`) are tokens
-- `[...]` is optional, `<...>` and `(...)` are a mandatory group, `|` separates alternatives
+- `[...]` is optional, `<...>` and `(...)` are a mandatory group, `|` separates alternatives of a group or of it all
 - `key [key ...]` repeats the argument before it, `score member [score member ...]` a block; `[arg ...]` stands alone
 - a token takes the arguments that follow it: all of its group, or, outside of a group, up to the next option or token
 - `name:type` gives a type that the name does not imply; `name:key@2` a key spec index; `name=` before a group, a token
@@ -100,7 +100,8 @@ def parse_syntax(syntax: str, key_spec_count: int | None = None) -> tuple[Argume
     parser = _Parser(_lex(syntax))
     arguments = parser.sequence(closing="", grouped=False)
     if not parser.finished:
-        raise SyntaxStringError(f"'|' outside of a group in {syntax!r}")
+        # Alternatives of the whole command line: the same as in a group.
+        arguments = (_Parser(_lex(f"<{syntax}>")).group_of_all(),)
     return _number_keys(arguments, key_spec_count)
 
 
@@ -170,6 +171,13 @@ class _Parser:
             return replace(self.group(lexeme.text), name=name)
         word = _word(lexeme.text)
         return replace(word, name=name, display=name if word.type == "pure-token" else word.display)
+
+    def group_of_all(self) -> Argument:
+        """The one group that the whole syntax is."""
+        argument = self.group(self._take().text)
+        if not self.finished:
+            raise SyntaxStringError("a closing bracket stands alone")
+        return argument
 
     def group(self, opening: str) -> Argument:
         """What stands between brackets: one argument, a block or a choice."""

@@ -8,6 +8,7 @@ one; state is read and cleared over one long-lived connection a server.
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ class Outcome:
 
     replies: tuple[Node, ...]
     keys: dict[Place, KeyState]
+    moment_seconds: float
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Runner:
         finally:
             for wire in connections.values():
                 wire.close()
-        return Outcome(tuple(replies), self.state())
+        return Outcome(tuple(replies), self.state(), time.monotonic())
 
     def clear(self) -> None:
         """Empties the server, over a new connection if the last one was lost."""
@@ -180,40 +182,51 @@ def _pipelined(wire: Wire, steps: Sequence[Step]) -> list[Node]:
     return nodes + [missing] * (len(steps) - len(nodes))
 
 
+@dataclass(frozen=True)
+class _Comparison:
+    """With whom, and how long after the other the one was asked."""
+
+    reference: str
+    drift_seconds: float
+
+    def same(self, command: Command, mine: Node, other: Node) -> bool:
+        """Whether two replies agree, or differ as is meant."""
+        if normalise.same_reply(command, mine, other, self.drift_seconds):
+            return True
+        return is_meant(self.reference, command, mine, other)
+
+
 def find_mismatches(steps: Sequence[Step], ours: Outcome, theirs: Outcome, reference: str) -> list[str]:
     """What differs and is not meant to, a line each; empty when the two servers agree."""
+    comparison = _Comparison(reference, abs(ours.moment_seconds - theirs.moment_seconds))
     problems: list[str] = []
     queued: dict[int, list[Command]] = {}
     for step, mine, other in zip(steps, ours.replies, theirs.replies, strict=True):
         command = step.arguments
         queue = queued.setdefault(step.connection, [])
         if command[0].upper() == b"EXEC" and mine.items is not None and other.items is not None and queue:
-            problems += _compare_exec(step, queue, mine, other, reference)
-        elif not _same(command, mine, other, reference):
+            problems += _compare_exec(step, queue, mine, other, comparison)
+        elif not comparison.same(command, mine, other):
             problems.append(f"{step.show()}\n    expected {other.show()[:1000]}\n    got      {mine.show()[:1000]}")
         if other.text == b"QUEUED":
             queue.append(command)
         elif command[0].upper() in (b"EXEC", b"DISCARD", b"RESET"):
             queue.clear()
-    return problems + _compare_states(ours, theirs, reference)
+    return problems + _compare_states(ours, theirs, comparison)
 
 
-def _same(command: Command, mine: Node, other: Node, reference: str) -> bool:
-    return normalise.same_reply(command, mine, other) or is_meant(reference, command, mine, other)
-
-
-def _compare_exec(step: Step, queue: list[Command], mine: Node, other: Node, reference: str) -> list[str]:
+def _compare_exec(step: Step, queue: list[Command], mine: Node, other: Node, comparison: _Comparison) -> list[str]:
     my_items, other_items = mine.items or (), other.items or ()
     if len(my_items) != len(other_items) or len(queue) != len(my_items):
         return [f"{step.show()}\n    expected {other.show()[:1000]}\n    got      {mine.show()[:1000]}"]
     return [
         f"EXEC of {command!r}\n    expected {theirs.show()[:1000]}\n    got      {ours.show()[:1000]}"
         for command, ours, theirs in zip(queue, my_items, other_items, strict=True)
-        if not _same(command, ours, theirs, reference)
+        if not comparison.same(command, ours, theirs)
     ]
 
 
-def _compare_states(ours: Outcome, theirs: Outcome, reference: str) -> list[str]:
+def _compare_states(ours: Outcome, theirs: Outcome, comparison: _Comparison) -> list[str]:
     problems: list[str] = []
     for place in sorted(set(ours.keys) | set(theirs.keys)):
         mine, other = ours.keys.get(place), theirs.keys.get(place)
@@ -221,11 +234,11 @@ def _compare_states(ours: Outcome, theirs: Outcome, reference: str) -> list[str]
         if mine is None or other is None:
             problems.append(f"{where}\n    expected {_show(other)}\n    got      {_show(mine)}")
             continue
-        if mine.encoding != other.encoding and not find_encoding_difference(reference, mine, other):
+        if mine.encoding != other.encoding and not find_encoding_difference(comparison.reference, mine, other):
             problems.append(f"OBJECT ENCODING of {where}: expected {other.encoding!r}, got {mine.encoding!r}")
-        if mine.type != other.type or not normalise.same_milliseconds((b"PEXPIRETIME",), mine.expiry, other.expiry):
+        if mine.type != other.type or not comparison.same((b"PEXPIRETIME",), mine.expiry, other.expiry):
             problems.append(f"{where}\n    expected {_show(other)}\n    got      {_show(mine)}")
-        elif not _same(_content_name(mine.type), mine.content, other.content, reference):
+        elif not comparison.same(_content_name(mine.type), mine.content, other.content):
             problems.append(
                 f"{where}\n    expected {other.content.show()[:1000]}\n    got      {mine.content.show()[:1000]}"
             )

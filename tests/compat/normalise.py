@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 Command = tuple[bytes, ...]
 
-ttl_tolerance_seconds = 3
-ttl_tolerance_milliseconds = ttl_tolerance_seconds * 1000
+time_tolerance_seconds = 3.0
 
 
 def same_bytes(command: Command, ours: Node, theirs: Node) -> bool:
@@ -44,7 +43,7 @@ def same_shape(command: Command, ours: Node, theirs: Node) -> bool:
     if ours.kind != theirs.kind or (ours.items is None) != (theirs.items is None):
         return False
     if ours.items is None or theirs.items is None:
-        return (ours.text == b"-1") == (theirs.text == b"-1") if ours.kind in "$*" else True
+        return True
     return len(ours.items) == len(theirs.items) and all(
         same_shape(command, mine, other) for mine, other in zip(ours.items, theirs.items, strict=True)
     )
@@ -95,19 +94,20 @@ def same_numbers(ours: Node, theirs: Node) -> bool:
         return ours == theirs
 
 
-def _within(tolerance: int) -> Callable[[Command, Node, Node], bool]:
-    def same_about(command: Command, ours: Node, theirs: Node) -> bool:
-        if ours.kind != ":" or theirs.kind != ":":
-            return ours == theirs
-        mine, other = int(ours.text), int(theirs.text)
-        return mine == other if min(mine, other) < 0 else abs(mine - other) <= tolerance
-
-    return same_about
+def same_sign(command: Command, ours: Node, theirs: Node) -> bool:
+    """Integers that are both negative and equal, or both not negative: counters and ids of the server's own."""
+    if ours.kind != ":" or theirs.kind != ":":
+        return ours == theirs
+    mine, other = int(ours.text), int(theirs.text)
+    return mine == other if min(mine, other) < 0 else True
 
 
-same_seconds = _within(ttl_tolerance_seconds)
-same_milliseconds = _within(ttl_tolerance_milliseconds)
-same_sign = _within(1 << 62)
+def same_time(ours: Node, theirs: Node, tolerance: float) -> bool:
+    """Times, to live or of day, that are about equal; the negative ones mean something and are equal exactly."""
+    if ours.kind != ":" or theirs.kind != ":":
+        return ours == theirs
+    mine, other = int(ours.text), int(theirs.text)
+    return mine == other if min(mine, other) < 0 else abs(mine - other) <= tolerance
 
 
 def _sorted(items: tuple[Node, ...]) -> list[str]:
@@ -141,10 +141,6 @@ _rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
     b"HRANDFIELD": _random_members,
     b"ZRANDMEMBER": _random_members,
     b"RANDOMKEY": same_shape,
-    b"TTL": same_seconds,
-    b"PTTL": same_milliseconds,
-    b"EXPIRETIME": same_seconds,
-    b"PEXPIRETIME": same_milliseconds,
     b"TIME": same_shape,
     b"HELLO": same_greeting,
     b"LASTSAVE": same_sign,
@@ -185,6 +181,10 @@ _rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
 }
 
 
+# Commands whose replies are times, and their units in a second.
+_units_per_second = {b"TTL": 1, b"EXPIRETIME": 1, b"PTTL": 1000, b"PEXPIRETIME": 1000}
+
+
 def command_name(command: Command) -> bytes:
     """The upper-case name, with the subcommand where the table of rules has one."""
     first = command[0].upper()
@@ -195,8 +195,14 @@ def command_name(command: Command) -> bytes:
     return first
 
 
-def same_reply(command: Command, ours: Node, theirs: Node) -> bool:
-    """Whether two replies to `command` are the same, by the rule of that command."""
+def same_reply(command: Command, ours: Node, theirs: Node, drift_seconds: float = 0.0) -> bool:
+    """Whether two replies to `command` are the same, by the rule of that command.
+
+    `drift_seconds` is how long after the other the one server was asked: times may differ by that much more.
+    """
     if ours.is_error or theirs.is_error:
         return ours == theirs
-    return _rules.get(command_name(command), same_bytes)(command, ours, theirs)
+    name = command_name(command)
+    if name in _units_per_second:
+        return same_time(ours, theirs, (time_tolerance_seconds + drift_seconds) * _units_per_second[name])
+    return _rules.get(name, same_bytes)(command, ours, theirs)

@@ -67,7 +67,6 @@ def test_a_real_looking_file_is_read_as_redis_reads_it(tmp_path: Path) -> None:
         ("loadmodule x.so", "modules in machine code can't be loaded here"),
         ("rename-command FLUSHALL x", "commands can't be renamed in this version"),
         ("appendonly yes", "persistence is not part of this version, only no is accepted"),
-        ("cluster-enabled yes", "cluster mode is not part of this version, only no is accepted"),
         ("replicaof 127.0.0.1 6379", 'replication is not part of this version, only "" is accepted'),
         ("dir /nowhere/at/all", "No such file or directory"),
     ],

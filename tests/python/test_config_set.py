@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sherd.config import Config, Source
+from sherd.config.kinds import Memory
 from sherd.errors import ConfigApplyError, ConfigSetError
 
 POLICIES = (
@@ -38,8 +39,6 @@ def failed(name: str, reason: str) -> str:
         ("maxmemory", "mb", "0"),
         ("maxmemory", "01", "1"),
         ("maxmemory", "99999999999999999999", "18446744073709551615"),
-        ("maxmemory-clients", "5%", "5%"),
-        ("maxmemory-clients", "101", "101"),
         ("rdbcompression", "YES", "yes"),
         ("maxmemory-policy", "allkeys-LRU", "allkeys-lru"),
         (
@@ -128,12 +127,19 @@ def test_a_value_that_redis_takes_is_shown_as_redis_shows_it(name: str, text: st
         ("databases", "3", "can't set immutable config"),
         ("dir", "/tmp", "can't set protected config"),
         ("replicaof", "a 1", "can't set immutable config"),
+        ("maxmemory-clients", "5%", "client eviction is not part of this version, only 0 is accepted"),
         ("appendonly", "yes", "persistence is not part of this version, only no is accepted"),
         ("save", "3600 1", 'persistence is not part of this version, only "" is accepted'),
     ],
 )
 def test_a_value_that_redis_refuses_is_refused_in_the_same_words(name: str, text: str, reason: str) -> None:
     assert refusal(name, text) == failed(name, reason)
+
+
+def test_a_percentage_is_kept_apart_from_bytes() -> None:
+    kind = Memory(percent=True)
+    assert [kind.format(kind.parse([text], 0)) for text in ("5%", "101", "0%")] == ["5%", "101", "0"]
+    assert kind.lines("x", -5) == ["x 5%"]
 
 
 def test_the_first_of_several_wrong_arguments_is_named() -> None:

@@ -61,7 +61,7 @@ PEERS = frozenset(
     zset-max-listpack-entries zset-max-listpack-value zset-max-ziplist-entries zset-max-ziplist-value
     """.split()
 )
-OWN = frozenset({"shards", "metrics-port", "metrics-bind"})
+OWN = frozenset({"shards", "metrics-port", "metrics-bind", "metrics-hot-key-names"})
 
 
 def test_every_parameter_of_redis_8_0_and_valkey_9_1_is_there() -> None:

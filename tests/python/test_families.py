@@ -206,6 +206,10 @@ def test_command_counts_and_lists_what_is_there() -> None:
     assert b"$5\r\nxread\r\n" in everything
 
 
+def test_command_refuses_a_subcommand_that_is_not_there() -> None:
+    assert Harness().send("COMMAND", "foo") == b"-ERR unknown subcommand 'foo'. Try COMMAND HELP.\r\n"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -308,4 +312,3 @@ def test_every_control_command_is_documented(name: str) -> None:
     spec = registered_commands()[name].spec
     assert spec.summary.endswith(".")
     assert spec.since
-    assert spec.complexity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import syslog
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import structlog
 
 from sherd.config import Config, load_config
 from sherd.errors import ConfigError
-from sherd.observability.logs import emit_native, format_time, setup_logs, setup_logs_from
+from sherd.observability.logs import LogOutput, emit_native, format_time, setup_logs, setup_logs_from
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +115,20 @@ def test_config_set_loglevel_takes_effect_at_once(tmp_path: Path) -> None:
     config.set_many([(b"loglevel", b"debug")])
     structlog.get_logger().debug("after")
     assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == ["after"]
+
+
+def test_lines_go_to_syslog_too_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[object, ...]] = []
+    monkeypatch.setattr("syslog.openlog", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr("syslog.syslog", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr("sherd.observability.logs._output", LogOutput())
+    arguments = ["--logfile", str(tmp_path / "log"), "--log-format", "logfmt", "--syslog-enabled", "yes"]
+    setup_logs_from(load_config(None, [*arguments, "--syslog-ident", "cache", "--syslog-facility", "local3"], {}))
+    structlog.get_logger().warning("disk is slow")
+    opened, (priority, line) = sent
+    assert opened == ("cache", syslog.LOG_PID, syslog.LOG_LOCAL3)
+    assert priority == syslog.LOG_WARNING
+    assert str(line).endswith('event="disk is slow"')
 
 
 def test_a_log_file_that_cannot_be_opened_is_a_configuration_error() -> None:

@@ -57,6 +57,8 @@ def outline(arguments: tuple[Argument, ...]) -> str:
             "operator:oneof(optional)[equal:pure-token{=} approximately:pure-token{~}] threshold:string "
             "count:integer{LIMIT}(optional)]",
         ),
+        ("ON | OFF", "status:oneof[on:pure-token{ON} off:pure-token{OFF}]"),
+        ("LIB-NAME libname | LIB-VER libver", "libname:oneof[libname:string{LIB-NAME} libver:string{LIB-VER}]"),
         ("<ON | OFF>", "status:oneof[on:pure-token{ON} off:pure-token{OFF}]"),
         (
             "[TO host port [FORCE]]",
@@ -95,7 +97,7 @@ def test_a_name_can_differ_from_what_a_manual_prints() -> None:
     assert (argument.name, argument.display, argument.type) == ("addr", "ip:port", "string")
 
 
-@pytest.mark.parametrize("syntax", ["[key", "key]", "<a | >", "...", "a | "])
+@pytest.mark.parametrize("syntax", ["[key", "key]", "<a | >", "...", "a | ", "a > | b"])
 def test_a_syntax_string_that_makes_no_sense_is_refused(syntax: str) -> None:
     with pytest.raises(SyntaxStringError):
         parse_syntax(syntax)

@@ -27,7 +27,10 @@ class MalformedReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One reply: its type byte, its payload, and its children when it is an aggregate (None for a null aggregate)."""
+    """One reply: its type byte, its payload, and its children when it is an aggregate.
+
+    The nulls of RESP2 are kinds of their own, `$-1` and `*-1`, so that no string and no array equals them.
+    """
 
     kind: str
     text: bytes = b""
@@ -36,7 +39,7 @@ class Node:
     @property
     def is_error(self) -> bool:
         """Whether the reply is an error."""
-        return self.kind in "-!"
+        return self.kind in ("-", "!")
 
     def pairs(self) -> list[tuple[Node, Node]]:
         """The children two by two, for maps and for their flat RESP2 form."""
@@ -47,7 +50,7 @@ class Node:
         """A short form for failure messages, close to how the reply looks on the wire."""
         if self.items is not None:
             return f"{self.kind}[{', '.join(item.show() for item in self.items)}]"
-        return f"{self.kind}{self.text!r}" if self.text or self.kind not in "_$*" else f"{self.kind}null"
+        return f"{self.kind} null" if self.kind in ("_", "$-1", "*-1") else f"{self.kind}{self.text!r}"
 
 
 def to_bytes(argument: Argument) -> bytes:
@@ -130,10 +133,10 @@ def _parse_at(raw: bytes, start: int) -> tuple[Node, int]:
     length = int(text)
     if kind in type_bytes_of_blobs:
         if length < 0:
-            return Node("$", b"-1", None), position
+            return Node("$-1"), position
         return Node(kind.decode(), raw[position : position + length], None), position + length + 2
     if length < 0:
-        return Node("*", b"-1", None), position
+        return Node("*-1"), position
     if kind in type_bytes_of_pairs:
         length *= 2
     items: list[Node] = []

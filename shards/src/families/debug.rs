@@ -39,6 +39,9 @@ const PROTOCOL_TYPE: CommandError = CommandError::new(
 );
 const NEEDS_RESP3: CommandError = CommandError::new("ERR RESP2 is not supported by this command");
 
+/// What Redis answers, which is close to a famous number, but not meant to be it.
+#[allow(clippy::approx_constant)]
+const EXAMPLE_DOUBLE: f64 = 3.141;
 /// `enable-debug-command local`.
 const LOCAL_ONLY: i64 = 2;
 /// The longest DEBUG SLEEP: long enough for any test, short enough to get the server back after a slip of the pen.
@@ -183,7 +186,7 @@ fn write_example(reply: &mut Reply<'_>, name: &[u8]) -> Outcome {
     match name.to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.int(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(EXAMPLE_DOUBLE),
         b"bignum" if reply.is_resp3() => reply.raw(b"(1234567999999999999999999999999999999\r\n"),
         b"bignum" => reply.bulk(b"1234567999999999999999999999999999999"),
         b"null" => reply.null(),

@@ -193,8 +193,7 @@ fn renamenx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 /// Moves what is under one key to another, expiry included.
 fn rename_key(context: &mut Context<'_>, from: &Key<'_>, to: &Key<'_>) {
     let Some(entry) = context.take(from) else { return };
-    // An expired key in the way is no key; it goes with its own event.
-    context.get_mut(to);
+    context.remove(to);
     context.put_entry(context.client.db, to, entry);
     context.changed(from, class::GENERIC, "rename_from");
     context.changed(to, class::GENERIC, "rename_to");
@@ -235,6 +234,9 @@ fn copy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let done = context.in_db(target_db, |context| {
         let free = context.get_mut(&to).is_none();
+        if !free && replace {
+            context.remove(&to);
+        }
         if free || replace {
             context.insert(&to, value, expiry);
             context.changed(&to, class::GENERIC, "copy_to");

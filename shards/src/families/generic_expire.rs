@@ -139,7 +139,10 @@ impl Conditions {
     fn allow(&self, old: Option<i64>, new: i64) -> bool {
         match old {
             None => !self.only_with && !self.only_later,
-            Some(old) => !self.only_without && !(self.only_later && new <= old) && !(self.only_earlier && new >= old),
+            Some(_) if self.only_without => false,
+            Some(old) if self.only_later => new > old,
+            Some(old) if self.only_earlier => new < old,
+            Some(_) => true,
         }
     }
 }

@@ -352,4 +352,4 @@ fn hincrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 #[cfg(test)]
 #[path = "tests/hash.rs"]
-mod tests;
+pub(super) mod tests;

@@ -218,4 +218,4 @@ fn hscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 #[cfg(test)]
 #[path = "tests/hash_read.rs"]
-mod tests;
+pub(super) mod tests;

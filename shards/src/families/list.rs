@@ -313,4 +313,4 @@ fn ltrim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 #[cfg(test)]
 #[path = "tests/list.rs"]
-mod tests;
+pub(super) mod tests;

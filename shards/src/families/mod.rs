@@ -20,4 +20,4 @@ macro_rules! families {
     };
 }
 
-families!(debug, generic, generic_database, generic_expire, generic_object, generic_scan, generic_wait, hash, hash_read, list, list_edit, list_move, set, set_algebra, set_draw, string, string_compare, string_increx, string_lcs, string_multi, string_number, string_range, zset, zset_range, zset_store, zset_take);
+families!(bitmap, bitmap_field, bitmap_operation, debug, generic, generic_database, generic_expire, generic_object, generic_scan, generic_wait, hash, hash_read, list, list_edit, list_move, set, set_algebra, set_draw, string, string_compare, string_increx, string_lcs, string_multi, string_number, string_range, zset, zset_range, zset_store, zset_take);

@@ -244,4 +244,4 @@ fn sscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 #[cfg(test)]
 #[path = "tests/set.rs"]
-mod tests;
+pub(super) mod tests;

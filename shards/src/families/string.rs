@@ -250,13 +250,10 @@ pub(super) fn store(
     }
 }
 
-/// SET without options, the most frequent write there is: overwrites in place where it can.
+/// SET without options, the most frequent write there is.
 #[inline]
 fn set_plain(context: &mut Context<'_>, reply: &mut Reply<'_>, key: &Key<'_>, value: &[u8]) -> Outcome {
-    let in_place = context.get_mut(key).is_some_and(|entry| entry.expiry().is_none() && entry.set_text_in_place(value));
-    if !in_place {
-        context.insert(key, NewValue::Text(value), Expiry::None);
-    }
+    context.insert(key, NewValue::Text(value), Expiry::None);
     context.changed(key, class::STRING, "set");
     reply.ok();
     Ok(())

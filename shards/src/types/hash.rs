@@ -9,11 +9,13 @@
 
 mod iter;
 mod pair;
+mod timing;
 
 use super::listpack::{Encoded, Item, Listpack};
-use crate::table::{self, Table};
+use crate::table;
 
 use pair::Pair;
+use timing::Fields;
 
 pub use iter::Iter;
 
@@ -31,7 +33,7 @@ pub struct Hash(Form);
 
 enum Form {
     Packed(Listpack),
-    Table(Box<Table<Pair>>),
+    Table(Box<Fields>),
 }
 
 /// What [`Hash::set`] did.
@@ -86,7 +88,7 @@ impl Hash {
     pub fn encoding_name(&self) -> &'static str {
         match &self.0 {
             Form::Packed(_) => "listpack",
-            Form::Table(_) => "hashtable",
+            Form::Table(fields) => fields.encoding_name(),
         }
     }
 
@@ -98,7 +100,7 @@ impl Hash {
                 let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
                 let pairs: usize = table.iter().take(sampled).map(Pair::allocated_bytes).sum();
                 let all_pairs = (pairs as f64 * table.len() as f64 / sampled.max(1) as f64) as usize;
-                size_of::<Table<Pair>>() + table.memory_bytes() + all_pairs
+                size_of::<Fields>() + table.memory_bytes() + all_pairs
             }
         }
     }
@@ -151,7 +153,7 @@ impl Hash {
         }
         let Form::Table(table) = &mut self.0 else { unreachable!("just converted") };
         let hash = table::hash(field);
-        match table.find_mut(hash, field) {
+        let change = match table.find_mut(hash, field) {
             Some(pair) => {
                 pair.set_value(value);
                 Change::Updated
@@ -160,7 +162,9 @@ impl Hash {
                 table.insert_new(hash, Pair::new(field, value, None));
                 Change::Created
             }
-        }
+        };
+        table.note_size(field.len().max(value.len()), limits);
+        change
     }
 
     fn set_packed(&mut self, field: &[u8], value: &[u8], limits: Limits) -> Change {
@@ -194,7 +198,7 @@ impl Hash {
     /// Moves the pairs into a table, if they are not in one yet.
     fn convert_to_table(&mut self) {
         let Form::Packed(listpack) = &self.0 else { return };
-        let mut table = Box::new(Table::new());
+        let mut table = Box::<Fields>::default();
         for (field, value) in iter::pairs(listpack) {
             let (mut field_buffer, mut value_buffer) = Default::default();
             let (field, value) = (field.as_bytes(&mut field_buffer), value.as_bytes(&mut value_buffer));
@@ -203,11 +207,16 @@ impl Hash {
         self.0 = Form::Table(table);
     }
 
-    /// All pairs.
+    /// All pairs, those that have expired but were not removed yet included.
     pub fn iter(&self) -> Iter<'_> {
+        self.iter_at(0)
+    }
+
+    /// The pairs that have not expired at `now`.
+    pub fn iter_at(&self, now: u64) -> Iter<'_> {
         match &self.0 {
             Form::Packed(listpack) => Iter::packed(listpack),
-            Form::Table(table) => Iter::table(table),
+            Form::Table(table) => Iter::table(table, now),
         }
     }
 
@@ -223,57 +232,20 @@ impl Hash {
         }
     }
 
-    /// Visits the pairs of one step of a scan; returns the next cursor, 0 at the end. A packed hash is one step.
-    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Item<'_>, Item<'_>)) -> u64 {
+    /// Visits the pairs of one step of a scan that have not expired at `now`; returns the next cursor, 0 at the end. A packed
+    /// hash is one step.
+    pub fn scan(&self, cursor: u64, now: u64, mut visit: impl FnMut(Item<'_>, Item<'_>)) -> u64 {
         match &self.0 {
             Form::Packed(listpack) => {
                 iter::pairs(listpack).for_each(|(field, value)| visit(field, value));
                 0
             }
             Form::Table(table) => table.scan(cursor, |pair| {
-                let (field, value) = iter::items(pair);
-                visit(field, value);
-            }),
-        }
-    }
-
-    /// When `field` expires: `None` if there is no such field, `Some(None)` if it does not expire.
-    pub fn expiry(&self, field: &[u8]) -> Option<Option<u64>> {
-        match &self.0 {
-            Form::Packed(listpack) => listpack.find(field, 1).map(|_| None),
-            Form::Table(table) => table.find(table::hash(field), field).map(Pair::expiry),
-        }
-    }
-
-    /// Sets or removes the expiry of `field`; false if there is no such field. A packed hash converts for its first
-    /// expiry.
-    pub fn set_expiry(&mut self, field: &[u8], expiry: Option<u64>) -> bool {
-        if !self.contains(field) {
-            return false;
-        }
-        if expiry.is_some() {
-            self.convert_to_table();
-        }
-        if let Form::Table(table) = &mut self.0 {
-            if let Some(mut slot) = table.find_slot(table::hash(field), field) {
-                slot.get_mut().set_expiry(expiry);
-                if expiry.is_some() {
-                    slot.mark_volatile();
+                if !pair.is_expired(now) {
+                    let (field, value) = iter::items(pair);
+                    visit(field, value);
                 }
-            }
-        }
-        true
-    }
-
-    /// Removes pairs whose expiry is before `now` from up to `limit` buckets from bucket `start` on and gives their
-    /// fields to `removed`; returns the bucket to go on from, 0 when the end was reached.
-    pub fn sweep_expired(&mut self, start: usize, limit: usize, now: u64, mut removed: impl FnMut(&[u8])) -> usize {
-        match &mut self.0 {
-            Form::Packed(_) => 0,
-            Form::Table(table) => {
-                let expired = |pair: &Pair| pair.expiry().is_some_and(|expiry| expiry < now);
-                table.sweep(start, limit, expired, |pair| removed(pair.field()))
-            }
+            }),
         }
     }
 }
@@ -291,17 +263,10 @@ impl Default for Hash {
 
 impl Clone for Hash {
     fn clone(&self) -> Self {
-        match &self.0 {
-            Form::Packed(listpack) => Self(Form::Packed(listpack.clone())),
-            Form::Table(table) => {
-                let mut copy = Box::new(Table::new());
-                for pair in table.iter() {
-                    let (field, value) = pair.field_and_value();
-                    copy.insert_new(table::hash(field), Pair::new(field, value, pair.expiry()));
-                }
-                Self(Form::Table(copy))
-            }
-        }
+        Self(match &self.0 {
+            Form::Packed(listpack) => Form::Packed(listpack.clone()),
+            Form::Table(table) => Form::Table(table.clone()),
+        })
     }
 }
 

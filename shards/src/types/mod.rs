@@ -1,7 +1,10 @@
 //! The data types. They know no RESP, no clock and no keyspace.
 
 pub mod allocation;
+pub mod geo;
 pub mod hash;
+pub mod bitfield;
+pub mod bitmap;
 pub mod intset;
 pub mod list;
 pub mod lcs;

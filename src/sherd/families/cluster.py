@@ -23,6 +23,7 @@ from sherd.spec import Request, command, container
 SLOTS = 16384
 _LAST_SLOT = SLOTS - 1
 _BUS_PORT_OFFSET = 10000
+_PORT_MAX = 65535
 _COMMON = {"group": "cluster", "since": "3.0.0"}
 _CHANGING = ("nondeterministic_output",)
 
@@ -78,7 +79,8 @@ def endpoint_of(request: Request) -> Endpoint:
     port = config.get_int("cluster-announce-port") or connected_port(request.local_addr) or node.port
     bus_port = config.get_int("cluster-announce-bus-port") or config.get_int("cluster-port") or node.port
     if bus_port == node.port:
-        bus_port = node.port + _BUS_PORT_OFFSET
+        # There is no bus; the number is the one that clients expect, as far as it is a port.
+        bus_port = node.port + _BUS_PORT_OFFSET if node.port + _BUS_PORT_OFFSET <= _PORT_MAX else 0
     return Endpoint(preferred, address, hostname, port, bus_port, config.get_str("availability-zone"))
 
 

@@ -15,7 +15,10 @@ HELP: tuple[tuple[str, str], ...] = (
         "<id> <ip:port@bus-port[,hostname]> <flags> <primary> <pings> <pongs> <epoch> <link> <slot> ...",
     ),
     ("REPLICAS <node-id>", "Return the replicas of <node-id>."),
-    ("SLOTS", "Return ranges of slots with their nodes:\nfirst slot, last slot, then address, port and id of each node."),
+    (
+        "SLOTS",
+        "Return ranges of slots with their nodes:\nfirst slot, last slot, then address, port and id of each node.",
+    ),
     ("SLOT-STATS", "Return numbers about slots of this node."),
     ("SHARDS", "Return groups of nodes with their slots."),
     ("COUNT-FAILURE-REPORTS <node-id>", "Return how many nodes report <node-id> as failing."),

@@ -12,6 +12,8 @@ from sherd.glob import matches
 from sherd.resp import Reply, Simple
 from sherd.spec import Request, command
 
+# How much of a name that does not exist an error repeats.
+_SHOWN_NAME_BYTES = 128
 _UNORDERED = ("nondeterministic_output_order",)
 
 
@@ -32,6 +34,13 @@ def _table(request: Request) -> CommandTable:
 )
 def command_all(request: Request) -> Reply:
     """One entry a command; subcommands stand inside of their containers."""
+    if len(request.args) > 1:
+        name = request.args[1][:_SHOWN_NAME_BYTES].decode("utf-8", "surrogateescape")
+        raise CommandError(f"ERR unknown subcommand '{name}'. Try COMMAND HELP.")
+    return _all_commands(request)
+
+
+def _all_commands(request: Request) -> Reply:
     table = _table(request)
     return [info_reply(table, row) for row in table.top_level()]
 
@@ -68,7 +77,7 @@ def command_info(request: Request) -> Reply:
     """One entry a name, null for a name that does not exist."""
     names = request.args[2:]
     if not names:
-        return command_all(request)
+        return _all_commands(request)
     table = _table(request)
     rows = [table.find(name) for name in names]
     return [info_reply(table, row) if row is not None else None for row in rows]

@@ -146,7 +146,9 @@ def latency_doctor(request: Request) -> Reply:
     elif not events:
         text = "No latency spike was seen since the start or the last reset."
     else:
-        text = "\n".join(["Latency spikes were seen:", "", *map(describe, events), "", "What to look at:", "", *_ADVICE])
+        text = "\n".join(
+            ["Latency spikes were seen:", "", *map(describe, events), "", "What to look at:", "", *_ADVICE]
+        )
     return Verbatim("txt", text + "\n")
 
 

@@ -38,7 +38,9 @@ def lolwut(request: Request) -> Reply:
         words = words[2:]
     columns, rows, pieces = _sizes(words)
     picture = draw_pot(columns, rows, pieces, random.Random())  # noqa: S311 - a drawing
-    return Verbatim("txt", f"{picture}\n\nA sherd is a piece of a pot. Sherd ver. {request.services.get(Node).version}\n")
+    return Verbatim(
+        "txt", f"{picture}\n\nA sherd is a piece of a pot. Sherd ver. {request.services.get(Node).version}\n"
+    )
 
 
 def _sizes(words: Sequence[bytes]) -> tuple[int, int, int]:

@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.observability.node import Node
 from sherd.resp import Reply
 from sherd.spec import Request, command
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ async def shutdown(request: Request) -> Reply:
         raise CommandError("ERR No shutdown in progress.")
     if "save" in words:
         raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.")
+    _log.info("shutdown asked for", client=request.addr)
     request.services.get(Lifecycle).stop()
     # The server's end closes the connection; an answer would tell the client that it goes on.
     await asyncio.Event().wait()

@@ -2,7 +2,7 @@
 
 The data plane counts in quarter octaves of nanoseconds. A percentile is the upper edge of the bucket that holds it,
 never a guess between two edges, so it may be a fifth too high but never too low. LATENCY HISTOGRAM and the metrics page
-show whole octaves: a fourth of the numbers, and edges that are the same in every process, which sums over instances need.
+show whole octaves: a fourth of the numbers, with edges that are the same in every process, so that instances add up.
 """
 
 from __future__ import annotations

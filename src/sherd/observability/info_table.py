@@ -369,4 +369,3 @@ SHERD = _section("sherd", [
 FIELDS: tuple[InfoField, ...] = (
     *SERVER, *CLIENTS, *MEMORY, *PERSISTENCE, *STATS, *REPLICATION, *CPU, *CLUSTER, *SHERD,
 )  # fmt: skip
-

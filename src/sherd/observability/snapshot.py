@@ -144,6 +144,23 @@ class SlowLogNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyEvent:
+    """The newest spike of one kind of event."""
+
+    name: str
+    unix_seconds: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HotKey:
+    """A key that the sampled commands named often, and how often by estimate."""
+
+    key: bytes
+    commands: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All numbers at one moment. Times in seconds, memory in bytes unless a name says otherwise."""
 
@@ -168,6 +185,8 @@ class Snapshot:
     slow_log: SlowLogNumbers
     process: ProcessNumbers
     process_id: int
+    latency_events: Sequence[LatencyEvent] = ()
+    hot_keys: Sequence[HotKey] = ()
 
     @property
     def memory_dataset(self) -> int:
@@ -198,8 +217,8 @@ class Snapshot:
         return part / whole if whole else 0.0
 
 
-def take_snapshot(node: Node) -> Snapshot:
-    """The numbers of a server now; safe in any thread."""
+def take_snapshot(node: Node, *, hot_keys: int = 0) -> Snapshot:
+    """The numbers of a server now, with so many of its hot keys; safe in any thread."""
     native = node.engine.snapshot()
     return Snapshot(
         node=node,
@@ -223,6 +242,12 @@ def take_snapshot(node: Node) -> Snapshot:
         slow_log=_numbers(SlowLogNumbers, native["slowlog"]),
         process=read_process(),
         process_id=os.getpid(),
+        latency_events=[
+            LatencyEvent(name, *samples[-1])
+            for name, _, samples in (node.engine.latency() if hot_keys else ())
+            if samples
+        ],
+        hot_keys=[HotKey(*row) for row in node.engine.hot_keys(hot_keys)] if hot_keys else (),
     )
 
 

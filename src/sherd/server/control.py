@@ -2,7 +2,8 @@
 
 The data plane rings a descriptor when requests wait. They are taken in bounded batches, so that a flood of INFO cannot
 keep the loop from its timers, and each is answered exactly once, whatever its handler does. Handlers run on the loop's
-thread, one at a time; one that has to wait is a coroutine.
+thread, one at a time; one that has to wait is a coroutine. A connection has one request here at most, so what is being
+answered is bounded by maxclients.
 
 A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates. Nothing else polls.
 """
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 BATCH_REQUESTS = 64
-# Requests that are being answered at once; the data plane holds more back.
-ACTIVE_REQUESTS_MAX = 1024
 LOG_RECORDS_A_TICK = 512
 
 NativeRecord = tuple[int, float, str, str, dict[str, Any]]
@@ -45,7 +44,6 @@ class ControlLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
         self._ticker: asyncio.TimerHandle | None = None
-        self._drain_planned = False
 
     def start(self) -> None:
         """Listen to the data plane, in the running loop."""
@@ -71,21 +69,9 @@ class ControlLoop:
             self._log_sink(records)
 
     def _drain(self) -> None:
-        self._drain_planned = False
-        room = ACTIVE_REQUESTS_MAX - len(self._active)
-        if room <= 0:
-            return  # whoever finishes next drains
-        requests = self._node.engine.drain_requests(min(room, BATCH_REQUESTS))
-        for request in requests:
+        # Where more waits than a batch takes, the descriptor stays readable.
+        for request in self._node.engine.drain_requests(BATCH_REQUESTS):
             self._begin(request)
-        if requests:
-            # More may wait: the bell rings once for all of them.
-            self._plan_drain()
-
-    def _plan_drain(self) -> None:
-        if self._loop is not None and not self._drain_planned:
-            self._drain_planned = True
-            self._loop.call_soon(self._drain)
 
     def _begin(self, request: native.Request) -> None:
         assert self._loop is not None
@@ -95,8 +81,6 @@ class ControlLoop:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._active.discard(task)
-        if len(self._active) == ACTIVE_REQUESTS_MAX - 1:
-            self._plan_drain()
         if not task.cancelled() and task.exception() is not None:
             _log.warning("a control request could not be answered", reason=repr(task.exception()))
 

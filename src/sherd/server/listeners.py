@@ -109,4 +109,4 @@ def _host_and_port(host: str, port: int) -> str:
 def _reason(error: OSError | KeyError) -> str:
     if isinstance(error, KeyError):
         return "the group of unixsocketgroup does not exist"
-    return error.strerror or str(error)
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 from pathlib import Path
+from typing import Self
 
 import structlog
 
@@ -65,7 +66,7 @@ class PidFile:
     def __init__(self, path: str) -> None:
         self._path = Path(path) if path else None
 
-    def __enter__(self) -> PidFile:
+    def __enter__(self) -> Self:
         if self._path is not None:
             try:
                 self._path.write_text(f"{os.getpid()}\n")

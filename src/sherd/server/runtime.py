@@ -1,8 +1,8 @@
 """One server's life: from a configuration to bound ports, to a running loop, to the last reply.
 
-`open` does everything that can fail for reasons of the operator (ports, limits) and runs in the caller's thread, so that
-the error is the caller's; `serve` runs in an event loop until `request_stop`. Both the command line and `sherd.Server`
-use this; what differs between them (signals, logs, threads) is theirs.
+`open` does everything that can fail for reasons of the operator (ports, limits) and runs in the caller's thread, so
+that the error is the caller's; `serve` runs in an event loop until `request_stop`. Both the command line and
+`sherd.Server` use this; what differs between them (signals, logs, threads) is theirs.
 """
 
 from __future__ import annotations

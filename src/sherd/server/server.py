@@ -4,8 +4,8 @@
         client = redis.Redis(port=server.port)
 
 A `Server` listens on a free loopback port unless told otherwise, has no metrics page unless it gets a port, touches no
-signal handler and no logging set-up, and may have company: any number of them live in one process. Its loop has a thread
-of its own. `run` owns its process: it logs, handles signals, writes the pid file and gives the exit code.
+signal handler and no logging set-up, and may have company: any number of them live in one process. Its loop has a
+thread of its own. `run` owns its process: it logs, handles signals, writes the pid file and gives the exit code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import structlog
 
@@ -56,7 +56,7 @@ class Server:
         self._runtime = Runtime(self.config, _log_to_python, any_port=True)
         self._thread: threading.Thread | None = None
 
-    def start(self) -> Server:
+    def start(self) -> Self:
         """Bind and serve; returns when clients can connect."""
         assert self._thread is None, "a server starts once"
         self._runtime.open()
@@ -99,8 +99,9 @@ class Server:
         """The state behind INFO and the metrics page."""
         return self._runtime.node
 
-    def __enter__(self) -> Server:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -110,7 +111,8 @@ class Server:
 
 def _embedded_config() -> Config:
     config = Config()
-    for name, value in {"bind": ("127.0.0.1",), "port": 0, "metrics-port": 0}.items():
+    defaults: dict[str, Value] = {"bind": ("127.0.0.1",), "port": 0, "metrics-port": 0}
+    for name, value in defaults.items():
         config.put(BY_NAME[name], value, Source.DEFAULT)
     return config
 

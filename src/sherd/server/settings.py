@@ -26,12 +26,7 @@ _POLICIES = (
 )
 _LOCALITIES = ("no", "yes", "local")
 # Bits of event classes by their letters in notify-keyspace-events.
-_EVENT_BITS: Mapping[str, int] = {
-    letter: 1 << bit
-    for letter, bit in {
-        "g": 0, "$": 1, "l": 2, "s": 3, "h": 4, "z": 5, "x": 6, "e": 7, "t": 8, "m": 9, "n": 10, "d": 11, "K": 12, "E": 13,
-    }.items()
-}  # fmt: skip
+_EVENT_BITS: Mapping[str, int] = {letter: 1 << bit for bit, letter in enumerate("g$lshzxetmndKE")}
 _ALL_EVENTS = "g$lshzxetd"
 _BUFFER_LIMIT_PARTS = ("hard", "soft", "seconds")
 

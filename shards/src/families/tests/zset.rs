@@ -1,5 +1,6 @@
 //! Sorted set commands on members, in both encodings and protocols, over one and several shards.
 
+use crate::notify::class;
 use crate::testing::Tester;
 
 /// Runs a test over shards and encodings.
@@ -165,5 +166,46 @@ fn the_sign_of_zero_survives_only_outside_a_listpack() {
             &mut t,
             &[("ZADD z -0 a", ":1"), ("ZSCORE z a", expected), ("ZADD z CH 0 a", ":0"), ("ZSCORE z a", expected)],
         );
+    }
+}
+
+#[test]
+fn every_change_raises_the_event_of_its_command_and_no_change_raises_none() {
+    for entries in [0, 128] {
+        let mut t = Tester::new(1);
+        t.world.settings.zset_max_listpack_entries.set(entries);
+        t.world.settings.notify_keyspace_events.set(i64::from(class::ZSET | class::GENERIC));
+        for (line, expected) in [
+            ("ZADD z 1 a 2 b 3 c 4 d 5 e 6 f", "zadd z"),
+            ("ZADD z 1 a", ""),
+            ("ZADD z NX 9 a", ""),
+            ("ZADD z 0 a", "zadd z"),
+            ("ZADD z INCR 1 a", "zincr z"),
+            ("ZADD z INCR 0 a", ""),
+            ("ZINCRBY z 1 g", "zincr z"),
+            ("ZREM z g", "zrem z"),
+            ("ZREM z g", ""),
+            ("ZRANGESTORE d z 0 0", "zrangestore d"),
+            ("ZRANGESTORE d z 9 9", "del d"),
+            ("ZRANGESTORE d z 9 9", ""),
+            ("ZUNIONSTORE d 1 z", "zunionstore d"),
+            ("ZINTERSTORE d 1 z", "zinterstore d"),
+            ("ZDIFFSTORE d 1 z", "zdiffstore d"),
+            ("ZDIFFSTORE d 2 z z", "del d"),
+            ("ZPOPMIN z", "zpopmin z"),
+            ("ZPOPMIN z 0", ""),
+            ("ZPOPMAX z", "zpopmax z"),
+            ("ZREMRANGEBYRANK z 0 0", "zremrangebyrank z"),
+            ("ZREMRANGEBYSCORE z 3 3", "zremrangebyscore z"),
+            ("ZREMRANGEBYSCORE z 3 3", ""),
+            ("ZMPOP 2 none z MIN COUNT 9", "zpopmin z, del z"),
+            ("ZADD z 0 a", "zadd z"),
+            ("ZREMRANGEBYLEX z - +", "zremrangebylex z, del z"),
+            ("ZADD z 0 a", "zadd z"),
+            ("ZREM z a", "zrem z, del z"),
+        ] {
+            t.run(line);
+            assert_eq!(t.events().join(", "), expected, "{line}");
+        }
     }
 }

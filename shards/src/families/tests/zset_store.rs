@@ -87,3 +87,23 @@ fn algebra_checks_the_number_of_keys_then_their_types_then_options() {
         );
     });
 }
+
+#[test]
+fn plain_sets_take_part_with_a_score_of_one() {
+    everywhere(|t| {
+        expect(
+            t,
+            &[
+                ("SADD plain 1 2", ":2"),
+                ("SADD names a b", ":2"),
+                ("ZADD z 5 2 7 c", ":2"),
+                ("ZUNION 2 plain z WEIGHTS 10 1 WITHSCORES", "*6|$1|c|$1|7|$1|1|$2|10|$1|2|$2|15"),
+                ("ZINTER 2 z plain WITHSCORES", "*2|$1|2|$1|6"),
+                ("ZDIFF 2 names z WITHSCORES", "*4|$1|a|$1|1|$1|b|$1|1"),
+                ("ZINTERCARD 2 plain z", ":1"),
+                ("ZUNIONSTORE plain 1 plain", ":2"),
+                ("ZRANGE plain 0 -1 WITHSCORES", "*4|$1|1|$1|1|$1|2|$1|1"),
+            ],
+        );
+    });
+}

@@ -22,7 +22,8 @@ pub struct Iter<'a>(Form<'a>);
 
 enum Form<'a> {
     Packed(listpack::Iter<'a>),
-    Table(table::Iter<'a, Pair>),
+    /// With the time at which expired pairs are passed over.
+    Table(table::Iter<'a, Pair>, u64),
 }
 
 impl<'a> Iter<'a> {
@@ -30,8 +31,8 @@ impl<'a> Iter<'a> {
         Self(Form::Packed(listpack.iter()))
     }
 
-    pub(super) fn table(table: &'a Table<Pair>) -> Self {
-        Self(Form::Table(table.iter()))
+    pub(super) fn table(table: &'a Table<Pair>, now: u64) -> Self {
+        Self(Form::Table(table.iter(), now))
     }
 }
 
@@ -42,7 +43,7 @@ impl<'a> Iterator for Iter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Form::Packed(entries) => Some((entries.next()?, entries.next()?)),
-            Form::Table(entries) => entries.next().map(items),
+            Form::Table(entries, now) => entries.find(|pair| !pair.is_expired(*now)).map(items),
         }
     }
 }

@@ -90,6 +90,12 @@ impl Pair {
         })
     }
 
+    /// Whether the pair has expired at `now`.
+    #[inline]
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.is_volatile() && self.expiry().is_some_and(|expiry| expiry <= now)
+    }
+
     /// Replaces the value, in place if the block's size stays.
     pub fn set_value(&mut self, value: &[u8]) {
         let old = self.layout();

@@ -167,24 +167,52 @@ fn an_expiry_belongs_to_its_field_and_is_swept_when_due() {
     for index in 0..100u64 {
         assert!(hash.set_expiry(format!("field:{index}").as_bytes(), Some(1000 + index)));
     }
-    assert_eq!(hash.encoding_name(), "hashtable");
+    assert_eq!(hash.encoding_name(), "listpackex");
     hash.set(b"field:7", b"a new value of another length than before", LIMITS);
     assert_eq!(hash.expiry(b"field:7"), Some(Some(1007)));
     hash.set_expiry(b"field:7", None);
     hash.set_expiry(b"field:8", Some(999));
     assert_eq!(contents(&hash.clone()), contents(&hash));
     let mut removed = Vec::new();
-    for _ in 0..3 {
-        let mut bucket = 0;
-        loop {
-            bucket = hash.sweep_expired(bucket, 4, 1050, |field| removed.push(field.to_vec()));
-            if bucket == 0 {
-                break;
-            }
+    assert!(hash.is_due(999) && !hash.is_due(998), "the bound is that of field 8");
+    assert_eq!(hash.iter_at(1050).count(), 51);
+    while !hash.sweep_expired(4, 1050, |field| removed.push(field.to_vec())) || hash.is_due(1051) {
+        assert!(removed.len() < 50, "a round ends");
+        if removed.len() == 49 && hash.announce(true) == Some(1051) {
+            break;
         }
     }
     assert_eq!((removed.len(), hash.len()), (49, 51));
     assert!(hash.contains(b"field:7") && hash.contains(b"field:50") && !hash.contains(b"field:49"));
+}
+
+#[test]
+fn a_hash_announces_when_it_is_due_earlier_than_it_has_said() {
+    let mut hash = filled(10, LIMITS);
+    assert!(!hash.has_expiries() && hash.announce(false).is_none());
+    hash.set_expiry(b"field:1", Some(500));
+    assert_eq!(hash.announce(false), Some(500));
+    assert!(hash.is_announced(500) && hash.announce(false).is_none());
+    hash.set_expiry(b"field:2", Some(700));
+    assert_eq!((hash.announce(false), hash.announce(true)), (None, Some(500)));
+    hash.set_expiry(b"field:3", Some(300));
+    assert_eq!(hash.announce(false), Some(300));
+    assert!(!hash.is_announced(500));
+    assert_eq!(hash.remove_all_expired(400), 1);
+    assert!(hash.has_expiries() && !hash.is_due(499) && hash.is_due(500));
+    assert_eq!(hash.clone().announce(false), Some(500), "a copy has announced nothing");
+    assert!(!hash.remove_if_expired(b"field:1", 499) && hash.remove_if_expired(b"field:1", 500));
+    assert_eq!(hash.remove_all_expired(1000), 1);
+    assert!(!hash.has_expiries());
+}
+
+#[test]
+fn a_hash_with_expiries_is_called_small_until_it_outgrows_the_limits() {
+    let mut hash = filled(3, LIMITS);
+    hash.set_expiry(b"field:1", Some(500));
+    assert_eq!(hash.encoding_name(), "listpackex");
+    hash.set(b"field:1", &[b'x'; 1000], LIMITS);
+    assert_eq!(hash.encoding_name(), "hashtable");
 }
 
 #[test]

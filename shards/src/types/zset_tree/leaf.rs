@@ -182,6 +182,13 @@ impl Leaf {
         self.slots[index] = self.slot_of(self.slots[index].element());
     }
 
+    /// Share of slots that a search finds by tag alone.
+    #[cfg(test)]
+    pub fn distinct_tag_share(&self) -> f64 {
+        let distinct = 1 + self.used().windows(2).filter(|pair| pair[0].tag() != pair[1].tag()).count();
+        distinct as f64 / self.len() as f64
+    }
+
     #[cfg(test)]
     pub fn check(&self) {
         for pair in self.used().windows(2) {

@@ -268,6 +268,26 @@ fn random_inserts_leave_the_leaves_more_than_three_quarters_full() {
 }
 
 #[test]
+fn tags_tell_nearly_all_elements_of_a_leaf_apart_however_the_scores_came() {
+    for ascending in [false, true] {
+        let mut random = Random(13);
+        let mut model = Model::new();
+        for number in 0..5_000u32 {
+            let value = if ascending { f64::from(number) } else { score(2, &mut random) };
+            model.insert(value, &member(u64::from(number)));
+        }
+        // Appending alone needs no tags; inserts in between do.
+        for number in 0..5_000u32 {
+            model.insert(random.below(5_000_000) as f64 / 1_000.0, &member(u64::from(10_000 + number)));
+        }
+        let mut leaves = Vec::new();
+        check_node(model.tree.root, model.tree.height, true, &mut leaves);
+        let share = leaves.iter().map(|leaf| leaf.distinct_tag_share()).sum::<f64>() / leaves.len() as f64;
+        assert!(share > 0.9, "{share}");
+    }
+}
+
+#[test]
 fn a_sliding_window_at_the_ends_keeps_the_tree_small() {
     let mut model = Model::new();
     for number in 0..20_000u32 {

@@ -7,7 +7,6 @@ import re
 from sherd.config.kinds import INT_MAX, LONG_MAX, ULONG_MAX
 from sherd.config.parameter import boolean, choice, integer, memory, text
 
-_CLUSTER = "cluster mode"
 _PORT = (0, 65535)
 
 
@@ -28,8 +27,8 @@ def _nodename_reason(name: str) -> str | None:
 
 
 PARAMETERS = (
-    boolean("cluster-enabled", False, "Serve a part of the slots, as a node of a cluster.", immutable=True,
-            capability=_CLUSTER),
+    boolean("cluster-enabled", False, "Speak to clients as a cluster of one node that has all slots.",
+            immutable=True),
     text("cluster-config-file", "nodes.conf", "File that peers keep their view of the cluster in.", immutable=True),
     choice("cluster-config-save-behavior", "sync best-effort", "sync", "Whether the node waits for that file.",
            inert=True),

@@ -63,10 +63,10 @@ PARAMETERS = (
         native=True,
     ),
     boolean("dynamic-hz", True, "Do background work more often while many clients are connected.", inert=True),
-    choice("oom-score-adj", "no yes relative absolute", "no", "Tell the kernel which processes to end first when "
-           "memory runs out."),
+    choice("oom-score-adj", "no yes relative absolute", "no",
+           "Tell the kernel which processes to end first when memory runs out.", capability="OOM score adjustment"),
     ConfigParam("oom-score-adj-values", OomScores(), (0, 200, 800),
-                "Scores for the kernel's choice: as primary, as replica, for background work."),
+                "Scores for the kernel's choice: as primary, as replica, for background work.", inert=True),
     boolean("disable-thp", True, "Turn transparent huge pages off for the process.", immutable=True, inert=True),
     text("server-cpulist", "", "CPUs of the main threads; let the container or taskset pin instead.",
          aliases=("server_cpulist",), immutable=True, inert=True),

@@ -1,0 +1,4 @@
+//! Intsets as they come from files and from RESTORE.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sherd_fuzz::packs::intset(data));

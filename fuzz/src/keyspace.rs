@@ -1,0 +1,176 @@
+//! A keyspace without sockets and threads: commands are routed as the IO layer routes them, so that a command that touches a
+//! key that its specification does not name meets a shard that it does not hold, and panics.
+
+use std::sync::{Arc, OnceLock};
+
+use sherd_shards::access::Shards;
+use sherd_shards::context::Client;
+use sherd_shards::execute::{self, Call};
+use sherd_shards::policy;
+use sherd_shards::random::Random;
+use sherd_shards::registry::{self, Command, Route};
+use sherd_shards::settings::Settings;
+use sherd_shards::shard::Shard;
+use sherd_shards::slot::{slot_of, SlotMap, SLOTS};
+use sherd_shards::table::Entry as _;
+use sherd_shards::types::number::parse_i64;
+use sherd_shards::world::World;
+
+/// Strings stay below this, so that a run is quick.
+const STRING_BYTES_MAX: i64 = 4096;
+
+/// What a run varies besides its commands.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant {
+    pub resp3: bool,
+    /// Collections leave their packed encodings after a few elements.
+    pub small_packs: bool,
+    pub lfu: bool,
+    pub events: bool,
+}
+
+impl Variant {
+    /// From the bits of a byte.
+    pub fn from_bits(bits: u8) -> Variant {
+        let bit = |number: u8| bits >> number & 1 == 1;
+        Variant { resp3: bit(0), small_packs: bit(1), lfu: bit(2), events: bit(3) }
+    }
+}
+
+/// See the file's head.
+pub struct Keyspace {
+    world: Arc<World>,
+    shards: Vec<Shard>,
+    resp3: bool,
+    /// Milliseconds since the epoch; moved by hand.
+    pub now_ms: i64,
+}
+
+/// The world of all keyspaces with so many shards: it has a thread, so it is made once.
+fn world(shards: usize) -> Arc<World> {
+    static WORLDS: [OnceLock<Arc<World>>; 5] = [const { OnceLock::new() }; 5];
+    Arc::clone(WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default())))
+}
+
+impl Keyspace {
+    /// An empty keyspace of 1 to 4 shards. Keyspaces of the same number of shards share their settings, so only one of each
+    /// number may be in use.
+    pub fn new(shards: usize, variant: Variant) -> Keyspace {
+        let commands = registry::install(std::iter::empty()).commands().len();
+        let world = world(shards);
+        let fresh = Settings::default();
+        for name in Settings::NAMES {
+            world.settings.set(name, fresh.get(name).unwrap_or(0));
+        }
+        world.settings.proto_max_bulk_len.set(STRING_BYTES_MAX);
+        if variant.small_packs {
+            for name in Settings::NAMES.iter().filter(|name| name.ends_with("-entries")) {
+                world.settings.set(name, 4);
+            }
+            world.settings.list_max_listpack_size.set(3);
+            for name in Settings::NAMES.iter().filter(|name| name.ends_with("-listpack-value")) {
+                world.settings.set(name, 8);
+            }
+        }
+        world.settings.maxmemory_policy.set(if variant.lfu { 3 } else { 0 });
+        world.settings.notify_keyspace_events.set(if variant.events { -1 } else { 0 });
+        let mut shards: Vec<Shard> = (0..shards).map(|index| Shard::new(&world, index, commands)).collect();
+        shards.iter_mut().for_each(|shard| shard.random = Random::fixed(1));
+        Keyspace { world, shards, resp3: variant.resp3, now_ms: 1_700_000_000_000 }
+    }
+
+    /// Replies are in RESP2 from now on.
+    pub fn speak_resp2(&mut self) {
+        self.resp3 = false;
+    }
+
+    /// The shards that a command line needs, as a bit set.
+    fn wanted(&self, command: &Command, args: &[&[u8]]) -> u64 {
+        let map = self.world.slots;
+        let all = (1 << map.shards()) - 1;
+        match command.route {
+            _ if map.shards() == 1 => 1,
+            Route::All | Route::Nowhere => all,
+            Route::Cursor => {
+                let cursor = args.get(1).and_then(|text| parse_i64(text)).unwrap_or(0);
+                1 << map.shard_of((cursor as u64 % SLOTS as u64) as u16)
+            }
+            Route::FirstKey | Route::Keys => {
+                let keys = command.spec.key_positions(args).unwrap_or_default();
+                let wanted = keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(slot_of(args[at])));
+                // A command whose keys cannot be told answers its own error; it needs some shard to do so.
+                if wanted == 0 {
+                    1
+                } else {
+                    wanted
+                }
+            }
+        }
+    }
+
+    /// Runs a command and gives its reply.
+    pub fn run(&mut self, command: &'static Command, args: &[&[u8]]) -> Vec<u8> {
+        let wanted = self.wanted(command, args);
+        let clock = policy::clock_now(self.world.settings.maxmemory_policy.get(), self.now_ms);
+        self.shards.iter_mut().for_each(|shard| shard.clock = clock);
+        let call = Call {
+            command,
+            args,
+            first_key: (0, 0),
+            client: Client { db: 0, resp3: self.resp3, no_touch: false, record: None },
+            now_ms: self.now_ms,
+            in_transaction: false,
+        };
+        let map = self.world.slots;
+        let mut held = self.shards.iter_mut().filter(|shard| wanted >> shard.index & 1 == 1);
+        let shards = if wanted.count_ones() == 1 {
+            Shards::one(map, held.next().expect("one bit is set"))
+        } else {
+            Shards::many(map, held)
+        };
+        let mut out = Vec::new();
+        execute::call(shards, &self.world, &call, &mut out);
+        self.shards.iter_mut().for_each(|shard| drop(shard.events.take()));
+        out
+    }
+
+    /// Runs a command line that the table knows.
+    pub fn run_words(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        let table = registry::table();
+        let container = table.find(args[0]).expect("the command exists");
+        let command = args.get(1).and_then(|name| table.find_subcommand(container, name)).unwrap_or(container);
+        self.run(command, args)
+    }
+
+    /// Changes so far that count for persistence.
+    pub fn dirty(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.stats.dirty.get()).sum()
+    }
+
+    /// Keys in all databases, the expired ones that nobody has met included.
+    pub fn keys(&self) -> usize {
+        (0..16).flat_map(|db| self.shards.iter().filter_map(move |shard| shard.db(db))).map(|db| db.len()).sum()
+    }
+
+    /// Checks what must hold for every shard and database whatever was run.
+    pub fn check(&self) {
+        for shard in &self.shards {
+            let map = self.world.slots;
+            for db in (0..16).filter_map(|number| shard.db(number)) {
+                let (mut keys, mut volatile) = (0, 0);
+                for entry in db.iter() {
+                    keys += 1;
+                    volatile += usize::from(entry.expiry().is_some());
+                    let key = entry.key();
+                    if map.uses_slots() {
+                        assert_eq!(map.shard_of(slot_of(key)), shard.index, "a key in a shard that is not its own");
+                    }
+                    let empty = entry.object().is_some_and(|object| object.element_count() == 0);
+                    assert!(!empty, "an empty collection was left behind at {key:?}");
+                }
+                assert_eq!(db.len(), keys, "the number of keys is wrong");
+                assert_eq!(db.volatile_len(), volatile, "the number of keys with an expiry is wrong");
+            }
+        }
+    }
+}

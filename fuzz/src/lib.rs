@@ -1,0 +1,32 @@
+//! What the fuzz targets check, without libFuzzer: each function takes any bytes and panics where the code under test
+//! breaks a promise.
+//!
+//! The targets in `fuzz_targets/` are one line each around these. `ioth/tests/fuzz_replay.rs` compiles this directory into an
+//! ordinary test, which runs the seeds and pseudo-random inputs, so that every `cargo test` covers what the fuzzers found
+//! without needing them.
+//!
+//! # Layout
+//! - [`requests`]: the request parser and the splitting of inline lines
+//! - [`commands`], [`words`], [`keyspace`]: command lines through the command table into shards
+//! - [`packs`]: listpacks and intsets as they come from files and from RESTORE
+//! - [`texts`]: glob patterns and numbers
+//! - [`resp`]: a strict reader of replies
+
+pub mod commands;
+pub mod keyspace;
+pub mod packs;
+pub mod requests;
+pub mod resp;
+pub mod texts;
+pub mod words;
+
+/// Every target with its check.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("request_parser", requests::chunks),
+    ("inline_words", requests::inline_words),
+    ("command_args", commands::command_lines),
+    ("listpack_validate", packs::listpack),
+    ("intset_validate", packs::intset),
+    ("glob", texts::glob),
+    ("number", texts::number),
+];

@@ -1,0 +1,80 @@
+//! BITOP: combining the strings of several keys bit by bit.
+
+use std::borrow::Cow;
+
+use crate::args::is;
+use crate::context::{Context, Expiry};
+use crate::entry::{Entry, NewValue, Text};
+use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
+use crate::notify::class;
+use crate::reply::Reply;
+use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
+use crate::types::bitmap::{combine, Operation};
+
+pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
+    name: "bitop",
+    summary: "Combines the strings of several keys bit by bit and stores the result.",
+    since: "2.6.0",
+    complexity: "O(N) in the sum of the lengths",
+    group: Group::Bitmap,
+    arity: -4,
+    flags: WRITE | DENYOOM,
+    keys: &[one_key("OW UPDATE", 2), key_range("RO ACCESS", 3, -1, 1)],
+    syntax: "(AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE) destkey key [key ...]",
+    plane: Plane::Data(bitop),
+    ..CommandSpec::DEFAULT
+}];
+
+const NAMES: &[(&str, Operation)] = &[
+    ("AND", Operation::And),
+    ("OR", Operation::Or),
+    ("XOR", Operation::Xor),
+    ("NOT", Operation::Not),
+    ("DIFF", Operation::Diff),
+    ("DIFF1", Operation::Diff1),
+    ("ANDOR", Operation::AndOr),
+    ("ONE", Operation::One),
+];
+
+const NOT_ONE: CommandError = CommandError::new("ERR BITOP NOT must be called with a single source key.");
+
+fn parse_operation(word: &[u8], sources: usize) -> Result<Operation, CommandError> {
+    let &(name, operation) = NAMES.iter().find(|(name, _)| is(word, name)).ok_or(SYNTAX)?;
+    match operation {
+        Operation::Not if sources != 1 => Err(NOT_ONE),
+        Operation::Diff | Operation::Diff1 | Operation::AndOr if sources < 2 => {
+            Err(CommandError::with(format!("ERR BITOP {name} must be called with at least two source keys.")))
+        }
+        operation => Ok(operation),
+    }
+}
+
+fn bitop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let operation = parse_operation(context.args[1], context.args.len() - 3)?;
+    let keys: Vec<_> = (3..context.args.len()).map(|index| context.key(index)).collect();
+    for key in &keys {
+        if let Some(entry) = context.get(key) {
+            entry.text().ok_or(WRONG_TYPE)?;
+        }
+    }
+    let strings: Vec<Cow<'_, [u8]>> = keys
+        .iter()
+        .map(|key| match context.peek(key).and_then(Entry::text) {
+            None => Cow::Borrowed(b"".as_slice()),
+            Some(Text::Bytes(bytes)) => Cow::Borrowed(bytes),
+            Some(text @ Text::Integer(_)) => Cow::Owned(text.to_vec()),
+        })
+        .collect();
+    let views: Vec<&[u8]> = strings.iter().map(AsRef::as_ref).collect();
+    let result = combine(operation, &views);
+    let target = context.key(2);
+    let length = result.len();
+    if length > 0 {
+        context.insert(&target, NewValue::Editable(result), Expiry::None);
+        context.changed(&target, class::STRING, "set");
+    } else if context.remove(&target) {
+        context.changed(&target, class::GENERIC, "del");
+    }
+    reply.count(length);
+    Ok(())
+}

@@ -1,0 +1,142 @@
+"""A native engine that answers from memory, for tests of the control plane that need no data plane.
+
+Numbers are what a test sets; bounds of the histogram are the real ones: four buckets an octave of nanoseconds.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from sherd.config import Config
+from sherd.families.command_table import CommandTable
+from sherd.families.data_plane import DataPlane
+from sherd.observability.node import Listener, Node
+from sherd.resp import encode
+from sherd.spec import Request, Services
+
+BOUNDS = [(5 + bucket % 4) << (bucket // 4) for bucket in range(144)]
+
+SNAPSHOT: dict[str, Any] = {
+    "uptime_seconds": 90061.5,
+    "start_time": 1_700_000_000.0,
+    "run_id": "a" * 40,
+    "shards": 2,
+    "io_threads": 2,
+    "memory": {"used": 10 * 1024 * 1024, "peak": 20 * 1024 * 1024, "startup": 1024 * 1024},
+    "clients": {
+        "connected": 3, "maxclients": 10000, "blocked": 1, "monitors": 0, "watching": 1, "watched_keys": 2,
+        "rejected": 4, "received": 9, "paused_until_ms": 0, "paused_reason": "", "input_buffer_max": 5,
+        "output_buffer_max": 6, "buffers_bytes": 700, "query_limit_disconnections": 0,
+        "output_limit_disconnections": 0, "evicted": 0,
+    },
+    "net": {"input_bytes": 1000, "output_bytes": 2000, "reads": 10, "writes": 20},
+    "totals": {
+        "commands": 100, "keyspace_hits": 7, "keyspace_misses": 3, "expired_keys": 1, "evicted_keys": 2,
+        "error_replies": 5, "dirty": 8, "panics": 0, "cross_shard": 6, "lazyfree_pending": 0, "lazyfreed": 0,
+        "unexpected_errors": 0,
+    },
+    "shards_detail": [
+        {
+            "keys": 4, "memory_bytes": 400, "commands": 50, "busy_seconds": 0.5, "queue_depth": 1, "batches": 30,
+            "direct_batches": 20, "queued_batches": 10, "wakes": 2, "longest_slice_seconds": 0.001 * (index + 1),
+        }
+        for index in range(2)
+    ],
+    "io_detail": [
+        {
+            "connections": 1, "commands": 5, "input_bytes": 500, "output_bytes": 1000, "reads": 5, "writes": 10,
+            "polls": 40, "busy_seconds": 0.25,
+        }
+        for _ in range(2)
+    ],
+    "dbs": [(0, 8, 2, 1500), (3, 1, 0, 0)],
+    "commands": [],
+    "errors": {"WRONGTYPE": 2, "ERR": 3},
+    "slowlog": {"length": 1, "last_id": 41, "last_duration_us": 12345},
+}  # fmt: skip
+
+
+def histogram(**calls_by_nanoseconds: int) -> list[int]:
+    """Counts of the buckets; `histogram(ns1500=3)` has three calls of 1500 nanoseconds."""
+    counts = [0] * len(BOUNDS)
+    for name, calls in calls_by_nanoseconds.items():
+        value = int(name.removeprefix("ns"))
+        counts[next(index for index, bound in enumerate(BOUNDS) if value < bound)] += calls
+    return counts
+
+
+def command_row(name: str, **calls_by_nanoseconds: int) -> tuple[str, int, int, int, int, list[int]]:
+    """A row of the snapshot's `commands`: every call succeeded."""
+    calls = sum(calls_by_nanoseconds.values())
+    nanoseconds = sum(int(name.removeprefix("ns")) * count for name, count in calls_by_nanoseconds.items())
+    return (name, calls, nanoseconds, 0, 0, histogram(**calls_by_nanoseconds))
+
+
+class FakeEngine:
+    """The methods of the native server that handlers call."""
+
+    def __init__(self) -> None:
+        self.numbers = copy.deepcopy(SNAPSHOT)
+        self.slow_entries: list[tuple[Any, ...]] = []
+        self.events: list[tuple[str, int, list[tuple[int, int]]]] = []
+        self.keys_by_slot: dict[int, list[bytes]] = {}
+        self.hot: list[tuple[bytes, int]] = []
+        self.snapshots_taken = 0
+
+    def snapshot(self) -> dict[str, Any]:
+        self.snapshots_taken += 1
+        return copy.deepcopy(self.numbers)
+
+    def slowlog(self, count: int) -> list[tuple[Any, ...]]:
+        return self.slow_entries if count < 0 else self.slow_entries[:count]
+
+    def slowlog_len(self) -> int:
+        return len(self.slow_entries)
+
+    def slowlog_reset(self) -> None:
+        self.slow_entries.clear()
+
+    def latency(self) -> list[tuple[str, int, list[tuple[int, int]]]]:
+        return self.events
+
+    def latency_reset(self, events: list[str]) -> int:
+        kept = [event for event in self.events if events and event[0] not in events]
+        forgotten = len(self.events) - len(kept)
+        self.events = kept
+        return forgotten
+
+    def hot_keys(self, count: int) -> list[tuple[bytes, int]]:
+        return self.hot[:count]
+
+    def slot_key_counts(self, first: int, last: int) -> list[int]:
+        return [len(self.keys_by_slot.get(slot, ())) for slot in range(first, last + 1)]
+
+    def keys_in_slot(self, slot: int, count: int) -> list[bytes]:
+        return self.keys_by_slot.get(slot, [])[:count]
+
+    def reset_stats(self) -> None:
+        pass
+
+
+class Bench:
+    """A node on a fake engine, and a way to call its commands as a client would."""
+
+    def __init__(self, **directives: Any) -> None:
+        self.engine = FakeEngine()
+        self.config = Config()
+        for name, value in directives.items():
+            self.config._values[name.replace("_", "-")] = value
+        self.node = Node(self.engine, self.config, BOUNDS, "1.2.3")  # type: ignore[arg-type]
+        self.node.listeners = [Listener("tcp", ("127.0.0.1", "-::1"), 7000)]
+        self.services = Services(
+            self.config, self.node, DataPlane(list, lambda args: None, self.engine.reset_stats), CommandTable([])
+        )
+
+    def request(self, *args: bytes | str, local_addr: str = "10.1.2.3:7000") -> Request:
+        words = [word.encode() if isinstance(word, str) else word for word in args]
+        return Request(1, 1, words, addr="10.9.9.9:5", local_addr=local_addr, services=self.services)
+
+    def call(self, handler: Any, *args: bytes | str, resp: int = 2, **more: str) -> bytes:
+        """The encoded reply of a handler."""
+        return encode(handler(self.request(*args, **more)), resp)
