@@ -49,9 +49,10 @@ pub fn command_lines(data: &[u8]) {
         }
         comparable &= !(is_random(command) && command.spec.has(flag::WRITE));
     }
-    for keyspace in [&mut one, &mut four] {
+    for mut keyspace in [one, four] {
         keyspace.check();
-        audit(keyspace);
+        audit(&mut keyspace);
+        keyspace.settle();
     }
 }
 

@@ -142,6 +142,15 @@ impl Keyspace {
         self.run(command, args)
     }
 
+    /// Waits until what is freed in the background is freed, so that a run leaves nothing to the next one.
+    pub fn settle(self) {
+        let Keyspace { world, shards, .. } = self;
+        drop(shards);
+        while world.reaper.counts().0 > 0 {
+            std::thread::yield_now();
+        }
+    }
+
     /// Changes so far that count for persistence.
     pub fn dirty(&self) -> u64 {
         self.shards.iter().map(|shard| shard.stats.dirty.get()).sum()

@@ -2,13 +2,13 @@
 
 use sherd_shards::batch::Batch;
 
-use crate::connection::{Connection, INLINE};
+use crate::connection::Connection;
 use crate::io_thread::IoThread;
 
 impl IoThread {
     /// Hands the replies of an executed batch to its connections.
     pub fn complete(&mut self, mut batch: Box<Batch>) {
-        let commands = std::mem::take(&mut batch.commands);
+        let mut commands = std::mem::take(&mut batch.commands);
         let mut first = 0;
         let mut start = 0;
         while first < commands.len() {
@@ -20,6 +20,8 @@ impl IoThread {
                 close |= commands[last].close;
             }
             let end = commands[last].end;
+            // Only the last command of a connection's round may wait.
+            let waiter = commands[last].waiter.take();
             if let Some(mut connection) = self.connections.take(index) {
                 let record = &connection.record;
                 record.last_command.store(commands[last].command.id as u32, std::sync::atomic::Ordering::Relaxed);
@@ -30,6 +32,10 @@ impl IoThread {
                 connection.close_after_reply |= close;
                 let ends = commands[first..=last].iter().map(|command| command.end);
                 self.take_replies(&mut connection, batch.shard, &batch.out, start, end, ends);
+                match waiter {
+                    Some(waiter) => self.begin_wait(&mut connection, waiter),
+                    None => self.settle_wait(&mut connection),
+                }
                 self.settle(connection);
             }
             start = end;
@@ -80,7 +86,6 @@ impl IoThread {
         let runs = std::mem::take(&mut connection.runs);
         let mut scratch = std::mem::take(&mut connection.scratch);
         for run in runs.iter().filter(|run| !run.suppressed) {
-            debug_assert!(run.source == INLINE || run.bytes.1 > run.bytes.0);
             connection.out.extend_from_slice(&scratch[run.bytes.0..run.bytes.1]);
         }
         scratch.clear();

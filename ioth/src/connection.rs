@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+use sherd_shards::blocking::Waiter;
 use sherd_shards::client::ClientRecord;
 use sherd_shards::registry::Command;
 use sherd_shards::reply::Reply;
@@ -92,6 +93,8 @@ pub enum Waiting {
     Control(ControlCall),
     /// The control plane's answer to a command of a transaction that EXEC has begun.
     ControlInExec(ControlCall),
+    /// A key; see `waiter`.
+    Blocked,
 }
 
 /// See the file's head.
@@ -118,6 +121,10 @@ pub struct Connection {
     /// Shards whose replies are to come, as a bit set.
     pub shards_out: u64,
     pub waiting: Waiting,
+    /// The command that waits for a key.
+    pub waiter: Option<Arc<Waiter>>,
+    /// Its reply, when it has come before everything in front of it was sent.
+    pub wake_reply: Option<Vec<u8>>,
     /// The connection is in its thread's list of things to do.
     pub is_ready: bool,
     pub db: u16,
@@ -167,7 +174,8 @@ impl Connection {
             Ok((0, _)) => Read::Closed,
             Ok((count, _)) => {
                 // Less than asked for: the socket is empty, and the poller will tell when it is not.
-                self.readable = count >= asked;
+                // Its end may have come with these bytes, and nothing will tell of that again.
+                self.readable = count >= asked || self.peer_closed;
                 Read::Some(count)
             }
             Err(Errno::AGAIN) => {

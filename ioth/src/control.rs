@@ -62,9 +62,14 @@ impl IoThread {
             return;
         }
         let Some(mut connection) = self.connections.take(token.index) else { return };
+        if connection.waiting == Waiting::Blocked {
+            // No request of a waiting client is with the control plane.
+            self.connections.put_back(connection);
+            return;
+        }
         let waiting = std::mem::replace(&mut connection.waiting, Waiting::Nothing);
         match waiting {
-            Waiting::Nothing => {}
+            Waiting::Nothing | Waiting::Blocked => {}
             Waiting::Control(call) => {
                 self.count_control(call, data);
                 if connection.reply_mode == ReplyMode::On {

@@ -3,14 +3,15 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::batch::{ClientPointer, Cmd};
-use sherd_shards::error::{CommandError, CROSS_SLOT};
+use sherd_shards::error::{CommandError, CROSS_SLOT, OUT_OF_MEMORY};
+use sherd_shards::evict;
 use sherd_shards::registry::{self, Command, Route};
 use sherd_shards::slot::{slot_of, SLOTS};
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::table;
 
 use crate::commands;
-use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode};
+use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode, Waiting};
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
@@ -79,8 +80,9 @@ impl IoThread {
             connection.closing = true;
         }
         if !connection.is_idle() {
-            // A client that has gone while it waits for the control plane or a key.
-            connection.closing |= connection.peer_closed && connection.shards_out == 0;
+            // A client that has gone while it waits for a key. The control plane's answer comes soon in any case, and who
+            // has closed only his side for sending may want it.
+            connection.closing |= connection.peer_closed && connection.waiting == Waiting::Blocked;
             return;
         }
         if connection.unsent() >= crate::connection::OUTPUT_PAUSE_BYTES {
@@ -231,8 +233,14 @@ impl IoThread {
             None => None,
         };
         let Some(command) = command else {
-            let error = unknown_command(request);
-            return self.refuse(connection, None, &error);
+            if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+                // A browser was made to talk to this port by somebody else's page; what follows may be commands.
+                let fields = vec![("address", connection.record.address.clone())];
+                self.shared.log.add(Level::Warning, "a client that speaks HTTP was cut: a possible attack", fields);
+                connection.closing = true;
+                return Dispatch::Wait;
+            }
+            return self.refuse_bytes(connection, None, &unknown_command(request));
         };
         connection.last_command = Some(command);
         if let Err(error) = self.gate(connection, command, request) {
@@ -249,14 +257,14 @@ impl IoThread {
     fn gate(&self, connection: &Connection, command: &'static Command, request: &Request<'_>) -> Result<(), CommandError> {
         let spec = &command.spec;
         let argc = request.offsets.len();
-        if !connection.authenticated && !spec.has(flag::NO_AUTH) && self.shared.has_password.load(Relaxed) {
-            return Err(NO_AUTH);
-        }
         if matches!(spec.plane, Plane::Container) && argc > 1 {
             return Err(unknown_subcommand(spec.name, request.get(1).unwrap_or_default()));
         }
         if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
             return Err(CommandError::arity(spec.name));
+        }
+        if !connection.authenticated && !spec.has(flag::NO_AUTH) && self.shared.has_password.load(Relaxed) {
+            return Err(NO_AUTH);
         }
         if connection.multi.is_some() && spec.has(flag::NO_MULTI) {
             return Err(CommandError::new("ERR Command not allowed inside a transaction"));
@@ -267,6 +275,16 @@ impl IoThread {
     /// Answers an error to a request that was not executed.
     #[cold]
     pub fn refuse(&mut self, connection: &mut Connection, command: Option<&Command>, error: &CommandError) -> Dispatch {
+        if command.is_some_and(|command| command.spec.name == "exec") {
+            connection.discard();
+            let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+            let text = format!("EXECABORT Transaction discarded because of: {reason}");
+            return self.refuse_bytes(connection, command, text.as_bytes());
+        }
+        self.refuse_bytes(connection, command, error.0.as_bytes())
+    }
+
+    fn refuse_bytes(&mut self, connection: &mut Connection, command: Option<&Command>, error: &[u8]) -> Dispatch {
         if let Some(multi) = &mut connection.multi {
             multi.aborted = true;
         }
@@ -274,8 +292,9 @@ impl IoThread {
             self.stats().cells.cell(command.id).rejected.increment();
         }
         self.stats().rejected_commands.increment();
-        self.count_error(error);
-        connection.reply(|reply| reply.error(error));
+        self.stats().error_replies.increment();
+        self.shared.world.logs.count_error(error);
+        connection.reply(|reply| reply.error_bytes(error));
         advance_reply_mode(connection);
         Dispatch::Done
     }
@@ -289,9 +308,12 @@ impl IoThread {
     fn queue(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
         let args = request.owned_args();
         if self.shared.cluster {
-            if let Err(error) = check_one_slot(command, &args) {
+            if let Err(error) = check_one_slot(command, &request.args()) {
                 return self.refuse(connection, Some(command), &error);
             }
+        }
+        if command.spec.has(flag::DENYOOM) && evict::is_hopeless(&self.shared.world) {
+            return self.refuse(connection, Some(command), &OUT_OF_MEMORY);
         }
         let limit = self.shared.world.settings.client_query_buffer_limit.size();
         let multi = connection.multi.get_or_insert_with(Box::<Multi>::default);
@@ -324,7 +346,13 @@ impl IoThread {
                     return Dispatch::Later;
                 }
                 record.last_command.store(command.id as u32, Relaxed);
-                let dispatch = self.run_connection_command(connection, command, number, &request.args());
+                let args = request.args();
+                if self.shared.cluster && !command.spec.keys.is_empty() {
+                    if let Err(error) = check_one_slot(command, &args) {
+                        return self.refuse(connection, Some(command), &error);
+                    }
+                }
+                let dispatch = self.run_connection_command(connection, command, number, &args);
                 advance_reply_mode(connection);
                 dispatch
             }
@@ -415,11 +443,16 @@ impl IoThread {
             resp3: connection.resp3,
             no_touch: connection.record.no_touch.load(Relaxed),
             close: false,
+            waiter: None,
             connection: connection.token.index,
             client: ClientPointer::new(&connection.record),
             end: 0,
         });
         connection.expect_from(shard);
+        if command.spec.has(flag::BLOCKING) {
+            // What follows waits, for this command may.
+            return Dispatch::Wait;
+        }
         if connection.reply_mode != ReplyMode::On {
             advance_reply_mode(connection);
         }
@@ -475,10 +508,18 @@ pub fn advance_reply_mode(connection: &mut Connection) {
 }
 
 /// In cluster mode all keys of a command have one slot.
-pub fn check_one_slot(command: &Command, args: &[Vec<u8>]) -> Result<(), CommandError> {
-    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-    let keys = command.spec.key_positions(&args).unwrap_or_default();
-    let mut slots = keys.iter().map(|&position| slot_of(args[position]));
+pub fn check_one_slot(command: &Command, args: &[&[u8]]) -> Result<(), CommandError> {
+    same_slot(slots_of(command, args))
+}
+
+/// The slots of a command's keys.
+pub fn slots_of<'a>(command: &Command, args: &'a [&'a [u8]]) -> impl Iterator<Item = u16> + 'a {
+    let keys = command.spec.key_positions(args).unwrap_or_default();
+    keys.into_iter().map(|position| slot_of(args[position]))
+}
+
+/// Refuses slots that differ.
+pub fn same_slot(mut slots: impl Iterator<Item = u16>) -> Result<(), CommandError> {
     match slots.next() {
         Some(first) if slots.any(|slot| slot != first) => Err(CROSS_SLOT),
         _ => Ok(()),
@@ -499,20 +540,25 @@ fn inline_as_array(connection: &mut Connection, begin: usize, length: usize) -> 
 }
 
 #[cold]
-fn unknown_command(request: &Request<'_>) -> CommandError {
-    let shown = |word: &[u8]| String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned();
-    let mut rest = String::new();
+fn unknown_command(request: &Request<'_>) -> Vec<u8> {
+    /// Bytes that are shown of the name, and of all arguments together.
+    const SHOWN_MAX: usize = 128;
+    // As a C string: nothing behind a zero byte is shown.
+    let cut = |word: &[u8], room: usize| -> Vec<u8> { word.iter().copied().take(room).take_while(|&b| b != 0).collect() };
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(&cut(request.get(0).unwrap_or_default(), SHOWN_MAX));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let start = text.len();
     for word in &request.args()[1..] {
-        if rest.len() >= 128 {
+        let used = text.len() - start;
+        if used >= SHOWN_MAX {
             break;
         }
-        let mut word = shown(word);
-        let room = 128 - rest.len();
-        word.truncate((0..=room.min(word.len())).rev().find(|&n| word.is_char_boundary(n)).unwrap_or(0));
-        rest.push_str(&format!("'{word}' "));
+        text.push(b'\'');
+        text.extend_from_slice(&cut(word, SHOWN_MAX - used));
+        text.extend_from_slice(b"' ");
     }
-    let name = shown(request.get(0).unwrap_or_default());
-    CommandError::with(format!("ERR unknown command '{name}', with args beginning with: {rest}"))
+    text
 }
 
 #[cold]

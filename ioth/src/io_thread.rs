@@ -4,6 +4,8 @@
 //! shard; submit one batch a shard; send the replies of what was executed. Polling is edge-triggered, so a connection
 //! costs no system call besides its read and its write; what may have more to read stays in the `ready` list.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::Arc;
@@ -104,6 +106,8 @@ pub struct IoThread {
     pub buffers: Vec<Vec<u8>>,
     /// Connections that are held back by CLIENT PAUSE or a full inbox; looked at again every tick.
     pub held_back: Vec<Token>,
+    /// When waits of connections end: milliseconds and token.
+    pub deadlines: BinaryHeap<Reverse<(i64, u64)>>,
     pub now_ms: i64,
     /// Counts commands, for sampling.
     pub sample: u32,
@@ -134,6 +138,7 @@ impl IoThread {
             spare: Vec::new(),
             buffers: Vec::new(),
             held_back: Vec::new(),
+            deadlines: BinaryHeap::new(),
             now_ms: shared.world.now_milliseconds(),
             next_tick_ms: 0,
             sample: 0,
@@ -161,6 +166,7 @@ impl IoThread {
             self.now_ms = self.shared.world.now_milliseconds();
             self.take_events(&events);
             self.take_messages();
+            self.end_overdue_waits();
             self.work();
             if self.now_ms >= self.next_tick_ms {
                 self.next_tick_ms = self.now_ms + TICK_MS;
@@ -176,7 +182,8 @@ impl IoThread {
     fn poll(&mut self, events: &mut Vec<epoll::Event>) {
         let mailbox = &self.shared.mailboxes[self.index];
         let sleep = self.ready.is_empty() && mailbox.fall_asleep();
-        let wait_ms = if sleep { (self.next_tick_ms - self.now_ms).clamp(1, TICK_MS) } else { 0 };
+        let deadline = self.deadlines.peek().map_or(i64::MAX, |Reverse((deadline, _))| *deadline);
+        let wait_ms = if sleep { (self.next_tick_ms.min(deadline) - self.now_ms).clamp(1, TICK_MS) } else { 0 };
         let timeout = Timespec { tv_sec: 0, tv_nsec: wait_ms * 1_000_000 };
         events.clear();
         // An interrupted poll is an empty one.
@@ -235,6 +242,8 @@ impl IoThread {
                 }
                 Message::Reply { connection, data, close } => self.control_reply(connection, &data, close),
                 Message::Accept(socket, peer) => self.add_connection(socket, *peer),
+                Message::WakeClient(wake) => self.wake_client(wake),
+                Message::Unblock { connection, with_error } => self.unblock(connection, with_error),
                 Message::Kill(token) => {
                     if self.connections.by_token(token).is_some() {
                         self.make_ready(token.index);
@@ -283,6 +292,7 @@ impl IoThread {
     /// After a connection was worked on: keeps it, or closes it.
     pub fn settle(&mut self, mut connection: Box<Connection>) {
         if connection.closing && connection.shards_out == 0 {
+            self.abandon_wait(&mut connection);
             self.close(connection);
             return;
         }
@@ -373,6 +383,7 @@ impl IoThread {
         }
         let record = Arc::new(ClientRecord {
             id: self.shared.clients.next_id(),
+            token: token.to_bits(),
             address: peer.address,
             local_address: peer.local_address,
             descriptor: socket.as_raw_fd(),
@@ -422,6 +433,8 @@ impl IoThread {
             scratch: Vec::new(),
             shards_out: 0,
             waiting: Waiting::Nothing,
+            waiter: None,
+            wake_reply: None,
             is_ready: false,
             db: 0,
             resp3: false,
@@ -511,7 +524,11 @@ impl IoThread {
         }
         let mut busy = self.in_flight.iter().sum::<usize>();
         for index in self.connections.indexes() {
-            let Some(connection) = self.connections.take(index) else { continue };
+            let Some(mut connection) = self.connections.take(index) else { continue };
+            if connection.waiting == Waiting::Blocked && connection.shards_out == 0 {
+                self.abandon_wait(&mut connection);
+                connection.waiting = Waiting::Nothing;
+            }
             if connection.shards_out == 0 && connection.unsent() == 0 && connection.waiting == Waiting::Nothing {
                 self.close(connection);
             } else {

@@ -8,10 +8,11 @@
 //! - [`parser`], [`connection`]: requests, and one client's state
 //! - [`dispatch`]: from bytes to a command on its way
 //! - [`complete`]: from executed batches back to sockets
-//! - [`transaction`], [`control`], [`monitor`]: several shards, the control plane, MONITOR
+//! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
 //! - [`clients`], [`hot_keys`], [`log`], [`panics`]: what operators see
 
+pub mod blocked;
 pub mod clients;
 pub mod commands;
 pub mod complete;

@@ -20,7 +20,7 @@ use sherd_shards::world::World;
 use crate::io_thread::IoThread;
 use crate::listener::Listener;
 use crate::log::Log;
-use crate::shared::{deliver, Message, Shared, Token, INBOX_CAPACITY, MAILBOX_CAPACITY};
+use crate::shared::{deliver, wake_client, Message, Shared, Token, INBOX_CAPACITY, MAILBOX_CAPACITY};
 
 /// IO threads that a server may have.
 pub const IO_THREADS_MAX: usize = 64;
@@ -64,7 +64,13 @@ impl Server {
         let world = World::new(SlotMap::new(shape.shards, shape.cluster), settings);
         let commands = registry::table().commands().len();
         let to = Arc::clone(&mailboxes);
-        let engine = Engine::new(world, commands, Box::new(move |batch| deliver(&to, batch)));
+        let wake_to = Arc::clone(&mailboxes);
+        let engine = Engine::new(
+            world,
+            commands,
+            Box::new(move |batch| deliver(&to, batch)),
+            Box::new(move |wake| wake_client(&wake_to, wake)),
+        );
         let inbox = Mailbox::new(INBOX_CAPACITY, ringer(&control_bell));
         let log = Arc::new(Log::default());
         crate::panics::report_to(&log);

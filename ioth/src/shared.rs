@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sherd_metrics::{CommandCells, Counter};
 use sherd_shards::batch::Batch;
+use sherd_shards::blocking::Wake;
 use sherd_shards::engine::Engine;
 use sherd_shards::mailbox::Mailbox;
 use sherd_shards::world::World;
@@ -44,6 +45,10 @@ pub enum Message {
     Reply { connection: Token, data: Vec<u8>, close: bool },
     /// A connection to look after.
     Accept(OwnedFd, Box<Peer>),
+    /// A key that a connection waits for is ready.
+    WakeClient(Wake),
+    /// CLIENT UNBLOCK.
+    Unblock { connection: Token, with_error: bool },
     /// Look at the connection's record: it was killed.
     Kill(Token),
     /// A line for all monitors of this thread.
@@ -277,6 +282,7 @@ impl Shared {
 
     /// CONFIG RESETSTAT. A count that is added at this very moment may survive.
     pub fn reset_stats(&self) {
+        self.world.pressure.reset();
         for io in &self.io {
             let counters = [
                 &io.received,
@@ -317,6 +323,17 @@ fn run_id() -> String {
     let mut random = sherd_shards::random::Random::seeded();
     let id: String = (0..3).map(|_| format!("{:016x}", random.next())).collect();
     id[..40].to_owned()
+}
+
+/// Tells an IO thread about one of its waiting clients. There are at most as many of these as clients that wait.
+pub fn wake_client(mailboxes: &[Mailbox<Message>], wake: Wake) {
+    let (Wake::Reply { token, .. } | Wake::Retry { token }) = &wake;
+    let Some(mailbox) = mailboxes.get(usize::from(Token::from_bits(*token).io_thread)) else { return };
+    let mut message = Message::WakeClient(wake);
+    while let Err(back) = mailbox.send(message) {
+        message = back;
+        std::thread::yield_now();
+    }
 }
 
 /// Puts a completed batch into its IO thread's mailbox. There is room: what is in flight is bounded below the reserve.

@@ -8,12 +8,15 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::access::Shards;
+use sherd_shards::blocking::Waiter;
 use sherd_shards::context::Client;
 use sherd_shards::db::Key;
 use sherd_shards::error::CommandError;
+use sherd_shards::evict;
 use sherd_shards::execute::{self, Call, Counts, INTERNAL_ERROR};
 use sherd_shards::registry::{Command, Route};
 use sherd_shards::reply::Reply;
@@ -23,9 +26,12 @@ use sherd_shards::table;
 use sherd_shards::watch::DirtyFlag;
 
 use crate::connection::{Connection, Multi, ReplyMode, Watch};
-use crate::dispatch::{advance_reply_mode, Dispatch};
+use crate::dispatch::{advance_reply_mode, same_slot, slots_of, Dispatch};
 use crate::io_thread::IoThread;
 
+const EXEC_OUT_OF_MEMORY: CommandError = CommandError::new(
+    "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+);
 const EXEC_ABORT: CommandError = CommandError::new("EXECABORT Transaction discarded because of previous errors.");
 
 impl IoThread {
@@ -45,15 +51,23 @@ impl IoThread {
         let mut out = std::mem::take(&mut connection.out);
         let engine = std::sync::Arc::clone(&self.shared.engine);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            engine.with_shards(wanted, |shards| self.call(shards, connection, command, args, false, &mut out));
+            engine.with_shards(wanted, |shards| self.call(shards, connection, command, args, false, &mut out))
         }));
-        if result.is_err() {
-            self.note_panic(connection, &mut out, start);
-        }
+        let waiter = match result {
+            Ok(waiter) => waiter,
+            Err(_) => {
+                self.note_panic(connection, &mut out, start);
+                None
+            }
+        };
         if connection.reply_mode != ReplyMode::On {
             out.truncate(start);
         }
         connection.out = out;
+        if let Some(waiter) = waiter {
+            self.begin_wait(connection, waiter);
+            return Dispatch::Wait;
+        }
         advance_reply_mode(connection);
         Dispatch::Done
     }
@@ -66,6 +80,7 @@ impl IoThread {
         self.stats().panics.increment();
     }
 
+    /// Executes one command; gives what it waits for, if it does.
     fn call(
         &self,
         shards: Shards<'_>,
@@ -74,7 +89,7 @@ impl IoThread {
         args: &[&[u8]],
         in_transaction: bool,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Option<Arc<Waiter>> {
         let world = &self.shared.world;
         let stats = self.stats();
         let call = Call {
@@ -96,10 +111,19 @@ impl IoThread {
         let counts = Counts { cells: &stats.cells, stats: &shard_stats, rate: TickRate::get() };
         let start = out.len();
         let tick = clock::ticks();
-        let failed = execute::call(shards, world, &call, out);
+        let (failed, block) = execute::call_or_block(shards.reborrow(), world, &call, out);
         execute::account(&counts, world, &call, clock::ticks().wrapping_sub(tick), failed, &out[start..]);
         let record = &connection.record;
         record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+        // Registered while everything is held, so that no change of the keys can be missed.
+        block.map(|block| {
+            let map = world.slots;
+            let waiter = Waiter::new(record.token, &call, *block, true);
+            for key in &waiter.block.keys {
+                shards.of_slot(map.slot(key)).blocking.add(key, &waiter);
+            }
+            waiter
+        })
     }
 
     /// WATCH: registers the client with the shards of the keys.
@@ -146,6 +170,20 @@ impl IoThread {
             self.count_error(&EXEC_ABORT);
             connection.reply(|reply| reply.error(&EXEC_ABORT));
             return Dispatch::Done;
+        }
+        if self.shared.cluster {
+            let queue: Vec<(&Command, Vec<&[u8]>)> = multi
+                .commands
+                .iter()
+                .map(|queued| (queued.command, queued.args.iter().map(Vec::as_slice).collect()))
+                .collect();
+            let slots = queue.iter().flat_map(|(command, args)| slots_of(command, args));
+            if let Err(error) = same_slot(slots) {
+                connection.discard();
+                self.count_error(&error);
+                connection.reply(|reply| reply.error(&error));
+                return Dispatch::Done;
+            }
         }
         let asked = multi.control_replies.len();
         let next = multi.commands.iter().filter(|queued| matches!(queued.command.spec.plane, Plane::Control)).nth(asked);
@@ -195,7 +233,13 @@ impl IoThread {
                 return;
             }
             engine.with_shards(wanted, |mut shards| {
-                if watch.as_ref().is_some_and(|watch| self.has_changed(watch, &mut shards)) {
+                // Room is made before the watches are looked at, for an evicted key has changed.
+                if multi.commands.iter().any(|queued| queued.command.spec.has(flag::DENYOOM))
+                    && !evict::has_room(&mut shards, &self.shared.world)
+                {
+                    self.count_error(&EXEC_OUT_OF_MEMORY);
+                    Reply::new(&mut out, connection.resp3).error(&EXEC_OUT_OF_MEMORY);
+                } else if watch.as_ref().is_some_and(|watch| self.has_changed(watch, &mut shards)) {
                     Reply::new(&mut out, connection.resp3).null_array();
                 } else {
                     self.exec_queue(connection, &multi, Some(shards), &mut out);

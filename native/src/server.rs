@@ -14,6 +14,7 @@ use sherd_ioth::shared::{ControlRequest, Token};
 use sherd_shards::context::Client;
 use sherd_shards::execute::{self, Call};
 use sherd_shards::registry::Route;
+use sherd_shards::evict::excess_bytes;
 use sherd_shards::settings::Settings;
 use sherd_shards::spec::Plane;
 
@@ -124,7 +125,12 @@ impl Server {
     }
 
     fn set_setting(&self, name: &str, value: i64) -> bool {
-        self.engine.shared.world.settings.set(name, value)
+        let world = &self.engine.shared.world;
+        let known = world.settings.set(name, value);
+        if name.starts_with("maxmemory") && excess_bytes(world) > 0 {
+            world.pressure.ask(world);
+        }
+        known
     }
 
     fn settings(&self) -> HashMap<&'static str, i64> {

@@ -106,6 +106,9 @@ fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     part.set_item("keyspace_misses", sum_shards(shared, |shard| &shard.keyspace_misses))?;
     part.set_item("expired_keys", sum_shards(shared, |shard| &shard.expired_keys))?;
     part.set_item("evicted_keys", sum_shards(shared, |shard| &shard.evicted_keys))?;
+    let (exceeded_ms, current_exceeded_ms) = shared.world.pressure.exceeded_ms();
+    part.set_item("eviction_exceeded_ms", exceeded_ms)?;
+    part.set_item("current_eviction_exceeded_ms", current_exceeded_ms)?;
     part.set_item("error_replies", errors)?;
     part.set_item("dirty", sum_shards(shared, |shard| &shard.dirty))?;
     part.set_item("panics", sum_shards(shared, |shard| &shard.panics) + sum_io(shared, |io| &io.panics))?;

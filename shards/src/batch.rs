@@ -3,6 +3,9 @@
 //! A batch is moved, never shared: the IO thread fills it, whoever holds the baton executes it, and it comes back with
 //! the replies in it. Arguments point into the read buffers of the connections, which stay untouched until then.
 
+use std::sync::Arc;
+
+use crate::blocking::Waiter;
 use crate::client::ClientRecord;
 use crate::registry::Command;
 
@@ -22,6 +25,8 @@ pub struct Cmd {
     /// The connection, in the IO thread's own numbering.
     pub connection: u32,
     pub client: ClientPointer,
+    /// Set by the executor when the command waits for a key instead of answering.
+    pub waiter: Option<Arc<Waiter>>,
     /// Where the reply ends in the batch's `out`.
     pub end: usize,
 }
@@ -37,6 +42,11 @@ impl ClientPointer {
     /// A pointer to a record that outlives the batch.
     pub fn new(record: &ClientRecord) -> ClientPointer {
         ClientPointer(record)
+    }
+
+    /// No client: what the server does of its own accord.
+    pub fn none() -> ClientPointer {
+        ClientPointer(std::ptr::null())
     }
 
     /// The record.

@@ -83,6 +83,12 @@ impl Baton {
         }
     }
 
+    /// Whether somebody holds it.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & HELD != 0
+    }
+
     /// Whether somebody waits for it; the holder then should not take on more.
     #[inline]
     pub fn is_contended(&self) -> bool {
@@ -109,29 +115,43 @@ impl Futex {
     }
 }
 
-/// A futex as loom can follow it: the look at the word and falling asleep are one step for those who wake.
+/// A futex as loom can follow it. The queue is an ordinary one: nothing that loom could interrupt happens under its lock,
+/// and loom's own condition variables lose signals of threads that are unparked for other reasons.
 #[cfg(loom)]
-struct Futex {
-    lock: loom::sync::Mutex<()>,
-    sleepers: loom::sync::Condvar,
-}
+struct Futex(std::sync::Mutex<std::collections::VecDeque<loom::thread::Thread>>);
 
 #[cfg(loom)]
 impl Futex {
     fn new() -> Futex {
-        Futex { lock: loom::sync::Mutex::new(()), sleepers: loom::sync::Condvar::new() }
+        Futex(std::sync::Mutex::default())
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, std::collections::VecDeque<loom::thread::Thread>> {
+        self.0.lock().expect("nobody panics under the lock")
     }
 
     fn wait(&self, word: &AtomicU32, seen: u32) {
-        let guard = self.lock.lock().expect("nobody panics here");
-        if word.load(Ordering::SeqCst) == seen {
-            drop(self.sleepers.wait(guard));
+        let me = loom::thread::current();
+        self.queue().push_back(me.clone());
+        fence(Ordering::SeqCst);
+        let unchanged = word.load(Ordering::SeqCst) == seen;
+        if unchanged {
+            loom::thread::park();
+        }
+        let mut queue = self.queue();
+        match queue.iter().position(|thread| thread.id() == me.id()) {
+            Some(place) => drop(queue.remove(place)),
+            // Woken without having slept, which the kernel does not do: the next one has it.
+            None if !unchanged => drop(queue.pop_front().map(|next| next.unpark())),
+            None => {}
         }
     }
 
     fn wake_one(&self, _: &AtomicU32) {
-        let _guard = self.lock.lock().expect("nobody panics here");
-        self.sleepers.notify_one();
+        fence(Ordering::SeqCst);
+        if let Some(sleeper) = self.queue().pop_front() {
+            sleeper.unpark();
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 #[derive(Debug)]
 pub struct ClientRecord {
     pub id: u64,
+    /// The connection, in the IO layer's own terms.
+    pub token: u64,
     pub address: String,
     pub local_address: String,
     pub descriptor: i32,

@@ -4,6 +4,7 @@ use crate::object::{Collection, Object, Type};
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::zset::ZSet;
 
 impl Collection for Hash {
@@ -119,6 +120,36 @@ impl Collection for ZSet {
         } else {
             self.len()
         }
+    }
+
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// In a box of its own: a stream has a lot to remember, and the other collections shall not grow to its size.
+impl Collection for Box<Stream> {
+    const TYPE: Type = Type::Stream;
+    casts!(Stream);
+
+    fn empty() -> Self {
+        Box::default()
+    }
+
+    fn element_count(&self) -> usize {
+        self.log().len() as usize
+    }
+
+    fn encoding_name(&self) -> &'static str {
+        "stream"
+    }
+
+    fn allocated_bytes(&self, samples: usize) -> usize {
+        Stream::allocated_bytes(self, samples)
+    }
+
+    fn free_effort(&self) -> usize {
+        Stream::free_effort(self)
     }
 
     fn duplicate(&self) -> Self {

@@ -4,10 +4,12 @@
 //! one, and every shard that a command's specification names is held while the handler runs.
 
 use crate::access::Shards;
+use crate::blocking::Block;
 use crate::client::ClientRecord;
 use crate::db::{Db, Key, Put};
 use crate::entry::{Entry, NewValue, Text, Value};
 use crate::error::{CommandError, Outcome, WRONG_TYPE};
+use crate::field_calendar;
 use crate::notify::class;
 use crate::object::{Collection, Object};
 use crate::policy;
@@ -40,6 +42,8 @@ pub struct Context<'a> {
     pub(crate) shards: Shards<'a>,
     /// Inside EXEC or a script, where nothing may block.
     pub in_transaction: bool,
+    /// What the command waits for, if it does; see [`Context::block`].
+    pub(crate) blocked: Option<Box<Block>>,
 }
 
 /// How a write treats a key's expiry.
@@ -262,6 +266,7 @@ impl<'a> Context<'a> {
     /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big; a short string takes
     /// its place in the same allocation where it fits.
     pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
+        let has_timed_fields = matches!(&value, NewValue::Object(Object::Hash(hash)) if hash.has_expiries());
         let (db, now) = (self.client.db, self.now_ms);
         let policy_number = self.world.settings.maxmemory_policy.get();
         let shard = self.shards.of_slot(key.slot);
@@ -290,6 +295,9 @@ impl<'a> Context<'a> {
             Put::Overwritten => {}
             Put::Replaced(old) => shard.free(old),
         }
+        if has_timed_fields {
+            self.announce_fields(key, true);
+        }
     }
 
     /// Sets a key to a collection, or removes it when that is empty; true if it is there afterwards.
@@ -309,6 +317,7 @@ impl<'a> Context<'a> {
             Some(old) => shard.free(old),
             None => self.in_db(db, |context| context.notify_new(key)),
         }
+        self.in_db(db, |context| context.announce_fields(key, true));
     }
 
     /// Takes a key's entry out of the keyspace; an expired one is not there.
@@ -374,6 +383,12 @@ impl<'a> Context<'a> {
         self.shards.of_slot(key.slot).db_mut(db).is_some_and(|database| database.set_expiry(key, expiry))
     }
 
+    /// Has the shard look after the hash of a key when its fields expire; with `again`, the hash has just been put there.
+    pub fn announce_fields(&mut self, key: &Key<'_>, again: bool) {
+        let db = self.client.db;
+        field_calendar::announce(self.shards.of_slot(key.slot), db, key, again);
+    }
+
     // ----- effects -----
 
     /// Says that a key has changed: watchers, keyspace events and the count of changes follow from it.
@@ -392,6 +407,9 @@ impl<'a> Context<'a> {
         if !shard.watches.is_empty() {
             shard.watches.touch(db, key.bytes);
         }
+        if !shard.blocking.is_empty() {
+            shard.blocking.mark_ready(db, key.bytes);
+        }
     }
 
     /// Raises a keyspace event.
@@ -408,6 +426,18 @@ impl<'a> Context<'a> {
     #[inline]
     fn notify_new(&mut self, key: &Key<'_>) {
         self.notify(key, class::NEW, "new");
+    }
+
+    // ----- waiting -----
+
+    /// Makes the client wait instead of answering it; a handler that calls this writes nothing. Where nothing may wait, in a
+    /// transaction or a script, the reply is the one for a time that is over.
+    pub fn block(&mut self, reply: &mut crate::reply::Reply<'_>, block: Block) {
+        if self.in_transaction {
+            reply.timed_out(block.on_timeout);
+        } else {
+            self.blocked = Some(Box::new(block));
+        }
     }
 
     // ----- databases -----

@@ -23,7 +23,12 @@ pub struct Db {
     volatile: usize,
     /// Where the expiry sweep goes on: table and bucket.
     sweep_at: (usize, usize),
+    /// Where the hand that samples for eviction goes on: table and bucket.
+    hand: (usize, usize),
 }
+
+/// Buckets and tables that one sampling passes at most: some 50 us where nothing is found.
+const SAMPLE_STEPS_MAX: usize = 16_384;
 
 /// What [`Db::put`] did.
 pub enum Put {
@@ -46,7 +51,7 @@ impl Db {
     pub fn new(map: &SlotMap, shard: usize) -> Db {
         let slots = if map.uses_slots() { map.slots_of(shard) } else { 0..1 };
         let first_slot = slots.start as u16;
-        Db { tables: slots.map(|_| Table::new()).collect(), first_slot, keys: 0, volatile: 0, sweep_at: (0, 0) }
+        Db { tables: slots.map(|_| Table::new()).collect(), first_slot, keys: 0, volatile: 0, sweep_at: (0, 0), hand: (0, 0) }
     }
 
     #[inline]
@@ -212,6 +217,29 @@ impl Db {
             }
         }
         done
+    }
+
+    /// Visits at least `want` entries with their slots (those that can expire, with `only_volatile`), from where the last call
+    /// ended; gives how many. Fewer were found if there are no more, or if they are so rare that the search takes several calls.
+    pub fn sample(&mut self, only_volatile: bool, want: usize, mut visit: impl FnMut(&Entry, u16)) -> usize {
+        let there = if only_volatile { self.volatile } else { self.keys };
+        let want = want.min(there);
+        let (mut visited, mut steps) = (0, 0);
+        while visited < want && steps < SAMPLE_STEPS_MAX {
+            let (index, bucket) = self.hand;
+            let slot = self.first_slot + index as u16;
+            let limit = SAMPLE_STEPS_MAX - steps;
+            let sampled =
+                self.tables[index].sample(bucket, limit, want - visited, only_volatile, |entry| visit(entry, slot));
+            visited += sampled.visited;
+            // An empty table costs a look as well.
+            steps += sampled.buckets + 1;
+            self.hand = (index, sampled.next);
+            if sampled.next == 0 {
+                self.hand = ((index + 1) % self.tables.len(), 0);
+            }
+        }
+        visited
     }
 
     /// Bytes of the tables, entries not counted.

@@ -12,12 +12,12 @@ use std::time::Duration;
 // What the model tests follow; counters decide nothing and stay as they are.
 #[cfg(loom)]
 use loom::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{fence, AtomicBool, Ordering},
     thread::{self, JoinHandle, Thread},
 };
 #[cfg(not(loom))]
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{fence, AtomicBool, Ordering},
     thread::{self, JoinHandle, Thread},
 };
 
@@ -27,8 +27,11 @@ use sherd_metrics::memory;
 use crate::access::Shards;
 use crate::baton::Baton;
 use crate::batch::Batch;
+use crate::blocking::{self, Wake};
+use crate::evict;
 use crate::execute::run_batch;
 use crate::expire;
+use crate::invariant;
 use crate::ring::Ring;
 use crate::shard::{Shard, ShardStats};
 use crate::world::World;
@@ -67,11 +70,15 @@ unsafe impl Sync for ShardCell {}
 /// Gives a completed batch back to its IO thread.
 pub type Deliver = Box<dyn Fn(Box<Batch>) + Send + Sync>;
 
+/// Tells an IO thread about a client that waited for a key.
+pub type WakeClient = Box<dyn Fn(Wake) + Send + Sync>;
+
 /// See the file's head.
 pub struct Engine {
     pub world: Arc<World>,
     cells: Vec<ShardCell>,
     deliver: Deliver,
+    wake_client: WakeClient,
     rate: TickRate,
     stopping: AtomicBool,
     cross_shard: AtomicU64,
@@ -79,7 +86,7 @@ pub struct Engine {
 
 impl Engine {
     /// Makes the shards; `commands` is the length of the command table.
-    pub fn new(world: Arc<World>, commands: usize, deliver: Deliver) -> Arc<Engine> {
+    pub fn new(world: Arc<World>, commands: usize, deliver: Deliver, wake_client: WakeClient) -> Arc<Engine> {
         let cells = (0..world.slots.shards())
             .map(|index| {
                 let shard = Shard::new(&world, index, commands);
@@ -99,6 +106,7 @@ impl Engine {
             world,
             cells,
             deliver,
+            wake_client,
             rate: TickRate::get(),
             stopping: AtomicBool::new(false),
             cross_shard: AtomicU64::new(0),
@@ -121,6 +129,8 @@ impl Engine {
     /// Makes the shards' threads end.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        // Either a thread that is just starting sees the flag, or it is seen here and woken.
+        fence(Ordering::SeqCst);
         for cell in &self.cells {
             if let Some(thread) = cell.thread.get() {
                 thread.unpark();
@@ -222,7 +232,15 @@ impl Engine {
         cell.stats.busy_nanoseconds.add(nanoseconds);
         cell.stats.batches.increment();
         cell.stats.longest_slice_nanoseconds.raise(nanoseconds);
+        if shard.blocking.has_ready() {
+            blocking::serve(shard);
+        }
+        let wakes = std::mem::take(&mut shard.blocking.wakes);
+        invariant!(cell.baton.is_held(), "a baton was let go that nobody held");
         cell.baton.release();
+        for wake in wakes {
+            (self.wake_client)(wake);
+        }
     }
 
     /// Delivers what was executed for others and sees to what was published meanwhile.
@@ -251,6 +269,9 @@ impl Engine {
     }
 
     fn wake(&self, cell: &ShardCell) {
+        // loom takes SeqCst operations for acquire and release; only its fences are in one order.
+        #[cfg(loom)]
+        fence(Ordering::SeqCst);
         if cell.asleep.swap(false, Ordering::SeqCst) {
             cell.hand_off.wakes.fetch_add(1, Ordering::Relaxed);
             if let Some(thread) = cell.thread.get() {
@@ -262,16 +283,24 @@ impl Engine {
     fn shard_thread(&self, index: usize) {
         let cell = &self.cells[index];
         let _ = cell.thread.set(thread::current());
+        fence(Ordering::SeqCst);
+        #[cfg(not(loom))]
+        self.world.pressure.set_thread(index, thread::current());
         let mut expiry = expire::Pace::default();
-        while !self.stopping.load(Ordering::SeqCst) {
+        let mut eviction = evict::Round::default();
+        // What was left to this thread is done before it ends.
+        while !self.stopping.load(Ordering::SeqCst) || !cell.ring.is_empty() {
             cell.asleep.store(true, Ordering::SeqCst);
-            if cell.ring.is_empty() {
+            if cell.ring.is_empty() && !eviction.is_due(&self.world, index) {
                 let hz = self.world.settings.hz.get().clamp(1, 500) as u64;
-                park(Duration::from_millis(1000 / hz));
+                park(eviction.sleep_at_most(Duration::from_millis(1000 / hz)));
             }
             cell.asleep.store(false, Ordering::SeqCst);
+            eviction.look(&self.world, index);
             loop {
-                let work = expiry.is_due(&self.world, &cell.stats);
+                let expires = expiry.is_due(&self.world, &cell.stats);
+                let evicts = eviction.is_due(&self.world, index);
+                let work = expires || evicts;
                 if cell.ring.is_empty() && !work {
                     break;
                 }
@@ -280,10 +309,17 @@ impl Engine {
                 // SAFETY: this thread holds the baton.
                 let shard = unsafe { &mut *cell.shard.get() };
                 let done = drain(cell, shard);
-                if work {
+                if expires {
                     expiry.slice(shard);
                 }
+                if evicts {
+                    eviction.slice(shard);
+                }
                 self.let_go(cell, shard, start);
+                if done.is_empty() && !work {
+                    // A place on the ring is taken but not filled yet: whoever took it needs the processor.
+                    thread::yield_now();
+                }
                 for batch in done {
                     (self.deliver)(batch);
                 }
@@ -329,6 +365,18 @@ impl Slice {
     fn begin() -> Slice {
         Slice { tick: clock::ticks(), bytes: memory::thread_bytes() }
     }
+}
+
+/// Sleeps until somebody wakes the thread, or for so long.
+#[cfg(not(loom))]
+fn park(at_most: Duration) {
+    thread::park_timeout(at_most);
+}
+
+/// Sleeps without an end, so that a wake-up that got lost shows as a deadlock.
+#[cfg(loom)]
+fn park(_: Duration) {
+    thread::park();
 }
 
 /// Executes what waits on the ring, up to a bound.

@@ -3,12 +3,14 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_metrics::{memory, CommandCells};
+use sherd_metrics::CommandCells;
 
 use crate::access::Shards;
 use crate::batch::Batch;
+use crate::blocking::{self, Block, Waiter};
 use crate::context::{Client, Context};
 use crate::error::{CommandError, OUT_OF_MEMORY};
+use crate::evict;
 use crate::policy;
 use crate::registry::Command;
 use crate::reply::Reply;
@@ -40,15 +42,27 @@ pub struct Counts<'a> {
     pub rate: TickRate,
 }
 
-/// Executes a command; gives whether it answered an error.
+/// Executes a command that cannot block here; gives whether it answered an error.
 #[inline]
 pub fn call(shards: Shards<'_>, world: &World, call: &Call<'_>, out: &mut Vec<u8>) -> bool {
+    call_or_block(shards, world, call, out).0
+}
+
+/// Executes a command; gives whether it answered an error, and what it waits for if it blocks instead of answering.
+#[inline]
+pub fn call_or_block(
+    mut shards: Shards<'_>,
+    world: &World,
+    call: &Call<'_>,
+    out: &mut Vec<u8>,
+) -> (bool, Option<Box<Block>>) {
     let mut reply = Reply::new(out, call.client.resp3);
     let spec = &call.command.spec;
     let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
-    if spec.has(flag::DENYOOM) && is_out_of_memory(world) {
+    // A transaction or a script has made room before it began: its commands are executed as one.
+    if spec.has(flag::DENYOOM) && !call.in_transaction && !evict::has_room(&mut shards, world) {
         reply.error(&OUT_OF_MEMORY);
-        return true;
+        return (true, None);
     }
     let mut context = Context {
         args: call.args,
@@ -59,18 +73,12 @@ pub fn call(shards: Shards<'_>, world: &World, call: &Call<'_>, out: &mut Vec<u8
         first_key: call.first_key,
         shards,
         in_transaction: call.in_transaction,
+        blocked: None,
     };
     if let Err(error) = handler(&mut context, &mut reply) {
         reply.replace_by_error(&error);
     }
-    reply.failed()
-}
-
-/// Whether memory use is over the limit.
-#[inline]
-pub fn is_out_of_memory(world: &World) -> bool {
-    let limit = world.settings.maxmemory.size();
-    limit != 0 && memory::used_bytes() > limit
+    (reply.failed(), context.blocked)
 }
 
 /// Counts a command that began at `start` and ended at `end` (ticks); looks after slow log and latency monitor.
@@ -112,6 +120,7 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
     let world = std::sync::Arc::clone(&shard.world);
     let now_ms = world.now_milliseconds();
     shard.clock = policy::clock_now(world.settings.maxmemory_policy.get(), now_ms);
+    shard.evictor.begin_batch();
     let mut next = 0;
     while next < batch.commands.len() {
         let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next, now_ms)));
@@ -155,7 +164,18 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
                 now_ms,
                 in_transaction: false,
             };
-            let failed = call(Shards::one(world.slots, shard), world, &one, out);
+            let (failed, block) = call_or_block(Shards::one(world.slots, shard), world, &one, out);
+            if let Some(block) = block {
+                let token = one.client.record.map_or(0, |record| record.token);
+                let waiter = Waiter::new(token, &one, *block, false);
+                for key in &waiter.block.keys {
+                    shard.blocking.add(key, &waiter);
+                }
+                command.waiter = Some(waiter);
+            }
+            if shard.blocking.has_ready() {
+                blocking::serve(shard);
+            }
             let now = clock::ticks();
             account(&counts, world, &one, now.wrapping_sub(tick), failed, &out[start..]);
             tick = now;

@@ -4,8 +4,11 @@
 //! expiring keys touches one cache line in eight keys and no entry. Each tick sweeps a share of the tables; when it
 //! finds much that has expired, it goes on, up to a quarter of the tick's time.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::evict::log_latency;
+use crate::field_calendar;
 use crate::notify::class;
 use crate::shard::{Shard, ShardStats};
 use crate::world::World;
@@ -30,20 +33,26 @@ pub struct Pace {
     expired: usize,
     rounds_without: usize,
     done: bool,
+    /// The fields that were due in this tick have gone, or have had their time.
+    fields_done: bool,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { started: None, buckets: 0, expired: 0, rounds_without: 0, done: false }
+        Pace { started: None, buckets: 0, expired: 0, rounds_without: 0, done: false, fields_done: false }
     }
 }
 
 impl Pace {
     /// Whether there is expiry to do in this tick.
     pub fn is_due(&self, world: &World, stats: &ShardStats) -> bool {
-        !self.done
-            && world.settings.active_expire_enabled.on()
-            && stats.volatile_keys.iter().any(|count| count.get() > 0)
+        let keys = !self.done && stats.volatile_keys.iter().any(|count| count.get() > 0);
+        world.settings.active_expire_enabled.on() && (keys || self.are_fields_due(world, stats))
+    }
+
+    fn are_fields_due(&self, world: &World, stats: &ShardStats) -> bool {
+        let due_ms = stats.next_field_due_ms.load(Ordering::Relaxed);
+        !self.fields_done && due_ms != 0 && due_ms <= world.now_milliseconds()
     }
 
     /// A new tick begins.
@@ -57,6 +66,11 @@ impl Pace {
         let tick_begun = *self.started.get_or_insert(begun);
         let hz = shard.world.settings.hz.get().clamp(1, 500) as u32;
         let budget = Duration::from_secs(1) / hz / TIME_SHARE;
+        if self.are_fields_due(&shard.world, &shard.stats) {
+            field_calendar::slice(shard);
+            self.fields_done =
+                tick_begun.elapsed() > budget || !self.are_fields_due(&shard.world, &shard.stats);
+        }
         let count = shard.db_count();
         let mut idle = 0;
         while begun.elapsed() < SLICE && !self.done {
@@ -77,6 +91,7 @@ impl Pace {
                 break;
             }
         }
+        log_latency(&shard.world, "expire-cycle", begun.elapsed());
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::db::Key;
 use crate::notify::class;
-use crate::object::{Collection, Object};
+use crate::object::Collection;
 use crate::shard::Shard;
 use crate::table;
 use crate::types::hash::Hash;
@@ -21,8 +21,6 @@ const SLICE: Duration = Duration::from_micros(300);
 const STEP: usize = 128;
 /// Announcements looked at in one slice.
 const HASHES_A_SLICE: usize = 256;
-/// Milliseconds until a hash that has just lost fields is looked at again.
-const PAUSE_MS: u64 = 100;
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Announcement {
@@ -67,10 +65,12 @@ impl FieldCalendar {
     }
 }
 
-/// Enters an object that was put under a key into the calendar, if it is a hash with fields that expire.
-pub fn announce(shard: &mut Shard, db: u16, key: &[u8], object: &mut Object, again: bool) {
-    if let Some(due_ms) = Hash::of_mut(object).and_then(|hash| hash.announce(again)) {
-        shard.calendar.announce(due_ms, db, key);
+/// Enters the hash of a key into the calendar, if it has fields that expire earlier than it has said; with `again`, whatever
+/// it has said, as it was put under the key just now.
+pub fn announce(shard: &mut Shard, db: u16, key: &Key<'_>, again: bool) {
+    let hash = shard.dbs_get(db, key).and_then(|entry| entry.object_mut()).and_then(Hash::of_mut);
+    if let Some(due_ms) = hash.and_then(|hash| hash.announce(again)) {
+        shard.calendar.announce(due_ms, db, key.bytes);
         shard.publish_calendar();
     }
 }
@@ -107,9 +107,6 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
     if emptied {
         remove_emptied(shard, *db, &key);
     } else if let Some(next_ms) = next {
-        // An announcement must name the time that the hash remembers, so a pause shows in the order of the queue only
-        // by the hash's own bound: that is later than now when the round was complete.
-        let _ = PAUSE_MS;
         shard.calendar.announce(next_ms, *db, key.bytes);
     }
 }

@@ -3,7 +3,7 @@
 //! A value that takes many frees goes to one background thread through a bounded queue; if the queue is full, whoever
 //! deletes frees it himself: the backlog is bounded, and memory is given back before more is taken.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{sync_channel, SyncSender, TrySendError};
 use std::sync::Arc;
 
@@ -16,8 +16,22 @@ const EFFORT_INLINE_MAX: usize = 256;
 const QUEUE_MAX: usize = 4096;
 
 enum Garbage {
-    Entry(Entry),
+    /// With the bytes that go with it.
+    Entry(Entry, usize),
     Db(Box<Db>),
+}
+
+impl Garbage {
+    fn free(self, counts: &Counts) {
+        match self {
+            Garbage::Entry(entry, bytes) => {
+                drop(entry);
+                counts.pending_bytes.fetch_sub(bytes, Relaxed);
+            }
+            Garbage::Db(db) => drop(db),
+        }
+        counts.freed.fetch_add(1, Relaxed);
+    }
 }
 
 /// The way to the background thread; it ends when the last reaper handle is dropped.
@@ -30,6 +44,8 @@ pub struct Reaper {
 struct Counts {
     sent: AtomicU64,
     freed: AtomicU64,
+    /// Bytes of the entries that wait to be freed (estimated for large collections).
+    pending_bytes: AtomicUsize,
 }
 
 impl Reaper {
@@ -42,11 +58,7 @@ impl Reaper {
             .name("sherd-free".to_owned())
             .spawn(move || {
                 for item in garbage {
-                    match item {
-                        Garbage::Entry(entry) => drop(entry),
-                        Garbage::Db(db) => drop(db),
-                    }
-                    count.freed.fetch_add(1, Relaxed);
+                    item.free(&count);
                 }
             })
             .expect("a thread can be started");
@@ -61,7 +73,8 @@ impl Reaper {
             return None;
         }
         let bytes = entry.memory_bytes(5);
-        self.send(Garbage::Entry(entry));
+        self.counts.pending_bytes.fetch_add(bytes, Relaxed);
+        self.send(Garbage::Entry(entry, bytes));
         Some(bytes)
     }
 
@@ -77,11 +90,14 @@ impl Reaper {
         self.counts.sent.fetch_add(1, Relaxed);
         match self.queue.try_send(garbage) {
             Ok(()) => {}
-            Err(TrySendError::Full(item) | TrySendError::Disconnected(item)) => {
-                drop(item);
-                self.counts.freed.fetch_add(1, Relaxed);
-            }
+            Err(TrySendError::Full(item) | TrySendError::Disconnected(item)) => item.free(&self.counts),
         }
+    }
+
+    /// Bytes of deleted values that are still to be freed; what evicts need not evict for them again.
+    #[inline]
+    pub fn pending_bytes(&self) -> usize {
+        self.counts.pending_bytes.load(Relaxed)
     }
 
     /// Values waiting to be freed, and values freed so far.

@@ -9,8 +9,9 @@
 //! - [`context`], [`reply`], [`error`], [`args`]: what a handler works with
 //! - [`types`], [`object`]: the data types
 //! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
+//! - [`invariant`]: what ends the process
 //! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`]: who executes when
-//! - [`expire`], [`lazyfree`], [`policy`], [`watch`], [`notify`]: what happens besides
+//! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`blocking`], [`notify`]: what happens besides
 //! - [`world`], [`settings`], [`client`]: what is shared
 
 #[macro_use]
@@ -19,6 +20,7 @@ pub mod access;
 pub mod args;
 pub mod baton;
 pub mod batch;
+pub mod blocking;
 pub mod client;
 mod collections;
 pub mod context;
@@ -26,10 +28,13 @@ pub mod db;
 pub mod engine;
 pub mod entry;
 pub mod error;
+pub mod evict;
 pub mod execute;
 pub mod expire;
 pub mod families;
+pub mod field_calendar;
 pub mod glob;
+pub mod invariant;
 pub mod lazyfree;
 pub mod mailbox;
 pub mod notify;

@@ -121,4 +121,5 @@ objects! {
     List(crate::types::list::List): List;
     Set(crate::types::set::Set): Set;
     SortedSet(crate::types::zset::ZSet): SortedSet;
+    Stream(Box<crate::types::stream::Stream>): Stream;
 }

@@ -2,6 +2,7 @@
 //!
 //! LRU: 24 bits of seconds. LFU: 16 bits of minutes of the last decay and 8 bits of a logarithmic counter, as in Redis.
 
+use crate::entry::Entry;
 use crate::random::Random;
 use crate::settings::Settings;
 
@@ -16,6 +17,35 @@ pub const NAMES: [&str; 8] = [
     "volatile-random",
     "volatile-ttl",
 ];
+
+/// The policy under which nothing is evicted.
+pub const NO_EVICTION: i64 = 0;
+
+/// Whether the policy evicts only keys that have an expiry.
+#[inline]
+pub fn is_volatile(policy: i64) -> bool {
+    matches!(policy, 2 | 4 | 6 | 7)
+}
+
+/// How willingly an entry is evicted under a policy: the highest score goes first. What has expired always does.
+#[inline]
+pub fn score(policy: i64, entry: &Entry, clock: u32, now_ms: i64, settings: &Settings, random: &mut Random) -> u64 {
+    if entry.is_expired(now_ms) {
+        return u64::MAX;
+    }
+    match policy {
+        1 | 2 => u64::from(idle_seconds(entry.clock(), clock)),
+        3 | 4 => u64::from(255 - decayed(entry.clock(), clock, settings.lfu_decay_time.get())),
+        7 => u64::MAX - entry.expiry().map_or(u64::MAX, |at| at.max(0) as u64),
+        _ => random.next() >> 1,
+    }
+}
+
+/// Whether a key's score is drawn anew each time, so that it says nothing about the last time.
+#[inline]
+pub fn is_random(policy: i64) -> bool {
+    matches!(policy, 5 | 6)
+}
 
 /// What a new key's counter starts with, so that it is not evicted before it had a chance.
 const LFU_INITIAL: u32 = 5;
@@ -82,6 +112,22 @@ pub fn idle_seconds(old: u32, clock: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::NewValue;
+
+    #[test]
+    fn what_is_older_rarer_used_or_expires_sooner_goes_first() {
+        let settings = Settings::default();
+        let mut random = Random::fixed(1);
+        let entry = |clock, expiry| Entry::new(b"k", NewValue::Text(b"v"), expiry, clock);
+        let mut score = |policy, entry: &Entry, clock| score(policy, entry, clock, 1000, &settings, &mut random);
+        assert!(score(1, &entry(5, None), 100) > score(1, &entry(90, None), 100));
+        let (now, hour) = (clock_now(3, 3_600_000), clock_now(3, 0));
+        assert!(score(3, &entry(now | 10, None), now) > score(3, &entry(now | 200, None), now));
+        assert!(score(3, &entry(hour | 40, None), now) > score(3, &entry(now | 10, None), now), "sixty minutes of decay");
+        assert!(score(7, &entry(0, Some(2000)), 0) > score(7, &entry(0, Some(3000)), 0));
+        assert_eq!(score(1, &entry(100, Some(999)), 100), u64::MAX, "it has expired");
+        assert_ne!(score(5, &entry(0, None), 0), score(5, &entry(0, None), 0));
+    }
 
     #[test]
     fn the_counter_decays_by_the_minutes_that_passed() {

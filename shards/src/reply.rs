@@ -3,6 +3,7 @@
 //! A reply is appended to the batch's buffer, which is sent from directly. Collections are written by announcing their
 //! length; where it is not known beforehand, [`Reply::deferred`] leaves the header to be put in afterwards.
 
+use crate::blocking::TimeoutReply;
 use crate::error::CommandError;
 use crate::types::number::{append_f64, append_i64};
 
@@ -66,9 +67,15 @@ impl<'a> Reply<'a> {
     /// An error; line breaks in it become spaces.
     #[cold]
     pub fn error(&mut self, error: &CommandError) {
+        self.error_bytes(error.0.as_bytes());
+    }
+
+    /// An error whose text repeats what the client sent, which may be any bytes.
+    #[cold]
+    pub fn error_bytes(&mut self, text: &[u8]) {
         self.failed = true;
         self.out.push(b'-');
-        self.out.extend(error.0.bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
+        self.out.extend(text.iter().map(|&b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
         self.crlf();
     }
 
@@ -117,6 +124,15 @@ impl<'a> Reply<'a> {
     /// No array: `*-1` in RESP2, `_` in RESP3.
     pub fn null_array(&mut self) {
         self.out.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// What a blocking command answers when its time is over.
+    pub fn timed_out(&mut self, reply: TimeoutReply) {
+        match reply {
+            TimeoutReply::NullArray => self.null_array(),
+            TimeoutReply::Null => self.null(),
+            TimeoutReply::Int(value) => self.int(value),
+        }
     }
 
     /// The value, or null.

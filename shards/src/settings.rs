@@ -75,6 +75,9 @@ settings! {
     /// A number of [`crate::policy`].
     maxmemory_policy = 0, "maxmemory-policy";
     maxmemory_samples = 5, "maxmemory-samples";
+    /// How long evicting may hold up a command, from 0 to 100; see [`crate::evict`].
+    maxmemory_eviction_tenacity = 10, "maxmemory-eviction-tenacity";
+    lazyfree_lazy_eviction = 1, "lazyfree-lazy-eviction";
     lfu_log_factor = 10, "lfu-log-factor";
     lfu_decay_time = 1, "lfu-decay-time";
     proto_max_bulk_len = 536_870_912, "proto-max-bulk-len";

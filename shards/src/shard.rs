@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use sherd_metrics::{CommandCells, Counter};
 
+use crate::blocking::Blocking;
 use crate::db::{Db, Key};
 use crate::entry::Entry;
+use crate::evict::Evictor;
+use crate::field_calendar::FieldCalendar;
 use crate::notify::Events;
 use crate::random::Random;
 use crate::watch::Watches;
@@ -36,6 +39,8 @@ pub struct ShardStats {
     pub memory_bytes: AtomicI64,
     pub error_replies: Counter,
     pub panics: Counter,
+    /// When the next fields of hashes expire, in milliseconds since the epoch; 0 is never.
+    pub next_field_due_ms: AtomicI64,
 }
 
 impl ShardStats {
@@ -61,7 +66,12 @@ pub struct Shard {
     pub world: Arc<World>,
     dbs: Vec<Option<Box<Db>>>,
     pub watches: Watches,
+    pub blocking: Blocking,
     pub events: Events,
+    /// When hashes have fields to expire.
+    pub calendar: FieldCalendar,
+    /// What eviction remembers of this shard.
+    pub evictor: Evictor,
     pub random: Random,
     pub stats: Arc<ShardStats>,
     pub cells: Arc<CommandCells>,
@@ -81,7 +91,10 @@ impl Shard {
             world: Arc::clone(world),
             dbs: (0..world.settings.databases.size().max(1)).map(|_| None).collect(),
             watches: Watches::default(),
+            blocking: Blocking::default(),
             events: Events::default(),
+            calendar: FieldCalendar::default(),
+            evictor: Evictor::default(),
             random: Random::seeded(),
             stats: Arc::default(),
             cells: Arc::new(CommandCells::new(commands)),
@@ -158,6 +171,11 @@ impl Shard {
             });
         }
         self.dbs.swap(usize::from(a), usize::from(b));
+        if !self.blocking.is_empty() {
+            self.blocking.mark_all_ready(a);
+            self.blocking.mark_all_ready(b);
+        }
+        self.calendar.swap(a, b);
         self.publish_sizes();
     }
 
@@ -167,6 +185,12 @@ impl Shard {
         if let Some(bytes) = self.world.reaper.free(entry) {
             self.stats.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
         }
+    }
+
+    /// Lets the shard's own thread see when fields expire.
+    pub fn publish_calendar(&self) {
+        let due_ms = self.calendar.next_due_ms().map_or(0, |due_ms| due_ms as i64);
+        self.stats.next_field_due_ms.store(due_ms, Ordering::Relaxed);
     }
 
     /// Publishes the sizes if anything has changed since the last time; called when the baton is let go.
@@ -182,10 +206,11 @@ impl Shard {
 
     /// Lets other threads see how many keys there are.
     pub fn publish_sizes(&self) {
-        let mut total = 0;
+        let (mut total, mut total_volatile) = (0, 0);
         for (index, db) in self.dbs.iter().enumerate() {
             let (keys, volatile) = db.as_ref().map_or((0, 0), |db| (db.len(), db.volatile_len()));
             total += keys;
+            total_volatile += volatile;
             if let (Some(count), Some(volatile_count)) =
                 (self.stats.keys.get(index), self.stats.volatile_keys.get(index))
             {
@@ -194,5 +219,6 @@ impl Shard {
             }
         }
         self.world.shard_keys[self.index].store(total, Ordering::Relaxed);
+        self.world.pressure.publish(self.index, total_volatile);
     }
 }

@@ -17,6 +17,8 @@ pub struct Tester {
     shards: Vec<Shard>,
     pub db: u16,
     pub resp3: bool,
+    /// Run commands as EXEC does: nothing waits.
+    pub in_transaction: bool,
 }
 
 impl Tester {
@@ -25,7 +27,7 @@ impl Tester {
         let table = registry::install(std::iter::empty());
         let world = World::new(SlotMap::new(shards, false), Settings::default());
         let shards = (0..shards).map(|index| Shard::new(&world, index, table.commands().len())).collect();
-        Tester { world, shards, db: 0, resp3: false }
+        Tester { world, shards, db: 0, resp3: false, in_transaction: false }
     }
 
     /// Runs a command line whose words are separated by single spaces and gives the reply's bytes as text.
@@ -51,6 +53,11 @@ impl Tester {
         events.map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key))).collect()
     }
 
+    /// Removes the fields of hashes that have expired, as the shards' own threads do.
+    pub fn sweep_fields(&mut self) {
+        self.shards.iter_mut().for_each(crate::field_calendar::slice);
+    }
+
     /// Runs a command and gives the reply's bytes.
     pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let table = registry::table();
@@ -73,7 +80,7 @@ impl Tester {
             first_key: (0, 0),
             client: Client { db: self.db, resp3: self.resp3, no_touch: false, record: None },
             now_ms,
-            in_transaction: false,
+            in_transaction: self.in_transaction,
         };
         let map = self.world.slots;
         let shards = if self.shards.len() == 1 {

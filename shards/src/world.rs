@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sherd_metrics::clock;
 
+use crate::evict::Pressure;
 use crate::lazyfree::Reaper;
 use crate::settings::Settings;
 use crate::slot::SlotMap;
@@ -163,6 +164,8 @@ pub struct World {
     pub logs: Logs,
     /// Where big values are freed.
     pub reaper: Reaper,
+    /// Memory over its limit, and who is to do something about it.
+    pub pressure: Pressure,
     /// Keys of each shard, for RANDOMKEY and INFO without batons.
     pub shard_keys: Vec<AtomicUsize>,
     /// Milliseconds that tests add to the wall clock.
@@ -177,6 +180,7 @@ impl World {
             slots,
             logs: Logs::default(),
             reaper: Reaper::start(),
+            pressure: Pressure::new(slots.shards()),
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
             clock_offset: AtomicI64::new(0),
         })

@@ -114,6 +114,20 @@ DIFFERENCES: tuple[Difference, ...] = (
         theirs="not allowed in cluster mode",
     ),
     _differ("valkey9", r"CLIENT (LIST|KILL) ID", "Valkey takes several ids and words its errors differently"),
+    _differ(
+        "valkey9",
+        r"HGETDEL",
+        "Valkey words what is wrong with FIELDS differently",
+        ours="Number of fields|numfields|Mandatory argument",
+        theirs="numfields|not an integer|syntax error",
+    ),
+    _differ(
+        "valkey9",
+        r"MSETEX",
+        "Redis 8.4 and Valkey 9.1 both have MSETEX; Sherd has the error texts of the former",
+        ours="invalid numkeys value|wrong number of key-value pairs",
+        theirs="invalid numkeys value or out of range|syntax error",
+    ),
     _differ("valkey9", r"SCAN .*TYPE", "Valkey refuses a type that it does not know", theirs="unknown type name"),
     _differ(
         "valkey9",

@@ -271,3 +271,25 @@ def test_a_handler_that_fails_is_an_error_reply_and_the_loop_goes_on() -> None:
     inbox, _ = _run_control([(1, b"fail"), (2, b"fine")])
     assert inbox.replies[1].startswith(b"-ERR internal error")
     assert inbox.replies[2] == b"$4\r\nfine\r\n"
+
+
+@command("testonly-wait", arity=1, group="server", since="1.0.0", summary="Never answers; of the tests.")
+async def _wait(request: Any) -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_request_without_an_answer_is_closed_when_the_loop_stops() -> None:
+    async def run() -> list[tuple[int, bytes, bool]]:
+        bench = Bench()
+        inbox, closed = Inbox(bench), []
+        bench.engine.reply = lambda token, data, close=False: closed.append((token, data, close))  # type: ignore[attr-defined]
+        control = ControlLoop(bench.node, bench.services, lambda records: None)
+        control.start()
+        inbox.send(7, b"testonly-wait")
+        inbox.waiting[0].command = "testonly-wait"
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        await control.stop()
+        return closed
+
+    assert asyncio.run(run()) == [(7, b"", True)]

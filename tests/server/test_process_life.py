@@ -79,7 +79,6 @@ def test_check_config_accepts_a_good_file_and_starts_nothing(tmp_path: Path) -> 
         "maxmemory-policy nosuch",
         "appendonly perhaps",
         'requirepass "unbalanced',
-        "include /nonexistent/file.conf",
     ],
 )
 def test_a_bad_directive_is_one_clear_line_and_exit_code_1(tmp_path: Path, lines: str) -> None:
@@ -100,7 +99,7 @@ def test_a_bad_directive_is_one_clear_line_and_exit_code_1(tmp_path: Path, lines
     [
         ["--nosuch", "1"],
         ["--port", "abc"],
-        ["--shards", "0"],
+        ["--shards", "-1"],
         ["--io-threads", "-1"],
         ["--maxclients"],
         ["/nonexistent.conf"],
@@ -133,6 +132,16 @@ def test_capabilities_switched_off_are_accepted() -> None:
     """As redis.conf files in the wild have them."""
     finished = run_sherd("check-config", "--appendonly", "no", "--save", "", "--tls-port", "0", "--daemonize", "no")
     assert finished.returncode == 0, finished.stderr
+
+
+def test_an_included_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    """One clear line and exit code 1."""
+    file = tmp_path / "redis.conf"
+    file.write_text("include /nonexistent/file.conf\n")
+    finished = run_sherd("check-config", str(file))
+    assert finished.returncode == 1
+    assert "/nonexistent/file.conf" in finished.stderr
+    assert finished.stderr.strip().count("\n") == 0
 
 
 def test_a_port_in_use_is_one_clear_line_and_exit_code_1() -> None:

@@ -177,6 +177,19 @@ pub(super) const COMMANDS: &[Declared] = &[
     ),
     declare(
         CommandSpec {
+            name: "client|unblock",
+            summary: "Ends the waiting of a client in a blocking command.",
+            since: "5.0.0",
+            complexity: "O(log N) in the number of connections",
+            arity: -3,
+            flags: ADMIN | NOSCRIPT | LOADING | STALE,
+            syntax: "client-id:integer [TIMEOUT | ERROR]",
+            ..CLIENT
+        },
+        unblock,
+    ),
+    declare(
+        CommandSpec {
             name: "client|help",
             summary: "Describes the subcommands.",
             since: "5.0.0",
@@ -215,13 +228,13 @@ fn list(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
         [] => {}
         [option, name] if args::is(option, "TYPE") => kind = Some(client_type(name)?),
         [option, rest @ ..] if args::is(option, "ID") && !rest.is_empty() => {
-            ids = Some(rest.iter().map(|text| client_id(text)).collect::<Result<Vec<u64>>>()?);
+            ids = Some(rest.iter().map(|text| client_id(text)).collect::<Result<Vec<i64>>>()?);
         }
         _ => return Err(SYNTAX),
     }
     let mut lines = String::new();
     for (record, _) in io.shared.clients.all() {
-        let listed = ids.as_ref().is_none_or(|ids| ids.contains(&record.id)) && kind.is_none_or(|kind| kind == "normal");
+        let listed = ids.as_ref().is_none_or(|ids| ids.contains(&(record.id as i64))) && kind.is_none_or(|kind| kind == "normal");
         if listed {
             lines.push_str(&describe(&record, io.now_ms));
             lines.push('\n');
@@ -237,9 +250,8 @@ fn client_type(name: &[u8]) -> Result<&'static str> {
     })
 }
 
-fn client_id(text: &[u8]) -> Result<u64> {
-    let id = args::integer_or(text, CommandError::new("ERR Invalid client ID"))?;
-    u64::try_from(id).ok().filter(|&id| id > 0).ok_or(CommandError::new("ERR Invalid client ID"))
+fn client_id(text: &[u8]) -> Result<i64> {
+    args::integer_or(text, CommandError::new("ERR Invalid client ID"))
 }
 
 /// Which clients CLIENT KILL means.
@@ -383,19 +395,16 @@ fn getname(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result
 
 fn setinfo(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
     let (option, value) = (args[2], args[3]);
-    let name = if args::is(option, "LIB-NAME") {
-        "lib-name"
-    } else if args::is(option, "LIB-VER") {
-        "lib-ver"
-    } else {
-        let option = String::from_utf8_lossy(option).into_owned();
-        return Err(CommandError::with(format!("ERR Unrecognized option '{option}'")));
-    };
+    let is_name = args::is(option, "LIB-NAME");
+    let shown = String::from_utf8_lossy(option).into_owned();
+    if !is_name && !args::is(option, "LIB-VER") {
+        return Err(CommandError::with(format!("ERR Unrecognized option '{shown}'")));
+    }
     if !is_plain(value) {
-        return Err(CommandError::with(format!("ERR {name} cannot contain spaces, newlines or special characters.")));
+        return Err(CommandError::with(format!("ERR {shown} cannot contain spaces, newlines or special characters.")));
     }
     let mut library = lock(&connection.record.library);
-    if name == "lib-name" {
+    if is_name {
         library.0 = value.to_vec();
     } else {
         library.1 = value.to_vec();
@@ -438,6 +447,29 @@ fn reply_mode(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> 
     } else {
         return Err(SYNTAX);
     }
+    Ok(Dispatch::Done)
+}
+
+fn unblock(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    let with_error = match args.get(3..).unwrap_or_default() {
+        [] => false,
+        [mode] if args::is(mode, "timeout") => false,
+        [mode] if args::is(mode, "error") => true,
+        _ => return Err(CommandError::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    };
+    let id = args::integer(args[2])?;
+    let found = io.shared.clients.all().into_iter().find(|(record, _)| record.id as i64 == id);
+    let blocked = found.filter(|(record, _)| record.blocked.load(Relaxed));
+    let is_blocked = blocked.is_some();
+    if let Some((_, token)) = blocked {
+        if usize::from(token.io_thread) == io.index {
+            io.unblock(token, with_error);
+        } else {
+            // A full mailbox is a client that stays blocked a little longer; the caller may try again.
+            let _ = io.shared.send(usize::from(token.io_thread), Message::Unblock { connection: token, with_error });
+        }
+    }
+    connection.reply(|reply| reply.flag(is_blocked));
     Ok(Dispatch::Done)
 }
 
@@ -493,6 +525,8 @@ fn help_text(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Resu
             "    Set the client library's name or version (LIB-NAME, LIB-VER).",
             "SETNAME <name>",
             "    Assign the name <name> to the current connection.",
+            "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+            "    Unblock the specified blocked client.",
             "UNPAUSE",
             "    Stop the current client pause, resuming traffic.",
         ],

@@ -254,7 +254,12 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
 }
 
 fn select(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
-    let index = args::integer_or(args[1], CommandError::new("ERR value is not an integer or out of range"))?;
+    let index = args::integer(args[1])?;
+    if i32::try_from(index).is_err() {
+        return Err(CommandError::new(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
     if io.shared.cluster && index != 0 {
         return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));
     }

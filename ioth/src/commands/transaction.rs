@@ -17,7 +17,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             summary: "Begins a transaction: the commands that follow are queued.",
             since: "1.2.0",
             arity: 1,
-            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | NO_MULTI,
+            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY,
             ..TRANSACTION
         },
         multi,
@@ -53,7 +53,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             since: "2.2.0",
             complexity: "O(1) for every key",
             arity: -2,
-            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | NO_MULTI,
+            flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY,
             keys: &[key_range("RO", 1, -1, 1)],
             syntax: "key [key ...]",
             ..TRANSACTION
@@ -74,6 +74,9 @@ pub(super) const COMMANDS: &[Declared] = &[
 ];
 
 fn multi(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    if connection.multi.is_some() {
+        return Err(CommandError::new("ERR MULTI calls can not be nested"));
+    }
     connection.multi = Some(Box::<Multi>::default());
     connection.record.queued.store(0, std::sync::atomic::Ordering::Relaxed);
     ok(connection)
@@ -92,6 +95,9 @@ fn discard(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result
 }
 
 pub(super) fn watch(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    if connection.multi.is_some() {
+        return Err(CommandError::new("ERR WATCH inside MULTI is not allowed"));
+    }
     io.watch(connection, &args[1..]);
     ok(connection)
 }

@@ -1,7 +1,8 @@
-//! WAIT and WAITAOF on a server that has neither replicas nor an append-only file: nothing can be waited for, so both
-//! answer at once, as Redis does when the goal can never be reached by waiting.
+//! WAIT and WAITAOF on a server that has neither replicas nor an append-only file: WAIT for no replica answers at once, for
+//! more it waits until its time is over, as in Redis; WAITAOF tells that there is no file.
 
 use crate::args;
+use crate::blocking::{Block, TimeoutReply};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
 use crate::reply::Reply;
@@ -38,22 +39,30 @@ pub(super) const SPECS: &[CommandSpec] = &[
 ];
 
 const TIMEOUT: CommandError = CommandError::new("ERR timeout is not an integer or out of range");
+const TIMEOUT_RANGE: CommandError = CommandError::new("ERR timeout is out of range");
 const NEGATIVE_TIMEOUT: CommandError = CommandError::new("ERR timeout is negative");
 const LOCAL_RANGE: CommandError = CommandError::new("ERR value is out of range, value must between 0 and 1");
 const NO_AOF: CommandError =
     CommandError::new("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 
-fn check_timeout(text: &[u8]) -> Outcome {
+/// A timeout in milliseconds as the time at which it is over; 0 is never.
+fn deadline(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>, CommandError> {
     match args::integer_or(text, TIMEOUT)? {
-        0.. => Ok(()),
+        0 => Ok(None),
+        wait @ 1.. => context.now_ms.checked_add(wait).map(Some).ok_or(TIMEOUT_RANGE),
         _ => Err(NEGATIVE_TIMEOUT),
     }
 }
 
 fn wait(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    args::integer(context.args[1])?;
-    check_timeout(context.args[2])?;
-    reply.int(0);
+    let replicas = args::integer(context.args[1])?;
+    let deadline_ms = deadline(context, context.args[2])?;
+    if replicas <= 0 {
+        reply.int(0);
+        return Ok(());
+    }
+    let block = Block { keys: Vec::new(), deadline_ms, wants: None, on_timeout: TimeoutReply::Int(0) };
+    context.block(reply, block);
     Ok(())
 }
 
@@ -63,7 +72,7 @@ fn waitaof(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(LOCAL_RANGE);
     }
     args::non_negative(context.args[2])?;
-    check_timeout(context.args[3])?;
+    deadline(context, context.args[3])?;
     if local > 0 {
         return Err(NO_AOF);
     }

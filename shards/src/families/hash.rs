@@ -2,6 +2,7 @@
 //!
 //! Commands that return all or some of the pairs are in `hash_read`.
 
+use super::hash_access;
 use super::list::write_item;
 use crate::args;
 use crate::context::Context;
@@ -18,10 +19,10 @@ pub(super) const HASH: CommandSpec = CommandSpec { group: Group::Hash, ..Command
 const VALUE_NOT_INTEGER: CommandError = CommandError::new("ERR hash value is not an integer");
 const VALUE_NOT_FLOAT: CommandError = CommandError::new("ERR hash value is not a float");
 const NOT_FINITE: CommandError = CommandError::new("ERR value is NaN or Infinity");
-const FIELDS_MISSING: CommandError =
+pub(super) const FIELDS_MISSING: CommandError =
     CommandError::new("ERR Mandatory argument FIELDS is missing or not at the right position");
 const FIELDS_NOT_POSITIVE: CommandError = CommandError::new("ERR Number of fields must be a positive integer");
-const FIELDS_MISMATCH: CommandError =
+pub(super) const FIELDS_MISMATCH: CommandError =
     CommandError::new("ERR The `numfields` parameter must match the number of arguments");
 
 pub(super) const SPECS: &[CommandSpec] = &[
@@ -158,7 +159,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW ACCESS UPDATE", 1)],
-        syntax: "key field increment",
+        syntax: "key field increment:double",
         plane: Plane::Data(hincrbyfloat),
         ..HASH
     },
@@ -193,11 +194,16 @@ fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
         return Err(CommandError::arity(context.spec.name));
     }
     let (key, limits) = (context.key(1), limits(context));
-    let hash = context.upsert::<Hash>(&key)?;
+    let hash = hash_access::upsert(context, &key, pairs.iter().step_by(2))?;
     hash.expect_additions(pairs.len() / 2, limits);
     let mut created = 0;
     for pair in pairs.chunks_exact(2) {
         created += usize::from(hash.set(pair[0], pair[1], limits) == Change::Created);
+    }
+    if hash.has_expiries() {
+        for field in pairs.iter().step_by(2) {
+            hash.set_expiry(field, None);
+        }
     }
     context.changed(&key, class::HASH, "hset");
     Ok(created)
@@ -205,7 +211,7 @@ fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
 
 fn hsetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, limits, args) = (context.key(1), limits(context), context.args);
-    let hash = context.upsert::<Hash>(&key)?;
+    let hash = hash_access::upsert(context, &key, args[2..3].iter())?;
     let absent = !hash.contains(args[2]);
     if absent {
         hash.set(args[2], args[3], limits);
@@ -216,22 +222,22 @@ fn hsetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn hget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, field) = (context.key(1), context.args[2]);
-    let hash = context.read::<Hash>(&key)?;
-    write_value(reply, hash, field);
+    let (key, fields) = (context.key(1), &context.args[2..]);
+    let hash = hash_access::read(context, &key, fields.iter())?;
+    write_value(reply, hash, fields[0]);
     Ok(())
 }
 
 fn hmget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, fields) = (context.key(1), &context.args[2..]);
-    let hash = context.read::<Hash>(&key)?;
+    let hash = hash_access::read(context, &key, fields.iter())?;
     reply.array(fields.len());
     fields.iter().for_each(|field| write_value(reply, hash, field));
     Ok(())
 }
 
 #[inline]
-fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u8]) {
+pub(super) fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u8]) {
     match hash.and_then(|hash| hash.get(field)) {
         Some(value) => write_item(reply, value),
         None => reply.null(),
@@ -240,7 +246,7 @@ fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u8]) {
 
 fn hdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, fields) = (context.key(1), &context.args[2..]);
-    let Some(hash) = context.write::<Hash>(&key)? else {
+    let Some(hash) = hash_access::write(context, &key, fields.iter())? else {
         reply.int(0);
         return Ok(());
     };
@@ -258,8 +264,9 @@ fn hdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args) = (context.key(1), context.args);
-    let hash = context.write::<Hash>(&key)?;
-    let fields = parse_fields(args)?;
+    context.write::<Hash>(&key)?;
+    let fields = parse_fields(args, 2)?;
+    let hash = hash_access::write(context, &key, fields.iter())?;
     reply.array(fields.len());
     let Some(hash) = hash else {
         fields.iter().for_each(|_| reply.null());
@@ -280,21 +287,23 @@ fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// `FIELDS numfields field [field ...]` from argument 2 to the end.
-fn parse_fields<'a>(args: &'a [&'a [u8]]) -> Result<&'a [&'a [u8]], CommandError> {
-    if !args::is(args[2], "FIELDS") {
+/// `FIELDS numfields field [field ...]` from argument `first` to the end, of which the number is there at least.
+pub(super) fn parse_fields<'a>(args: &'a [&'a [u8]], first: usize) -> Result<&'a [&'a [u8]], CommandError> {
+    if !args::is(args[first], "FIELDS") {
         return Err(FIELDS_MISSING);
     }
-    let count = args::non_negative(args[3]).ok().filter(|&count| count > 0).ok_or(FIELDS_NOT_POSITIVE)?;
-    if count != args.len() - 4 {
+    let count = args::non_negative(args[first + 1]).ok().filter(|&count| count > 0).ok_or(FIELDS_NOT_POSITIVE)?;
+    let fields = &args[first + 2..];
+    if count != fields.len() {
         return Err(FIELDS_MISMATCH);
     }
-    Ok(&args[4..])
+    Ok(fields)
 }
 
 fn hexists(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, field) = (context.key(1), context.args[2]);
-    reply.flag(context.read::<Hash>(&key)?.is_some_and(|hash| hash.contains(field)));
+    let (key, fields) = (context.key(1), &context.args[2..]);
+    let hash = hash_access::read(context, &key, fields.iter())?;
+    reply.flag(hash.is_some_and(|hash| hash.contains(fields[0])));
     Ok(())
 }
 
@@ -305,16 +314,17 @@ fn hlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn hstrlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, field) = (context.key(1), context.args[2]);
-    let value = context.read::<Hash>(&key)?.and_then(|hash| hash.get(field));
+    let (key, fields) = (context.key(1), &context.args[2..]);
+    let value = hash_access::read(context, &key, fields.iter())?.and_then(|hash| hash.get(fields[0]));
     reply.count(value.map_or(0, |value| value.text_len()));
     Ok(())
 }
 
 fn hincrby(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, limits, field) = (context.key(1), limits(context), context.args[2]);
-    let increment = args::integer(context.args[3])?;
-    let hash = context.upsert::<Hash>(&key)?;
+    let (key, limits, args) = (context.key(1), limits(context), context.args);
+    let field = args[2];
+    let increment = args::integer(args[3])?;
+    let hash = hash_access::upsert(context, &key, args[2..3].iter())?;
     // A hash that was made just now has no value that could be refused, so it does not stay empty.
     let old = match hash.get(field) {
         None => 0,
@@ -328,12 +338,13 @@ fn hincrby(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn hincrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, limits, field) = (context.key(1), limits(context), context.args[2]);
-    let increment = LongDouble::parse(context.args[3]).ok_or(NOT_FLOAT)?;
+    let (key, limits, args) = (context.key(1), limits(context), context.args);
+    let field = args[2];
+    let increment = LongDouble::parse(args[3]).ok_or(NOT_FLOAT)?;
     if !increment.is_finite() {
         return Err(NOT_FINITE);
     }
-    let hash = context.upsert::<Hash>(&key)?;
+    let hash = hash_access::upsert(context, &key, args[2..3].iter())?;
     let old = match hash.get(field) {
         None => LongDouble::from_i64(0),
         Some(Item::Int(value)) => LongDouble::from_i64(value),

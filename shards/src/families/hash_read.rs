@@ -3,6 +3,7 @@
 use super::draw::{self, Draw};
 use super::element_scan::{parse_cursor, write_scan, ScanOptions};
 use super::hash::HASH;
+use super::hash_access;
 use super::list::write_item;
 use crate::args;
 use crate::context::Context;
@@ -91,13 +92,17 @@ enum Parts {
 
 fn read_all(context: &mut Context<'_>, reply: &mut Reply<'_>, parts: Parts) -> Outcome {
     let key = context.key(1);
+    let now = hash_access::now(context);
     let hash = context.read::<Hash>(&key)?;
-    let length = hash.map_or(0, Hash::len);
+    let length = match hash {
+        Some(hash) if hash.is_due(now) => hash.iter_at(now).count(),
+        hash => hash.map_or(0, Hash::len),
+    };
     match parts {
         Parts::Pairs => reply.map(length),
         Parts::Fields | Parts::Values => reply.array(length),
     }
-    for (field, value) in hash.into_iter().flat_map(Hash::iter) {
+    for (field, value) in hash.into_iter().flat_map(|hash| hash.iter_at(now)) {
         if parts != Parts::Values {
             write_item(reply, field);
         }
@@ -124,8 +129,12 @@ fn parse_draw(args: &[&[u8]]) -> Result<(Draw, bool), CommandError> {
 fn hrandfield(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let draw = if context.args.len() > 2 { Some(parse_draw(context.args)?) } else { None };
-    let mut random = Random::fixed(context.random());
-    let hash = context.read::<Hash>(&key)?;
+    let (mut random, now) = (Random::fixed(context.random()), hash_access::now(context));
+    let mut hash = context.read::<Hash>(&key)?;
+    if hash.is_some_and(|hash| hash.is_due(now)) {
+        hash_access::expire_all(context, &key);
+        hash = context.peek_typed(&key)?;
+    }
     let Some((draw, with_values)) = draw else {
         match hash.and_then(|hash| hash.random(|| random.next())) {
             Some((field, _)) => write_item(reply, field),
@@ -188,7 +197,7 @@ pub(super) fn address(item: Item<'_>) -> usize {
 }
 
 fn hscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, args) = (context.key(1), context.args);
+    let (key, args, now) = (context.key(1), context.args, hash_access::now(context));
     let cursor = parse_cursor(args[2])?;
     let Some(hash) = context.read::<Hash>(&key)? else {
         write_scan(reply, 0, 0, &[]);
@@ -199,7 +208,7 @@ fn hscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut part = Reply::new(&mut elements, reply.is_resp3());
     let next = options.run(cursor, |cursor| {
         let mut visited = 0;
-        let next = hash.scan(cursor, |field, value| {
+        let next = hash.scan(cursor, now, |field, value| {
             visited += 1;
             if !options.matches(field.as_bytes(&mut Default::default())) {
                 return;

@@ -4,7 +4,9 @@
 
 mod draw;
 mod element_scan;
+mod hash_access;
 mod lifetime;
+mod sort_pattern;
 
 use crate::spec::CommandSpec;
 
@@ -20,4 +22,4 @@ macro_rules! families {
     };
 }
 
-families!(bitmap, bitmap_field, bitmap_operation, debug, generic, generic_database, generic_expire, generic_object, generic_scan, generic_wait, hash, hash_read, list, list_edit, list_move, set, set_algebra, set_draw, string, string_compare, string_increx, string_lcs, string_multi, string_number, string_range, zset, zset_range, zset_store, zset_take);
+families!(bitmap, bitmap_field, bitmap_operation, debug, generic, generic_database, generic_expire, generic_object, generic_scan, generic_wait, geo, geo_search, hash, hash_expire, hash_read, hash_timed, hyperloglog, list, list_block, list_edit, list_move, set, set_algebra, set_draw, sort, stream, stream_claim, stream_delete, stream_group, stream_info, stream_pending, stream_range, stream_read, stream_trim, string, string_compare, string_increx, string_lcs, string_multi, string_number, string_range, zset, zset_block, zset_range, zset_store, zset_take);

@@ -54,7 +54,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         summary: "Adds a number to the floating point value of a key. A key that is not there counts as 0.",
         since: "2.6.0",
         arity: 3,
-        syntax: "key increment",
+        syntax: "key increment:double",
         plane: Plane::Data(incrbyfloat),
         ..NUMBER
     },

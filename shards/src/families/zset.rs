@@ -39,7 +39,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW ACCESS UPDATE", 1)],
-        syntax: "key increment member",
+        syntax: "key increment:double member",
         plane: Plane::Data(zincrby),
         ..SORTED_SET
     },

@@ -78,7 +78,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrangebylex",
         summary: "Returns the members of a sorted set of equal scores in a range of members.",
         since: "2.8.9",
-        syntax: "key min max [LIMIT offset count]",
+        syntax: "key min:string max:string [LIMIT offset count]",
         plane: Plane::Data(zrangebylex),
         ..READ_RANGE
     },
@@ -86,7 +86,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrevrangebylex",
         summary: "Returns the members of a sorted set of equal scores in a range of members, in descending order.",
         since: "2.8.9",
-        syntax: "key max min [LIMIT offset count]",
+        syntax: "key max:string min:string [LIMIT offset count]",
         plane: Plane::Data(zrevrangebylex),
         ..READ_RANGE
     },
@@ -98,7 +98,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -5,
         flags: WRITE | DENYOOM,
         keys: &[one_key("OW UPDATE", 1), one_key("RO ACCESS", 2)],
-        syntax: "dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
+        syntax: "dst src min:string max:string [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
         plane: Plane::Data(zrangestore),
         ..SORTED_SET
     },
@@ -114,7 +114,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zlexcount",
         summary: "Returns the number of members of a sorted set of equal scores in a range of members.",
         since: "2.8.9",
-        syntax: "key min max",
+        syntax: "key min:string max:string",
         plane: Plane::Data(zlexcount),
         ..COUNT_RANGE
     },
@@ -140,7 +140,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
             "Removes the members of a sorted set of equal scores in a range of members. Removes the key when none \
                   is left.",
         since: "2.8.9",
-        syntax: "key min max",
+        syntax: "key min:string max:string",
         plane: Plane::Data(zremrangebylex),
         ..REMOVE_RANGE
     },

@@ -30,6 +30,13 @@ pub const SAFE_BYTES_MAX: usize = 1 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u32);
 
+impl Position {
+    /// The entry that starts at `offset`, for formats that walk the bytes themselves.
+    pub(super) fn at(offset: usize) -> Position {
+        Position(offset as u32)
+    }
+}
+
 /// The owned listpack. See the module's description.
 pub struct Listpack {
     start: NonNull<u8>,
@@ -354,7 +361,10 @@ impl Listpack {
         // old_total before and at new_total after the move. ptr::copy allows overlap.
         unsafe {
             let base = self.start.as_ptr();
-            base.add(tail).copy_to(base.add(offset + inserted), old_total - tail);
+            // Numbers that are counted up seldom change their size; the move would read the whole tail for nothing.
+            if removed != inserted {
+                base.add(tail).copy_to(base.add(offset + inserted), old_total - tail);
+            }
             base.cast::<u32>().write_unaligned((new_total as u32).to_le());
         }
         if new_total < old_total {

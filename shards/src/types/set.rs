@@ -195,6 +195,14 @@ impl Set {
         }
     }
 
+    /// Adds a member that is known not to be there, which saves looking for it in a table.
+    pub fn add_absent(&mut self, member: &[u8], limits: SetLimits) {
+        match &mut self.0 {
+            Form::Table(table) => _ = table.insert_new(table::hash(member), Member::new(member)),
+            _ => _ = self.add(member, limits),
+        }
+    }
+
     fn add_integer(&mut self, value: i64, limits: SetLimits) -> bool {
         let Form::Integers(intset) = &mut self.0 else { unreachable!("only called on integers") };
         let added = intset.insert(value);

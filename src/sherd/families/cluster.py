@@ -125,7 +125,7 @@ def cluster_shards(request: Request) -> Reply:
     return [{"slots": [0, _LAST_SLOT], "nodes": [described], "id": node.shard_id}]
 
 
-@command("cluster|nodes", arity=2, flags="loading stale",
+@command("cluster|nodes", arity=2, flags="stale",
          summary="Returns the nodes in the form of the nodes.conf file.",
          complexity="O(N) where N is the total number of Cluster nodes", tips=_CHANGING, **_COMMON)  # fmt: skip
 def cluster_nodes(request: Request) -> Reply:
@@ -136,7 +136,7 @@ def cluster_nodes(request: Request) -> Reply:
     return Verbatim("txt", f"{node.node_id} {address}{hostname} myself,master - 0 0 0 connected 0-{_LAST_SLOT}\n")
 
 
-@command("cluster|info", arity=2, flags="loading stale", summary="Returns the state of the cluster.",
+@command("cluster|info", arity=2, flags="stale", summary="Returns the state of the cluster.",
          complexity="O(1)", tips=_CHANGING, **_COMMON)  # fmt: skip
 def cluster_info(request: Request) -> Reply:
     """Lines of `name:value`."""
@@ -164,14 +164,14 @@ INFO_FIELDS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-@command("cluster|myid", arity=2, flags="loading stale", summary="Returns this node's id.", complexity="O(1)",
+@command("cluster|myid", arity=2, flags="stale", summary="Returns this node's id.", complexity="O(1)",
          **_COMMON)  # fmt: skip
 def cluster_myid(request: Request) -> Reply:
     """40 hexadecimal digits."""
     return node_of(request).node_id
 
 
-@command("cluster|myshardid", arity=2, flags="loading stale", group="cluster", since="7.2.0",
+@command("cluster|myshardid", arity=2, flags="stale", group="cluster", since="7.2.0",
          summary="Returns the id of this node's group.", complexity="O(1)", tips=_CHANGING)  # fmt: skip
 def cluster_myshardid(request: Request) -> Reply:
     """40 hexadecimal digits."""

@@ -361,7 +361,7 @@ SHERD = _section("sherd", [
     ("cross_shard_transactions", lambda s: s.totals.cross_shard),
     ("longest_slice_usec", lambda s: int(s.longest_slice_seconds * 1e6)),
     ("recovered_panics", lambda s: s.totals.panics),
-    ("open_descriptors", lambda s: s.process.open_descriptors),
+    ("open_descriptors", lambda s: process.open_descriptors()),
     ("process_threads", lambda s: s.process.threads),
     ("control_loop_lag_milliseconds", lambda s: int(s.node.sampler.seconds_since_sample() * 1000)),
 ])  # fmt: skip

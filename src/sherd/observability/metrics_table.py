@@ -246,7 +246,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("sherd_ready", "1 while the server is ready for clients.", lambda s: int(s.node.ready)),
     _gauge("sherd_shards", "Shards.", lambda s: s.shard_count),
     _gauge("sherd_io_threads", "IO threads.", lambda s: s.io_thread_count),
-    _gauge("sherd_open_descriptors", "Open file descriptors.", lambda s: s.process.open_descriptors),
+    _gauge("sherd_open_descriptors", "Open file descriptors.", lambda s: process.open_descriptors()),
     _gauge("sherd_process_threads", "Threads of the process.", lambda s: s.process.threads),
     _gauge("sherd_control_loop_lag_seconds", "Seconds since the control plane's loop came round.",
            lambda s: s.node.sampler.seconds_since_sample()),

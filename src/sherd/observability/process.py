@@ -32,7 +32,6 @@ class ProcessNumbers:
     main_thread_cpu_user: float
     main_thread_cpu_system: float
     system_memory_bytes: int
-    open_descriptors: int
     threads: int
 
 
@@ -49,9 +48,13 @@ def read_process() -> ProcessNumbers:
         main_thread_cpu_user=main_user,
         main_thread_cpu_system=main_system,
         system_memory_bytes=_system_memory_bytes(),
-        open_descriptors=_count_entries("/proc/self/fd"),
         threads=_count_entries("/proc/self/task"),
     )
+
+
+def open_descriptors() -> int:
+    """File descriptors in use. Apart from the rest: with many clients the count takes milliseconds."""
+    return _count_entries("/proc/self/fd")
 
 
 def _resident_bytes() -> int:

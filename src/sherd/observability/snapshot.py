@@ -57,6 +57,8 @@ class Totals:
     keyspace_misses: int
     expired_keys: int
     evicted_keys: int
+    eviction_exceeded_ms: int
+    current_eviction_exceeded_ms: int
     error_replies: int
     dirty: int
     panics: int

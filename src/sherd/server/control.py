@@ -53,7 +53,7 @@ class ControlLoop:
         self._tick()
 
     async def stop(self) -> None:
-        """Take no more requests and give up those that are being answered."""
+        """Take no more requests; connections whose request is still being answered (SHUTDOWN's) are closed."""
         assert self._loop is not None
         self._loop.remove_reader(self._descriptor)
         if self._ticker is not None:
@@ -96,7 +96,12 @@ class ControlLoop:
             in_multi=native_request.in_multi,
             services=self._services,
         )
-        reply = await dispatch(native_request.command, request)
+        try:
+            reply = await dispatch(native_request.command, request)
+        except asyncio.CancelledError:
+            # The server ends: close the connection at once rather than let it wait for an answer.
+            self._node.engine.reply(request.token, b"", close=True)
+            raise
         self._node.engine.reply(request.token, reply)
 
     def _tick(self) -> None:

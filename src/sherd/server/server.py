@@ -4,8 +4,8 @@
         client = redis.Redis(port=server.port)
 
 A `Server` listens on a free loopback port unless told otherwise, has no metrics page unless it gets a port, touches no
-signal handler and no logging set-up, and may have company: any number of them live in one process. Its loop has a
-thread of its own. `run` owns its process: it logs, handles signals, writes the pid file and gives the exit code.
+signal handler, logs to Python's logger `sherd`, and may have company: any number of them live in one process. Its loop
+has a thread of its own. `run` owns its process: it logs, handles signals, writes the pid file and gives the exit code.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Server:
     def start(self) -> Self:
         """Bind and serve; returns when clients can connect."""
         assert self._thread is None, "a server starts once"
+        _log_through_python()
         self._runtime.open()
         serving = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(serving,), name="sherd-control", daemon=True)
@@ -135,6 +136,21 @@ def _words(value: object, *, multi: bool) -> list[str]:
     if isinstance(value, (list, tuple)):
         return [str(item) for item in value]
     return str(value).split() if multi else [str(value)]
+
+
+def _log_through_python() -> None:
+    """Let structlog's events go to Python's logging, unless the program around the server has set it up."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
 
 
 def _log_to_python(records: Sequence[NativeRecord]) -> None:

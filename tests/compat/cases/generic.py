@@ -326,6 +326,17 @@ WAIT 1 -1
 WAIT 1
 WAIT -1 10
 
+# WAITAOF answers at once without an append only file
+% not redis7: WAITAOF came with Redis 7.2
+WAITAOF 0 0 0
+WAITAOF 0 0 10
+WAITAOF 1 0 0
+WAITAOF 2 0 0
+WAITAOF abc 0 0
+WAITAOF 0 0 -1
+WAITAOF 0 -1 0
+WAITAOF 0 0
+
 # Collections vanish when their last element does
 RPUSH k1 a
 LPOP k1

@@ -133,6 +133,24 @@ HSET k2 only one
 HRANDFIELD k2
 HRANDFIELD k2 -3
 
+# HGETDEL answers fields and removes them
+% not redis7: HGETDEL came with Redis 8.0
+HSET k1 f1 a f2 b f3 c
+HGETDEL k1 FIELDS 2 f1 nothing
+HGETDEL k1 FIELDS 1 f1
+HGETALL k1
+HGETDEL k1 FIELDS 2 f2 f3
+EXISTS k1
+HGETDEL nothing FIELDS 1 f
+HGETDEL k1 FIELDS 0 f
+HGETDEL k1 FIELDS abc f
+HGETDEL k1 FIELDS 2 f
+HGETDEL k1 FIELDS 1 f g
+HGETDEL k1 f g h
+HGETDEL k1
+SET s x
+HGETDEL s FIELDS 1 f
+
 # HSCAN walks a small hash at once
 HSET k1 f1 a f2 b g1 c
 HSCAN k1 0

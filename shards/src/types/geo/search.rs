@@ -95,7 +95,7 @@ impl Found {
         let compare = |a: &Point, b: &Point| {
             let by_distance = a.distance.total_cmp(&b.distance);
             let by_distance = if order == Order::Farthest { by_distance.reverse() } else { by_distance };
-            by_distance.then(a.member.0.cmp(&b.member.0))
+            by_distance.then(a.member.cmp(&b.member))
         };
         if order != Order::Found {
             if kept > 0 && kept < self.points.len() {

@@ -32,12 +32,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub fn circle(middle: Place, radius: f64) -> Shape {
-        Shape { origin: Origin::new(middle), outline: Outline::Circle { radius } }
-    }
-
-    pub fn rectangle(middle: Place, width: f64, height: f64) -> Shape {
-        Shape { origin: Origin::new(middle), outline: Outline::Rectangle { width, height } }
+    /// A polygon gets a middle that is not its own.
+    pub fn around(middle: Place, outline: Outline) -> Shape {
+        Shape { origin: Origin::new(middle), outline }
     }
 
     /// Its middle is the mean of the vertices, taken in space and brought back to the sphere.
@@ -146,11 +143,11 @@ impl Shape {
         const ORDER: [(i32, i32); 9] =
             [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
         let mut cells: Vec<Cell> = Vec::with_capacity(9);
-        for (index, (east, north)) in ORDER.into_iter().enumerate() {
+        for (east, north) in ORDER {
             let next = cell.neighbour(east, north);
             // On the coarsest grids neighbours coincide. The second place in the order is never compared with the first:
             // members found twice are part of what clients of Redis see.
-            let repeated = index > 1 && cells.len() > 1 && cells.last() == Some(&next);
+            let repeated = cells.len() > 1 && cells.last() == Some(&next);
             if wanted(east, north) && !repeated {
                 cells.push(next);
             }

@@ -131,6 +131,16 @@ impl Hash {
         self.timing().is_some_and(|timing| timing.due <= now)
     }
 
+    /// Prepares for fields that expire: a packed hash converts. Redis does so for every command that gives fields a time,
+    /// whether it then takes effect or not, and `OBJECT ENCODING` shows it.
+    pub fn expect_expiries(&mut self) {
+        let was_packed = matches!(self.0, Form::Packed(_));
+        self.convert_to_table();
+        if let Form::Table(fields) = &mut self.0 {
+            fields.timing.get_or_insert_with(|| Box::new(Timing::new(NEVER, was_packed)));
+        }
+    }
+
     /// When the sweep should look at the hash, if that is earlier than what was announced last; the caller notes it. With
     /// `again`, whatever was announced: the hash has moved to another key.
     pub fn announce(&mut self, again: bool) -> Option<u64> {
@@ -160,18 +170,15 @@ impl Hash {
         if !self.contains(field) {
             return false;
         }
-        let was_packed = matches!(self.0, Form::Packed(_));
         if expiry.is_some() {
-            self.convert_to_table();
+            self.expect_expiries();
         }
         let Form::Table(fields) = &mut self.0 else { return true };
-        if let Some(mut slot) = fields.table.find_slot(table::hash(field), field) {
-            slot.get_mut().set_expiry(expiry);
-            if let Some(expiry) = expiry {
-                slot.mark_volatile();
-                let timing = fields.timing.get_or_insert_with(|| Box::new(Timing::new(NEVER, was_packed)));
-                timing.expect(expiry);
-            }
+        let Some(mut slot) = fields.table.find_slot(table::hash(field), field) else { return true };
+        slot.get_mut().set_expiry(expiry);
+        if let (Some(expiry), Some(timing)) = (expiry, &mut fields.timing) {
+            slot.mark_volatile();
+            timing.expect(expiry);
         }
         true
     }

@@ -211,3 +211,55 @@ fn a_member_of_a_table_costs_one_small_allocation() {
     let estimated = set.allocated_bytes(50) as f64 / 10_000.0;
     assert!((estimated / per_member - 1.0).abs() < 0.1, "{estimated} for {per_member}");
 }
+
+#[test]
+fn differences_and_unions_agree_with_set_theory_in_every_form() {
+    let sets: Vec<Set> = [numbered("", 300), numbered("", 5), numbered("m", 20), numbered("m", 400), Set::new()]
+        .into_iter()
+        .chain([["1", "2", "m3", "x"], ["2", "7", "m399", "y"]].iter().map(|members| {
+            let mut set = Set::new();
+            members.iter().for_each(|member| assert!(set.add(member.as_bytes(), LIMITS)));
+            set
+        }))
+        .collect();
+    let all: Vec<&Set> = sets.iter().collect();
+    // Windows of every length: short unions ask the sets, long ones collect what they have seen.
+    for length in 1..=all.len() {
+        for window in all.windows(length) {
+            let union: BTreeSet<Vec<u8>> = window.iter().flat_map(|set| contents(set)).collect();
+            let mut found = BTreeSet::new();
+            unite(window, |item| {
+                assert!(found.insert(item.to_vec()), "a member comes once");
+                ControlFlow::Continue(())
+            });
+            assert_eq!(found, union);
+            let others: BTreeSet<Vec<u8>> = window[1..].iter().flat_map(|set| contents(set)).collect();
+            let difference: BTreeSet<Vec<u8>> = contents(window[0]).into_iter().filter(|m| !others.contains(m)).collect();
+            let mut found = BTreeSet::new();
+            let end = subtract(window[0], &window[1..], |item| {
+                assert!(found.insert(item.to_vec()), "a member comes once");
+                ControlFlow::Continue(())
+            });
+            assert!(end.is_continue());
+            assert_eq!(found, difference);
+        }
+    }
+}
+
+#[test]
+fn differences_and_unions_stop_when_told_to() {
+    let (first, second) = (numbered("a", 1000), numbered("b", 1000));
+    let mut seen = 0;
+    let mut until = |bound: usize| {
+        seen += 1;
+        if seen % bound == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    assert!(subtract(&first, &[&second], |_| until(7)).is_break());
+    unite(&[&first, &second], |_| until(1507));
+    unite(&[&first, &second, &first, &second, &first], |_| until(1507 * 2));
+    assert_eq!(seen, 1507 * 2);
+}

@@ -1,0 +1,238 @@
+//! Consumer groups: XGROUP.
+
+use super::generic_object::write_help;
+use super::stream::{bad_subcommand, parse_id, INVALID_ID, STREAM};
+use crate::args::{self, Options};
+use crate::context::Context;
+use crate::db::Key;
+use crate::error::{CommandError, Outcome};
+use crate::notify::class;
+use crate::reply::Reply;
+use crate::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
+use crate::types::stream::{Group, Stream, StreamId};
+
+const NO_KEY: CommandError = CommandError::new(
+    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option \
+     to create an empty stream automatically.",
+);
+const GROUP_EXISTS: CommandError = CommandError::new("BUSYGROUP Consumer Group name already exists");
+const READ_NEGATIVE: CommandError = CommandError::new("ERR value for ENTRIESREAD must be positive or -1");
+
+const GROUP: CommandSpec = CommandSpec { flags: WRITE, ..STREAM };
+
+pub(super) const SPECS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "xgroup",
+        summary: "Commands about consumer groups.",
+        complexity: "Depends on the subcommand.",
+        arity: -2,
+        plane: Plane::Container,
+        ..STREAM
+    },
+    CommandSpec {
+        name: "xgroup|create",
+        summary: "Creates a consumer group.",
+        arity: -5,
+        flags: WRITE | DENYOOM,
+        keys: &[one_key("RW INSERT", 2)],
+        syntax: "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]",
+        plane: Plane::Data(create),
+        ..GROUP
+    },
+    CommandSpec {
+        name: "xgroup|setid",
+        summary: "Sets the id of the last entry that was delivered to a group.",
+        arity: -5,
+        keys: &[one_key("RW UPDATE", 2)],
+        syntax: "key group <id | $> [ENTRIESREAD entries-read]",
+        plane: Plane::Data(setid),
+        ..GROUP
+    },
+    CommandSpec {
+        name: "xgroup|destroy",
+        summary: "Removes a consumer group.",
+        complexity: "O(N) in the number of entries in the group's pending entries list",
+        arity: 4,
+        keys: &[one_key("RW DELETE", 2)],
+        syntax: "key group",
+        plane: Plane::Data(destroy),
+        ..GROUP
+    },
+    CommandSpec {
+        name: "xgroup|createconsumer",
+        summary: "Creates a consumer in a group.",
+        since: "6.2.0",
+        arity: 5,
+        flags: WRITE | DENYOOM,
+        keys: &[one_key("RW INSERT", 2)],
+        syntax: "key group consumer",
+        plane: Plane::Data(createconsumer),
+        ..GROUP
+    },
+    CommandSpec {
+        name: "xgroup|delconsumer",
+        summary: "Removes a consumer from a group and returns how many entries it had not acknowledged.",
+        arity: 5,
+        keys: &[one_key("RW DELETE", 2)],
+        syntax: "key group consumer",
+        plane: Plane::Data(delconsumer),
+        ..GROUP
+    },
+    CommandSpec {
+        name: "xgroup|help",
+        summary: "Explains the XGROUP commands.",
+        arity: 2,
+        flags: LOADING | STALE,
+        scope: Scope::All,
+        plane: Plane::Data(help),
+        ..STREAM
+    },
+];
+
+const HELP: &[&str] = &[
+    "XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CREATE <key> <groupname> <id|$> [option]",
+    "    Create a new consumer group. Options are:",
+    "    * MKSTREAM",
+    "      Create the empty stream if it does not exist.",
+    "    * ENTRIESREAD entries_read",
+    "      Set the group's entries_read counter (internal use).",
+    "CREATECONSUMER <key> <groupname> <consumer>",
+    "    Create a new consumer in the specified group.",
+    "DELCONSUMER <key> <groupname> <consumer>",
+    "    Remove the specified consumer.",
+    "DESTROY <key> <groupname>",
+    "    Remove the specified group.",
+    "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
+    "    Set the current group ID and entries_read counter.",
+    "HELP",
+    "    Print this help.",
+];
+
+fn help(_: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    write_help(reply, HELP);
+    Ok(())
+}
+
+/// The error for a group that is not there, of a key that is.
+pub(super) fn no_group_of_key(args: &[&[u8]]) -> CommandError {
+    CommandError::with(format!(
+        "NOGROUP No such consumer group '{}' for key name '{}'",
+        String::from_utf8_lossy(args[3]),
+        String::from_utf8_lossy(args[2])
+    ))
+}
+
+/// The stream of a key that must be there.
+fn existing<'c>(context: &'c mut Context<'_>, key: &Key<'_>) -> Result<&'c mut Box<Stream>, CommandError> {
+    context.write::<Box<Stream>>(key)?.ok_or(NO_KEY)
+}
+
+/// The group in argument 3, of the key in argument 2.
+fn existing_group<'c>(context: &'c mut Context<'_>, key: &Key<'_>) -> Result<&'c mut Group, CommandError> {
+    let args = context.args;
+    existing(context, key)?.group_mut(args[3]).map(|(_, group)| group).ok_or_else(|| no_group_of_key(args))
+}
+
+/// The options of CREATE and SETID.
+#[derive(Default)]
+struct CursorOptions {
+    make_stream: bool,
+    entries_read: Option<u64>,
+}
+
+impl CursorOptions {
+    fn parse(args: &[&[u8]], creating: bool) -> Result<Self, CommandError> {
+        let mut parsed = Self::default();
+        let mut options = Options::new(args, 5);
+        while options.more() {
+            if creating && options.take("MKSTREAM") {
+                parsed.make_stream = true;
+            } else {
+                let text = options.take_value("ENTRIESREAD").ok_or_else(|| bad_subcommand(args, "XGROUP"))?;
+                parsed.entries_read = match args::integer(text)? {
+                    -1 => None,
+                    read => Some(u64::try_from(read).map_err(|_| READ_NEGATIVE)?),
+                };
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+fn create(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let args = context.args;
+    let options = CursorOptions::parse(args, true)?;
+    let key = context.key(2);
+    let stream = context.write::<Box<Stream>>(&key)?;
+    let is_new = stream.is_none();
+    if is_new && !options.make_stream {
+        return Err(NO_KEY);
+    }
+    let last_id = match args[4] {
+        b"$" => stream.map_or(StreamId::MIN, |stream| stream.log().last_id()),
+        id => parse_id(id)?,
+    };
+    let stream = context.upsert::<Box<Stream>>(&key)?;
+    if !stream.add_group(args[3], Group::new(last_id, options.entries_read)) {
+        return Err(GROUP_EXISTS);
+    }
+    reply.ok();
+    context.changed(&key, class::STREAM, "xgroup-create");
+    Ok(())
+}
+
+fn setid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let args = context.args;
+    let options = CursorOptions::parse(args, false)?;
+    let key = context.key(2);
+    let last_id = existing(context, &key)?.log().last_id();
+    let group = existing_group(context, &key)?;
+    group.last_id = match args[4] {
+        b"$" => last_id,
+        id => StreamId::parse_bound(id, 0).ok_or(INVALID_ID)?,
+    };
+    group.entries_read = options.entries_read;
+    reply.ok();
+    context.changed(&key, class::STREAM, "xgroup-setid");
+    Ok(())
+}
+
+fn destroy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = context.key(2);
+    let name = context.args[3];
+    let removed = existing(context, &key)?.remove_group(name).is_some();
+    reply.flag(removed);
+    if removed {
+        context.changed(&key, class::STREAM, "xgroup-destroy");
+    }
+    Ok(())
+}
+
+fn createconsumer(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = context.key(2);
+    let (name, now_ms) = (context.args[4], context.now_ms);
+    let group = existing_group(context, &key)?;
+    let is_new = group.find_consumer(name).is_none();
+    if is_new {
+        group.add_consumer(name, now_ms);
+        context.changed(&key, class::STREAM, "xgroup-createconsumer");
+    }
+    reply.flag(is_new);
+    Ok(())
+}
+
+fn delconsumer(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = context.key(2);
+    let name = context.args[4];
+    let pending = existing_group(context, &key)?.delete_consumer(name);
+    if pending.is_some() {
+        context.changed(&key, class::STREAM, "xgroup-delconsumer");
+    }
+    reply.count(pending.unwrap_or(0));
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tests/stream_group.rs"]
+mod tests;

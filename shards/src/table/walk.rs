@@ -1,0 +1,189 @@
+//! Going through a table: SCAN's steps, iteration, random draws, the expiry sweep.
+
+use std::ptr::null_mut;
+
+use super::bucket::{take, Bucket, VOLATILE};
+use super::{Entry, Table, SHRINK};
+use crate::invariant;
+
+impl<E: Entry> Table<E> {
+    /// Visits every entry of one step of a scan and returns the next cursor, 0 at the end.
+    ///
+    /// Cursors count in reversed bits, as in Redis: every entry that is in the table from the first call to the last
+    /// is visited at least once, however the table grows or shrinks in between.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(&E)) -> u64 {
+        if self.buckets == 0 {
+            return 0;
+        }
+        let cursor = cursor as u32;
+        let half = self.mask >> 1;
+        let mut index = cursor & self.mask;
+        let mut mask = self.mask;
+        let unsplit = |i: u32| i <= half && i >= self.buckets.saturating_sub(half + 1);
+        if index >= self.buckets || unsplit(index) && self.buckets <= self.mask {
+            index &= half;
+            mask = half;
+        }
+        self.visit_chain(index as usize, &mut visit);
+        let next = (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits();
+        u64::from(next)
+    }
+
+    fn visit_chain(&self, index: usize, visit: &mut impl FnMut(&E)) {
+        let mut bucket = self.bucket(index);
+        while !bucket.is_null() {
+            // SAFETY: chains are made of live buckets; a tag that is not 0 within the width is a live entry.
+            unsafe {
+                for slot in 0..(*bucket).width() {
+                    if (*bucket).tags[slot] != 0 {
+                        visit(&*(&raw const (*bucket).slots[slot]).cast::<E>());
+                    }
+                }
+                bucket = (*bucket).next();
+            }
+        }
+    }
+
+    /// Every entry, in no particular order.
+    pub fn iter(&self) -> Iter<'_, E> {
+        let bucket = if self.buckets == 0 { null_mut() } else { self.bucket(0) };
+        Iter { table: self, next_index: 1, bucket, slot: 0 }
+    }
+
+    /// An entry chosen with equal chances for all. `random` gives 64 random bits a call.
+    pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<&E> {
+        /// Chains longer than this are rare enough that their small disadvantage cannot be measured.
+        const DRAWS: usize = 16;
+        if self.count == 0 {
+            return None;
+        }
+        loop {
+            let bits = random();
+            let index = ((bits >> 32) * u64::from(self.buckets)) >> 32;
+            let pick = (bits as usize) % DRAWS;
+            let mut length = 0;
+            self.visit_chain(index as usize, &mut |_| length += 1);
+            let pick = if length > DRAWS { (bits as usize) % length } else { pick };
+            if pick >= length {
+                continue;
+            }
+            let mut seen = 0;
+            let mut chosen: *const E = std::ptr::null();
+            self.visit_chain(index as usize, &mut |entry| {
+                if seen == pick {
+                    chosen = entry;
+                }
+                seen += 1;
+            });
+            // SAFETY: pick < length, so an entry of the table was chosen, and the table is borrowed.
+            return Some(unsafe { &*chosen });
+        }
+    }
+
+    /// Visits the volatile entries of up to `limit` buckets from bucket `start` on; entries for which `expired` says
+    /// true are taken out and given to `removed`. Returns the bucket to go on from, 0 when the end was reached.
+    ///
+    /// Of buckets without a volatile entry only the bucket's own cache line is touched.
+    pub fn sweep(
+        &mut self,
+        start: usize,
+        limit: usize,
+        mut expired: impl FnMut(&E) -> bool,
+        mut removed: impl FnMut(E),
+    ) -> usize {
+        let end = (start + limit).min(self.buckets as usize);
+        let mut gone = 0;
+        for index in start..end {
+            let home = self.bucket(index);
+            // SAFETY: chains are made of live buckets, and each slot taken out is an occupied one.
+            unsafe {
+                let mut bucket = home;
+                while !bucket.is_null() {
+                    if (*bucket).meta & VOLATILE == 0 {
+                        bucket = (*bucket).next();
+                        continue;
+                    }
+                    let mut volatile = false;
+                    let mut slot = 0;
+                    let mut emptied = false;
+                    while slot < (*bucket).width() {
+                        if (*bucket).tags[slot] == 0 {
+                            slot += 1;
+                            continue;
+                        }
+                        let entry = &*(&raw const (*bucket).slots[slot]).cast::<E>();
+                        if entry.is_volatile() && expired(entry) {
+                            let is_last = (*bucket).next().is_null() && bucket != home;
+                            removed(take::<E>(home, bucket, slot));
+                            gone += 1;
+                            // Taking an entry out may move one from the chain's end here, or free the chain's end.
+                            if is_last {
+                                emptied = true;
+                                break;
+                            }
+                            continue;
+                        }
+                        volatile |= entry.is_volatile();
+                        slot += 1;
+                    }
+                    if emptied {
+                        // The rest of the chain's last bucket waits for the next sweep; it may have been freed.
+                        break;
+                    }
+                    if !volatile {
+                        (*bucket).meta &= !VOLATILE;
+                    }
+                    bucket = (*bucket).next();
+                }
+            }
+        }
+        invariant!(gone <= self.count, "a table holds fewer entries than were removed from it");
+        self.count -= gone;
+        while self.buckets > 1 && self.count < self.buckets as usize * SHRINK / 2 && gone > 0 {
+            self.shrink();
+            gone -= 1;
+        }
+        if end >= self.buckets as usize {
+            0
+        } else {
+            end
+        }
+    }
+}
+
+/// Iterator over all entries.
+pub struct Iter<'a, E: Entry> {
+    table: &'a Table<E>,
+    next_index: usize,
+    bucket: *mut Bucket,
+    slot: usize,
+}
+
+impl<'a, E: Entry> Iterator for Iter<'a, E> {
+    type Item = &'a E;
+
+    fn next(&mut self) -> Option<&'a E> {
+        loop {
+            if self.bucket.is_null() {
+                if self.next_index >= self.table.buckets as usize {
+                    return None;
+                }
+                self.bucket = self.table.bucket(self.next_index);
+                self.next_index += 1;
+                self.slot = 0;
+            }
+            // SAFETY: the bucket is live while the table is borrowed; a tag within the width is a live entry.
+            unsafe {
+                while self.slot < (*self.bucket).width() {
+                    let slot = self.slot;
+                    self.slot += 1;
+                    if (*self.bucket).tags[slot] != 0 {
+                        return Some(&*(&raw const (*self.bucket).slots[slot]).cast::<E>());
+                    }
+                }
+                self.bucket = (*self.bucket).next();
+                self.slot = 0;
+            }
+        }
+    }
+}

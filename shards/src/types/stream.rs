@@ -1,0 +1,120 @@
+//! Redis' stream: an append-only log of entries with consumer groups.
+//!
+//! Two parts that know nothing of each other's inside: the [`Log`], an ordered map of blocks of about a hundred entries
+//! each ([`block`]), and the [`Group`]s, which remember ids only. What concerns both, such as deleting an entry together
+//! with every reference to it, is here and in [`trim`].
+//!
+//! Blocks are listpacks in Redis' own stream format: an entry of one field takes some 20 bytes more than its text, and
+//! DUMP, RESTORE and RDB files carry blocks as they are. The map is a B-tree keyed by the id of a block's first entry.
+//! Redis uses a radix tree there; a B-tree takes 24 bytes a block with better locality, and both find a block in a few
+//! steps. No operation does more than a block's worth of work besides the entries that it returns or removes.
+//!
+//! A stream without entries stays, as it has its last id and its groups to remember.
+
+mod block;
+mod group;
+mod id;
+mod lag;
+mod load;
+mod log;
+mod radix;
+mod range;
+mod trim;
+
+use std::collections::BTreeMap;
+
+pub use block::{Block, BlockLimits, Entry, Fields, BLOCK_BYTES_MAX};
+pub use group::{Consumer, ConsumerNumber, Group, Pending};
+pub use id::{IdBuffer, RequestedId, StreamId, ID_TEXT_MAX_BYTES};
+pub use load::{ConsumerParts, Counters, GroupParts, LoadError};
+pub use log::{IdRefused, Log};
+pub use range::{Range, RangeBack};
+pub use trim::{Deletion, Keep, References, Trim};
+
+/// See the module's description.
+#[derive(Clone, Default)]
+pub struct Stream {
+    log: Log,
+    groups: BTreeMap<Box<[u8]>, Group>,
+}
+
+impl Stream {
+    pub fn new() -> Stream {
+        Stream::default()
+    }
+
+    /// The entries.
+    #[inline]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The entries, for changing them without regard to groups.
+    #[inline]
+    pub fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    // ----- groups -----
+
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// All groups in the order of their names.
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.groups.iter().map(|(name, group)| (&**name, group))
+    }
+
+    pub fn group(&self, name: &[u8]) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// A group for changing it, beside the entries.
+    pub fn group_mut(&mut self, name: &[u8]) -> Option<(&Log, &mut Group)> {
+        Some((&self.log, self.groups.get_mut(name)?))
+    }
+
+    /// Adds a group; false if there is one of this name.
+    pub fn add_group(&mut self, name: &[u8], group: Group) -> bool {
+        if self.groups.contains_key(name) {
+            return false;
+        }
+        self.groups.insert(name.into(), group);
+        true
+    }
+
+    /// Removes a group with all that it remembers.
+    pub fn remove_group(&mut self, name: &[u8]) -> Option<Group> {
+        self.groups.remove(name)
+    }
+
+    // ----- memory -----
+
+    /// Bytes allocated; blocks and groups are estimated from `samples` of them (0: from all).
+    pub fn allocated_bytes(&self, samples: usize) -> usize {
+        let samples = if samples == 0 { usize::MAX } else { samples };
+        let groups: usize = self.groups.iter().take(samples).map(|(name, group)| name.len() + group.allocated_bytes()).sum();
+        size_of::<Stream>()
+            + self.log.allocated_bytes(samples)
+            + scaled(groups, self.groups.len(), samples)
+            + self.groups.len() * size_of::<(Box<[u8]>, Group)>()
+    }
+
+    /// How many allocations freeing it frees, about.
+    pub fn free_effort(&self) -> usize {
+        self.log.block_count() + self.groups.values().map(Group::free_effort).sum::<usize>()
+    }
+}
+
+/// The sum over `count` things when `sum` is that of the first `samples`.
+fn scaled(sum: usize, count: usize, samples: usize) -> usize {
+    if count <= samples {
+        return sum;
+    }
+    (sum as u128 * count as u128 / samples as u128) as usize
+}
+
+#[cfg(test)]
+#[path = "tests/stream.rs"]
+mod tests;

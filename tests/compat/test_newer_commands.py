@@ -1,0 +1,98 @@
+"""Commands that came after the references: no server here can be compared with, so each behaviour is written down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.compat.script import split_arguments
+
+if TYPE_CHECKING:
+    from tests.support.wire import Wire
+
+pytestmark = pytest.mark.sherd_only
+
+wrong_type = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+digest_of_nothing = b"2d06800538d394c2"
+
+
+def _run(wire: Wire, *lines: str) -> list[object]:
+    """The values of several commands, the last errors as their text."""
+    replies = wire.pipeline([split_arguments(line.encode()) for line in lines])
+    return [reply.raw if reply.is_error else reply.value for reply in replies]
+
+
+def test_digest_is_the_xxh3_of_the_value_in_hexadecimal(wire: Wire) -> None:
+    """Sixteen lower-case digits; equal values have equal digests, numbers too."""
+    wire.pipeline([("SET", "empty", ""), ("SET", "a", "12345"), ("APPEND", "b", "123"), ("APPEND", "b", "45")])
+    empty, first, second, nothing = _run(wire, "DIGEST empty", "DIGEST a", "DIGEST b", "DIGEST nothing")
+    assert empty == digest_of_nothing
+    assert first == second != empty
+    assert nothing is None
+    assert _run(wire, "RPUSH l x", "DIGEST l")[1] == wrong_type
+
+
+def test_delex_deletes_when_the_condition_holds(wire: Wire) -> None:
+    """IFEQ and IFNE compare the value; without a condition it is DEL."""
+    assert _run(wire, "SET k a", "DELEX k IFEQ b", "DELEX k IFEQ a", "EXISTS k")[1:] == [0, 1, 0]
+    assert _run(wire, "SET k a", "DELEX k IFNE a", "DELEX k IFNE b", "EXISTS k")[1:] == [0, 1, 0]
+    assert _run(wire, "SET k a", "DELEX k", "DELEX k", "DELEX k IFEQ a")[1:] == [1, 0, 0]
+
+
+def test_delex_compares_digests(wire: Wire) -> None:
+    """IFDEQ and IFDNE, in upper or lower case."""
+    wire.call("SET", "k", "")
+    other = "0" * 16
+    digest = digest_of_nothing.decode()
+    assert _run(wire, f"DELEX k IFDEQ {other}", f"DELEX k IFDNE {digest}", f"DELEX k IFDEQ {digest.upper()}") == [
+        0,
+        0,
+        1,
+    ]
+
+
+def test_delex_refuses_what_it_does_not_know(wire: Wire) -> None:
+    """An unknown condition, a digest that is none, a key of another type."""
+    wire.call("SET", "k", "a")
+    wire.call("RPUSH", "l", "x")
+    for line in ("DELEX k IFWHAT a", "DELEX k IFDEQ abc", "DELEX l IFEQ x"):
+        (answer,) = _run(wire, line)
+        assert isinstance(answer, bytes)
+        assert answer.startswith(b"-")
+    assert wire.value("EXISTS", "k", "l") == 2
+
+
+def test_increx_adds_within_bounds(wire: Wire) -> None:
+    """The new value and what was added; beyond a bound nothing happens, or as much as fits with SATURATE."""
+    assert _run(wire, "INCREX k", "INCREX k BYINT 5")[:2] == [[1, 1], [6, 5]]
+    assert _run(wire, "INCREX k BYINT 10 UBOUND 8", "GET k") == [[6, 0], b"6"]
+    assert _run(wire, "INCREX k BYINT 10 UBOUND 8 SATURATE", "GET k") == [[8, 2], b"8"]
+    assert _run(wire, "INCREX k BYINT -10 LBOUND 0 SATURATE", "GET k") == [[0, -8], b"0"]
+
+
+def test_increx_sets_the_expiry(wire: Wire) -> None:
+    """EX always, with ENX only where there was none; PERSIST takes it away."""
+    assert _run(wire, "INCREX k EX 1000 ENX", "TTL k")[1] in (999, 1000)
+    assert _run(wire, "INCREX k EX 5000 ENX", "TTL k")[1] in (999, 1000)
+    assert _run(wire, "INCREX k EX 5000", "TTL k")[1] in (4999, 5000)
+    assert _run(wire, "INCREX k PERSIST", "TTL k")[1] == -1
+
+
+def test_increx_refuses_other_types_and_bad_numbers(wire: Wire) -> None:
+    """As INCR does."""
+    assert _run(wire, "RPUSH l x", "INCREX l")[1] == wrong_type
+    assert _run(wire, "SET k abc", "INCREX k")[1] == b"-ERR value is not an integer or out of range\r\n"
+    assert _run(wire, "INCREX n LBOUND 5 UBOUND 1")[0] == b"-ERR LBOUND can't be greater than UBOUND\r\n"
+
+
+def test_sunioncard_and_sdiffcard_count_over_shards(wire: Wire) -> None:
+    """The cardinality of SUNION and SDIFF, up to a limit."""
+    wire.pipeline([("SADD", "k1", "a", "b", "c"), ("SADD", "k2", "c", "d"), ("SADD", "k3", "a"), ("SET", "s", "x")])
+    assert _run(wire, "SUNIONCARD 3 k1 k2 k3", "SUNIONCARD 2 k1 nothing", "SUNIONCARD 2 k1 k2 LIMIT 2") == [4, 3, 2]
+    assert _run(wire, "SDIFFCARD 2 k1 k2", "SDIFFCARD 3 k1 k2 k3", "SDIFFCARD 2 k1 k2 LIMIT 1") == [2, 1, 1]
+    assert _run(wire, "SDIFFCARD 1 nothing", "SUNIONCARD 2 k1 s", "SDIFFCARD 2 k1 s") == [0, wrong_type, wrong_type]
+    for line in ("SUNIONCARD 0 k1", "SDIFFCARD abc k1", "SUNIONCARD 3 k1 k2", "SDIFFCARD 1 k1 LIMIT -1"):
+        (answer,) = _run(wire, line)
+        assert isinstance(answer, bytes)
+        assert answer.startswith(b"-ERR ")
