@@ -6,9 +6,13 @@
 //! value is consistent in itself.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::time::Instant;
 
-use sherd_shards::registry::Command;
-use sherd_shards::spec::flag;
+use sherd_ioth::parser::split_inline;
+use sherd_shards::registry::{self, Command};
+use sherd_shards::spec::{flag, Plane};
+use sherd_shards::types::number::parse_i64;
 
 use super::keyspace::{Keyspace, Variant};
 use super::resp::{check_one, strings};
@@ -16,38 +20,89 @@ use super::words::Bytes;
 
 /// Commands of one run; more only make inputs slower, not richer.
 const COMMANDS_MAX: usize = 48;
-/// Marks a step of the clock instead of a command, by the milliseconds that pass.
+/// Steps of the clock, in milliseconds.
 const CLOCK_STEPS_MS: [i64; 4] = [1, 1_001, 100_000, 10_000_000_000];
 
+/// One step of a run.
+enum Step {
+    Clock(i64),
+    Command(&'static Command, Vec<Vec<u8>>),
+    /// No command, or one whose number of arguments the first check refuses.
+    Nothing,
+}
+
 /// Runs the command lines that `data` stands for.
+///
+/// Data that begins with `#` is text: a digit that says the variant, then one inline command a line; `@5000` lets so many
+/// milliseconds pass. That is what seeds and regressions are written in, for they stay the same when the command table
+/// grows. All else is decoded by [`Bytes`].
 pub fn command_lines(data: &[u8]) {
+    if let Some(text) = data.strip_prefix(b"#") {
+        let variant = Variant::from_bits(text.first().map_or(0, |digit| digit.wrapping_sub(b'0')));
+        let lines = text.split(|&byte| byte == b'\n').skip(1).take(COMMANDS_MAX);
+        run_steps(variant, lines.map(step_of_line));
+        return;
+    }
     let mut bytes = Bytes(data);
     let variant = Variant::from_bits(bytes.byte());
+    let steps = (0..COMMANDS_MAX).map_while(|_| (!bytes.0.is_empty()).then(|| step_of_bytes(&mut bytes)));
+    run_steps(variant, steps);
+}
+
+fn step_of_line(line: &[u8]) -> Step {
+    if let Some(milliseconds) = line.strip_prefix(b"@").and_then(parse_i64) {
+        return Step::Clock(milliseconds.clamp(0, CLOCK_STEPS_MS[3]));
+    }
+    let words = split_inline(line).unwrap_or_default();
+    let command = words.first().and_then(|name| registry::install(std::iter::empty()).find(name));
+    match command {
+        Some(command) => checked(with_subcommand(command, &words), words),
+        None => Step::Nothing,
+    }
+}
+
+fn step_of_bytes(bytes: &mut Bytes<'_>) -> Step {
+    if bytes.0[0] == 0xFF {
+        bytes.byte();
+        return Step::Clock(CLOCK_STEPS_MS[usize::from(bytes.byte() % 4)]);
+    }
+    let (command, args) = bytes.command_line();
+    checked(command, args)
+}
+
+fn checked(command: &'static Command, args: Vec<Vec<u8>>) -> Step {
+    if command.spec.accepts(args.len()) && matches!(command.spec.plane, Plane::Data(_)) {
+        Step::Command(command, args)
+    } else {
+        Step::Nothing
+    }
+}
+
+fn with_subcommand(command: &'static Command, words: &[Vec<u8>]) -> &'static Command {
+    words.get(1).and_then(|name| registry::table().find_subcommand(command, name)).unwrap_or(command)
+}
+
+fn run_steps(variant: Variant, steps: impl Iterator<Item = Step>) {
     let mut one = Keyspace::new(1, variant);
     let mut four = Keyspace::new(4, variant);
     let mut comparable = true;
-    for _ in 0..COMMANDS_MAX {
-        if bytes.0.is_empty() {
-            break;
+    for step in steps {
+        match step {
+            Step::Nothing => {}
+            Step::Clock(milliseconds) => {
+                one.now_ms += milliseconds;
+                four.now_ms += milliseconds;
+            }
+            Step::Command(command, args) => {
+                let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+                let from_one = run_checked(&mut one, command, &args, variant.resp3);
+                let from_four = run_checked(&mut four, command, &args, variant.resp3);
+                if comparable {
+                    compare(command, &args, &from_one, &from_four);
+                }
+                comparable &= !(is_random(command) && command.spec.has(flag::WRITE));
+            }
         }
-        if bytes.0[0] == 0xFF {
-            bytes.byte();
-            let step = CLOCK_STEPS_MS[usize::from(bytes.byte() % 4)];
-            one.now_ms += step;
-            four.now_ms += step;
-            continue;
-        }
-        let (command, args) = bytes.command_line();
-        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-        if !command.spec.accepts(args.len()) {
-            continue;
-        }
-        let from_one = run_checked(&mut one, command, &args, variant.resp3);
-        let from_four = run_checked(&mut four, command, &args, variant.resp3);
-        if comparable {
-            compare(command, &args, &from_one, &from_four);
-        }
-        comparable &= !(is_random(command) && command.spec.has(flag::WRITE));
     }
     for mut keyspace in [one, four] {
         keyspace.check();
@@ -60,9 +115,22 @@ fn shown(args: &[&[u8]]) -> String {
     args.iter().map(|arg| format!("{:?}", String::from_utf8_lossy(arg))).collect::<Vec<_>>().join(" ")
 }
 
+/// Whether to print every command line with the time it takes, for reading a finding: `FUZZ_TRACE=1`.
+fn traces() -> bool {
+    static TRACES: OnceLock<bool> = OnceLock::new();
+    *TRACES.get_or_init(|| std::env::var_os("FUZZ_TRACE").is_some())
+}
+
 fn run_checked(keyspace: &mut Keyspace, command: &'static Command, args: &[&[u8]], resp3: bool) -> Vec<u8> {
     let before = keyspace.dirty();
+    let begun = Instant::now();
+    if traces() {
+        eprint!("{}", shown(args));
+    }
     let reply = keyspace.run(command, args);
+    if traces() {
+        eprintln!("  -> {} bytes in {:?}", reply.len(), begun.elapsed());
+    }
     if let Err(problem) = check_one(&reply, resp3) {
         panic!("{}: {problem}: {:?}", shown(args), String::from_utf8_lossy(&reply));
     }

@@ -83,6 +83,8 @@ pub enum Value<'a> {
 pub enum NewValue<'a> {
     /// Stored as an integer where Redis would.
     Text(&'a [u8]),
+    /// Stored as text even where it looks like an integer: a sum of floating point numbers, or a copy of such a string.
+    Verbatim(&'a [u8]),
     Integer(i64),
     /// A string that is going to be edited further.
     Editable(Vec<u8>),
@@ -92,8 +94,8 @@ pub enum NewValue<'a> {
 impl NewValue<'_> {
     fn tag(&self) -> u8 {
         match self {
-            NewValue::Text(bytes) if bytes.len() <= EMBEDDED_MAX => EMBEDDED,
-            NewValue::Text(_) => HEAP,
+            NewValue::Text(bytes) | NewValue::Verbatim(bytes) if bytes.len() <= EMBEDDED_MAX => EMBEDDED,
+            NewValue::Text(_) | NewValue::Verbatim(_) => HEAP,
             NewValue::Integer(_) => INTEGER,
             NewValue::Editable(_) => HEAP | EDITED,
             NewValue::Object(_) => OBJECT,
@@ -126,13 +128,13 @@ impl Entry {
         let value = match value {
             NewValue::Text(bytes) => match text_as_integer(bytes) {
                 Some(integer) => NewValue::Integer(integer),
-                None => NewValue::Text(bytes),
+                None => NewValue::Verbatim(bytes),
             },
             other => other,
         };
         let tag = value.tag() | if expiry.is_some() { EXPIRY } else { 0 };
         let embedded: &[u8] = match &value {
-            NewValue::Text(bytes) if tag & KIND == EMBEDDED => bytes,
+            NewValue::Verbatim(bytes) if tag & KIND == EMBEDDED => bytes,
             _ => &[],
         };
         let size = total_size(tag, key.len(), embedded.len());
@@ -145,8 +147,10 @@ impl Entry {
                 pointer.add(HEADER).cast::<i64>().write_unaligned(expiry);
             }
             let payload: u64 = match value {
-                NewValue::Text(bytes) if tag & KIND == HEAP => Box::into_raw(Box::new(bytes.to_vec())) as u64,
-                NewValue::Text(_) => 0,
+                NewValue::Text(bytes) | NewValue::Verbatim(bytes) if tag & KIND == HEAP => {
+                    Box::into_raw(Box::new(bytes.to_vec())) as u64
+                }
+                NewValue::Text(_) | NewValue::Verbatim(_) => 0,
                 NewValue::Integer(integer) => integer as u64,
                 NewValue::Editable(bytes) => Box::into_raw(Box::new(bytes)) as u64,
                 NewValue::Object(object) => Box::into_raw(Box::new(object)) as u64,
@@ -375,7 +379,7 @@ impl Entry {
             EMBEDDED | INTEGER => {
                 let value = match self.text() {
                     Some(Text::Integer(value)) => NewValue::Integer(value),
-                    Some(Text::Bytes(bytes)) => NewValue::Text(bytes),
+                    Some(Text::Bytes(bytes)) => NewValue::Verbatim(bytes),
                     None => unreachable!("an embedded value is a string"),
                 };
                 Entry::new(key, value, expiry, clock)
@@ -533,6 +537,12 @@ mod tests {
         assert!(!entry.set_text_in_place(&[b'x'; 100]));
         assert!(!entry.set_text_in_place(b"123"), "an integer is stored as one");
         assert_eq!((entry.text(), entry.expiry()), (Some(Text::Bytes(b"ghij")), Some(5)));
+    }
+
+    #[test]
+    fn verbatim_text_stays_text_when_the_entry_is_rebuilt() {
+        let entry = Entry::new(b"key", NewValue::Verbatim(b"12"), None, 1).with_expiry(Some(5)).with_key(b"other");
+        assert_eq!((entry.text(), entry.encoding()), (Some(Text::Bytes(b"12")), "embstr"));
     }
 
     #[test]

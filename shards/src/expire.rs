@@ -27,6 +27,7 @@ const TIME_SHARE: u32 = 4;
 const WORTHWHILE: usize = 16;
 
 /// How far the expiry of this tick is.
+#[derive(Default)]
 pub struct Pace {
     started: Option<Instant>,
     buckets: usize,
@@ -35,12 +36,6 @@ pub struct Pace {
     done: bool,
     /// The fields that were due in this tick have gone, or have had their time.
     fields_done: bool,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Pace { started: None, buckets: 0, expired: 0, rounds_without: 0, done: false, fields_done: false }
-    }
 }
 
 impl Pace {

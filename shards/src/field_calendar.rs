@@ -93,7 +93,9 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
     let Announcement { due_ms, db, key } = announcement;
     let key = Key { bytes: key, hash: table::hash(key), slot: shard.world.slots.slot(key) };
     let Some(entry) = shard.dbs_get(*db, &key).filter(|entry| !entry.is_expired(now_ms as i64)) else { return };
-    let Some(hash) = entry.object_mut().and_then(Hash::of_mut).filter(|hash| hash.is_announced(*due_ms)) else { return };
+    let Some(hash) = entry.object_mut().and_then(Hash::of_mut).filter(|hash| hash.is_announced(*due_ms)) else {
+        return;
+    };
     let mut removed = 0;
     let mut complete = false;
     while !complete && begun.elapsed() < SLICE {

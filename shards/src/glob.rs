@@ -13,6 +13,11 @@ pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
 /// Greedy matching with one point to go back to, the last star: a star never needs to be tried again once a later star
 /// was reached, so there is no exponential case.
 fn matches_with(pattern: &[u8], text: &[u8], fold: bool) -> bool {
+    // Redis finds the empty text in no pattern but the empty one; commands treat a lone star, which finds everything,
+    // before they come here.
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
@@ -95,7 +100,10 @@ mod tests {
     #[test]
     fn patterns_match_as_in_redis() {
         for (pattern, text, expected) in [
-            ("*", "", true),
+            ("", "", true),
+            ("*", "", false),
+            ("**", "", false),
+            ("a**", "a", true),
             ("h?llo", "hello", true),
             ("h*llo", "heeeello", true),
             ("h[ae]llo", "hallo", true),

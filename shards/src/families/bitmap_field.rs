@@ -13,12 +13,8 @@ use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::bitfield::{Field, Overflow};
 
-const FIELDS: CommandSpec = CommandSpec {
-    complexity: "O(1) for each operation",
-    group: Group::Bitmap,
-    arity: -2,
-    ..CommandSpec::DEFAULT
-};
+const FIELDS: CommandSpec =
+    CommandSpec { complexity: "O(1) for each operation", group: Group::Bitmap, arity: -2, ..CommandSpec::DEFAULT };
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {

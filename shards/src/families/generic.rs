@@ -223,12 +223,18 @@ fn copy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Ok(());
     };
     let expiry = entry.expiry().map_or(Expiry::None, Expiry::At);
-    let text;
+    let text: Vec<u8>;
     let value = match entry.value() {
         Value::Text(Text::Integer(value)) => NewValue::Integer(value),
         Value::Text(Text::Bytes(bytes)) => {
+            // The copy says the same to OBJECT ENCODING.
+            let edited = bytes.len() <= 44 && entry.encoding() == "raw";
             text = bytes.to_vec();
-            NewValue::Text(&text)
+            if edited {
+                NewValue::Editable(text)
+            } else {
+                NewValue::Verbatim(&text)
+            }
         }
         Value::Object(object) => NewValue::Object(object.duplicate()),
     };

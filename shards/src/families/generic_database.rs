@@ -8,12 +8,8 @@ use crate::error::{CommandError, Outcome, DB_INDEX, SYNTAX};
 use crate::reply::Reply;
 use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 
-const SERVER: CommandSpec = CommandSpec {
-    group: Group::Server,
-    categories: "keyspace dangerous",
-    scope: Scope::All,
-    ..CommandSpec::DEFAULT
-};
+const SERVER: CommandSpec =
+    CommandSpec { group: Group::Server, categories: "keyspace dangerous", scope: Scope::All, ..CommandSpec::DEFAULT };
 const ALL_TIPS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
 pub(super) const SPECS: &[CommandSpec] = &[

@@ -17,13 +17,8 @@ const WRITES: CommandSpec = CommandSpec {
     keys: &[one_key("RW UPDATE", 1)],
     ..CommandSpec::DEFAULT
 };
-const READS: CommandSpec = CommandSpec {
-    arity: 2,
-    flags: READONLY | FAST,
-    keys: &[one_key("RO ACCESS", 1)],
-    syntax: "key",
-    ..WRITES
-};
+const READS: CommandSpec =
+    CommandSpec { arity: 2, flags: READONLY | FAST, keys: &[one_key("RO ACCESS", 1)], syntax: "key", ..WRITES };
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
@@ -97,8 +92,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     },
 ];
 
-const NX_ALONE: CommandError =
-    CommandError::new("ERR NX and XX, GT or LT options at the same time are not compatible");
+const NX_ALONE: CommandError = CommandError::new("ERR NX and XX, GT or LT options at the same time are not compatible");
 const GT_OR_LT: CommandError = CommandError::new("ERR GT and LT options at the same time are not compatible");
 
 /// Under which conditions a new expiry is taken.

@@ -169,10 +169,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
 #[inline]
 pub(super) fn limits(context: &Context<'_>) -> Limits {
     let settings = context.settings();
-    Limits {
-        entries: settings.hash_max_listpack_entries.size(),
-        value_bytes: settings.hash_max_listpack_value.size(),
-    }
+    Limits { entries: settings.hash_max_listpack_entries.size(), value_bytes: settings.hash_max_listpack_value.size() }
 }
 
 fn hset(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -154,13 +154,7 @@ fn pop_one(set: &mut Set, random: &mut Random, reply: &mut Reply<'_>) {
 }
 
 /// Writes `count` members, chosen at random, as a set and gives the others as a new set.
-fn split_off_remainder(
-    set: &Set,
-    count: usize,
-    limits: SetLimits,
-    random: &mut Random,
-    reply: &mut Reply<'_>,
-) -> Set {
+fn split_off_remainder(set: &Set, count: usize, limits: SetLimits, random: &mut Random, reply: &mut Reply<'_>) -> Set {
     let remaining = set.len() - count;
     let mut remainder = Set::new();
     if !matches!(set.stored(), Stored::Integers(_)) {

@@ -34,7 +34,8 @@ const SORT: CommandSpec = CommandSpec {
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "sort",
-        summary: "Sorts the elements of a list, a set or a sorted set, by themselves or by other keys, and may store them.",
+        summary:
+            "Sorts the elements of a list, a set or a sorted set, by themselves or by other keys, and may store them.",
         flags: WRITE | DENYOOM | MOVABLE_KEYS,
         keys: &[
             one_key("RO ACCESS", 1),
@@ -195,7 +196,9 @@ fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         None => None,
         Some(entry) => Some(entry.object().ok_or(WRONG_TYPE)?),
     };
-    if options.keeps_order() && matches!(object, Some(Object::Set(_))) && (options.store.is_some() || context.in_transaction)
+    if options.keeps_order()
+        && matches!(object, Some(Object::Set(_)))
+        && (options.store.is_some() || context.in_transaction)
     {
         // A set has no order to keep, but what is stored or computed on must not be arbitrary.
         options.by = None;
@@ -333,13 +336,7 @@ fn results(
     }
 }
 
-fn write(
-    context: &mut Context<'_>,
-    reply: &mut Reply<'_>,
-    elements: &Elements,
-    order: &[usize],
-    get: &[Pattern<'_>],
-) {
+fn write(context: &mut Context<'_>, reply: &mut Reply<'_>, elements: &Elements, order: &[usize], get: &[Pattern<'_>]) {
     reply.array(order.len() * get.len().max(1));
     results(context, elements, order, get, |value| reply.bulk_or_null(value));
 }

@@ -231,13 +231,7 @@ fn compare(context: &mut Context<'_>, key: &Key<'_>, comparison: Comparison<'_>)
 
 /// Sets a key's string and expiry with their events. A time that has passed is set like any other: the next look at the
 /// key finds that it has expired.
-pub(super) fn store(
-    context: &mut Context<'_>,
-    key: &Key<'_>,
-    value: &[u8],
-    lifetime: Lifetime<'_>,
-    time: Option<i64>,
-) {
+pub(super) fn store(context: &mut Context<'_>, key: &Key<'_>, value: &[u8], lifetime: Lifetime<'_>, time: Option<i64>) {
     let expiry = match time {
         Some(time) => Expiry::At(time),
         None if lifetime == Lifetime::Keep => Expiry::Keep,

@@ -57,8 +57,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
 
 const DIGEST_DIGITS: usize = 16;
 const WRONG_DIGEST: CommandError = CommandError::new("ERR must be exactly 16 hexadecimal characters");
-const UNKNOWN_CONDITION: CommandError =
-    CommandError::new("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
+const UNKNOWN_CONDITION: CommandError = CommandError::new("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
 const CONDITION_NEEDS_STRING: CommandError =
     CommandError::new("ERR Key should be of string type if conditions are specified");
 

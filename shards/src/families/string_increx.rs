@@ -109,8 +109,9 @@ fn increx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 fn by_integer(context: &mut Context<'_>, reply: &mut Reply<'_>, parsed: &Parsed<'_>, time: Option<i64>) -> Outcome {
     let read = |text: Option<&[u8]>, name: &str, default: i64| match text {
         None => Ok(default),
-        Some(text) => parse_i64(text)
-            .ok_or_else(|| CommandError::with(format!("ERR {name} is not an integer or out of range"))),
+        Some(text) => {
+            parse_i64(text).ok_or_else(|| CommandError::with(format!("ERR {name} is not an integer or out of range")))
+        }
     };
     let increment = read(parsed.by_integer, "Increment", 1)?;
     let low = read(parsed.low, "LBOUND", i64::MIN)?;
@@ -183,7 +184,7 @@ fn by_float(context: &mut Context<'_>, reply: &mut Reply<'_>, parsed: &Parsed<'_
         Change { value: old, applied: LongDouble::from_i64(0), done: false }
     };
     if change.done {
-        store(context, &key, parsed, time, NewValue::Text(&change.value.to_text()), "incrbyfloat");
+        store(context, &key, parsed, time, NewValue::Verbatim(&change.value.to_text()), "incrbyfloat");
     }
     reply.array(2);
     write_float(reply, change.value);

@@ -129,7 +129,7 @@ fn incrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(NAN_OR_INFINITY);
     }
     let text = value.to_text();
-    context.insert(&key, NewValue::Text(&text), Expiry::Keep);
+    context.insert(&key, NewValue::Verbatim(&text), Expiry::Keep);
     context.changed(&key, class::STRING, "incrbyfloat");
     reply.bulk(&text);
     Ok(())

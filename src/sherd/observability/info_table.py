@@ -289,6 +289,8 @@ STATS = _section("stats", [
     ("evicted_keys", lambda s: s.totals.evicted_keys),
     ("evicted_clients", lambda s: s.clients.evicted),
     ("evicted_scripts", 0),
+    ("total_eviction_exceeded_time", lambda s: s.totals.eviction_exceeded_ms),
+    ("current_eviction_exceeded_time", lambda s: s.totals.current_eviction_exceeded_ms),
     ("keyspace_hits", lambda s: s.totals.keyspace_hits),
     ("keyspace_misses", lambda s: s.totals.keyspace_misses),
     ("pubsub_channels", 0),

@@ -14,10 +14,7 @@ fn an_expiry_is_taken_under_its_conditions_only() {
             ("EXPIRE k 200 LT", ":0\r\n"),
             ("EXPIRE k 200 XX GT", ":1\r\n"),
             ("TTL k", ":200\r\n"),
-            (
-                "EXPIRE k 1 NX GT",
-                "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n",
-            ),
+            ("EXPIRE k 1 NX GT", "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n"),
             ("EXPIRE k 1 GT LT", "-ERR GT and LT options at the same time are not compatible\r\n"),
             ("EXPIRE k x FOO", "-ERR Unsupported option FOO\r\n"),
             ("EXPIRE k 9223372036854775", "-ERR invalid expire time in 'expire' command\r\n"),

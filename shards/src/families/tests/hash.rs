@@ -64,8 +64,19 @@ fn a_key_of_another_type_is_refused() {
     everywhere(|t| {
         t.run("SET s v");
         for line in [
-            "HSET s a 1", "HMSET s a 1", "HSETNX s a 1", "HGET s a", "HMGET s a", "HDEL s a", "HLEN s", "HSTRLEN s a",
-            "HEXISTS s a", "HINCRBY s a 1", "HINCRBYFLOAT s a 1", "HGETDEL s FIELDS 1 a", "HGETDEL s WHAT 1 a",
+            "HSET s a 1",
+            "HMSET s a 1",
+            "HSETNX s a 1",
+            "HGET s a",
+            "HMGET s a",
+            "HDEL s a",
+            "HLEN s",
+            "HSTRLEN s a",
+            "HEXISTS s a",
+            "HINCRBY s a 1",
+            "HINCRBYFLOAT s a 1",
+            "HGETDEL s FIELDS 1 a",
+            "HGETDEL s WHAT 1 a",
         ] {
             t.expect(&[(line, WRONG_TYPE)]);
         }

@@ -84,8 +84,21 @@ fn a_key_of_another_type_is_refused() {
     everywhere(|t| {
         t.run("SET s v");
         for line in [
-            "SADD s a", "SREM s a", "SISMEMBER s a", "SMISMEMBER s a", "SCARD s", "SMEMBERS s", "SSCAN s 0", "SPOP s",
-            "SPOP s 1", "SRANDMEMBER s", "SRANDMEMBER s 1", "SINTER s", "SUNION s", "SDIFF s", "SINTERCARD 1 s",
+            "SADD s a",
+            "SREM s a",
+            "SISMEMBER s a",
+            "SMISMEMBER s a",
+            "SCARD s",
+            "SMEMBERS s",
+            "SSCAN s 0",
+            "SPOP s",
+            "SPOP s 1",
+            "SRANDMEMBER s",
+            "SRANDMEMBER s 1",
+            "SINTER s",
+            "SUNION s",
+            "SDIFF s",
+            "SINTERCARD 1 s",
         ] {
             t.expect(&[(line, WRONG_TYPE)]);
         }

@@ -45,11 +45,7 @@ fn results_are_those_of_set_theory() {
             expect_members(t, line, expected);
         }
         t.resp3 = true;
-        t.expect(&[
-            ("SINTER a none", "~0"),
-            ("SUNION none", "~0"),
-            ("SDIFF a b i", "~1|$1|x"),
-        ]);
+        t.expect(&[("SINTER a none", "~0"), ("SUNION none", "~0"), ("SDIFF a b i", "~1|$1|x")]);
     });
 }
 
@@ -104,8 +100,17 @@ fn every_source_must_be_a_set_even_beside_a_missing_one() {
         fill(t);
         t.run("SET s v");
         for line in [
-            "SINTER none s", "SINTER a s", "SUNION none s", "SDIFF none s", "SDIFF a s", "SINTERSTORE d none s",
-            "SUNIONSTORE d a s", "SDIFFSTORE d none s", "SINTERCARD 2 none s", "SUNIONCARD 2 a s", "SDIFFCARD 2 a s",
+            "SINTER none s",
+            "SINTER a s",
+            "SUNION none s",
+            "SDIFF none s",
+            "SDIFF a s",
+            "SINTERSTORE d none s",
+            "SUNIONSTORE d a s",
+            "SDIFFSTORE d none s",
+            "SINTERCARD 2 none s",
+            "SUNIONCARD 2 a s",
+            "SDIFFCARD 2 a s",
         ] {
             t.expect(&[(line, WRONG_TYPE)]);
         }

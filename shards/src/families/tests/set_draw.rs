@@ -70,7 +70,10 @@ fn popped_members_are_gone_and_all_others_stay() {
                 let left = t.run("SMEMBERS s");
                 let (popped, left) = (members(&popped), members(&left));
                 assert!(popped.is_disjoint(&left));
-                assert_eq!(popped.union(&left).copied().collect::<BTreeSet<_>>(), all.iter().map(String::as_str).collect());
+                assert_eq!(
+                    popped.union(&left).copied().collect::<BTreeSet<_>>(),
+                    all.iter().map(String::as_str).collect()
+                );
             }
         });
     }

@@ -158,10 +158,7 @@ fn increx_keeps_within_its_bounds() {
         ("SET max 9223372036854775800", "+OK\r\n"),
         ("INCREX max BYINT 100", "*2\r\n:9223372036854775800\r\n:0\r\n"),
         ("INCREX max BYINT 100 SATURATE", "*2\r\n:9223372036854775807\r\n:7\r\n"),
-        (
-            "INCREX max BYINT 1 SATURATE UBOUND -9223372036854775808",
-            "-ERR applied increment would overflow\r\n",
-        ),
+        ("INCREX max BYINT 1 SATURATE UBOUND -9223372036854775808", "-ERR applied increment would overflow\r\n"),
         ("INCREX max EXAT 1", "*2\r\n:9223372036854775807\r\n:0\r\n"),
         ("INCREX max BYINT -1 EXAT 1", "*2\r\n:9223372036854775806\r\n:-1\r\n"),
         ("EXISTS max", ":0\r\n"),

@@ -38,11 +38,9 @@ pub const BLOCK_BYTES_MAX: usize = 1 << 30;
 #[derive(Clone)]
 pub struct Block(Listpack);
 
-/// The master entry, read.
+/// What the master entry says of fields.
 #[derive(Clone, Copy)]
 pub(super) struct Master {
-    pub live: i64,
-    pub deleted: i64,
     field_count: usize,
     fields_at: usize,
     /// Where the first entry is.
@@ -172,13 +170,13 @@ impl Block {
     #[inline]
     pub(super) fn master(&self) -> Master {
         let bytes = self.0.as_bytes();
-        let (live, offset) = read_integer(bytes, HEADER_BYTES);
-        let (deleted, offset) = read_integer(bytes, offset);
+        // Behind the two counts.
+        let offset = next_offset(bytes, next_offset(bytes, HEADER_BYTES));
         let (field_count, fields_at) = read_integer(bytes, offset);
         let field_count = field_count as usize;
         // The names and the 0 behind them.
         let entries_at = (0..=field_count).fold(fields_at, |offset, _| next_offset(bytes, offset));
-        Master { live, deleted, field_count, fields_at, entries_at }
+        Master { field_count, fields_at, entries_at }
     }
 
     /// Live entries.
@@ -214,7 +212,7 @@ impl Block {
         Entries { block: self, id, front: master.entries_at, back: self.end_offset(), master }
     }
 
-    /// Whether `pairs` have just the fields of the master entry; and whether the block has no room for them.
+    /// Whether there is room for an entry.
     pub(super) fn fits(&self, pairs: &[&[u8]], limits: BlockLimits) -> bool {
         let added: usize = pairs.iter().map(|text| text.len()).sum();
         let bytes_max = match limits.bytes_max {
@@ -233,10 +231,10 @@ impl Block {
         ((live + deleted) as u64) < limits.entries_max as u64
     }
 
+    /// Whether an entry has the very fields of the master entry.
     fn has_fields(&self, pairs: &[&[u8]]) -> bool {
         let bytes = self.0.as_bytes();
-        let (_, offset) = read_integer(bytes, HEADER_BYTES);
-        let (_, offset) = read_integer(bytes, offset);
+        let offset = next_offset(bytes, next_offset(bytes, HEADER_BYTES));
         let (field_count, mut offset) = read_integer(bytes, offset);
         if field_count as usize != pairs.len() / 2 {
             return false;

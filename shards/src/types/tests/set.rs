@@ -234,7 +234,8 @@ fn differences_and_unions_agree_with_set_theory_in_every_form() {
             });
             assert_eq!(found, union);
             let others: BTreeSet<Vec<u8>> = window[1..].iter().flat_map(|set| contents(set)).collect();
-            let difference: BTreeSet<Vec<u8>> = contents(window[0]).into_iter().filter(|m| !others.contains(m)).collect();
+            let difference: BTreeSet<Vec<u8>> =
+                contents(window[0]).into_iter().filter(|m| !others.contains(m)).collect();
             let mut found = BTreeSet::new();
             let end = subtract(window[0], &window[1..], |item| {
                 assert!(found.insert(item.to_vec()), "a member comes once");

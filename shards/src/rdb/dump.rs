@@ -1,0 +1,62 @@
+//! A value on its own, as DUMP gives it and RESTORE takes it: `type | value | version (u16) | CRC-64 of all before (u64)`.
+
+use super::{crc64, kind, load, save, type_of, Corrupt, Limits, Loaded, Reader, Writer};
+use crate::entry::Value;
+
+/// What is written, unless only [`VERSION_REDIS_8`] has the type: Redis 7.0 and everything since reads it.
+const VERSION: u16 = 10;
+const VERSION_REDIS_8: u16 = 12;
+/// Valkey's numbers go on here, so that nobody takes them for those of Redis.
+const VERSION_VALKEY_9: u16 = 80;
+const FOOTER_BYTES: usize = 10;
+
+/// Why a payload was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its version is unknown or its checksum wrong.
+    Footer,
+    /// What is between them is no value.
+    Value,
+}
+
+impl From<Corrupt> for Refused {
+    fn from(_: Corrupt) -> Refused {
+        Refused::Value
+    }
+}
+
+/// The payload of a value.
+pub fn dump(value: &Value<'_>) -> Vec<u8> {
+    let mut writer = Writer::new();
+    let kind = type_of(value);
+    writer.byte(kind);
+    save(&mut writer, value);
+    let version = if kind == kind::HASH_METADATA { VERSION_REDIS_8 } else { VERSION };
+    writer.raw(&version.to_le_bytes());
+    let checksum = crc64(0, writer.bytes());
+    writer.raw(&checksum.to_le_bytes());
+    writer.into_bytes()
+}
+
+/// The value of a payload. Fields of hashes that have expired at `now_ms` are left out.
+pub fn restore<'a>(payload: &'a [u8], limits: &Limits, now_ms: i64) -> Result<Loaded<'a>, Refused> {
+    let checked = payload.len().checked_sub(FOOTER_BYTES).ok_or(Refused::Footer)?;
+    let (body, footer) = payload.split_at(checked);
+    let mut footer = Reader::new(footer);
+    let version = u16::from_le_bytes(footer.array()?);
+    let checksum = u64::from_le_bytes(footer.array()?);
+    if !matches!(version, 0..=VERSION_REDIS_8 | VERSION_VALKEY_9) || checksum != crc64(0, &payload[..checked + 2]) {
+        return Err(Refused::Footer);
+    }
+    let mut reader = Reader::new(body);
+    let kind = reader.byte()?;
+    // Before it had fields that expire for good, Redis used Valkey's number for something else.
+    if kind == kind::HASH_2 && version != VERSION_VALKEY_9 {
+        return Err(Refused::Value);
+    }
+    let value = load(&mut reader, kind, limits, now_ms)?;
+    if reader.left() > 0 {
+        return Err(Refused::Value);
+    }
+    Ok(value)
+}

@@ -1,0 +1,119 @@
+//! Bytes to values; hashes, sorted sets and streams are in the files beside this one.
+
+use std::borrow::Cow;
+
+use super::{kind, load_hash, load_stream, load_zset, ziplist, Corrupt, Limits, Reader};
+use crate::object::{Collection, Object};
+use crate::types::intset::Intset;
+use crate::types::list::{End, List};
+use crate::types::listpack::Listpack;
+use crate::types::set::Set;
+
+/// A value that was read.
+pub enum Loaded<'a> {
+    Text(Cow<'a, [u8]>),
+    Object(Object),
+    /// A hash all of whose fields have expired.
+    Expired,
+}
+
+/// The listpack in a string.
+pub(super) fn listpack(bytes: &[u8]) -> Result<Listpack, Corrupt> {
+    Listpack::from_bytes_validated(bytes).ok_or(Corrupt)
+}
+
+/// A collection, which must not be empty.
+fn filled<T: Collection>(collection: T) -> Result<Object, Corrupt> {
+    if collection.element_count() == 0 {
+        return Err(Corrupt);
+    }
+    Ok(collection.wrap())
+}
+
+/// Reads a value of this type.
+pub fn load<'a>(
+    reader: &mut Reader<'a>,
+    kind: u8,
+    limits: &Limits,
+    now_ms: i64,
+) -> Result<Loaded<'a>, Corrupt> {
+    let object = match kind {
+        kind::STRING => return reader.string().map(Loaded::Text),
+        kind::LIST => filled(load_list(reader, limits)?)?,
+        kind::LIST_ZIPLIST => filled(load_ziplist(reader, limits)?)?,
+        kind::LIST_QUICKLIST => filled(load_quicklist(reader, limits)?)?,
+        kind::LIST_QUICKLIST_2 => filled(load_quicklist_2(reader, limits)?)?,
+        kind::SET => filled(load_set(reader, limits)?)?,
+        kind::SET_INTSET => {
+            let intset = Intset::from_bytes_validated(&reader.string()?).ok_or(Corrupt)?;
+            filled(Set::from_intset(intset, limits.set))?
+        }
+        kind::SET_LISTPACK => {
+            filled(Set::from_listpack(listpack(&reader.string()?)?, limits.set).ok_or(Corrupt)?)?
+        }
+        kind::ZSET => filled(load_zset::load_text_scores(reader, limits)?)?,
+        kind::ZSET_2 => filled(load_zset::load_binary_scores(reader, limits)?)?,
+        kind::ZSET_ZIPLIST => filled(load_zset::from_packed(ziplist::to_listpack(&reader.string()?)?, limits)?)?,
+        kind::ZSET_LISTPACK => filled(load_zset::from_packed(listpack(&reader.string()?)?, limits)?)?,
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => Box::new(load_stream::load_stream(reader, kind)?).wrap(),
+        _ => {
+            return Ok(match load_hash::load_hash(reader, kind, limits, now_ms)? {
+                Some(hash) => Loaded::Object(filled(hash)?),
+                None => Loaded::Expired,
+            })
+        }
+    };
+    Ok(Loaded::Object(object))
+}
+
+fn load_list(reader: &mut Reader<'_>, limits: &Limits) -> Result<List, Corrupt> {
+    let mut list = List::new();
+    for _ in 0..reader.count(1)? {
+        list.push(End::Back, &reader.string()?, limits.list);
+    }
+    Ok(list)
+}
+
+fn load_ziplist(reader: &mut Reader<'_>, limits: &Limits) -> Result<List, Corrupt> {
+    let mut list = List::new();
+    list.load_listpack(&ziplist::to_listpack(&reader.string()?)?);
+    list.finish_loading(limits.list);
+    Ok(list)
+}
+
+fn load_quicklist(reader: &mut Reader<'_>, limits: &Limits) -> Result<List, Corrupt> {
+    let mut list = List::new();
+    for _ in 0..reader.count(1)? {
+        list.load_listpack(&ziplist::to_listpack(&reader.string()?)?);
+    }
+    list.finish_loading(limits.list);
+    Ok(list)
+}
+
+fn load_quicklist_2(reader: &mut Reader<'_>, limits: &Limits) -> Result<List, Corrupt> {
+    let mut list = List::new();
+    for _ in 0..reader.count(2)? {
+        match reader.number()? {
+            1 => list.load_plain(&reader.string()?),
+            2 => list.load_listpack(&listpack(&reader.string()?)?),
+            _ => return Err(Corrupt),
+        }
+    }
+    list.finish_loading(limits.list);
+    Ok(list)
+}
+
+fn load_set(reader: &mut Reader<'_>, limits: &Limits) -> Result<Set, Corrupt> {
+    let count = reader.count(1)?;
+    let mut set = Set::new();
+    for index in 0..count {
+        let member = reader.string()?;
+        if index == 0 {
+            set.prepare(&member, count, limits.set);
+        }
+        if !set.add(&member, limits.set) {
+            return Err(Corrupt);
+        }
+    }
+    Ok(set)
+}

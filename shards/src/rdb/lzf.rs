@@ -1,0 +1,155 @@
+//! LZF, the compression of strings in dumps: literal runs of up to 32 bytes, and references to what came at most 8 KiB
+//! before.
+//!
+//! `000nnnnn` is followed by n + 1 literals; `lllooooo o` repeats l + 2 bytes from o + 1 bytes back, and where l is 7 a byte
+//! that is added to it comes before the second half of o. What another writer chooses to refer to differs; the format is
+//! the same.
+
+use super::Corrupt;
+
+const LITERALS_MAX: usize = 32;
+const DISTANCE_MAX: usize = 1 << 13;
+const MATCH_MIN: usize = 3;
+const MATCH_MAX: usize = 264;
+/// No compression does better: three bytes stand for [`MATCH_MAX`].
+const RATIO_MAX: usize = MATCH_MAX / 3;
+
+/// Places remembered by a hash of three bytes. More of them find more, but cost more to make than short strings save.
+const PLACES: usize = 1 << 12;
+
+/// What compresses; kept over several strings.
+#[derive(Default)]
+pub struct Compressor {
+    /// Where three bytes were seen last, plus `base`; smaller values are from earlier strings.
+    places: Vec<u32>,
+    base: u32,
+    next_base: u32,
+}
+
+impl Compressor {
+    /// Appends the compressed `input` to `output` if that is at least four bytes shorter; else appends nothing.
+    pub fn compress(&mut self, input: &[u8], output: &mut Vec<u8>) -> bool {
+        if input.len() <= MATCH_MIN + 1 || input.len() > 1 << 30 {
+            return false;
+        }
+        self.begin(input.len());
+        let start = output.len();
+        let limit = start + input.len() - 4;
+        let (mut at, mut literals_from) = (0, 0);
+        while at + MATCH_MIN <= input.len() {
+            let Some(distance) = self.look_up(input, at) else {
+                at += 1;
+                continue;
+            };
+            let length = match_length(input, at, distance);
+            put_literals(output, &input[literals_from..at]);
+            put_reference(output, distance, length);
+            if output.len() > limit {
+                break;
+            }
+            for inside in at + 1..(at + length).min(input.len() - MATCH_MIN) {
+                self.places[slot(input, inside)] = self.base + inside as u32;
+            }
+            at += length;
+            literals_from = at;
+        }
+        put_literals(output, &input[literals_from.min(input.len())..]);
+        let is_shorter = output.len() <= limit;
+        if !is_shorter {
+            output.truncate(start);
+        }
+        is_shorter
+    }
+
+    /// Makes the places of earlier strings invalid.
+    fn begin(&mut self, length: usize) {
+        if self.places.is_empty() || self.next_base > u32::MAX / 2 {
+            self.places = vec![0; PLACES];
+            self.next_base = 1;
+        }
+        self.base = self.next_base;
+        self.next_base += length as u32;
+    }
+
+    fn look_up(&mut self, input: &[u8], at: usize) -> Option<usize> {
+        let place = &mut self.places[slot(input, at)];
+        let before = place.checked_sub(self.base);
+        *place = self.base + at as u32;
+        let distance = at - before? as usize;
+        let is_match = distance <= DISTANCE_MAX && input[at - distance..][..MATCH_MIN] == input[at..][..MATCH_MIN];
+        is_match.then_some(distance)
+    }
+}
+
+fn slot(input: &[u8], at: usize) -> usize {
+    let word = u32::from_le_bytes([input[at], input[at + 1], input[at + 2], 0]);
+    (word.wrapping_mul(0x9E37_79B1) >> 20) as usize % PLACES
+}
+
+fn match_length(input: &[u8], at: usize, distance: usize) -> usize {
+    let room = MATCH_MAX.min(input.len() - at);
+    (MATCH_MIN..room).find(|&more| input[at + more] != input[at + more - distance]).unwrap_or(room)
+}
+
+fn put_literals(output: &mut Vec<u8>, literals: &[u8]) {
+    for run in literals.chunks(LITERALS_MAX) {
+        output.push(run.len() as u8 - 1);
+        output.extend_from_slice(run);
+    }
+}
+
+fn put_reference(output: &mut Vec<u8>, distance: usize, length: usize) {
+    let (offset, length) = (distance - 1, length - 2);
+    if length < 7 {
+        output.push((length << 5 | offset >> 8) as u8);
+    } else {
+        output.extend_from_slice(&[(7 << 5 | offset >> 8) as u8, (length - 7) as u8]);
+    }
+    output.push(offset as u8);
+}
+
+/// The `length` bytes that `input` was made of.
+pub fn decompress(input: &[u8], length: usize) -> Result<Vec<u8>, Corrupt> {
+    if length > input.len().saturating_mul(RATIO_MAX) {
+        return Err(Corrupt);
+    }
+    let mut output = Vec::with_capacity(length);
+    let mut at = 0;
+    let next = |at: &mut usize| {
+        let byte = input.get(*at).copied().map(usize::from).ok_or(Corrupt);
+        *at += 1;
+        byte
+    };
+    while at < input.len() {
+        let control = next(&mut at)?;
+        if control < LITERALS_MAX {
+            output.extend_from_slice(input.get(at..at + control + 1).ok_or(Corrupt)?);
+            at += control + 1;
+        } else {
+            let mut count = (control >> 5) + 2;
+            if count == 9 {
+                count += next(&mut at)?;
+            }
+            let distance = ((control & 31) << 8 | next(&mut at)?) + 1;
+            let from = output.len().checked_sub(distance).ok_or(Corrupt)?;
+            repeat(&mut output, from, count);
+        }
+        if output.len() > length {
+            return Err(Corrupt);
+        }
+    }
+    if output.len() == length {
+        Ok(output)
+    } else {
+        Err(Corrupt)
+    }
+}
+
+/// Appends `count` bytes from `from` on; what is appended may be among them.
+fn repeat(output: &mut Vec<u8>, from: usize, mut count: usize) {
+    while count > 0 {
+        let piece = count.min(output.len() - from);
+        output.extend_from_within(from..from + piece);
+        count -= piece;
+    }
+}

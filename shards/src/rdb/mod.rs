@@ -1,0 +1,115 @@
+//! The RDB serialisation of single values: what DUMP gives, what RESTORE takes, and what an RDB file consists of.
+//!
+//! Values become bytes ([`save`]) and bytes become values ([`load`]); nothing here knows files, keys or commands. What is
+//! written is read by Redis 7.0, Redis 8 and Valkey 9: the newest types that all of them know, in a payload of version 10
+//! ([`dump`]). Hashes whose fields expire are the exception, since no two of the servers agree on a format for them: those
+//! are written as Redis 8 does. What is read is every type that any release of Redis or Valkey has written for strings,
+//! lists, sets, hashes, sorted sets and streams.
+//!
+//! Bytes to be read are hostile. A count is compared with the bytes that are left before anything is reserved for it, a
+//! compressed string may not claim more than compression can save, packed values are checked entry by entry, and elements
+//! that may occur once are counted once. Whatever is wrong is one error, [`Corrupt`]: its reader can do nothing but refuse.
+//!
+//! # Layout
+//! - [`reader`], [`writer`]: lengths and strings; [`lzf`]: their compression; [`crc64`]: checksums
+//! - [`save`], [`save_stream`]: values to bytes
+//! - [`load`], [`load_hash`], [`load_zset`], [`load_stream`]: bytes to values; [`ziplist`]: formats that are only read
+//! - [`dump`]: a value with version and checksum around it
+
+mod crc64;
+pub mod dump;
+mod load;
+mod load_hash;
+mod load_stream;
+mod load_zset;
+mod lzf;
+mod reader;
+mod save;
+mod save_stream;
+mod writer;
+mod ziplist;
+
+pub use crc64::crc64;
+pub use load::{load, Loaded};
+pub use reader::Reader;
+pub use save::{save, type_of};
+pub use writer::Writer;
+
+use crate::settings::Settings;
+use crate::types::list::NodeLimit;
+use crate::types::set::SetLimits;
+use crate::types::{hash, zset};
+
+/// The bytes are not what they claim to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+/// The numbers by which types and encodings are known.
+pub mod kind {
+    pub const STRING: u8 = 0;
+    pub const LIST: u8 = 1;
+    pub const SET: u8 = 2;
+    /// Scores as text.
+    pub const ZSET: u8 = 3;
+    pub const HASH: u8 = 4;
+    /// Scores as eight bytes.
+    pub const ZSET_2: u8 = 5;
+    pub const HASH_ZIPMAP: u8 = 9;
+    pub const LIST_ZIPLIST: u8 = 10;
+    pub const SET_INTSET: u8 = 11;
+    pub const ZSET_ZIPLIST: u8 = 12;
+    pub const HASH_ZIPLIST: u8 = 13;
+    /// Nodes are ziplists.
+    pub const LIST_QUICKLIST: u8 = 14;
+    pub const STREAM: u8 = 15;
+    pub const HASH_LISTPACK: u8 = 16;
+    pub const ZSET_LISTPACK: u8 = 17;
+    /// Nodes are listpacks or single large elements.
+    pub const LIST_QUICKLIST_2: u8 = 18;
+    /// With first id, greatest deleted id and number of entries ever added.
+    pub const STREAM_2: u8 = 19;
+    pub const SET_LISTPACK: u8 = 20;
+    /// With the time at which consumers were active.
+    pub const STREAM_3: u8 = 21;
+    /// Valkey 9: fields that expire.
+    pub const HASH_2: u8 = 22;
+    /// Redis 8: fields that expire.
+    pub const HASH_METADATA: u8 = 24;
+    /// Redis 8: the same, packed.
+    pub const HASH_LISTPACK_EX: u8 = 25;
+}
+
+/// Up to where values stay in their small encodings.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub hash: hash::Limits,
+    pub set: SetLimits,
+    pub zset: zset::Limits,
+    pub list: NodeLimit,
+}
+
+impl Limits {
+    pub fn from_settings(settings: &Settings) -> Limits {
+        Limits {
+            hash: hash::Limits {
+                entries: settings.hash_max_listpack_entries.size(),
+                value_bytes: settings.hash_max_listpack_value.size(),
+            },
+            set: SetLimits {
+                integers: settings.set_max_intset_entries.size(),
+                packed: hash::Limits {
+                    entries: settings.set_max_listpack_entries.size(),
+                    value_bytes: settings.set_max_listpack_value.size(),
+                },
+            },
+            zset: zset::Limits {
+                entries_max: settings.zset_max_listpack_entries.size(),
+                member_bytes_max: settings.zset_max_listpack_value.size(),
+            },
+            list: NodeLimit::from_setting(settings.list_max_listpack_size.get()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

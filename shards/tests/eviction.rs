@@ -1,0 +1,404 @@
+//! Eviction with memory counted for real: the whole test binary runs under the counting allocator, one test at a time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sherd_metrics::memory::{self, Counting};
+// The tester says `crate::` for what it uses.
+use sherd_shards::*;
+
+use crate::context::Client;
+use crate::engine::Engine;
+use crate::execute::{call, Call};
+use crate::settings::Settings;
+use crate::slot::SlotMap;
+use crate::world::World;
+
+#[allow(dead_code)]
+#[path = "../src/testing.rs"]
+mod testing;
+
+use testing::Tester;
+
+#[global_allocator]
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+
+const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+const NO_EVICTION: i64 = 0;
+const ALLKEYS_LRU: i64 = 1;
+const VOLATILE_LRU: i64 = 2;
+const ALLKEYS_LFU: i64 = 3;
+const VOLATILE_LFU: i64 = 4;
+const ALLKEYS_RANDOM: i64 = 5;
+const VOLATILE_RANDOM: i64 = 6;
+const VOLATILE_TTL: i64 = 7;
+const EVICTING: [i64; 7] =
+    [ALLKEYS_LRU, VOLATILE_LRU, ALLKEYS_LFU, VOLATILE_LFU, ALLKEYS_RANDOM, VOLATILE_RANDOM, VOLATILE_TTL];
+
+/// Memory is the process's: no two tests at once.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fills `keys` keys of some hundred bytes, all with an expiry far away, later ones expiring later.
+fn fill(t: &mut Tester, keys: usize) {
+    let value = "v".repeat(100);
+    for number in 0..keys {
+        assert_eq!(t.run(&format!("SET key:{number} {value} EX {}", 100_000 + number)), "+OK\r\n");
+    }
+}
+
+/// Sets the limit to what is used now, less `percent`.
+fn limit(t: &Tester, percent: usize) {
+    let used = memory::used_bytes();
+    t.world.settings.maxmemory.set((used - used * percent / 100) as i64);
+}
+
+fn size(t: &mut Tester) -> usize {
+    t.run("DBSIZE")[1..].trim_end().parse().expect("a number")
+}
+
+#[test]
+fn a_write_over_the_limit_makes_room_under_every_evicting_policy() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        for policy in EVICTING {
+            let mut t = Tester::new(shards);
+            t.world.settings.maxmemory_eviction_tenacity.set(100);
+            t.world.settings.maxmemory_policy.set(policy);
+            fill(&mut t, 5000);
+            limit(&t, 10);
+            assert_eq!(t.run("SET another value EX 1000"), "+OK\r\n", "policy {policy}");
+            assert!(memory::used_bytes() <= t.world.settings.maxmemory.size() + 4096, "policy {policy}");
+            let left = size(&mut t);
+            assert!((2000..5000).contains(&left), "{left} keys left under policy {policy}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_evicted_without_a_policy_and_writes_are_refused_while_reads_and_deletions_go_on() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        let mut t = Tester::new(shards);
+        fill(&mut t, 100);
+        t.world.settings.maxmemory_policy.set(NO_EVICTION);
+        t.world.settings.maxmemory.set(1);
+        assert_eq!(t.run("SET another value"), OOM);
+        assert_eq!(t.run("MSET a 1 b 2 c 3"), OOM);
+        assert_eq!(t.run("LPUSH list x"), OOM);
+        assert_eq!(t.run("STRLEN key:1"), ":100\r\n");
+        assert_eq!(t.run("DEL key:1 key:2"), ":2\r\n");
+        assert_eq!(size(&mut t), 98);
+        t.world.settings.maxmemory.set(0);
+        assert_eq!(t.run("SET another value"), "+OK\r\n");
+    }
+}
+
+#[test]
+fn volatile_policies_leave_keys_without_an_expiry_alone_and_refuse_writes_when_only_those_are_left() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        for policy in [VOLATILE_LRU, VOLATILE_LFU, VOLATILE_RANDOM, VOLATILE_TTL] {
+            let mut t = Tester::new(shards);
+            for number in 0..300 {
+                t.run(&format!("SET kept:{number} v"));
+                t.run(&format!("SET lent:{number} v EX 1000"));
+            }
+            t.run("PERSIST lent:7");
+            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.maxmemory_eviction_tenacity.set(100);
+            t.world.settings.maxmemory.set(1);
+            assert_eq!(t.run("SET another value"), OOM, "policy {policy}");
+            assert_eq!(size(&mut t), 301);
+            assert_eq!(t.run("EXISTS lent:7 kept:0 kept:299"), ":3\r\n");
+        }
+    }
+}
+
+#[test]
+fn the_keys_used_longest_ago_go_first_under_lru() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        for policy in [ALLKEYS_LRU, VOLATILE_LRU] {
+            let mut t = Tester::new(shards);
+            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.maxmemory_samples.set(10);
+            fill(&mut t, 4000);
+            t.world.advance_clock(60_000);
+            for number in 0..2000 {
+                t.run(&format!("GET key:{number}"));
+            }
+            evict_until(&mut t, 3000);
+            let (used, unused) = (there(&mut t, 0..2000), there(&mut t, 2000..4000));
+            assert!(used >= 1980, "{used} of 2000 keys in use are left, {unused} of the others");
+        }
+    }
+}
+
+#[test]
+fn the_keys_used_most_rarely_go_first_under_lfu_and_counts_decay() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        for policy in [ALLKEYS_LFU, VOLATILE_LFU] {
+            let mut t = Tester::new(shards);
+            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.maxmemory_samples.set(10);
+            t.world.settings.lfu_log_factor.set(0);
+            fill(&mut t, 2000);
+            for _ in 0..3 {
+                for number in 0..1000 {
+                    t.run(&format!("GET key:{number}"));
+                }
+            }
+            evict_until(&mut t, 1500);
+            let used = there(&mut t, 0..1000);
+            assert!(used >= 990, "{used} of 1000 keys in use are left");
+        }
+    }
+}
+
+#[test]
+fn the_keys_that_expire_soonest_go_first_under_volatile_ttl() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        let mut t = Tester::new(shards);
+        t.world.settings.maxmemory_policy.set(VOLATILE_TTL);
+        t.world.settings.maxmemory_samples.set(10);
+        fill(&mut t, 4000);
+        evict_until(&mut t, 3000);
+        let (soon, late) = (there(&mut t, 0..1000), there(&mut t, 2000..4000));
+        assert!(late >= 1980 && soon <= 300, "{soon} of 1000 soon ones, {late} of 2000 late ones are left");
+    }
+}
+
+#[test]
+fn an_evicted_key_raises_an_event_touches_its_watchers_and_is_counted() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        for lazy in [0, 1] {
+            let mut t = Tester::new(shards);
+            t.world.settings.maxmemory_policy.set(ALLKEYS_RANDOM);
+            t.world.settings.lazyfree_lazy_eviction.set(lazy);
+            t.world.settings.notify_keyspace_events.set(i64::from(notify::class::EVICTED));
+            fill(&mut t, 50);
+            t.world.settings.maxmemory.set(1);
+            let reply = t.run("SET another value");
+            let mut events = t.events();
+            events.sort();
+            let mut expected: Vec<String> = (0..50).map(|number| format!("evicted key:{number}")).collect();
+            expected.sort();
+            assert_eq!((reply.as_str(), events), (OOM, expected));
+        }
+    }
+}
+
+#[test]
+fn a_key_that_has_expired_is_removed_as_such_and_first() {
+    let _alone = alone();
+    for policy in EVICTING {
+        let mut t = Tester::new(1);
+        t.world.settings.maxmemory_policy.set(policy);
+        t.world.settings.maxmemory_samples.set(64);
+        t.world.settings.notify_keyspace_events.set(i64::from(notify::class::EVICTED | notify::class::EXPIRED));
+        fill(&mut t, 20);
+        t.run(&format!("SET gone {} PX 10", "v".repeat(2000)));
+        t.world.advance_clock(20);
+        t.world.settings.maxmemory.set(memory::used_bytes() as i64 - 1);
+        assert_eq!(t.run("SET another value EX 10000"), "+OK\r\n");
+        assert_eq!(t.events(), ["expired gone"], "policy {policy}");
+    }
+}
+
+#[test]
+fn big_values_are_evicted_without_waiting_for_their_memory_and_no_more_of_them_than_needed() {
+    let _alone = alone();
+    for kind in ["RPUSH", "SADD", "HSET"] {
+        let mut t = Tester::new(1);
+        t.world.settings.maxmemory_policy.set(ALLKEYS_RANDOM);
+        for number in 0..20 {
+            let elements: Vec<String> = (0..4000).map(|element| format!("element:{element:060}")).collect();
+            t.run(&format!("{kind} big:{number} {}", elements.join(" ")));
+        }
+        // One of them is some 5 % of all.
+        limit(&t, 12);
+        assert_eq!(t.run("SET another value"), "+OK\r\n");
+        assert!((15..=18).contains(&size(&mut t)), "{kind}: {} keys are left of 21", size(&mut t));
+    }
+}
+
+#[test]
+fn a_command_is_accepted_when_its_time_for_evicting_is_over_and_keys_are_left() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        let mut t = Tester::new(shards);
+        t.world.settings.maxmemory_policy.set(ALLKEYS_LRU);
+        t.world.settings.maxmemory_eviction_tenacity.set(0);
+        fill(&mut t, 1000);
+        t.world.settings.maxmemory.set(1);
+        assert_eq!(t.run("SET another value"), "+OK\r\n");
+        let left = size(&mut t);
+        assert!((900..1000).contains(&left), "{left} keys are left");
+        assert!(t.world.pressure.exceeded_ms().0 < 60_000);
+    }
+}
+
+#[test]
+fn other_databases_are_evicted_from_as_well() {
+    let _alone = alone();
+    let mut t = Tester::new(1);
+    t.world.settings.maxmemory_policy.set(ALLKEYS_LRU);
+    t.db = 3;
+    fill(&mut t, 1000);
+    t.db = 0;
+    limit(&t, 5);
+    assert_eq!(t.run("SET another value"), "+OK\r\n");
+    t.db = 3;
+    assert!(size(&mut t) < 1000);
+}
+
+#[test]
+fn commands_of_a_transaction_do_not_evict_between_one_another() {
+    let _alone = alone();
+    let mut t = Tester::new(1);
+    t.world.settings.maxmemory_policy.set(ALLKEYS_LRU);
+    fill(&mut t, 100);
+    t.world.settings.maxmemory.set(1);
+    t.in_transaction = true;
+    assert_eq!(t.run("SET another value"), "+OK\r\n");
+    assert_eq!(size(&mut t), 101);
+}
+
+/// A running engine of several shards with their own threads.
+struct Running {
+    engine: Arc<Engine>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn new(shards: usize, policy: i64) -> Running {
+        let commands = registry::install(std::iter::empty()).commands().len();
+        let world = World::new(SlotMap::new(shards, false), Settings::default());
+        world.settings.maxmemory_policy.set(policy);
+        let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
+        let threads = engine.start_threads();
+        Running { engine, threads }
+    }
+
+    /// Runs a command with only the shard of its key held.
+    fn run(&self, line: &str) -> String {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let world = &self.engine.world;
+        let command = registry::table().find(args[0]).expect("a command");
+        let shard = world.slots.shard_of(world.slots.slot(args[1]));
+        let one = Call {
+            command,
+            args: &args,
+            first_key: (0, 0),
+            client: Client { db: 0, resp3: false, no_touch: false, record: None },
+            now_ms: world.now_milliseconds(),
+            in_transaction: false,
+        };
+        let mut out = Vec::new();
+        self.engine.with_shards(1 << shard, |shards| {
+            call(shards, world, &one, &mut out);
+        });
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn keys(&self) -> Vec<usize> {
+        self.engine.world.shard_keys.iter().map(|keys| keys.load(std::sync::atomic::Ordering::Relaxed)).collect()
+    }
+
+    /// Keys of one shard only.
+    fn fill_shard(&self, shard: usize, keys: usize, expiry: &str) {
+        let map = self.engine.world.slots;
+        let value = "v".repeat(200);
+        let names = (0..).map(|number: usize| format!("key:{number}"));
+        for name in names.filter(|name| map.shard_of(map.slot(name.as_bytes())) == shard).take(keys) {
+            assert_eq!(self.run(&format!("SET {name} {value}{expiry}")), "+OK\r\n");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.engine.stop();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits until something holds; fails after a time that only a hang reaches.
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn lowering_the_limit_evicts_in_the_background_and_each_shard_gives_its_part() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        let running = Running::new(shards, ALLKEYS_LRU);
+        for shard in 0..shards {
+            running.fill_shard(shard, 4000 * (shard + 1), "");
+        }
+        let before = running.keys();
+        let used = memory::used_bytes();
+        let world = &running.engine.world;
+        world.settings.maxmemory.set((used - used / 3) as i64);
+        world.pressure.ask(world);
+        eventually("memory is within its limit", || memory::used_bytes() <= world.settings.maxmemory.size());
+        let parts: Vec<f64> = running.keys().iter().zip(&before).map(|(&now, &was)| now as f64 / was as f64).collect();
+        assert!(parts.iter().all(|part| (0.4..0.85).contains(part)), "what is left of each shard: {parts:?}");
+        eventually("the time over the limit ends", || world.pressure.exceeded_ms().1 == 0);
+    }
+}
+
+#[test]
+fn a_shard_without_evictable_keys_goes_on_writing_while_others_evict_for_it() {
+    let _alone = alone();
+    let running = Running::new(4, VOLATILE_LRU);
+    running.fill_shard(3, 20_000, " EX 1000");
+    let world = &running.engine.world;
+    world.settings.maxmemory.set(memory::used_bytes() as i64);
+    running.fill_shard(0, 10_000, "");
+    assert_eq!(running.keys()[0], 10_000);
+    eventually("memory is within its limit", || memory::used_bytes() <= world.settings.maxmemory.size());
+    assert!(running.keys()[3] < 20_000);
+}
+
+#[test]
+fn writes_are_refused_when_no_shard_has_anything_to_evict_and_accepted_again_when_one_has() {
+    let _alone = alone();
+    let running = Running::new(4, VOLATILE_LRU);
+    running.fill_shard(1, 100, "");
+    let world = &running.engine.world;
+    world.settings.maxmemory.set(1);
+    assert_eq!(running.run("SET another value"), OOM);
+    assert!(evict::is_hopeless(world));
+    world.settings.maxmemory.set(0);
+    running.fill_shard(2, 100, " EX 1000");
+    world.settings.maxmemory.set(memory::used_bytes() as i64 - 1000);
+    assert!(!evict::is_hopeless(world));
+    assert_eq!(running.run("SET another value"), "+OK\r\n");
+}
+
+/// Lowers the limit step by step, with a write each time, until so many keys are left.
+fn evict_until(t: &mut Tester, keys: usize) {
+    t.world.settings.maxmemory_eviction_tenacity.set(100);
+    while size(t) > keys {
+        t.world.settings.maxmemory.set(memory::used_bytes() as i64 - 500);
+        assert_ne!(t.run("SET note x EX 1000000"), OOM);
+    }
+    t.world.settings.maxmemory.set(0);
+}
+
+fn there(t: &mut Tester, numbers: std::ops::Range<usize>) -> usize {
+    numbers.filter(|number| t.run(&format!("EXISTS key:{number}")) == ":1\r\n").count()
+}

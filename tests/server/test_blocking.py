@@ -1,0 +1,184 @@
+"""Clients that wait for a key: the order in which they are served, and everything that ends their waiting.
+
+Keys are named so that they lie on different shards where there are several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tests.protocol.test_limits import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.servers import Server
+    from tests.support.wire import Wire
+
+
+@contextlib.contextmanager
+def waiting(server: Server, wire: Wire, *commands: tuple[str, ...]) -> Iterator[list[Wire]]:
+    """Connections that have begun to wait in these commands, in this order."""
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for number, command in enumerate(commands, 1):
+            client = stack.enter_context(server.wire())
+            client.write(*command)
+            eventually(lambda wanted=number: blocked_count(wire) == wanted, f"{command} waits")
+            clients.append(client)
+        yield clients
+
+
+def blocked_count(wire: Wire) -> int:
+    """Clients that wait, from CLIENT LIST."""
+    listing: bytes = wire.value("CLIENT", "LIST")
+    return sum(b"flags=" in line and b"b" in line.split(b"flags=")[1].split()[0] for line in listing.splitlines())
+
+
+def test_waiters_are_served_in_the_order_in_which_they_came(server: Server, wire: Wire) -> None:
+    """One element each, whatever else they wait for."""
+    with waiting(server, wire, ("BLPOP", "k1", "k2", "k3", "0"), ("BLPOP", "k1", "0"), ("BRPOP", "k1", "0")) as clients:
+        assert wire.value("RPUSH", "k1", "a", "b", "c", "d") == 4
+        assert [client.read().value for client in clients] == [[b"k1", b"a"], [b"k1", b"b"], [b"k1", b"d"]]
+        assert wire.value("LRANGE", "k1", "0", "-1") == [b"c"]
+
+
+def test_a_waiter_is_served_by_any_of_its_keys(server: Server, wire: Wire) -> None:
+    """On whichever shard that is."""
+    for key in ("k1", "k2", "k3"):
+        with waiting(server, wire, ("BLPOP", "k1", "k2", "k3", "0")) as (client,):
+            wire.call("LPUSH", key, "v")
+            assert client.read().value == [key.encode(), b"v"]
+            assert wire.value("EXISTS", key) == 0
+
+
+def test_a_move_serves_who_waits_for_its_target(server: Server, wire: Wire) -> None:
+    """A chain: the element goes on at once."""
+    with waiting(server, wire, ("BLMOVE", "k1", "k2", "LEFT", "RIGHT", "0"), ("BLPOP", "k2", "0")) as (mover, popper):
+        wire.call("RPUSH", "k1", "v")
+        assert mover.read().value == b"v"
+        assert popper.read().value == [b"k2", b"v"]
+        assert wire.value("EXISTS", "k1", "k2") == 0
+
+
+def test_every_way_in_which_a_key_appears_wakes(server: Server, wire: Wire) -> None:
+    """RENAME, COPY, SORT STORE, LMOVE, RESTORE by others, SWAPDB."""
+    for commands in (
+        [("RPUSH", "other", "v"), ("RENAME", "other", "k1")],
+        [("RPUSH", "other", "v"), ("COPY", "other", "k1"), ("DEL", "other")],
+        [("RPUSH", "other", "v"), ("LMOVE", "other", "k1", "LEFT", "LEFT")],
+        [("SELECT", "1"), ("RPUSH", "k1", "v"), ("SELECT", "0"), ("SWAPDB", "0", "1")],
+        [("MULTI",), ("RPUSH", "k1", "gone"), ("LPOP", "k1"), ("RPUSH", "k1", "v"), ("EXEC",)],
+    ):
+        with waiting(server, wire, ("BLPOP", "k1", "0")) as (client,):
+            wire.pipeline(commands)
+            assert client.read().value == [b"k1", b"v"], commands
+        wire.call("FLUSHALL")
+
+
+def test_a_key_of_another_type_wakes_nobody(server: Server, wire: Wire) -> None:
+    """The client goes on waiting and is served later."""
+    with waiting(server, wire, ("BLPOP", "k1", "0"), ("BZPOPMIN", "k1", "0")) as (popper, lowest):
+        wire.pipeline([("SET", "k1", "v"), ("DEL", "k1"), ("ZADD", "k1", "1", "m")])
+        assert lowest.read().value[:2] == [b"k1", b"m"]
+        wire.call("RPUSH", "k1", "v")
+        assert popper.read().value == [b"k1", b"v"]
+
+
+def test_a_wait_ends_with_its_time(server: Server, wire: Wire, protocol: int) -> None:
+    """And the connection goes on with what was sent behind it."""
+    del server
+    null = b"*-1\r\n" if protocol == 2 else b"_\r\n"
+    replies = wire.pipeline([("SET", "k", "v"), ("BLPOP", "k1", "k2", "0.05"), ("BZMPOP", "0.01", "1", "z", "MIN"), ("GET", "k")])
+    assert [reply.raw for reply in replies] == [b"+OK\r\n", null, null, b"$1\r\nv\r\n"]
+    assert wire.call("WAIT", "1", "20").raw == b":0\r\n"
+
+
+def test_what_is_sent_behind_a_blocking_command_waits(server: Server, wire: Wire) -> None:
+    """Its order is kept."""
+    with waiting(server, wire, ("BLPOP", "k1", "0")) as (client,):
+        client.write("SET", "late", "1")
+        assert wire.value("EXISTS", "late") == 0
+        wire.call("RPUSH", "k1", "v")
+        assert [client.read().value, client.read().value] == [[b"k1", b"v"], b"OK"]
+
+
+def test_a_client_is_unblocked_by_another(server: Server, wire: Wire, protocol: int) -> None:
+    """As if its time were over, or with an error; a client that does not wait is left alone."""
+    del protocol
+    for mode, expected in (((), b"*-1\r\n"), (("TIMEOUT",), b"*-1\r\n"), (("ERROR",), b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")):
+        with server.wire() as client:
+            number = str(client.value("CLIENT", "ID"))
+            assert wire.value("CLIENT", "UNBLOCK", number, *mode) == 0
+            client.write("BLPOP", "k1", "k2", "0")
+            eventually(lambda: blocked_count(wire) == 1, "the client waits")
+            assert wire.value("CLIENT", "UNBLOCK", number, *mode) == 1
+            assert client.read().raw == expected
+            assert client.value("PING") == b"PONG"
+
+
+def test_a_client_that_goes_away_takes_nothing(server: Server, wire: Wire) -> None:
+    """The element stays for the next one."""
+    with server.wire() as client:
+        client.write("BLPOP", "k1", "k2", "0")
+        eventually(lambda: blocked_count(wire) == 1, "the client waits")
+    eventually(lambda: blocked_count(wire) == 0, "the client is gone")
+    wire.call("RPUSH", "k1", "v")
+    assert wire.value("LLEN", "k1") == 1
+
+
+def test_nothing_waits_inside_a_transaction(server: Server, wire: Wire, protocol: int) -> None:
+    """The replies are those for a time that is over."""
+    del server
+    replies = wire.pipeline([("MULTI",), ("BLPOP", "k1", "0"), ("BLMOVE", "k1", "k2", "LEFT", "LEFT", "0"), ("EXEC",)])
+    expected = b"*2\r\n*-1\r\n$-1\r\n" if protocol == 2 else b"*2\r\n_\r\n_\r\n"
+    assert replies[-1].raw == expected
+
+
+def test_no_element_is_lost_or_doubled_under_load(server: Server, wire: Wire) -> None:
+    """Many poppers on keys of several shards, many pushers; what goes in comes out once."""
+    keys = [f"queue:{number}" for number in range(6)]
+    per_pusher, pushers, poppers = 200, 4, 6
+    taken: list[bytes] = []
+    lock = threading.Lock()
+
+    def push(number: int) -> None:
+        with server.wire() as client:
+            for count in range(per_pusher):
+                client.call("RPUSH", keys[(number + count) % len(keys)], f"{number}:{count}")
+
+    def pop(number: int) -> None:
+        order = keys[number:] + keys[:number]
+        mine: list[bytes] = []
+        with server.wire() as client:
+            while (reply := client.value("BLPOP", *order, "0.7")) is not None:
+                mine.append(reply[1])
+        with lock:
+            taken.extend(mine)
+
+    threads = [threading.Thread(target=pop, args=(number,)) for number in range(poppers)]
+    threads += [threading.Thread(target=push, args=(number,)) for number in range(pushers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+    assert sorted(taken) == sorted(f"{number}:{count}".encode() for number in range(pushers) for count in range(per_pusher))
+    assert wire.value("DBSIZE") == 0
+
+
+def test_killing_a_waiting_client_frees_its_place(server: Server, wire: Wire) -> None:
+    """The next in line is served instead."""
+    with server.wire() as first:
+        number = str(first.value("CLIENT", "ID"))
+        with waiting(server, wire, ("BLPOP", "k1", "0")) as (second,):
+            first.write("BLPOP", "k1", "0")
+            eventually(lambda: blocked_count(wire) == 2, "both wait")
+            assert wire.value("CLIENT", "KILL", "ID", number) == 1
+            eventually(lambda: blocked_count(wire) == 1, "one is gone")
+            time.sleep(0.01)
+            wire.call("RPUSH", "k1", "v")
+            assert second.read().value == [b"k1", b"v"]
