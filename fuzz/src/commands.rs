@@ -136,7 +136,12 @@ fn run_checked(keyspace: &mut Keyspace, command: &'static Command, args: &[&[u8]
     }
     let changes = keyspace.dirty() - before;
     let failed = reply[0] == b'-';
-    assert!(!failed || changes == 0, "{} failed and changed something: {:?}", shown(args), String::from_utf8_lossy(&reply));
+    assert!(
+        !failed || changes == 0,
+        "{} failed and changed something: {:?}",
+        shown(args),
+        String::from_utf8_lossy(&reply)
+    );
     assert!(!command.spec.has(flag::READONLY) || changes == 0, "{} only reads and changed something", shown(args));
     reply
 }
@@ -177,6 +182,7 @@ fn audit(keyspace: &mut Keyspace) {
             b"+set\r\n" => audit_set(keyspace, key),
             b"+hash\r\n" => audit_hash(keyspace, key),
             b"+zset\r\n" => audit_zset(keyspace, key),
+            b"+stream\r\n" => audit_stream(keyspace, key),
             other => panic!("a key of type {:?}", String::from_utf8_lossy(other)),
         }
         let bytes = keyspace.run_words(&[b"MEMORY", b"USAGE", key, b"SAMPLES", b"0"]);
@@ -227,7 +233,11 @@ fn audit_set(keyspace: &mut Keyspace, key: &[u8]) {
 fn audit_hash(keyspace: &mut Keyspace, key: &[u8]) {
     let pairs = strings(&keyspace.run_words(&[b"HGETALL", key]));
     assert_eq!(keyspace.run_words(&[b"HLEN", key]), count(pairs.len() / 2));
-    assert_eq!(pairs.chunks(2).map(|pair| &pair[0]).collect::<BTreeSet<_>>().len(), pairs.len() / 2, "a field comes twice");
+    assert_eq!(
+        pairs.chunks(2).map(|pair| &pair[0]).collect::<BTreeSet<_>>().len(),
+        pairs.len() / 2,
+        "a field comes twice"
+    );
     for pair in pairs.chunks(2) {
         assert_eq!(strings(&keyspace.run_words(&[b"HGET", key, &pair[0]])), [pair[1].clone()]);
         assert_eq!(keyspace.run_words(&[b"HSTRLEN", key, &pair[0]]), count(pair[1].len()));
@@ -252,4 +262,13 @@ fn audit_zset(keyspace: &mut Keyspace, key: &[u8]) {
     reversed.reverse();
     assert!(reversed.iter().eq(pairs.iter().step_by(2)));
     assert_eq!(keyspace.run_words(&[b"ZCOUNT", key, b"-inf", b"+inf"]), count(pairs.len() / 2));
+}
+
+fn audit_stream(keyspace: &mut Keyspace, key: &[u8]) {
+    let entries = keyspace.run_words(&[b"XRANGE", key, b"-", b"+"]);
+    let length = keyspace.run_words(&[b"XLEN", key]);
+    assert_eq!(entries[1..].split(|&byte| byte == b'\r').next(), length[1..].split(|&byte| byte == b'\r').next());
+    assert_eq!(keyspace.run_words(&[b"XREVRANGE", key, b"+", b"-"]).len(), entries.len());
+    let info = keyspace.run_words(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]);
+    check_one(&info, false).unwrap_or_else(|problem| panic!("XINFO STREAM FULL: {problem}"));
 }

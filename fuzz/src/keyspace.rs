@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 use sherd_shards::access::Shards;
 use sherd_shards::context::Client;
 use sherd_shards::execute::{self, Call};
+use sherd_shards::object::Type;
 use sherd_shards::policy;
 use sherd_shards::random::Random;
 use sherd_shards::registry::{self, Command, Route};
 use sherd_shards::settings::Settings;
 use sherd_shards::shard::Shard;
 use sherd_shards::slot::{slot_of, SlotMap, SLOTS};
+use sherd_shards::spec::flag;
 use sherd_shards::table::Entry as _;
 use sherd_shards::types::number::parse_i64;
 use sherd_shards::world::World;
@@ -119,7 +121,8 @@ impl Keyspace {
             first_key: (0, 0),
             client: Client { db: 0, resp3: self.resp3, no_touch: false, record: None },
             now_ms: self.now_ms,
-            in_transaction: false,
+            // There is nobody who could wait.
+            in_transaction: command.spec.has(flag::BLOCKING),
         };
         let map = self.world.slots;
         let mut held = self.shards.iter_mut().filter(|shard| wanted >> shard.index & 1 == 1);
@@ -174,7 +177,9 @@ impl Keyspace {
                     if map.uses_slots() {
                         assert_eq!(map.shard_of(slot_of(key)), shard.index, "a key in a shard that is not its own");
                     }
-                    let empty = entry.object().is_some_and(|object| object.element_count() == 0);
+                    // Only a stream may have nothing in it: it still knows its last ID and its groups.
+                    let empty = entry.value_type() != Type::Stream
+                        && entry.object().is_some_and(|object| object.element_count() == 0);
                     assert!(!empty, "an empty collection was left behind at {key:?}");
                 }
                 assert_eq!(db.len(), keys, "the number of keys is wrong");

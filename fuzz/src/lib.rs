@@ -20,8 +20,11 @@ pub mod resp;
 pub mod texts;
 pub mod words;
 
+/// Takes any bytes; panics when it finds a fault.
+pub type Target = fn(&[u8]);
+
 /// Every target with its check.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("request_parser", requests::chunks),
     ("inline_words", requests::inline_words),
     ("command_args", commands::command_lines),

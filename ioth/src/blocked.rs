@@ -4,13 +4,12 @@ use std::cmp::Reverse;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::blocking::{Wake, Waiter};
+use sherd_shards::blocking::{Waiter, Wake};
+use sherd_shards::context::Client;
 use sherd_shards::error::CommandError;
 use sherd_shards::execute::{call_or_block, Call};
-use sherd_shards::context::Client;
 
-use crate::connection::{Connection, ReplyMode, Waiting};
-use crate::dispatch::advance_reply_mode;
+use crate::connection::{Connection, Waiting};
 use crate::io_thread::IoThread;
 use crate::shared::Token;
 
@@ -63,10 +62,9 @@ impl IoThread {
             self.stats().error_replies.increment();
             self.shared.world.logs.count_error(reply);
         }
-        if connection.reply_mode == ReplyMode::On {
+        if !connection.wake_suppressed {
             connection.out.extend_from_slice(reply);
         }
-        advance_reply_mode(connection);
         if self.flush(connection).is_err() {
             connection.closing = true;
         }
@@ -108,7 +106,12 @@ impl IoThread {
                 command: waiter.command,
                 args: &args,
                 first_key: (0, 0),
-                client: Client { db: waiter.db, resp3: waiter.resp3, no_touch: false, record: Some(&connection.record) },
+                client: Client {
+                    db: waiter.db,
+                    resp3: waiter.resp3,
+                    no_touch: false,
+                    record: Some(&connection.record),
+                },
                 now_ms: world.now_milliseconds(),
                 in_transaction: false,
             };

@@ -125,6 +125,8 @@ pub struct Connection {
     pub waiter: Option<Arc<Waiter>>,
     /// Its reply, when it has come before everything in front of it was sent.
     pub wake_reply: Option<Vec<u8>>,
+    /// CLIENT REPLY said not to send it.
+    pub wake_suppressed: bool,
     /// The connection is in its thread's list of things to do.
     pub is_ready: bool,
     pub db: u16,
@@ -169,7 +171,8 @@ impl Connection {
             self.buffer.reserve(room);
         }
         let asked = (self.buffer.capacity() - self.buffer.len()).min(READ_BYTES_MAX);
-        let result = rustix::net::recv(&self.socket, rustix::buffer::spare_capacity(&mut self.buffer), RecvFlags::empty());
+        let result =
+            rustix::net::recv(&self.socket, rustix::buffer::spare_capacity(&mut self.buffer), RecvFlags::empty());
         match result {
             Ok((0, _)) => Read::Closed,
             Ok((count, _)) => {

@@ -18,7 +18,7 @@ use crate::log::Level;
 use crate::parser::{split_inline, Limits, Parsed, Parser, ProtocolError};
 
 /// Commands of one connection in one round; the rest waits for the others to have had their turn.
-const ROUND_COMMANDS_MAX: usize = 4096;
+const ROUND_COMMANDS_MAX: usize = 1024;
 /// Reads of one connection in one round.
 const ROUND_READS_MAX: usize = 4;
 /// Queued bytes of one transaction: beyond the query buffer limit nothing more is taken.
@@ -254,7 +254,12 @@ impl IoThread {
 
     /// What must hold before a command is executed or queued.
     #[inline]
-    fn gate(&self, connection: &Connection, command: &'static Command, request: &Request<'_>) -> Result<(), CommandError> {
+    fn gate(
+        &self,
+        connection: &Connection,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Result<(), CommandError> {
         let spec = &command.spec;
         let argc = request.offsets.len();
         if matches!(spec.plane, Plane::Container) && argc > 1 {
@@ -368,7 +373,12 @@ impl IoThread {
     }
 
     #[inline]
-    fn route_data(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
+    fn route_data(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Dispatch {
         let map = self.shared.world.slots;
         let (mut hash, mut slot, mut shard) = (0, 0, 0);
         match command.route {
@@ -449,12 +459,14 @@ impl IoThread {
             end: 0,
         });
         connection.expect_from(shard);
+        let suppressed = connection.reply_mode != ReplyMode::On;
+        if suppressed {
+            advance_reply_mode(connection);
+        }
         if command.spec.has(flag::BLOCKING) {
             // What follows waits, for this command may.
+            connection.wake_suppressed = suppressed;
             return Dispatch::Wait;
-        }
-        if connection.reply_mode != ReplyMode::On {
-            advance_reply_mode(connection);
         }
         Dispatch::Done
     }
@@ -491,7 +503,8 @@ impl IoThread {
         let limit = self.shared.world.settings.output_limit_hard_bytes.size();
         if limit > 0 && connection.unsent() > limit {
             stats.output_limit_disconnections.increment();
-            let fields = vec![("client", connection.record.address.clone()), ("bytes", connection.unsent().to_string())];
+            let fields =
+                vec![("client", connection.record.address.clone()), ("bytes", connection.unsent().to_string())];
             self.shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
             connection.closing = true;
         }
@@ -544,7 +557,8 @@ fn unknown_command(request: &Request<'_>) -> Vec<u8> {
     /// Bytes that are shown of the name, and of all arguments together.
     const SHOWN_MAX: usize = 128;
     // As a C string: nothing behind a zero byte is shown.
-    let cut = |word: &[u8], room: usize| -> Vec<u8> { word.iter().copied().take(room).take_while(|&b| b != 0).collect() };
+    let cut =
+        |word: &[u8], room: usize| -> Vec<u8> { word.iter().copied().take(room).take_while(|&b| b != 0).collect() };
     let mut text = b"ERR unknown command '".to_vec();
     text.extend_from_slice(&cut(request.get(0).unwrap_or_default(), SHOWN_MAX));
     text.extend_from_slice(b"', with args beginning with: ");

@@ -33,6 +33,9 @@ const ACCEPTS: usize = 64;
 const TICK_MS: i64 = 100;
 /// Batches that may be out at one shard; with more work than that the connections wait.
 const IN_FLIGHT_MAX: usize = 4;
+/// A batch of so many commands is not made larger: it holds its shard for a few hundred microseconds, and its replies are
+/// sent while they are in the cache.
+const BATCH_COMMANDS: usize = 1024;
 /// Poll data of the bell and of the listeners; connections have their index.
 const BELL: u64 = u64::MAX;
 const LISTENER: u64 = 1 << 63;
@@ -102,6 +105,8 @@ pub struct IoThread {
     /// The batch that is being filled for each shard.
     pub building: Vec<Box<Batch>>,
     in_flight: Vec<usize>,
+    // Batches move by their boxes.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Batch>>,
     pub buffers: Vec<Vec<u8>>,
     /// Connections that are held back by CLIENT PAUSE or a full inbox; looked at again every tick.
@@ -124,7 +129,12 @@ impl IoThread {
         epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN)?;
         if index == 0 {
             for (number, listener) in shared.listeners().iter().enumerate() {
-                epoll::add(&epoll, listener.descriptor(), EventData::new_u64(LISTENER | number as u64), EventFlags::IN)?;
+                epoll::add(
+                    &epoll,
+                    listener.descriptor(),
+                    EventData::new_u64(LISTENER | number as u64),
+                    EventFlags::IN,
+                )?;
             }
         }
         let shards = shared.world.slots.shards();
@@ -264,28 +274,39 @@ impl IoThread {
             connection.is_ready = false;
             self.process(&mut connection);
             self.settle(connection);
+            for shard in 0..self.building.len() {
+                if self.building[shard].commands.len() >= BATCH_COMMANDS {
+                    self.submit(shard);
+                }
+            }
         }
         if self.ready.is_empty() {
             self.ready = ready;
             self.ready.clear();
         }
         for shard in 0..self.building.len() {
-            if !self.building[shard].commands.is_empty() && self.in_flight[shard] < IN_FLIGHT_MAX {
-                let next = self.spare.pop().map_or_else(
-                    || Box::new(Batch::new(self.index, shard)),
-                    |mut batch| {
-                        batch.shard = shard;
-                        batch
-                    },
-                );
-                let batch = std::mem::replace(&mut self.building[shard], next);
-                self.in_flight[shard] += 1;
-                let engine = Arc::clone(&self.shared.engine);
-                if let Some(batch) = engine.submit(batch) {
-                    self.in_flight[shard] -= 1;
-                    self.complete(batch);
-                }
-            }
+            self.submit(shard);
+        }
+    }
+
+    /// Submits what was gathered for a shard, unless too much is out there already.
+    fn submit(&mut self, shard: usize) {
+        if self.building[shard].commands.is_empty() || self.in_flight[shard] >= IN_FLIGHT_MAX {
+            return;
+        }
+        let next = self.spare.pop().map_or_else(
+            || Box::new(Batch::new(self.index, shard)),
+            |mut batch| {
+                batch.shard = shard;
+                batch
+            },
+        );
+        let batch = std::mem::replace(&mut self.building[shard], next);
+        self.in_flight[shard] += 1;
+        let engine = Arc::clone(&self.shared.engine);
+        if let Some(batch) = engine.submit(batch) {
+            self.in_flight[shard] -= 1;
+            self.complete(batch);
         }
     }
 
@@ -362,10 +383,12 @@ impl IoThread {
         let start = self.next_thread;
         self.next_thread = (self.next_thread + 1) % threads;
         let load = |thread: usize| shared.io[thread].connections.get();
-        let target = (0..threads).map(|i| (start + i) % threads).min_by_key(|&thread| load(thread)).unwrap_or(self.index);
+        let target =
+            (0..threads).map(|i| (start + i) % threads).min_by_key(|&thread| load(thread)).unwrap_or(self.index);
         if target == self.index {
             self.add_connection(socket, peer);
-        } else if let Err(Message::Accept(socket, peer)) = shared.send(target, Message::Accept(socket, Box::new(peer))) {
+        } else if let Err(Message::Accept(socket, peer)) = shared.send(target, Message::Accept(socket, Box::new(peer)))
+        {
             self.add_connection(socket, *peer);
         } else {
             // Counted by the receiving thread when it takes the message.
@@ -435,6 +458,7 @@ impl IoThread {
             waiting: Waiting::Nothing,
             waiter: None,
             wake_reply: None,
+            wake_suppressed: false,
             is_ready: false,
             db: 0,
             resp3: false,

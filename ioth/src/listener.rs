@@ -69,7 +69,12 @@ impl Listener {
                 .ok()
                 .and_then(|address| address.as_pathname().map(|path| path.display().to_string()))
                 .unwrap_or_default();
-            let peer = Peer { address: format!("{path}:0"), local_address: format!("{path}:0"), is_unix: true, is_local: true };
+            let peer = Peer {
+                address: format!("{path}:0"),
+                local_address: format!("{path}:0"),
+                is_unix: true,
+                is_local: true,
+            };
             return Ok(Some((socket.into(), peer)));
         }
         let _ = socket.set_tcp_nodelay(true);
@@ -83,7 +88,8 @@ impl Listener {
         }
         let address = peer.as_socket();
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
-        let show = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |address| address.to_string());
+        let show =
+            |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |address| address.to_string());
         let peer = Peer {
             address: show(address),
             local_address: show(local),

@@ -141,7 +141,8 @@ fn error(text: &str) -> ProtocolError {
 
 #[cold]
 fn unexpected(byte: u8) -> ProtocolError {
-    let shown = if byte.is_ascii_graphic() || byte == b' ' { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
+    let shown =
+        if byte.is_ascii_graphic() || byte == b' ' { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
     ProtocolError(format!("expected '$', got '{shown}'"))
 }
 

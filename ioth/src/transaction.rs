@@ -64,11 +64,12 @@ impl IoThread {
             out.truncate(start);
         }
         connection.out = out;
+        connection.wake_suppressed = connection.reply_mode != ReplyMode::On;
+        advance_reply_mode(connection);
         if let Some(waiter) = waiter {
             self.begin_wait(connection, waiter);
             return Dispatch::Wait;
         }
-        advance_reply_mode(connection);
         Dispatch::Done
     }
 
@@ -129,9 +130,10 @@ impl IoThread {
     /// WATCH: registers the client with the shards of the keys.
     pub fn watch(&mut self, connection: &mut Connection, keys: &[&[u8]]) {
         let map = self.shared.world.slots;
-        let mut watch = connection.watch.take().unwrap_or_else(|| {
-            Box::new(Watch { flag: DirtyFlag::default(), shards: 0, keys: Vec::new() })
-        });
+        let mut watch = connection
+            .watch
+            .take()
+            .unwrap_or_else(|| Box::new(Watch { flag: DirtyFlag::default(), shards: 0, keys: Vec::new() }));
         let mut wanted = 0u64;
         for key in keys {
             wanted |= 1 << map.shard_of(map.slot(key));
@@ -145,10 +147,8 @@ impl IoThread {
                 }
                 let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
                 let shard = shards.of_slot(key.slot);
-                let expired = shard
-                    .db(connection.db)
-                    .and_then(|db| db.find(&key))
-                    .is_some_and(|entry| entry.is_expired(now_ms));
+                let expired =
+                    shard.db(connection.db).and_then(|db| db.find(&key)).is_some_and(|entry| entry.is_expired(now_ms));
                 shard.watches.add(connection.db, bytes, &watch.flag);
                 watch.keys.push((connection.db, bytes.to_vec(), expired));
             }
@@ -186,7 +186,8 @@ impl IoThread {
             }
         }
         let asked = multi.control_replies.len();
-        let next = multi.commands.iter().filter(|queued| matches!(queued.command.spec.plane, Plane::Control)).nth(asked);
+        let next =
+            multi.commands.iter().filter(|queued| matches!(queued.command.spec.plane, Plane::Control)).nth(asked);
         if let Some(queued) = next {
             let (command, args) = (queued.command, queued.args.clone());
             return self.send_to_control(connection, command, args, true);
@@ -201,7 +202,8 @@ impl IoThread {
             // The inbox is full: the client waits no longer than it takes to drain it.
             Dispatch::Later => {
                 connection.discard();
-                let error = CommandError::new("EXECABORT the control plane is overloaded; nothing was executed, try again");
+                let error =
+                    CommandError::new("EXECABORT the control plane is overloaded; nothing was executed, try again");
                 self.count_error(&error);
                 connection.reply(|reply| reply.error(&error));
             }
@@ -271,7 +273,13 @@ impl IoThread {
         })
     }
 
-    fn exec_queue(&mut self, connection: &mut Connection, multi: &Multi, mut shards: Option<Shards<'_>>, out: &mut Vec<u8>) {
+    fn exec_queue(
+        &mut self,
+        connection: &mut Connection,
+        multi: &Multi,
+        mut shards: Option<Shards<'_>>,
+        out: &mut Vec<u8>,
+    ) {
         Reply::new(out, connection.resp3).array(multi.commands.len());
         let mut answers = multi.control_replies.iter();
         for queued in &multi.commands {
@@ -327,4 +335,3 @@ impl IoThread {
 pub fn writes(multi: &Multi) -> bool {
     multi.commands.iter().any(|queued| queued.command.spec.has(flag::WRITE))
 }
-

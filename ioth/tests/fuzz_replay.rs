@@ -62,7 +62,9 @@ fn a_target_file_exists_for_every_check() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/fuzz_targets");
     let mut files: Vec<String> = std::fs::read_dir(directory)
         .expect("the targets are there")
-        .map(|entry| entry.expect("a directory can be listed").path().file_stem().expect("a name").to_string_lossy().into_owned())
+        .map(|entry| {
+            entry.expect("a directory can be listed").path().file_stem().expect("a name").to_string_lossy().into_owned()
+        })
         .collect();
     files.sort();
     let mut names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();

@@ -74,7 +74,8 @@ fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
         flags |= known.ok_or_else(|| PyValueError::new_err(format!("there is no flag {name}")))?.0;
     }
     let keys: Vec<(String, Bound<'_, PyTuple>, Bound<'_, PyTuple>)> = item(spec, "keys")?;
-    let keys = keys.into_iter().map(|(flags, begin, find)| parse_key(flags, &begin, &find)).collect::<PyResult<Vec<_>>>()?;
+    let keys =
+        keys.into_iter().map(|(flags, begin, find)| parse_key(flags, &begin, &find)).collect::<PyResult<Vec<_>>>()?;
     let tips: Vec<&'static str> = item::<Vec<String>>(spec, "tips")?.into_iter().map(leak).collect();
     Ok(CommandSpec {
         name: leak(item(spec, "name")?),
@@ -181,7 +182,13 @@ pub fn key_positions(args: Vec<Vec<u8>>) -> Option<Vec<(usize, &'static str)>> {
     for key in command.spec.keys {
         let one = CommandSpec { keys: std::slice::from_ref(key), ..command.spec };
         // The specification is used for its key rules only; it need not outlive this call.
-        found.extend(positions_of(&one, &args)?.into_iter().map(|at| (at, key.flags)));
+        let positions = positions_of(&one, &args)?;
+        if positions.is_empty() && matches!(key.find, Find::Number { .. }) && !command.spec.has(flag::NO_MANDATORY_KEYS)
+        {
+            // The command would refuse to name no key.
+            return None;
+        }
+        found.extend(positions.into_iter().map(|at| (at, key.flags)));
     }
     Some(found)
 }

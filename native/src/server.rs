@@ -12,13 +12,17 @@ use pyo3::types::{PyBytes, PyDict};
 use sherd_ioth::server::{Server as Engine, Shape};
 use sherd_ioth::shared::{ControlRequest, Token};
 use sherd_shards::context::Client;
+use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};
 use sherd_shards::registry::Route;
-use sherd_shards::evict::excess_bytes;
 use sherd_shards::settings::Settings;
+use sherd_shards::shard::DATABASES_MAX;
 use sherd_shards::spec::Plane;
 
 use crate::{commands, snapshot};
+
+/// Level, time, target, message and fields of one entry of the data plane's log.
+type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
 
 /// One control request; immutable.
 #[pyclass(frozen, module = "sherd._native")]
@@ -95,6 +99,13 @@ impl Server {
             }
         }
         initial.cluster_enabled.set(i64::from(cluster));
+        if cluster {
+            // Slots are all that a cluster's clients choose by.
+            initial.databases.set(1);
+        }
+        if !(1..=DATABASES_MAX as i64).contains(&initial.databases.get()) {
+            return Err(PyValueError::new_err(format!("databases must be between 1 and {DATABASES_MAX}")));
+        }
         let engine = Engine::new(Shape { shards, io_threads, cluster }, initial)?;
         // The control plane sleeps until the bell rings for the first time.
         engine.shared.inbox.fall_asleep();
@@ -126,6 +137,10 @@ impl Server {
 
     fn set_setting(&self, name: &str, value: i64) -> bool {
         let world = &self.engine.shared.world;
+        if name == "databases" {
+            // The shards have as many as they were made with.
+            return true;
+        }
         let known = world.settings.set(name, value);
         if name.starts_with("maxmemory") && excess_bytes(world) > 0 {
             world.pressure.ask(world);
@@ -173,7 +188,7 @@ impl Server {
         py.detach(|| self.engine.reply(Token::from_bits(token), data, close));
     }
 
-    fn drain_logs<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<(u8, f64, String, String, Bound<'py, PyDict>)>> {
+    fn drain_logs<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<LogEntry<'py>>> {
         self.engine
             .shared
             .log
@@ -314,4 +329,3 @@ impl Server {
         Ok(out)
     }
 }
-

@@ -157,13 +157,15 @@ fn io_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>
 }
 
 fn dbs_part(shared: &Shared) -> Vec<(usize, u64, u64, u64)> {
-    (0..16)
+    (0..shared.engine.stats(0).0.databases.len())
         .map(|db| {
-            let keys = sum_shards(shared, |shard| &shard.keys[db]);
-            let volatile = sum_shards(shared, |shard| &shard.volatile_keys[db]);
+            let keys = sum_shards(shared, |shard| &shard.databases[db].keys);
+            let volatile = sum_shards(shared, |shard| &shard.databases[db].volatile_keys);
             let shards = 0..shared.world.slots.shards();
-            let averages: Vec<u64> =
-                shards.map(|shard| shared.engine.stats(shard).0.average_ttl_ms[db].get()).filter(|&ttl| ttl > 0).collect();
+            let averages: Vec<u64> = shards
+                .map(|shard| shared.engine.stats(shard).0.databases[db].average_ttl_ms.get())
+                .filter(|&ttl| ttl > 0)
+                .collect();
             let average = if averages.is_empty() { 0 } else { averages.iter().sum::<u64>() / averages.len() as u64 };
             (db, keys, volatile, if volatile == 0 { 0 } else { average })
         })

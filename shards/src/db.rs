@@ -42,6 +42,9 @@ pub enum Put {
 pub struct Sweep {
     pub buckets: usize,
     pub expired: usize,
+    /// Keys with an expiry that were seen and stay, and the sum of the time that they have left.
+    pub living: usize,
+    pub remaining_ms: u128,
     /// The sweep has come round to where it began.
     pub wrapped: bool,
 }
@@ -51,7 +54,14 @@ impl Db {
     pub fn new(map: &SlotMap, shard: usize) -> Db {
         let slots = if map.uses_slots() { map.slots_of(shard) } else { 0..1 };
         let first_slot = slots.start as u16;
-        Db { tables: slots.map(|_| Table::new()).collect(), first_slot, keys: 0, volatile: 0, sweep_at: (0, 0), hand: (0, 0) }
+        Db {
+            tables: slots.map(|_| Table::new()).collect(),
+            first_slot,
+            keys: 0,
+            volatile: 0,
+            sweep_at: (0, 0),
+            hand: (0, 0),
+        }
     }
 
     #[inline]
@@ -200,7 +210,13 @@ impl Db {
             let table = &mut self.tables[index];
             let before = table.len();
             let step = (limit - done.buckets).min(table.bucket_count().saturating_sub(bucket));
-            let next = table.sweep(bucket, step.max(1), |entry| entry.is_expired(now), &mut removed);
+            let is_gone = |entry: &Entry| {
+                let left = entry.expiry().map_or(0, |at| at.saturating_sub(now).max(0));
+                done.living += usize::from(left > 0);
+                done.remaining_ms += left as u128;
+                left == 0
+            };
+            let next = table.sweep(bucket, step.max(1), is_gone, &mut removed);
             let expired = before - table.len();
             self.keys -= expired;
             self.volatile -= expired;

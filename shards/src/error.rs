@@ -39,12 +39,10 @@ pub const STRING_TOO_LONG: CommandError =
     CommandError::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 pub const OUT_OF_RANGE: CommandError = CommandError::new("ERR value is out of range");
 pub const NOT_POSITIVE: CommandError = CommandError::new("ERR value is out of range, must be positive");
-pub const NOT_NEGATABLE: CommandError = CommandError::new(
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-);
+pub const NOT_NEGATABLE: CommandError =
+    CommandError::new("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 pub const DB_INDEX: CommandError = CommandError::new("ERR DB index is out of range");
 pub const SAME_OBJECT: CommandError = CommandError::new("ERR source and destination objects are the same");
 pub const INVALID_CURSOR: CommandError = CommandError::new("ERR invalid cursor");
-pub const OUT_OF_MEMORY: CommandError =
-    CommandError::new("OOM command not allowed when used memory > 'maxmemory'.");
+pub const OUT_OF_MEMORY: CommandError = CommandError::new("OOM command not allowed when used memory > 'maxmemory'.");
 pub const CROSS_SLOT: CommandError = CommandError::new("CROSSSLOT Keys in request don't hash to the same slot");

@@ -306,7 +306,7 @@ impl Round {
     /// Whether the shard has something to do.
     pub fn is_due(&self, world: &World, shard: usize) -> bool {
         world.settings.maxmemory.on()
-            && !self.rest_since.is_some_and(|since| since.elapsed() < REST)
+            && self.rest_since.is_none_or(|since| since.elapsed() >= REST)
             && excess_bytes(world) > 0
             && world.pressure.evictable(world, shard, world.settings.maxmemory_policy.get()) > 0
     }

@@ -25,6 +25,8 @@ const TICK_BUCKETS_MIN: usize = 1024;
 const TIME_SHARE: u32 = 4;
 /// Removed keys, of the visited buckets, that make it worth while to go on: one in this many.
 const WORTHWHILE: usize = 16;
+/// Steps of the sweep that the average lifetime is taken over.
+const AVERAGED_STEPS: u64 = 16;
 
 /// How far the expiry of this tick is.
 #[derive(Default)]
@@ -41,7 +43,7 @@ pub struct Pace {
 impl Pace {
     /// Whether there is expiry to do in this tick.
     pub fn is_due(&self, world: &World, stats: &ShardStats) -> bool {
-        let keys = !self.done && stats.volatile_keys.iter().any(|count| count.get() > 0);
+        let keys = !self.done && stats.volatile_keys.get() > 0;
         world.settings.active_expire_enabled.on() && (keys || self.are_fields_due(world, stats))
     }
 
@@ -63,10 +65,9 @@ impl Pace {
         let budget = Duration::from_secs(1) / hz / TIME_SHARE;
         if self.are_fields_due(&shard.world, &shard.stats) {
             field_calendar::slice(shard);
-            self.fields_done =
-                tick_begun.elapsed() > budget || !self.are_fields_due(&shard.world, &shard.stats);
+            self.fields_done = tick_begun.elapsed() > budget || !self.are_fields_due(&shard.world, &shard.stats);
         }
-        let count = shard.db_count();
+        let count = shard.dbs_touched().max(1);
         let mut idle = 0;
         while begun.elapsed() < SLICE && !self.done {
             let db = shard.sweep_db as u16;
@@ -98,6 +99,14 @@ fn sweep_some(shard: &mut Shard, db: u16) -> (crate::db::Sweep, usize) {
     };
     let size = database.len() / 5;
     let swept = database.sweep(now, STEP, |entry| gone.push(entry));
+    if swept.living > 0 {
+        let seen_ms = (swept.remaining_ms / swept.living as u128).min(u128::from(u64::MAX >> 8)) as u64;
+        let average = &shard.stats.databases[usize::from(db)].average_ttl_ms;
+        average.set(match average.get() {
+            0 => seen_ms,
+            before => (before * (AVERAGED_STEPS - 1) + seen_ms) / AVERAGED_STEPS,
+        });
+    }
     let events = shard.world.settings.notify_keyspace_events.get() as u32;
     for entry in gone {
         let key = crate::table::Entry::key(&entry);

@@ -8,6 +8,7 @@
 //! - [`families`]: the commands, one file a family
 //! - [`context`], [`reply`], [`error`], [`args`]: what a handler works with
 //! - [`types`], [`object`]: the data types
+//! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
 //! - [`invariant`]: what ends the process
 //! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`]: who executes when
@@ -18,8 +19,8 @@
 pub mod object;
 pub mod access;
 pub mod args;
-pub mod baton;
 pub mod batch;
+pub mod baton;
 pub mod blocking;
 pub mod client;
 mod collections;
@@ -40,6 +41,7 @@ pub mod mailbox;
 pub mod notify;
 pub mod policy;
 pub mod random;
+pub mod rdb;
 pub mod registry;
 pub mod reply;
 pub mod ring;

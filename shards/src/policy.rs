@@ -123,7 +123,10 @@ mod tests {
         assert!(score(1, &entry(5, None), 100) > score(1, &entry(90, None), 100));
         let (now, hour) = (clock_now(3, 3_600_000), clock_now(3, 0));
         assert!(score(3, &entry(now | 10, None), now) > score(3, &entry(now | 200, None), now));
-        assert!(score(3, &entry(hour | 40, None), now) > score(3, &entry(now | 10, None), now), "sixty minutes of decay");
+        assert!(
+            score(3, &entry(hour | 40, None), now) > score(3, &entry(now | 10, None), now),
+            "sixty minutes of decay"
+        );
         assert!(score(7, &entry(0, Some(2000)), 0) > score(7, &entry(0, Some(3000)), 0));
         assert_eq!(score(1, &entry(100, Some(999)), 100), u64::MAX, "it has expired");
         assert_ne!(score(5, &entry(0, None), 0), score(5, &entry(0, None), 0));

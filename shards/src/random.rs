@@ -19,6 +19,8 @@ impl Random {
     }
 
     /// 64 random bits.
+    // The name is the usual one of a generator, which is no iterator: it never ends.
+    #[allow(clippy::should_implement_trait)]
     #[inline]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0xA076_1D64_78BD_642F);

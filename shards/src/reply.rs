@@ -100,8 +100,15 @@ impl<'a> Reply<'a> {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.out.reserve(bytes.len() + 16);
-        self.header(b'$', bytes.len() as i64);
+        let length = bytes.len();
+        self.out.reserve(length + 16);
+        // Lengths of two digits, the most frequent ones, in one piece.
+        if (10..100).contains(&length) {
+            let (tens, ones) = (b'0' + (length / 10) as u8, b'0' + (length % 10) as u8);
+            self.out.extend_from_slice(&[b'$', tens, ones, b'\r', b'\n']);
+        } else {
+            self.header(b'$', length as i64);
+        }
         self.out.extend_from_slice(bytes);
         self.crlf();
     }

@@ -159,7 +159,10 @@ mod tests {
                 assert_eq!(ring.push(round * 4 + i), Ok(()));
             }
             assert_eq!(ring.push(99), Err(99));
-            assert_eq!((0..4).map(|_| ring.pop().expect("full")).collect::<Vec<_>>(), (round * 4..round * 4 + 4).collect::<Vec<_>>());
+            assert_eq!(
+                (0..4).map(|_| ring.pop().expect("full")).collect::<Vec<_>>(),
+                (round * 4..round * 4 + 4).collect::<Vec<_>>()
+            );
             assert!(ring.pop().is_none());
         }
     }

@@ -15,6 +15,19 @@ use crate::random::Random;
 use crate::watch::Watches;
 use crate::world::World;
 
+/// The most that `databases` may be: each shard keeps a place and three counters for every one.
+pub const DATABASES_MAX: usize = 1024;
+
+/// Counters of one database of a shard.
+#[derive(Default, Debug)]
+pub struct DbStats {
+    pub keys: Counter,
+    /// Keys with an expiry.
+    pub volatile_keys: Counter,
+    /// Remaining lifetime of keys with an expiry, averaged over what the sweep has seen lately.
+    pub average_ttl_ms: Counter,
+}
+
 /// Counters of one shard, read from other threads.
 #[derive(Default, Debug)]
 pub struct ShardStats {
@@ -29,11 +42,10 @@ pub struct ShardStats {
     pub batches: Counter,
     /// The longest time that the baton was held for one slice, in nanoseconds.
     pub longest_slice_nanoseconds: Counter,
-    /// Keys, and keys with an expiry, by database.
-    pub keys: [Counter; 16],
-    pub volatile_keys: [Counter; 16],
-    /// Remaining lifetime of keys with an expiry, averaged over the last sweep, by database.
-    pub average_ttl_ms: [Counter; 16],
+    /// By database.
+    pub databases: Box<[DbStats]>,
+    /// Keys with an expiry in all databases.
+    pub volatile_keys: Counter,
     /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when it
     /// is handed over.
     pub memory_bytes: AtomicI64,
@@ -44,6 +56,10 @@ pub struct ShardStats {
 }
 
 impl ShardStats {
+    fn new(databases: usize) -> ShardStats {
+        ShardStats { databases: (0..databases).map(|_| DbStats::default()).collect(), ..ShardStats::default() }
+    }
+
     /// Sets what only ever grows to zero (CONFIG RESETSTAT).
     pub fn reset(&self) {
         let counters = [
@@ -65,6 +81,8 @@ pub struct Shard {
     pub index: usize,
     pub world: Arc<World>,
     dbs: Vec<Option<Box<Db>>>,
+    /// Databases from this one on have never had keys.
+    dbs_touched: usize,
     pub watches: Watches,
     pub blocking: Blocking,
     pub events: Events,
@@ -86,17 +104,19 @@ pub struct Shard {
 impl Shard {
     /// An empty shard; `commands` is the length of the command table.
     pub fn new(world: &Arc<World>, index: usize, commands: usize) -> Shard {
+        let databases = world.settings.databases.size().clamp(1, DATABASES_MAX);
         Shard {
             index,
             world: Arc::clone(world),
-            dbs: (0..world.settings.databases.size().max(1)).map(|_| None).collect(),
+            dbs: (0..databases).map(|_| None).collect(),
+            dbs_touched: 0,
             watches: Watches::default(),
             blocking: Blocking::default(),
             events: Events::default(),
             calendar: FieldCalendar::default(),
             evictor: Evictor::default(),
             random: Random::seeded(),
-            stats: Arc::default(),
+            stats: Arc::new(ShardStats::new(databases)),
             cells: Arc::new(CommandCells::new(commands)),
             clock: 0,
             sweep_db: 0,
@@ -122,6 +142,7 @@ impl Shard {
         let place = &mut self.dbs[usize::from(db)];
         if place.is_none() {
             *place = Some(Box::new(Db::new(&self.world.slots, self.index)));
+            self.dbs_touched = self.dbs_touched.max(usize::from(db) + 1);
         }
         place.as_mut().expect("the database was just made")
     }
@@ -129,6 +150,11 @@ impl Shard {
     /// Databases that the shard can have.
     pub fn db_count(&self) -> usize {
         self.dbs.len()
+    }
+
+    /// Databases that there is something to do for: those after them have never had keys.
+    pub fn dbs_touched(&self) -> usize {
+        self.dbs_touched
     }
 
     /// Empties a database; its contents are freed in the background, or at once with `sync`.
@@ -171,6 +197,7 @@ impl Shard {
             });
         }
         self.dbs.swap(usize::from(a), usize::from(b));
+        self.dbs_touched = self.dbs_touched.max(usize::from(a.max(b)) + 1);
         if !self.blocking.is_empty() {
             self.blocking.mark_all_ready(a);
             self.blocking.mark_all_ready(b);
@@ -207,17 +234,14 @@ impl Shard {
     /// Lets other threads see how many keys there are.
     pub fn publish_sizes(&self) {
         let (mut total, mut total_volatile) = (0, 0);
-        for (index, db) in self.dbs.iter().enumerate() {
+        for (db, stats) in self.dbs[..self.dbs_touched].iter().zip(&self.stats.databases) {
             let (keys, volatile) = db.as_ref().map_or((0, 0), |db| (db.len(), db.volatile_len()));
             total += keys;
             total_volatile += volatile;
-            if let (Some(count), Some(volatile_count)) =
-                (self.stats.keys.get(index), self.stats.volatile_keys.get(index))
-            {
-                count.set(keys as u64);
-                volatile_count.set(volatile as u64);
-            }
+            stats.keys.set(keys as u64);
+            stats.volatile_keys.set(volatile as u64);
         }
+        self.stats.volatile_keys.set(total_volatile as u64);
         self.world.shard_keys[self.index].store(total, Ordering::Relaxed);
         self.world.pressure.publish(self.index, total_volatile);
     }

@@ -160,6 +160,9 @@ pub const fn numbered_keys(flags: &'static str, index: i16) -> KeySpec {
     KeySpec { flags, begin: Begin::Index(index), find: Find::Number { number: 0, first: 1, step: 1 } }
 }
 
+/// Gives the argument numbers of a command line's keys.
+pub type FindKeys = fn(&[&[u8]]) -> Vec<usize>;
+
 /// See the file's head. Build one with struct update syntax from [`CommandSpec::DEFAULT`].
 #[derive(Clone, Copy)]
 pub struct CommandSpec {
@@ -183,7 +186,7 @@ pub struct CommandSpec {
     pub syntax: &'static str,
     pub scope: Scope,
     /// Keys that only the arguments tell (SORT ... STORE, MIGRATE): gives the argument numbers of all keys.
-    pub find_keys: Option<fn(&[&[u8]]) -> Vec<usize>>,
+    pub find_keys: Option<FindKeys>,
     /// COMMAND tips, e.g. `nondeterministic_output`.
     pub tips: &'static [&'static str],
     pub plane: Plane,

@@ -15,11 +15,17 @@ fn table(keys: usize, expires: impl Fn(usize) -> bool) -> Table<KeyEntry> {
 }
 
 /// One round of the hand: how often each key was seen, and the calls that it took.
-fn round(table: &mut Table<KeyEntry>, limit: usize, want: usize, only_volatile: bool) -> (HashMap<Vec<u8>, usize>, usize) {
+fn round(
+    table: &mut Table<KeyEntry>,
+    limit: usize,
+    want: usize,
+    only_volatile: bool,
+) -> (HashMap<Vec<u8>, usize>, usize) {
     let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
     let (mut hand, mut calls) = (0, 0);
     loop {
-        let sampled = table.sample(hand, limit, want, only_volatile, |entry| *seen.entry(entry.key().to_vec()).or_default() += 1);
+        let sampled =
+            table.sample(hand, limit, want, only_volatile, |entry| *seen.entry(entry.key().to_vec()).or_default() += 1);
         calls += 1;
         assert!(sampled.buckets <= limit);
         hand = sampled.next;

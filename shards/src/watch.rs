@@ -13,10 +13,13 @@ use std::sync::{Arc, Weak};
 /// baton of the key's shard.
 pub type DirtyFlag = Arc<AtomicBool>;
 
+/// The flags of those who watch one key.
+type Watchers = Vec<Weak<AtomicBool>>;
+
 /// See the file's head.
 #[derive(Default)]
 pub struct Watches {
-    keys: HashMap<(u16, Box<[u8]>), Vec<Weak<AtomicBool>>>,
+    keys: HashMap<(u16, Box<[u8]>), Watchers>,
     /// Dead references are swept when the register has grown to this size.
     sweep_at: usize,
 }

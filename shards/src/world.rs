@@ -125,7 +125,10 @@ impl Logs {
 
     /// All latency events with their all-time maximum and samples, oldest first.
     pub fn latency(&self) -> Vec<(&'static str, u64, Vec<LatencySample>)> {
-        lock(&self.latency).iter().map(|(name, (max, samples))| (*name, *max, samples.iter().copied().collect())).collect()
+        lock(&self.latency)
+            .iter()
+            .map(|(name, (max, samples))| (*name, *max, samples.iter().copied().collect()))
+            .collect()
     }
 
     /// Forgets the named events (all, if none is named) and says how many there were.

@@ -20,8 +20,8 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use sherd_shards::baton::Baton;
 use sherd_shards::batch::{Batch, ClientPointer, Cmd};
+use sherd_shards::baton::Baton;
 use sherd_shards::context::Context;
 use sherd_shards::engine::Engine;
 use sherd_shards::error::Outcome;
@@ -267,7 +267,8 @@ impl Model {
 
     fn with(shards: usize, waiting: Option<thread::Thread>) -> Model {
         static WORLDS: [OnceLock<std::sync::Arc<World>>; 3] = [const { OnceLock::new() }; 3];
-        let spec = CommandSpec { name: "touch-for-the-model", arity: 2, plane: Plane::Data(touch), ..CommandSpec::DEFAULT };
+        let spec =
+            CommandSpec { name: "touch-for-the-model", arity: 2, plane: Plane::Data(touch), ..CommandSpec::DEFAULT };
         let commands = registry::install(std::iter::once(spec)).commands().len();
         let world = WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default()));
         let back = Back { count: std::sync::Arc::default(), waiting };
@@ -280,8 +281,13 @@ impl Model {
 
     /// Brings one batch to a shard from a thread of its own.
     fn submitter(&self, shard: usize) -> thread::JoinHandle<()> {
+        self.submitter_of(1, shard)
+    }
+
+    /// Brings batches to a shard from a thread of its own.
+    fn submitter_of(&self, batches: usize, shard: usize) -> thread::JoinHandle<()> {
         let (engine, back) = (std::sync::Arc::clone(&self.engine), self.back.clone());
-        thread::spawn(move || submit(&engine, &back, shard))
+        thread::spawn(move || (0..batches).for_each(|_| submit(&engine, &back, shard)))
     }
 
     /// Brings one batch to a shard.
@@ -365,16 +371,26 @@ fn transactions_over_shards_exclude_each_other_and_leave_nothing_behind() {
 }
 
 #[test]
+fn a_shard_thread_is_woken_for_what_the_others_leave_to_it() {
+    loom::model(|| {
+        let model = Model::new(1);
+        let other = model.submitter_of(2, 0);
+        model.submit(0);
+        model.finish(3, [other]);
+    });
+}
+
+#[test]
 fn threads_that_stop_while_work_is_coming_do_it_first() {
     loom::model(|| {
         let model = Model::with(1, None);
-        let other = model.submitter(0);
+        let other = model.submitter_of(2, 0);
         model.submit(0);
         other.join().expect("a thread ends well");
         model.engine.stop();
         model.threads.into_iter().for_each(|thread| thread.join().expect("a shard's thread ends well"));
         assert_eq!(model.engine.queue_len(0), 0);
-        assert_eq!(model.back.count.load(Relaxed), 2);
+        assert_eq!(model.back.count.load(Relaxed), 3);
     });
 }
 

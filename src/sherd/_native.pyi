@@ -112,7 +112,10 @@ class Server:
         """Stops accepting, lets what executes finish, flushes replies, closes connections, joins. Idempotent."""
 
     def set_setting(self, name: str, value: int) -> bool:
-        """Changes a setting of the data plane; False if it has none by this name."""
+        """Changes a setting of the data plane; False if it has none by this name.
+
+        `databases` stays what it was when the server was made (at most 1024, and 1 in cluster mode).
+        """
 
     def set_password(self, password: bytes | None) -> None:
         """`requirepass`."""

@@ -52,7 +52,7 @@ def test_every_native_parameter_is_a_number_for_the_data_plane() -> None:
     assert all(type(value) is int for value in settings.values())
     assert settings["maxclients"] == 10000
     assert settings["protected-mode"] == 1
-    assert settings["output-limit-pubsub-hard"] == 33554432
+    assert settings["output-limit-normal-hard"] == 0
 
 
 def test_words_become_the_data_planes_numbers() -> None:
@@ -65,7 +65,6 @@ def test_words_become_the_data_planes_numbers() -> None:
 def test_only_changed_parameters_are_translated() -> None:
     assert native_settings(Config(), {"maxmemory", "dir", "client-output-buffer-limit"}).keys() == {
         "maxmemory", "output-limit-normal-hard", "output-limit-normal-soft", "output-limit-normal-seconds",
-        "output-limit-pubsub-hard", "output-limit-pubsub-soft", "output-limit-pubsub-seconds",
     }  # fmt: skip
 
 

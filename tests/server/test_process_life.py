@@ -140,7 +140,7 @@ def test_an_included_file_that_is_missing_is_named(tmp_path: Path) -> None:
     file.write_text("include /nonexistent/file.conf\n")
     finished = run_sherd("check-config", str(file))
     assert finished.returncode == 1
-    assert "/nonexistent/file.conf" in finished.stderr
+    assert "include /nonexistent/file.conf" in finished.stderr
     assert finished.stderr.strip().count("\n") == 0
 
 

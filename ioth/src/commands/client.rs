@@ -35,13 +35,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         ..CLIENT
     }),
     declare(
-        CommandSpec {
-            name: "client|id",
-            summary: "Answers the connection's id.",
-            since: "5.0.0",
-            arity: 2,
-            ..CLIENT
-        },
+        CommandSpec { name: "client|id", summary: "Answers the connection's id.", since: "5.0.0", arity: 2, ..CLIENT },
         id,
     ),
     declare(
@@ -77,7 +71,8 @@ pub(super) const COMMANDS: &[Declared] = &[
             complexity: "O(N) in the number of connections",
             arity: -3,
             flags: ADMIN | NOSCRIPT | LOADING | STALE,
-            syntax: "[ip:port] [ID client-id:integer] [TYPE NORMAL | MASTER | SLAVE | REPLICA | PUBSUB] [USER username] \
+            syntax:
+                "[ip:port] [ID client-id:integer] [TYPE NORMAL | MASTER | SLAVE | REPLICA | PUBSUB] [USER username] \
                      [ADDR ip:port] [LADDR ip:port] [SKIPME YES | NO] [MAXAGE maxage:integer]",
             ..CLIENT
         },
@@ -234,7 +229,8 @@ fn list(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
     }
     let mut lines = String::new();
     for (record, _) in io.shared.clients.all() {
-        let listed = ids.as_ref().is_none_or(|ids| ids.contains(&(record.id as i64))) && kind.is_none_or(|kind| kind == "normal");
+        let listed = ids.as_ref().is_none_or(|ids| ids.contains(&(record.id as i64)))
+            && kind.is_none_or(|kind| kind == "normal");
         if listed {
             lines.push_str(&describe(&record, io.now_ms));
             lines.push('\n');
@@ -245,9 +241,11 @@ fn list(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
 }
 
 fn client_type(name: &[u8]) -> Result<&'static str> {
-    CLIENT_TYPES.iter().copied().find(|kind| args::is(name, kind)).ok_or_else(|| {
-        CommandError::with(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)))
-    })
+    CLIENT_TYPES
+        .iter()
+        .copied()
+        .find(|kind| args::is(name, kind))
+        .ok_or_else(|| CommandError::with(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name))))
 }
 
 fn client_id(text: &[u8]) -> Result<i64> {

@@ -17,7 +17,8 @@ type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 /// The Redis version whose behaviour clients may rely on.
 pub const REDIS_VERSION: &str = "7.2.4";
 
-const CONNECTION: CommandSpec = CommandSpec { group: Group::Connection, categories: "connection", ..CommandSpec::DEFAULT };
+const CONNECTION: CommandSpec =
+    CommandSpec { group: Group::Connection, categories: "connection", ..CommandSpec::DEFAULT };
 
 pub(super) const COMMANDS: &[Declared] = &[
     declare(
@@ -256,9 +257,7 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
 fn select(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
     let index = args::integer(args[1])?;
     if i32::try_from(index).is_err() {
-        return Err(CommandError::new(
-            "ERR value is out of range, value must between -2147483648 and 2147483647",
-        ));
+        return Err(CommandError::new("ERR value is out of range, value must between -2147483648 and 2147483647"));
     }
     if io.shared.cluster && index != 0 {
         return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));

@@ -55,7 +55,8 @@ pub fn specs() -> Vec<CommandSpec> {
 
 fn handler(number: u16) -> Handler {
     use std::sync::LazyLock;
-    static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| all().map(|declared| declared.handler).collect());
+    static HANDLERS: LazyLock<Vec<Option<Handler>>> =
+        LazyLock::new(|| all().map(|declared| declared.handler).collect());
     HANDLERS[usize::from(number)].expect("a container is not executed")
 }
 

@@ -53,8 +53,13 @@ const HELP: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "ERROR <string>",
     "    Return an error reply with <string> as message.",
+    "FAIL-COMMAND",
+    "    Fail by a mistake in the program: the client is answered and cut, the",
+    "    server goes on.",
     "OBJECT <key>",
     "    Show how the value of <key> is stored.",
+    "PANIC",
+    "    End the server with a crash report.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create <count> string keys named key:<num>. If <prefix> is specified then",
     "    it is used instead of the 'key' prefix.",
@@ -90,6 +95,9 @@ fn debug(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             context.settings().active_expire_enabled.set(i64::from(on));
             reply.ok();
         }
+        // What no command does on purpose, so that what follows from it can be tested.
+        (b"fail-command", []) => panic!("DEBUG FAIL-COMMAND was asked for"),
+        (b"panic", []) => crate::invariant::broken("DEBUG PANIC was asked for", file!(), line!()),
         (b"sleep", [seconds]) => {
             std::thread::sleep(sleep_time(seconds));
             reply.ok();

@@ -120,8 +120,6 @@ pub(super) const SPECS: &[CommandSpec] = &[
 ];
 
 const MOVE_IN_CLUSTER: CommandError = CommandError::new("ERR MOVE is not allowed in cluster mode");
-const COPY_IN_CLUSTER: CommandError =
-    CommandError::new("ERR Copying to another database is not allowed in cluster mode");
 
 fn delete(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut deleted = 0;
@@ -212,9 +210,6 @@ fn copy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     let (from, to) = (context.key(1), context.key(2));
-    if target_db != context.client.db && context.settings().cluster_enabled.on() {
-        return Err(COPY_IN_CLUSTER);
-    }
     if target_db == context.client.db && from.bytes == to.bytes {
         return Err(SAME_OBJECT);
     }

@@ -5,7 +5,7 @@ use super::stream::{bad_subcommand, write_entries, write_entry, write_id, STREAM
 use super::stream_group::no_group_of_key;
 use crate::args::{self, Options};
 use crate::context::Context;
-use crate::error::{Outcome, NO_SUCH_KEY};
+use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
 use crate::types::stream::{Consumer, Group, Log, Stream, StreamId};
@@ -13,7 +13,7 @@ use crate::types::stream::{Consumer, Group, Log, Stream, StreamId};
 const INFO: CommandSpec = CommandSpec { flags: READONLY, keys: &[one_key("RO ACCESS", 2)], ..STREAM };
 
 /// XINFO STREAM FULL: entries of the stream and of each list of pending entries unless COUNT says otherwise.
-const FULL_COUNT_DEFAULT: i64 = 10;
+const FULL_COUNT_DEFAULT: usize = 10;
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
@@ -99,44 +99,54 @@ fn write_known(reply: &mut Reply<'_>, name: &str, value: Option<i64>) {
     }
 }
 
-fn stream(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let args = context.args;
+/// The count of FULL, if it is asked for; 0 is everything.
+fn parse_full(args: &[&[u8]]) -> Result<Option<usize>, CommandError> {
     let mut options = Options::new(args, 3);
-    let full = options.take("FULL");
+    if !options.more() {
+        return Ok(None);
+    }
+    if !options.take("FULL") {
+        return Err(bad_subcommand(args, "XINFO"));
+    }
     let mut count = FULL_COUNT_DEFAULT;
-    if full && options.more() {
+    if options.more() {
         let text = options.take_value("COUNT").ok_or_else(|| bad_subcommand(args, "XINFO"))?;
-        count = match args::integer(text)? {
-            negative if negative < 0 => FULL_COUNT_DEFAULT,
-            count => count,
-        };
+        count = usize::try_from(args::integer(text)?).unwrap_or(FULL_COUNT_DEFAULT);
     }
     if options.more() {
         return Err(bad_subcommand(args, "XINFO"));
     }
+    Ok(Some(if count == 0 { usize::MAX } else { count }))
+}
+
+fn stream(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let args = context.args;
     let key = context.key(2);
+    // A missing key is told before arguments that are wrong.
     let stream = context.read::<Box<Stream>>(&key)?.ok_or(NO_SUCH_KEY)?;
-    if full {
-        // 0 is everything.
-        write_full(reply, stream, if count == 0 { usize::MAX } else { count as usize });
-    } else {
-        reply.map(10);
-        write_counters(reply, stream.log());
-        write_int(reply, "groups", stream.group_count() as u64);
-        let log = stream.log();
-        let ends = [
-            ("first-entry", log.range(StreamId::MIN, StreamId::MAX).next()),
-            ("last-entry", log.range_back(StreamId::MIN, StreamId::MAX).next()),
-        ];
-        for (name, entry) in ends {
-            write_name(reply, name);
-            match entry {
-                Some(entry) => write_entry(reply, &entry),
-                None => reply.null(),
-            }
-        }
+    match parse_full(args)? {
+        Some(count) => write_full(reply, stream, count),
+        None => write_overview(reply, stream),
     }
     Ok(())
+}
+
+fn write_overview(reply: &mut Reply<'_>, stream: &Stream) {
+    let log = stream.log();
+    reply.map(10);
+    write_counters(reply, log);
+    write_int(reply, "groups", stream.group_count() as u64);
+    let ends = [
+        ("first-entry", log.range(StreamId::MIN, StreamId::MAX).next()),
+        ("last-entry", log.range_back(StreamId::MIN, StreamId::MAX).next()),
+    ];
+    for (name, entry) in ends {
+        write_name(reply, name);
+        match entry {
+            Some(entry) => write_entry(reply, &entry),
+            None => reply.null(),
+        }
+    }
 }
 
 /// The seven numbers and ids that both forms begin with.

@@ -96,7 +96,7 @@ impl<'a> ReadOptions<'a> {
                 parsed.count = usize::try_from(count).ok().filter(|&count| count > 0).unwrap_or(usize::MAX);
             } else if options.left() > 1 && options.take("STREAMS") {
                 let count = options.left();
-                if !count.is_multiple_of(2) {
+                if count % 2 != 0 {
                     return Err(unbalanced(grouped));
                 }
                 parsed.keys = (options.position(), count / 2);

@@ -13,7 +13,7 @@ use crate::types::stream::{Keep, References, RequestedId, Stream, Trim};
 const TWO_STRATEGIES: CommandError =
     CommandError::new("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
 const NO_STRATEGY: CommandError =
-    CommandError::new("ERR syntax error, XTRIM must be called with trimming strategy");
+    CommandError::new("ERR syntax error, XTRIM must be called with a trimming strategy");
 const LIMIT_ALONE: CommandError =
     CommandError::new("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy");
 const LIMIT_EXACT: CommandError =

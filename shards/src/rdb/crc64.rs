@@ -36,9 +36,11 @@ const fn tables() -> [[u64; 256]; 8] {
 
 /// The checksum of `bytes` behind what gave `crc`; begins with 0.
 pub fn crc64(crc: u64, bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let by_words = words.iter().fold(crc, |crc, word| {
-        let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
+    let words = bytes.chunks_exact(8);
+    let rest = words.remainder();
+    let by_words = words.fold(crc, |crc, word| {
+        let word = u64::from_le_bytes(word.try_into().expect("a chunk has eight bytes"));
+        let mixed = (crc ^ word).to_le_bytes();
         (0..8).fold(0, |sum, at| sum ^ TABLES[7 - at][usize::from(mixed[at])])
     });
     rest.iter().fold(by_words, |crc, byte| TABLES[0][usize::from(crc as u8 ^ byte)] ^ (crc >> 8))

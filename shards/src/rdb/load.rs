@@ -31,12 +31,7 @@ fn filled<T: Collection>(collection: T) -> Result<Object, Corrupt> {
 }
 
 /// Reads a value of this type.
-pub fn load<'a>(
-    reader: &mut Reader<'a>,
-    kind: u8,
-    limits: &Limits,
-    now_ms: i64,
-) -> Result<Loaded<'a>, Corrupt> {
+pub fn load<'a>(reader: &mut Reader<'a>, kind: u8, limits: &Limits, now_ms: i64) -> Result<Loaded<'a>, Corrupt> {
     let object = match kind {
         kind::STRING => return reader.string().map(Loaded::Text),
         kind::LIST => filled(load_list(reader, limits)?)?,
@@ -48,9 +43,7 @@ pub fn load<'a>(
             let intset = Intset::from_bytes_validated(&reader.string()?).ok_or(Corrupt)?;
             filled(Set::from_intset(intset, limits.set))?
         }
-        kind::SET_LISTPACK => {
-            filled(Set::from_listpack(listpack(&reader.string()?)?, limits.set).ok_or(Corrupt)?)?
-        }
+        kind::SET_LISTPACK => filled(Set::from_listpack(listpack(&reader.string()?)?, limits.set).ok_or(Corrupt)?)?,
         kind::ZSET => filled(load_zset::load_text_scores(reader, limits)?)?,
         kind::ZSET_2 => filled(load_zset::load_binary_scores(reader, limits)?)?,
         kind::ZSET_ZIPLIST => filled(load_zset::from_packed(ziplist::to_listpack(&reader.string()?)?, limits)?)?,

@@ -34,12 +34,7 @@ impl Loading<'_> {
 }
 
 /// Reads a hash of this type; `None` if there were fields but all have expired.
-pub fn load_hash(
-    reader: &mut Reader<'_>,
-    kind: u8,
-    limits: &Limits,
-    now_ms: i64,
-) -> Result<Option<Hash>, Corrupt> {
+pub fn load_hash(reader: &mut Reader<'_>, kind: u8, limits: &Limits, now_ms: i64) -> Result<Option<Hash>, Corrupt> {
     let mut loading = Loading { hash: Hash::new(), limits, now_ms, expired: false };
     match kind {
         kind::HASH => load_pairs(reader, &mut loading)?,
@@ -121,8 +116,5 @@ fn load_triplets(reader: &mut Reader<'_>, loading: &mut Loading<'_>) -> Result<(
 
 fn load_zipmap(reader: &mut Reader<'_>, loading: &mut Loading<'_>) -> Result<(), Corrupt> {
     let bytes = reader.string()?;
-    for pair in ziplist::zipmap_elements(&bytes)?.chunks_exact(2) {
-        loading.add(pair[0], pair[1], None)?;
-    }
-    Ok(())
+    ziplist::visit_zipmap(&bytes, |field, value| loading.add(field, value, None))
 }

@@ -87,7 +87,9 @@ impl<'a> Reader<'a> {
     /// A string, however it is written.
     pub fn string(&mut self) -> Result<Cow<'a, [u8]>, Corrupt> {
         let integer = match self.length()? {
-            Length::Plain(length) => return self.take(usize::try_from(length).map_err(|_| Corrupt)?).map(Cow::Borrowed),
+            Length::Plain(length) => {
+                return self.take(usize::try_from(length).map_err(|_| Corrupt)?).map(Cow::Borrowed)
+            }
             Length::Encoded(0) => i64::from(i8::from_le_bytes(self.array()?)),
             Length::Encoded(1) => i64::from(i16::from_le_bytes(self.array()?)),
             Length::Encoded(2) => i64::from(i32::from_le_bytes(self.array()?)),

@@ -5,6 +5,7 @@ use crate::entry::Value;
 use crate::object::Object;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeLimit, Part};
+use crate::types::number::I64Buffer;
 use crate::types::set::{Set, Stored};
 use crate::types::zset::ZSet;
 
@@ -24,7 +25,7 @@ pub fn type_of(value: &Value<'_>) -> u8 {
             Stored::Integers(_) => kind::SET_INTSET,
             Stored::Packed(_) | Stored::Table => kind::SET,
         },
-        Object::Hash(hash) if hash.has_expiries() => kind::HASH_METADATA,
+        Object::Hash(hash) if is_timed(hash) => kind::HASH_METADATA,
         Object::Hash(hash) => match hash.as_listpack() {
             Some(_) => kind::HASH_LISTPACK,
             None => kind::HASH,
@@ -81,8 +82,14 @@ fn save_set(writer: &mut Writer, set: &Set) {
     }
 }
 
+/// Whether a field has a time: the hash itself knows only whether one may have.
+fn is_timed(hash: &Hash) -> bool {
+    let mut buffer = I64Buffer::default();
+    hash.has_expiries() && hash.iter().any(|(field, _)| hash.expiry(field.as_bytes(&mut buffer)).flatten().is_some())
+}
+
 fn save_hash(writer: &mut Writer, hash: &Hash) {
-    if hash.has_expiries() {
+    if is_timed(hash) {
         return save_timed_hash(writer, hash);
     }
     match hash.as_listpack() {

@@ -5,7 +5,7 @@
 //! turned into listpacks or single elements at once, so they are only ever walked from front to back.
 
 use super::{Corrupt, Reader};
-use crate::types::listpack::{Encoded, Listpack};
+use crate::types::listpack::{Encoded, Listpack, SAFE_BYTES_MAX};
 
 const HEADER_BYTES: usize = 10;
 const END: u8 = 0xFF;
@@ -28,18 +28,23 @@ impl<'a> From<Element<'a>> for Encoded<'a> {
     }
 }
 
-/// The elements of a ziplist.
-pub fn elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, Corrupt> {
+/// Elements that are appended to a listpack at once: one by one would move the growing block each time.
+const APPENDED_AT_ONCE: usize = 256;
+
+/// A ziplist as a listpack.
+pub fn to_listpack(bytes: &[u8]) -> Result<Listpack, Corrupt> {
     let [rest @ .., END] = bytes else { return Err(Corrupt) };
-    if rest.len() < HEADER_BYTES {
+    // What lengths take in a listpack differs a little.
+    if bytes.len() > SAFE_BYTES_MAX / 2 {
         return Err(Corrupt);
     }
     let mut reader = Reader::new(rest);
     let stated_bytes = u32::from_le_bytes(reader.array()?);
     let tail = u32::from_le_bytes(reader.array()?) as usize;
     let stated_count = u16::from_le_bytes(reader.array()?);
-    let mut found = Vec::new();
-    let (mut previous_size, mut last_at) = (0, HEADER_BYTES);
+    let mut listpack = Listpack::new();
+    let mut waiting = Vec::new();
+    let (mut count, mut previous_size, mut last_at) = (0usize, 0, HEADER_BYTES);
     while reader.left() > 0 {
         last_at = rest.len() - reader.left();
         let stated_size = match reader.byte()? {
@@ -50,12 +55,18 @@ pub fn elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, Corrupt> {
         if stated_size != previous_size {
             return Err(Corrupt);
         }
-        found.push(element(&mut reader)?);
+        waiting.push(Encoded::from(element(&mut reader)?));
+        if waiting.len() == APPENDED_AT_ONCE {
+            listpack.append(&waiting);
+            waiting.clear();
+        }
+        count += 1;
         previous_size = rest.len() - reader.left() - last_at;
     }
-    let count_agrees = stated_count == COUNT_UNKNOWN || usize::from(stated_count) == found.len();
+    listpack.append(&waiting);
+    let count_agrees = stated_count == COUNT_UNKNOWN || usize::from(stated_count) == count;
     if stated_bytes as usize == bytes.len() && tail == last_at && count_agrees {
-        Ok(found)
+        Ok(listpack)
     } else {
         Err(Corrupt)
     }
@@ -81,29 +92,20 @@ fn element<'a>(reader: &mut Reader<'a>) -> Result<Element<'a>, Corrupt> {
     reader.take(length).map(Element::Bytes)
 }
 
-/// A ziplist as a listpack.
-pub fn to_listpack(bytes: &[u8]) -> Result<Listpack, Corrupt> {
-    let mut listpack = Listpack::new();
-    // One append for all: appending one by one would move the growing block each time.
-    let encoded: Vec<Encoded<'_>> = elements(bytes)?.into_iter().map(Encoded::from).collect();
-    listpack.append(&encoded);
-    Ok(listpack)
-}
-
-/// The elements of a zipmap, fields and values alternating: `count | (length, field, length, unused, value, spare) ...`.
-pub fn zipmap_elements(bytes: &[u8]) -> Result<Vec<&[u8]>, Corrupt> {
+/// Gives the pairs of a zipmap: `count | (length, field, length, spare, value, spare bytes) ... | 0xFF`.
+pub fn visit_zipmap(bytes: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Corrupt>) -> Result<(), Corrupt> {
     let [_, rest @ .., END] = bytes else { return Err(Corrupt) };
     let mut reader = Reader::new(rest);
-    let mut found = Vec::new();
     while reader.left() > 0 {
         let length = zipmap_length(&mut reader)?;
-        found.push(reader.take(length)?);
+        let field = reader.take(length)?;
         let length = zipmap_length(&mut reader)?;
-        let unused = usize::from(reader.byte()?);
-        found.push(reader.take(length)?);
-        reader.take(unused)?;
+        let spare = usize::from(reader.byte()?);
+        let value = reader.take(length)?;
+        reader.take(spare)?;
+        visit(field, value)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 fn zipmap_length(reader: &mut Reader<'_>) -> Result<usize, Corrupt> {

@@ -1,8 +1,8 @@
 //! Growing byte blocks behind a thin pointer, for formats that state their own length.
 //!
 //! Neither length nor capacity is stored: the owner reads the length out of the bytes, and the capacity is a function
-//! of the length. Steps of an eighth mean that most changes do not reallocate, and the waste stays below what the size
-//! classes of an allocator would round up anyway. A `Vec` would cost 16 bytes more a collection.
+//! of the length: the allocator's own size class. So whatever the allocator sets aside is used, and most changes do not
+//! reallocate. A `Vec` would cost 16 bytes more a collection.
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, realloc, Layout};
 use std::ptr::NonNull;
@@ -10,12 +10,7 @@ use std::ptr::NonNull;
 /// The bytes allocated for a block of `length` bytes, at least 1.
 #[inline]
 pub fn capacity_for(length: usize) -> usize {
-    let step = match length {
-        0..=64 => 8,
-        65..=128 => 16,
-        _ => 1 << ((length - 1).ilog2() - 3),
-    };
-    length.max(1).next_multiple_of(step)
+    sherd_metrics::memory::size_class(length.max(1))
 }
 
 fn layout_for(capacity: usize) -> Layout {

@@ -1,8 +1,8 @@
 //! The longest common subsequence of two byte strings, by the textbook table of all pairs of prefixes.
 //!
-//! Hirschberg's method would need memory for two rows only, but where several subsequences are equally long it finds
-//! another one than the walk back through the whole table, and clients compare results with those of Redis. The length
-//! alone is computed in two rows.
+//! Of the table's cells only the last two rows are kept as numbers: the way back needs no more than one bit of each,
+//! whether the cell above is larger than the one to the left. Hirschberg's method would do without these as well, but where
+//! several subsequences are equally long it finds another one, and clients compare results with those of Redis.
 
 use std::ops::RangeInclusive;
 
@@ -25,7 +25,8 @@ impl Match {
     }
 }
 
-/// Bytes of the whole table, or `None` where no such table could exist.
+/// Bytes of the whole table as Redis keeps it, with four to a cell, or `None` where no such table could exist: the bound on
+/// the work that both accept.
 pub fn table_bytes(first: &[u8], second: &[u8]) -> Option<usize> {
     let cells = first.len().checked_add(1)?.checked_mul(second.len().checked_add(1)?)?;
     cells.checked_mul(size_of::<u32>())
@@ -53,14 +54,36 @@ pub fn length(first: &[u8], second: &[u8]) -> usize {
     above[short.len()] as usize
 }
 
+/// Cells whose bits are in one word.
+const WORD: usize = u64::BITS as usize;
+
+/// The same as [`fill_row`], with a bit for every cell: whether the cell above is larger than the one to the left.
+fn fill_marked_row(byte: u8, second: &[u8], above: &[u32], row: &mut [u32], marks: &mut [u64]) {
+    let mut left = 0;
+    let cells = second.chunks(WORD).zip(above.windows(WORD + 1).step_by(WORD)).zip(row[1..].chunks_mut(WORD));
+    for (mark, ((block, above), row)) in marks.iter_mut().zip(cells) {
+        *mark = 0;
+        for (place, &other) in block.iter().enumerate() {
+            let up = above[place + 1];
+            *mark |= u64::from(up > left) << place;
+            left = if byte == other { above[place] + 1 } else { left.max(up) };
+            row[place] = left;
+        }
+    }
+}
+
 /// The longest common subsequence as its matches, last ones first.
 pub fn matches(first: &[u8], second: &[u8]) -> Vec<Match> {
-    let width = second.len() + 1;
-    let mut table = vec![0u32; (first.len() + 1) * width];
-    for (index, &byte) in first.iter().enumerate() {
-        let (before, after) = table.split_at_mut((index + 1) * width);
-        fill_row(byte, second, &before[index * width..], &mut after[..width]);
+    let words = second.len().div_ceil(WORD);
+    // Rows are filled up to whole words, so that each block of a row has a full window of the row above.
+    let mut above = vec![0; words * WORD + 1];
+    let mut row = above.clone();
+    let mut marks = vec![0u64; first.len() * words];
+    for (&byte, marks) in first.iter().zip(marks.chunks_mut(words.max(1))) {
+        fill_marked_row(byte, second, &above, &mut row, marks);
+        std::mem::swap(&mut above, &mut row);
     }
+    let up_is_larger = |i: usize, j: usize| marks[(i - 1) * words + (j - 1) / WORD] >> ((j - 1) % WORD) & 1 == 1;
     let mut found = Vec::new();
     let (mut i, mut j) = (first.len(), second.len());
     while i > 0 && j > 0 {
@@ -70,7 +93,7 @@ pub fn matches(first: &[u8], second: &[u8]) -> Vec<Match> {
                 (i, j) = (i - 1, j - 1);
             }
             found.push(Match { first: i..=last_i, second: j..=last_j });
-        } else if table[(i - 1) * width + j] > table[i * width + j - 1] {
+        } else if up_is_larger(i, j) {
             i -= 1;
         } else {
             j -= 1;
@@ -102,7 +125,7 @@ mod tests {
                 let length = random.below(most);
                 (0..length).map(|_| b'a' + random.below(3) as u8).collect()
             };
-            let (a, b) = (text(40), text(30));
+            let (a, b) = (text(200), text(150));
             let total: usize = matches(&a, &b).iter().map(Match::len).sum();
             assert_eq!((length(&a, &b), length(&b, &a)), (total, total));
         }

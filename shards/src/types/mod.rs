@@ -1,14 +1,14 @@
 //! The data types. They know no RESP, no clock and no keyspace.
 
 pub mod allocation;
-pub mod geo;
-pub mod hash;
 pub mod bitfield;
 pub mod bitmap;
+pub mod geo;
+pub mod hash;
 pub mod hyperloglog;
 pub mod intset;
-pub mod list;
 pub mod lcs;
+pub mod list;
 pub mod listpack;
 pub mod number;
 pub mod set;

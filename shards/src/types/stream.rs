@@ -94,7 +94,8 @@ impl Stream {
     /// Bytes allocated; blocks and groups are estimated from `samples` of them (0: from all).
     pub fn allocated_bytes(&self, samples: usize) -> usize {
         let samples = if samples == 0 { usize::MAX } else { samples };
-        let groups: usize = self.groups.iter().take(samples).map(|(name, group)| name.len() + group.allocated_bytes()).sum();
+        let groups: usize =
+            self.groups.iter().take(samples).map(|(name, group)| name.len() + group.allocated_bytes()).sum();
         size_of::<Stream>()
             + self.log.allocated_bytes(samples)
             + scaled(groups, self.groups.len(), samples)

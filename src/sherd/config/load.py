@@ -107,7 +107,13 @@ def _read_included(directive: Directive, depth: int) -> Iterator[Directive]:
     if any(mark in pattern for mark in "*?["):
         names = sorted(glob.glob(pattern))  # noqa: PTH207 - the pattern may be absolute
     for name in names:
-        yield from read_file(name, depth + 1)
+        try:
+            included = list(read_file(name, depth + 1))
+        except ConfigFileError:
+            raise
+        except ConfigError as error:
+            raise directive.error(str(error)) from error
+        yield from included
 
 
 def _read_text(name: str) -> str:

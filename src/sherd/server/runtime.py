@@ -71,11 +71,13 @@ class Runtime:
         config = self.config
         room = raise_descriptor_limit(config.get_int("maxclients"), config.get_int("io-threads"))
         config.put(BY_NAME["maxclients"], room, config.source("maxclients"))
+        if config.get_bool("cluster-enabled"):
+            config.put(BY_NAME["databases"], 1, config.source("databases"))
         engine = native.Server(
             shards=config.get_int("shards"),
             io_threads=config.get_int("io-threads"),
             cluster=config.get_bool("cluster-enabled"),
-            settings={},
+            settings={"databases": config.get_int("databases")},
         )
         self._node = Node(engine, config, native.histogram_bounds(), __version__, build_id=native.build_id())
         try:

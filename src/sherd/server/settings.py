@@ -37,13 +37,9 @@ def _event_bits(flags: str) -> dict[str, int]:
 
 
 def _buffer_limits(limits: tuple[tuple[int, int, int], ...]) -> dict[str, int]:
-    """Limits of ordinary clients and of subscribers; replicas have none yet."""
-    normal, _, subscribers = limits
-    return {
-        f"output-limit-{kind}-{part}": value
-        for kind, values in (("normal", normal), ("pubsub", subscribers))
-        for part, value in zip(_BUFFER_LIMIT_PARTS, values, strict=True)
-    }
+    """Limits of ordinary clients, the only class that the data plane has."""
+    normal = limits[0]
+    return {f"output-limit-normal-{part}": value for part, value in zip(_BUFFER_LIMIT_PARTS, normal, strict=True)}
 
 
 _TRANSLATIONS: Mapping[str, Callable[[Any], dict[str, int]]] = {

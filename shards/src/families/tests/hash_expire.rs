@@ -229,6 +229,39 @@ fn the_shard_removes_what_nobody_asks_for() {
 }
 
 #[test]
+fn a_large_hash_loses_its_fields_in_slices() {
+    for shards in [1, 4] {
+        let mut t = Tester::new(shards);
+        for index in 0..5000 {
+            t.run(&format!("HSETEX h PX {} FIELDS 1 f{index} v", 10 + index % 100));
+        }
+        t.world.advance_clock(59);
+        t.sweep_fields();
+        assert!(t.run("HLEN h") < ":2600".to_owned() && t.run("HLEN h") >= ":2500".to_owned());
+        t.world.settings.active_expire_enabled.set(0);
+        t.world.advance_clock(100);
+        t.sweep_fields();
+        assert_ne!(t.run("HLEN h"), ":0\r\n", "nothing is removed while active expiry is off");
+        t.expect(&[("HGETALL h", "*0")]);
+        t.world.settings.active_expire_enabled.set(1);
+        t.sweep_fields();
+        t.expect(&[("SETNX h string", ":1")]);
+    }
+}
+
+#[test]
+fn exchanged_databases_keep_their_times() {
+    let mut t = Tester::new(1);
+    t.run("HSETEX h PX 50 FIELDS 1 a 1");
+    t.run("SWAPDB 0 3");
+    t.db = 3;
+    t.expect(&[("HLEN h", ":1")]);
+    t.world.advance_clock(60);
+    t.sweep_fields();
+    t.expect(&[("HLEN h", ":0"), ("SETNX h string", ":1")]);
+}
+
+#[test]
 fn events_name_what_was_done() {
     let mut t = Tester::new(1);
     t.run("HSET h a 1 b 2 c 3 d 4 e 5");

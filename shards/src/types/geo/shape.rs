@@ -46,8 +46,7 @@ impl Shape {
             y += latitude.cos() * longitude.sin();
             z += latitude.sin();
         }
-        let middle =
-            Place { longitude: degrees(y.atan2(x)), latitude: degrees(z.atan2((x * x + y * y).sqrt())) };
+        let middle = Place { longitude: degrees(y.atan2(x)), latitude: degrees(z.atan2((x * x + y * y).sqrt())) };
         Shape { origin: Origin::new(middle), outline: Outline::Polygon(vertices) }
     }
 
@@ -61,6 +60,7 @@ impl Shape {
                 }
                 let distance = self.origin.distance_meters(place);
                 // Negated so that a radius without an order against the distance includes it, as in Redis.
+                #[allow(clippy::neg_cmp_op_on_partial_ord)]
                 (!(distance > *radius)).then_some(distance)
             }
             Outline::Rectangle { width, height } => {
@@ -140,8 +140,7 @@ impl Shape {
                     || (east < 0 && area.longitude_min < bounds.longitude_min)
                     || (east > 0 && area.longitude_max > bounds.longitude_max))
         };
-        const ORDER: [(i32, i32); 9] =
-            [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
+        const ORDER: [(i32, i32); 9] = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
         let mut cells: Vec<Cell> = Vec::with_capacity(9);
         for (east, north) in ORDER {
             let next = cell.neighbour(east, north);

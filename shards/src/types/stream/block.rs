@@ -192,10 +192,8 @@ impl Block {
         let (flags, next) = read_integer(bytes, offset);
         let (milliseconds, next) = read_integer(bytes, next);
         let (sequence, next) = read_integer(bytes, next);
-        let id = StreamId::new(
-            id.milliseconds.wrapping_add(milliseconds as u64),
-            id.sequence.wrapping_add(sequence as u64),
-        );
+        let id =
+            StreamId::new(id.milliseconds.wrapping_add(milliseconds as u64), id.sequence.wrapping_add(sequence as u64));
         let (field_count, names_at, data_at) = if flags & SAME_FIELDS != 0 {
             (master.field_count, Some(master.fields_at), next)
         } else {
@@ -252,10 +250,8 @@ impl Block {
     /// Adds an entry after all others. `own` is the block's id.
     pub(super) fn append(&mut self, own: StreamId, id: StreamId, pairs: &[&[u8]]) {
         let same_fields = self.has_fields(pairs);
-        let difference = (
-            id.milliseconds.wrapping_sub(own.milliseconds) as i64,
-            id.sequence.wrapping_sub(own.sequence) as i64,
-        );
+        let difference =
+            (id.milliseconds.wrapping_sub(own.milliseconds) as i64, id.sequence.wrapping_sub(own.sequence) as i64);
         let mut elements: Vec<Encoded<'_>> = Vec::with_capacity(pairs.len() + 5);
         push_entry(&mut elements, difference, pairs, same_fields);
         self.0.append(&elements);

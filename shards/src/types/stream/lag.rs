@@ -11,7 +11,7 @@ use super::log::Log;
 impl Log {
     /// Whether an entry may have been deleted at `start` or after it.
     fn has_deletions_from(&self, start: StreamId) -> bool {
-        self.len() > 0
+        !self.is_empty()
             && !self.max_deleted_id().is_zero()
             && self.first_id() <= self.max_deleted_id()
             && start <= self.max_deleted_id()
@@ -23,7 +23,7 @@ impl Log {
         if added == 0 {
             return Some(0);
         }
-        if self.len() == 0 && id <= self.last_id() {
+        if self.is_empty() && id <= self.last_id() {
             return Some(added);
         }
         if !id.is_zero() && id < self.max_deleted_id() {
@@ -54,8 +54,12 @@ impl Log {
     /// How many entries are left for a group, if that can be told.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         let added = self.entries_added();
-        if added == 0 {
+        if added == 0 || self.is_empty() {
             return Some(0);
+        }
+        let deletions_ahead = self.max_deleted_id() >= self.first_id();
+        if group.last_id < self.first_id() && !deletions_ahead {
+            return Some(self.len() as i64);
         }
         let read = match group.entries_read {
             Some(read) if !self.has_deletions_from(group.last_id) => read,

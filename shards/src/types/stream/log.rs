@@ -109,7 +109,7 @@ impl Log {
     /// Adds an entry. `id` is one that [`Self::choose_id`] gave; `pairs` are fields and values, fewer bytes than
     /// [`super::BLOCK_BYTES_MAX`] in all.
     pub fn append(&mut self, id: StreamId, pairs: &[&[u8]], limits: BlockLimits) {
-        debug_assert!(id > self.last_id && pairs.len().is_multiple_of(2));
+        debug_assert!(id > self.last_id && pairs.len() % 2 == 0);
         match self.blocks.iter_mut().next_back() {
             Some((&own, block)) if block.fits(pairs, limits) => block.append(own, id, pairs),
             _ => {

@@ -52,7 +52,8 @@ fn count_nodes(keys: impl Iterator<Item = StreamId>) -> usize {
 
 /// Closes the partings that are deeper than the next one.
 fn close_above(open: &mut Vec<i32>, next: i32, count_edge: &mut impl FnMut(i32, i32)) {
-    while let Some(depth) = open.pop_if(|depth| *depth > next) {
+    while let Some(depth) = open.last().copied().filter(|depth| *depth > next) {
+        open.pop();
         count_edge(depth, open.last().map_or(next, |&parent| parent.max(next)));
     }
 }

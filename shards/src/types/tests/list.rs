@@ -183,6 +183,28 @@ fn remove_from_model(model: &mut VecDeque<Vec<u8>>, end: End, value: &[u8], coun
 }
 
 #[test]
+fn a_rotated_list_keeps_its_elements_and_its_form() {
+    for setting in SETTINGS {
+        let limit = NodeLimit::from_setting(setting);
+        for length in [0, 1, 2, 5, 9, 500] {
+            let mut list = List::new();
+            let mut model: VecDeque<Vec<u8>> = (0..length).map(|i: i64| i.to_string().into_bytes()).collect();
+            model.iter().for_each(|value| list.push(End::Back, value, limit));
+            let form = list.encoding_name();
+            for _ in 0..3 {
+                list.rotate(End::Front, limit);
+                model.rotate_left(usize::from(length > 0));
+                assert_sound(&list, &model, limit);
+            }
+            list.rotate(End::Back, limit);
+            model.rotate_right(usize::from(length > 0));
+            assert_sound(&list, &model, limit);
+            assert_eq!(list.encoding_name(), form);
+        }
+    }
+}
+
+#[test]
 fn a_range_starts_anywhere_and_goes_either_way() {
     for setting in SETTINGS {
         let limit = NodeLimit::from_setting(setting);

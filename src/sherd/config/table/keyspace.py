@@ -7,11 +7,13 @@ from sherd.config.parameter import boolean, choice, integer, memory, text
 
 _POLICIES = "volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru allkeys-lfu allkeys-random noeviction"
 _SIZE = (0, LONG_MAX)
+# Every shard keeps a place and counters for each.
+_DATABASES_MAX = 1024
 _DEFRAGMENTATION = "active defragmentation"
 
 PARAMETERS = (
-    integer("databases", (1, INT_MAX), 16, "Number of databases that SELECT chooses from.", immutable=True,
-            native=True),
+    integer("databases", (1, _DATABASES_MAX), 16, "Number of databases that SELECT chooses from; 1 in a cluster.",
+            immutable=True, native=True),
     memory("maxmemory", (0, ULONG_MAX), 0, "Memory that data may take before keys are evicted; 0 sets no limit.",
            native=True),
     choice("maxmemory-policy", _POLICIES, "noeviction", "Which keys are evicted when memory is full.", native=True),
