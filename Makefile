@@ -21,13 +21,14 @@ PORT ?= 6379
 METRICS_PORT ?= 9121
 RUN_ARGS ?=
 FUZZ_SECONDS ?= 30
+LOOM_MAX_PREEMPTIONS ?= 3
 BENCH_ARGS ?=
 
 RUST_CRATES := $(wildcard metrics shards ioth native)
 RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
 	Cargo.toml $(wildcard Cargo.lock)
 
-.PHONY: help run build test test-rust test-python lint format bench fuzz clean check-tools
+.PHONY: help run build test test-rust test-python loom lint format bench fuzz clean check-tools
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,13 @@ test: test-rust test-python ## set up what is missing, then test the Rust crates
 # The binding crate is left out: an extension module links only inside an interpreter.
 test-rust: check-tools
 	cargo test --workspace --exclude sherd-native
+	$(MAKE) --no-print-directory loom LOOM_MAX_PREEMPTIONS=2
+
+# A build of its own: loom's atomics work only inside of a model. Optimised just enough, as building takes longer than running.
+loom: check-tools ## model-check the hand-off between threads (LOOM_MAX_PREEMPTIONS, default 3, is its depth)
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=8 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=$(LOOM_MAX_PREEMPTIONS) \
+	cargo test --package sherd-shards --release --test loom --target-dir target/loom
 
 test-python: $(STAMPS)/dev $(STAMPS)/native
 	$(BIN)/python -m pytest
@@ -52,6 +60,7 @@ lint: $(STAMPS)/dev $(STAMPS)/native ## check formats, lints, types, the native 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd bench && $(abspath $(BIN))/mypy --strict --config-file ../pyproject.toml run.py sherd_bench tests
 	$(BIN)/python -m mypy.stubtest sherd._native --mypy-config-file pyproject.toml
 	$(BIN)/lint-imports
 
@@ -68,7 +77,9 @@ fuzz: check-tools ## run every fuzz target for FUZZ_SECONDS each (default 30)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@for target in $$(cd fuzz && ls fuzz_targets | sed -n 's/\.rs$$//p'); do \
 		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
+		mkdir -p "fuzz/corpus/$$target"; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=800 -rss_limit_mb=3000 -timeout=20; \
 	done
 
 clean: ## remove everything that was built

@@ -9,10 +9,12 @@
 //! - [`requests`]: the request parser and the splitting of inline lines
 //! - [`commands`], [`words`], [`keyspace`]: command lines through the command table into shards
 //! - [`packs`]: listpacks and intsets as they come from files and from RESTORE
+//! - [`dumps`]: whole values as they come from RESTORE
 //! - [`texts`]: glob patterns and numbers
 //! - [`resp`]: a strict reader of replies
 
 pub mod commands;
+pub mod dumps;
 pub mod keyspace;
 pub mod packs;
 pub mod requests;
@@ -30,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("command_args", commands::command_lines),
     ("listpack_validate", packs::listpack),
     ("intset_validate", packs::intset),
+    ("restore", dumps::payload),
     ("glob", texts::glob),
     ("number", texts::number),
 ];

@@ -142,12 +142,18 @@ pub const EDGES: &[&[u8]] = &[
 /// Repeated draws in this range only take time (the largest allowed makes a reply of a hundred megabytes).
 const SLOW_NUMBERS: std::ops::RangeInclusive<u64> = 5_000..=50_000_000;
 
+/// Takes no arguments and long.
+const LEFT_OUT: &str = "pfselftest";
+
 /// The commands of the data plane, and for each the words in capitals of its syntax.
 pub fn commands() -> &'static [(&'static Command, Vec<&'static str>)] {
     static COMMANDS: OnceLock<Vec<(&'static Command, Vec<&'static str>)>> = OnceLock::new();
     COMMANDS.get_or_init(|| {
         let table = registry::install(std::iter::empty());
-        let data = table.commands().iter().filter(|command| matches!(command.spec.plane, Plane::Data(_)));
+        let data = table
+            .commands()
+            .iter()
+            .filter(|command| matches!(command.spec.plane, Plane::Data(_)) && command.spec.name != LEFT_OUT);
         data.map(|command| (command, options(command.spec.syntax))).collect()
     })
 }

@@ -4,12 +4,13 @@
 
 use std::io::Read;
 
+use sherd_metrics::allocator::Mimalloc;
+use sherd_metrics::memory::Counting;
 use sherd_ioth::server::{Server, Shape};
 use sherd_shards::settings::Settings;
 
 #[global_allocator]
-static ALLOCATOR: sherd_metrics::memory::Counting<mimalloc::MiMalloc> =
-    sherd_metrics::memory::Counting(mimalloc::MiMalloc);
+static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);
 
 fn main() -> std::io::Result<()> {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();

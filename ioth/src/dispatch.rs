@@ -436,7 +436,8 @@ impl IoThread {
         if self.sample % SAMPLE == 0 && !command.spec.keys.is_empty() {
             self.stats().hot_keys.note(request.get(1).unwrap_or_default());
         }
-        let batch = &mut self.building[shard];
+        let heavy = map.shards() > 1 && !command.spec.has(flag::FAST) && self.shared.engine.is_heavy(shard, command.id);
+        let batch = if heavy { &mut self.heavy[shard] } else { &mut self.building[shard] };
         let first = batch.args.len() as u32;
         for &(start, end) in request.offsets {
             // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while

@@ -104,6 +104,8 @@ pub struct IoThread {
     pub ready: Vec<u32>,
     /// The batch that is being filled for each shard.
     pub building: Vec<Box<Batch>>,
+    /// The same for commands that usually take long: the shards' own threads execute them.
+    pub heavy: Vec<Box<Batch>>,
     in_flight: Vec<usize>,
     // Batches move by their boxes.
     #[allow(clippy::vec_box)]
@@ -144,6 +146,7 @@ impl IoThread {
             connections: Connections::default(),
             ready: Vec::new(),
             building: (0..shards).map(|shard| Box::new(Batch::new(index, shard))).collect(),
+            heavy: (0..shards).map(|shard| Box::new(Batch::new(index, shard))).collect(),
             in_flight: vec![0; shards],
             spare: Vec::new(),
             buffers: Vec::new(),
@@ -286,6 +289,7 @@ impl IoThread {
         }
         for shard in 0..self.building.len() {
             self.submit(shard);
+            self.submit_heavy(shard);
         }
     }
 
@@ -294,13 +298,7 @@ impl IoThread {
         if self.building[shard].commands.is_empty() || self.in_flight[shard] >= IN_FLIGHT_MAX {
             return;
         }
-        let next = self.spare.pop().map_or_else(
-            || Box::new(Batch::new(self.index, shard)),
-            |mut batch| {
-                batch.shard = shard;
-                batch
-            },
-        );
+        let next = self.empty_batch(shard);
         let batch = std::mem::replace(&mut self.building[shard], next);
         self.in_flight[shard] += 1;
         let engine = Arc::clone(&self.shared.engine);
@@ -308,6 +306,27 @@ impl IoThread {
             self.in_flight[shard] -= 1;
             self.complete(batch);
         }
+    }
+
+    /// Leaves what will take long to the shard's own thread: this one has connections with work for other shards.
+    fn submit_heavy(&mut self, shard: usize) {
+        if self.heavy[shard].commands.is_empty() || self.in_flight[shard] >= IN_FLIGHT_MAX {
+            return;
+        }
+        let next = self.empty_batch(shard);
+        let batch = std::mem::replace(&mut self.heavy[shard], next);
+        self.in_flight[shard] += 1;
+        let engine = Arc::clone(&self.shared.engine);
+        if let Some(batch) = engine.leave_to_thread(batch) {
+            self.in_flight[shard] -= 1;
+            self.complete(batch);
+        }
+    }
+
+    fn empty_batch(&mut self, shard: usize) -> Box<Batch> {
+        let mut batch = self.spare.pop().unwrap_or_else(|| Box::new(Batch::new(self.index, shard)));
+        batch.shard = shard;
+        batch
     }
 
     /// After a connection was worked on: keeps it, or closes it.

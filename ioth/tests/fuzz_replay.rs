@@ -10,8 +10,8 @@ use std::path::Path;
 use checks::TARGETS;
 use sherd_shards::random::Random;
 
-/// Inputs made up for each target; some ten seconds in a debug build.
-const INPUTS: usize = if cfg!(miri) { 4 } else { 1_500 };
+/// Inputs made up for each target: a few seconds.
+const INPUTS: usize = if cfg!(miri) { 4 } else { 5_000 };
 const INPUT_BYTES_MAX: usize = 400;
 
 /// Runs one input and names it when it fails.

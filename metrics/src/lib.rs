@@ -9,8 +9,10 @@
 //! - [`histogram`]: latency histograms, four buckets an octave
 //! - [`commands`]: the per-command cells: calls, time, failures, latency
 //! - [`clock`]: cheap ticks for timing commands, and the wall clock
+//! - [`allocator`]: mimalloc, as the process uses it
 //! - [`memory`]: the counting allocator, the source of `used_memory`
 
+pub mod allocator;
 pub mod clock;
 pub mod commands;
 pub mod counter;

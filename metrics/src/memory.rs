@@ -9,6 +9,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 
+use crate::allocator::resized;
+
 /// Threads that are counted apart; later ones share the last place with locked additions.
 const THREADS: usize = 64;
 
@@ -23,17 +25,40 @@ thread_local! {
     static PLACE: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// The bytes that an allocation of `size` really takes: mimalloc's size classes, multiples of 8 up to 64 bytes, then
-/// eight (in effect four to eight) steps an octave, then whole 64 KiB slices.
+/// Steps of the smallest size classes; see `build.rs`.
+const SMALL_STEP: usize = if cfg!(blocks_of_eight) { 8 } else { 16 };
+/// Blocks larger than this are pages of their own.
+const CLASS_MAX: usize = 512 * 1024;
+const PAGE: usize = 4096;
+
+/// The bytes that an allocation of `size` really takes: mimalloc's size classes, multiples of 8 (or 16) up to 64 bytes, then
+/// four steps an octave, then whole pages.
 #[inline]
 pub const fn size_class(size: usize) -> usize {
+    if size <= 8 {
+        return 8;
+    }
     if size <= 64 {
-        return (size + 7) & !7;
+        return (size + SMALL_STEP - 1) & !(SMALL_STEP - 1);
+    }
+    if size > CLASS_MAX {
+        return (size + PAGE - 1) & !(PAGE - 1);
     }
     let words = (size - 1) >> 3;
     let octave = usize::BITS - 1 - words.leading_zeros();
     let step = 1usize << (octave - 2);
     (((words / step) + 1) * step) << 3
+}
+
+/// The bytes that the block for a layout takes.
+#[inline]
+pub const fn block_size(layout: Layout) -> usize {
+    // A block is as aligned as its size is, up to a page; else it is made larger until there is room to shift it.
+    if layout.align() <= 8 || layout.size().is_power_of_two() && layout.size() <= PAGE {
+        size_class(layout.size())
+    } else {
+        size_class(layout.size() + layout.align() - 1)
+    }
 }
 
 #[inline]
@@ -103,25 +128,25 @@ pub struct Counting<A>(pub A);
 // SAFETY: every call is passed on unchanged; counting neither allocates nor touches the memory.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(size_class(layout.size()) as i64);
+        count(block_size(layout) as i64);
         // SAFETY: the caller's promise is passed on.
         unsafe { self.0.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(size_class(layout.size()) as i64));
+        count(-(block_size(layout) as i64));
         // SAFETY: the caller's promise is passed on.
         unsafe { self.0.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(size_class(layout.size()) as i64);
+        count(block_size(layout) as i64);
         // SAFETY: the caller's promise is passed on.
         unsafe { self.0.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(size_class(new_size) as i64 - size_class(layout.size()) as i64);
+        count(block_size(resized(layout, new_size)) as i64 - block_size(layout) as i64);
         // SAFETY: the caller's promise is passed on.
         unsafe { self.0.realloc(pointer, layout, new_size) }
     }
@@ -140,7 +165,7 @@ mod tests {
             assert!(size < 64 || class as f64 <= size as f64 * 1.26, "{size} -> {class}");
             last = class;
         }
-        assert_eq!([size_class(40), size_class(65), size_class(80), size_class(81)], [40, 80, 80, 96]);
+        assert_eq!([size_class(48), size_class(65), size_class(80), size_class(81)], [48, 80, 80, 96]);
     }
 
     #[test]

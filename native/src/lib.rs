@@ -4,15 +4,16 @@
 //! What may take long lets go of the GIL first.
 
 use pyo3::prelude::*;
+use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
 
 mod commands;
 mod server;
 mod snapshot;
 
-/// Rounds small allocations to 8 bytes (16 elsewhere), which the layout of keyspace entries is made for.
+/// Rounds small allocations to 8 bytes, which the layout of keyspace entries is made for.
 #[global_allocator]
-static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);
 
 /// Bytes allocated by the native side now.
 #[pyfunction]

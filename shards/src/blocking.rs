@@ -39,6 +39,8 @@ pub struct Block {
     /// A key of another type does not wake the client.
     pub wants: Option<Type>,
     pub on_timeout: TimeoutReply,
+    /// Arguments by number that are other ones when the command is run again: XREAD's `$` means the moment of the call.
+    pub rewrites: Vec<(usize, Vec<u8>)>,
 }
 
 /// A client that waits, with the command that it waits in.
@@ -58,10 +60,14 @@ pub struct Waiter {
 impl Waiter {
     /// A waiter who has not ended.
     pub fn new(token: u64, call: &Call<'_>, block: Block, spread: bool) -> Arc<Waiter> {
+        let mut args: Vec<Vec<u8>> = call.args.iter().map(|arg| arg.to_vec()).collect();
+        for (index, arg) in &block.rewrites {
+            args[*index].clone_from(arg);
+        }
         Arc::new(Waiter {
             token,
             command: call.command,
-            args: call.args.iter().map(|arg| arg.to_vec()).collect(),
+            args,
             db: call.client.db,
             resp3: call.client.resp3,
             block,

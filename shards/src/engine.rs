@@ -39,6 +39,8 @@ use sherd_metrics::CommandCells;
 
 /// Batches that may wait for one shard: each IO thread has at most two on the way.
 const RING_CAPACITY: usize = 256;
+/// A command that takes longer than this on average is left to the shard's own thread where there are several shards.
+const HEAVY_NANOSECONDS: u64 = 500_000;
 /// Batches that a holder executes for others before it lets go.
 const DRAIN_MAX: usize = 32;
 /// Time after which a holder takes on no more for others: who waits for the baton should not wait for a millisecond.
@@ -62,6 +64,8 @@ pub struct HandOff {
 struct ShardCell {
     baton: Baton,
     ring: Ring<Box<Batch>>,
+    /// Batches of commands that take long, which only the shard's own thread executes.
+    heavy: Ring<Box<Batch>>,
     shard: UnsafeCell<Shard>,
     stats: Arc<ShardStats>,
     cells: Arc<CommandCells>,
@@ -72,6 +76,13 @@ struct ShardCell {
 
 // SAFETY: `shard` is touched only by the holder of `baton`, whose acquire and release order the accesses.
 unsafe impl Sync for ShardCell {}
+
+impl ShardCell {
+    /// Whether nothing waits that the shard's own thread would execute.
+    fn has_no_batches(&self) -> bool {
+        self.ring.is_empty() && self.heavy.is_empty()
+    }
+}
 
 /// Gives a completed batch back to its IO thread.
 pub type Deliver = Box<dyn Fn(Box<Batch>) + Send + Sync>;
@@ -99,6 +110,7 @@ impl Engine {
                 ShardCell {
                     baton: Baton::new(),
                     ring: Ring::new(RING_CAPACITY),
+                    heavy: Ring::new(RING_CAPACITY),
                     stats: Arc::clone(&shard.stats),
                     cells: Arc::clone(&shard.cells),
                     shard: UnsafeCell::new(shard),
@@ -173,6 +185,27 @@ impl Engine {
         }
         self.after(cell, Vec::new());
         None
+    }
+
+    /// Whether a command usually takes so long in a shard that the thread which brings it should not execute it.
+    #[inline]
+    pub fn is_heavy(&self, shard: usize, command: usize) -> bool {
+        let cell = self.cells[shard].cells.cell(command);
+        cell.nanoseconds.get() > cell.calls.get().saturating_mul(HEAVY_NANOSECONDS)
+    }
+
+    /// Leaves a batch to the shard's own thread. It is given back executed where the ring has no room for it.
+    pub fn leave_to_thread(&self, batch: Box<Batch>) -> Option<Box<Batch>> {
+        let cell = &self.cells[batch.shard];
+        cell.hand_off.queued.fetch_add(1, Ordering::Relaxed);
+        match cell.heavy.push(batch) {
+            Ok(()) => {
+                fence(Ordering::SeqCst);
+                self.wake(cell);
+                None
+            }
+            Err(batch) => self.submit(batch),
+        }
     }
 
     /// Runs `work` with the named shards held (bit `i` of `wanted` is shard `i`), waiting for them in ascending order.
@@ -284,7 +317,9 @@ impl Engine {
             let Some(mut batch) = cell.ring.pop() else { break };
             run_batch(shard, &mut batch);
             done.push(batch);
-            if self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick)) > DRAIN_NANOSECONDS_MAX {
+            // A model that depends on the time cannot be run twice alike.
+            let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));
+            if nanoseconds > DRAIN_NANOSECONDS_MAX && !cfg!(loom) {
                 break;
             }
         }
@@ -312,9 +347,9 @@ impl Engine {
         let mut expiry = expire::Pace::default();
         let mut eviction = evict::Round::default();
         // What was left to this thread is done before it ends.
-        while !self.stopping.load(Ordering::SeqCst) || !cell.ring.is_empty() {
+        while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_batches() {
             cell.asleep.store(true, Ordering::SeqCst);
-            if cell.ring.is_empty() && !eviction.is_due(&self.world, index) {
+            if cell.has_no_batches() && !eviction.is_due(&self.world, index) {
                 let hz = self.world.settings.hz.get().clamp(1, 500) as u64;
                 park(eviction.sleep_at_most(Duration::from_millis(1000 / hz)));
             }
@@ -324,14 +359,18 @@ impl Engine {
                 let expires = expiry.is_due(&self.world, &cell.stats);
                 let evicts = eviction.is_due(&self.world, index);
                 let work = expires || evicts;
-                if cell.ring.is_empty() && !work {
+                if cell.has_no_batches() && !work {
                     break;
                 }
                 cell.baton.acquire();
                 let start = Slice::begin();
                 // SAFETY: this thread holds the baton.
                 let shard = unsafe { &mut *cell.shard.get() };
-                let done = self.drain(cell, shard, start);
+                let mut done = self.drain(cell, shard, start);
+                if let Some(mut batch) = cell.heavy.pop() {
+                    run_batch(shard, &mut batch);
+                    done.push(batch);
+                }
                 if expires {
                     expiry.slice(shard);
                 }

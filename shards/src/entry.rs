@@ -11,6 +11,8 @@
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
 use std::ptr::NonNull;
 
+use sherd_metrics::memory::size_class;
+
 use crate::object::{Object, Type};
 use crate::table;
 
@@ -427,7 +429,7 @@ impl Entry {
     /// Bytes of the allocation itself.
     pub fn allocated_bytes(&self) -> usize {
         let (_, key, value) = self.parts();
-        sherd_metrics::memory::size_class(total_size(self.tag(), key, value))
+        size_class(total_size(self.tag(), key, value))
     }
 
     /// Bytes of the entry with its value; collections with more than `samples` elements are estimated (0: count all).
@@ -436,9 +438,9 @@ impl Entry {
             // SAFETY: the payload is a box of bytes that this entry owns.
             HEAP => unsafe {
                 let bytes = &*(self.payload() as *const Vec<u8>);
-                24 + sherd_metrics::memory::size_class(bytes.capacity())
+                size_class(size_of::<Vec<u8>>()) + size_class(bytes.capacity())
             },
-            OBJECT => size_of::<Object>() + self.object().map_or(0, |object| object.memory_bytes(samples)),
+            OBJECT => size_class(size_of::<Object>()) + self.object().map_or(0, |object| object.memory_bytes(samples)),
             _ => 0,
         };
         self.allocated_bytes() + value

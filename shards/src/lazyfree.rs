@@ -12,6 +12,8 @@ use crate::entry::Entry;
 
 /// Values whose freeing takes more steps than this go to the background: at some 20 ns a step, 5 us.
 const EFFORT_INLINE_MAX: usize = 256;
+/// Elements of a collection from which its size is estimated.
+const SAMPLES: usize = 32;
 /// Values that may wait to be freed.
 const QUEUE_MAX: usize = 4096;
 
@@ -72,7 +74,7 @@ impl Reaper {
         if entry.free_effort() <= EFFORT_INLINE_MAX {
             return None;
         }
-        let bytes = entry.memory_bytes(5);
+        let bytes = entry.memory_bytes(SAMPLES);
         self.counts.pending_bytes.fetch_add(bytes, Relaxed);
         self.send(Garbage::Entry(entry, bytes));
         Some(bytes)

@@ -273,7 +273,7 @@ impl CommandSpec {
                 }
                 Find::Number { number, first, step } => {
                     let at = begin + i64::from(number);
-                    let count = args.get(at as usize).and_then(|text| crate::types::number::parse_i64(text))?;
+                    let count = args.get(at as usize).map(|text| leading_integer(text))?;
                     if count < 0 || count > argc {
                         return None;
                     }
@@ -292,6 +292,26 @@ impl CommandSpec {
             }
         }
         Some(keys)
+    }
+}
+
+/// The number that a text begins with, as C's `atoi` reads it: Redis finds keys so before the command itself looks at its
+/// arguments closely.
+fn leading_integer(text: &[u8]) -> i64 {
+    let text = text.trim_ascii_start();
+    let (negative, digits) = match text.first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let value = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')));
+    if negative {
+        -value
+    } else {
+        value
     }
 }
 

@@ -25,7 +25,6 @@ use crate::invariant;
 mod bucket;
 mod name;
 mod room;
-#[path = "table_sample.rs"]
 pub mod sample;
 mod slot;
 mod walk;

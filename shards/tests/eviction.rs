@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::{self, Counting};
 // The tester says `crate::` for what it uses.
 use sherd_shards::*;
@@ -21,7 +22,7 @@ mod testing;
 use testing::Tester;
 
 #[global_allocator]
-static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);
 
 const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 const NO_EVICTION: i64 = 0;

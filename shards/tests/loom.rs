@@ -381,6 +381,17 @@ fn a_shard_thread_is_woken_for_what_the_others_leave_to_it() {
 }
 
 #[test]
+fn a_batch_that_is_left_to_the_shard_thread_is_executed_by_it() {
+    loom::model(|| {
+        let model = Model::new(1);
+        let other = model.submitter(0);
+        assert!(model.engine.leave_to_thread(batch_for(0)).is_none());
+        model.finish(2, [other]);
+        assert_eq!(TOUCHED[0].count(), 2);
+    });
+}
+
+#[test]
 fn threads_that_stop_while_work_is_coming_do_it_first() {
     loom::model(|| {
         let model = Model::with(1, None);

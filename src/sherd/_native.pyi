@@ -144,7 +144,8 @@ class Server:
                   output_limit_disconnections, evicted: int}
         net: {input_bytes, output_bytes, reads, writes: int}
         totals: {commands, keyspace_hits, keyspace_misses, expired_keys, evicted_keys, eviction_exceeded_ms,
-                 current_eviction_exceeded_ms, error_replies, dirty, panics, cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
+                 current_eviction_exceeded_ms, error_replies, dirty, panics, cross_shard, lazyfree_pending,
+                 lazyfreed, unexpected_errors: int}
         shards_detail: list of {keys, memory_bytes, commands, busy_seconds, queue_depth, batches, direct_batches,
                   queued_batches, wakes, longest_slice_seconds}
         io_detail: list of {connections, commands, input_bytes, output_bytes, reads, writes, polls, busy_seconds}

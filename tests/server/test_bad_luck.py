@@ -22,7 +22,10 @@ def test_a_panicking_command_costs_its_client_only(pool: ServerPool, shape: Shap
     server = pool.get(shape=shape, directives=debugging)
     with server.wire(protocol=protocol) as other:
         other.call("SET", "k", "v")
-        for commands in ([("DEBUG", "FAIL-COMMAND")], [("MULTI",), ("SET", "k", "w"), ("DEBUG", "FAIL-COMMAND"), ("EXEC",)]):
+        for commands in (
+            [("DEBUG", "FAIL-COMMAND")],
+            [("MULTI",), ("SET", "k", "w"), ("DEBUG", "FAIL-COMMAND"), ("EXEC",)],
+        ):
             with server.wire(protocol=protocol) as client:
                 replies = client.pipeline(commands)
                 assert replies[-1].raw.startswith(b"-ERR internal error")

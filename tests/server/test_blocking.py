@@ -92,7 +92,9 @@ def test_a_wait_ends_with_its_time(server: Server, wire: Wire, protocol: int) ->
     """And the connection goes on with what was sent behind it."""
     del server
     null = b"*-1\r\n" if protocol == 2 else b"_\r\n"
-    replies = wire.pipeline([("SET", "k", "v"), ("BLPOP", "k1", "k2", "0.05"), ("BZMPOP", "0.01", "1", "z", "MIN"), ("GET", "k")])
+    replies = wire.pipeline(
+        [("SET", "k", "v"), ("BLPOP", "k1", "k2", "0.05"), ("BZMPOP", "0.01", "1", "z", "MIN"), ("GET", "k")]
+    )
     assert [reply.raw for reply in replies] == [b"+OK\r\n", null, null, b"$1\r\nv\r\n"]
     assert wire.call("WAIT", "1", "20").raw == b":0\r\n"
 
@@ -109,7 +111,11 @@ def test_what_is_sent_behind_a_blocking_command_waits(server: Server, wire: Wire
 def test_a_client_is_unblocked_by_another(server: Server, wire: Wire, protocol: int) -> None:
     """As if its time were over, or with an error; a client that does not wait is left alone."""
     del protocol
-    for mode, expected in (((), b"*-1\r\n"), (("TIMEOUT",), b"*-1\r\n"), (("ERROR",), b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")):
+    for mode, expected in (
+        ((), b"*-1\r\n"),
+        (("TIMEOUT",), b"*-1\r\n"),
+        (("ERROR",), b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"),
+    ):
         with server.wire() as client:
             number = str(client.value("CLIENT", "ID"))
             assert wire.value("CLIENT", "UNBLOCK", number, *mode) == 0
@@ -166,7 +172,9 @@ def test_no_element_is_lost_or_doubled_under_load(server: Server, wire: Wire) ->
     for thread in threads:
         thread.join(timeout=60)
         assert not thread.is_alive()
-    assert sorted(taken) == sorted(f"{number}:{count}".encode() for number in range(pushers) for count in range(per_pusher))
+    assert sorted(taken) == sorted(
+        f"{number}:{count}".encode() for number in range(pushers) for count in range(per_pusher)
+    )
     assert wire.value("DBSIZE") == 0
 
 

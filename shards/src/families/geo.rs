@@ -16,8 +16,7 @@ use crate::types::zset::{Change, Rules, ZSet};
 
 pub(super) const GEO: CommandSpec = CommandSpec { group: Group::Geo, since: "3.2.0", ..CommandSpec::DEFAULT };
 
-const UNKNOWN_UNIT: CommandError =
-    CommandError::new("ERR unsupported unit provided. please use M, KM, FT, MI");
+const UNKNOWN_UNIT: CommandError = CommandError::new("ERR unsupported unit provided. please use M, KM, FT, MI");
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
@@ -122,11 +121,7 @@ fn geoadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let places: Vec<Place> =
         triplets.chunks_exact(3).map(|triplet| parse_place(triplet[0], triplet[1])).collect::<Result<_, _>>()?;
     let (key, limits) = (context.key(1), zset::limits(context));
-    let set = if rules.only_present {
-        context.write::<ZSet>(&key)?
-    } else {
-        Some(context.upsert::<ZSet>(&key)?)
-    };
+    let set = if rules.only_present { context.write::<ZSet>(&key)? } else { Some(context.upsert::<ZSet>(&key)?) };
     let (mut added, mut moved) = (0, 0);
     if let Some(set) = set {
         for (triplet, place) in triplets.chunks_exact(3).zip(places) {

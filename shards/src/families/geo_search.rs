@@ -31,9 +31,8 @@ const ANY_WITHOUT_COUNT: CommandError = CommandError::new("ERR the ANY argument 
 
 const STORE_WITH_OPTIONS: CommandError =
     CommandError::new("ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options");
-const RADIUS_STORE_WITH_OPTIONS: CommandError = CommandError::new(
-    "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
-);
+const RADIUS_STORE_WITH_OPTIONS: CommandError =
+    CommandError::new("ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options");
 
 const SEARCH_COMPLEXITY: &str =
     "O(N+log(M)), N members in the cells of the grid around the shape, M members in the shape";
@@ -223,12 +222,7 @@ impl<'a> Query<'a> {
     }
 
     /// Reads middle and radius where they have fixed positions; returns where the options begin.
-    fn parse_positions(
-        &mut self,
-        args: &[&[u8]],
-        set: Option<&ZSet>,
-        command: Command,
-    ) -> Result<usize, CommandError> {
+    fn parse_positions(&mut self, args: &[&[u8]], set: Option<&ZSet>, command: Command) -> Result<usize, CommandError> {
         let (radius, unit, first_option) = match (command.form, set) {
             (Form::Options, _) => return Ok(if command.stores { 3 } else { 2 }),
             (Form::Place, _) => {

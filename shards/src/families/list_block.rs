@@ -106,7 +106,7 @@ pub(super) fn wait_for(
             names.push(name);
         }
     }
-    Block { keys: names, deadline_ms, wants: Some(wants), on_timeout: TimeoutReply::NullArray }
+    Block { keys: names, deadline_ms, wants: Some(wants), on_timeout: TimeoutReply::NullArray, rewrites: Vec::new() }
 }
 
 fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {

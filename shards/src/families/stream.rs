@@ -264,4 +264,4 @@ pub(super) fn stream_of_group<'c>(
 
 #[cfg(test)]
 #[path = "tests/stream.rs"]
-mod tests;
+pub(super) mod tests;

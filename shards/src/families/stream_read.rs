@@ -195,7 +195,13 @@ impl StreamReplies {
 }
 
 /// Nothing is there: waits if the client wants that.
-fn nothing(context: &mut Context<'_>, reply: &mut Reply<'_>, options: &ReadOptions<'_>, wants: Option<Type>) {
+fn nothing(
+    context: &mut Context<'_>,
+    reply: &mut Reply<'_>,
+    options: &ReadOptions<'_>,
+    wants: Option<Type>,
+    rewrites: Vec<(usize, Vec<u8>)>,
+) {
     let Some(timeout_ms) = options.timeout_ms else {
         reply.null_array();
         return;
@@ -205,6 +211,7 @@ fn nothing(context: &mut Context<'_>, reply: &mut Reply<'_>, options: &ReadOptio
         deadline_ms: (timeout_ms > 0).then(|| context.now_ms + timeout_ms),
         wants,
         on_timeout: TimeoutReply::NullArray,
+        rewrites,
     };
     context.block(reply, block);
 }
@@ -225,7 +232,7 @@ fn xread(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         });
     }
     let mut streams = StreamReplies::new();
-    for ((key, _), after) in options.places().zip(after) {
+    for ((key, _), after) in options.places().zip(after.iter().copied()) {
         let key = context.key(key);
         let Some(stream) = context.peek_typed::<Box<Stream>>(&key)? else { continue };
         let log = stream.log();
@@ -235,7 +242,10 @@ fn xread(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     if !streams.end(reply) {
-        nothing(context, reply, &options, Some(Type::Stream));
+        // What `$` and `+` mean is settled now: what comes later is new.
+        let text = |id: StreamId| id.to_string().into_bytes();
+        let rewrites = options.places().zip(after).map(|((_, at), id)| (at, text(id))).collect();
+        nothing(context, reply, &options, Some(Type::Stream), rewrites);
     }
     Ok(())
 }
@@ -274,7 +284,7 @@ fn xreadgroup(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     if !streams.end(reply) {
         // A key that goes wakes the reader as well: there is no group any more then, and that is told.
-        nothing(context, reply, &options, None);
+        nothing(context, reply, &options, None, Vec::new());
     }
     Ok(())
 }

@@ -153,3 +153,59 @@ fn repeat(output: &mut Vec<u8>, from: usize, mut count: usize) {
         count -= piece;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    #[test]
+    fn what_is_compressed_comes_back_and_is_shorter() {
+        let mut compressor = Compressor::default();
+        let mut random = Random::fixed(3);
+        for length in (0..600).chain([5000, 9000, 40_000]) {
+            for alphabet in [1, 2, 5, 256] {
+                let input: Vec<u8> = (0..length).map(|_| random.below(alphabet) as u8).collect();
+                let mut output = b"before".to_vec();
+                let shorter = compressor.compress(&input, &mut output);
+                assert_eq!(shorter, output.len() > 6);
+                if shorter {
+                    assert!(output.len() - 6 + 4 <= input.len());
+                    assert_eq!(decompress(&output[6..], input.len()), Ok(input));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn references_reach_back_over_the_whole_window_and_no_further() {
+        let mut compressor = Compressor::default();
+        let mut random = Random::fixed(4);
+        let mut noise = |length: usize| (0..length).map(|_| random.next() as u8).collect::<Vec<u8>>();
+        let phrase = noise(1000);
+        for (gap, found) in [(DISTANCE_MAX - 1000, true), (DISTANCE_MAX - 999, false)] {
+            let input = [&phrase[..], &noise(gap), &phrase].concat();
+            let mut output = Vec::new();
+            assert_eq!(compressor.compress(&input, &mut output), found);
+            if found {
+                assert_eq!(decompress(&output, input.len()), Ok(input));
+            }
+        }
+    }
+
+    #[test]
+    fn broken_input_is_refused_before_memory_is_taken_for_it() {
+        for (input, length) in [
+            (b"\x00".as_slice(), 1),
+            (b"\x05abc", 6),
+            (b"\x20\x00", 3),
+            (b"\x00a\x20", 4),
+            (b"\xe0\xff", 264),
+            (b"\x00a", 2),
+            (b"\x01ab", 1),
+            (b"\x00a\xe0\xff\x00", usize::MAX),
+        ] {
+            assert_eq!(decompress(input, length), Err(Corrupt), "{input:02x?}");
+        }
+    }
+}

@@ -112,4 +112,4 @@ impl Limits {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,6 +13,21 @@ use super::{Entry, Table};
 const SEGMENT: usize = 64;
 const SEGMENT_SHIFT: u32 = SEGMENT.trailing_zeros();
 
+/// Tables of so many buckets are looked at one by one to tell their memory: some microseconds.
+const LINKS_COUNTED_MAX: usize = 1024;
+
+/// Links that a bucket's chain has on average when keys fall on it at random, `load` of them on average: each link takes
+/// six more, its own place in the chain being lost.
+fn expected_links(load: f64) -> f64 {
+    let mut probability = (-load).exp();
+    let mut links = 0.0;
+    for keys in 1..64 {
+        probability *= load / f64::from(keys);
+        links += probability * f64::from((keys - 2) / 6 * i32::from(keys > 7));
+    }
+    links
+}
+
 impl<E: Entry> Table<E> {
     /// The bucket with this number, which begins a chain.
     #[inline]
@@ -107,8 +122,33 @@ impl<E: Entry> Table<E> {
             buckets.div_ceil(SEGMENT) * SEGMENT
         };
         let directory = if buckets > SEGMENT { buckets.div_ceil(SEGMENT).next_power_of_two() } else { 0 };
-        // Chained buckets are estimated (some 6 % of the primary ones at this load) rather than counted.
-        primary * size_of::<Bucket>() + directory * size_of::<usize>() + buckets * size_of::<Bucket>() / 16
+        primary * size_of::<Bucket>() + directory * size_of::<usize>() + self.links() * size_of::<Bucket>()
+    }
+
+    /// Chained buckets: counted in a small table, expected from the load of a large one, where chance evens out.
+    fn links(&self) -> usize {
+        let buckets = self.buckets as usize;
+        if buckets <= LINKS_COUNTED_MAX {
+            return (0..buckets).map(|index| self.chain_links(index)).sum();
+        }
+        // A bucket that was split in this round of growth holds half of what one holds that was not.
+        let unsplit_from = 1 << buckets.ilog2();
+        let split = buckets - unsplit_from;
+        let load = self.count as f64 / unsplit_from as f64;
+        ((unsplit_from - split) as f64 * expected_links(load) + 2.0 * split as f64 * expected_links(load / 2.0)) as usize
+    }
+
+    fn chain_links(&self, index: usize) -> usize {
+        let mut links = 0;
+        let mut bucket = self.bucket(index);
+        // SAFETY: chains are made of live buckets, and the table is borrowed.
+        unsafe {
+            while !(*bucket).next().is_null() {
+                bucket = (*bucket).next();
+                links += 1;
+            }
+        }
+        links
     }
 
     /// Gives back every bucket and the directory; the entries are gone already.

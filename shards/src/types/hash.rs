@@ -100,7 +100,7 @@ impl Hash {
                 let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
                 let pairs: usize = table.iter().take(sampled).map(Pair::allocated_bytes).sum();
                 let all_pairs = (pairs as f64 * table.len() as f64 / sampled.max(1) as f64) as usize;
-                size_of::<Fields>() + table.memory_bytes() + all_pairs
+                table.own_bytes() + table.memory_bytes() + all_pairs
             }
         }
     }

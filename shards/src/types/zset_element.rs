@@ -18,8 +18,6 @@ use std::ptr::{self, NonNull};
 pub const ADDRESS_BITS: u32 = 48;
 
 const SCORE_BYTES: usize = size_of::<f64>();
-/// Sizes of small blocks are rounded up to this by common allocators.
-const ALLOCATOR_STEP_BYTES: usize = 16;
 
 /// A thin handle to one allocated member with its score.
 #[repr(transparent)]
@@ -98,7 +96,7 @@ impl Element {
     /// Bytes the allocator sets aside for this member.
     pub fn allocated_bytes(self) -> usize {
         let (prefix_len, member_len) = self.lengths();
-        (SCORE_BYTES + prefix_len + member_len).next_multiple_of(ALLOCATOR_STEP_BYTES)
+        sherd_metrics::memory::size_class(SCORE_BYTES + prefix_len + member_len)
     }
 
     #[inline]

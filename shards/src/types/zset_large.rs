@@ -3,6 +3,8 @@
 //! The set owns its elements: table and tree hold bare handles, and whoever takes one out of both frees it. Memory for a
 //! member of 16 bytes: 32 for the element, about 12 in the table, about 11 in the tree.
 
+use sherd_metrics::memory::size_class;
+
 use super::zset_element::Element;
 use super::zset_tree::Tree;
 use crate::table::{hash, Entry, Table};
@@ -117,7 +119,7 @@ impl Large {
 
     /// Bytes of everything, counting nodes by estimate.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Large>() + self.element_bytes + self.table.memory_bytes() + self.tree.node_bytes_estimate()
+        size_class(size_of::<Large>()) + self.element_bytes + self.table.memory_bytes() + self.tree.node_bytes_estimate()
     }
 }
 

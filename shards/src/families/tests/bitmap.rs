@@ -1,3 +1,5 @@
+//! The bit commands, on one shard and on several.
+
 use crate::testing::Tester;
 
 const OFFSET: &str = "-ERR bit offset is not an integer or out of range\r\n";

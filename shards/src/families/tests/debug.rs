@@ -1,3 +1,5 @@
+//! The DEBUG commands that tests of clients use.
+
 use crate::testing::Tester;
 
 fn tester(shards: usize) -> Tester {

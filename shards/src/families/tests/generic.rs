@@ -1,3 +1,5 @@
+//! What is done to a key whatever its type: EXISTS, TYPE, RENAME, COPY, MOVE, WAIT.
+
 use crate::testing::Tester;
 
 fn check(lines: &[(&str, &str)]) {
@@ -94,13 +96,15 @@ fn moving_needs_one_server_and_not_a_cluster() {
     t.run("SET k v");
     assert_eq!(t.run("MOVE k 1"), "-ERR MOVE is not allowed in cluster mode\r\n");
     assert_eq!(t.run("SWAPDB 0 1"), "-ERR SWAPDB is not allowed in cluster mode\r\n");
-    assert_eq!(t.run("COPY k k DB 1"), "-ERR Copying to another database is not allowed in cluster mode\r\n");
 }
 
 #[test]
-fn waiting_for_replicas_that_are_not_there_ends_at_once() {
+fn waiting_for_nothing_or_in_a_transaction_ends_at_once() {
+    let mut t = Tester::new(4);
+    t.in_transaction = true;
+    assert_eq!(t.run("WAIT 1 10"), ":0\r\n");
     check(&[
-        ("WAIT 1 10", ":0\r\n"),
+        ("WAIT 0 10", ":0\r\n"),
         ("WAIT x 10", "-ERR value is not an integer or out of range\r\n"),
         ("WAIT 1 -1", "-ERR timeout is negative\r\n"),
         ("WAITAOF 0 1 10", "*2\r\n:0\r\n:0\r\n"),

@@ -1,3 +1,5 @@
+//! FLUSHDB, FLUSHALL and SWAPDB.
+
 use crate::testing::Tester;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The EXPIRE family and what a client sees of a key that expires.
+
 use crate::testing::Tester;
 
 #[test]

@@ -1,3 +1,5 @@
+//! OBJECT and MEMORY USAGE.
+
 use crate::testing::Tester;
 
 #[test]

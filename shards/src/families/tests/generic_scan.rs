@@ -1,3 +1,5 @@
+//! SCAN's guarantee and options; KEYS, DBSIZE and RANDOMKEY over all shards.
+
 use std::collections::HashSet;
 
 use crate::testing::Tester;

@@ -1,3 +1,5 @@
+//! GEOSEARCH and the older spellings of it.
+
 use crate::testing::Tester;
 
 const SICILY: &str = "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania";
@@ -37,10 +39,7 @@ fn details_come_in_a_fixed_order() {
             "*1|*4|$7|Catania|$7|56.4413|:3479447370796909|*2|$18|15.087267458438873|$17|37.50266842333162",
         )]);
         t.resp3 = true;
-        t.expect(&[(
-            line,
-            "*1|*4|$7|Catania|$7|56.4413|:3479447370796909|*2|,15.087267458438873|,37.50266842333162",
-        )]);
+        t.expect(&[(line, "*1|*4|$7|Catania|$7|56.4413|:3479447370796909|*2|,15.087267458438873|,37.50266842333162")]);
     });
 }
 
@@ -155,7 +154,7 @@ fn a_polygon_takes_three_vertices_and_no_other_shape_or_middle() {
         let syntax = "-ERR syntax error";
         t.expect(&[
             ("GEOSEARCH g BYPOLYGON 3 13 37 13 39 16 39", "*1|$7|Palermo"),
-            ("GEOSEARCH g BYPOLYGON 3 13 37 13 39 16 39 WITHDIST", "*1|*2|$7|Palermo|$10|58301.7286"),
+            ("GEOSEARCH g BYPOLYGON 3 13 37 13 39 16 39 WITHDIST", "*1|*2|$7|Palermo|$10|60475.4704"),
             ("GEOSEARCH g BYPOLYGON 2 13 37 13 39", few),
             ("GEOSEARCH g BYPOLYGON 3 13 37 13 39 14", few),
             ("GEOSEARCH g BYPOLYGON -3 13 37 13 39 14 38", few),

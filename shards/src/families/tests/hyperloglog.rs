@@ -1,3 +1,5 @@
+//! PFADD, PFCOUNT, PFMERGE and PFDEBUG, on one shard and on several.
+
 use crate::testing::Tester;
 
 const NOT_ONE: &str = "-WRONGTYPE Key is not a valid HyperLogLog string value.\r\n";

@@ -1,3 +1,5 @@
+//! SORT: order, patterns, storing, and the keys that it names.
+
 use crate::registry;
 use crate::testing::Tester;
 

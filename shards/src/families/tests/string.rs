@@ -1,3 +1,5 @@
+//! The string commands, on one shard and on several.
+
 use crate::testing::Tester;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";

@@ -6,6 +6,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use sherd_metrics::memory::size_class;
+
 use super::super::hash::{Form, Hash, Limits};
 use super::pair::Pair;
 use crate::table::{self, Table};
@@ -93,6 +95,12 @@ impl Fields {
             Some(timing) if timing.is_small => "listpackex",
             _ => "hashtable",
         }
+    }
+
+    /// Bytes of the structure itself, the table's buckets and pairs not counted.
+    pub fn own_bytes(&self) -> usize {
+        let timing = if self.timing.is_some() { size_class(size_of::<Timing>()) } else { 0 };
+        size_class(size_of::<Fields>()) + timing
     }
 
     /// Takes note of a pair that was set, whose longer part has `bytes`.

@@ -1,3 +1,5 @@
+//! Bitmaps against a look at every single bit.
+
 use super::*;
 use crate::random::Random;
 

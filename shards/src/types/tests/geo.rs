@@ -1,3 +1,5 @@
+//! Geometry against definitions: places, distances, cells and searches compared with a walk over all members.
+
 use super::search::{Found, Order};
 use super::shape::{Outline, Shape};
 use super::*;

@@ -1,3 +1,5 @@
+//! HyperLogLogs: the bytes that Redis writes, the error of the estimate, and hostile objects.
+
 use super::*;
 
 const SPARSE_MAX: usize = 3000;

@@ -82,5 +82,5 @@ impl<E: Entry> Table<E> {
 }
 
 #[cfg(test)]
-#[path = "table_sample_tests.rs"]
+#[path = "sample_tests.rs"]
 mod tests;
