@@ -4,9 +4,9 @@
 
 use std::io::Read;
 
+use sherd_ioth::server::{Server, Shape};
 use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
-use sherd_ioth::server::{Server, Shape};
 use sherd_shards::settings::Settings;
 
 #[global_allocator]

@@ -211,6 +211,12 @@ impl Connection {
         }
     }
 
+    /// Whether replies are to come from a shard.
+    #[inline]
+    pub fn expects_from(&self, shard: usize) -> bool {
+        self.shards_out >> shard & 1 == 1
+    }
+
     /// Remembers a reply to come from a shard.
     #[inline]
     pub fn expect_from(&mut self, shard: usize) {

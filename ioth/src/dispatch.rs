@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use sherd_shards::args;
 use sherd_shards::batch::{ClientPointer, Cmd};
 use sherd_shards::error::{CommandError, CROSS_SLOT, OUT_OF_MEMORY};
 use sherd_shards::evict;
 use sherd_shards::registry::{self, Command, Route};
 use sherd_shards::slot::{slot_of, SLOTS};
-use sherd_shards::spec::{flag, Plane};
+use sherd_shards::spec::{flag, Group, Plane};
 use sherd_shards::table;
 
 use crate::commands;
@@ -420,9 +421,9 @@ impl IoThread {
                 }
             }
             Route::Cursor if map.shards() > 1 => {
-                let cursor = request.get(1).and_then(sherd_shards::types::number::parse_i64);
-                let at = cursor.unwrap_or(0) as u64 as usize % SLOTS;
-                slot = at as u16;
+                // What is no cursor is refused in any shard.
+                let cursor = request.get(1).map_or(Ok(0), args::cursor).unwrap_or(0);
+                slot = (cursor % SLOTS as u64) as u16;
                 shard = map.shard_of(slot);
             }
             Route::All if map.shards() > 1 => {
@@ -436,7 +437,12 @@ impl IoThread {
         if self.sample % SAMPLE == 0 && !command.spec.keys.is_empty() {
             self.stats().hot_keys.note(request.get(1).unwrap_or_default());
         }
-        let heavy = map.shards() > 1 && !command.spec.has(flag::FAST) && self.shared.engine.is_heavy(shard, command.id);
+        let heavy = if connection.expects_from(shard) {
+            // What a connection brings to one shard in a round stays together: it is executed and answered in order.
+            self.heavy[shard].commands.last().is_some_and(|last| last.connection == connection.token.index)
+        } else {
+            map.shards() > 1 && !command.spec.has(flag::FAST) && self.shared.engine.is_heavy(shard, command.id)
+        };
         let batch = if heavy { &mut self.heavy[shard] } else { &mut self.building[shard] };
         let first = batch.args.len() as u32;
         for &(start, end) in request.offsets {
@@ -464,7 +470,7 @@ impl IoThread {
         if suppressed {
             advance_reply_mode(connection);
         }
-        if command.spec.has(flag::BLOCKING) {
+        if command.spec.has(flag::BLOCKING) && may_wait(command, request) {
             // What follows waits, for this command may.
             connection.wake_suppressed = suppressed;
             return Dispatch::Wait;
@@ -510,6 +516,12 @@ impl IoThread {
             connection.closing = true;
         }
     }
+}
+
+/// Whether a command that can wait is asked to: XREAD and XREADGROUP only where they say BLOCK.
+fn may_wait(command: &Command, request: &Request<'_>) -> bool {
+    let says_block = |at: usize| request.get(at).is_some_and(|word| word.eq_ignore_ascii_case(b"BLOCK"));
+    command.spec.group != Group::Stream || (1..request.offsets.len()).any(says_block)
 }
 
 /// CLIENT REPLY SKIP takes effect on the next command and wears off after it.

@@ -141,8 +141,13 @@ fn error(text: &str) -> ProtocolError {
 
 #[cold]
 fn unexpected(byte: u8) -> ProtocolError {
-    let shown =
-        if byte.is_ascii_graphic() || byte == b' ' { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
+    let shown = match byte {
+        // A reply is one line.
+        b'\r' | b'\n' => " ".to_owned(),
+        // Text is UTF-8 here, so half of a character is described.
+        128.. => format!("\\x{byte:02x}"),
+        _ => char::from(byte).to_string(),
+    };
     ProtocolError(format!("expected '$', got '{shown}'"))
 }
 

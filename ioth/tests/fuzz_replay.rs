@@ -1,6 +1,7 @@
 //! What the fuzz targets check, as an ordinary test: their seeds, and pseudo-random inputs in the same way every time.
 //!
 //! libFuzzer finds new inputs (`make fuzz`); this keeps what it found, and needs nothing but the compiler.
+//! `FUZZ_REPLAY_SEED` and `FUZZ_REPLAY_INPUTS` make it try others, for a long run without sanitizers.
 
 #[path = "../../fuzz/src/lib.rs"]
 mod checks;
@@ -47,11 +48,17 @@ fn made_up(random: &mut Random) -> Vec<u8> {
         .collect()
 }
 
+/// A number from the environment, or the default.
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 #[test]
 fn made_up_inputs_pass_every_fuzz_target() {
+    let (seed, inputs) = (setting("FUZZ_REPLAY_SEED", 20), setting("FUZZ_REPLAY_INPUTS", INPUTS));
     for (target, check) in TARGETS {
-        let mut random = Random::fixed(20);
-        for number in 0..INPUTS {
+        let mut random = Random::fixed(seed as u64);
+        for number in 0..inputs {
             run(target, *check, &made_up(&mut random), &format!("input {number}"));
         }
     }

@@ -1,6 +1,8 @@
 //! Reading arguments, with Redis' errors.
 
-use crate::error::{CommandError, NOT_FLOAT, NOT_INTEGER, NOT_NEGATABLE, NOT_POSITIVE, OUT_OF_RANGE, SYNTAX};
+use crate::error::{
+    CommandError, INVALID_CURSOR, NOT_FLOAT, NOT_INTEGER, NOT_NEGATABLE, NOT_POSITIVE, OUT_OF_RANGE, SYNTAX,
+};
 use crate::types::number;
 
 /// A 64-bit integer.
@@ -13,6 +15,12 @@ pub fn integer(text: &[u8]) -> Result<i64, CommandError> {
 #[inline]
 pub fn integer_or(text: &[u8], error: CommandError) -> Result<i64, CommandError> {
     number::parse_i64(text).ok_or(error)
+}
+
+/// A cursor of SCAN and its kin: any unsigned 64-bit number.
+pub fn cursor(text: &[u8]) -> Result<u64, CommandError> {
+    // The standard parser takes the leading plus sign that Redis takes as well, and no spaces.
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(INVALID_CURSOR)
 }
 
 /// An integer of at least 0 (Redis: `value is out of range, must be positive`).

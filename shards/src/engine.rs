@@ -348,12 +348,13 @@ impl Engine {
         let mut eviction = evict::Round::default();
         // What was left to this thread is done before it ends.
         while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_batches() {
-            cell.asleep.store(true, Ordering::SeqCst);
+            // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
+            cell.asleep.swap(true, Ordering::SeqCst);
             if cell.has_no_batches() && !eviction.is_due(&self.world, index) {
                 let hz = self.world.settings.hz.get().clamp(1, 500) as u64;
                 park(eviction.sleep_at_most(Duration::from_millis(1000 / hz)));
             }
-            cell.asleep.store(false, Ordering::SeqCst);
+            cell.asleep.swap(false, Ordering::SeqCst);
             eviction.look(&self.world, index);
             loop {
                 let expires = expiry.is_due(&self.world, &cell.stats);

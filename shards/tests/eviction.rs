@@ -175,7 +175,7 @@ fn the_keys_that_expire_soonest_go_first_under_volatile_ttl() {
 }
 
 #[test]
-fn an_evicted_key_raises_an_event_touches_its_watchers_and_is_counted() {
+fn an_evicted_key_raises_an_event() {
     let _alone = alone();
     for shards in [1, 4] {
         for lazy in [0, 1] {
@@ -372,6 +372,26 @@ fn a_shard_without_evictable_keys_goes_on_writing_while_others_evict_for_it() {
     assert_eq!(running.keys()[0], 10_000);
     eventually("memory is within its limit", || memory::used_bytes() <= world.settings.maxmemory.size());
     assert!(running.keys()[3] < 20_000);
+}
+
+#[test]
+fn an_evicted_key_touches_its_watchers_and_is_counted() {
+    let _alone = alone();
+    let running = Running::new(1, ALLKEYS_RANDOM);
+    running.fill_shard(0, 20, "");
+    let flag = watch::DirtyFlag::default();
+    running.engine.with_shards(1, |mut shards| {
+        let shard = shards.first();
+        for number in 0..20 {
+            shard.watches.add(0, format!("key:{number}").as_bytes(), &flag);
+        }
+    });
+    let world = &running.engine.world;
+    world.settings.maxmemory.set(memory::used_bytes() as i64 - 300);
+    assert_eq!(running.run("SET another value"), "+OK\r\n");
+    assert!(flag.load(std::sync::atomic::Ordering::Relaxed));
+    let (stats, _, _) = running.engine.stats(0);
+    assert_eq!(stats.evicted_keys.get() as usize + running.keys()[0], 21);
 }
 
 #[test]

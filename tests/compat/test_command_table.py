@@ -65,7 +65,7 @@ def test_nothing_is_described_that_no_reference_knows(described: dict[str, list[
 
 
 _newer_commands = frozenset(
-    "delex digest msetex increx lmovem sunioncard sdiffcard cluster|slot-stats hotkeys clusterscan".split()
+    "delex digest msetex increx lmovem sunioncard sdiffcard xdelex xackdel xnack cluster|slot-stats hotkeys clusterscan".split()
 )
 
 

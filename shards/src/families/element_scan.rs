@@ -1,7 +1,7 @@
 //! What the cursor walks over one collection have in common (SSCAN, HSCAN): cursor, options, the bound on work a call.
 
 use crate::args::{self, Options};
-use crate::error::{CommandError, INVALID_CURSOR, SYNTAX};
+use crate::error::{CommandError, SYNTAX};
 use crate::glob;
 use crate::reply::Reply;
 
@@ -63,12 +63,6 @@ impl<'a> ScanOptions<'a> {
         }
         cursor
     }
-}
-
-/// A cursor from an argument.
-pub(super) fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
-    // The standard parser takes the leading plus sign that Redis takes as well, and no spaces.
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(INVALID_CURSOR)
 }
 
 /// Writes the reply: the cursor, then `count` elements that are written already.

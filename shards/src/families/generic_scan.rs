@@ -8,7 +8,7 @@ use crate::args::{self, Options};
 use crate::context::Context;
 use crate::db::Db;
 use crate::entry::Entry;
-use crate::error::{CommandError, Outcome, INVALID_CURSOR, SYNTAX};
+use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::glob;
 use crate::reply::Reply;
 use crate::slot::{SlotMap, SLOTS};
@@ -136,8 +136,7 @@ struct Position {
 
 impl Position {
     fn parse(map: &SlotMap, text: &[u8]) -> Result<Position, CommandError> {
-        let text = std::str::from_utf8(text).map_err(|_| INVALID_CURSOR)?;
-        let cursor: u64 = text.parse().map_err(|_| INVALID_CURSOR)?;
+        let cursor = args::cursor(text)?;
         if !map.uses_slots() {
             return Ok(Position { slot: 0, bucket: cursor });
         }

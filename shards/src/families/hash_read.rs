@@ -1,7 +1,7 @@
 //! Hashes as a whole: all of their pairs, some at random, a step of a scan.
 
 use super::draw::{self, Draw};
-use super::element_scan::{parse_cursor, write_scan, ScanOptions};
+use super::element_scan::{write_scan, ScanOptions};
 use super::hash::HASH;
 use super::hash_access;
 use super::list::write_item;
@@ -198,7 +198,7 @@ pub(super) fn address(item: Item<'_>) -> usize {
 
 fn hscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args, now) = (context.key(1), context.args, hash_access::now(context));
-    let cursor = parse_cursor(args[2])?;
+    let cursor = args::cursor(args[2])?;
     let Some(hash) = context.read::<Hash>(&key)? else {
         write_scan(reply, 0, 0, &[]);
         return Ok(());

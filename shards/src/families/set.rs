@@ -2,8 +2,9 @@
 //!
 //! Members at random are in `set_draw`, the algebra of sets in `set_algebra`.
 
-use super::element_scan::{parse_cursor, write_scan, ScanOptions};
+use super::element_scan::{write_scan, ScanOptions};
 use super::list::write_item;
+use crate::args;
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::notify::class;
@@ -219,7 +220,7 @@ pub(super) fn write_members(reply: &mut Reply<'_>, set: &Set) {
 
 fn sscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args) = (context.key(1), context.args);
-    let cursor = parse_cursor(args[2])?;
+    let cursor = args::cursor(args[2])?;
     let Some(set) = context.read::<Set>(&key)? else {
         write_scan(reply, 0, 0, &[]);
         return Ok(());

@@ -11,8 +11,7 @@ use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::stream::{Deletion, References, Stream, StreamId};
 
 const IDS_NOT_POSITIVE: CommandError = CommandError::new("ERR Number of IDs must be a positive integer");
-const IDS_MISMATCH: CommandError =
-    CommandError::new("ERR The `numids` parameter must match the number of arguments");
+const IDS_MISMATCH: CommandError = CommandError::new("ERR The `numids` parameter must match the number of arguments");
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {

@@ -244,7 +244,8 @@ fn xread(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if !streams.end(reply) {
         // What `$` and `+` mean is settled now: what comes later is new.
         let text = |id: StreamId| id.to_string().into_bytes();
-        let rewrites = options.places().zip(after).map(|((_, at), id)| (at, text(id))).collect();
+        let waits = options.places().zip(after).filter(|_| options.timeout_ms.is_some());
+        let rewrites = waits.map(|((_, at), id)| (at, text(id))).collect();
         nothing(context, reply, &options, Some(Type::Stream), rewrites);
     }
     Ok(())
@@ -343,9 +344,7 @@ impl Delivery<'_> {
     /// Writes entries that the member has not acknowledged, which counts as another delivery.
     fn write_history(&mut self, reply: &mut Reply<'_>, after: StreamId) {
         let ids: Vec<StreamId> = match after.next() {
-            Some(start) => {
-                self.group.consumer(self.consumer).pending_from(start).take(self.options.count).collect()
-            }
+            Some(start) => self.group.consumer(self.consumer).pending_from(start).take(self.options.count).collect(),
             None => Vec::new(),
         };
         reply.array(ids.len());

@@ -12,8 +12,7 @@ use crate::types::stream::{Keep, References, RequestedId, Stream, Trim};
 
 const TWO_STRATEGIES: CommandError =
     CommandError::new("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
-const NO_STRATEGY: CommandError =
-    CommandError::new("ERR syntax error, XTRIM must be called with a trimming strategy");
+const NO_STRATEGY: CommandError = CommandError::new("ERR syntax error, XTRIM must be called with a trimming strategy");
 const LIMIT_ALONE: CommandError =
     CommandError::new("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy");
 const LIMIT_EXACT: CommandError =
@@ -128,8 +127,7 @@ fn default_limit(settings: &Settings) -> u64 {
 
 /// Takes the word that says what happens to groups' references.
 pub(super) fn take_references(options: &mut Options<'_>) -> Option<References> {
-    let words =
-        [("KEEPREF", References::Keep), ("DELREF", References::Delete), ("ACKED", References::Acknowledged)];
+    let words = [("KEEPREF", References::Keep), ("DELREF", References::Delete), ("ACKED", References::Acknowledged)];
     words.into_iter().find(|(word, _)| options.take(word)).map(|(_, references)| references)
 }
 

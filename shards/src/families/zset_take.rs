@@ -1,7 +1,7 @@
 //! Sorted sets from their ends, by chance and piece by piece: ZPOPMIN, ZMPOP, ZRANDMEMBER, ZSCAN.
 
 use super::draw::Draw;
-use super::element_scan::{parse_cursor, write_scan, ScanOptions};
+use super::element_scan::{write_scan, ScanOptions};
 use super::zset::{begin_members, write_member, SORTED_SET};
 use crate::args;
 use crate::context::Context;
@@ -253,7 +253,7 @@ fn distinct_ranks(random: &mut Random, count: usize, len: usize) -> Vec<usize> {
 
 fn zscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args) = (context.key(1), context.args);
-    let cursor = parse_cursor(args[2])?;
+    let cursor = args::cursor(args[2])?;
     let Some(set) = context.read::<ZSet>(&key)? else {
         write_scan(reply, 0, 0, &[]);
         return Ok(());

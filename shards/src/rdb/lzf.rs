@@ -47,10 +47,14 @@ impl Compressor {
             if output.len() > limit {
                 break;
             }
-            for inside in at + 1..(at + length).min(input.len() - MATCH_MIN) {
-                self.places[slot(input, inside)] = self.base + inside as u32;
-            }
+            // Only the end is remembered: what follows a repetition often repeats what followed it before, and to remember
+            // every place inside would cost more than all the rest.
             at += length;
+            for before_end in [2, 1] {
+                if at - before_end + MATCH_MIN <= input.len() {
+                    self.places[slot(input, at - before_end)] = self.base + (at - before_end) as u32;
+                }
+            }
             literals_from = at;
         }
         put_literals(output, &input[literals_from.min(input.len())..]);
@@ -86,9 +90,14 @@ fn slot(input: &[u8], at: usize) -> usize {
     (word.wrapping_mul(0x9E37_79B1) >> 20) as usize % PLACES
 }
 
+/// How many bytes from `at` on repeat those `distance` before.
 fn match_length(input: &[u8], at: usize, distance: usize) -> usize {
-    let room = MATCH_MAX.min(input.len() - at);
-    (MATCH_MIN..room).find(|&more| input[at + more] != input[at + more - distance]).unwrap_or(room)
+    let here = &input[at..input.len().min(at + MATCH_MAX)];
+    let before = &input[at - distance..][..here.len()];
+    let (words, _) = here.as_chunks::<8>();
+    let equal_words = words.iter().zip(before.as_chunks::<8>().0).take_while(|(a, b)| a == b).count();
+    let start = equal_words * 8;
+    start + here[start..].iter().zip(&before[start..]).take_while(|(a, b)| a == b).count()
 }
 
 fn put_literals(output: &mut Vec<u8>, literals: &[u8]) {

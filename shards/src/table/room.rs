@@ -135,7 +135,8 @@ impl<E: Entry> Table<E> {
         let unsplit_from = 1 << buckets.ilog2();
         let split = buckets - unsplit_from;
         let load = self.count as f64 / unsplit_from as f64;
-        ((unsplit_from - split) as f64 * expected_links(load) + 2.0 * split as f64 * expected_links(load / 2.0)) as usize
+        ((unsplit_from - split) as f64 * expected_links(load) + 2.0 * split as f64 * expected_links(load / 2.0))
+            as usize
     }
 
     fn chain_links(&self, index: usize) -> usize {

@@ -1,3 +1,5 @@
+//! One round of the hand over tables with many, few and no volatile entries.
+
 use std::collections::HashMap;
 
 use super::*;

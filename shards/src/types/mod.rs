@@ -3,6 +3,7 @@
 pub mod allocation;
 pub mod bitfield;
 pub mod bitmap;
+mod btree_bytes;
 pub mod geo;
 pub mod hash;
 pub mod hyperloglog;

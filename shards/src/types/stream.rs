@@ -23,6 +23,10 @@ mod trim;
 
 use std::collections::BTreeMap;
 
+use sherd_metrics::memory::size_class;
+
+use super::btree_bytes::btree_bytes;
+
 pub use block::{Block, BlockLimits, Entry, Fields, BLOCK_BYTES_MAX};
 pub use group::{Consumer, ConsumerNumber, Group, Pending};
 pub use id::{IdBuffer, RequestedId, StreamId, ID_TEXT_MAX_BYTES};
@@ -94,12 +98,13 @@ impl Stream {
     /// Bytes allocated; blocks and groups are estimated from `samples` of them (0: from all).
     pub fn allocated_bytes(&self, samples: usize) -> usize {
         let samples = if samples == 0 { usize::MAX } else { samples };
-        let groups: usize =
-            self.groups.iter().take(samples).map(|(name, group)| name.len() + group.allocated_bytes()).sum();
-        size_of::<Stream>()
+        let groups =
+            self.groups.iter().take(samples).map(|(name, group)| size_class(name.len()) + group.allocated_bytes());
+        let groups: usize = groups.sum();
+        size_class(size_of::<Stream>())
             + self.log.allocated_bytes(samples)
             + scaled(groups, self.groups.len(), samples)
-            + self.groups.len() * size_of::<(Box<[u8]>, Group)>()
+            + btree_bytes::<Box<[u8]>, Group>(self.groups.len())
     }
 
     /// How many allocations freeing it frees, about.

@@ -119,7 +119,10 @@ impl Large {
 
     /// Bytes of everything, counting nodes by estimate.
     pub fn memory_bytes(&self) -> usize {
-        size_class(size_of::<Large>()) + self.element_bytes + self.table.memory_bytes() + self.tree.node_bytes_estimate()
+        size_class(size_of::<Large>())
+            + self.element_bytes
+            + self.table.memory_bytes()
+            + self.tree.node_bytes_estimate()
     }
 }
 

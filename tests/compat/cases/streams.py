@@ -706,3 +706,28 @@ SELECT 1
 XRANGE u - +
 DEL u
 """
+
+# Replies that tell the time, or that the references give differently, are left to the table. Pending entries come from
+# XCLAIM: the angle bracket of XREADGROUP means something else in this language.
+GRAMMAR = """
+XADD {key} [MAXLEN {count} | MINID (1 | 2-2) | NOMKSTREAM] (1-1 | 1-* | 2-2 | 3 | 4-4 | 5-1 | {int}) <{field} {value}>+
+XADD {key} (1-1 | 2-* | 3-3 | 6-1 | 7-1) {field} {value}
+XDEL {key} (1-1 | 2-2 | 2-1 | 3-0 | {int})
+XTRIM {key} (MAXLEN | MINID) {count}
+XTRIM {key} (MAXLEN | MINID) (= | ~) {count} [LIMIT {count}]
+XLEN {key}
+XRANGE {key} ({lex} | {bound} | 1-1 | 2-2) ({lex} | {bound} | 3 | 4-4) [COUNT {count}]
+XREVRANGE {key} ({lex} | {bound} | 3 | 4-4) ({lex} | {bound} | 1-1 | 2-2) [COUNT {count}]
+XGROUP CREATE {key} (g1 | g2) (0 | 1-1 | $) [MKSTREAM]
+XGROUP DESTROY {key} (g1 | g2)
+XGROUP SETID {key} (g1 | g2) (0 | 2-2 | $)
+XGROUP CREATECONSUMER {key} (g1 | g2) (c1 | c2)
+XGROUP DELCONSUMER {key} (g1 | g2) (c1 | c2)
+XREADGROUP GROUP (g1 | g2) (c1 | c2) COUNT {count} STREAMS {key} (0 | 1-1)
+XACK {key} (g1 | g2) (1-1 | 2-2 | {int})
+XPENDING {key} (g1 | g2)
+XCLAIM {key} (g1 | g2) (c1 | c2) 0 (1-1 | 2-2 | 3-3) [FORCE | JUSTID]
+XAUTOCLAIM {key} (g1 | g2) (c1 | c2) 0 (0 | - | 2-2) [COUNT 2 | JUSTID]
+XINFO STREAM {key}
+SET {key} {value}
+"""

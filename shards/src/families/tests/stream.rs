@@ -55,7 +55,8 @@ fn entries_are_added_with_given_and_with_chosen_ids() {
         ]);
         let now = t.world.now_milliseconds();
         let reply = t.run("XADD s * a 1");
-        let milliseconds: i64 = reply.split("\r\n").nth(1).and_then(|id| id.split('-').next()?.parse().ok()).expect("an id");
+        let milliseconds: i64 =
+            reply.split("\r\n").nth(1).and_then(|id| id.split('-').next()?.parse().ok()).expect("an id");
         assert!((now..now + 60_000).contains(&milliseconds), "{reply}");
         assert_ne!(t.run("XADD s * a 1"), reply, "within one millisecond the sequence number rises");
         t.expect(&[("XLEN s", ":6"), ("XLEN none", ":0")]);
@@ -126,9 +127,15 @@ fn the_memory_of_a_stream_can_be_set() {
         t.expect(&[
             ("XSETID none 1-1", "-ERR no such key"),
             ("XSETID s 2-0", "-ERR The ID specified in XSETID is smaller than the target stream top item"),
-            ("XSETID s 9-0 ENTRIESADDED 2", "-ERR The entries_added specified in XSETID is smaller than the target stream length"),
+            (
+                "XSETID s 9-0 ENTRIESADDED 2",
+                "-ERR The entries_added specified in XSETID is smaller than the target stream length",
+            ),
             ("XSETID s 9-0 ENTRIESADDED -1", "-ERR entries_added must be positive"),
-            ("XSETID s 9-0 MAXDELETEDID 9-1", "-ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"),
+            (
+                "XSETID s 9-0 MAXDELETEDID 9-1",
+                "-ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+            ),
             ("XSETID s 9-0 NONSENSE 9-1", SYNTAX),
             ("XSETID s 9-0 ENTRIESADDED", SYNTAX),
             ("XSETID s 9-0 ENTRIESADDED 20 MAXDELETEDID 5-0", "+OK"),

@@ -3,7 +3,8 @@
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use super::super::stream::tests::{everywhere, fill, INVALID_ID};
 
-const NO_KEY: &str = "-ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
+const NO_KEY: &str =
+    "-ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
                       MKSTREAM option to create an empty stream automatically.";
 
 #[test]
@@ -27,7 +28,12 @@ fn groups_come_and_go_with_events() {
             ("EXISTS s", ":1"),
         ]);
         let events = [
-            "new s", "xgroup-create s", "xgroup-createconsumer s", "xgroup-setid s", "xgroup-delconsumer s", "xgroup-destroy s",
+            "new s",
+            "xgroup-create s",
+            "xgroup-createconsumer s",
+            "xgroup-setid s",
+            "xgroup-delconsumer s",
+            "xgroup-destroy s",
         ];
         assert_eq!(t.events(), events);
     });

@@ -38,7 +38,10 @@ fn fields_that_differ_between_entries_are_returned_as_they_were_given() {
             ("XRANGE s 1-2 1-3", "*2|*2|$3|1-2|*4|$1|a|$1|3|$1|b|$6|-70000|*2|$3|1-3|*2|$1|c|$1|3"),
             ("XREVRANGE s 1-1 -", "*1|*2|$3|1-1|*4|$1|a|$1|1|$1|b|$1|2"),
         ]);
-        assert_eq!(t.run_args(&[b"XRANGE".as_slice(), b"s", b"1-4", b"+"]), b"*1\r\n*2\r\n$3\r\n1-4\r\n*2\r\n$0\r\n\r\n$2\r\n\xff\0\r\n");
+        assert_eq!(
+            t.run_args(&[b"XRANGE".as_slice(), b"s", b"1-4", b"+"]),
+            b"*1\r\n*2\r\n$3\r\n1-4\r\n*2\r\n$0\r\n\r\n$2\r\n\xff\0\r\n"
+        );
     });
 }
 

@@ -69,7 +69,10 @@ fn idle_entries_are_claimed_before_new_ones_are_read() {
         fill(t, "s", 4);
         t.run("XGROUP CREATE s g 0");
         t.run("XREADGROUP GROUP g a COUNT 2 STREAMS s >");
-        t.expect(&[("XREADGROUP GROUP g b CLAIM 100 COUNT 1 STREAMS s >", "*1|*2|$1|s|*1|*4|$3|3-0|*2|$1|f|$1|3|:0|:0")]);
+        t.expect(&[(
+            "XREADGROUP GROUP g b CLAIM 100 COUNT 1 STREAMS s >",
+            "*1|*2|$1|s|*1|*4|$3|3-0|*2|$1|f|$1|3|:0|:0",
+        )]);
         let earlier = t.world.now_milliseconds();
         t.world.advance_clock(150);
         t.run("XREADGROUP GROUP g a STREAMS s 1");
@@ -107,7 +110,8 @@ fn arguments_are_checked_in_their_order() {
         let only_group = |option: &str| {
             format!("-ERR The {option} option is only supported by XREADGROUP. You called XREAD instead.")
         };
-        let new = "-ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
+        let new =
+            "-ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
         t.expect(&[
             ("XREAD STREAMS s >", new),
             ("XREAD STREAMS s x", INVALID_ID),
@@ -136,7 +140,9 @@ fn arguments_are_checked_in_their_order() {
             ("XREADGROUP GROUP g c STREAMS k >", WRONG_TYPE),
         ]);
         for symbol in ["$", "+"] {
-            assert!(t.run(&format!("XREADGROUP GROUP g c STREAMS s {symbol}")).starts_with(&format!("-ERR The {symbol} ID is meaningless")));
+            assert!(t
+                .run(&format!("XREADGROUP GROUP g c STREAMS s {symbol}"))
+                .starts_with(&format!("-ERR The {symbol} ID is meaningless")));
         }
     });
 }

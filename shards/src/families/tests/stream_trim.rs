@@ -51,7 +51,10 @@ fn arguments_are_checked_in_their_order() {
             ("XTRIM s MAXLEN -1", "-ERR The MAXLEN argument must be >= 0."),
             ("XTRIM s MAXLEN ~ 1 LIMIT -1", "-ERR The LIMIT argument must be >= 0."),
             ("XTRIM s MINID x", INVALID_ID),
-            ("XTRIM s MAXLEN 1 MINID 1", "-ERR syntax error, MAXLEN and MINID options at the same time are not compatible"),
+            (
+                "XTRIM s MAXLEN 1 MINID 1",
+                "-ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+            ),
             ("XTRIM s MAXLEN 1 LIMIT 0", limit_exact),
             ("XTRIM s LIMIT 1 LIMIT 1", limit_alone),
             ("XTRIM s LIMIT 0 LIMIT 0", "-ERR syntax error, XTRIM must be called with a trimming strategy"),

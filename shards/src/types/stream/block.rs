@@ -9,7 +9,7 @@
 //! elements of an entry before it, for walking backwards; the 0 that ends the master entry stops that walk. The names of
 //! the first entry's fields are kept in the master entry, and an entry with the very same ones
 //! (`SAME_FIELDS`) stores its values only. Deleting marks an entry; the last live one takes the block with it, so that
-//! every block of a stream has a live entry and a search for the next one is bounded by a block.
+//! every block of a stream but the first has a live entry, and a search for the next one is bounded by two blocks.
 //!
 //! Positions are byte offsets in the listpack.
 

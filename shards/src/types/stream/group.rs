@@ -10,6 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 
+use sherd_metrics::memory::size_class;
+
+use super::super::btree_bytes::btree_bytes;
 use super::id::StreamId;
 
 /// A consumer's number in its group.
@@ -257,16 +260,17 @@ impl Group {
 
     /// Bytes allocated, from the sizes of what is in it.
     pub fn allocated_bytes(&self) -> usize {
-        /// What a node of the standard ordered maps takes besides what is in it, spread over its entries, which fill
-        /// about two thirds of it.
-        const SHARE: usize = 3;
-        let entry = size_of::<StreamId>() + size_of::<Pending>();
-        let own = size_of::<StreamId>();
-        let by_time = if self.by_time.is_some() { size_of::<(i64, StreamId)>() } else { 0 };
-        let names: usize = self.consumers().map(|consumer| 2 * consumer.name.len()).sum();
-        self.pending.len() * (entry + own + by_time) * SHARE / 2
-            + self.consumers.capacity() * size_of::<Option<Consumer>>()
-            + names
+        let by_time = self.by_time.as_ref().map_or(0, |times| btree_bytes::<(i64, StreamId), ()>(times.len()));
+        let consumers: usize = self
+            .consumers()
+            .map(|consumer| 2 * size_class(consumer.name.len()) + btree_bytes::<StreamId, ()>(consumer.pending.len()))
+            .sum();
+        let list = self.consumers.capacity() * size_of::<Option<Consumer>>();
+        btree_bytes::<StreamId, Pending>(self.pending.len())
+            + by_time
+            + consumers
+            + if list == 0 { 0 } else { size_class(list) }
+            + btree_bytes::<Box<[u8]>, u32>(self.names.len())
     }
 
     /// How many allocations freeing it frees, about.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::btree_bytes::btree_bytes;
 use super::block::{Block, BlockLimits, Entry};
 use super::id::{RequestedId, StreamId};
 use super::range::{Range, RangeBack};
@@ -10,7 +11,7 @@ use super::scaled;
 /// See the module's description.
 #[derive(Clone, Default)]
 pub struct Log {
-    /// By the id of the first entry that they were made for; each has a live entry.
+    /// By the id of the first entry that they were made for; each but the first surely has a live entry.
     pub(super) blocks: BTreeMap<StreamId, Block>,
     pub(super) length: u64,
     /// The first live entry; zero without one.
@@ -184,7 +185,6 @@ impl Log {
 
     pub(super) fn allocated_bytes(&self, samples: usize) -> usize {
         let bytes: usize = self.blocks.values().take(samples).map(|block| block.listpack().allocated_bytes()).sum();
-        // A B-tree's nodes are filled to two thirds.
-        scaled(bytes, self.blocks.len(), samples) + self.blocks.len() * size_of::<(StreamId, Block)>() * 3 / 2
+        scaled(bytes, self.blocks.len(), samples) + btree_bytes::<StreamId, Block>(self.blocks.len())
     }
 }

@@ -188,7 +188,8 @@ impl Log {
         removed
     }
 
-    /// Removes the first entries of the first block.
+    /// Removes the first entries of the first block. It stays even if deleted ones are all that is left, as in Redis: an
+    /// entry at its end was deleted before, and the next trim takes the block.
     fn trim_within(&mut self, own: StreamId, keep: Keep) -> u64 {
         let Some(block) = self.blocks.get(&own) else { return 0 };
         let live = block.entries(own).filter(|entry| !entry.is_deleted());
@@ -199,20 +200,25 @@ impl Log {
             }
             Keep::From(id) => live.take_while(|entry| entry.id < id).map(|entry| entry.offset()).collect(),
         };
-        self.delete_marked(own, &offsets);
+        self.mark_deleted(own, &offsets);
         offsets.len() as u64
     }
 
-    /// Deletes live entries of one block by their offsets, in their order.
+    /// Deletes live entries of one block by their offsets, in their order. The block goes with the last of them.
     fn delete_marked(&mut self, own: StreamId, offsets: &[usize]) {
-        let Some(block) = self.blocks.get_mut(&own) else { return };
+        if self.mark_deleted(own, offsets) <= 0 {
+            self.blocks.remove(&own);
+        }
+    }
+
+    /// Marks live entries of one block as deleted; gives how many are left in it.
+    fn mark_deleted(&mut self, own: StreamId, offsets: &[usize]) -> i64 {
+        let Some(block) = self.blocks.get_mut(&own) else { return 0 };
         // From the back, so that a mark never moves an entry that is still to be marked.
         for &offset in offsets.iter().rev() {
             block.mark_deleted(offset);
         }
-        if block.count_deleted(offsets.len() as i64) <= 0 {
-            self.blocks.remove(&own);
-        }
         self.length -= offsets.len() as u64;
+        block.count_deleted(offsets.len() as i64)
     }
 }

@@ -95,7 +95,7 @@ fn a_value_changes_its_length_in_a_table_through_every_header_width() {
         let value = vec![b'y'; length];
         assert_eq!(hash.set(b"field:0", &value, LIMITS), Change::Updated);
         assert_eq!(hash.get(b"field:0").map(|item| item.to_vec()), Some(value));
-        assert!(hash.allocated_bytes(0) < 256 + length * 9 / 8);
+        assert!(hash.allocated_bytes(0) < 256 + length * 5 / 4);
     }
 }
 

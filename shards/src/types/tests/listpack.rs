@@ -296,7 +296,7 @@ fn a_listpack_is_one_thin_pointer_with_little_slack() {
     assert_eq!(std::mem::size_of::<Option<Listpack>>(), 8);
     for total in 7..20_000 {
         let capacity = allocation::capacity_for(total);
-        assert!(capacity >= total && capacity - total <= 15.max(total / 8), "{total} -> {capacity}");
+        assert!(capacity >= total && capacity - total <= 15.max(total / 4), "{total} -> {capacity}");
         assert!(allocation::capacity_for(total + 1) >= capacity);
     }
     let raw = Listpack::new().into_raw();
