@@ -25,7 +25,9 @@ pub fn glob(data: &[u8]) {
     }
     let stars = pattern.iter().filter(|&&byte| byte == b'*').count();
     if !class && stars <= 3 && text.len() <= 64 {
-        assert_eq!(found, expected(pattern, text));
+        // As in Redis, the empty text is found by the empty pattern alone.
+        let wanted = if text.is_empty() { pattern.is_empty() } else { expected(pattern, text) };
+        assert_eq!(found, wanted);
     }
 }
 

@@ -74,9 +74,11 @@ enum Step {
 #[inline]
 pub fn has_room(shards: &mut Shards<'_>, world: &World) -> bool {
     let excess = excess_bytes(world);
-    let over = excess != 0;
-    world.pressure.note(over);
-    !over || make_room(shards, world, excess)
+    if excess == 0 {
+        world.pressure.note(false);
+        return true;
+    }
+    make_room(shards, world, excess)
 }
 
 /// Whether commands that may use memory are refused at this moment; evicts nothing. For commands that are queued.
@@ -89,18 +91,18 @@ pub fn is_hopeless(world: &World) -> bool {
 fn make_room(shards: &mut Shards<'_>, world: &World, excess: usize) -> bool {
     let policy_number = world.settings.maxmemory_policy.get();
     if policy_number == policy::NO_EVICTION {
+        world.pressure.note(true);
         return false;
     }
     let begun = clock::ticks();
     let limit = time_limit(&world.settings);
     let mut held: Vec<&mut Shard> = shards.iter_mut().collect();
     let done = evict_from(&mut held, world, policy_number, limit, begun);
-    log_cycle(world, TickRate::get().nanoseconds(clock::ticks().wrapping_sub(begun)));
+    log_latency(world, "eviction-cycle", Duration::from_nanos(nanoseconds_since(begun)));
+    // What one command can put right is not time over the limit.
+    world.pressure.note(!matches!(done, Done::Enough));
     match done {
-        Done::Enough => {
-            world.pressure.note(false);
-            true
-        }
+        Done::Enough => true,
         Done::TimeUp => {
             world.pressure.ask(world);
             true
@@ -131,7 +133,6 @@ enum Done {
 
 /// Evicts from shards in turn until the limit is kept, time is up or they have nothing more.
 fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, limit: Duration, begun: u64) -> Done {
-    let rate = TickRate::get();
     let limit = limit.as_nanos() as u64;
     let count = held.len();
     let first = held[0].random.below(count);
@@ -144,7 +145,7 @@ fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, limit: Durati
         for _ in 0..STEPS {
             match evict_one(shard, world, policy) {
                 Step::Evicted(_) if excess_bytes(world) == 0 => {
-                    held[first].evictor.spent = spent_before + rate.nanoseconds(clock::ticks().wrapping_sub(begun));
+                    held[first].evictor.spent = spent_before + nanoseconds_since(begun);
                     return Done::Enough;
                 }
                 Step::Evicted(_) => without = 0,
@@ -162,7 +163,7 @@ fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, limit: Durati
         if without == count {
             return if excess_bytes(world) == 0 { Done::Enough } else { Done::Nothing };
         }
-        let spent = rate.nanoseconds(clock::ticks().wrapping_sub(begun));
+        let spent = nanoseconds_since(begun);
         let generous = spent_before < limit.saturating_mul(BATCH_LIMITS);
         if spent >= limit || !generous && !searching {
             held[first].evictor.spent = spent_before.saturating_add(spent);
@@ -279,8 +280,8 @@ fn remove(shard: &mut Shard, db: u16, key: &Key<'_>, expired: bool) -> usize {
     freed + later
 }
 
-fn log_cycle(world: &World, nanoseconds: u64) {
-    log_latency(world, "eviction-cycle", Duration::from_nanos(nanoseconds));
+fn nanoseconds_since(begun: u64) -> u64 {
+    TickRate::get().nanoseconds(clock::ticks().wrapping_sub(begun))
 }
 
 /// Adds a sample to a latency event if it took as long as the latency monitor asks for.

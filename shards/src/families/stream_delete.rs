@@ -44,7 +44,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         complexity: "O(1) for each entry",
         arity: -6,
         flags: WRITE | FAST,
-        keys: &[one_key("RW DELETE", 1)],
+        keys: &[one_key("RW UPDATE DELETE", 1)],
         syntax: "key group [KEEPREF | DELREF | ACKED] IDS numids id [id ...]",
         plane: Plane::Data(xackdel),
         ..STREAM

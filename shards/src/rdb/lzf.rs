@@ -94,8 +94,7 @@ fn slot(input: &[u8], at: usize) -> usize {
 fn match_length(input: &[u8], at: usize, distance: usize) -> usize {
     let here = &input[at..input.len().min(at + MATCH_MAX)];
     let before = &input[at - distance..][..here.len()];
-    let (words, _) = here.as_chunks::<8>();
-    let equal_words = words.iter().zip(before.as_chunks::<8>().0).take_while(|(a, b)| a == b).count();
+    let equal_words = here.chunks_exact(8).zip(before.chunks_exact(8)).take_while(|(a, b)| a == b).count();
     let start = equal_words * 8;
     start + here[start..].iter().zip(&before[start..]).take_while(|(a, b)| a == b).count()
 }
@@ -122,8 +121,8 @@ pub fn decompress(input: &[u8], length: usize) -> Result<Vec<u8>, Corrupt> {
     if length > input.len().saturating_mul(RATIO_MAX) {
         return Err(Corrupt);
     }
-    let mut output = Vec::with_capacity(length);
-    let mut at = 0;
+    let mut output = vec![0; length];
+    let (mut at, mut filled) = (0, 0);
     let next = |at: &mut usize| {
         let byte = input.get(*at).copied().map(usize::from).ok_or(Corrupt);
         *at += 1;
@@ -132,34 +131,38 @@ pub fn decompress(input: &[u8], length: usize) -> Result<Vec<u8>, Corrupt> {
     while at < input.len() {
         let control = next(&mut at)?;
         if control < LITERALS_MAX {
-            output.extend_from_slice(input.get(at..at + control + 1).ok_or(Corrupt)?);
-            at += control + 1;
+            let literals = input.get(at..at + control + 1).ok_or(Corrupt)?;
+            output.get_mut(filled..filled + literals.len()).ok_or(Corrupt)?.copy_from_slice(literals);
+            at += literals.len();
+            filled += literals.len();
         } else {
             let mut count = (control >> 5) + 2;
             if count == 9 {
                 count += next(&mut at)?;
             }
             let distance = ((control & 31) << 8 | next(&mut at)?) + 1;
-            let from = output.len().checked_sub(distance).ok_or(Corrupt)?;
-            repeat(&mut output, from, count);
-        }
-        if output.len() > length {
-            return Err(Corrupt);
+            if distance > filled || count > length - filled {
+                return Err(Corrupt);
+            }
+            repeat(&mut output, filled, distance, count);
+            filled += count;
         }
     }
-    if output.len() == length {
+    if filled == length {
         Ok(output)
     } else {
         Err(Corrupt)
     }
 }
 
-/// Appends `count` bytes from `from` on; what is appended may be among them.
-fn repeat(output: &mut Vec<u8>, from: usize, mut count: usize) {
-    while count > 0 {
-        let piece = count.min(output.len() - from);
-        output.extend_from_within(from..from + piece);
-        count -= piece;
+/// Writes `count` bytes at `to`, the same as those `distance` before; what is written may be among them.
+fn repeat(output: &mut [u8], to: usize, distance: usize, count: usize) {
+    if distance >= count {
+        output.copy_within(to - distance..to - distance + count, to);
+        return;
+    }
+    for at in to..to + count {
+        output[at] = output[at - distance];
     }
 }
 
