@@ -86,6 +86,26 @@ DIFFERENCES: tuple[Difference, ...] = (
         relation=same_numbers,
     ),
     _differ(
+        "redis7 valkey9",
+        r"BIT(COUNT|POS)",
+        "since Redis 8.0 all arguments are checked before the key is looked for",
+        ours="ERR (syntax error|value is not an integer)",
+        theirs=":b'(0|-1)'",
+    ),
+    _differ(
+        "redis7 valkey9",
+        r"GEO(POS|SEARCH|RADIUS)",
+        "coordinates are printed in their shortest form since Redis 8.0",
+        relation=same_numbers,
+    ),
+    _differ(
+        "valkey9",
+        r"GEO(SEARCH|RADIUSBYMEMBER)",
+        "Valkey names the member that is not there",
+        ours="could not decode requested zset member",
+        theirs="member .* does not exist",
+    ),
+    _differ(
         "redis7",
         r"EXEC",
         "replies inside EXEC differ as the commands do",
@@ -170,6 +190,13 @@ ENCODING_DIFFERENCES = (
         frozenset({b"listpack"}),
         frozenset({b"hashtable"}),
         "small sets are listpacks since Redis 7.2",
+    ),
+    EncodingDifference(
+        frozenset({"valkey9"}),
+        b"hash",
+        frozenset({b"listpackex"}),
+        frozenset({b"hashtable"}),
+        "Valkey has no compact encoding for hashes whose fields expire, Sherd has that of Redis",
     ),
     EncodingDifference(
         frozenset({"valkey9"}),

@@ -78,7 +78,14 @@ pub(super) const SPECS: &[CommandSpec] = &[
 /// A timeout in seconds as the time at which it is over, in milliseconds since the epoch; 0 is never.
 pub(super) fn deadline(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>, CommandError> {
     const OUT_OF_RANGE: CommandError = CommandError::new("ERR timeout is out of range");
-    let seconds = number::parse_f64(text).ok_or(CommandError::new("ERR timeout is not a float or out of range"))?;
+    // Redis reads it with a wider range than that of f64, beyond which only the sign matters.
+    let beyond = || {
+        let edge = if text.starts_with(b"-") { -f64::MAX } else { f64::MAX };
+        number::LongDouble::parse(text).map(|_| edge)
+    };
+    let seconds = number::parse_f64(text)
+        .or_else(beyond)
+        .ok_or(CommandError::new("ERR timeout is not a float or out of range"))?;
     let milliseconds = (seconds * 1000.0).ceil();
     if milliseconds < 0.0 {
         return Err(CommandError::new("ERR timeout is negative"));

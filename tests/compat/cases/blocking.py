@@ -28,12 +28,19 @@ BZPOPMAX k2 0
 BZMPOP 0 1 k2 MIN
 EXEC
 
+# A timeout that no clock reaches is refused
+% not redis7: in other words
+BLPOP k2 1e400
+BLPOP k2 -1e400
+BLPOP k2 inf
+BLPOP k2 1e18
+BZPOPMIN k2 1e400
+
 # Blocking commands check their arguments before they wait
 SET k1 a
 BLPOP k1 0
 BLPOP k2 -1
 BLPOP k2 abc
-BLPOP k2 1e400
 BLMPOP abc 1 k2 LEFT
 BLMPOP 0 0 k2 LEFT
 BLMPOP 0 1 k2 UP

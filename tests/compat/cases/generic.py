@@ -369,6 +369,22 @@ SADD k4 a
 EXPIRE k4 1000
 SUNIONSTORE k4 k4
 TTL k4
+
+# RESTORE refuses what it cannot load
+SET k1 a
+RESTORE k1 0 broken
+RESTORE k2 0 broken
+RESTORE k2 -1 broken
+RESTORE k2 abc broken
+RESTORE k2 0 ""
+RESTORE k2 0 broken WHAT
+RESTORE k2 0 broken IDLETIME -1
+RESTORE k2 0 broken FREQ 256
+RESTORE k1 0 broken REPLACE
+RESTORE-ASKING k2 0 broken
+RESTORE-ASKING k1 0 broken
+DUMP nothing
+EXISTS k1 k2
 """
 
 GRAMMAR = """

@@ -27,6 +27,7 @@ EXISTS k1
 
 # HEXPIRE refuses what makes no sense
 % not redis7: fields never expire in it
+% not valkey9: in other words
 HSET k1 f1 a
 HEXPIRE k1 abc FIELDS 1 f1
 HEXPIRE k1 1000 FIELDS 0 f1

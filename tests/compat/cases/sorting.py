@@ -18,6 +18,7 @@ ZADD k3 3 a 2 b 1 c
 SORT k3 BY nosort
 SORT k3 BY nosort DESC
 SORT k3 ALPHA
+DEL k3
 
 # SORT follows patterns
 RPUSH k1 1 2 3
