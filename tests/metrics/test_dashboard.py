@@ -80,16 +80,22 @@ class Prometheus:
         result: list[Any] = self.ask("query", query=expression)["result"]
         return result
 
+    def is_ready(self) -> bool:
+        """Whether it answers queries: at first it listens and refuses them."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=20) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     def await_scrapes(self, targets: int) -> None:
         """Waits until each target was scraped often enough for rates."""
         deadline = time.monotonic() + wait_seconds_max
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
-            try:
-                if len(self.query(f"count_over_time(up[1m]) >= {scrapes_min} and up == 1")) == targets:
-                    return
-            except OSError:
-                pass
+            wanted = f"count_over_time(up[1m]) >= {scrapes_min} and up == 1"
+            if self.is_ready() and len(self.query(wanted)) == targets:
+                return
             time.sleep(0.3)
         pytest.fail(f"the targets were not scraped {scrapes_min} times: {self.log.read_text()}")
 
