@@ -2,7 +2,7 @@
 
 Layout, lower modules first:
 
-- `procfs`: CPU time, memory and thread affinity of a process; facts of the machine
+- `procfs`: CPU time and memory of a process; facts of the machine
 - `resp`: the smallest client that can ask a server for PING, INFO and FLUSHALL
 - `servers`: finds, starts and stops the servers
 - `load`: runs the generator `sherd-load` and reads its JSON

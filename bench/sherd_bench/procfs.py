@@ -57,15 +57,6 @@ def resident_bytes(pid: int) -> int:
     raise ProcessLookupError(f"process {pid} has no memory")
 
 
-def pin(pid: int, cores: set[int]) -> None:
-    """Binds every thread of a running process; threads started later inherit it from their creator.
-
-    Done after the start, not before: a server that sizes itself by the cores it may use shall see the whole machine.
-    """
-    for task in _tasks(pid):
-        os.sched_setaffinity(task, cores)
-
-
 def busy_seconds_of_machine() -> float:
     """Seconds that all cores together have been busy since boot."""
     fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,8 +178,8 @@ def plans(names: Sequence[str] | None, extra_arguments: dict[str, tuple[str, ...
     return chosen
 
 
-def start(plan: ServerPlan) -> RunningServer:
-    """Starts a server and waits until it answers PING."""
+def start(plan: ServerPlan, cores: AbstractSet[int]) -> RunningServer:
+    """Starts a server that may use these cores, and waits until it answers PING."""
     program = plan.kind.find()
     if program is None:
         raise ServerUnavailableError(f"{plan.kind.name} is not installed; set ${plan.kind.environment_variable}")
@@ -188,7 +189,12 @@ def start(plan: ServerPlan) -> RunningServer:
     command = [str(program), *plan.kind.arguments, "--port", str(port), "--dir", folder.name, *plan.extra_arguments]
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 (a program that the user chose, called without a shell)
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder.name
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder.name,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 (this program has one thread)
         )
     server = RunningServer(plan, port, process, folder)
     try:

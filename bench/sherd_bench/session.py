@@ -141,22 +141,21 @@ class Session:
     failures: list[str] = field(default_factory=list)
 
     @contextmanager
-    def running(self, plans: Iterable[ServerPlan] | None = None) -> Iterator[list[RunningServer]]:
-        """Starts servers, stops them at the end whatever happens."""
+    def running(self, plans: Iterable[ServerPlan] | None = None, pin: Pin = Pin.NONE) -> Iterator[list[RunningServer]]:
+        """Starts servers on the cores they shall use, stops them at the end whatever happens."""
+        cores, _ = pin.cores()
         with ExitStack() as stack:
             servers = []
             for plan in self.plans if plans is None else plans:
-                server = start(plan)
+                server = start(plan, cores)
                 stack.callback(server.stop)
                 self.versions[server.label] = server.version
                 servers.append(server)
             yield servers
 
-    def pinned(self, servers: Sequence[RunningServer], pin: Pin) -> "Session":
-        """Binds the servers now and returns a session whose generator is bound too."""
-        server_cores, generator_cores = pin.cores()
-        for server in servers:
-            procfs.pin(server.pid, set(server_cores))
+    def pinned(self, pin: Pin) -> "Session":
+        """A session whose generator is bound to its cores; the servers were when they were started."""
+        _, generator_cores = pin.cores()
         # Lists and dictionaries are shared with the copy on purpose: they collect for the page.
         return replace(self, generator=replace(self.generator, cores=generator_cores))
 

@@ -25,9 +25,9 @@ def run(session: Session) -> Findings:
     """p50, p99 and maximum of the questions, and what the load reached meanwhile."""
     seconds = 2.0 if session.parameters.quick else 6.0
     tables = []
-    with session.running() as servers:
-        for pin in session.parameters.pins or (Pin.NONE,):
-            pinned = session.pinned(servers, pin)
+    for pin in session.parameters.pins or (Pin.NONE,):
+        pinned = session.pinned(pin)
+        with session.running(pin=pin) as servers:
             table = Table(
                 f"Round trip under full load, {pin.describe()}, milliseconds",
                 ["question", *(f"{server.label} p50 / p99 / max" for server in servers)],

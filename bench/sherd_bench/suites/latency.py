@@ -18,9 +18,9 @@ def run(session: Session) -> Findings:
     parameters = session.parameters
     seconds = 2.0 if parameters.quick else 8.0
     tables = []
-    with session.running() as servers:
-        for pin in parameters.pins or (Pin.NONE, Pin.APART):
-            pinned = session.pinned(servers, pin)
+    for pin in parameters.pins or (Pin.NONE, Pin.APART):
+        pinned = session.pinned(pin)
+        with session.running(pin=pin) as servers:
             plan = replace(session.base_plan(), commands=COMMANDS, rate=parameters.rate, duration_seconds=seconds)
             samples: dict[str, list[Sample]] = {server.label: [] for server in servers}
             for turn in range(parameters.rounds):

@@ -47,8 +47,9 @@ def run(session: Session) -> Findings:
     for turn in range(parameters.rounds):
         # One server at a time: each holds gigabytes.
         for plan in rotated(session.plans, turn):
-            with session.running([plan]) as (server,):
-                pinned = session.pinned([server], (parameters.pins or (Pin.NONE,))[0])
+            pin = (parameters.pins or (Pin.NONE,))[0]
+            with session.running([plan], pin) as (server,):
+                pinned = session.pinned(pin)
                 for name, phase in _phases(pinned, keys, members).items():
                     probed = _probe(pinned, server, phase)
                     probes.setdefault(name, {}).setdefault(plan.label, []).append(probed)

@@ -20,8 +20,8 @@ def run(session: Session) -> Findings:
     """SET, GET and MSET over shards and IO threads."""
     pin = (session.parameters.pins or (Pin.NONE,))[0]
     workloads = choose(WORKLOADS, session.parameters.workload_names) or WORKLOADS
-    with session.running(_plans(session)) as servers:
-        grid = measure(session.pinned(servers, pin), servers, workloads, threads=GENERATOR_THREADS)
+    with session.running(_plans(session), pin) as servers:
+        grid = measure(session.pinned(pin), servers, workloads, threads=GENERATOR_THREADS)
     heading = f"Shards and IO threads, {pin.describe()}"
     tables = [grid.throughput_table(heading), grid.cpu_table(heading)]
     method = (

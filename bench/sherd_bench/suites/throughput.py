@@ -12,10 +12,10 @@ def run(session: Session) -> Findings:
     """SET GET INCR with two generator threads."""
     tables, pictures = [], {}
     workloads = choose(BASIC, session.parameters.workload_names) or BASIC
-    with session.running() as servers:
-        for pin in session.parameters.pins or (Pin.NONE,):
+    for pin in session.parameters.pins or (Pin.NONE,):
+        with session.running(pin=pin) as servers:
             heading = f"Two generator threads, {pin.describe()}"
-            grid = measure(session.pinned(servers, pin), servers, workloads, threads=GENERATOR_THREADS)
+            grid = measure(session.pinned(pin), servers, workloads, threads=GENERATOR_THREADS)
             tables += [grid.throughput_table(heading), grid.cpu_table(heading), grid.latency_table(heading)]
             pictures[f"rate-{pin.value}"] = grid.throughput_picture(heading)
     method = "Two generator threads that share the machine with the server. Medians of interleaved rounds."
