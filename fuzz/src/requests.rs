@@ -3,7 +3,7 @@
 //! Whatever comes, offsets stay inside of the buffer, a request that arrives in pieces is the same request, or the same
 //! error, as one that arrives at once, and the parser keeps no more than its input justifies.
 
-use sherd_ioth::parser::{split_inline, Limits, Parsed, Parser, ProtocolError};
+use sherd_ioth::parser::{short_request, split_inline, Limits, Parsed, Parser, ProtocolError, SHORT_ARGS_MAX};
 
 /// Longer than any fuzz input, so that a whole buffer and a growing one meet the same limits.
 const LIMITS: Limits = Limits { bulk_bytes_max: 1 << 20, authenticated: true };
@@ -59,8 +59,21 @@ fn requests(data: &[u8], mut step: impl FnMut() -> usize, limits: Limits) -> Req
     }
 }
 
+/// What the short way takes, the long way takes as the same request.
+fn short_requests(mut data: &[u8]) {
+    let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+    while let Some((count, length)) = short_request(data, &mut args) {
+        let mut parser = Parser::default();
+        assert_eq!(parser.next(data, LIMITS), Ok(Parsed::Command(length)));
+        let long: Vec<&[u8]> = parser.args().iter().map(|&(from, to)| &data[from..to]).collect();
+        assert_eq!(long, args[..count]);
+        data = &data[length..];
+    }
+}
+
 /// Requests at once, byte by byte, and in pieces of any size.
 pub fn chunks(data: &[u8]) {
+    short_requests(data);
     for limits in [LIMITS, Limits { authenticated: false, ..LIMITS }, Limits { bulk_bytes_max: 8, ..LIMITS }] {
         let whole = requests(data, || data.len().max(1), limits);
         assert_eq!(whole, requests(data, || 1, limits), "byte by byte");

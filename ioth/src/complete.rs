@@ -8,7 +8,8 @@ use crate::io_thread::IoThread;
 impl IoThread {
     /// Hands the replies of an executed batch to its connections.
     pub fn complete(&mut self, mut batch: Box<Batch>) {
-        let mut commands = std::mem::take(&mut batch.commands);
+        let commands = std::mem::take(&mut batch.commands);
+        let mut waiters = std::mem::take(&mut batch.waiters).into_iter().peekable();
         let mut first = 0;
         let mut start = 0;
         while first < commands.len() {
@@ -21,7 +22,7 @@ impl IoThread {
             }
             let end = commands[last].end;
             // Only the last command of a connection's round may wait.
-            let waiter = commands[last].waiter.take();
+            let waiter = waiters.next_if(|(number, _)| *number <= last).map(|(_, waiter)| waiter);
             if let Some(mut connection) = self.connections.take(index) {
                 let record = &connection.record;
                 record.last_command.store(commands[last].command.id as u32, std::sync::atomic::Ordering::Relaxed);

@@ -16,10 +16,15 @@ use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode, Waiti
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
-use crate::parser::{split_inline, Limits, Parsed, Parser, ProtocolError};
+use crate::parser::{short_request, split_inline, Limits, Parsed, Parser, ProtocolError};
+use crate::parser::{SHORT_ARGS_MAX, SHORT_ARG_BYTES_MAX};
 
 /// Commands of one connection in one round; the rest waits for the others to have had their turn.
 const ROUND_COMMANDS_MAX: usize = 1024;
+/// Bytes of inline requests that are turned into arrays together; more of them wait for the next round.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Inline requests have a limit of their own, the length of a line.
+const INLINE_LIMITS: Limits = Limits { bulk_bytes_max: 0, authenticated: true };
 /// Reads of one connection in one round.
 const ROUND_READS_MAX: usize = 4;
 /// Queued bytes of one transaction: beyond the query buffer limit nothing more is taken.
@@ -28,25 +33,22 @@ const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.
 /// A request in the read buffer.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    pub bytes: &'a [u8],
-    pub offsets: &'a [(usize, usize)],
+    /// The arguments; the first one is the command's name.
+    pub args: &'a [&'a [u8]],
+    /// Bytes that the request takes in the buffer.
+    pub length: usize,
 }
 
 impl<'a> Request<'a> {
     /// One argument, if there is one; 0 is the command's name.
     #[inline]
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        self.offsets.get(index).map(|&(start, end)| &self.bytes[start..end])
-    }
-
-    /// All arguments.
-    pub fn args(&self) -> Vec<&'a [u8]> {
-        self.offsets.iter().map(|&(start, end)| &self.bytes[start..end]).collect()
+        self.args.get(index).copied()
     }
 
     /// Copies of all arguments.
     pub fn owned_args(&self) -> Vec<Vec<u8>> {
-        self.offsets.iter().map(|&(start, end)| self.bytes[start..end].to_vec()).collect()
+        self.args.iter().map(|arg| arg.to_vec()).collect()
     }
 }
 
@@ -146,7 +148,7 @@ impl IoThread {
                 Pause::Hungry => return true,
                 Pause::Enough => return false,
                 Pause::Inline(length) => {
-                    if let Err(error) = inline_as_array(connection, connection.consumed, length) {
+                    if let Err(error) = inline_as_arrays(connection, connection.consumed, length) {
                         self.protocol_error(connection, &error);
                         return false;
                     }
@@ -157,16 +159,34 @@ impl IoThread {
 
     fn take_from(&mut self, connection: &mut Connection, parser: &mut Parser, buffer: &[u8]) -> Pause {
         let bulk_bytes_max = self.shared.world.settings.proto_max_bulk_len.size();
+        let mut short_args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+        let mut long_args: Vec<&[u8]> = Vec::new();
         for _ in 0..ROUND_COMMANDS_MAX {
             if connection.close_after_reply {
                 // What follows QUIT or a broken request is not looked at.
                 return Pause::Enough;
             }
-            let limits = Limits { bulk_bytes_max, authenticated: connection.authenticated };
             let rest = &buffer[connection.consumed..];
+            if parser.is_fresh() && bulk_bytes_max >= SHORT_ARG_BYTES_MAX {
+                if let Some((count, length)) = short_request(rest, &mut short_args) {
+                    let request = Request { args: &short_args[..count], length };
+                    match self.take_command(connection, &request) {
+                        Dispatch::Done => connection.consumed += length,
+                        Dispatch::Wait => {
+                            connection.consumed += length;
+                            return Pause::Enough;
+                        }
+                        Dispatch::Later => return Pause::Enough,
+                    }
+                    continue;
+                }
+            }
+            let limits = Limits { bulk_bytes_max, authenticated: connection.authenticated };
             match parser.next(rest, limits) {
                 Ok(Parsed::Command(length)) => {
-                    let request = Request { bytes: &rest[..length], offsets: parser.args() };
+                    long_args.clear();
+                    long_args.extend(parser.args().iter().map(|&(start, end)| &rest[start..end]));
+                    let request = Request { args: &long_args, length };
                     match self.take_command(connection, &request) {
                         Dispatch::Done => connection.consumed += length,
                         Dispatch::Wait => {
@@ -221,17 +241,9 @@ impl IoThread {
     #[inline]
     fn take_command(&mut self, connection: &mut Connection, request: &Request<'_>) -> Dispatch {
         let name = request.get(0).unwrap_or_default();
-        let container = match connection.last_command {
-            Some(last) if last.spec.name.as_bytes().eq_ignore_ascii_case(name) => Some(last),
-            _ => registry::table().find(name),
-        };
-        let command = match container {
-            Some(command) if command.subcommands.is_empty() => Some(command),
-            Some(command) => match request.get(1) {
-                Some(name) => registry::table().find_subcommand(command, name).or(Some(command)),
-                None => Some(command),
-            },
-            None => None,
+        let command = match connection.last_command {
+            Some(last) if last.packed != 0 && last.packed == registry::packed_name(name) => Some(last),
+            _ => find_command(request),
         };
         let Some(command) = command else {
             if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
@@ -262,7 +274,7 @@ impl IoThread {
         request: &Request<'_>,
     ) -> Result<(), CommandError> {
         let spec = &command.spec;
-        let argc = request.offsets.len();
+        let argc = request.args.len();
         if matches!(spec.plane, Plane::Container) && argc > 1 {
             return Err(unknown_subcommand(spec.name, request.get(1).unwrap_or_default()));
         }
@@ -314,7 +326,7 @@ impl IoThread {
     fn queue(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
         let args = request.owned_args();
         if self.shared.cluster {
-            if let Err(error) = check_one_slot(command, &request.args()) {
+            if let Err(error) = check_one_slot(command, request.args) {
                 return self.refuse(connection, Some(command), &error);
             }
         }
@@ -323,7 +335,7 @@ impl IoThread {
         }
         let limit = self.shared.world.settings.client_query_buffer_limit.size();
         let multi = connection.multi.get_or_insert_with(Box::<Multi>::default);
-        multi.bytes += request.bytes.len();
+        multi.bytes += request.length;
         if multi.bytes > limit {
             connection.closing = true;
             return Dispatch::Done;
@@ -342,7 +354,7 @@ impl IoThread {
             return Dispatch::Later;
         }
         if self.shared.monitors.load(Relaxed) > 0 {
-            self.show_monitors(connection, command, &request.args());
+            self.show_monitors(connection, command, request.args);
         }
         let record = &connection.record;
         match command.spec.plane {
@@ -352,13 +364,13 @@ impl IoThread {
                     return Dispatch::Later;
                 }
                 record.last_command.store(command.id as u32, Relaxed);
-                let args = request.args();
+                let args = request.args;
                 if self.shared.cluster && !command.spec.keys.is_empty() {
-                    if let Err(error) = check_one_slot(command, &args) {
+                    if let Err(error) = check_one_slot(command, args) {
                         return self.refuse(connection, Some(command), &error);
                     }
                 }
-                let dispatch = self.run_connection_command(connection, command, number, &args);
+                let dispatch = self.run_connection_command(connection, command, number, args);
                 advance_reply_mode(connection);
                 dispatch
             }
@@ -392,8 +404,8 @@ impl IoThread {
                 }
             }
             Route::Keys if map.uses_slots() => {
-                let args = request.args();
-                let keys = command.spec.key_positions(&args).unwrap_or_default();
+                let args = request.args;
+                let keys = command.spec.key_positions(args).unwrap_or_default();
                 let mut wanted = 0u64;
                 for (number, &position) in keys.iter().enumerate() {
                     let of = slot_of(args[position]);
@@ -410,7 +422,7 @@ impl IoThread {
                     wanted |= 1 << map.shard_of(of);
                 }
                 if wanted.count_ones() > 1 {
-                    return self.run_over_shards(connection, command, &args, wanted);
+                    return self.run_over_shards(connection, command, args, wanted);
                 }
                 shard = if wanted == 0 { 0 } else { wanted.trailing_zeros() as usize };
             }
@@ -427,9 +439,8 @@ impl IoThread {
                 shard = map.shard_of(slot);
             }
             Route::All if map.shards() > 1 => {
-                let args = request.args();
                 let all = self.shared.engine.all_shards();
-                return self.run_over_shards(connection, command, &args, all);
+                return self.run_over_shards(connection, command, request.args, all);
             }
             Route::Cursor | Route::All | Route::Nowhere => {}
         }
@@ -445,12 +456,9 @@ impl IoThread {
         };
         let batch = if heavy { &mut self.heavy[shard] } else { &mut self.building[shard] };
         let first = batch.args.len() as u32;
-        for &(start, end) in request.offsets {
-            // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while
-            // the connection has commands out (`Connection::is_idle`), and the batch is cleared before it is again.
-            let arg: &'static [u8] = unsafe { std::mem::transmute::<&[u8], &'static [u8]>(&request.bytes[start..end]) };
-            batch.args.push(arg);
-        }
+        // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while the
+        // connection has commands out (`Connection::is_idle`), and the batch is cleared before it is again.
+        batch.args.extend_from_slice(unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(request.args) });
         batch.commands.push(Cmd {
             command,
             args: (first, batch.args.len() as u32),
@@ -460,7 +468,6 @@ impl IoThread {
             resp3: connection.resp3,
             no_touch: connection.record.no_touch.load(Relaxed),
             close: false,
-            waiter: None,
             connection: connection.token.index,
             client: ClientPointer::new(&connection.record),
             end: 0,
@@ -518,10 +525,22 @@ impl IoThread {
     }
 }
 
+/// The command that a request names; a container where the subcommand is unknown or missing.
+#[inline(never)]
+fn find_command(request: &Request<'_>) -> Option<&'static Command> {
+    let command = registry::table().find(request.get(0).unwrap_or_default())?;
+    match request.get(1) {
+        Some(name) if !command.subcommands.is_empty() => {
+            registry::table().find_subcommand(command, name).or(Some(command))
+        }
+        _ => Some(command),
+    }
+}
+
 /// Whether a command that can wait is asked to: XREAD and XREADGROUP only where they say BLOCK.
 fn may_wait(command: &Command, request: &Request<'_>) -> bool {
     let says_block = |at: usize| request.get(at).is_some_and(|word| word.eq_ignore_ascii_case(b"BLOCK"));
-    command.spec.group != Group::Stream || (1..request.offsets.len()).any(says_block)
+    command.spec.group != Group::Stream || (1..request.args.len()).any(says_block)
 }
 
 /// CLIENT REPLY SKIP takes effect on the next command and wears off after it.
@@ -552,17 +571,32 @@ pub fn same_slot(mut slots: impl Iterator<Item = u16>) -> Result<(), CommandErro
     }
 }
 
-/// Puts an inline request into the buffer as an array, so that only one path follows from here.
-fn inline_as_array(connection: &mut Connection, begin: usize, length: usize) -> Result<(), ProtocolError> {
-    let words = split_inline(&connection.buffer[begin..begin + length])?;
-    let mut array = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        array.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        array.extend_from_slice(&word);
-        array.extend_from_slice(b"\r\n");
+/// Puts inline requests into the buffer as arrays, so that only one path follows from here: the one of `length` bytes at
+/// `begin` and those that follow it, as far as they are whole, up to a bound.
+fn inline_as_arrays(connection: &mut Connection, begin: usize, length: usize) -> Result<(), ProtocolError> {
+    let mut arrays = Vec::new();
+    let mut end = begin + length;
+    append_array(&split_inline(&connection.buffer[begin..end])?, &mut arrays);
+    while end - begin < INLINE_BYTES_MAX && connection.buffer.get(end).is_some_and(|&first| first != b'*') {
+        let Ok(Parsed::Inline(length)) = Parser::default().next(&connection.buffer[end..], INLINE_LIMITS) else {
+            break;
+        };
+        // One that is wrong is answered when its turn comes.
+        let Ok(words) = split_inline(&connection.buffer[end..end + length]) else { break };
+        append_array(&words, &mut arrays);
+        end += length;
     }
-    connection.buffer.splice(begin..begin + length, array);
+    connection.buffer.splice(begin..end, arrays);
     Ok(())
+}
+
+fn append_array(words: &[Vec<u8>], arrays: &mut Vec<u8>) {
+    arrays.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+    for word in words {
+        arrays.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        arrays.extend_from_slice(word);
+        arrays.extend_from_slice(b"\r\n");
+    }
 }
 
 #[cold]
@@ -576,7 +610,7 @@ fn unknown_command(request: &Request<'_>) -> Vec<u8> {
     text.extend_from_slice(&cut(request.get(0).unwrap_or_default(), SHOWN_MAX));
     text.extend_from_slice(b"', with args beginning with: ");
     let start = text.len();
-    for word in &request.args()[1..] {
+    for word in &request.args[1..] {
         let used = text.len() - start;
         if used >= SHOWN_MAX {
             break;

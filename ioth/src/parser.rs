@@ -35,6 +35,51 @@ pub struct Limits {
     pub authenticated: bool,
 }
 
+/// Arguments of a request that [`short_request`] takes.
+pub const SHORT_ARGS_MAX: usize = 9;
+/// The longest argument that [`short_request`] takes.
+pub const SHORT_ARG_BYTES_MAX: usize = 999;
+
+/// A request at the beginning of `buffer` that is whole and small, as nearly all are, parsed in one go: its arguments are
+/// written to `args`, their number and the request's length returned. `None` says nothing about the request: the
+/// [`Parser`] has to look at it.
+#[inline]
+pub fn short_request<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; SHORT_ARGS_MAX]) -> Option<(usize, usize)> {
+    let &[b'*', count, b'\r', _, ref rest @ ..] = buffer else { return None };
+    let count = usize::from(count.wrapping_sub(b'0'));
+    if !(1..=SHORT_ARGS_MAX).contains(&count) {
+        return None;
+    }
+    let mut rest = rest;
+    for arg in &mut args[..count] {
+        let &[b'$', first, second, third, fourth, ..] = rest else { return None };
+        let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+        let (first, head) = (digit(first), if second == b'\r' { 4 } else { 5 });
+        let mut length = first;
+        let mut body = rest.get(head..)?;
+        if second != b'\r' {
+            // A length that begins with 0, or with what is no digit, is not for this function.
+            if digit(second) > 9 || first == 0 {
+                return None;
+            }
+            length = first * 10 + digit(second);
+            if third != b'\r' {
+                if digit(third) > 9 || fourth != b'\r' {
+                    return None;
+                }
+                length = length * 10 + digit(third);
+                body = body.get(1..)?;
+            }
+        }
+        if first > 9 || body.len() < length + 2 {
+            return None;
+        }
+        // The two bytes after an argument are skipped unseen, as in Redis.
+        (*arg, rest) = (&body[..length], &body[length + 2..]);
+    }
+    Some((count, buffer.len() - rest.len()))
+}
+
 /// The state between two calls.
 #[derive(Default, Debug)]
 pub struct Parser {
@@ -51,6 +96,12 @@ impl Parser {
     /// The arguments of the request found last.
     pub fn args(&self) -> &[(usize, usize)] {
         &self.args
+    }
+
+    /// Whether no request has been begun.
+    #[inline]
+    pub fn is_fresh(&self) -> bool {
+        self.remaining.is_none()
     }
 
     /// Forgets a request that was begun, so that it can be parsed from its first byte again.

@@ -27,6 +27,34 @@ fn a_request_is_found_whole_and_byte_by_byte() {
 }
 
 #[test]
+fn a_short_request_is_what_the_parser_finds() {
+    let texts = ["", "a", "GET", "0123456789", "0123456789abcdefghij"].map(str::to_owned);
+    let lengths = [99, 100, 999, 1000].map(|length| "v".repeat(length));
+    for text in texts.iter().chain(&lengths) {
+        for count in 1..=SHORT_ARGS_MAX + 1 {
+            let mut request = format!("*{count}\r\n").into_bytes();
+            (0..count).for_each(|_| request.extend(format!("${}\r\n{text}\r\n", text.len()).bytes()));
+            let length = request.len();
+            request.extend(b"*1\r\n");
+            let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+            let is_short = count <= SHORT_ARGS_MAX && text.len() <= SHORT_ARG_BYTES_MAX;
+            assert_eq!(short_request(&request, &mut args), is_short.then_some((count, length)));
+            if is_short {
+                assert!(args[..count].iter().all(|arg| *arg == text.as_bytes()));
+            }
+            let (parsed, long) = parse(&request).expect("a request");
+            assert_eq!((parsed, long.len()), (Parsed::Command(length), count));
+            for end in 0..length {
+                assert_eq!(short_request(&request[..end], &mut args), None, "{end} bytes of {length}");
+            }
+        }
+    }
+    for odd in ["*0\r\n", "*1\r\n$01\r\na\r\n", "*1\r\n$-1\r\n", "*1\r\n:1\r\n", "*x\r\n$1\r\na\r\n", "PING\r\n"] {
+        assert_eq!(short_request(odd.as_bytes(), &mut [&[]; SHORT_ARGS_MAX]), None, "{odd:?}");
+    }
+}
+
+#[test]
 fn what_is_no_request_gets_the_error_of_redis() {
     let long = [b"*".as_slice(), &[b'1'; LINE_MAX + 2]].concat();
     for (bytes, text) in [

@@ -113,6 +113,7 @@ impl IoThread {
         let start = out.len();
         let tick = clock::ticks();
         let (failed, block) = execute::call_or_block(shards.reborrow(), world, &call, out);
+        counts.stats.commands.increment();
         execute::account(&counts, world, &call, clock::ticks().wrapping_sub(tick), failed, &out[start..]);
         let record = &connection.record;
         record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);

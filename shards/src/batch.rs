@@ -25,8 +25,6 @@ pub struct Cmd {
     /// The connection, in the IO thread's own numbering.
     pub connection: u32,
     pub client: ClientPointer,
-    /// Set by the executor when the command waits for a key instead of answering.
-    pub waiter: Option<Arc<Waiter>>,
     /// Where the reply ends in the batch's `out`.
     pub end: usize,
 }
@@ -65,6 +63,8 @@ pub struct Batch {
     pub commands: Vec<Cmd>,
     pub args: Vec<&'static [u8]>,
     pub out: Vec<u8>,
+    /// Commands that wait for a key instead of answering, by their place in `commands`, in order.
+    pub waiters: Vec<(usize, Arc<Waiter>)>,
 }
 
 /// Reply bytes that a batch's buffer keeps when it is used again.
@@ -80,6 +80,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.commands.clear();
         self.args.clear();
+        self.waiters.clear();
         self.out.clear();
         self.out.shrink_to(OUT_KEEP_MAX);
     }

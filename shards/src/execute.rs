@@ -6,7 +6,7 @@ use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::CommandCells;
 
 use crate::access::Shards;
-use crate::batch::Batch;
+use crate::batch::{Batch, Cmd};
 use crate::blocking::{self, Block, Waiter};
 use crate::context::{Client, Context};
 use crate::error::{CommandError, OUT_OF_MEMORY};
@@ -18,8 +18,10 @@ use crate::shard::{Shard, ShardStats};
 use crate::spec::{flag, Plane};
 use crate::world::World;
 
-/// Commands that are prefetched together: enough to cover memory latency, few enough to stay in the first-level cache.
-const PREFETCH: usize = 16;
+/// So many commands ahead of the one that is executed, the bucket of a command's key is asked for, and then its entry: as
+/// far as it takes to cover memory latency, and near enough for the lines to stay in the first-level cache.
+const BUCKETS_AHEAD: usize = 16;
+const ENTRIES_AHEAD: usize = 8;
 
 /// The reply of a command that panicked.
 pub const INTERNAL_ERROR: CommandError =
@@ -85,7 +87,6 @@ pub fn call_or_block(
 #[inline]
 pub fn account(counts: &Counts<'_>, world: &World, call: &Call<'_>, ticks: u64, failed: bool, reply: &[u8]) {
     let nanoseconds = counts.rate.nanoseconds(ticks);
-    counts.stats.commands.increment();
     counts.cells.cell(call.command.id).record(nanoseconds, failed);
     if failed {
         counts.stats.error_replies.increment();
@@ -123,7 +124,9 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
     shard.evictor.begin_batch();
     let mut next = 0;
     while next < batch.commands.len() {
+        let first = next;
         let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next, now_ms)));
+        shard.stats.commands.add((next - first) as u64);
         if result.is_err() {
             let start = if next == 0 { 0 } else { batch.commands[next - 1].end };
             batch.out.truncate(start);
@@ -138,62 +141,78 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
 }
 
 fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize, now_ms: i64) {
-    let Batch { commands, args, out, .. } = batch;
+    let Batch { commands, args, out, waiters, .. } = batch;
     let (cells, stats) = (std::sync::Arc::clone(&shard.cells), std::sync::Arc::clone(&shard.stats));
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
+    begin_prefetch(shard, &commands[*next..]);
     let mut tick = clock::ticks();
     while *next < commands.len() {
-        let end = (*next + PREFETCH).min(commands.len());
-        if end - *next > 1 {
-            prefetch(shard, &commands[*next..end]);
+        if let Some(command) = commands.get(*next + BUCKETS_AHEAD) {
+            prefetch_bucket(shard, command);
         }
-        while *next < end {
-            let command = &mut commands[*next];
-            let start = out.len();
-            let call_args: &[&[u8]] = &args[command.args.0 as usize..command.args.1 as usize];
-            let one = Call {
-                command: command.command,
-                args: call_args,
-                first_key: (command.hash, command.slot),
-                client: Client {
-                    db: command.db,
-                    resp3: command.resp3,
-                    no_touch: command.no_touch,
-                    record: command.client.get(),
-                },
-                now_ms,
-                in_transaction: false,
-            };
-            let (failed, block) = call_or_block(Shards::one(world.slots, shard), world, &one, out);
-            if let Some(block) = block {
-                let token = one.client.record.map_or(0, |record| record.token);
-                let waiter = Waiter::new(token, &one, *block, false);
-                for key in &waiter.block.keys {
-                    shard.blocking.add(key, &waiter);
-                }
-                command.waiter = Some(waiter);
+        if let Some(command) = commands.get(*next + ENTRIES_AHEAD) {
+            prefetch_entry(shard, command);
+        }
+        let command = &mut commands[*next];
+        let start = out.len();
+        let call_args: &[&[u8]] = &args[command.args.0 as usize..command.args.1 as usize];
+        let one = Call {
+            command: command.command,
+            args: call_args,
+            first_key: (command.hash, command.slot),
+            client: Client {
+                db: command.db,
+                resp3: command.resp3,
+                no_touch: command.no_touch,
+                record: command.client.get(),
+            },
+            now_ms,
+            in_transaction: false,
+        };
+        let (failed, block) = call_or_block(Shards::one(world.slots, shard), world, &one, out);
+        if let Some(block) = block {
+            let token = one.client.record.map_or(0, |record| record.token);
+            let waiter = Waiter::new(token, &one, *block, false);
+            for key in &waiter.block.keys {
+                shard.blocking.add(key, &waiter);
             }
-            if shard.blocking.has_ready() {
-                blocking::serve(shard);
-            }
-            let now = clock::ticks();
-            account(&counts, world, &one, now.wrapping_sub(tick), failed, &out[start..]);
-            tick = now;
-            command.end = out.len();
-            *next += 1;
+            waiters.push((*next, waiter));
+        }
+        if shard.blocking.has_ready() {
+            blocking::serve(shard);
+        }
+        let now = clock::ticks();
+        account(&counts, world, &one, now.wrapping_sub(tick), failed, &out[start..]);
+        tick = now;
+        command.end = out.len();
+        *next += 1;
+    }
+}
+
+/// Asks for what the first commands of a batch need; for the others that is done on the way.
+fn begin_prefetch(shard: &Shard, commands: &[Cmd]) {
+    if commands.len() > 1 {
+        commands.iter().take(BUCKETS_AHEAD).for_each(|command| prefetch_bucket(shard, command));
+        commands.iter().take(ENTRIES_AHEAD).for_each(|command| prefetch_entry(shard, command));
+    }
+}
+
+/// The first of two stages: the bucket of the first key.
+#[inline]
+fn prefetch_bucket(shard: &Shard, command: &Cmd) {
+    if command.hash != 0 {
+        if let Some(db) = shard.db(command.db) {
+            db.table(command.slot).prefetch_bucket(command.hash);
         }
     }
 }
 
-/// Two stages: the bucket of every key, then the entries, which are known when the buckets have arrived.
-fn prefetch(shard: &Shard, commands: &[crate::batch::Cmd]) {
-    // A batch is nearly always about one database; keys of another one simply are not prefetched.
-    let number = commands[0].db;
-    let Some(db) = shard.db(number) else { return };
-    for command in commands.iter().filter(|command| command.hash != 0 && command.db == number) {
-        db.table(command.slot).prefetch_bucket(command.hash);
-    }
-    for command in commands.iter().filter(|command| command.hash != 0 && command.db == number) {
-        db.table(command.slot).prefetch_entry(command.hash);
+/// The second stage: its entry, which is known when the bucket has arrived.
+#[inline]
+fn prefetch_entry(shard: &Shard, command: &Cmd) {
+    if command.hash != 0 {
+        if let Some(db) = shard.db(command.db) {
+            db.table(command.slot).prefetch_entry(command.hash);
+        }
     }
 }

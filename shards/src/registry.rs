@@ -23,6 +23,8 @@ pub enum Route {
 pub struct Command {
     /// Its number: the index of its metrics cells.
     pub id: usize,
+    /// Its name as [`packed_name`] gives it, where that tells it from any other name; else 0, which no name has.
+    pub packed: u64,
     pub spec: CommandSpec,
     pub route: Route,
     /// The container of a subcommand.
@@ -38,8 +40,28 @@ pub struct CommandTable {
     index: Box<[u16]>,
 }
 
+/// A name of up to eight bytes as one word, without regard to the case of letters; 0 for a longer or an empty one.
+///
+/// Only for names of letters do equal words mean equal names: other bytes may lose a bit.
+#[inline]
+pub fn packed_name(name: &[u8]) -> u64 {
+    let length = name.len();
+    let word = |at: usize| name[at..].first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+    let letter = |at: usize| u64::from(name[at]) << (8 * at);
+    let word = match length {
+        4..=8 => word(0) | word(length - 4) << (8 * (length - 4)),
+        1..=3 => letter(0) | letter(length / 2) | letter(length - 1),
+        _ => return 0,
+    };
+    word | 0x2020_2020_2020_2020 >> (64 - 8 * length)
+}
+
 #[inline]
 fn name_hash(name: &[u8]) -> usize {
+    let packed = packed_name(name);
+    if packed != 0 {
+        return (packed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize;
+    }
     let mut hash = name.len();
     for &byte in name {
         hash = hash.wrapping_mul(0x0100_0193) ^ usize::from(byte | 0x20);
@@ -74,7 +96,18 @@ impl CommandTable {
         let mut commands: Vec<Command> = specs
             .into_iter()
             .enumerate()
-            .map(|(id, spec)| Command { id, route: route_of(&spec), spec, parent: None, subcommands: Vec::new() })
+            .map(|(id, spec)| Command {
+                id,
+                packed: if spec.name.bytes().all(|byte| byte.is_ascii_lowercase()) {
+                    packed_name(spec.name.as_bytes())
+                } else {
+                    0
+                },
+                route: route_of(&spec),
+                spec,
+                parent: None,
+                subcommands: Vec::new(),
+            })
             .collect();
         let mut index = vec![u16::MAX; (commands.len() * 4).next_power_of_two().max(16)].into_boxed_slice();
         for id in 0..commands.len() {
@@ -98,6 +131,7 @@ impl CommandTable {
     /// A command by name, in either case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&Command> {
+        let packed = packed_name(name);
         let mut at = name_hash(name) & (self.index.len() - 1);
         loop {
             let id = self.index[at];
@@ -105,7 +139,12 @@ impl CommandTable {
                 return None;
             }
             let command = &self.commands[usize::from(id)];
-            if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
+            let same = if command.packed != 0 {
+                command.packed == packed
+            } else {
+                command.spec.name.as_bytes().eq_ignore_ascii_case(name)
+            };
+            if same {
                 return Some(command);
             }
             at = (at + 1) & (self.index.len() - 1);
@@ -201,4 +240,37 @@ pub fn categories(spec: &CommandSpec) -> Vec<&'static str> {
 
 fn own(spec: &CommandSpec, name: &str) -> bool {
     spec.categories.split(' ').any(|own| own == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_either_case_and_nothing_else_is() {
+        install(std::iter::empty());
+        let table = table();
+        for name in ["get", "GeT", "SORT_RO", "sort_ro", "Del", "INCRBYFLOAT", "mset", "lmpop", "georadiusbymember_ro"]
+        {
+            let found = table.find(name.as_bytes()).map(|command| command.spec.name);
+            assert_eq!(found, Some(name.to_ascii_lowercase().as_str()));
+        }
+        for name in
+            ["", "ge", "gett", "g\x05t", "ge\x14", "GE\x7f", "sort\x7fro", "mse", "incrbyfloa", "\0get", "get\0"]
+        {
+            assert!(table.find(name.as_bytes()).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_packed_name_forgets_only_the_case() {
+        assert_eq!(packed_name(b"GET"), packed_name(b"get"));
+        assert_eq!(packed_name(b"lRaNge"), packed_name(b"LRANGE"));
+        assert_eq!(packed_name(b"subscribe"), 0);
+        assert_eq!(packed_name(b""), 0);
+        let names: Vec<&[u8]> =
+            vec![b"a", b"aa", b"aaa", b"aaaa", b"aaaaa", b"aaaaaa", b"aaaaaaa", b"aaaaaaaa", b"abc", b"acb"];
+        let packed: std::collections::BTreeSet<u64> = names.iter().map(|name| packed_name(name)).collect();
+        assert_eq!(packed.len(), names.len());
+    }
 }

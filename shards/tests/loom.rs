@@ -327,7 +327,6 @@ fn batch_for(shard: usize) -> Box<Batch> {
         close: false,
         connection: 0,
         client: ClientPointer::none(),
-        waiter: None,
         end: 0,
     });
     Box::new(batch)
