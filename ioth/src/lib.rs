@@ -26,6 +26,7 @@ pub mod log;
 pub mod monitor;
 pub mod panics;
 pub mod parser;
+pub mod schedule;
 pub mod server;
 pub mod shared;
 pub mod transaction;

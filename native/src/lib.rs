@@ -44,6 +44,12 @@ fn histogram_bounds() -> Vec<u64> {
     (0..sherd_metrics::histogram::BUCKETS).map(sherd_metrics::histogram::upper_bound).collect()
 }
 
+/// Asks the kernel for a time slice for the calling thread: a short one for a thread that mostly sleeps.
+#[pyfunction]
+fn set_time_slice(microseconds: u32) {
+    sherd_ioth::schedule::set_time_slice(std::time::Duration::from_micros(microseconds.into()));
+}
+
 /// The native engine.
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -52,6 +58,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(glob_match, module)?)?;
     module.add_function(wrap_pyfunction!(key_slot, module)?)?;
     module.add_function(wrap_pyfunction!(histogram_bounds, module)?)?;
+    module.add_function(wrap_pyfunction!(set_time_slice, module)?)?;
     module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;

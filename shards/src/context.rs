@@ -16,6 +16,7 @@ use crate::policy;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::spec::CommandSpec;
+use crate::table::Table;
 use crate::world::World;
 
 /// What a handler may know of its client.
@@ -78,6 +79,37 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn key_of<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
         Key { bytes, hash: crate::table::hash(bytes), slot: self.world.slots.slot(bytes) }
+    }
+
+    /// Visits the keys at every `step`th argument of a range, with their positions. Their entries are asked for in advance,
+    /// some keys at a time, so that a command over many keys does not wait for memory at every one of them.
+    pub fn for_each_key(
+        &mut self,
+        arguments: std::ops::Range<usize>,
+        step: usize,
+        mut visit: impl FnMut(&mut Self, &Key<'a>, usize),
+    ) {
+        const TOGETHER: usize = 16;
+        let mut keys = [Key { bytes: &[], hash: 0, slot: 0 }; TOGETHER];
+        for first in arguments.clone().step_by(step * TOGETHER) {
+            let mut count = 0;
+            for (key, index) in keys.iter_mut().zip((first..arguments.end).step_by(step)) {
+                *key = self.key(index);
+                self.table_of(key, |table| table.prefetch_bucket(key.hash));
+                count += 1;
+            }
+            keys[..count].iter().for_each(|key| self.table_of(key, |table| table.prefetch_entry(key.hash)));
+            for (number, key) in keys[..count].iter().enumerate() {
+                visit(self, key, first + number * step);
+            }
+        }
+    }
+
+    #[inline]
+    fn table_of(&self, key: &Key<'_>, look: impl FnOnce(&Table<Entry>)) {
+        if let Some(db) = self.shard_ref(key).db(self.client.db) {
+            look(db.table(key.slot));
+        }
     }
 
     /// The shard of a key.

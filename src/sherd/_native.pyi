@@ -16,6 +16,7 @@ __all__ = [
     "key_positions",
     "key_slot",
     "register_commands",
+    "set_time_slice",
     "used_memory",
 ]
 
@@ -61,6 +62,9 @@ def command_table() -> list[CommandRow]:
 def key_positions(args: list[bytes]) -> list[tuple[int, str]] | None:
     """Argument numbers of a command line's keys with their key-spec flags; None if the command is unknown or its
     arguments are wrong. Empty if it has no keys."""
+
+def set_time_slice(microseconds: int) -> None:
+    """Asks the kernel for a time slice for the calling thread; without effect before Linux 6.12."""
 
 def used_memory() -> int:
     """Bytes allocated by the native side now, over all servers of the process."""

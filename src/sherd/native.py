@@ -22,6 +22,7 @@ from sherd._native import (
     key_positions,
     key_slot,
     register_commands,
+    set_time_slice,
     used_memory,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "key_positions",
     "key_slot",
     "register_commands",
+    "set_time_slice",
     "used_memory",
 ]
 

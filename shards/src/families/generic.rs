@@ -123,23 +123,21 @@ const MOVE_IN_CLUSTER: CommandError = CommandError::new("ERR MOVE is not allowed
 
 fn delete(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut deleted = 0;
-    for index in 1..context.args.len() {
-        let key = context.key(index);
-        if context.remove(&key) {
-            context.changed(&key, class::GENERIC, "del");
+    context.for_each_key(1..context.args.len(), 1, |context, key, _| {
+        if context.remove(key) {
+            context.changed(key, class::GENERIC, "del");
             deleted += 1;
         }
-    }
+    });
     reply.int(deleted);
     Ok(())
 }
 
 fn exists(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut found = 0;
-    for index in 1..context.args.len() {
-        let key = context.key(index);
-        found += i64::from(context.look(&key).is_some());
-    }
+    context.for_each_key(1..context.args.len(), 1, |context, key, _| {
+        found += i64::from(context.look(key).is_some());
+    });
     reply.int(found);
     Ok(())
 }

@@ -75,22 +75,20 @@ const PAIRS: CommandError = CommandError::new("ERR wrong number of key-value pai
 
 fn mget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.array(context.args.len() - 1);
-    for index in 1..context.args.len() {
-        let key = context.key(index);
-        match context.get(&key).and_then(Entry::text) {
+    context.for_each_key(1..context.args.len(), 1, |context, key, _| {
+        match context.get(key).and_then(Entry::text) {
             Some(text) => write_text(reply, text),
             None => reply.null(),
         }
-    }
+    });
     Ok(())
 }
 
 fn set_pairs(context: &mut Context<'_>) {
-    for index in (1..context.args.len()).step_by(2) {
-        let key = context.key(index);
-        context.insert(&key, NewValue::Text(context.args[index + 1]), Expiry::None);
-        context.changed(&key, class::STRING, "set");
-    }
+    context.for_each_key(1..context.args.len(), 2, |context, key, index| {
+        context.insert(key, NewValue::Text(context.args[index + 1]), Expiry::None);
+        context.changed(key, class::STRING, "set");
+    });
 }
 
 fn mset(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -116,13 +114,9 @@ fn msetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 /// How many of the keys at every second argument of a range are there.
 fn present(context: &mut Context<'_>, first: usize, end: usize) -> usize {
-    (first..end)
-        .step_by(2)
-        .filter(|&index| {
-            let key = context.key(index);
-            context.get_mut(&key).is_some()
-        })
-        .count()
+    let mut count = 0;
+    context.for_each_key(first..end, 2, |context, key, _| count += usize::from(context.get_mut(key).is_some()));
+    count
 }
 
 fn msetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -39,6 +39,8 @@ _FIXED_SOCKETS = {
     "port": "Unable to listen on this port. Check server logs.",
     "bind": "Failed to bind to specified addresses.",
 }
+# The loop mostly sleeps, and is to answer soon after it wakes however busy the data plane is.
+_CONTROL_SLICE_MICROSECONDS = 100
 _METRICS_PARAMETERS = frozenset({"metrics-port", "metrics-bind"})
 
 
@@ -102,6 +104,8 @@ class Runtime:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         control = ControlLoop(self.node, self._services(), self._log_sink)
         self.node.engine.start()
+        # After the data plane's threads were started, which would inherit it.
+        native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
         control.start()
         self.node.ready = True
         if self.node.stopping:  # asked for before there was a loop
