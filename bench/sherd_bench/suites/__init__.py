@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from sherd_bench.document import Findings
 from sherd_bench.session import Session
-from sherd_bench.suites import control, core, latency, memory, pauses, shards, throughput
+from sherd_bench.suites import control, core, heavy, latency, memory, pauses, shards, throughput
 
 SUITES: dict[str, Callable[[Session], Findings]] = {
     "core": core.run,
     "throughput": throughput.run,
+    "heavy": heavy.run,
     "latency": latency.run,
     "memory": memory.run,
     "control": control.run,
