@@ -108,16 +108,19 @@ fn make_room(shards: &mut Shards<'_>, world: &World, excess: usize) -> bool {
             true
         }
         Done::Nothing => {
-            let others = (0..world.shard_keys.len())
-                .filter(|&index| !held.iter().any(|shard| shard.index == index))
-                .any(|index| world.pressure.evictable(world, index, policy_number) > 0);
-            if !others {
-                let freed = world.reaper.pending_bytes() > 0 && pressure::await_others(world, limit);
+            let nothing_elsewhere = || {
+                (0..world.shard_keys.len())
+                    .filter(|&index| !held.iter().any(|shard| shard.index == index))
+                    .all(|index| world.pressure.evictable(world, index, policy_number) == 0)
+            };
+            let nothing_pending = || world.reaper.pending_bytes() == 0;
+            if nothing_elsewhere() {
+                let freed = !nothing_pending() && pressure::await_others(world, limit, nothing_pending);
                 return freed || excess_bytes(world) == 0;
             }
             world.pressure.ask(world);
             if excess > world.settings.maxmemory.size() / OVERSHOOT {
-                pressure::await_others(world, limit);
+                pressure::await_others(world, limit, || nothing_elsewhere() && nothing_pending());
             }
             true
         }
@@ -327,8 +330,8 @@ impl Round {
         }
     }
 
-    /// Evicts for one slice of time.
-    pub fn slice(&mut self, shard: &mut Shard) {
+    /// Evicts for one slice of time; whether this round's share needs another slice.
+    pub fn slice(&mut self, shard: &mut Shard) -> bool {
         let world = &*std::sync::Arc::clone(&shard.world);
         let policy = world.settings.maxmemory_policy.get();
         shard.clock = policy::clock_now(policy, world.now_milliseconds());
@@ -352,11 +355,13 @@ impl Round {
         }
         world.pressure.note(over);
         self.share = Some((target, freed));
-        if !over || !more || freed >= target {
+        let ended = !over || !more || freed >= target;
+        if ended {
             *self = Round { share: None, rest_since: Some(Instant::now()) };
         }
         shard.publish_sizes();
         log_latency(world, "eviction-cycle", begun.elapsed());
+        !ended
     }
 }
 

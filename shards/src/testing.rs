@@ -63,6 +63,22 @@ impl Tester {
         }
     }
 
+    /// One round of eviction in each shard, as the shards' own threads do it, however many slices it takes.
+    pub fn evict_round(&mut self) {
+        for shard in &self.shards {
+            shard.publish_sizes();
+        }
+        for shard in &mut self.shards {
+            let mut round = crate::evict::Round::default();
+            while round.slice(shard) {}
+        }
+    }
+
+    /// Keys of each shard.
+    pub fn shard_sizes(&self) -> Vec<usize> {
+        self.shards.iter().map(|shard| (0..16).filter_map(|db| shard.db(db)).map(|db| db.len()).sum()).collect()
+    }
+
     /// Runs a command and gives the reply's bytes.
     pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let table = registry::table();

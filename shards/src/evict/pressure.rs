@@ -14,6 +14,8 @@ use crate::world::World;
 
 /// How often memory is looked at again while a command waits for other threads to free some.
 const LOOK_AGAIN: Duration = Duration::from_micros(50);
+/// The longest wait for other threads, whatever `maxmemory-eviction-tenacity` says: a baton is held all the while.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct ShardPart {
@@ -137,17 +139,20 @@ pub fn excess_bytes(world: &World) -> usize {
 }
 
 /// Waits for other threads to free memory, for a bounded time; whether the limit is kept then. A baton may be held meanwhile:
-/// the wait ends whatever the others do.
+/// the wait ends whatever the others do, at the latest when they have `nothing_left` to free.
 #[cold]
-pub fn await_others(world: &World, at_most: Duration) -> bool {
+pub fn await_others(world: &World, at_most: Duration, nothing_left: impl Fn() -> bool) -> bool {
     let begun = clock::ticks();
     let rate = clock::TickRate::get();
+    let at_most = at_most.min(WAIT_MAX).as_nanos() as u64;
     loop {
+        // Asked before the look at memory: what was freed in between counts.
+        let last = nothing_left();
         let limit = world.settings.maxmemory.size();
         if limit == 0 || memory::used_bytes() <= limit {
             return true;
         }
-        if rate.nanoseconds(clock::ticks().wrapping_sub(begun)) >= at_most.as_nanos() as u64 {
+        if last || rate.nanoseconds(clock::ticks().wrapping_sub(begun)) >= at_most {
             return false;
         }
         std::thread::sleep(LOOK_AGAIN);
