@@ -142,6 +142,9 @@ pub const EDGES: &[&[u8]] = &[
 /// Repeated draws in this range only take time (the largest allowed makes a reply of a hundred megabytes).
 const SLOW_NUMBERS: std::ops::RangeInclusive<u64> = 5_000..=50_000_000;
 
+/// Commands that the byte can name that begins a command line; its last value is a step of the clock.
+const NAMED_BY_A_BYTE: usize = 255;
+
 /// Takes no arguments and long.
 const LEFT_OUT: &str = "pfselftest";
 
@@ -154,7 +157,9 @@ pub fn commands() -> &'static [(&'static Command, Vec<&'static str>)] {
             .commands()
             .iter()
             .filter(|command| matches!(command.spec.plane, Plane::Data(_)) && command.spec.name != LEFT_OUT);
-        data.map(|command| (command, options(command.spec.syntax))).collect()
+        let commands: Vec<_> = data.map(|command| (command, options(command.spec.syntax))).collect();
+        assert!(commands.len() <= NAMED_BY_A_BYTE, "one byte does not reach {} commands", commands.len());
+        commands
     })
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.compat.engine import Runner, find_mismatches
+from tests.compat.engine import Runner, find_losses, find_mismatches
 from tests.support.references import find_reference, reference_names, why_absent
 from tests.support.servers import Shape, sherd_program
 
@@ -32,7 +32,7 @@ class Differential:
     def __init__(self, pool: ServerPool) -> None:
         self.pool = pool
         self.runners: dict[int, Runner] = {}
-        self.known: dict[tuple[str, Settings, int, tuple[Step, ...]], Outcome] = {}
+        self.known: dict[tuple[str, Settings, int, bool, tuple[Step, ...]], Outcome] = {}
 
     def runner(self, program: Program, shape: Shape, settings: Settings) -> Runner:
         """The runner of a server with these settings."""
@@ -46,20 +46,36 @@ class Differential:
         return self.runners[id(server)]
 
     def mismatches(
-        self, reference: str, steps: Sequence[Step], shape: Shape, protocol: int, settings: Settings = ()
+        self,
+        reference: str,
+        steps: Sequence[Step],
+        shape: Shape,
+        protocol: int,
+        settings: Settings = (),
+        *,
+        carried: bool = False,
     ) -> list[str]:
-        """What Sherd does differently from `reference`; skips the test when there is no such server."""
+        """What Sherd does differently from `reference`; skips the test when there is no such server.
+
+        With `carried` the keys that are left are also moved between the two, by DUMP and RESTORE.
+        """
         reason = why_absent(reference)
         if reason is not None:
             pytest.skip(reason)
-        key = (reference, settings, protocol, tuple(steps))
+        program = find_reference(reference)
+        assert program is not None
+        other = self.runner(program, Shape(), settings)
+        key = (reference, settings, protocol, carried, tuple(steps))
         theirs = self.known.get(key)
         if theirs is None:
-            program = find_reference(reference)
-            assert program is not None
-            theirs = self.known[key] = self.runner(program, Shape(), settings).run(steps, protocol)
-        ours = self.runner(sherd_program(), shape, settings).run(steps, protocol)
-        return find_mismatches(steps, ours, theirs, reference)
+            theirs = self.known[key] = other.run(steps, protocol, dumped=carried)
+        sherd = self.runner(sherd_program(), shape, settings)
+        ours = sherd.run(steps, protocol, dumped=carried)
+        problems = find_mismatches(steps, ours, theirs, reference)
+        # Keys that differ already would differ again.
+        if carried and not problems:
+            problems = find_losses(ours, theirs, sherd, other, reference)
+        return problems
 
     def close(self) -> None:
         """Closes the inspection connections."""

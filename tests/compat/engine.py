@@ -1,7 +1,8 @@
 """Runs a sequence of commands on a server and compares what two servers made of it.
 
 What is compared is every reply, errors included, and then the state left behind: for each key its type, encoding, time
-to live and content. A case runs on connections of its own, so that MULTI, SELECT or HELLO cannot leak into the next
+to live and content. On request the keys are also carried over: what DUMP gives here is restored there and the other way
+round, and must become the same keys. A case runs on connections of its own, so that MULTI, SELECT or HELLO cannot leak into the next
 one; state is read and cleared over one long-lived connection a server.
 """
 
@@ -9,16 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tests.compat import normalise
+from tests.compat import dumps, normalise
 from tests.compat.differences import find_encoding_difference, is_meant
 from tests.support.resp import Node, encode_command
 from tests.support.wire import ConnectionClosed, Reply, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tests.compat.normalise import Command
     from tests.compat.script import Step
@@ -41,6 +42,8 @@ _content_commands: dict[bytes, Callable[[bytes], Command]] = {
     b"set": lambda key: (b"SMEMBERS", key),
     b"hash": lambda key: (b"HGETALL", key),
     b"zset": lambda key: (b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"),
+    # Entries, groups, consumers and what is pending: a count of 0 asks for all of them.
+    b"stream": lambda key: (b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"),
 }
 
 closed_node = Node("closed")
@@ -66,6 +69,7 @@ class Outcome:
 
     replies: tuple[Node, ...]
     keys: dict[Place, KeyState]
+    dumps: dict[Place, bytes]
     moment_seconds: float
 
 
@@ -89,8 +93,8 @@ class Runner:
             self._admin.close()
             self._admin = None
 
-    def run(self, steps: Sequence[Step], protocol: int) -> Outcome:
-        """Runs the steps on an empty server."""
+    def run(self, steps: Sequence[Step], protocol: int, *, dumped: bool = False) -> Outcome:
+        """Runs the steps on an empty server; with `dumped` the keys' payloads are asked for, too."""
         self.clear()
         connections = {
             number: self.server.wire(protocol=protocol, timeout_seconds=case_timeout_seconds)
@@ -104,7 +108,27 @@ class Runner:
         finally:
             for wire in connections.values():
                 wire.close()
-        return Outcome(tuple(replies), self.state(), time.monotonic())
+        keys = self.state()
+        return Outcome(tuple(replies), keys, self.dump(keys) if dumped else {}, time.monotonic())
+
+    def dump(self, places: Iterable[Place]) -> dict[Place, bytes]:
+        """The payload of each key that is still there."""
+        places = list(places)
+        replies = self._ask([(database, (b"DUMP", key)) for database, key in places])
+        return {place: reply.node.text for place, reply in zip(places, replies, strict=True) if reply.value is not None}
+
+    def carry(self, payloads: Mapping[Place, bytes]) -> tuple[dict[Place, KeyState], list[str]]:
+        """Restores payloads on an empty server; the keys that they become, and what was refused."""
+        self.clear()
+        replies = self._ask(
+            [(database, (b"RESTORE", key, b"0", payload)) for (database, key), payload in payloads.items()]
+        )
+        refused = [
+            f"RESTORE of key {place[1]!r} in database {place[0]}: {reply.node.show()}, format {payloads[place][0]}"
+            for place, reply in zip(payloads, replies, strict=True)
+            if reply.is_error
+        ]
+        return self.state(), refused
 
     def clear(self) -> None:
         """Empties the server, over a new connection if the last one was lost."""
@@ -188,6 +212,8 @@ class _Comparison:
 
     reference: str
     drift_seconds: float
+    names: frozenset[bytes] = frozenset()
+    """The commands that were run, in capitals."""
 
     def same(self, command: Command, mine: Node, other: Node) -> bool:
         """Whether two replies agree, or differ as is meant."""
@@ -198,7 +224,11 @@ class _Comparison:
 
 def find_mismatches(steps: Sequence[Step], ours: Outcome, theirs: Outcome, reference: str) -> list[str]:
     """What differs and is not meant to, a line each; empty when the two servers agree."""
-    comparison = _Comparison(reference, abs(ours.moment_seconds - theirs.moment_seconds))
+    comparison = _Comparison(
+        reference,
+        abs(ours.moment_seconds - theirs.moment_seconds),
+        frozenset(step.arguments[0].upper() for step in steps),
+    )
     problems: list[str] = []
     queued: dict[int, list[Command]] = {}
     for step, mine, other in zip(steps, ours.replies, theirs.replies, strict=True):
@@ -234,7 +264,9 @@ def _compare_states(ours: Outcome, theirs: Outcome, comparison: _Comparison) -> 
         if mine is None or other is None:
             problems.append(f"{where}\n    expected {_show(other)}\n    got      {_show(mine)}")
             continue
-        if mine.encoding != other.encoding and not find_encoding_difference(comparison.reference, mine, other):
+        if mine.encoding != other.encoding and not find_encoding_difference(
+            comparison.reference, mine, other, comparison.names
+        ):
             problems.append(f"OBJECT ENCODING of {where}: expected {other.encoding!r}, got {mine.encoding!r}")
         if mine.type != other.type or not comparison.same((b"PEXPIRETIME",), mine.expiry, other.expiry):
             problems.append(f"{where}\n    expected {_show(other)}\n    got      {_show(mine)}")
@@ -243,6 +275,41 @@ def _compare_states(ours: Outcome, theirs: Outcome, comparison: _Comparison) -> 
                 f"{where}\n    expected {other.content.show()[:1000]}\n    got      {mine.content.show()[:1000]}"
             )
     return problems
+
+
+def find_losses(ours: Outcome, theirs: Outcome, sherd: Runner, other: Runner, reference: str) -> list[str]:
+    """What becomes another key when it is dumped on one server and restored on the other."""
+    problems = [
+        f"DUMP of key {place[1]!r} in database {place[0]}\n    expected {theirs.dumps[place]!r}\n    got      {payload!r}"
+        for place, payload in ours.dumps.items()
+        if place in theirs.dumps and not dumps.same_packed(payload, theirs.dumps[place], reference)
+    ]
+    outgoing = {place: payload for place, payload in ours.dumps.items() if dumps.is_readable_by(reference, payload)}
+    kept, own_refused = other.carry(theirs.dumps)
+    incoming, our_refused = sherd.carry(theirs.dumps)
+    arrived, their_refused = other.carry(outgoing)
+    assert not own_refused, own_refused
+    problems += [f"here: {problem}" for problem in our_refused]
+    problems += [f"there: {problem}" for problem in their_refused]
+    problems += [f"from there to here: {problem}" for problem in _compare_carried(incoming, kept, reference)]
+    expected = {place: kept[place] for place in outgoing if place in kept}
+    problems += [f"from here to there: {problem}" for problem in _compare_carried(arrived, expected, reference)]
+    return problems
+
+
+def _compare_carried(
+    arrived: Mapping[Place, KeyState], expected: Mapping[Place, KeyState], reference: str
+) -> list[str]:
+    """As `_compare_states`, without the one thing that the common format of streams lacks."""
+    mine, other = (
+        Outcome((), {place: _without_successes(state) for place, state in keys.items()}, {}, 0.0)
+        for keys in (arrived, expected)
+    )
+    return _compare_states(mine, other, _Comparison(reference, 0.0, frozenset({b"RESTORE"})))
+
+
+def _without_successes(state: KeyState) -> KeyState:
+    return replace(state, content=normalise.without_successes(state.content)) if state.type == b"stream" else state
 
 
 def _content_name(kind: bytes) -> Command:

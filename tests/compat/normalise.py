@@ -7,6 +7,7 @@ those commands.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.support.resp import Node
@@ -104,10 +105,75 @@ def same_sign(command: Command, ours: Node, theirs: Node) -> bool:
 
 def same_time(ours: Node, theirs: Node, tolerance: float) -> bool:
     """Times, to live or of day, that are about equal; the negative ones mean something and are equal exactly."""
+    if ours.items is not None and theirs.items is not None and len(ours.items) == len(theirs.items):
+        pairs = zip(ours.items, theirs.items, strict=True)
+        return ours.kind == theirs.kind and all(same_time(mine, other, tolerance) for mine, other in pairs)
     if ours.kind != ":" or theirs.kind != ":":
         return ours == theirs
     mine, other = int(ours.text), int(theirs.text)
     return mine == other if min(mine, other) < 0 else abs(mine - other) <= tolerance
+
+
+# A moment in milliseconds since 1970 has that many, and nothing else in a reply that tells of a stream.
+moment_min = 10**12
+
+
+def _same_stream(command: Command, ours: Node, theirs: Node) -> bool:
+    """Equal but for moments that are about the same: when entries were delivered and consumers were seen."""
+    if ours.kind != theirs.kind or (ours.items is None) != (theirs.items is None):
+        return False
+    if ours.items is not None and theirs.items is not None:
+        return len(ours.items) == len(theirs.items) and all(
+            _same_stream(command, mine, other) for mine, other in zip(ours.items, theirs.items, strict=True)
+        )
+    if ours.kind == ":" and min(int(ours.text), int(theirs.text)) >= moment_min:
+        return abs(int(ours.text) - int(theirs.text)) <= time_tolerance_seconds * 1000
+    return ours == theirs
+
+
+def without_successes(node: Node) -> Node:
+    """What XINFO tells of a stream, less when its consumers last got something, which Redis 7.0 does not know."""
+    if node.items is None:
+        return node
+    items = [without_successes(item) for item in node.items]
+    names = [place for place, item in enumerate(items) if item.text in (b"active-time", b"inactive")]
+    kept = [item for place, item in enumerate(items) if place not in names and place - 1 not in names]
+    return replace(node, items=tuple(kept))
+
+
+def same_but_successes(ours: Node, theirs: Node) -> bool:
+    """Equal but for when consumers last got something."""
+    mine, other = without_successes(ours), without_successes(theirs)
+    return _same_stream((), mine, other) or _same_consumers((), mine, other)
+
+
+def _same_consumers(command: Command, ours: Node, theirs: Node) -> bool:
+    """XINFO CONSUMERS: the times without work are about the same."""
+    return _same_with_times(ours, theirs, lambda row: {i + 1 for i, item in enumerate(row) if item.text in _idle_names})
+
+
+_idle_names = (b"idle", b"inactive")
+
+
+def _same_pending(command: Command, ours: Node, theirs: Node) -> bool:
+    """XPENDING: the third column of its rows is for how long an entry was not delivered again."""
+    if len(command) == 3:
+        return ours == theirs
+    return _same_with_times(ours, theirs, lambda row: {2})
+
+
+def _same_with_times(ours: Node, theirs: Node, places: Callable[[tuple[Node, ...]], set[int]]) -> bool:
+    """Rows that are equal but for times at some places of each."""
+    if ours.kind != theirs.kind or ours.items is None or theirs.items is None or len(ours.items) != len(theirs.items):
+        return ours == theirs
+    for mine, other in zip(ours.items, theirs.items, strict=True):
+        if mine.items is None or other.items is None or len(mine.items) != len(other.items):
+            return False
+        times = places(mine.items)
+        for place, (left, right) in enumerate(zip(mine.items, other.items, strict=True)):
+            if left != right and not (place in times and same_time(left, right, time_tolerance_seconds * 1000)):
+                return False
+    return True
 
 
 def _sorted(items: tuple[Node, ...]) -> list[str]:
@@ -140,6 +206,9 @@ _rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
     b"SRANDMEMBER": _random_members,
     b"HRANDFIELD": _random_members,
     b"ZRANDMEMBER": _random_members,
+    b"XINFO STREAM": _same_stream,
+    b"XINFO CONSUMERS": _same_consumers,
+    b"XPENDING": _same_pending,
     b"RANDOMKEY": same_shape,
     b"TIME": same_shape,
     b"HELLO": same_greeting,
@@ -182,7 +251,11 @@ _rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
 
 
 # Commands whose replies are times, and their units in a second.
-_units_per_second = {b"TTL": 1, b"EXPIRETIME": 1, b"PTTL": 1000, b"PEXPIRETIME": 1000}
+_units_per_second = {
+    prefix + name: unit
+    for prefix in (b"", b"H")
+    for name, unit in ((b"TTL", 1), (b"EXPIRETIME", 1), (b"PTTL", 1000), (b"PEXPIRETIME", 1000))
+}
 
 
 def command_name(command: Command) -> bytes:

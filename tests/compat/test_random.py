@@ -41,7 +41,7 @@ def _is_comparable(family: str, reference: str) -> bool:
 def test_random_sequences_match_the_reference(
     family: str, differential: Differential, reference_name: str, shape: Shape, protocol: int
 ) -> None:
-    """Replies byte for byte, then type, encoding, expiry and content of every key."""
+    """Replies byte for byte, then type, encoding, expiry, content and payload of every key."""
     chosen = [name for name in _families if family in (name, "all") and _is_comparable(name, reference_name)]
     if not chosen:
         pytest.skip(_families[family].GRAMMAR_NOT_WITH[reference_name])
@@ -50,7 +50,7 @@ def test_random_sequences_match_the_reference(
     @given(sequences_of(*grammars))
     def run(commands: list[tuple[bytes, ...]]) -> None:
         steps = tuple(Step(1, command) for command in commands)
-        mismatches = differential.mismatches(reference_name, steps, shape, protocol)
+        mismatches = differential.mismatches(reference_name, steps, shape, protocol, carried=True)
         note("\n".join(step.show() for step in steps))
         assert not mismatches, "\n".join([f"differs from {reference_name}:", *mismatches])
 

@@ -124,6 +124,9 @@ struct Part {
 impl Part {
     /// From `start [end [BYTE | BIT]]`.
     fn parse(words: &[&[u8]]) -> Result<Part, CommandError> {
+        if words.len() > 3 {
+            return Err(SYNTAX);
+        }
         let start = words.first().map_or(Ok(0), |text| args::integer(text))?;
         let end = words.get(1).map(|text| args::integer(text)).transpose()?;
         let in_bits = match words.get(2) {
@@ -132,9 +135,6 @@ impl Part {
             Some(unit) if is(unit, "BIT") => true,
             Some(_) => return Err(SYNTAX),
         };
-        if words.len() > 3 {
-            return Err(SYNTAX);
-        }
         Ok(Part { start, end, in_bits })
     }
 

@@ -1,6 +1,6 @@
 //! Values of fields together with their expiry: HGETEX, HSETEX.
 
-use super::hash::{limits, parse_fields, write_value, FIELDS_MISSING, HASH};
+use super::hash::{limits, parse_fields, write_value, HASH};
 use super::hash_access;
 use super::hash_expire::{parse_time, Base, Timed, Unit};
 use crate::args;
@@ -77,8 +77,7 @@ fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         None => (Lifetime::Unsaid, 2),
     };
     if first + 1 >= args.len() {
-        let is_complete = args.get(first).is_some_and(|word| args::is(word, "FIELDS"));
-        return Err(if is_complete { CommandError::arity("hgetex") } else { FIELDS_MISSING });
+        return Err(CommandError::arity("hgetex"));
     }
     let fields = parse_fields(args, first)?;
     reply.array(fields.len());

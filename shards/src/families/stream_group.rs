@@ -18,6 +18,10 @@ const NO_KEY: CommandError = CommandError::new(
 const GROUP_EXISTS: CommandError = CommandError::new("BUSYGROUP Consumer Group name already exists");
 const READ_NEGATIVE: CommandError = CommandError::new("ERR value for ENTRIESREAD must be positive or -1");
 
+/// The longest calls, in words: options that come twice are one mistake that is not let pass.
+const CREATE_WORDS_MAX: usize = 8;
+const SETID_WORDS_MAX: usize = 7;
+
 const GROUP: CommandSpec = CommandSpec { flags: WRITE, ..STREAM };
 
 pub(super) const SPECS: &[CommandSpec] = &[
@@ -169,6 +173,9 @@ fn create(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if is_new && !options.make_stream {
         return Err(NO_KEY);
     }
+    if args.len() > CREATE_WORDS_MAX {
+        return Err(bad_subcommand(args, "XGROUP"));
+    }
     let last_id = match args[4] {
         b"$" => stream.map_or(StreamId::MIN, |stream| stream.log().last_id()),
         id => parse_id(id)?,
@@ -188,6 +195,9 @@ fn setid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(2);
     let last_id = existing(context, &key)?.log().last_id();
     let group = existing_group(context, &key)?;
+    if args.len() > SETID_WORDS_MAX {
+        return Err(bad_subcommand(args, "XGROUP"));
+    }
     group.last_id = match args[4] {
         b"$" => last_id,
         id => StreamId::parse_bound(id, 0).ok_or(INVALID_ID)?,

@@ -145,9 +145,9 @@ fn parse_timeout(text: &[u8], now_ms: i64) -> Result<i64, CommandError> {
 }
 
 fn unbalanced(grouped: bool) -> CommandError {
-    let (name, symbol) = if grouped { ("xreadgroup", '>') } else { ("xread", '$') };
+    let (name, choice) = if grouped { ("xreadgroup", "an ID or '>'") } else { ("xread", "an ID, '+', or '$'") };
     CommandError::with(format!(
-        "ERR Unbalanced '{name}' list of streams: for each stream key an ID, '+', or '{symbol}' must be specified."
+        "ERR Unbalanced '{name}' list of streams: for each stream key {choice} must be specified."
     ))
 }
 

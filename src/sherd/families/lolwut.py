@@ -7,6 +7,7 @@ and cracks stay between them. Sizes come from the client and are bounded.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 
 from sherd.errors import CommandError
@@ -55,7 +56,7 @@ def _sizes(words: Sequence[bytes]) -> tuple[int, int, int]:
 
 def _number(word: bytes) -> int:
     # A long run of digits is cut off by the bounds anyway; converting it would only cost time.
-    if not word.removeprefix(b"-").isdigit() or len(word) > 20:
+    if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", word):
         raise CommandError("ERR value is not an integer or out of range")
     return int(word)
 

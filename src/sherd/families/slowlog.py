@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sherd.errors import CommandError
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
@@ -45,10 +47,7 @@ def slowlog_get(request: Request) -> Reply:
 
 
 def _count(word: bytes) -> int:
-    try:
-        count = int(word) if word.removeprefix(b"-").isdigit() else -2
-    except ValueError:
-        count = -2
+    count = int(word) if re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", word) else -2
     if not -1 <= count <= _COUNT_MAX:
         raise CommandError("ERR count should be greater than or equal to -1")
     return count

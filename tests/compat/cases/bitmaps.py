@@ -156,5 +156,12 @@ BITOP NOT {key} {key}
 BITFIELD {key} (GET|SET) u8 {count} 1
 BITFIELD {key} INCRBY (u8|i8|i5) {count} {int}
 BITFIELD {key} OVERFLOW (SAT|FAIL|WRAP) INCRBY (u8|i8|i64) {count} {int}
-BITFIELD_RO {key} GET (u8|i8|i63) {count}
+BITFIELD {key} <OVERFLOW (SAT|FAIL|WRAP|x)> <(SET|INCRBY) {width} {offset} {int}>+ [GET {width} {offset} | OVERFLOW FAIL]
+BITFIELD {key} <SET {width} {offset} {int}>+ <GET {width} {offset}>+
+BITFIELD_RO {key} GET {width} {offset}
+BITFIELD_RO {key} <(GET|SET) {width} {offset}>+
+SETBIT {key} {offset} (0|1|2)
+GETBIT {key} {offset}
+BITPOS {key} (0|1|2) [{index} | BIT | BYTE]
+BITOP (AND|OR|XOR|NOT|x) {key} {key}+
 """

@@ -82,3 +82,23 @@ GEOSEARCH g FROMLONLAT 15 37 BYRADIUS 200 km
 GEORADIUS g 15 37 200 km
 GEORADIUSBYMEMBER g a 200 km
 """
+
+GRAMMAR = """
+GEOADD {key} [NX | XX | CH] <{longitude} {latitude} {member}>+
+GEOADD {key} <{longitude} {latitude} {member}>+
+GEOADD k1 13.361389 38.115556 a 15.087269 37.502669 b 2.35 48.85 c
+GEOPOS {key} {member}+
+GEODIST {key} {member} {member} [{unit}]
+GEOHASH {key} {member}+
+GEOSEARCH {key} FROMMEMBER {member} BYRADIUS {radius} {unit} (ASC | DESC) [COUNT {count} | WITHCOORD | WITHDIST | WITHHASH]
+GEOSEARCH {key} FROMLONLAT {longitude} {latitude} BYBOX {radius} {radius} {unit} ASC [COUNT {count} | ANY | WITHDIST]
+GEOSEARCH {key} [FROMMEMBER {member} | FROMLONLAT 15 37 | BYRADIUS {radius} {unit} | BYBOX 100 200 km | ASC | COUNT 2]
+GEOSEARCHSTORE {key} {key} FROMLONLAT 15 37 BYRADIUS {radius} {unit} [ASC | COUNT {count} | STOREDIST | WITHDIST]
+GEORADIUS {key} {longitude} {latitude} {radius} {unit} ASC [COUNT {count} | WITHDIST | STORE {key} | STOREDIST {key}]
+GEORADIUS_RO {key} 15 37 {radius} {unit} (ASC | DESC) [WITHCOORD | WITHHASH | STORE {key} | ANY | COUNT 1]
+GEORADIUSBYMEMBER {key} {member} {radius} {unit} ASC [COUNT {count} | WITHDIST | STORE {key} | STOREDIST {key}]
+GEORADIUSBYMEMBER_RO {key} {member} {radius} {unit} DESC [COUNT {count} | WITHCOORD]
+ZADD {key} {score} {member}
+ZREM {key} {member}
+SET {key} {value}
+"""

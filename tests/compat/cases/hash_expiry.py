@@ -71,3 +71,31 @@ HSETEX k1 FIELDS 1 f1 e
 HTTL k1 FIELDS 1 f1
 HGETALL k1
 """
+
+GRAMMAR = """
+HSET {key} <{field} {value}>+
+HSET {key} f1 a f2 b f3 c
+HEXPIRE {key} {field_ttl} [NX | XX | GT | LT] FIELDS 1 {field}
+HPEXPIRE {key} {field_ttl} [NX | XX | GT | LT] FIELDS 2 {field} {field}
+HEXPIREAT {key} {field_at} [NX | XX | GT | LT] FIELDS 1 {field}
+HPEXPIREAT {key} {field_at_ms} [NX | XX | GT | LT] FIELDS 2 {field} {field}
+HEXPIREAT {key} {field_at} FIELDS {count} {field}+
+HTTL {key} FIELDS {count} {field}+
+HPTTL {key} FIELDS 2 {field} {field}
+HEXPIRETIME {key} FIELDS 2 {field} {field}
+HPEXPIRETIME {key} FIELDS 2 {field} {field}
+HPERSIST {key} FIELDS {count} {field}+
+HPERSIST {key} FIELDS 1 {field}
+HGETEX {key} [EX {field_ttl} | PX {field_ttl} | EXAT {field_at} | PXAT {field_at_ms} | PERSIST] FIELDS 1 {field}
+HGETEX {key} FIELDS {count} {field}+
+HSETEX {key} [FNX | FXX | EX {field_ttl} | PX {field_ttl} | EXAT {field_at} | PXAT {field_at_ms} | KEEPTTL] FIELDS 1 {field} {value}
+HSETEX {key} FIELDS {count} <{field} {value}>+
+HGETALL {key}
+HLEN {key}
+HINCRBY {key} {field} 1
+HDEL {key} {field}
+COPY {key} {key} REPLACE
+SET {key} {value}
+"""
+
+GRAMMAR_NOT_WITH = {"redis7": "fields never expire in it"}

@@ -37,6 +37,22 @@ SORT {a}nothing STORE {a}2
 EXISTS {a}2
 SORT_RO {a}1 STORE {a}2
 
+# SORT takes blanks and hexadecimal for no numbers
+% not redis7: it does
+RPUSH k1 " 1" 2
+SORT k1
+RPUSH k2 0x10 2
+SORT k2
+SORT k2 ALPHA
+
+# SORT takes nothing for zero, and what is too large for infinity
+% not redis7: it refuses numbers out of range
+% not valkey9: it refuses both
+RPUSH k1 "" 1 -1
+SORT k1
+RPUSH k1 1e400 -1e400 inf
+SORT k1
+
 # SORT refuses what it cannot sort
 SET k1 a
 SORT k1
@@ -45,4 +61,18 @@ SORT k2
 SORT k2 LIMIT a 1
 SORT k2 WHAT
 SORT
+"""
+
+GRAMMAR = """
+RPUSH {key} {number}+
+RPUSH {key} {number} {number} (a | b)
+ZADD {key} <{score} {member}>+
+SADD {key} (1 | 2 | 3)+
+MSET {key} 3 {key} 1
+SORT {key} [ALPHA | ASC | DESC | LIMIT {index} {int}]
+SORT {key} [BY w* | BY nosort | GET # | GET x | STORE {key} | ALPHA | DESC]
+SORT_RO {key} [ALPHA | DESC | LIMIT {index} {int} | STORE {key} | GET #]
+SORT {key} BY k* [GET k* | DESC | ALPHA]
+SET {key} {value}
+DEL {key}
 """

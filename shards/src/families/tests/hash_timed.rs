@@ -44,6 +44,7 @@ fn hgetex_has_its_options_at_fixed_places() {
         ("HGETEX h EX 10 PX 10 FIELDS 1 a", missing),
         ("HGETEX h KEEPTTL FIELDS 1 a", missing),
         ("HGETEX h PERSIST PERSIST 1 a", missing),
+        ("HGETEX h EX 10 WHAT", "-ERR wrong number of arguments for 'hgetex' command"),
         ("HGETEX h EX 10 FIELDS", "-ERR wrong number of arguments for 'hgetex' command"),
         ("HGETEX h EX 10 FIELDS 1", mismatch),
         ("HGETEX h PERSIST FIELDS 1", mismatch),

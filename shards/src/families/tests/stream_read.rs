@@ -135,7 +135,7 @@ fn arguments_are_checked_in_their_order() {
             ),
             (
                 "XREADGROUP GROUP g c STREAMS s none 0",
-                "-ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID, '+', or '>' must be specified.",
+                "-ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.",
             ),
             ("XREADGROUP GROUP g c STREAMS k >", WRONG_TYPE),
         ]);
