@@ -1,6 +1,9 @@
-//! Keyspace events: raised where a command takes effect, kept until somebody delivers them.
+//! Keyspace events: raised where a command takes effect, kept until their consumer takes them.
 //!
-//! Nothing is recorded unless a class is switched on by `notify-keyspace-events`.
+//! Nothing is raised unless a class is switched on by `notify-keyspace-events`, and nothing is kept unless a consumer has
+//! said that it will take what is kept: without one, a server that was merely configured to raise events would collect
+//! them for ever. A consumer takes them whenever the baton is let go, so what waits is what one slice has raised; should it
+//! not come in time, the oldest stay, the newer ones are dropped and counted.
 
 /// Event classes, as bits.
 pub mod class {
@@ -30,16 +33,40 @@ pub struct Event {
     pub key: Vec<u8>,
 }
 
-/// Events that wait for delivery when the baton is let go.
+/// Events that may wait in one shard: more than a slice raises, unless a command removes a whole database of keys.
+pub const PENDING_MAX: usize = 1 << 16;
+
+/// Events that wait for the consumer.
 #[derive(Default, Debug)]
 pub struct Events {
     pending: Vec<Event>,
+    consumed: bool,
+    lost: u64,
 }
 
 impl Events {
-    /// Adds an event.
+    /// A consumer begins (or ends) to take events. What nobody has taken when it ends is forgotten.
+    pub fn set_consumed(&mut self, consumed: bool) {
+        self.consumed = consumed;
+        if !consumed {
+            self.pending = Vec::new();
+        }
+    }
+
+    /// Adds an event, if there is a consumer.
+    #[inline]
     pub fn push(&mut self, db: u16, name: &'static str, key: &[u8]) {
-        self.pending.push(Event { db, name, key: key.to_vec() });
+        if self.consumed {
+            self.keep(db, name, key);
+        }
+    }
+
+    fn keep(&mut self, db: u16, name: &'static str, key: &[u8]) {
+        if self.pending.len() < PENDING_MAX {
+            self.pending.push(Event { db, name, key: key.to_vec() });
+        } else {
+            self.lost += 1;
+        }
     }
 
     /// Whether there are none.
@@ -51,5 +78,51 @@ impl Events {
     /// Takes them all.
     pub fn take(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.pending)
+    }
+
+    /// Events that were dropped because too many waited.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_that_nobody_takes_are_not_kept() {
+        let mut events = Events::default();
+        events.push(0, "set", b"k");
+        assert!(events.is_empty());
+        events.set_consumed(true);
+        events.push(1, "del", b"k");
+        assert_eq!(events.take(), [Event { db: 1, name: "del", key: b"k".to_vec() }]);
+        events.push(0, "set", b"k");
+        events.set_consumed(false);
+        assert!(events.is_empty());
+    }
+
+    #[test]
+    fn a_consumer_that_does_not_come_loses_the_newest_events() {
+        let mut events = Events::default();
+        events.set_consumed(true);
+        for number in 0..PENDING_MAX + 3 {
+            events.push(0, "set", number.to_string().as_bytes());
+        }
+        let kept = events.take();
+        assert_eq!((kept.len(), kept[0].key.as_slice(), events.lost()), (PENDING_MAX, b"0".as_slice(), 3));
+    }
+
+    #[test]
+    fn a_shard_whose_events_nobody_takes_keeps_none() {
+        let mut tester = crate::testing::Tester::new(1);
+        tester.world.settings.notify_keyspace_events.set(i64::from(u16::MAX));
+        tester.run("SET a 1");
+        assert_eq!(tester.events(), ["new a", "set a"]);
+        tester.consume_events(false);
+        tester.run("SET a 2");
+        tester.consume_events(true);
+        assert!(tester.events().is_empty());
     }
 }

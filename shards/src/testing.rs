@@ -27,7 +27,14 @@ impl Tester {
         let table = registry::install(std::iter::empty());
         let world = World::new(SlotMap::new(shards, false), Settings::default());
         let shards = (0..shards).map(|index| Shard::new(&world, index, table.commands().len())).collect();
-        Tester { world, shards, db: 0, resp3: false, in_transaction: false }
+        let mut tester = Tester { world, shards, db: 0, resp3: false, in_transaction: false };
+        tester.consume_events(true);
+        tester
+    }
+
+    /// Whether the shards keep events for [`Tester::events`]; they do from the beginning.
+    pub fn consume_events(&mut self, consume: bool) {
+        self.shards.iter_mut().for_each(|shard| shard.events.set_consumed(consume));
     }
 
     /// Runs a command line whose words are separated by single spaces and gives the reply's bytes as text.
