@@ -17,6 +17,7 @@ use sherd_metrics::clock;
 use sherd_shards::batch::Batch;
 use sherd_shards::client::ClientRecord;
 
+use crate::blocked::DEADLINES_MIN;
 use crate::connection::{Connection, ReplyMode, Waiting};
 use crate::listener::Peer;
 use crate::log::Level;
@@ -115,6 +116,8 @@ pub struct IoThread {
     pub held_back: Vec<Token>,
     /// When waits of connections end: milliseconds and token.
     pub deadlines: BinaryHeap<Reverse<(i64, u64)>>,
+    /// How many of them there may be before the useless ones are removed.
+    pub deadlines_max: usize,
     pub now_ms: i64,
     /// Counts commands, for sampling.
     pub sample: u32,
@@ -152,6 +155,7 @@ impl IoThread {
             buffers: Vec::new(),
             held_back: Vec::new(),
             deadlines: BinaryHeap::new(),
+            deadlines_max: DEADLINES_MIN,
             now_ms: shared.world.now_milliseconds(),
             next_tick_ms: 0,
             sample: 0,

@@ -327,8 +327,7 @@ fn run_id() -> String {
 
 /// Tells an IO thread about one of its waiting clients. There are at most as many of these as clients that wait.
 pub fn wake_client(mailboxes: &[Mailbox<Message>], wake: Wake) {
-    let (Wake::Reply { token, .. } | Wake::Retry { token }) = &wake;
-    let Some(mailbox) = mailboxes.get(usize::from(Token::from_bits(*token).io_thread)) else { return };
+    let Some(mailbox) = mailboxes.get(usize::from(Token::from_bits(wake.token()).io_thread)) else { return };
     let mut message = Message::WakeClient(wake);
     while let Err(back) = mailbox.send(message) {
         message = back;

@@ -8,10 +8,13 @@
 //! A waiter whose keys lie on several shards cannot be run by the holder of one of them. His IO thread is told and runs
 //! the command again with all its shards; the key's further waiters are served after that.
 //!
+//! Some find something by time alone (XREADGROUP CLAIM: an entry that has been pending for long enough): such a command says
+//! when it is to be run again, and the client's IO thread does that.
+//!
 //! A waiter ends once: served, timed out, unblocked or gone, whoever claims him first.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
 use crate::access::Shards;
@@ -41,7 +44,11 @@ pub struct Block {
     pub on_timeout: TimeoutReply,
     /// Arguments by number that are other ones when the command is run again: XREAD's `$` means the moment of the call.
     pub rewrites: Vec<(usize, Vec<u8>)>,
+    /// When the command finds something although no key changes, in milliseconds since the epoch.
+    pub again_at_ms: Option<i64>,
 }
+
+const NEVER: i64 = i64::MAX;
 
 /// A client that waits, with the command that it waits in.
 pub struct Waiter {
@@ -54,6 +61,10 @@ pub struct Waiter {
     pub block: Block,
     /// The keys lie on several shards.
     pub spread: bool,
+    /// When the command is to be run again; [`NEVER`] if no time is set.
+    again_at_ms: AtomicI64,
+    /// His IO thread was told to run the command again and has not begun yet.
+    told: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -70,8 +81,10 @@ impl Waiter {
             args,
             db: call.client.db,
             resp3: call.client.resp3,
+            again_at_ms: AtomicI64::new(block.again_at_ms.unwrap_or(NEVER)),
             block,
             spread,
+            told: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         })
     }
@@ -79,6 +92,37 @@ impl Waiter {
     /// Ends the waiting; true for the one who did. AcqRel: what the claimer does next happens after what the last holder did.
     pub fn claim(&self) -> bool {
         !self.ended.swap(true, Ordering::AcqRel)
+    }
+
+    /// When the command is to be run again even if no key changes.
+    pub fn again_at_ms(&self) -> Option<i64> {
+        // Relaxed: whoever sets an earlier time also sends a message about it.
+        Some(self.again_at_ms.load(Ordering::Relaxed)).filter(|&at_ms| at_ms != NEVER)
+    }
+
+    /// Has the command run again at a time; true if it would have been later or never.
+    pub fn run_again_at(&self, at_ms: i64) -> bool {
+        at_ms < self.again_at_ms.fetch_min(at_ms, Ordering::Relaxed)
+    }
+
+    /// Whether his IO thread has yet to be told that a key is ready: once is enough however often it changes, and keeps
+    /// the thread's mailbox from filling up.
+    fn must_be_told(&self) -> bool {
+        !self.told.swap(true, Ordering::AcqRel)
+    }
+
+    /// The IO thread is about to take the batons and run the command: what changes from now on it must be told again.
+    pub fn begin_retry(&self) {
+        self.told.store(false, Ordering::Release);
+    }
+
+    /// Whether the time to run the command again has come, which is then forgotten.
+    pub fn take_again(&self, now_ms: i64) -> bool {
+        let due = self.again_at_ms.load(Ordering::Relaxed) <= now_ms;
+        if due {
+            self.again_at_ms.store(NEVER, Ordering::Relaxed);
+        }
+        due
     }
 
     /// Whether the waiting is over.
@@ -93,6 +137,16 @@ pub enum Wake {
     Reply { token: u64, reply: Vec<u8> },
     /// A key is ready; the command is to be run again with all its shards.
     Retry { token: u64 },
+    /// The command is to be run again at this time, earlier than was known.
+    Later { token: u64, at_ms: i64 },
+}
+
+impl Wake {
+    /// The connection that is concerned.
+    pub fn token(&self) -> u64 {
+        let (Wake::Reply { token, .. } | Wake::Retry { token } | Wake::Later { token, .. }) = self;
+        *token
+    }
 }
 
 type Queues = HashMap<(u16, Box<[u8]>), VecDeque<Arc<Waiter>>>;
@@ -168,12 +222,22 @@ impl Blocking {
 /// Serves the waiters of all ready keys. Serving may make further keys ready; those are served as well.
 pub fn serve(shard: &mut Shard) {
     while let Some(place) = shard.blocking.ready.pop_front() {
-        serve_key(shard, &place);
+        serve_key(shard, &place, 0);
     }
 }
 
-fn serve_key(shard: &mut Shard, place: &(u16, Box<[u8]>)) {
-    let mut index = 0;
+/// Serves those who stand behind a waiter in the queue of a key: he was run by his IO thread and found nothing.
+pub fn serve_behind(shard: &mut Shard, waiter: &Arc<Waiter>, key: &[u8]) {
+    let place = (waiter.db, Box::from(key));
+    let position =
+        shard.blocking.queues.get(&place).and_then(|queue| queue.iter().position(|w| Arc::ptr_eq(w, waiter)));
+    if let Some(position) = position {
+        serve_key(shard, &place, position + 1);
+    }
+}
+
+/// Serves the queue of a key from the waiter number `index` on.
+fn serve_key(shard: &mut Shard, place: &(u16, Box<[u8]>), mut index: usize) {
     while let Some(waiter) = shard.blocking.nth(place, index) {
         if waiter.has_ended() {
             shard.blocking.remove(&waiter);
@@ -185,7 +249,9 @@ fn serve_key(shard: &mut Shard, place: &(u16, Box<[u8]>)) {
         }
         if waiter.spread {
             // His IO thread runs the command; those behind him come after that.
-            shard.blocking.wakes.push(Wake::Retry { token: waiter.token });
+            if waiter.must_be_told() {
+                shard.blocking.wakes.push(Wake::Retry { token: waiter.token });
+            }
             return;
         }
         match run(shard, &waiter) {
@@ -229,5 +295,9 @@ fn run(shard: &mut Shard, waiter: &Arc<Waiter>) -> Option<Vec<u8>> {
     };
     let mut out = Vec::new();
     let (_, blocked) = call_or_block(Shards::one(world.slots, shard), &world, &call, &mut out);
-    blocked.is_none().then_some(out)
+    let Some(block) = blocked else { return Some(out) };
+    if let Some(at_ms) = block.again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms)) {
+        shard.blocking.wakes.push(Wake::Later { token: waiter.token, at_ms });
+    }
+    None
 }

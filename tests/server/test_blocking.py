@@ -64,6 +64,61 @@ def test_a_move_serves_who_waits_for_its_target(server: Server, wire: Wire) -> N
         assert wire.value("EXISTS", "k1", "k2") == 0
 
 
+def read_idle(consumer: str, idle_ms: int, *streams: str, timeout_ms: int = 0) -> tuple[str, ...]:
+    """XREADGROUP of a group `g` that also takes over what has been pending for so long."""
+    words = ("XREADGROUP", "GROUP", "g", consumer, "BLOCK", str(timeout_ms), "CLAIM", str(idle_ms), "STREAMS")
+    return (*words, *streams, *[">"] * len(streams))
+
+
+def pending_entry(wire: Wire, *streams: str) -> None:
+    """A group `g` of these streams, whose member `a` has read the one entry of the first."""
+    for stream in streams:
+        wire.call("XGROUP", "CREATE", stream, "g", "$", "MKSTREAM")
+    wire.call("XADD", streams[0], "1-1", "f", "v")
+    wire.call("XREADGROUP", "GROUP", "g", "a", "STREAMS", streams[0], ">")
+
+
+def test_a_reader_is_woken_when_a_pending_entry_is_old_enough(server: Server, wire: Wire, protocol: int) -> None:
+    """By time alone: nothing changes any key meanwhile."""
+    del protocol
+    for streams in (("s",), ("s", "s2", "s3")):
+        wire.call("FLUSHALL")
+        pending_entry(wire, *streams)
+        with waiting(server, wire, read_idle("b", 300, *streams)) as (reader,):
+            begun = time.monotonic()
+            ((stream, entries),) = reader.read().value
+            assert time.monotonic() - begun < 5
+            assert stream == b"s"
+            assert entries[0][:2] == [b"1-1", [b"f", b"v"]]
+            assert entries[0][2] >= 300
+            assert entries[0][3] == 1
+        assert [row[1] for row in wire.value("XPENDING", "s", "g", "-", "+", "10")] == [b"b"]
+
+
+def test_a_reader_is_woken_by_what_becomes_pending_while_it_waits(server: Server, wire: Wire) -> None:
+    """The entry goes to a first reader; the second one gets it when that has done nothing for long enough."""
+    for stream in ("s", "s2"):
+        wire.call("XGROUP", "CREATE", stream, "g", "$", "MKSTREAM")
+    for streams in (("s",), ("s", "s2")):
+        with waiting(server, wire, read_idle("a", 60_000, "s"), read_idle("b", 200, *streams)) as (first, second):
+            wire.call("XADD", "s", "*", "f", "v")
+            ((_, ((entry, *_),)),) = first.read().value
+            ((_, ((again, _, idle_ms, deliveries),)),) = second.read().value
+            assert again == entry
+            assert idle_ms >= 200
+            assert deliveries == 1
+        wire.call("XACK", "s", "g", entry)
+
+
+def test_what_is_acknowledged_in_time_wakes_nobody(server: Server, wire: Wire, protocol: int) -> None:
+    """The reader waits on until its own time is over."""
+    pending_entry(wire, "s")
+    with waiting(server, wire, read_idle("b", 300, "s", timeout_ms=700)) as (reader,):
+        assert wire.value("XACK", "s", "g", "1-1") == 1
+        assert reader.read().raw == b"*-1\r\n"
+    del protocol
+
+
 def test_every_way_in_which_a_key_appears_wakes(server: Server, wire: Wire) -> None:
     """RENAME, COPY, SORT STORE, LMOVE, RESTORE by others, SWAPDB."""
     for commands in (

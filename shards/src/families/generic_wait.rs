@@ -61,7 +61,7 @@ fn wait(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         reply.int(0);
         return Ok(());
     }
-    let block = Block { keys: Vec::new(), deadline_ms, wants: None, on_timeout: TimeoutReply::Int(0), rewrites: Vec::new() };
+    let block = Block { keys: Vec::new(), deadline_ms, wants: None, on_timeout: TimeoutReply::Int(0), rewrites: Vec::new(), again_at_ms: None };
     context.block(reply, block);
     Ok(())
 }

@@ -52,7 +52,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "brpoplpush",
-        summary: "Moves the last element of a list to the front of another and returns it; waits for one if there is none.",
+        summary:
+            "Moves the last element of a list to the front of another and returns it; waits for one if there is none.",
         since: "2.2.0",
         arity: 4,
         flags: WRITE | DENYOOM | BLOCKING,
@@ -113,7 +114,14 @@ pub(super) fn wait_for(
             names.push(name);
         }
     }
-    Block { keys: names, deadline_ms, wants: Some(wants), on_timeout: TimeoutReply::NullArray, rewrites: Vec::new() }
+    Block {
+        keys: names,
+        deadline_ms,
+        wants: Some(wants),
+        on_timeout: TimeoutReply::NullArray,
+        rewrites: Vec::new(),
+        again_at_ms: None,
+    }
 }
 
 fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {
@@ -143,13 +151,7 @@ fn blmove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     block_move(context, reply, from, to, 5)
 }
 
-fn block_move(
-    context: &mut Context<'_>,
-    reply: &mut Reply<'_>,
-    from: End,
-    to: End,
-    timeout_at: usize,
-) -> Outcome {
+fn block_move(context: &mut Context<'_>, reply: &mut Reply<'_>, from: End, to: End, timeout_at: usize) -> Outcome {
     let deadline_ms = deadline(context, context.args[timeout_at])?;
     let source = context.key(1);
     if context.write::<List>(&source)?.is_some() {

@@ -201,6 +201,7 @@ fn nothing(
     options: &ReadOptions<'_>,
     wants: Option<Type>,
     rewrites: Vec<(usize, Vec<u8>)>,
+    again_at_ms: Option<i64>,
 ) {
     let Some(timeout_ms) = options.timeout_ms else {
         reply.null_array();
@@ -212,6 +213,7 @@ fn nothing(
         wants,
         on_timeout: TimeoutReply::NullArray,
         rewrites,
+        again_at_ms,
     };
     context.block(reply, block);
 }
@@ -246,7 +248,7 @@ fn xread(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         let text = |id: StreamId| id.to_string().into_bytes();
         let waits = options.places().zip(after).filter(|_| options.timeout_ms.is_some());
         let rewrites = waits.map(|((_, at), id)| (at, text(id))).collect();
-        nothing(context, reply, &options, Some(Type::Stream), rewrites);
+        nothing(context, reply, &options, Some(Type::Stream), rewrites, None);
     }
     Ok(())
 }
@@ -284,10 +286,24 @@ fn xreadgroup(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         read_for_member(context, reply, &context.key(key), &options, (group, consumer, reading), &mut streams)?;
     }
     if !streams.end(reply) {
+        let again_at_ms = options.timeout_ms.and_then(|_| next_idle_ms(context, &options, group));
         // A key that goes wakes the reader as well: there is no group any more then, and that is told.
-        nothing(context, reply, &options, None, Vec::new());
+        nothing(context, reply, &options, None, Vec::new(), again_at_ms);
     }
     Ok(())
+}
+
+/// When the next entry of any of the streams will have been pending for as long as CLAIM says. Where there is nothing yet,
+/// whoever reads an entry first changes the stream, and the waiting command is run again.
+fn next_idle_ms(context: &mut Context<'_>, options: &ReadOptions<'_>, group: &[u8]) -> Option<i64> {
+    let idle_ms = options.claim_idle_ms?;
+    let places = options.places().filter_map(|(key, _)| {
+        let stream = context.write::<Box<Stream>>(&context.key(key)).ok()??;
+        let (log, group) = stream.group_mut(group)?;
+        let (delivered_ms, _) = group.by_age().find(|&(_, id)| log.contains(id))?;
+        Some(delivered_ms.saturating_add(idle_ms))
+    });
+    places.min()
 }
 
 /// Delivers entries of one stream.

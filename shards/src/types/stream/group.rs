@@ -250,10 +250,17 @@ impl Group {
 
     /// The pending entries delivered at `latest_ms` or before, longest ago first; those that nobody owns come before all.
     pub fn idle_since(&mut self, latest_ms: i64) -> impl Iterator<Item = StreamId> + '_ {
+        self.by_time().range(..=(latest_ms, StreamId::MAX)).map(|&(_, id)| id)
+    }
+
+    /// The pending entries with the times of their last delivery, longest ago first.
+    pub fn by_age(&mut self) -> impl Iterator<Item = (i64, StreamId)> + '_ {
+        self.by_time().iter().copied()
+    }
+
+    fn by_time(&mut self) -> &BTreeSet<(i64, StreamId)> {
         let pending = &self.pending;
-        let by_time =
-            self.by_time.get_or_insert_with(|| pending.iter().map(|(&id, pending)| (pending.time, id)).collect());
-        by_time.range(..=(latest_ms, StreamId::MAX)).map(|&(_, id)| id)
+        self.by_time.get_or_insert_with(|| pending.iter().map(|(&id, pending)| (pending.time, id)).collect())
     }
 
     // ----- memory -----
