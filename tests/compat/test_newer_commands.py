@@ -96,3 +96,21 @@ def test_sunioncard_and_sdiffcard_count_over_shards(wire: Wire) -> None:
         (answer,) = _run(wire, line)
         assert isinstance(answer, bytes)
         assert answer.startswith(b"-ERR ")
+
+
+def test_lmovem_moves_several_elements(wire: Wire) -> None:
+    """In bulk or one by one; up to so many or exactly so many; the reply is their order in the target."""
+    wire.call("RPUSH", "a", "1", "2", "3", "4", "5")
+    assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 2 OBO", "LRANGE b 0 -1") == [[b"2", b"1"]] * 2
+    assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 2 BULK", "LRANGE b 0 -1") == [[b"3", b"4"], [b"3", b"4", b"2", b"1"]]
+    assert _run(wire, "LMOVEM a b LEFT LEFT EXACTLY 2 BULK", "LMOVEM a b LEFT RIGHT", "EXISTS a") == [None, [b"5"], 0]
+    assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 2 BULK", "LMOVEM a b LEFT LEFT EXACTLY 1 OBO") == [[], None]
+    assert _run(wire, "BLMOVEM b a RIGHT RIGHT 0 EXACTLY 2 BULK", "LRANGE a 0 -1") == [[b"1", b"5"]] * 2
+
+
+def test_lmovem_refuses_what_it_does_not_know(wire: Wire) -> None:
+    """A number needs its order, and must be positive."""
+    wire.pipeline([("RPUSH", "a", "1"), ("SET", "s", "v")])
+    assert _run(wire, "LMOVEM a b LEFT UP", "LMOVEM a b LEFT LEFT COUNT 2") == [b"-ERR syntax error\r\n"] * 2
+    assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 0 OBO") == [b"-ERR count should be greater than 0\r\n"]
+    assert _run(wire, "LMOVEM a s LEFT LEFT", "LMOVEM s a LEFT LEFT", "LLEN a") == [wrong_type, wrong_type, 1]

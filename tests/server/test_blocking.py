@@ -64,6 +64,57 @@ def test_a_move_serves_who_waits_for_its_target(server: Server, wire: Wire) -> N
         assert wire.value("EXISTS", "k1", "k2") == 0
 
 
+def test_a_move_of_exactly_so_many_waits_until_they_are_there(server: Server, wire: Wire, protocol: int) -> None:
+    """However they come; a move of up to so many takes what there is."""
+    del protocol
+    for number, feed in enumerate((("RPUSH", "k1", "c"), ("LINSERT", "k1", "AFTER", "b", "c"))):
+        wire.call("FLUSHALL")
+        move = ("BLMOVEM", "k1", f"k{2 + number}", "LEFT", "RIGHT", "0", "EXACTLY", "3", "BULK")
+        with waiting(server, wire, move) as (mover,):
+            wire.pipeline([("RPUSH", "k1", "a", "b"), ("PING",)])
+            assert wire.value("LLEN", "k1") == 2
+            assert blocked_count(wire) == 1
+            wire.call(*feed)
+            assert mover.read().value == [b"a", b"b", b"c"]
+            assert wire.value("EXISTS", "k1") == 0
+    with waiting(server, wire, ("BLMOVEM", "k1", "k2", "LEFT", "LEFT", "0", "COUNT", "5", "OBO")) as (mover,):
+        wire.call("RPUSH", "k1", "a", "b")
+        assert mover.read().value == [b"b", b"a"]
+
+
+def test_a_waiter_who_wants_more_does_not_hold_up_those_behind(server: Server, wire: Wire) -> None:
+    """Whichever shards the keys of the first lie on."""
+    for target in ("k1", "k2", "k3", "k4"):
+        move = ("BLMOVEM", "k1", target, "LEFT", "RIGHT", "0", "EXACTLY", "3", "BULK")
+        with waiting(server, wire, move, ("BLPOP", "k1", "0"), ("BLPOP", "k1", "k2", "k3", "0")) as clients:
+            wire.call("RPUSH", "k1", "a")
+            assert clients[1].read().value == [b"k1", b"a"]
+            wire.call("RPUSH", "k1", "b")
+            assert clients[2].read().value == [b"k1", b"b"]
+            wire.call("RPUSH", "k1", "c", "d", "e")
+            assert clients[0].read().value == [b"c", b"d", b"e"]
+        wire.call("FLUSHALL")
+
+
+def test_many_changes_in_vain_do_no_harm(server: Server, wire: Wire) -> None:
+    """More of them at once than an IO thread's mailbox holds."""
+    move = ("BLMOVEM", "k1", "k2", "LEFT", "RIGHT", "0", "EXACTLY", "20001", "BULK")
+    with waiting(server, wire, move) as (mover,):
+        wire.pipeline([("RPUSH", "k1", "v")] * 20000)
+        assert wire.value("LLEN", "k1") == 20000
+        wire.call("RPUSH", "k1", "v")
+        assert mover.read().value == [b"v"] * 20001
+
+
+def test_a_move_of_several_ends_with_its_time(server: Server, wire: Wire, protocol: int) -> None:
+    """With a null array, also inside a transaction."""
+    del server
+    null = b"*-1\r\n" if protocol == 2 else b"_\r\n"
+    move = ("BLMOVEM", "k1", "k2", "LEFT", "RIGHT", "0.02", "EXACTLY", "3", "BULK")
+    assert wire.call(*move).raw == null
+    assert wire.pipeline([("MULTI",), move, ("EXEC",)])[-1].raw == b"*1\r\n" + null
+
+
 def read_idle(consumer: str, idle_ms: int, *streams: str, timeout_ms: int = 0) -> tuple[str, ...]:
     """XREADGROUP of a group `g` that also takes over what has been pending for so long."""
     words = ("XREADGROUP", "GROUP", "g", consumer, "BLOCK", str(timeout_ms), "CLAIM", str(idle_ms), "STREAMS")

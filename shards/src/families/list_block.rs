@@ -1,10 +1,10 @@
-//! Lists as queues that a client waits for: BLPOP, BRPOP, BLMOVE, BRPOPLPUSH, BLMPOP.
+//! Lists as queues that a client waits for: BLPOP, BRPOP, BLMOVE, BLMOVEM, BRPOPLPUSH, BLMPOP.
 //!
 //! Each first does what its sibling without the B does; only if there is nothing it waits. When it is run again for a
 //! waiting client, it finds something or waits on; see `crate::blocking`.
 
 use super::list::{node_limit, popped, write_item, LIST};
-use super::list_move::{move_element, parse_end, pop_from_first, PopRequest};
+use super::list_move::{move_element, move_elements, parse_end, pop_from_first, MoveRequest, PopRequest};
 use crate::blocking::{Block, TimeoutReply};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
@@ -51,9 +51,21 @@ pub(super) const SPECS: &[CommandSpec] = &[
         ..LIST
     },
     CommandSpec {
+        name: "blmovem",
+        summary: "Moves several elements from one list to another and returns them; waits until there are enough.",
+        since: "8.10.0",
+        complexity: "O(N) in the number of elements moved",
+        arity: -6,
+        flags: WRITE | DENYOOM | BLOCKING,
+        keys: &[one_key("RW ACCESS DELETE", 1), one_key("RW INSERT", 2)],
+        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout:double \
+                 [<COUNT count | EXACTLY exactly> <OBO | BULK>]",
+        plane: Plane::Data(blmovem),
+        ..LIST
+    },
+    CommandSpec {
         name: "brpoplpush",
-        summary:
-            "Moves the last element of a list to the front of another and returns it; waits for one if there is none.",
+        summary: "Moves the last element of a list to the front of another and returns it; waits for one if there is none.",
         since: "2.2.0",
         arity: 4,
         flags: WRITE | DENYOOM | BLOCKING,
@@ -114,14 +126,7 @@ pub(super) fn wait_for(
             names.push(name);
         }
     }
-    Block {
-        keys: names,
-        deadline_ms,
-        wants: Some(wants),
-        on_timeout: TimeoutReply::NullArray,
-        rewrites: Vec::new(),
-        again_at_ms: None,
-    }
+    Block { keys: names, deadline_ms, wants: Some(wants), on_timeout: TimeoutReply::NullArray, rewrites: Vec::new(), again_at_ms: None }
 }
 
 fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {
@@ -151,7 +156,13 @@ fn blmove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     block_move(context, reply, from, to, 5)
 }
 
-fn block_move(context: &mut Context<'_>, reply: &mut Reply<'_>, from: End, to: End, timeout_at: usize) -> Outcome {
+fn block_move(
+    context: &mut Context<'_>,
+    reply: &mut Reply<'_>,
+    from: End,
+    to: End,
+    timeout_at: usize,
+) -> Outcome {
     let deadline_ms = deadline(context, context.args[timeout_at])?;
     let source = context.key(1);
     if context.write::<List>(&source)?.is_some() {
@@ -162,6 +173,16 @@ fn block_move(context: &mut Context<'_>, reply: &mut Reply<'_>, from: End, to: E
         block.on_timeout = TimeoutReply::Null;
     }
     context.block(reply, block);
+    Ok(())
+}
+
+fn blmovem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let request = MoveRequest::parse(context.args, 6)?;
+    let deadline_ms = deadline(context, context.args[5])?;
+    if !move_elements(context, reply, &request)? {
+        let block = wait_for(context, 1..2, Type::List, deadline_ms);
+        context.block(reply, block);
+    }
     Ok(())
 }
 

@@ -27,6 +27,18 @@ pub(super) const SPECS: &[CommandSpec] = &[
         ..LIST
     },
     CommandSpec {
+        name: "lmovem",
+        summary: "Moves several elements from an end of one list to an end of another or the same and returns them.",
+        since: "8.10.0",
+        complexity: "O(N) in the number of elements moved",
+        arity: -5,
+        flags: WRITE | DENYOOM,
+        keys: &[one_key("RW ACCESS DELETE", 1), one_key("RW INSERT", 2)],
+        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> [<COUNT count | EXACTLY exactly> <OBO | BULK>]",
+        plane: Plane::Data(lmovem),
+        ..LIST
+    },
+    CommandSpec {
         name: "rpoplpush",
         summary: "Moves the last element of a list to the front of another or the same and returns it.",
         since: "1.2.0",
@@ -94,6 +106,88 @@ pub(super) fn move_element(context: &mut Context<'_>, reply: &mut Reply<'_>, fro
     context.changed(&target_key, class::LIST, push_event(to));
     popped(context, &source_key, from, emptied);
     Ok(())
+}
+
+/// What LMOVEM and its waiting sibling are asked for.
+pub(super) struct MoveRequest {
+    from: End,
+    to: End,
+    count: usize,
+    /// All of `count` or nothing.
+    exactly: bool,
+    /// One after the other, as repeated LMOVE would; otherwise the elements keep their order.
+    one_by_one: bool,
+}
+
+impl MoveRequest {
+    /// The ends are in arguments 3 and 4; how many to move is said from argument `options_at` on, or one is moved.
+    pub fn parse(args: &[&[u8]], options_at: usize) -> Result<Self, CommandError> {
+        let (from, to) = (parse_end(args[3])?, parse_end(args[4])?);
+        let mut request = MoveRequest { from, to, count: 1, exactly: false, one_by_one: false };
+        let [selector, count, order] = match args.get(options_at..).unwrap_or_default() {
+            [] => return Ok(request),
+            &[selector, count, order] => [selector, count, order],
+            _ => return Err(SYNTAX),
+        };
+        request.exactly = args::is(selector, "EXACTLY");
+        request.one_by_one = args::is(order, "OBO");
+        if !(request.exactly || args::is(selector, "COUNT")) || !(request.one_by_one || args::is(order, "BULK")) {
+            return Err(SYNTAX);
+        }
+        request.count = args::non_negative(count).ok().filter(|&count| count > 0).ok_or(NO_COUNT)?;
+        Ok(request)
+    }
+}
+
+fn lmovem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let request = MoveRequest::parse(context.args, 5)?;
+    if !move_elements(context, reply, &request)? {
+        if request.exactly {
+            reply.null_array();
+        } else {
+            reply.array(0);
+        }
+    }
+    Ok(())
+}
+
+/// Moves elements of the list in argument 1 to the list in argument 2 and writes them in the order that they have there;
+/// false if there are not as many as there must be.
+pub(super) fn move_elements(
+    context: &mut Context<'_>,
+    reply: &mut Reply<'_>,
+    request: &MoveRequest,
+) -> Result<bool, CommandError> {
+    let (source_key, target_key) = (context.key(1), context.key(2));
+    let limit = node_limit(context);
+    let MoveRequest { from, to, .. } = *request;
+    let length = context.write::<List>(&source_key)?.map_or(0, |source| source.len());
+    if length == 0 || request.exactly && length < request.count {
+        return Ok(false);
+    }
+    // The target's type is checked before anything is changed.
+    context.write::<List>(&target_key)?;
+    let Some(source) = context.write::<List>(&source_key)? else { return Ok(false) };
+    let count = request.count.min(length);
+    let moved = source.take_from_end(from, count, limit);
+    // As they come off the source one by one: pushed like that, or in such an order that they lie as they did.
+    let keeps_sequence = request.one_by_one || from != to;
+    let push_order: Vec<&[u8]> = if keeps_sequence {
+        moved.iter().map(Vec::as_slice).collect()
+    } else {
+        moved.iter().rev().map(Vec::as_slice).collect()
+    };
+    let same = source_key.bytes == target_key.bytes;
+    let emptied = source.is_empty() && !same;
+    context.upsert::<List>(&target_key)?.push_all(to, push_order.iter().copied(), limit);
+    reply.array(count);
+    match to {
+        End::Back => push_order.iter().for_each(|element| reply.bulk(element)),
+        End::Front => push_order.iter().rev().for_each(|element| reply.bulk(element)),
+    }
+    context.changed(&target_key, class::LIST, push_event(to));
+    popped(context, &source_key, from, emptied);
+    Ok(true)
 }
 
 /// What LMPOP and its waiting sibling are asked for.

@@ -192,6 +192,17 @@ impl List {
         }
     }
 
+    /// Removes up to `count` elements at one end and gives them in the order in which they come off.
+    pub fn take_from_end(&mut self, end: End, count: usize, limit: NodeLimit) -> Vec<Vec<u8>> {
+        let length = self.len();
+        let count = count.min(length);
+        let first = if end == End::Front { 0 } else { length.saturating_sub(1) };
+        let taken = self.iter_from(first, end.opposite()).take(count).map(|item| item.to_vec()).collect();
+        let start = if end == End::Front { count } else { 0 };
+        self.trim(start, length - count, limit);
+        taken
+    }
+
     /// Moves the element at `from` to the opposite end; nothing happens to an empty list. A quicklist is converted back only
     /// afterwards, as it does not get smaller.
     pub fn rotate(&mut self, from: End, limit: NodeLimit) {

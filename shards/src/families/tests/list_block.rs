@@ -42,6 +42,8 @@ fn a_transaction_does_not_wait() {
     t.expect(&[
         ("BLPOP a 0", "*-1"),
         ("BLMOVE a b LEFT RIGHT 0", "$-1"),
+        ("BLMOVEM a b LEFT RIGHT 0", "*-1"),
+        ("BLMOVEM a b LEFT RIGHT 0 COUNT 2 OBO", "*-1"),
         ("BRPOPLPUSH a b 0", "$-1"),
         ("BLMPOP 0 1 a LEFT", "*-1"),
         ("BZPOPMIN a 0", "*-1"),
