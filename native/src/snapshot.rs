@@ -105,6 +105,8 @@ fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     part.set_item("keyspace_hits", sum_shards(shared, |shard| &shard.keyspace_hits))?;
     part.set_item("keyspace_misses", sum_shards(shared, |shard| &shard.keyspace_misses))?;
     part.set_item("expired_keys", sum_shards(shared, |shard| &shard.expired_keys))?;
+    part.set_item("expired_fields", sum_shards(shared, |shard| &shard.expired_fields))?;
+    part.set_item("expired_members", sum_shards(shared, |shard| &shard.expired_members))?;
     part.set_item("evicted_keys", sum_shards(shared, |shard| &shard.evicted_keys))?;
     let (exceeded_ms, current_exceeded_ms) = shared.world.pressure.exceeded_ms();
     part.set_item("eviction_exceeded_ms", exceeded_ms)?;
@@ -156,7 +158,7 @@ fn io_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>
     Ok(list)
 }
 
-fn dbs_part(shared: &Shared) -> Vec<(usize, u64, u64, u64)> {
+fn dbs_part(shared: &Shared) -> Vec<(usize, u64, u64, u64, u64)> {
     (0..shared.engine.stats(0).0.databases.len())
         .map(|db| {
             let keys = sum_shards(shared, |shard| &shard.databases[db].keys);
@@ -167,9 +169,10 @@ fn dbs_part(shared: &Shared) -> Vec<(usize, u64, u64, u64)> {
                 .filter(|&ttl| ttl > 0)
                 .collect();
             let average = if averages.is_empty() { 0 } else { averages.iter().sum::<u64>() / averages.len() as u64 };
-            (db, keys, volatile, if volatile == 0 { 0 } else { average })
+            let timed = sum_shards(shared, |shard| &shard.databases[db].timed_keys);
+            (db, keys, volatile, if volatile == 0 { 0 } else { average }, timed)
         })
-        .filter(|(_, keys, _, _)| *keys > 0)
+        .filter(|(_, keys, ..)| *keys > 0)
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! The collection types as the keyspace sees them.
 
 use crate::object::{Collection, Object, Type};
-use crate::types::hash::Hash;
+use crate::types::hash::{Fields, Hash};
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
@@ -33,6 +33,16 @@ impl Collection for Hash {
 
     fn duplicate(&self) -> Self {
         self.clone()
+    }
+
+    #[inline]
+    fn timed(&self) -> Option<&Fields> {
+        Hash::timed(self)
+    }
+
+    #[inline]
+    fn timed_mut(&mut self) -> Option<&mut Fields> {
+        Hash::timed_mut(self)
     }
 }
 
@@ -91,6 +101,16 @@ impl Collection for Set {
 
     fn duplicate(&self) -> Self {
         self.clone()
+    }
+
+    #[inline]
+    fn timed(&self) -> Option<&Fields> {
+        Set::timed(self)
+    }
+
+    #[inline]
+    fn timed_mut(&mut self) -> Option<&mut Fields> {
+        Set::timed_mut(self)
     }
 }
 

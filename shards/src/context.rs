@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::spec::CommandSpec;
 use crate::table::Table;
+use crate::types::hash::Fields;
 use crate::world::World;
 
 /// What a handler may know of its client.
@@ -298,7 +299,10 @@ impl<'a> Context<'a> {
     /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big; a short string takes
     /// its place in the same allocation where it fits.
     pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
-        let has_timed_fields = matches!(&value, NewValue::Object(Object::Hash(hash)) if hash.has_expiries());
+        let has_timed_fields = match &value {
+            NewValue::Object(object) => object.timed().is_some_and(Fields::has_expiries),
+            _ => false,
+        };
         let (db, now) = (self.client.db, self.now_ms);
         let policy_number = self.world.settings.maxmemory_policy.get();
         let shard = self.shards.of_slot(key.slot);
@@ -328,7 +332,7 @@ impl<'a> Context<'a> {
             Put::Replaced(old) => shard.free(old),
         }
         if has_timed_fields {
-            self.announce_fields(key, true);
+            self.announce_fields(key);
         }
     }
 
@@ -349,7 +353,7 @@ impl<'a> Context<'a> {
             Some(old) => shard.free(old),
             None => self.in_db(db, |context| context.notify_new(key)),
         }
-        self.in_db(db, |context| context.announce_fields(key, true));
+        self.in_db(db, |context| context.announce_fields(key));
     }
 
     /// Takes a key's entry out of the keyspace; an expired one is not there.
@@ -415,10 +419,10 @@ impl<'a> Context<'a> {
         self.shards.of_slot(key.slot).db_mut(db).is_some_and(|database| database.set_expiry(key, expiry))
     }
 
-    /// Has the shard look after the hash of a key when its fields expire; with `again`, the hash has just been put there.
-    pub fn announce_fields(&mut self, key: &Key<'_>, again: bool) {
+    /// Has the shard look after the hash or set of a key when its fields or members expire.
+    pub fn announce_fields(&mut self, key: &Key<'_>) {
         let db = self.client.db;
-        field_calendar::announce(self.shards.of_slot(key.slot), db, key, again);
+        field_calendar::announce(self.shards.of_slot(key.slot), db, key);
     }
 
     // ----- effects -----

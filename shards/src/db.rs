@@ -3,8 +3,10 @@
 //! With one shard and no cluster mode there is one table for all, and no slot is ever computed.
 
 use crate::entry::Entry;
+use crate::object::Object;
 use crate::slot::{SlotMap, SLOTS};
 use crate::table::{Slot, Table};
+use crate::types::hash::Fields;
 
 /// A key with what was computed of it, so that nothing is hashed twice.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +23,8 @@ pub struct Db {
     keys: usize,
     /// Keys with an expiry.
     volatile: usize,
+    /// Keys of hashes and sets with elements that expire, as far as they have announced it ([`Db::announce`]).
+    timed: usize,
     /// Where the expiry sweep goes on: table and bucket.
     sweep_at: (usize, usize),
     /// Where the hand that samples for eviction goes on: table and bucket.
@@ -59,6 +63,7 @@ impl Db {
             first_slot,
             keys: 0,
             volatile: 0,
+            timed: 0,
             sweep_at: (0, 0),
             hand: (0, 0),
         }
@@ -88,6 +93,33 @@ impl Db {
     /// Keys with an expiry.
     pub fn volatile_len(&self) -> usize {
         self.volatile
+    }
+
+    /// Keys of hashes and sets with elements that expire.
+    pub fn timed_len(&self) -> usize {
+        self.timed
+    }
+
+    /// When the elements of a key should be looked at, if they expire earlier than it has said; with `again`, whatever it has
+    /// said. From then on the key counts as one with elements that expire.
+    pub fn announce(&mut self, key: &Key<'_>, again: bool) -> Option<u64> {
+        let mut slot = self.find_slot(key)?;
+        let fields = slot.get_mut().object_mut().and_then(Object::timed_mut)?;
+        let before = fields.has_announced();
+        let due = fields.announce(again);
+        let after = fields.has_announced();
+        self.timed += usize::from(after);
+        self.timed -= usize::from(before);
+        due
+    }
+
+    /// Counts an entry no more that leaves the database.
+    #[inline]
+    fn release(&mut self, entry: &mut Entry) {
+        self.volatile -= usize::from(entry.expiry().is_some());
+        if let Some(fields) = entry.object_mut().and_then(Object::timed_mut) {
+            self.timed -= usize::from(fields.withdraw());
+        }
     }
 
     /// The slots that this database has tables for; `0..1` where no slots are used.
@@ -131,9 +163,8 @@ impl Db {
             self.insert_new(key, make(None));
             return Put::Created;
         };
-        let had_expiry = slot.get().expiry().is_some();
         if let Some(text) = overwrite {
-            if !had_expiry && slot.get_mut().set_text_in_place(text) {
+            if slot.get().expiry().is_none() && slot.get_mut().set_text_in_place(text) {
                 if let Some(clock) = clock {
                     slot.get_mut().set_clock(clock);
                 }
@@ -141,18 +172,20 @@ impl Db {
             }
         }
         let entry = make(Some(slot.get()));
-        self.volatile += usize::from(entry.expiry().is_some());
-        self.volatile -= usize::from(had_expiry);
-        Put::Replaced(slot.replace(entry))
+        let volatile = usize::from(entry.expiry().is_some());
+        let mut old = slot.replace(entry);
+        self.volatile += volatile;
+        self.release(&mut old);
+        Put::Replaced(old)
     }
 
     /// Puts an entry in the place of the key's old one, which is given back.
     pub fn replace(&mut self, key: &Key<'_>, entry: Entry) -> Option<Entry> {
         let volatile = usize::from(entry.expiry().is_some());
         if let Some(mut slot) = self.find_slot(key) {
-            let old = slot.replace(entry);
+            let mut old = slot.replace(entry);
             self.volatile += volatile;
-            self.volatile -= usize::from(old.expiry().is_some());
+            self.release(&mut old);
             return Some(old);
         }
         self.insert_new(key, entry);
@@ -162,9 +195,9 @@ impl Db {
     /// Takes an entry out.
     pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
         let index = self.index(key.slot);
-        let entry = self.tables[index].remove(key.hash, key.bytes)?;
+        let mut entry = self.tables[index].remove(key.hash, key.bytes)?;
         self.keys -= 1;
-        self.volatile -= usize::from(entry.expiry().is_some());
+        self.release(&mut entry);
         Some(entry)
     }
 
@@ -216,10 +249,16 @@ impl Db {
                 done.remaining_ms += left as u128;
                 left == 0
             };
-            let next = table.sweep(bucket, step.max(1), is_gone, &mut removed);
+            let mut timed = 0;
+            let next = table.sweep(bucket, step.max(1), is_gone, |mut entry: Entry| {
+                let fields = entry.object_mut().and_then(Object::timed_mut);
+                timed += usize::from(fields.is_some_and(Fields::withdraw));
+                removed(entry);
+            });
             let expired = before - table.len();
             self.keys -= expired;
             self.volatile -= expired;
+            self.timed -= timed;
             done.expired += expired;
             // An empty table costs a look only, but not nothing: 16384 of them are some 10 us.
             done.buckets += step.max(1);

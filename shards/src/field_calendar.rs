@@ -1,6 +1,6 @@
-//! When the hashes of a shard have fields to expire: a queue of announcements, earliest first.
+//! When hashes and sets of a shard have fields or members to expire: a queue of announcements, earliest first.
 //!
-//! A hash announces itself when its fields are due earlier than it has said before ([`Hash::announce`]); what it said before
+//! A key announces itself when its elements are due earlier than it has said before ([`crate::types::hash::Fields::announce`]); what it said before
 //! is void then and passed over when its time comes, so nothing is ever searched for in the queue. The keys are copied:
 //! an announcement outlives its key, whose removal then costs nothing here.
 
@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 
 use crate::db::Key;
 use crate::notify::class;
-use crate::object::Collection;
+use crate::object::Type;
 use crate::shard::Shard;
 use crate::table;
-use crate::types::hash::Hash;
 
 /// Time that one slice may hold the shard.
 const SLICE: Duration = Duration::from_micros(300);
-/// Buckets of a hash between two looks at the clock.
+/// Buckets of a hash or set between two looks at the clock.
 const STEP: usize = 128;
 /// Announcements looked at in one slice.
-const HASHES_A_SLICE: usize = 256;
+const KEYS_A_SLICE: usize = 256;
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Announcement {
@@ -36,7 +35,7 @@ pub struct FieldCalendar {
 }
 
 impl FieldCalendar {
-    /// Enters that a hash has fields that expire at `due_ms`.
+    /// Enters that a key has elements that expire at `due_ms`.
     pub fn announce(&mut self, due_ms: u64, db: u16, key: &[u8]) {
         self.queue.push(Reverse(Announcement { due_ms, db, key: key.into() }));
     }
@@ -65,21 +64,19 @@ impl FieldCalendar {
     }
 }
 
-/// Enters the hash of a key into the calendar, if it has fields that expire earlier than it has said; with `again`, whatever
-/// it has said, as it was put under the key just now.
-pub fn announce(shard: &mut Shard, db: u16, key: &Key<'_>, again: bool) {
-    let hash = shard.dbs_get(db, key).and_then(|entry| entry.object_mut()).and_then(Hash::of_mut);
-    if let Some(due_ms) = hash.and_then(|hash| hash.announce(again)) {
+/// Enters a key into the calendar, if it has fields or members that expire earlier than it has said.
+pub fn announce(shard: &mut Shard, db: u16, key: &Key<'_>) {
+    if let Some(due_ms) = shard.db_mut(db).and_then(|database| database.announce(key, false)) {
         shard.calendar.announce(due_ms, db, key.bytes);
         shard.publish_calendar();
     }
 }
 
-/// Removes fields that have expired, for one slice of time.
+/// Removes fields and members that have expired, for one slice of time.
 pub fn slice(shard: &mut Shard) {
     let begun = Instant::now();
     let now_ms = shard.world.now_milliseconds() as u64;
-    for _ in 0..HASHES_A_SLICE {
+    for _ in 0..KEYS_A_SLICE {
         let Some(announcement) = shard.calendar.pop_due(now_ms) else { break };
         visit(shard, &announcement, now_ms, begun);
         if begun.elapsed() >= SLICE {
@@ -93,39 +90,43 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
     let Announcement { due_ms, db, key } = announcement;
     let key = Key { bytes: key, hash: table::hash(key), slot: shard.world.slots.slot(key) };
     let Some(entry) = shard.dbs_get(*db, &key).filter(|entry| !entry.is_expired(now_ms as i64)) else { return };
-    let Some(hash) = entry.object_mut().and_then(Hash::of_mut).filter(|hash| hash.is_announced(*due_ms)) else {
-        return;
-    };
+    let Some(object) = entry.object_mut() else { return };
+    let kind = object.value_type();
+    let Some(fields) = object.timed_mut().filter(|fields| fields.is_announced(*due_ms)) else { return };
     let mut removed = 0;
     let mut complete = false;
     while !complete && begun.elapsed() < SLICE {
-        complete = hash.sweep_expired(STEP, now_ms, |_| removed += 1);
+        complete = fields.sweep_expired(STEP, now_ms, |_| removed += 1);
     }
-    let emptied = hash.is_empty();
-    let next = hash.announce(true);
+    let emptied = fields.is_empty();
     if removed > 0 {
-        fields_expired(shard, *db, &key);
+        elements_expired(shard, *db, &key, kind, removed);
     }
     if emptied {
         remove_emptied(shard, *db, &key);
-    } else if let Some(next_ms) = next {
+    } else if let Some(next_ms) = shard.db_mut(*db).and_then(|database| database.announce(&key, true)) {
         shard.calendar.announce(next_ms, *db, key.bytes);
     }
 }
 
-/// What follows the expiry of fields of a key.
-pub fn fields_expired(shard: &mut Shard, db: u16, key: &Key<'_>) {
+/// What follows the expiry of fields or members of a key.
+pub fn elements_expired(shard: &mut Shard, db: u16, key: &Key<'_>, kind: Type, count: usize) {
     shard.stats.dirty.increment();
     if !shard.watches.is_empty() {
         shard.watches.touch(db, key.bytes);
     }
+    let (counter, event_class, event) = match kind {
+        Type::Set => (&shard.stats.expired_members, class::SET, "sexpired"),
+        _ => (&shard.stats.expired_fields, class::HASH, "hexpired"),
+    };
+    counter.add(count as u64);
     let wanted = shard.world.settings.notify_keyspace_events.get() as u32;
-    if wanted & class::HASH != 0 {
-        shard.events.push(db, "hexpired", key.bytes);
+    if wanted & event_class != 0 {
+        shard.events.push(db, event, key.bytes);
     }
 }
 
-/// Removes a key whose last field has expired.
+/// Removes a key whose last field or member has expired.
 pub fn remove_emptied(shard: &mut Shard, db: u16, key: &Key<'_>) {
     if let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) {
         shard.free(entry);

@@ -2,6 +2,8 @@
 //!
 //! A new collection type is one line in `objects!` and one `Collection` implementation.
 
+use crate::types::hash::Fields;
+
 /// A value's type, as TYPE names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Type {
@@ -43,6 +45,16 @@ pub trait Collection: Sized {
     fn free_effort(&self) -> usize;
     /// An independent copy (COPY).
     fn duplicate(&self) -> Self;
+    /// The elements that expire and those beside them; `None` if nothing in it has ever had a time.
+    #[inline]
+    fn timed(&self) -> Option<&Fields> {
+        None
+    }
+    /// As [`Collection::timed`].
+    #[inline]
+    fn timed_mut(&mut self) -> Option<&mut Fields> {
+        None
+    }
     /// Moves it into an object.
     fn wrap(self) -> Object;
     /// The object's collection, if it is of this type.
@@ -66,6 +78,16 @@ macro_rules! objects {
             /// What OBJECT ENCODING says.
             pub fn encoding(&self) -> &'static str {
                 match self { $(Object::$variant(value) => value.encoding_name(),)* }
+            }
+            /// What expires in it; see [`Collection::timed`].
+            #[inline]
+            pub fn timed(&self) -> Option<&Fields> {
+                match self { $(Object::$variant(value) => value.timed(),)* }
+            }
+            /// As [`Object::timed`].
+            #[inline]
+            pub fn timed_mut(&mut self) -> Option<&mut Fields> {
+                match self { $(Object::$variant(value) => value.timed_mut(),)* }
             }
             /// Bytes allocated; see [`Collection::allocated_bytes`].
             pub fn memory_bytes(&self, samples: usize) -> usize {

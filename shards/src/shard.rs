@@ -15,7 +15,7 @@ use crate::random::Random;
 use crate::watch::Watches;
 use crate::world::World;
 
-/// The most that `databases` may be: each shard keeps a place and three counters for every one.
+/// The most that `databases` may be: each shard keeps a place and four counters for every one.
 pub const DATABASES_MAX: usize = 1024;
 
 /// Counters of one database of a shard.
@@ -24,6 +24,8 @@ pub struct DbStats {
     pub keys: Counter,
     /// Keys with an expiry.
     pub volatile_keys: Counter,
+    /// Keys of hashes and sets with elements that expire.
+    pub timed_keys: Counter,
     /// Remaining lifetime of keys with an expiry, averaged over what the sweep has seen lately.
     pub average_ttl_ms: Counter,
 }
@@ -36,6 +38,10 @@ pub struct ShardStats {
     pub keyspace_misses: Counter,
     pub expired_keys: Counter,
     pub evicted_keys: Counter,
+    /// Fields of hashes whose time was over.
+    pub expired_fields: Counter,
+    /// Members of sets whose time was over.
+    pub expired_members: Counter,
     /// Changes since the last save.
     pub dirty: Counter,
     pub busy_nanoseconds: Counter,
@@ -51,7 +57,7 @@ pub struct ShardStats {
     pub memory_bytes: AtomicI64,
     pub error_replies: Counter,
     pub panics: Counter,
-    /// When the next fields of hashes expire, in milliseconds since the epoch; 0 is never.
+    /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
     pub next_field_due_ms: AtomicI64,
 }
 
@@ -68,6 +74,8 @@ impl ShardStats {
             &self.keyspace_misses,
             &self.expired_keys,
             &self.evicted_keys,
+            &self.expired_fields,
+            &self.expired_members,
             &self.longest_slice_nanoseconds,
             &self.error_replies,
             &self.panics,
@@ -86,7 +94,7 @@ pub struct Shard {
     pub watches: Watches,
     pub blocking: Blocking,
     pub events: Events,
-    /// When hashes have fields to expire.
+    /// When hashes and sets have something to expire.
     pub calendar: FieldCalendar,
     /// What eviction remembers of this shard.
     pub evictor: Evictor,
@@ -236,6 +244,7 @@ impl Shard {
         let (mut total, mut total_volatile) = (0, 0);
         for (db, stats) in self.dbs[..self.dbs_touched].iter().zip(&self.stats.databases) {
             let (keys, volatile) = db.as_ref().map_or((0, 0), |db| (db.len(), db.volatile_len()));
+            stats.timed_keys.set(db.as_ref().map_or(0, |db| db.timed_len()) as u64);
             total += keys;
             total_volatile += volatile;
             stats.keys.set(keys as u64);

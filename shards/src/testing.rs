@@ -60,9 +60,10 @@ impl Tester {
         events.map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key))).collect()
     }
 
-    /// Removes the fields of hashes that have expired, as the shards' own threads do.
+    /// Removes the keys, fields and members that have expired, as the shards' own threads do.
     pub fn sweep_fields(&mut self) {
         for shard in &mut self.shards {
+            shard.publish_sizes();
             let mut pace = crate::expire::Pace::default();
             while pace.is_due(&self.world, &shard.stats) {
                 pace.slice(shard);
@@ -84,6 +85,13 @@ impl Tester {
     /// Keys of each shard.
     pub fn shard_sizes(&self) -> Vec<usize> {
         self.shards.iter().map(|shard| (0..16).filter_map(|db| shard.db(db)).map(|db| db.len()).sum()).collect()
+    }
+
+    /// Keys with elements that expire in database 0, and elements that have: what INFO tells.
+    pub fn expiring_elements(&self) -> (usize, u64) {
+        let keys = self.shards.iter().map(|shard| shard.db(0).map_or(0, |db| db.timed_len())).sum();
+        let expired = |shard: &Shard| shard.stats.expired_fields.get() + shard.stats.expired_members.get();
+        (keys, self.shards.iter().map(expired).sum())
     }
 
     /// Runs a command and gives the reply's bytes.

@@ -147,13 +147,13 @@ class Server:
                   paused_reason, input_buffer_max, output_buffer_max, buffers_bytes, query_limit_disconnections,
                   output_limit_disconnections, evicted: int}
         net: {input_bytes, output_bytes, reads, writes: int}
-        totals: {commands, keyspace_hits, keyspace_misses, expired_keys, evicted_keys, eviction_exceeded_ms,
-                 current_eviction_exceeded_ms, error_replies, dirty, panics, cross_shard, lazyfree_pending,
-                 lazyfreed, unexpected_errors: int}
+        totals: {commands, keyspace_hits, keyspace_misses, expired_keys, expired_fields, expired_members,
+                 evicted_keys, eviction_exceeded_ms, current_eviction_exceeded_ms, error_replies, dirty, panics,
+                 cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
         shards_detail: list of {keys, memory_bytes, commands, busy_seconds, queue_depth, batches, direct_batches,
                   queued_batches, wakes, longest_slice_seconds}
         io_detail: list of {connections, commands, input_bytes, output_bytes, reads, writes, polls, busy_seconds}
-        dbs: list of (db, keys, keys_with_expiry, average_ttl_ms)
+        dbs: list of (db, keys, keys_with_expiry, average_ttl_ms, keys_with_expiring_elements)
         commands: list of (name, calls, nanoseconds, rejected, failed, histogram: list[int]) of commands with any count;
                   the histogram has `histogram_bounds()` buckets
         errors: dict[str, int]

@@ -32,7 +32,8 @@ SNAPSHOT: dict[str, Any] = {
     },
     "net": {"input_bytes": 1000, "output_bytes": 2000, "reads": 10, "writes": 20},
     "totals": {
-        "commands": 100, "keyspace_hits": 7, "keyspace_misses": 3, "expired_keys": 1, "evicted_keys": 2,
+        "commands": 100, "keyspace_hits": 7, "keyspace_misses": 3, "expired_keys": 1, "expired_fields": 4,
+        "expired_members": 6, "evicted_keys": 2,
         "eviction_exceeded_ms": 0, "current_eviction_exceeded_ms": 0,
         "error_replies": 5, "dirty": 8, "panics": 0, "cross_shard": 6, "lazyfree_pending": 0, "lazyfreed": 0,
         "unexpected_errors": 0,
@@ -51,7 +52,7 @@ SNAPSHOT: dict[str, Any] = {
         }
         for _ in range(2)
     ],
-    "dbs": [(0, 8, 2, 1500), (3, 1, 0, 0)],
+    "dbs": [(0, 8, 2, 1500, 3), (3, 1, 0, 0, 0)],
     "commands": [],
     "errors": {"WRONGTYPE": 2, "ERR": 3},
     "slowlog": {"length": 1, "last_id": 41, "last_duration_us": 12345},

@@ -122,8 +122,8 @@ def test_percentiles_are_left_out_where_tracking_is_off() -> None:
 
 def test_databases_without_keys_are_not_listed() -> None:
     bench = Bench()
-    bench.engine.numbers["dbs"] = [(0, 8, 2, 1500), (3, 0, 0, 0)]
-    assert _fields(bench, "keyspace") == {"db0": "keys=8,expires=2,avg_ttl=1500,subexpiry=0"}
+    bench.engine.numbers["dbs"] = [(0, 8, 2, 1500, 3), (3, 0, 0, 0, 0)]
+    assert _fields(bench, "keyspace") == {"db0": "keys=8,expires=2,avg_ttl=1500,subexpiry=3"}
 
 
 def test_error_codes_are_listed_by_name() -> None:

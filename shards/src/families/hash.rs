@@ -2,7 +2,7 @@
 //!
 //! Commands that return all or some of the pairs are in `hash_read`.
 
-use super::hash_access;
+use super::timed_access;
 use super::list::write_item;
 use crate::args;
 use crate::context::Context;
@@ -191,7 +191,7 @@ fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
         return Err(CommandError::arity(context.spec.name));
     }
     let (key, limits) = (context.key(1), limits(context));
-    let hash = hash_access::upsert(context, &key, pairs.iter().step_by(2))?;
+    let hash = timed_access::upsert::<Hash>(context, &key, pairs.iter().step_by(2))?;
     hash.expect_additions(pairs.len() / 2, limits);
     let mut created = 0;
     for pair in pairs.chunks_exact(2) {
@@ -208,7 +208,7 @@ fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
 
 fn hsetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, limits, args) = (context.key(1), limits(context), context.args);
-    let hash = hash_access::upsert(context, &key, args[2..3].iter())?;
+    let hash = timed_access::upsert::<Hash>(context, &key, args[2..3].iter())?;
     let absent = !hash.contains(args[2]);
     if absent {
         hash.set(args[2], args[3], limits);
@@ -220,14 +220,14 @@ fn hsetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn hget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, fields) = (context.key(1), &context.args[2..]);
-    let hash = hash_access::read(context, &key, fields.iter())?;
+    let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
     write_value(reply, hash, fields[0]);
     Ok(())
 }
 
 fn hmget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, fields) = (context.key(1), &context.args[2..]);
-    let hash = hash_access::read(context, &key, fields.iter())?;
+    let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
     reply.array(fields.len());
     fields.iter().for_each(|field| write_value(reply, hash, field));
     Ok(())
@@ -243,7 +243,7 @@ pub(super) fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u
 
 fn hdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, fields) = (context.key(1), &context.args[2..]);
-    let Some(hash) = hash_access::write(context, &key, fields.iter())? else {
+    let Some(hash) = timed_access::write::<Hash>(context, &key, fields.iter())? else {
         reply.int(0);
         return Ok(());
     };
@@ -263,7 +263,7 @@ fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args) = (context.key(1), context.args);
     context.write::<Hash>(&key)?;
     let fields = parse_fields(args, 2)?;
-    let hash = hash_access::write(context, &key, fields.iter())?;
+    let hash = timed_access::write::<Hash>(context, &key, fields.iter())?;
     reply.array(fields.len());
     let Some(hash) = hash else {
         fields.iter().for_each(|_| reply.null());
@@ -299,7 +299,7 @@ pub(super) fn parse_fields<'a>(args: &'a [&'a [u8]], first: usize) -> Result<&'a
 
 fn hexists(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, fields) = (context.key(1), &context.args[2..]);
-    let hash = hash_access::read(context, &key, fields.iter())?;
+    let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
     reply.flag(hash.is_some_and(|hash| hash.contains(fields[0])));
     Ok(())
 }
@@ -312,7 +312,7 @@ fn hlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn hstrlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, fields) = (context.key(1), &context.args[2..]);
-    let value = hash_access::read(context, &key, fields.iter())?.and_then(|hash| hash.get(fields[0]));
+    let value = timed_access::read::<Hash>(context, &key, fields.iter())?.and_then(|hash| hash.get(fields[0]));
     reply.count(value.map_or(0, |value| value.text_len()));
     Ok(())
 }
@@ -321,7 +321,7 @@ fn hincrby(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, limits, args) = (context.key(1), limits(context), context.args);
     let field = args[2];
     let increment = args::integer(args[3])?;
-    let hash = hash_access::upsert(context, &key, args[2..3].iter())?;
+    let hash = timed_access::upsert::<Hash>(context, &key, args[2..3].iter())?;
     // A hash that was made just now has no value that could be refused, so it does not stay empty.
     let old = match hash.get(field) {
         None => 0,
@@ -341,7 +341,7 @@ fn hincrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if !increment.is_finite() {
         return Err(NOT_FINITE);
     }
-    let hash = hash_access::upsert(context, &key, args[2..3].iter())?;
+    let hash = timed_access::upsert::<Hash>(context, &key, args[2..3].iter())?;
     let old = match hash.get(field) {
         None => LongDouble::from_i64(0),
         Some(Item::Int(value)) => LongDouble::from_i64(value),

@@ -3,7 +3,7 @@
 //! Setting and reading values along with a time is in `hash_timed`.
 
 use super::hash::{parse_fields, FIELDS_MISMATCH, FIELDS_MISSING, HASH};
-use super::hash_access;
+use super::timed_access;
 use crate::args;
 use crate::context::Context;
 use crate::db::Key;
@@ -11,20 +11,17 @@ use crate::error::{CommandError, Outcome};
 use crate::notify::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::hash::Hash;
+use crate::types::hash::{Hash, EXPIRY_MAX};
 
 const NEGATIVE_TIME: CommandError = CommandError::new("ERR invalid expire time, must be >= 0");
 const NUM_FIELDS: CommandError = CommandError::new("ERR Parameter `numFields` should be greater than 0");
 
-/// The latest time at which a field may expire, in milliseconds since the epoch: 46 bits, as Redis stores it.
-const TIME_MAX_MS: i64 = (1 << 46) - 1;
-
-/// What the commands answer for one field.
-const NO_FIELD: i64 = -2;
-const NO_EXPIRY: i64 = -1;
-const REFUSED: i64 = 0;
-const DONE: i64 = 1;
-const REMOVED: i64 = 2;
+/// What the commands answer for one field, and those of sets for one member.
+pub(super) const NO_FIELD: i64 = -2;
+pub(super) const NO_EXPIRY: i64 = -1;
+pub(super) const REFUSED: i64 = 0;
+pub(super) const DONE: i64 = 1;
+pub(super) const REMOVED: i64 = 2;
 
 const SETTING: CommandSpec = CommandSpec {
     since: "7.4.0",
@@ -118,7 +115,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    const fn in_ms(self) -> i64 {
+    pub const fn in_ms(self) -> i64 {
         match self {
             Unit::Seconds => 1000,
             Unit::Milliseconds => 1,
@@ -134,7 +131,7 @@ pub(super) enum Base {
 }
 
 impl Base {
-    fn time_ms(self, context: &Context<'_>) -> i64 {
+    pub fn time_ms(self, context: &Context<'_>) -> i64 {
         match self {
             Base::Now => context.now_ms,
             Base::Epoch => 0,
@@ -149,13 +146,13 @@ pub(super) fn parse_time(context: &Context<'_>, text: &[u8], unit: Unit, base: B
         return Err(NEGATIVE_TIME);
     }
     let time = value.checked_mul(unit.in_ms()).and_then(|value| value.checked_add(base.time_ms(context)));
-    let time = time.filter(|&time| time <= TIME_MAX_MS).map(|time| time as u64);
+    let time = time.map(|time| time as u64).filter(|&time| time <= EXPIRY_MAX);
     time.ok_or_else(|| CommandError::with(format!("ERR invalid expire time in '{}' command", context.spec.name)))
 }
 
 /// Under which condition a field gets a new time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition {
+pub(super) enum Condition {
     Always,
     WithoutExpiry,
     WithExpiry,
@@ -164,7 +161,7 @@ enum Condition {
 }
 
 impl Condition {
-    fn parse(text: &[u8]) -> Option<Condition> {
+    pub fn parse(text: &[u8]) -> Option<Condition> {
         [
             ("NX", Condition::WithoutExpiry),
             ("XX", Condition::WithExpiry),
@@ -176,7 +173,7 @@ impl Condition {
     }
 
     /// Whether `new` may replace `old`. A field without a time lasts for ever.
-    fn allows(self, old: Option<u64>, new: u64) -> bool {
+    pub fn allows(self, old: Option<u64>, new: u64) -> bool {
         match self {
             Condition::Always => true,
             Condition::WithoutExpiry => old.is_none(),
@@ -226,14 +223,14 @@ impl Timed {
         }
         if emptied {
             context.remove_emptied(key);
-        } else if self.set {
-            context.announce_fields(key, false);
+        } else if self.set || self.persisted {
+            context.announce_fields(key);
         }
     }
 }
 
 fn set_time(context: &mut Context<'_>, reply: &mut Reply<'_>, unit: Unit, base: Base) -> Outcome {
-    let (key, args, now) = (context.key(1), context.args, hash_access::now(context));
+    let (key, args, now) = (context.key(1), context.args, timed_access::now(context));
     context.write::<Hash>(&key)?;
     let time = parse_time(context, args[2], unit, base)?;
     let (condition, first) = match Condition::parse(args[3]) {
@@ -249,7 +246,7 @@ fn set_time(context: &mut Context<'_>, reply: &mut Reply<'_>, unit: Unit, base: 
         return Err(FIELDS_MISMATCH);
     }
     reply.array(count);
-    let Some(hash) = hash_access::write(context, &key, fields.iter())? else {
+    let Some(hash) = timed_access::write::<Hash>(context, &key, fields.iter())? else {
         fields.iter().for_each(|_| reply.int(NO_FIELD));
         return Ok(());
     };
@@ -279,7 +276,7 @@ fn hpersist(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     context.write::<Hash>(&key)?;
     let fields = parse_fields(args, 2)?;
     reply.array(fields.len());
-    let Some(hash) = hash_access::write(context, &key, fields.iter())? else {
+    let Some(hash) = timed_access::write::<Hash>(context, &key, fields.iter())? else {
         fields.iter().for_each(|_| reply.int(NO_FIELD));
         return Ok(());
     };
@@ -301,7 +298,7 @@ fn get_time(context: &mut Context<'_>, reply: &mut Reply<'_>, unit: Unit, base: 
     let (key, args, base_ms) = (context.key(1), context.args, base.time_ms(context));
     context.read::<Hash>(&key)?;
     let fields = parse_fields(args, 2)?;
-    let hash = hash_access::read(context, &key, fields.iter())?;
+    let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
     reply.array(fields.len());
     for field in fields {
         reply.int(match hash.and_then(|hash| hash.expiry(field)) {

@@ -3,7 +3,7 @@
 use super::draw::{self, Draw};
 use super::element_scan::{write_scan, ScanOptions};
 use super::hash::HASH;
-use super::hash_access;
+use super::timed_access;
 use super::list::write_item;
 use crate::args;
 use crate::context::Context;
@@ -92,7 +92,7 @@ enum Parts {
 
 fn read_all(context: &mut Context<'_>, reply: &mut Reply<'_>, parts: Parts) -> Outcome {
     let key = context.key(1);
-    let now = hash_access::now(context);
+    let now = timed_access::now(context);
     let hash = context.read::<Hash>(&key)?;
     let length = match hash {
         Some(hash) if hash.is_due(now) => hash.iter_at(now).count(),
@@ -129,10 +129,10 @@ fn parse_draw(args: &[&[u8]]) -> Result<(Draw, bool), CommandError> {
 fn hrandfield(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let draw = if context.args.len() > 2 { Some(parse_draw(context.args)?) } else { None };
-    let (mut random, now) = (Random::fixed(context.random()), hash_access::now(context));
+    let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
     let mut hash = context.read::<Hash>(&key)?;
     if hash.is_some_and(|hash| hash.is_due(now)) {
-        hash_access::expire_all(context, &key);
+        timed_access::expire_all::<Hash>(context, &key);
         hash = context.peek_typed(&key)?;
     }
     let Some((draw, with_values)) = draw else {
@@ -197,7 +197,7 @@ pub(super) fn address(item: Item<'_>) -> usize {
 }
 
 fn hscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, args, now) = (context.key(1), context.args, hash_access::now(context));
+    let (key, args, now) = (context.key(1), context.args, timed_access::now(context));
     let cursor = args::cursor(args[2])?;
     let Some(hash) = context.read::<Hash>(&key)? else {
         write_scan(reply, 0, 0, &[]);

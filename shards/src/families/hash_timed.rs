@@ -1,8 +1,8 @@
 //! Values of fields together with their expiry: HGETEX, HSETEX.
 
 use super::hash::{limits, parse_fields, write_value, HASH};
-use super::hash_access;
 use super::hash_expire::{parse_time, Base, Timed, Unit};
+use super::timed_access;
 use crate::args;
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
@@ -12,7 +12,7 @@ use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::hash::Hash;
 
 const ONE_CONDITION: CommandError = CommandError::new("ERR Only one of FXX or FNX arguments can be specified");
-const ONE_LIFETIME: CommandError =
+pub(super) const ONE_LIFETIME: CommandError =
     CommandError::new("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
 const FIELD_COUNT: CommandError = CommandError::new("ERR invalid number of fields");
 
@@ -47,7 +47,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
 
 /// What becomes of the expiry of the fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lifetime {
+pub(super) enum Lifetime {
     /// Nothing said: reading leaves it, writing removes it.
     Unsaid,
     Keep,
@@ -56,7 +56,7 @@ enum Lifetime {
 }
 
 /// How the word introduces a time, if it does.
-fn time_option(word: &[u8]) -> Option<(Unit, Base)> {
+pub(super) fn time_option(word: &[u8]) -> Option<(Unit, Base)> {
     [
         ("EX", Unit::Seconds, Base::Now),
         ("PX", Unit::Milliseconds, Base::Now),
@@ -68,7 +68,7 @@ fn time_option(word: &[u8]) -> Option<(Unit, Base)> {
 }
 
 fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, args, now) = (context.key(1), context.args, hash_access::now(context));
+    let (key, args, now) = (context.key(1), context.args, timed_access::now(context));
     context.write::<Hash>(&key)?;
     // The options have fixed places: at most one of them, then FIELDS.
     let (lifetime, first) = match time_option(args[2]) {
@@ -81,7 +81,7 @@ fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let fields = parse_fields(args, first)?;
     reply.array(fields.len());
-    let Some(hash) = hash_access::write(context, &key, fields.iter())? else {
+    let Some(hash) = timed_access::write::<Hash>(context, &key, fields.iter())? else {
         fields.iter().for_each(|_| reply.null());
         return Ok(());
     };
@@ -177,9 +177,9 @@ impl<'a> SetRequest<'a> {
 }
 
 fn hsetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, limits, now) = (context.key(1), limits(context), hash_access::now(context));
+    let (key, limits, now) = (context.key(1), limits(context), timed_access::now(context));
     let request = SetRequest::parse(context)?;
-    let hash = hash_access::write(context, &key, request.fields())?;
+    let hash = timed_access::write::<Hash>(context, &key, request.fields())?;
     if !request.is_met_by(hash.as_deref()) {
         reply.int(0);
         return Ok(());

@@ -4,9 +4,9 @@
 
 mod draw;
 mod element_scan;
-mod hash_access;
 mod lifetime;
 mod sort_pattern;
+mod timed_access;
 
 use crate::spec::CommandSpec;
 
@@ -48,6 +48,8 @@ families!(
     set,
     set_algebra,
     set_draw,
+    set_expire,
+    set_timed,
     sort,
     stream,
     stream_claim,

@@ -4,6 +4,7 @@
 
 use super::element_scan::{write_scan, ScanOptions};
 use super::list::write_item;
+use super::timed_access;
 use crate::args;
 use crate::context::Context;
 use crate::error::Outcome;
@@ -123,7 +124,7 @@ pub(super) fn limits(context: &Context<'_>) -> SetLimits {
 fn sadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, limits) = (context.key(1), limits(context));
     let members = &context.args[2..];
-    let set = context.upsert::<Set>(&key)?;
+    let set = timed_access::upsert::<Set>(context, &key, members.iter())?;
     set.prepare(members[0], members.len(), limits);
     let added = members.iter().filter(|member| set.add(member, limits)).count();
     if added > 0 {
@@ -135,7 +136,7 @@ fn sadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn srem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, members) = (context.key(1), &context.args[2..]);
-    let Some(set) = context.write::<Set>(&key)? else {
+    let Some(set) = timed_access::write::<Set>(context, &key, members.iter())? else {
         reply.int(0);
         return Ok(());
     };
@@ -153,18 +154,22 @@ fn srem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn smove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (source_key, target_key, member) = (context.key(1), context.key(2), context.args[3]);
-    let limits = limits(context);
+    let (named, limits) = (&context.args[3..], limits(context));
     if context.write::<Set>(&source_key)?.is_none() {
         reply.int(0);
         return Ok(());
     }
     // The target's type is checked before anything is changed.
     context.write::<Set>(&target_key)?;
-    let Some(source) = context.write::<Set>(&source_key)? else { return Ok(()) };
+    let Some(source) = timed_access::write::<Set>(context, &source_key, named.iter())? else {
+        reply.int(0);
+        return Ok(());
+    };
     if source_key.bytes == target_key.bytes {
         reply.flag(source.contains(member));
         return Ok(());
     }
+    let expiry = source.expiry(member).flatten();
     if !source.remove(member) {
         reply.int(0);
         return Ok(());
@@ -174,7 +179,13 @@ fn smove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if emptied {
         context.remove_emptied(&source_key);
     }
-    if context.upsert::<Set>(&target_key)?.add(member, limits) {
+    let target = timed_access::upsert::<Set>(context, &target_key, named.iter())?;
+    if target.add(member, limits) {
+        // What was to last for a while in one set shall not last for ever in the other.
+        if expiry.is_some() {
+            target.set_expiry(member, expiry, limits);
+            context.announce_fields(&target_key);
+        }
         context.changed(&target_key, class::SET, "sadd");
     }
     reply.int(1);
@@ -182,14 +193,15 @@ fn smove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn sismember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, member) = (context.key(1), context.args[2]);
-    reply.flag(context.read::<Set>(&key)?.is_some_and(|set| set.contains(member)));
+    let (key, members) = (context.key(1), &context.args[2..]);
+    let set = timed_access::read::<Set>(context, &key, members.iter())?;
+    reply.flag(set.is_some_and(|set| set.contains(members[0])));
     Ok(())
 }
 
 fn smismember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, members) = (context.key(1), &context.args[2..]);
-    let set = context.read::<Set>(&key)?;
+    let set = timed_access::read::<Set>(context, &key, members.iter())?;
     reply.array(members.len());
     for member in members {
         reply.flag(set.is_some_and(|set| set.contains(member)));
@@ -204,22 +216,22 @@ fn scard(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn smembers(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let key = context.key(1);
+    let (key, now) = (context.key(1), timed_access::now(context));
     match context.read::<Set>(&key)? {
-        Some(set) => write_members(reply, set),
+        Some(set) => write_members(reply, set, now),
         None => reply.set(0),
     }
     Ok(())
 }
 
-/// Writes all members as a set.
-pub(super) fn write_members(reply: &mut Reply<'_>, set: &Set) {
-    reply.set(set.len());
-    set.iter().for_each(|member| write_item(reply, member));
+/// Writes the members that have not expired at `now` as a set.
+pub(super) fn write_members(reply: &mut Reply<'_>, set: &Set, now: u64) {
+    reply.set(if set.is_due(now) { set.iter_at(now).count() } else { set.len() });
+    set.iter_at(now).for_each(|member| write_item(reply, member));
 }
 
 fn sscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, args) = (context.key(1), context.args);
+    let (key, args, now) = (context.key(1), context.args, timed_access::now(context));
     let cursor = args::cursor(args[2])?;
     let Some(set) = context.read::<Set>(&key)? else {
         write_scan(reply, 0, 0, &[]);
@@ -230,7 +242,7 @@ fn sscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut part = Reply::new(&mut members, reply.is_resp3());
     let next = options.run(cursor, |cursor| {
         let mut visited = 0;
-        let next = set.scan(cursor, |member| {
+        let next = set.scan(cursor, now, |member| {
             visited += 1;
             if options.matches(member.as_bytes(&mut Default::default())) {
                 write_item(&mut part, member);

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use super::list::write_item;
 use super::set::{limits, SET};
+use super::timed_access;
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::db::Key;
@@ -141,15 +142,15 @@ enum Operation {
 }
 
 impl Operation {
-    /// Visits the members of the result, until `visit` breaks. `None` is a key that is not there, an empty set.
-    fn run<'s>(self, sets: &[Option<&'s Set>], mut visit: impl FnMut(Item<'s>) -> ControlFlow<()>) {
+    /// Visits the members of the result at `now`, until `visit` breaks. `None` is a key that is not there, an empty set.
+    fn run<'s>(self, sets: &[Option<&'s Set>], now: u64, mut visit: impl FnMut(Item<'s>) -> ControlFlow<()>) {
         let present: Vec<&Set> = sets.iter().copied().flatten().collect();
         match (self, sets) {
-            (Operation::Intersection, _) if present.len() == sets.len() => set::intersect(&present, visit),
-            (Operation::Union, _) => set::unite(&present, visit),
+            (Operation::Intersection, _) if present.len() == sets.len() => set::intersect(&present, now, visit),
+            (Operation::Union, _) => set::unite(&present, now, visit),
             (Operation::Difference, [Some(first), ..]) => {
                 // A break is for the visitor alone: there is nothing left to stop here.
-                let _ = set::subtract(first, &present[1..], &mut visit);
+                let _ = set::subtract(first, &present[1..], now, &mut visit);
             }
             _ => {}
         }
@@ -169,11 +170,11 @@ fn read_sets<'c>(
 }
 
 fn write_result(context: &mut Context<'_>, reply: &mut Reply<'_>, operation: Operation) -> Outcome {
-    let keys = 1..context.args.len();
+    let (keys, now) = (1..context.args.len(), timed_access::now(context));
     let sets = read_sets(context, keys)?;
     let header = reply.deferred();
     let mut count = 0;
-    operation.run(&sets, |member| {
+    operation.run(&sets, now, |member| {
         write_item(reply, member);
         count += 1;
         ControlFlow::Continue(())
@@ -189,9 +190,10 @@ fn store_result(
     event: &'static str,
 ) -> Outcome {
     let (key, limits, keys) = (context.key(1), limits(context), 2..context.args.len());
+    let now = timed_access::now(context);
     let sets = read_sets(context, keys)?;
     let mut members = Vec::new();
-    operation.run(&sets, |member| {
+    operation.run(&sets, now, |member| {
         members.push(member);
         ControlFlow::Continue(())
     });
@@ -255,9 +257,10 @@ impl CountRequest {
 /// exact here, as a few sets are asked where they are and many take one reference a member.
 fn count_result(context: &mut Context<'_>, reply: &mut Reply<'_>, operation: Operation) -> Outcome {
     let request = CountRequest::parse(context.args, operation == Operation::Union)?;
+    let now = timed_access::now(context);
     let sets = read_sets(context, request.keys)?;
     let mut count = 0;
-    operation.run(&sets, |_| {
+    operation.run(&sets, now, |_| {
         count += 1;
         if count < request.limit {
             ControlFlow::Continue(())

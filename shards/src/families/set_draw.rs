@@ -4,6 +4,7 @@ use super::draw::{self, Draw};
 use super::hash_read::address;
 use super::list::write_item;
 use super::set::{limits, write_members, SET};
+use super::timed_access;
 use crate::args;
 use crate::context::{Context, Expiry};
 use crate::db::Key;
@@ -55,8 +56,12 @@ fn srandmember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         [_, _, count] => Some(Draw::parse(count)?),
         _ => return Err(SYNTAX),
     };
-    let mut random = Random::fixed(context.random());
-    let set = context.read::<Set>(&key)?;
+    let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
+    let mut set = context.read::<Set>(&key)?;
+    if set.is_some_and(|set| set.is_due(now)) {
+        timed_access::expire_all::<Set>(context, &key);
+        set = context.peek_typed(&key)?;
+    }
     let Some(draw) = draw else {
         match set.and_then(|set| set.random(|| random.next())) {
             Some(member) => write_item(reply, member),
@@ -102,7 +107,10 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         [_, _, count] => Some(args::non_negative(count)?),
         _ => return Err(SYNTAX),
     };
-    let mut random = Random::fixed(context.random());
+    let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
+    if count != Some(0) && context.write::<Set>(&key)?.is_some_and(|set| set.is_due(now)) {
+        timed_access::expire_all::<Set>(context, &key);
+    }
     let Some(set) = context.write::<Set>(&key)? else {
         match count {
             None => reply.null(),
@@ -120,10 +128,11 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             return Ok(());
         }
         Some(count) if count >= set.len() => {
-            write_members(reply, set);
+            write_members(reply, set, now);
             true
         }
-        Some(count) if (set.len() - count).saturating_mul(REBUILD_SHARE) <= count => {
+        // What stays keeps its time to live, so a set that has any is not built anew.
+        Some(count) if set.timed().is_none() && (set.len() - count).saturating_mul(REBUILD_SHARE) <= count => {
             let remainder = split_off_remainder(set, count, limits, &mut random, reply);
             replace(context, &key, remainder);
             false

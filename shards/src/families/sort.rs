@@ -14,12 +14,14 @@ use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::families::list::node_limit;
 use crate::families::sort_pattern::{is_in_slot, Pattern};
+use crate::families::timed_access;
 use crate::notify::class;
 use crate::object::Object;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, Begin, CommandSpec, Find, Group, KeySpec, Plane, Scope};
 use crate::types::list::{End, List};
 use crate::types::number::I64Buffer;
+use crate::types::set::Set;
 
 const UNKNOWN_READ: KeySpec = KeySpec { flags: "RO ACCESS", begin: Begin::Unknown, find: Find::Unknown };
 const SORT: CommandSpec = CommandSpec {
@@ -192,10 +194,18 @@ enum Weights {
 fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut options = SortOptions::parse(context)?;
     let key = context.key(1);
-    let object = match context.get(&key) {
-        None => None,
-        Some(entry) => Some(entry.object().ok_or(WRONG_TYPE)?),
+    let now = timed_access::now(context);
+    let due = match context.get(&key) {
+        None => false,
+        Some(entry) => match entry.object().ok_or(WRONG_TYPE)? {
+            Object::Set(set) => set.is_due(now),
+            _ => false,
+        },
     };
+    if due {
+        timed_access::expire_all::<Set>(context, &key);
+    }
+    let object = context.peek(&key).and_then(|entry| entry.object());
     if options.keeps_order()
         && matches!(object, Some(Object::Set(_)))
         && (options.store.is_some() || context.in_transaction)

@@ -5,8 +5,9 @@
 
 use crate::context::Context;
 use crate::entry::Entry;
-use crate::families::hash_access;
+use crate::families::timed_access;
 use crate::slot::{hash_tag, slot_of};
+use crate::types::hash::Hash;
 
 /// See the file's head.
 pub(super) enum Pattern<'a> {
@@ -42,7 +43,7 @@ impl<'a> Pattern<'a> {
                 match field {
                     None => context.get(&key).and_then(Entry::text).map(|text| text.to_vec()),
                     Some(field) => {
-                        let hash = hash_access::read(context, &key, std::iter::once(&field)).ok()??;
+                        let hash = timed_access::read::<Hash>(context, &key, std::iter::once(&field)).ok()??;
                         hash.get(field).map(|value| value.to_vec())
                     }
                 }

@@ -1,5 +1,6 @@
 //! Union, intersection and difference of sorted sets and plain sets, read or stored.
 
+use super::timed_access;
 use super::zset::{begin_members, limits, write_member, SORTED_SET};
 use super::zset_range::store_result;
 use crate::args::{self, Options};
@@ -10,6 +11,7 @@ use crate::object::Object;
 use crate::reply::Reply;
 use crate::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
 use crate::types::number;
+use crate::types::set::Set;
 use crate::types::zset_algebra::{self, Aggregate, Members, Ranking, Source};
 
 const NOT_A_WEIGHT: CommandError = CommandError::new("ERR weight value is not a float");
@@ -120,7 +122,7 @@ struct Query {
 impl Query {
     /// Reads the arguments, and the keys for their effects, in the order in which mistakes are reported.
     fn parse(context: &mut Context<'_>, number_at: usize, operation: Operation) -> Result<Query, CommandError> {
-        let args = context.args;
+        let (args, now) = (context.args, timed_access::now(context));
         let number = args::integer(args[number_at])?;
         let Some(number) = usize::try_from(number).ok().filter(|&number| number > 0) else {
             let name = context.spec.name;
@@ -133,8 +135,11 @@ impl Query {
         let keys = first..first + number;
         for index in keys.clone() {
             let key = context.key(index);
-            if let Some(entry) = context.get(&key) {
-                members_of(entry)?;
+            let Some(entry) = context.get(&key) else { continue };
+            members_of(entry)?;
+            // Members of plain sets that have expired shall not be seen.
+            if matches!(entry.object(), Some(Object::Set(set)) if set.is_due(now)) {
+                timed_access::expire_all::<Set>(context, &key);
             }
         }
         let mut query = Query {

@@ -8,6 +8,8 @@ const VERSION: u16 = 10;
 const VERSION_REDIS_8: u16 = 12;
 /// Valkey's numbers go on here, so that nobody takes them for those of Redis.
 const VERSION_VALKEY_9: u16 = 80;
+/// For what nobody else reads ([`kind::SET_TIMED`]): a version that every other server refuses before it looks further.
+const VERSION_SHERD: u16 = 0x5348;
 const FOOTER_BYTES: usize = 10;
 
 /// Why a payload was refused.
@@ -31,27 +33,33 @@ pub fn dump(value: &Value<'_>) -> Vec<u8> {
     let kind = type_of(value);
     writer.byte(kind);
     save(&mut writer, value);
-    let version = if kind == kind::HASH_METADATA { VERSION_REDIS_8 } else { VERSION };
+    let version = match kind {
+        kind::HASH_METADATA => VERSION_REDIS_8,
+        kind::SET_TIMED => VERSION_SHERD,
+        _ => VERSION,
+    };
     writer.raw(&version.to_le_bytes());
     let checksum = crc64(0, writer.bytes());
     writer.raw(&checksum.to_le_bytes());
     writer.into_bytes()
 }
 
-/// The value of a payload. Fields of hashes that have expired at `now_ms` are left out.
+/// The value of a payload. Fields of hashes and members of sets that have expired at `now_ms` are left out.
 pub fn restore<'a>(payload: &'a [u8], limits: &Limits, now_ms: i64) -> Result<Loaded<'a>, Refused> {
     let checked = payload.len().checked_sub(FOOTER_BYTES).ok_or(Refused::Footer)?;
     let (body, footer) = payload.split_at(checked);
     let mut footer = Reader::new(footer);
     let version = u16::from_le_bytes(footer.array()?);
     let checksum = u64::from_le_bytes(footer.array()?);
-    if !matches!(version, 0..=VERSION_REDIS_8 | VERSION_VALKEY_9) || checksum != crc64(0, &payload[..checked + 2]) {
+    let known = matches!(version, 0..=VERSION_REDIS_8 | VERSION_VALKEY_9 | VERSION_SHERD);
+    if !known || checksum != crc64(0, &payload[..checked + 2]) {
         return Err(Refused::Footer);
     }
     let mut reader = Reader::new(body);
     let kind = reader.byte()?;
     // Before it had fields that expire for good, Redis used Valkey's number for something else.
-    if kind == kind::HASH_2 && version != VERSION_VALKEY_9 {
+    let is_foreign = kind == kind::HASH_2 && version != VERSION_VALKEY_9;
+    if is_foreign || (kind == kind::SET_TIMED) != (version == VERSION_SHERD) {
         return Err(Refused::Value);
     }
     let value = load(&mut reader, kind, limits, now_ms)?;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{kind, load_hash, load_stream, load_zset, ziplist, Corrupt, Limits, Reader};
 use crate::object::{Collection, Object};
+use crate::types::hash::EXPIRY_MAX;
 use crate::types::intset::Intset;
 use crate::types::list::{End, List};
 use crate::types::listpack::Listpack;
@@ -13,7 +14,7 @@ use crate::types::set::Set;
 pub enum Loaded<'a> {
     Text(Cow<'a, [u8]>),
     Object(Object),
-    /// A hash all of whose fields have expired.
+    /// A hash or a set in which everything has expired.
     Expired,
 }
 
@@ -44,6 +45,10 @@ pub fn load<'a>(reader: &mut Reader<'a>, kind: u8, limits: &Limits, now_ms: i64)
             filled(Set::from_intset(intset, limits.set))?
         }
         kind::SET_LISTPACK => filled(Set::from_listpack(listpack(&reader.string()?)?, limits.set).ok_or(Corrupt)?)?,
+        kind::SET_TIMED => match load_timed_set(reader, limits, now_ms)? {
+            Some(set) => filled(set)?,
+            None => return Ok(Loaded::Expired),
+        },
         kind::ZSET => filled(load_zset::load_text_scores(reader, limits)?)?,
         kind::ZSET_2 => filled(load_zset::load_binary_scores(reader, limits)?)?,
         kind::ZSET_ZIPLIST => filled(load_zset::from_packed(ziplist::to_listpack(&reader.string()?)?, limits)?)?,
@@ -109,4 +114,29 @@ fn load_set(reader: &mut Reader<'_>, limits: &Limits) -> Result<Set, Corrupt> {
         }
     }
     Ok(set)
+}
+
+/// Sherd's own: the earliest time, then before each member how much later it expires, plus one; 0 for never. `None` if all
+/// members have expired at `now_ms`.
+fn load_timed_set(reader: &mut Reader<'_>, limits: &Limits, now_ms: i64) -> Result<Option<Set>, Corrupt> {
+    let earliest = u64::try_from(reader.milliseconds()?).map_err(|_| Corrupt)?;
+    let count = reader.count(2)?;
+    let mut set = Set::new();
+    for index in 0..count {
+        let offset = reader.number()?;
+        let member = reader.string()?;
+        if index == 0 {
+            set.prepare(&member, count, limits.set);
+        }
+        if !set.add(&member, limits.set) {
+            return Err(Corrupt);
+        }
+        if offset > 0 {
+            let expiry = earliest.checked_add(offset - 1).filter(|&at| at <= EXPIRY_MAX).ok_or(Corrupt)?;
+            set.set_expiry(&member, Some(expiry), limits.set);
+        }
+    }
+    let fields = set.timed_mut().filter(|fields| fields.has_expiries()).ok_or(Corrupt)?;
+    fields.remove_all_expired(now_ms.max(0) as u64);
+    Ok((!set.is_empty()).then_some(set))
 }

@@ -77,6 +77,9 @@ pub mod kind {
     pub const HASH_METADATA: u8 = 24;
     /// Redis 8: the same, packed.
     pub const HASH_LISTPACK_EX: u8 = 25;
+    /// Sherd's own: members that expire. The development branch of Redis 8.12 takes 34 and 35 for its kinds of these; no
+    /// release has fixed the bytes, so this number is far from all that Redis and Valkey use.
+    pub const SET_TIMED: u8 = 200;
 }
 
 /// Up to where values stay in their small encodings.

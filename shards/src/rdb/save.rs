@@ -5,7 +5,6 @@ use crate::entry::Value;
 use crate::object::Object;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeLimit, Part};
-use crate::types::number::I64Buffer;
 use crate::types::set::{Set, Stored};
 use crate::types::zset::ZSet;
 
@@ -21,11 +20,12 @@ pub fn type_of(value: &Value<'_>) -> u8 {
     match object {
         Object::List(_) => kind::LIST_QUICKLIST_2,
         // A set's listpack is not read by Redis 7.0.
+        Object::Set(set) if set.has_expiries() => kind::SET_TIMED,
         Object::Set(set) => match set.stored() {
             Stored::Integers(_) => kind::SET_INTSET,
             Stored::Packed(_) | Stored::Table => kind::SET,
         },
-        Object::Hash(hash) if is_timed(hash) => kind::HASH_METADATA,
+        Object::Hash(hash) if hash.has_expiries() => kind::HASH_METADATA,
         Object::Hash(hash) => match hash.as_listpack() {
             Some(_) => kind::HASH_LISTPACK,
             None => kind::HASH,
@@ -73,6 +73,9 @@ fn save_list(writer: &mut Writer, list: &List) {
 }
 
 fn save_set(writer: &mut Writer, set: &Set) {
+    if set.has_expiries() {
+        return save_timed_set(writer, set);
+    }
     match set.stored() {
         Stored::Integers(integers) => writer.string(integers.as_bytes()),
         Stored::Packed(_) | Stored::Table => {
@@ -82,14 +85,21 @@ fn save_set(writer: &mut Writer, set: &Set) {
     }
 }
 
-/// Whether a field has a time: the hash itself knows only whether one may have.
-fn is_timed(hash: &Hash) -> bool {
-    let mut buffer = I64Buffer::default();
-    hash.has_expiries() && hash.iter().any(|(field, _)| hash.expiry(field.as_bytes(&mut buffer)).flatten().is_some())
+/// As [`save_timed_hash`], without values.
+fn save_timed_set(writer: &mut Writer, set: &Set) {
+    let expiry = |member: &[u8]| set.expiry(member).flatten();
+    let members: Vec<_> = set.iter().map(|member| member.to_vec()).collect();
+    let earliest = members.iter().filter_map(|member| expiry(member)).min().unwrap_or(0);
+    writer.milliseconds(earliest as i64);
+    writer.count(members.len());
+    for member in members {
+        writer.number(expiry(&member).map_or(0, |at| at - earliest + 1));
+        writer.string(&member);
+    }
 }
 
 fn save_hash(writer: &mut Writer, hash: &Hash) {
-    if is_timed(hash) {
+    if hash.has_expiries() {
         return save_timed_hash(writer, hash);
     }
     match hash.as_listpack() {

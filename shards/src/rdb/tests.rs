@@ -48,6 +48,14 @@ fn describe_hash(hash: &Hash) -> String {
     join("hash", pairs, true)
 }
 
+fn describe_set(set: &Set) -> String {
+    let members = set.iter().map(|member| {
+        let expiry = set.expiry(&member.to_vec()).flatten().map_or(String::new(), |at| format!(":{at}"));
+        format!("{}{expiry}", escape_item(member))
+    });
+    join("set", members, true)
+}
+
 fn describe_zset(set: &ZSet) -> String {
     let mut members = Vec::new();
     set.visit_all(|member, score| members.push(format!("{}={score:?}", escape(member))));
@@ -67,7 +75,7 @@ fn describe_stream(stream: &Stream) -> String {
 fn describe_object(object: &Object) -> String {
     match object {
         Object::List(list) => join("list", list.iter().map(escape_item), false),
-        Object::Set(set) => join("set", set.iter().map(escape_item), true),
+        Object::Set(set) => describe_set(set),
         Object::Hash(hash) => describe_hash(hash),
         Object::SortedSet(set) => describe_zset(set),
         Object::Stream(stream) => describe_stream(stream),
@@ -255,6 +263,57 @@ fn a_hash_whose_fields_have_all_expired_is_no_hash() {
     hash.set_expiry(b"f", Some(5));
     let payload = dump(&Value::Object(&hash.wrap()));
     assert!(matches!(restore(&payload, &limits(), 6), Ok(Loaded::Expired)));
+}
+
+#[test]
+fn a_set_keeps_the_times_of_its_members_and_drops_those_that_have_expired() {
+    let mut set = Set::new();
+    for (member, expiry) in [(b"never", None), (b"later", Some(5000)), (b"early", Some(2000))] {
+        set.add(member, limits().set);
+        set.set_expiry(member, expiry, limits().set);
+    }
+    let payload = dump(&Value::Object(&set.wrap()));
+    for (now_ms, content) in
+        [(1000, "set early:2000,later:5000,never"), (2000, "set later:5000,never"), (9000, "set never")]
+    {
+        let loaded = restore(&payload, &limits(), now_ms);
+        assert_eq!(loaded.map(|loaded| describe(&loaded)), Ok(content.to_owned()));
+    }
+    let mut set = Set::new();
+    set.add(b"m", limits().set);
+    set.set_expiry(b"m", Some(5), limits().set);
+    let payload = dump(&Value::Object(&set.wrap()));
+    assert!(matches!(restore(&payload, &limits(), 6), Ok(Loaded::Expired)));
+}
+
+/// What RESTORE says of a body with a footer of Sherd's own.
+fn restore_own(body: &[u8]) -> Result<String, Refused> {
+    let mut payload = [body, &[0; 10]].concat();
+    set_footer(&mut payload, 0x5348);
+    restore(&payload, &limits(), NOW_MS).map(|loaded| describe(&loaded))
+}
+
+#[test]
+fn a_set_with_times_is_checked_as_bytes_from_anywhere() {
+    let early = [0, 0xd8, 0xc3, 0x2c, 0xbb, 3, 0, 0];
+    let with = |rest: &[u8]| restore_own(&[&[200], &early[..], rest].concat());
+    assert_eq!(with(&[2, 1, 1, b'a', 0, 1, b'b']), Ok("set a:4102444800000,b".to_owned()));
+    for (rest, why) in [
+        (&[0][..], "no member"),
+        (&[1, 0, 1, b'a'], "no time"),
+        (&[2, 1, 1, b'a', 1, 1, b'a'], "a member twice"),
+        (&[3, 1, 1, b'a', 0, 1, b'b'], "fewer members than it says"),
+        (&[1, 1, 1, b'a', 0], "something behind the end"),
+        (&[1, 0x81, 0, 0, 0x40, 0, 0, 0, 0, 0, 1, b'a'], "a time that no command could set"),
+        (&[1, 0x81, 255, 255, 255, 255, 255, 255, 255, 255, 1, b'a'], "a time beyond all numbers"),
+        (&[0x81, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, b'a'], "more members than bytes"),
+    ] {
+        assert_eq!(with(rest), Err(Refused::Value), "{why}");
+    }
+    assert_eq!(restore_own(&[0, 1, b'v']), Err(Refused::Value), "the footer is for this type alone");
+    let mut payload = [&[200], &early[..], &[1, 1, 1, b'a'], &[0; 10]].concat();
+    set_footer(&mut payload, 12);
+    assert!(matches!(restore(&payload, &limits(), NOW_MS), Err(Refused::Value)), "and the type for this footer");
 }
 
 fn stream() -> Stream {

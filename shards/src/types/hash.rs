@@ -14,10 +14,10 @@ mod timing;
 use super::listpack::{Encoded, Item, Listpack};
 use crate::table;
 
-use pair::Pair;
-use timing::Fields;
+pub(super) use pair::Pair;
 
 pub use iter::Iter;
+pub use timing::{Fields, EXPIRY_MAX};
 
 /// How large a hash or a set may be in its packed form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +96,7 @@ impl Hash {
     pub fn allocated_bytes(&self, samples: usize) -> usize {
         match &self.0 {
             Form::Packed(listpack) => listpack.allocated_bytes(),
-            Form::Table(table) => {
-                let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
-                let pairs: usize = table.iter().take(sampled).map(Pair::allocated_bytes).sum();
-                let all_pairs = (pairs as f64 * table.len() as f64 / sampled.max(1) as f64) as usize;
-                table.own_bytes() + table.memory_bytes() + all_pairs
-            }
+            Form::Table(fields) => fields.allocated_bytes(samples),
         }
     }
 
@@ -191,7 +186,7 @@ impl Hash {
                 }
                 position.is_some()
             }
-            Form::Table(table) => table.remove(table::hash(field), field).is_some(),
+            Form::Table(fields) => fields.remove(field),
         }
     }
 

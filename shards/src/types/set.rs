@@ -3,12 +3,17 @@
 //! Three forms by content and size, with the conversion rules of Redis 7.2 and later: only integers, an [`Intset`]
 //! (`intset`); few and short members, a listpack (`listpack`); else a hash table with one allocation a member
 //! (`hashtable`). A set converts from left to right in this order and never back.
+//!
+//! When the first member gets a time to live, the set becomes a table of another kind, the one that hashes have: a
+//! member is a field without a value there. So members of other sets have no room for a time and no question is asked of
+//! them; the price is that the set is built anew once.
 
 mod difference;
 mod intersection;
 mod member;
+mod timing;
 
-use super::hash::{random_below, Limits};
+use super::hash::{random_below, Fields, Limits, Pair};
 use super::intset::Intset;
 use super::listpack::{self, Item, Listpack};
 use super::number;
@@ -38,6 +43,8 @@ enum Form {
     Integers(Intset),
     Packed(Listpack),
     Table(Box<Table<Member>>),
+    /// Members expire, or have.
+    Timed(Box<Fields>),
 }
 
 /// How a set is stored, for dumping it as it is.
@@ -79,7 +86,7 @@ impl Set {
         match &self.0 {
             Form::Integers(intset) => Stored::Integers(intset),
             Form::Packed(listpack) => Stored::Packed(listpack),
-            Form::Table(_) => Stored::Table,
+            Form::Table(_) | Form::Timed(_) => Stored::Table,
         }
     }
 
@@ -90,6 +97,7 @@ impl Set {
             Form::Integers(intset) => intset.len(),
             Form::Packed(listpack) => listpack.len(),
             Form::Table(table) => table.len(),
+            Form::Timed(fields) => fields.len(),
         }
     }
 
@@ -104,6 +112,7 @@ impl Set {
             Form::Integers(_) => "intset",
             Form::Packed(_) => "listpack",
             Form::Table(_) => "hashtable",
+            Form::Timed(fields) => fields.encoding_name(),
         }
     }
 
@@ -118,6 +127,7 @@ impl Set {
                 let all_members = (members as f64 * table.len() as f64 / sampled.max(1) as f64) as usize;
                 size_of::<Table<Member>>() + table.memory_bytes() + all_members
             }
+            Form::Timed(fields) => fields.allocated_bytes(samples),
         }
     }
 
@@ -125,6 +135,7 @@ impl Set {
     pub fn free_effort(&self) -> usize {
         match &self.0 {
             Form::Table(table) => table.len() + table.bucket_count() / 64,
+            Form::Timed(fields) => fields.len() + fields.bucket_count() / 64,
             _ => 1,
         }
     }
@@ -133,7 +144,7 @@ impl Set {
     /// starts in the form that fits, another one converts at once if it cannot stay as it is.
     pub fn prepare(&mut self, first: &[u8], count: usize, limits: SetLimits) {
         let fits_packed = count <= limits.packed.entries;
-        if self.is_empty() && !matches!(self.0, Form::Table(_)) {
+        if self.is_empty() && !matches!(self.0, Form::Table(_) | Form::Timed(_)) {
             let fits_integers = count <= limits.integers && number::parse_i64(first).is_some();
             if fits_integers {
                 self.0 = Form::Integers(Intset::new());
@@ -147,7 +158,7 @@ impl Set {
         let fits = match &self.0 {
             Form::Integers(_) => count <= limits.integers,
             Form::Packed(_) => fits_packed,
-            Form::Table(_) => true,
+            Form::Table(_) | Form::Timed(_) => true,
         };
         if !fits {
             self.convert_to_table();
@@ -192,6 +203,15 @@ impl Set {
                 table.insert_new(hash, Member::new(member));
                 true
             }
+            Form::Timed(fields) => {
+                let hash = table::hash(member);
+                if fields.find(hash, member).is_some() {
+                    return false;
+                }
+                fields.insert_new(hash, timing::pair(member));
+                fields.note_size(member.len(), limits.packed);
+                true
+            }
         }
     }
 
@@ -225,6 +245,7 @@ impl Set {
                 position.is_some()
             }
             Form::Table(table) => table.remove(table::hash(member), member).is_some(),
+            Form::Timed(fields) => fields.remove(member),
         }
     }
 
@@ -234,6 +255,7 @@ impl Set {
             Form::Integers(intset) => number::parse_i64(member).is_some_and(|value| intset.contains(value)),
             Form::Packed(listpack) => listpack.find(member, 0).is_some(),
             Form::Table(table) => table.find(table::hash(member), member).is_some(),
+            Form::Timed(fields) => fields.find(table::hash(member), member).is_some(),
         }
     }
 
@@ -247,7 +269,7 @@ impl Set {
     }
 
     fn convert_to_table(&mut self) {
-        if matches!(self.0, Form::Table(_)) {
+        if matches!(self.0, Form::Table(_) | Form::Timed(_)) {
             return;
         }
         let mut table = Box::new(Table::new());
@@ -259,12 +281,19 @@ impl Set {
         self.0 = Form::Table(table);
     }
 
-    /// All members: integers ascending, others in no particular order.
+    /// All members, those that have expired but were not removed yet included: integers ascending, others in no particular
+    /// order.
     pub fn iter(&self) -> Iter<'_> {
+        self.iter_at(0)
+    }
+
+    /// The members that have not expired at `now`.
+    pub fn iter_at(&self, now: u64) -> Iter<'_> {
         Iter(match &self.0 {
             Form::Integers(intset) => IterForm::Integers(intset, 0),
             Form::Packed(listpack) => IterForm::Packed(listpack.iter()),
             Form::Table(table) => IterForm::Table(table.iter()),
+            Form::Timed(fields) => IterForm::Timed(fields.iter(), now),
         })
     }
 
@@ -274,6 +303,7 @@ impl Set {
             Form::Integers(intset) => intset.get(random_below(intset.len(), random())?).map(Item::Int),
             Form::Packed(listpack) => listpack.get_index(random_below(listpack.len(), random())? as i64),
             Form::Table(table) => table.random(random).map(|member| Item::Str(member.bytes())),
+            Form::Timed(fields) => fields.random(random).map(|pair| Item::Str(pair.field())),
         }
     }
 
@@ -284,10 +314,16 @@ impl Set {
         Some(member)
     }
 
-    /// Visits the members of one step of a scan; returns the next cursor, 0 at the end. The small forms are one step.
-    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
+    /// Visits the members of one step of a scan that have not expired at `now`; returns the next cursor, 0 at the end. The
+    /// small forms are one step.
+    pub fn scan(&self, cursor: u64, now: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
         match &self.0 {
             Form::Table(table) => table.scan(cursor, |member| visit(Item::Str(member.bytes()))),
+            Form::Timed(fields) => fields.scan(cursor, |pair| {
+                if !pair.is_expired(now) {
+                    visit(Item::Str(pair.field()));
+                }
+            }),
             _ => {
                 self.iter().for_each(visit);
                 0
@@ -309,6 +345,8 @@ enum IterForm<'a> {
     Integers(&'a Intset, usize),
     Packed(listpack::Iter<'a>),
     Table(table::Iter<'a, Member>),
+    /// With the time at which expired members are passed over.
+    Timed(table::Iter<'a, Pair>, u64),
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -323,6 +361,9 @@ impl<'a> Iterator for Iter<'a> {
             }
             IterForm::Packed(entries) => entries.next(),
             IterForm::Table(entries) => entries.next().map(|member| Item::Str(member.bytes())),
+            IterForm::Timed(entries, now) => {
+                entries.find(|pair| !pair.is_expired(*now)).map(|pair| Item::Str(pair.field()))
+            }
         }
     }
 }
@@ -345,6 +386,7 @@ impl Clone for Set {
                 }
                 Form::Table(copy)
             }
+            Form::Timed(fields) => Form::Timed(fields.clone()),
         })
     }
 }

@@ -116,7 +116,7 @@ def _keyspace_lines(snapshot: Snapshot) -> Iterator[str]:
         if database.keys:
             yield (
                 f"db{database.number}:keys={database.keys},expires={database.keys_with_expiry},"
-                f"avg_ttl={database.average_ttl_ms},subexpiry=0"
+                f"avg_ttl={database.average_ttl_ms},subexpiry={database.keys_with_expiring_elements}"
             )
 
 

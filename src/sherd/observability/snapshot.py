@@ -56,6 +56,8 @@ class Totals:
     keyspace_hits: int
     keyspace_misses: int
     expired_keys: int
+    expired_fields: int
+    expired_members: int
     evicted_keys: int
     eviction_exceeded_ms: int
     current_eviction_exceeded_ms: int
@@ -117,6 +119,7 @@ class DatabaseNumbers:
     keys: int
     keys_with_expiry: int
     average_ttl_ms: int
+    keys_with_expiring_elements: int
 
 
 @dataclass(frozen=True, slots=True)

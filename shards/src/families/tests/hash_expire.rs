@@ -228,11 +228,12 @@ fn the_shard_removes_what_nobody_asks_for() {
     });
 }
 
-/// A sweep that removes something is followed by another one in the next tick, which finds what was hidden behind that.
+/// A sweep that removes something is followed by another one in the next tick, which finds what was hidden behind that; by
+/// chance something is hidden behind that in turn.
 fn sweep_for_some_ticks(t: &mut Tester) {
-    for _ in 0..5 {
+    for _ in 0..20 {
         t.sweep_fields();
-        t.world.advance_clock(10);
+        t.world.advance_clock(5);
     }
 }
 

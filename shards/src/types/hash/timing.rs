@@ -1,8 +1,8 @@
-//! When the fields of a hash expire.
+//! When the fields of a hash expire, and the members of a set, which are pairs without a value here.
 //!
-//! Each pair carries its own time. The hash knows a lower bound of them all, so that a command asks one number whether
-//! anything can have expired, and a sweep in bounded steps removes what has and finds the bound anew. An ordered index of
-//! the times would be exact, but cost more than most pairs.
+//! Each pair carries its own time. The table knows how many do and a lower bound of their times, so that a command asks one
+//! number whether anything can have expired, and a sweep in bounded steps removes what has and finds the bound anew. An
+//! ordered index of the times would be exact, but cost more than most pairs.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,10 +12,13 @@ use super::super::hash::{Form, Hash, Limits};
 use super::pair::Pair;
 use crate::table::{self, Table};
 
+/// The latest time at which something may expire, in milliseconds since the epoch: 46 bits, as Redis stores it.
+pub const EXPIRY_MAX: u64 = (1 << 46) - 1;
+
 /// Earlier than nothing: no field expires.
 const NEVER: u64 = u64::MAX;
 
-/// The table of a large hash, or of one whose fields expire.
+/// The table of a large hash, or of a hash or a set in which something expires.
 #[derive(Default)]
 pub struct Fields {
     table: Table<Pair>,
@@ -25,14 +28,16 @@ pub struct Fields {
 
 /// See the file's head. Times are milliseconds since the epoch.
 struct Timing {
-    /// No field expires before this.
+    /// Pairs that expire.
+    volatile: usize,
+    /// No pair expires before this; [`NEVER`] if none does.
     due: u64,
     /// What the keyspace was told last; [`NEVER`] if nothing.
     announced: u64,
     /// Where the sweep is (0: between two rounds), and what it has found on this round.
     sweep_at: usize,
     round: Round,
-    /// The hash would be a listpack if its fields did not expire; Redis calls that `listpackex`.
+    /// It would be a listpack if nothing in it expired; Redis calls that `listpackex`.
     is_small: bool,
 }
 
@@ -72,20 +77,31 @@ impl Clone for Fields {
                 slot.mark_volatile();
             }
         }
-        let timing = self.timing.as_ref().map(|timing| Box::new(Timing::new(timing.due, timing.is_small)));
+        let timing = self.timing.as_ref().map(|timing| {
+            let copy = Timing { volatile: timing.volatile, due: timing.due, ..Timing::new(timing.is_small) };
+            Box::new(copy)
+        });
         Fields { table, timing }
     }
 }
 
 impl Timing {
-    fn new(due: u64, is_small: bool) -> Self {
+    fn new(is_small: bool) -> Self {
         let round = Round { due: NEVER, buckets: 0, removed: false };
-        Timing { due, announced: NEVER, sweep_at: 0, round, is_small }
+        Timing { volatile: 0, due: NEVER, announced: NEVER, sweep_at: 0, round, is_small }
     }
 
     fn expect(&mut self, expiry: u64) {
         self.due = self.due.min(expiry);
         self.round.due = self.round.due.min(expiry);
+    }
+
+    /// Takes note that some pairs expire no longer, or are gone.
+    fn forget(&mut self, pairs: usize) {
+        self.volatile -= pairs;
+        if self.volatile == 0 {
+            self.due = NEVER;
+        }
     }
 }
 
@@ -97,10 +113,13 @@ impl Fields {
         }
     }
 
-    /// Bytes of the structure itself, the table's buckets and pairs not counted.
-    pub fn own_bytes(&self) -> usize {
+    /// Bytes asked of the allocator, estimated from `samples` pairs if that is not 0.
+    pub fn allocated_bytes(&self, samples: usize) -> usize {
         let timing = if self.timing.is_some() { size_class(size_of::<Timing>()) } else { 0 };
-        size_class(size_of::<Fields>()) + timing
+        let sampled = if samples == 0 { self.table.len() } else { samples.min(self.table.len()) };
+        let pairs: usize = self.table.iter().take(sampled).map(Pair::allocated_bytes).sum();
+        let all_pairs = (pairs as f64 * self.table.len() as f64 / sampled.max(1) as f64) as usize;
+        size_class(size_of::<Fields>()) + timing + self.table.memory_bytes() + all_pairs
     }
 
     /// Takes note of a pair that was set, whose longer part has `bytes`.
@@ -110,50 +129,33 @@ impl Fields {
             timing.is_small &= bytes <= limits.value_bytes && self.table.len() <= limits.entries;
         }
     }
-}
 
-impl Hash {
-    fn timing(&self) -> Option<&Timing> {
-        match &self.0 {
-            Form::Packed(_) => None,
-            Form::Table(fields) => fields.timing.as_deref(),
-        }
-    }
-
-    fn timing_mut(&mut self) -> Option<&mut Timing> {
-        match &mut self.0 {
-            Form::Packed(_) => None,
-            Form::Table(fields) => fields.timing.as_deref_mut(),
-        }
-    }
-
-    /// Whether fields may have an expiry.
+    /// Whether anything expires.
     #[inline]
     pub fn has_expiries(&self) -> bool {
-        self.timing().is_some_and(|timing| timing.due != NEVER)
+        self.timing.as_ref().is_some_and(|timing| timing.volatile > 0)
     }
 
-    /// Whether a field may have expired at `now`.
+    /// Whether a pair may have expired at `now`.
     #[inline]
     pub fn is_due(&self, now: u64) -> bool {
-        self.timing().is_some_and(|timing| timing.due <= now)
+        self.timing.as_ref().is_some_and(|timing| timing.due <= now)
     }
 
-    /// Prepares for fields that expire: a packed hash converts. Redis does so for every command that gives fields a time,
-    /// whether it then takes effect or not, and `OBJECT ENCODING` shows it.
-    pub fn expect_expiries(&mut self) {
-        let was_packed = matches!(self.0, Form::Packed(_));
-        self.convert_to_table();
-        if let Form::Table(fields) = &mut self.0 {
-            fields.timing.get_or_insert_with(|| Box::new(Timing::new(NEVER, was_packed)));
-        }
+    /// Prepares for pairs that expire; `is_small` if a listpack would have done until now.
+    pub fn expect_expiries(&mut self, is_small: bool) {
+        self.timing.get_or_insert_with(|| Box::new(Timing::new(is_small)));
     }
 
-    /// When the sweep should look at the hash, if that is earlier than what was announced last; the caller notes it. With
-    /// `again`, whatever was announced: the hash has moved to another key.
+    /// When the sweep should look here, if that is earlier than what was announced last; the caller notes it. With `again`,
+    /// whatever was announced: that has come due.
     pub fn announce(&mut self, again: bool) -> Option<u64> {
-        let timing = self.timing_mut()?;
-        if timing.due == NEVER || (timing.due >= timing.announced && !again) {
+        let timing = self.timing.as_deref_mut()?;
+        if timing.due == NEVER {
+            timing.announced = NEVER;
+            return None;
+        }
+        if timing.due >= timing.announced && !again {
             return None;
         }
         timing.announced = timing.due;
@@ -162,31 +164,53 @@ impl Hash {
 
     /// Whether `due` is what was announced last. Older announcements are void.
     pub fn is_announced(&self, due: u64) -> bool {
-        self.timing().is_some_and(|timing| timing.announced == due)
+        self.timing.as_ref().is_some_and(|timing| timing.announced == due)
     }
 
-    /// When `field` expires: `None` if there is no such field, `Some(None)` if it does not expire.
+    /// Whether an announcement stands.
+    pub fn has_announced(&self) -> bool {
+        self.timing.as_ref().is_some_and(|timing| timing.announced != NEVER)
+    }
+
+    /// Makes what was announced void, as the key that it was announced for goes; true if there was anything.
+    pub fn withdraw(&mut self) -> bool {
+        let stood = self.has_announced();
+        if let Some(timing) = &mut self.timing {
+            timing.announced = NEVER;
+        }
+        stood
+    }
+
+    /// When `field` expires: `None` if it is not there, `Some(None)` if it does not expire.
     pub fn expiry(&self, field: &[u8]) -> Option<Option<u64>> {
-        match &self.0 {
-            Form::Packed(listpack) => listpack.find(field, 1).map(|_| None),
-            Form::Table(fields) => fields.find(table::hash(field), field).map(Pair::expiry),
-        }
+        self.table.find(table::hash(field), field).map(Pair::expiry)
     }
 
-    /// Sets or removes the expiry of `field`; false if there is no such field. A packed hash converts for its first expiry.
+    /// Sets or removes the expiry of `field`; false if it is not there. Expiries must be expected.
     pub fn set_expiry(&mut self, field: &[u8], expiry: Option<u64>) -> bool {
-        if !self.contains(field) {
-            return false;
-        }
-        if expiry.is_some() {
-            self.expect_expiries();
-        }
-        let Form::Table(fields) = &mut self.0 else { return true };
-        let Some(mut slot) = fields.table.find_slot(table::hash(field), field) else { return true };
+        let Some(mut slot) = self.table.find_slot(table::hash(field), field) else { return false };
+        // Nothing expires yet: there is nothing to remove.
+        let Some(timing) = self.timing.as_deref_mut() else { return true };
+        let was_volatile = slot.get().expiry().is_some();
         slot.get_mut().set_expiry(expiry);
-        if let (Some(expiry), Some(timing)) = (expiry, &mut fields.timing) {
+        if let Some(expiry) = expiry {
             slot.mark_volatile();
+            timing.volatile += usize::from(!was_volatile);
             timing.expect(expiry);
+        } else if was_volatile {
+            timing.forget(1);
+        }
+        true
+    }
+
+    /// Removes `field`; false if it is not there.
+    #[inline]
+    pub fn remove(&mut self, field: &[u8]) -> bool {
+        let Some(pair) = self.table.remove(table::hash(field), field) else { return false };
+        if let Some(timing) = &mut self.timing {
+            if pair.expiry().is_some() {
+                timing.forget(1);
+            }
         }
         true
     }
@@ -201,13 +225,11 @@ impl Hash {
     /// their fields to `removed`; true when a round is complete. The bound on all times is exact then, unless something was
     /// removed, which calls for another round.
     pub fn sweep_expired(&mut self, limit: usize, now: u64, mut removed: impl FnMut(&[u8])) -> bool {
-        let Form::Table(fields) = &mut self.0 else { return true };
-        let Some(timing) = fields.timing.as_deref_mut() else { return true };
+        let Some(timing) = self.timing.as_deref_mut() else { return true };
         if timing.sweep_at == 0 {
-            timing.round = Round { due: NEVER, buckets: fields.table.bucket_count(), removed: false };
+            timing.round = Round { due: NEVER, buckets: self.table.bucket_count(), removed: false };
         }
-        let Timing { round, sweep_at, .. } = timing;
-        let (mut earliest, mut any_removed) = (round.due, false);
+        let (mut earliest, mut removed_count) = (timing.round.due, 0);
         let expired = |pair: &Pair| {
             let expiry = pair.expiry().unwrap_or(NEVER);
             if expiry > now {
@@ -215,18 +237,18 @@ impl Hash {
             }
             expiry <= now
         };
-        *sweep_at = fields.table.sweep(*sweep_at, limit, expired, |pair| {
-            any_removed = true;
+        timing.sweep_at = self.table.sweep(timing.sweep_at, limit, expired, |pair| {
+            removed_count += 1;
             removed(pair.field());
         });
-        round.due = earliest;
-        round.removed |= any_removed;
-        if *sweep_at != 0 {
-            return false;
+        timing.round.due = earliest;
+        timing.round.removed |= removed_count > 0;
+        if timing.sweep_at == 0 {
+            let is_exact = !timing.round.removed && self.table.bucket_count() >= timing.round.buckets;
+            timing.due = if is_exact { timing.round.due } else { timing.round.due.min(now + 1) };
         }
-        let is_exact = !round.removed && fields.table.bucket_count() >= round.buckets;
-        timing.due = if is_exact { timing.round.due } else { timing.round.due.min(now + 1) };
-        true
+        timing.forget(removed_count);
+        timing.sweep_at == 0
     }
 
     /// Removes all pairs that have expired at `now`; returns how many.
@@ -240,5 +262,65 @@ impl Hash {
                 return total;
             }
         }
+    }
+}
+
+impl Hash {
+    /// What expires, or could: the table of a hash that has one.
+    #[inline]
+    pub fn timed(&self) -> Option<&Fields> {
+        match &self.0 {
+            Form::Packed(_) => None,
+            Form::Table(fields) => Some(fields),
+        }
+    }
+
+    #[inline]
+    pub fn timed_mut(&mut self) -> Option<&mut Fields> {
+        match &mut self.0 {
+            Form::Packed(_) => None,
+            Form::Table(fields) => Some(fields),
+        }
+    }
+
+    /// Whether fields have an expiry.
+    #[inline]
+    pub fn has_expiries(&self) -> bool {
+        self.timed().is_some_and(Fields::has_expiries)
+    }
+
+    /// Whether a field may have expired at `now`.
+    #[inline]
+    pub fn is_due(&self, now: u64) -> bool {
+        self.timed().is_some_and(|fields| fields.is_due(now))
+    }
+
+    /// Prepares for fields that expire: a packed hash converts. Redis does so for every command that gives fields a time,
+    /// whether it then takes effect or not, and `OBJECT ENCODING` shows it.
+    pub fn expect_expiries(&mut self) {
+        let was_packed = matches!(self.0, Form::Packed(_));
+        self.convert_to_table();
+        if let Form::Table(fields) = &mut self.0 {
+            fields.expect_expiries(was_packed);
+        }
+    }
+
+    /// When `field` expires: `None` if there is no such field, `Some(None)` if it does not expire.
+    pub fn expiry(&self, field: &[u8]) -> Option<Option<u64>> {
+        match &self.0 {
+            Form::Packed(listpack) => listpack.find(field, 1).map(|_| None),
+            Form::Table(fields) => fields.expiry(field),
+        }
+    }
+
+    /// Sets or removes the expiry of `field`; false if there is no such field. A packed hash converts for its first expiry.
+    pub fn set_expiry(&mut self, field: &[u8], expiry: Option<u64>) -> bool {
+        if !self.contains(field) {
+            return false;
+        }
+        if expiry.is_some() {
+            self.expect_expiries();
+        }
+        self.timed_mut().is_none_or(|fields| fields.set_expiry(field, expiry))
     }
 }

@@ -15,17 +15,18 @@ use super::Set;
 /// Sets that a union asks about every member.
 const ASKED_MAX: usize = 4;
 
-/// Visits every member of `first` that none of `others` has, until `visit` breaks.
+/// Visits every member of `first` that none of `others` has at `now`, until `visit` breaks.
 pub fn subtract<'a>(
     first: &'a Set,
     others: &[&Set],
+    now: u64,
     mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     // The largest is the likeliest to rule a member out, so it is asked first.
     let mut descending: Vec<&Set> = others.iter().copied().filter(|other| !other.is_empty()).collect();
     descending.sort_by_key(|set| std::cmp::Reverse(set.len()));
     let needs_hash = need_hash(&descending);
-    let mut members = first.iter();
+    let mut members = first.iter_at(now);
     let mut batch: Vec<Candidate<'a>> = Vec::with_capacity(BATCH);
     loop {
         batch.extend(members.by_ref().take(BATCH).map(|item| candidate(item, needs_hash)));
@@ -36,7 +37,7 @@ pub fn subtract<'a>(
             if batch.is_empty() {
                 break;
             }
-            keep(other, false, &mut batch);
+            keep(other, now, false, &mut batch);
         }
         for candidate in batch.drain(..) {
             visit(candidate.item)?;
@@ -44,22 +45,22 @@ pub fn subtract<'a>(
     }
 }
 
-/// Visits every member that one of `sets` has, once, until `visit` breaks.
-pub fn unite<'a>(sets: &[&'a Set], mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) {
+/// Visits every member that one of `sets` has at `now`, once, until `visit` breaks.
+pub fn unite<'a>(sets: &[&'a Set], now: u64, mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) {
     // The largest set first: it is walked without a question.
     let mut descending: Vec<&'a Set> = sets.to_vec();
     descending.sort_by_key(|set| std::cmp::Reverse(set.len()));
     if descending.len() > ASKED_MAX {
-        return unite_many(&descending, visit);
+        return unite_many(&descending, now, visit);
     }
     for (index, set) in descending.iter().enumerate() {
-        if subtract(set, &descending[..index], &mut visit).is_break() {
+        if subtract(set, &descending[..index], now, &mut visit).is_break() {
             return;
         }
     }
 }
 
-fn unite_many<'a>(sets: &[&'a Set], mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) {
+fn unite_many<'a>(sets: &[&'a Set], now: u64, mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) {
     /// A member whichever form it is stored in.
     #[derive(PartialEq, Eq, Hash)]
     enum Seen<'a> {
@@ -68,7 +69,7 @@ fn unite_many<'a>(sets: &[&'a Set], mut visit: impl FnMut(Item<'a>) -> ControlFl
     }
     let mut seen =
         HashSet::with_capacity_and_hasher(sets.first().map_or(0, |set| set.len()), ahash::RandomState::new());
-    for item in sets.iter().flat_map(|set| set.iter()) {
+    for item in sets.iter().flat_map(|set| set.iter_at(now)) {
         // A table holds integers as text, the small forms as numbers.
         let key = match (item.to_i64(), item) {
             (Some(value), _) => Seen::Integer(value),

@@ -27,13 +27,13 @@ impl Candidate<'_> {
     }
 }
 
-/// Visits every member that all of `sets` have, until `visit` breaks. No sets: no members.
-pub fn intersect<'a>(sets: &[&'a Set], mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) {
+/// Visits every member that all of `sets` have at `now`, until `visit` breaks. No sets: no members.
+pub fn intersect<'a>(sets: &[&'a Set], now: u64, mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) {
     let mut ascending = sets.to_vec();
     ascending.sort_by_key(|set| set.len());
     let Some((smallest, others)) = ascending.split_first() else { return };
     let needs_hash = need_hash(others);
-    let mut members = smallest.iter();
+    let mut members = smallest.iter_at(now);
     let mut batch: Vec<Candidate<'a>> = Vec::with_capacity(BATCH);
     loop {
         batch.extend(members.by_ref().take(BATCH).map(|item| candidate(item, needs_hash)));
@@ -41,7 +41,7 @@ pub fn intersect<'a>(sets: &[&'a Set], mut visit: impl FnMut(Item<'a>) -> Contro
             return;
         }
         for other in others {
-            keep(other, true, &mut batch);
+            keep(other, now, true, &mut batch);
         }
         for candidate in batch.drain(..) {
             if visit(candidate.item).is_break() {
@@ -53,7 +53,7 @@ pub fn intersect<'a>(sets: &[&'a Set], mut visit: impl FnMut(Item<'a>) -> Contro
 
 /// Whether one of the sets is asked by hash.
 pub(super) fn need_hash(sets: &[&Set]) -> bool {
-    sets.iter().any(|set| matches!(set.0, Form::Table(_)))
+    sets.iter().any(|set| matches!(set.0, Form::Table(_) | Form::Timed(_)))
 }
 
 pub(super) fn candidate(item: Item<'_>, needs_hash: bool) -> Candidate<'_> {
@@ -64,8 +64,8 @@ pub(super) fn candidate(item: Item<'_>, needs_hash: bool) -> Candidate<'_> {
     candidate
 }
 
-/// Keeps the candidates that are in `set` (`members` is true) or those that are not.
-pub(super) fn keep(set: &Set, members: bool, batch: &mut Vec<Candidate<'_>>) {
+/// Keeps the candidates that are in `set` at `now` (`members` is true) or those that are not.
+pub(super) fn keep(set: &Set, now: u64, members: bool, batch: &mut Vec<Candidate<'_>>) {
     match &set.0 {
         Form::Integers(intset) => batch.retain(|candidate| {
             let found = candidate.item.to_i64().is_some_and(|value| intset.contains(value));
@@ -78,6 +78,14 @@ pub(super) fn keep(set: &Set, members: bool, batch: &mut Vec<Candidate<'_>>) {
             batch.iter().for_each(|candidate| table.prefetch_bucket(candidate.hash));
             batch.iter().for_each(|candidate| table.prefetch_entry(candidate.hash));
             batch.retain_mut(|candidate| table.find(candidate.hash, candidate.bytes()).is_some() == members);
+        }
+        Form::Timed(fields) => {
+            batch.iter().for_each(|candidate| fields.prefetch_bucket(candidate.hash));
+            batch.iter().for_each(|candidate| fields.prefetch_entry(candidate.hash));
+            batch.retain_mut(|candidate| {
+                let found = fields.find(candidate.hash, candidate.bytes());
+                found.is_some_and(|pair| !pair.is_expired(now)) == members
+            });
         }
     }
 }

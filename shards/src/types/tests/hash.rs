@@ -156,6 +156,11 @@ fn only_a_listpack_of_distinct_fields_is_adopted() {
     assert_eq!((converted.encoding_name(), converted.len()), ("hashtable", 2));
 }
 
+/// The table of a hash that has one.
+fn fields(hash: &mut Hash) -> &mut Fields {
+    hash.timed_mut().expect("not packed any more")
+}
+
 #[test]
 fn an_expiry_belongs_to_its_field_and_is_swept_when_due() {
     let mut hash = filled(100, LIMITS);
@@ -179,7 +184,7 @@ fn an_expiry_belongs_to_its_field_and_is_swept_when_due() {
     // A round that removes something is followed by another one, which finds the exact bound.
     let mut rounds = 0;
     while rounds < 3 {
-        rounds += usize::from(hash.sweep_expired(4, 1049, |field| removed.push(field.to_vec())));
+        rounds += usize::from(fields(&mut hash).sweep_expired(4, 1049, |field| removed.push(field.to_vec())));
     }
     assert!(hash.is_due(1050) && !hash.is_due(1049));
     assert_eq!((removed.len(), hash.len()), (49, 51));
@@ -189,20 +194,22 @@ fn an_expiry_belongs_to_its_field_and_is_swept_when_due() {
 #[test]
 fn a_hash_announces_when_it_is_due_earlier_than_it_has_said() {
     let mut hash = filled(10, LIMITS);
-    assert!(!hash.has_expiries() && hash.announce(false).is_none());
+    assert!(!hash.has_expiries() && hash.timed().is_none());
     hash.set_expiry(b"field:1", Some(500));
-    assert_eq!(hash.announce(false), Some(500));
-    assert!(hash.is_announced(500) && hash.announce(false).is_none());
+    assert_eq!(fields(&mut hash).announce(false), Some(500));
+    assert!(fields(&mut hash).is_announced(500) && fields(&mut hash).announce(false).is_none());
     hash.set_expiry(b"field:2", Some(700));
-    assert_eq!((hash.announce(false), hash.announce(true)), (None, Some(500)));
+    assert_eq!((fields(&mut hash).announce(false), fields(&mut hash).announce(true)), (None, Some(500)));
     hash.set_expiry(b"field:3", Some(300));
-    assert_eq!(hash.announce(false), Some(300));
-    assert!(!hash.is_announced(500));
-    assert_eq!(hash.remove_all_expired(400), 1);
+    assert_eq!(fields(&mut hash).announce(false), Some(300));
+    assert!(!fields(&mut hash).is_announced(500));
+    assert_eq!(fields(&mut hash).remove_all_expired(400), 1);
     assert!(hash.has_expiries() && !hash.is_due(499) && hash.is_due(500));
-    assert_eq!(hash.clone().announce(false), Some(500), "a copy has announced nothing");
-    assert!(!hash.remove_if_expired(b"field:1", 499) && hash.remove_if_expired(b"field:1", 500));
-    assert_eq!(hash.remove_all_expired(1000), 1);
+    assert_eq!(fields(&mut hash.clone()).announce(false), Some(500), "a copy has announced nothing");
+    assert!(
+        !fields(&mut hash).remove_if_expired(b"field:1", 499) && fields(&mut hash).remove_if_expired(b"field:1", 500)
+    );
+    assert_eq!(fields(&mut hash).remove_all_expired(1000), 1);
     assert!(!hash.has_expiries());
 }
 

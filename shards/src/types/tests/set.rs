@@ -129,7 +129,7 @@ fn a_scan_returns_every_member() {
     for set in [numbered("", 500), numbered("m", 100), numbered("m", 5000)] {
         let (mut seen, mut cursor) = (BTreeSet::new(), 0);
         loop {
-            cursor = set.scan(cursor, |item| _ = seen.insert(item.to_vec()));
+            cursor = set.scan(cursor, 0, |item| _ = seen.insert(item.to_vec()));
             if cursor == 0 {
                 break;
             }
@@ -154,7 +154,7 @@ fn an_intersection_has_what_all_sets_have_whatever_their_forms() {
                 let expected: BTreeSet<Vec<u8>> =
                     contents(first).into_iter().filter(|m| second.contains(m) && third.contains(m)).collect();
                 let mut found = BTreeSet::new();
-                intersect(&[first, second, third], |item| {
+                intersect(&[first, second, third], 0, |item| {
                     assert!(found.insert(item.to_vec()));
                     ControlFlow::Continue(())
                 });
@@ -168,7 +168,7 @@ fn an_intersection_has_what_all_sets_have_whatever_their_forms() {
 fn an_intersection_stops_when_told_to() {
     let set = numbered("m", 1000);
     let mut count = 0;
-    intersect(&[&set, &set], |_| {
+    intersect(&[&set, &set], 0, |_| {
         count += 1;
         if count == 3 {
             ControlFlow::Break(())
@@ -177,7 +177,7 @@ fn an_intersection_stops_when_told_to() {
         }
     });
     assert_eq!(count, 3);
-    intersect(&[], |_| unreachable!("no sets have no members"));
+    intersect(&[], 0, |_| unreachable!("no sets have no members"));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn differences_and_unions_agree_with_set_theory_in_every_form() {
         for window in all.windows(length) {
             let union: BTreeSet<Vec<u8>> = window.iter().flat_map(|set| contents(set)).collect();
             let mut found = BTreeSet::new();
-            unite(window, |item| {
+            unite(window, 0, |item| {
                 assert!(found.insert(item.to_vec()), "a member comes once");
                 ControlFlow::Continue(())
             });
@@ -237,7 +237,7 @@ fn differences_and_unions_agree_with_set_theory_in_every_form() {
             let difference: BTreeSet<Vec<u8>> =
                 contents(window[0]).into_iter().filter(|m| !others.contains(m)).collect();
             let mut found = BTreeSet::new();
-            let end = subtract(window[0], &window[1..], |item| {
+            let end = subtract(window[0], &window[1..], 0, |item| {
                 assert!(found.insert(item.to_vec()), "a member comes once");
                 ControlFlow::Continue(())
             });
@@ -259,8 +259,98 @@ fn differences_and_unions_stop_when_told_to() {
             ControlFlow::Continue(())
         }
     };
-    assert!(subtract(&first, &[&second], |_| until(7)).is_break());
-    unite(&[&first, &second], |_| until(1507));
-    unite(&[&first, &second, &first, &second, &first], |_| until(1507 * 2));
+    assert!(subtract(&first, &[&second], 0, |_| until(7)).is_break());
+    unite(&[&first, &second], 0, |_| until(1507));
+    unite(&[&first, &second, &first, &second, &first], 0, |_| until(1507 * 2));
     assert_eq!(seen, 1507 * 2);
+}
+
+/// The table of a set that has had a time.
+fn fields(set: &mut Set) -> &mut Fields {
+    set.timed_mut().expect("a member has had a time")
+}
+
+#[test]
+fn an_expiry_belongs_to_its_member_whatever_the_form_was() {
+    for (mut set, member) in
+        [(of(["1", "2", "3"]), "2"), (of(["a", "b", "2"]), "b"), (numbered("member:", 1000), "member:7")]
+    {
+        let (length, before) = (set.len(), contents(&set));
+        assert_eq!((set.expiry(member.as_bytes()), set.expiry(b"missing")), (Some(None), None));
+        assert!(!set.set_expiry(b"missing", Some(5), LIMITS) && set.set_expiry(member.as_bytes(), None, LIMITS));
+        assert!(set.timed().is_none(), "nothing expires yet");
+        assert!(set.set_expiry(member.as_bytes(), Some(500), LIMITS));
+        assert_eq!((contents(&set), set.expiry(member.as_bytes())), (before.clone(), Some(Some(500))));
+        assert!(!set.add(member.as_bytes(), LIMITS) && set.add(b"one more", LIMITS));
+        assert!(set.is_due(500) && !set.is_due(499) && set.has_expiries());
+        let mut copy = set.clone();
+        assert_eq!(fields(&mut copy).announce(false), Some(500));
+        assert_eq!((set.iter_at(500).count(), set.iter_at(499).count()), (length, length + 1));
+        assert_eq!((fields(&mut set).remove_all_expired(500), set.len()), (1, length));
+        assert!(!set.has_expiries() && !set.is_due(u64::MAX - 1) && !set.contains(member.as_bytes()));
+        assert!(copy.remove(member.as_bytes()) && !copy.has_expiries());
+    }
+}
+
+#[test]
+fn the_algebra_passes_over_members_that_have_expired() {
+    let mut timed = numbered("member:", 100);
+    for index in 0..50u64 {
+        timed.set_expiry(format!("member:{index}").as_bytes(), Some(1000 + index), LIMITS);
+    }
+    let all = numbered("member:", 100);
+    let count = |run: &dyn Fn(&mut dyn FnMut())| {
+        let mut count = 0;
+        run(&mut || count += 1);
+        count
+    };
+    for (now, gone) in [(999, 0), (1000, 1), (1024, 25), (5000, 50)] {
+        let go_on = ControlFlow::Continue(());
+        let both = |first, second| {
+            count(&|add| {
+                intersect(&[first, second], now, |_| {
+                    add();
+                    go_on
+                })
+            })
+        };
+        assert_eq!((both(&timed, &all), both(&all, &timed)), (100 - gone, 100 - gone));
+        let minus = |first, second| {
+            count(&|add| {
+                let _ = subtract(first, &[second], now, |_| {
+                    add();
+                    go_on
+                });
+            })
+        };
+        assert_eq!((minus(&timed, &all), minus(&all, &timed)), (0, gone));
+        for copies in [1, 3, 7] {
+            let sets = vec![&timed; copies];
+            let united = count(&|add| {
+                unite(&sets, now, |_| {
+                    add();
+                    go_on
+                })
+            });
+            assert_eq!(united, 100 - gone);
+        }
+        let (mut seen, mut cursor) = (0, 0);
+        loop {
+            cursor = timed.scan(cursor, now, |_| seen += 1);
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(seen, 100 - gone);
+    }
+}
+
+#[test]
+fn a_set_without_times_has_no_room_for_them() {
+    assert_eq!(size_of::<Set>(), 16);
+    let mut timed = numbered("member:", 10_000);
+    let before = timed.allocated_bytes(0);
+    timed.set_expiry(b"member:1", Some(500), LIMITS);
+    let per_member = (timed.allocated_bytes(0) - before) / 10_000;
+    assert!(per_member <= 8, "two bytes more a member, in steps of eight: {per_member}");
 }

@@ -1,0 +1,110 @@
+//! How commands get at a hash or a set: with the fields or members that they name removed first, if these have expired.
+//!
+//! Nothing is looked at twice unless the collection says that something may have expired ([`Fields::is_due`]); where nothing
+//! expires that is one comparison. What no command names is removed by the shard ([`crate::field_calendar`]).
+
+use crate::context::Context;
+use crate::db::Key;
+use crate::error::CommandError;
+use crate::field_calendar;
+use crate::object::Collection;
+use crate::types::hash::Fields;
+
+/// This moment as hashes and sets count it.
+#[inline]
+pub(super) fn now(context: &Context<'_>) -> u64 {
+    context.now_ms.max(0) as u64
+}
+
+/// Whether anything may have expired.
+#[inline]
+pub(super) fn is_due<T: Collection>(collection: &T, now: u64) -> bool {
+    collection.timed().is_some_and(|timed| timed.is_due(now))
+}
+
+/// The collection of a key for a read by a client.
+#[inline]
+pub(super) fn read<'c, 'f, T: Collection + 'c>(
+    context: &'c mut Context<'_>,
+    key: &Key<'_>,
+    fields: impl Iterator<Item = &'f &'f [u8]>,
+) -> Result<Option<&'c T>, CommandError> {
+    let now = now(context);
+    let Some(found) = context.read::<T>(key)?.map(std::ptr::from_ref) else { return Ok(None) };
+    // SAFETY: it was found just now in the context, which stays borrowed; nothing was inserted or removed since. (The
+    // borrow checker does not see that the other branch does not use it.)
+    let found = unsafe { &*found };
+    if !is_due(found, now) {
+        return Ok(Some(found));
+    }
+    expire_named::<T>(context, key, fields);
+    context.peek_typed(key)
+}
+
+/// The collection of a key for a write.
+#[inline]
+pub(super) fn write<'c, 'f, T: Collection + 'c>(
+    context: &'c mut Context<'_>,
+    key: &Key<'_>,
+    fields: impl Iterator<Item = &'f &'f [u8]>,
+) -> Result<Option<&'c mut T>, CommandError> {
+    let now = now(context);
+    let Some(found) = context.write::<T>(key)?.map(std::ptr::from_mut) else { return Ok(None) };
+    // SAFETY: as in `read`.
+    let found = unsafe { &mut *found };
+    if !is_due(found, now) {
+        return Ok(Some(found));
+    }
+    expire_named::<T>(context, key, fields);
+    context.write(key)
+}
+
+/// The collection of a key for a write, made empty when the key is not there. The caller adds to it at once.
+#[inline]
+pub(super) fn upsert<'c, 'f, T: Collection + 'c>(
+    context: &'c mut Context<'_>,
+    key: &Key<'_>,
+    fields: impl Iterator<Item = &'f &'f [u8]>,
+) -> Result<&'c mut T, CommandError> {
+    let now = now(context);
+    let found = std::ptr::from_mut(context.upsert::<T>(key)?);
+    // SAFETY: as in `read`.
+    let found = unsafe { &mut *found };
+    if !is_due(found, now) {
+        return Ok(found);
+    }
+    expire_named::<T>(context, key, fields);
+    context.upsert(key)
+}
+
+/// Removes those of the fields that have expired, and the key if none is left.
+#[cold]
+fn expire_named<'f, T: Collection>(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    mut fields: impl Iterator<Item = &'f &'f [u8]>,
+) {
+    let now = now(context);
+    remove::<T>(context, key, |timed| fields.by_ref().filter(|field| timed.remove_if_expired(field, now)).count());
+}
+
+/// Removes all fields or members that have expired, and the key if none is left.
+#[cold]
+pub(super) fn expire_all<T: Collection>(context: &mut Context<'_>, key: &Key<'_>) {
+    let now = now(context);
+    remove::<T>(context, key, |timed| timed.remove_all_expired(now));
+}
+
+fn remove<T: Collection>(context: &mut Context<'_>, key: &Key<'_>, remove_from: impl FnOnce(&mut Fields) -> usize) {
+    let Ok(Some(timed)) = context.write::<T>(key).map(|found| found.and_then(T::timed_mut)) else { return };
+    let removed = remove_from(timed);
+    let emptied = timed.is_empty();
+    let db = context.client.db;
+    let shard = context.shard(key);
+    if removed > 0 {
+        field_calendar::elements_expired(shard, db, key, T::TYPE, removed);
+    }
+    if emptied {
+        field_calendar::remove_emptied(shard, db, key);
+    }
+}
