@@ -26,6 +26,7 @@ impl Tester {
     pub fn new(shards: usize) -> Tester {
         let table = registry::install(std::iter::empty());
         let world = World::new(SlotMap::new(shards, false), Settings::default());
+        world.stop_clock();
         let shards = (0..shards).map(|index| Shard::new(&world, index, table.commands().len())).collect();
         let mut tester = Tester { world, shards, db: 0, resp3: false, in_transaction: false };
         tester.consume_events(true);

@@ -171,8 +171,8 @@ pub struct World {
     pub pressure: Pressure,
     /// Keys of each shard, for RANDOMKEY and INFO without batons.
     pub shard_keys: Vec<AtomicUsize>,
-    /// Milliseconds that tests add to the wall clock.
-    clock_offset: AtomicI64,
+    /// A time that tests have stopped the clock at; 0 while it goes.
+    stopped_clock: AtomicI64,
 }
 
 impl World {
@@ -185,18 +185,27 @@ impl World {
             reaper: Reaper::start(),
             pressure: Pressure::new(slots.shards()),
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
-            clock_offset: AtomicI64::new(0),
+            stopped_clock: AtomicI64::new(0),
         })
     }
 
     /// Milliseconds since the Unix epoch.
     #[inline]
     pub fn now_milliseconds(&self) -> i64 {
-        clock::unix_milliseconds() + self.clock_offset.load(Ordering::Relaxed)
+        match self.stopped_clock.load(Ordering::Relaxed) {
+            0 => clock::unix_milliseconds(),
+            stopped => stopped,
+        }
     }
 
-    /// Moves the clock on, for tests of expiry.
+    /// Stops the clock, so that a test does not depend on how long it takes.
+    pub fn stop_clock(&self) {
+        self.stopped_clock.store(self.now_milliseconds(), Ordering::Relaxed);
+    }
+
+    /// Moves a stopped clock on.
     pub fn advance_clock(&self, milliseconds: i64) {
-        self.clock_offset.fetch_add(milliseconds, Ordering::Relaxed);
+        self.stop_clock();
+        self.stopped_clock.fetch_add(milliseconds, Ordering::Relaxed);
     }
 }
