@@ -102,6 +102,13 @@ impl Reaper {
         self.counts.pending_bytes.load(Relaxed)
     }
 
+    /// Waits until nothing waits to be freed, for tests of memory.
+    pub fn wait_until_idle(&self) {
+        while self.counts().0 > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     /// Values waiting to be freed, and values freed so far.
     pub fn counts(&self) -> (u64, u64) {
         let freed = self.counts.freed.load(Relaxed);

@@ -21,6 +21,13 @@ pub struct Tester {
     pub in_transaction: bool,
 }
 
+impl Drop for Tester {
+    /// What is freed in the background is freed before the next test looks at the memory.
+    fn drop(&mut self) {
+        self.world.reaper.wait_until_idle();
+    }
+}
+
 impl Tester {
     /// An empty keyspace of so many shards.
     pub fn new(shards: usize) -> Tester {

@@ -343,6 +343,7 @@ impl Drop for Running {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        self.engine.world.reaper.wait_until_idle();
     }
 }
 
