@@ -179,7 +179,7 @@ pub fn key_positions(args: Vec<Vec<u8>>) -> Option<Vec<(usize, &'static str)>> {
         return Some(command.spec.key_positions(&args)?.into_iter().map(|at| (at, flags)).collect());
     }
     let mut found = Vec::new();
-    for key in command.spec.keys {
+    for key in command.spec.keys.iter().filter(|key| !key.flags.contains("NOT_KEY")) {
         let one = CommandSpec { keys: std::slice::from_ref(key), ..command.spec };
         // The specification is used for its key rules only; it need not outlive this call.
         let positions = positions_of(&one, &args)?;

@@ -31,10 +31,19 @@ impl Drop for Tester {
 impl Tester {
     /// An empty keyspace of so many shards.
     pub fn new(shards: usize) -> Tester {
+        Tester::of_map(SlotMap::new(shards, false))
+    }
+
+    /// The same in cluster mode.
+    pub fn of_cluster(shards: usize) -> Tester {
+        Tester::of_map(SlotMap::new(shards, true))
+    }
+
+    fn of_map(map: SlotMap) -> Tester {
         let table = registry::install(std::iter::empty());
-        let world = World::new(SlotMap::new(shards, false), Settings::default());
+        let world = World::new(map, Settings::default());
         world.stop_clock();
-        let shards = (0..shards).map(|index| Shard::new(&world, index, table.commands().len())).collect();
+        let shards = (0..map.shards()).map(|index| Shard::new(&world, index, table.commands().len())).collect();
         let mut tester = Tester { world, shards, db: 0, resp3: false, in_transaction: false };
         tester.consume_events(true);
         tester

@@ -32,7 +32,7 @@ _server = frozenset(
 )
 _cluster = frozenset(
     "cluster cluster|slots cluster|shards cluster|nodes cluster|info cluster|myid cluster|keyslot "
-    "cluster|countkeysinslot cluster|getkeysinslot cluster|links cluster|help readonly readwrite asking".split()
+    "cluster|countkeysinslot cluster|getkeysinslot cluster|links cluster|help readonly readwrite asking clusterscan".split()
 )
 _field_expiry = frozenset(
     "hexpire hexpireat hexpiretime hpexpire hpexpireat hpexpiretime hpersist hpttl httl hgetex hsetex hgetdel".split()

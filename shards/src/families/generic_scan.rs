@@ -94,33 +94,44 @@ fn keys(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 /// The options of SCAN.
-struct ScanOptions<'a> {
-    pattern: Option<&'a [u8]>,
-    count: usize,
-    value_type: Option<&'a [u8]>,
+pub(super) struct ScanOptions<'a> {
+    pub pattern: Option<&'a [u8]>,
+    pub count: usize,
+    pub value_type: Option<&'a [u8]>,
 }
 
 impl<'a> ScanOptions<'a> {
     fn parse(args: &'a [&'a [u8]]) -> Result<Self, CommandError> {
-        let mut parsed = ScanOptions { pattern: None, count: 10, value_type: None };
+        let mut parsed = Self::new();
         let mut options = Options::new(args, 2);
         while options.more() {
-            if let Some(pattern) = options.take_value("MATCH") {
-                parsed.pattern = (pattern != b"*").then_some(pattern);
-            } else if let Some(text) = options.take_value("COUNT") {
-                parsed.count = usize::try_from(args::integer(text)?).ok().filter(|&count| count > 0).ok_or(SYNTAX)?;
-            } else if let Some(name) = options.take_value("TYPE") {
-                parsed.value_type = Some(name);
-            } else if options.take("NOVALUES") {
-                return Err(NOVALUES);
-            } else {
-                return Err(SYNTAX);
-            }
+            parsed.take(&mut options)?;
         }
         Ok(parsed)
     }
 
-    fn wants(&self, entry: &Entry, now_ms: i64) -> bool {
+    /// All keys, about ten a call.
+    pub fn new() -> Self {
+        ScanOptions { pattern: None, count: 10, value_type: None }
+    }
+
+    /// Takes the next option.
+    pub fn take(&mut self, options: &mut Options<'a>) -> Outcome {
+        if let Some(pattern) = options.take_value("MATCH") {
+            self.pattern = (pattern != b"*").then_some(pattern);
+        } else if let Some(text) = options.take_value("COUNT") {
+            self.count = usize::try_from(args::integer(text)?).ok().filter(|&count| count > 0).ok_or(SYNTAX)?;
+        } else if let Some(name) = options.take_value("TYPE") {
+            self.value_type = Some(name);
+        } else if options.take("NOVALUES") {
+            return Err(NOVALUES);
+        } else {
+            return Err(SYNTAX);
+        }
+        Ok(())
+    }
+
+    pub fn wants(&self, entry: &Entry, now_ms: i64) -> bool {
         !entry.is_expired(now_ms)
             && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
             && self.value_type.is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()))
@@ -129,9 +140,9 @@ impl<'a> ScanOptions<'a> {
 
 /// Where a scan stands.
 #[derive(Clone, Copy)]
-struct Position {
-    slot: usize,
-    bucket: u64,
+pub(super) struct Position {
+    pub slot: usize,
+    pub bucket: u64,
 }
 
 impl Position {
@@ -165,7 +176,7 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let shard = context.shards.of_slot_ref(position.slot as u16);
     match shard.db(context.client.db) {
         None => position = Position { slot: map.slots_of(shard.index).end, bucket: 0 },
-        Some(database) => scan_shard(database, &mut position, options.count, |entry| {
+        Some(database) => scan_slots(database, &mut position, database.slots().end, options.count, |entry| {
             if options.wants(entry, now_ms) {
                 keys.bulk(entry.key());
                 found += 1;
@@ -180,11 +191,18 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// Visits entries until there are enough of them or enough work was done, and moves the position to where to go on.
-fn scan_shard(database: &Db, position: &mut Position, count: usize, mut visit: impl FnMut(&Entry)) {
+/// Visits entries of the slots below `end` until there are enough of them or enough work was done, and moves the position to
+/// where to go on.
+pub(super) fn scan_slots(
+    database: &Db,
+    position: &mut Position,
+    end: usize,
+    count: usize,
+    mut visit: impl FnMut(&Entry),
+) {
     let mut buckets_left = (count as u64).saturating_mul(BUCKETS_A_KEY);
     let mut visited = 0;
-    while position.slot < database.slots().end && visited < count && buckets_left > 0 {
+    while position.slot < end && visited < count && buckets_left > 0 {
         // An empty slot costs nanoseconds, and a shard has a bounded number of them.
         if database.table(position.slot as u16).is_empty() {
             position.bucket = 0;

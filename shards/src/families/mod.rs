@@ -28,6 +28,7 @@ families!(
     bitmap_operation,
     debug,
     dump,
+    cluster_scan,
     generic,
     generic_database,
     generic_expire,
