@@ -10,6 +10,7 @@ use sherd_metrics::memory::Counting;
 mod commands;
 mod server;
 mod snapshot;
+mod transfer;
 
 /// Rounds small allocations to 8 bytes, which the layout of keyspace entries is made for.
 #[global_allocator]

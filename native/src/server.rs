@@ -19,7 +19,7 @@ use sherd_shards::settings::Settings;
 use sherd_shards::shard::DATABASES_MAX;
 use sherd_shards::spec::Plane;
 
-use crate::{commands, snapshot};
+use crate::{commands, snapshot, transfer};
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
 type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
@@ -261,6 +261,17 @@ impl Server {
     fn hot_keys<'py>(&self, py: Python<'py>, count: usize) -> Vec<(Bound<'py, PyBytes>, u64)> {
         let keys = self.engine.shared.hot_keys(count);
         keys.into_iter().map(|(key, hits)| (PyBytes::new(py, &key), hits)).collect()
+    }
+
+    fn dump_keys<'py>(&self, py: Python<'py>, keys: Vec<Vec<u8>>, db: u16) -> Vec<Option<(Bound<'py, PyBytes>, i64)>> {
+        let payloads = py.detach(|| transfer::dump_keys(&self.engine.shared, db, &keys));
+        let payload = |(bytes, expires_at_ms): transfer::Payload| (PyBytes::new(py, &bytes), expires_at_ms);
+        payloads.into_iter().map(|found| found.map(payload)).collect()
+    }
+
+    fn delete_unchanged(&self, py: Python<'_>, keys: Vec<(Vec<u8>, Vec<u8>, i64)>, db: u16) -> Vec<bool> {
+        let sent: Vec<_> = keys.into_iter().map(|(key, payload, at_ms)| (key, (payload, at_ms))).collect();
+        py.detach(|| transfer::delete_unchanged(&self.engine.shared, db, &sent))
     }
 
     fn slot_key_counts(&self, py: Python<'_>, first: usize, last: usize) -> Vec<usize> {

@@ -175,6 +175,13 @@ class Server:
     def hot_keys(self, count: int) -> list[tuple[bytes, int]]:
         """The most frequent keys of the sampled commands with their estimated counts."""
 
+    def dump_keys(self, keys: list[bytes], db: int) -> list[tuple[bytes, int] | None]:
+        """DUMP and PEXPIRETIME (-1 is never) of keys at one moment; None for those that are not there."""
+
+    def delete_unchanged(self, keys: list[tuple[bytes, bytes, int]], db: int) -> list[bool]:
+        """Removes keys at one moment, each with its DUMP and PEXPIRETIME as `dump_keys` gave them; False for those that
+        are others by now and stay."""
+
     def slot_key_counts(self, first: int, last: int) -> list[int]:
         """Keys in db 0 of each slot of a range (cluster mode)."""
 

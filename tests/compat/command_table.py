@@ -15,7 +15,7 @@ table_path = Path(__file__).parent / "data" / "commands.tsv"
 _whole_groups = frozenset({"string", "hash", "list", "set", "sorted-set", "transactions"})
 _generic = frozenset(
     "del unlink exists type touch expire pexpire expireat pexpireat expiretime pexpiretime ttl pttl persist rename "
-    "renamenx copy move keys scan randomkey object object|encoding object|freq object|help object|idletime "
+    "renamenx copy move migrate keys scan randomkey object object|encoding object|freq object|help object|idletime "
     "object|refcount wait".split()
 )
 _connection = frozenset(

@@ -1,0 +1,73 @@
+//! What MIGRATE asks of the shards: keys as payloads, and their removal if nothing has changed them since.
+//!
+//! While a key travels its shard is not held, so other clients go on, and may change it. What is removed is therefore
+//! compared with what was sent, value and expiry, while the shards of all its keys are held.
+
+use sherd_ioth::shared::Shared;
+use sherd_shards::access::Shards;
+use sherd_shards::context::Client;
+use sherd_shards::execute::{self, Call};
+
+use crate::commands;
+
+/// A key's DUMP, and when it expires (milliseconds since the epoch, -1 for never).
+pub type Payload = (Vec<u8>, i64);
+
+/// Runs a command on shards that are held.
+fn run(shards: &mut Shards<'_>, shared: &Shared, db: u16, args: &[&[u8]]) -> Vec<u8> {
+    let command = commands::table().find(args[0]).expect("the commands of a transfer are data commands");
+    let one = Call {
+        command,
+        args,
+        first_key: (0, 0),
+        client: Client { db, resp3: true, no_touch: true, record: None },
+        now_ms: shared.world.now_milliseconds(),
+        in_transaction: true,
+    };
+    let mut out = Vec::new();
+    execute::call(shards.reborrow(), &shared.world, &one, &mut out);
+    out
+}
+
+/// The content of a bulk string reply; `None` for anything else, null among it.
+fn bulk(reply: &[u8]) -> Option<&[u8]> {
+    let line_end = reply.iter().position(|&byte| byte == b'\n')?;
+    (reply[0] == b'$').then(|| &reply[line_end + 1..reply.len() - 2])
+}
+
+fn integer(reply: &[u8]) -> i64 {
+    let text = reply.strip_prefix(b":").and_then(|text| text.strip_suffix(b"\r\n")).unwrap_or_default();
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(-1)
+}
+
+fn read(shards: &mut Shards<'_>, shared: &Shared, db: u16, key: &[u8]) -> Option<Payload> {
+    let payload = bulk(&run(shards, shared, db, &[b"dump", key]))?.to_vec();
+    Some((payload, integer(&run(shards, shared, db, &[b"pexpiretime", key]))))
+}
+
+fn shards_of<'k>(shared: &Shared, keys: impl Iterator<Item = &'k [u8]>) -> u64 {
+    let map = shared.world.slots;
+    keys.fold(0u64, |wanted, key| wanted | 1 << map.shard_of(map.slot(key))).max(1)
+}
+
+/// The keys as they are at one moment; `None` for those that are not there.
+pub fn dump_keys(shared: &Shared, db: u16, keys: &[Vec<u8>]) -> Vec<Option<Payload>> {
+    let wanted = shards_of(shared, keys.iter().map(Vec::as_slice));
+    shared.engine.with_shards(wanted, |mut shards| keys.iter().map(|key| read(&mut shards, shared, db, key)).collect())
+}
+
+/// Removes those of the keys, at one moment, that still are what they were, or are gone; says of each whether it is gone.
+pub fn delete_unchanged(shared: &Shared, db: u16, keys: &[(Vec<u8>, Payload)]) -> Vec<bool> {
+    let wanted = shards_of(shared, keys.iter().map(|(key, _)| key.as_slice()));
+    shared.engine.with_shards(wanted, |mut shards| {
+        let mut delete = |(key, sent): &(Vec<u8>, Payload)| match read(&mut shards, shared, db, key) {
+            Some(now) if now != *sent => false,
+            Some(_) => {
+                run(&mut shards, shared, db, &[b"del", key]);
+                true
+            }
+            None => true,
+        };
+        keys.iter().map(&mut delete).collect()
+    })
+}
