@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::args;
 use crate::context::{Context, Expiry};
 use crate::db::Key;
+use crate::rdb::Limits;
 use crate::entry::{Entry, NewValue, Text, Value};
 use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
 use crate::families::generic_object::write_help;
+use crate::families::{data_digest, reload};
 use crate::families::string::check_length;
 use crate::policy;
 use crate::reply::Reply;
@@ -37,6 +39,8 @@ const PROTOCOL_TYPE: CommandError = CommandError::new(
     "ERR Wrong protocol type name. Please use one of the following: \
      string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
 );
+const RELOAD_OPTIONS: CommandError =
+    CommandError::new("ERR DEBUG RELOAD only supports the MERGE and NOFLUSH options.");
 const NEEDS_RESP3: CommandError = CommandError::new("ERR RESP2 is not supported by this command");
 
 /// What Redis answers, which is close to a famous number, but not meant to be it.
@@ -51,6 +55,10 @@ const POPULATE_MAX: usize = 100_000_000;
 
 const HELP: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "DIGEST",
+    "    Output a hex signature representing the current DB content.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Output a hex signature of the values of all the specified keys.",
     "ERROR <string>",
     "    Return an error reply with <string> as message.",
     "FAIL-COMMAND",
@@ -67,6 +75,9 @@ const HELP: &[&str] = &[
     "    Reply with a test value of the specified type. <type> can be: string,",
     "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
     "    true, false.",
+    "RELOAD [MERGE] [NOFLUSH]",
+    "    Write every value as a snapshot does and read it back. The options change",
+    "    nothing, as there is no file that differs from what is there.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Setting it to 0 disables expiring keys in background when they are not",
     "    accessed. Setting it to 1 enables it again.",
@@ -87,6 +98,19 @@ fn debug(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         (b"object", [_]) => write_object(context, reply)?,
         (b"populate", [_] | [_, _] | [_, _, _]) => {
             populate(context)?;
+            reply.ok();
+        }
+        (b"digest", []) => {
+            let digest = data_digest::of_shards(context.all_shards()).hex();
+            reply.simple(&digest);
+        }
+        (b"digest-value", keys) => write_digests(context, reply, keys),
+        (b"reload", options) => {
+            if !options.iter().all(|option| args::is(option, "MERGE") || args::is(option, "NOFLUSH")) {
+                return Err(RELOAD_OPTIONS);
+            }
+            let (limits, now_ms) = (Limits::from_settings(context.settings()), context.now_ms);
+            reload::reload(&mut context.shards, &limits, now_ms)?;
             reply.ok();
         }
         (b"protocol", [name]) => write_example(reply, name)?,
@@ -120,6 +144,16 @@ fn check_allowed(context: &Context<'_>) -> Outcome {
         0 => Err(NOT_ALLOWED),
         LOCAL_ONLY if !local => Err(NOT_ALLOWED),
         _ => Ok(()),
+    }
+}
+
+/// The digests of values, zeros for keys that are not there.
+fn write_digests(context: &mut Context<'_>, reply: &mut Reply<'_>, keys: &[&[u8]]) {
+    reply.array(keys.len());
+    for bytes in keys {
+        let key = context.key_of(bytes);
+        let digest = context.peek(&key).map(data_digest::of_value).unwrap_or_default();
+        reply.simple(&digest.hex());
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! A new family is one line here; a new command is a specification and a handler in its family's file.
 
+mod data_digest;
 mod draw;
 mod element_scan;
 mod lifetime;
+mod reload;
 mod sort_pattern;
 mod timed_access;
 
@@ -26,9 +28,9 @@ families!(
     bitmap,
     bitmap_field,
     bitmap_operation,
+    cluster_scan,
     debug,
     dump,
-    cluster_scan,
     generic,
     generic_database,
     generic_expire,

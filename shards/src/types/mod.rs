@@ -13,6 +13,7 @@ pub mod list;
 pub mod listpack;
 pub mod number;
 pub mod set;
+pub mod sha1;
 pub mod stream;
 mod varint;
 pub mod zset;

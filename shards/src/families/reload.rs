@@ -1,0 +1,58 @@
+//! DEBUG RELOAD: every value is written as DUMP writes it and read back, as if the server had been saved and started again.
+//!
+//! Keys, expiries and access clocks stay. There is no file in between; what is shown is that nothing gets lost in the
+//! encoding. Keys whose time is over are gone afterwards.
+
+use crate::access::Shards;
+use crate::db::Key;
+use crate::entry::{Entry, NewValue};
+use crate::error::{CommandError, Outcome};
+use crate::field_calendar;
+use crate::rdb::dump;
+use crate::rdb::{Limits, Loaded};
+use crate::shard::Shard;
+use crate::table;
+
+const NOT_LOADED: CommandError = CommandError::new("ERR Error trying to load the RDB dump, check server logs");
+
+/// Reloads everything. A value that cannot be read back stays as it is, and the command fails.
+pub(super) fn reload(shards: &mut Shards<'_>, limits: &Limits, now_ms: i64) -> Outcome {
+    for shard in shards.iter_mut() {
+        for number in 0..shard.dbs_touched() as u16 {
+            let keys: Vec<Vec<u8>> =
+                shard.db(number).into_iter().flat_map(|db| db.iter()).map(|entry| entry_key(entry).to_vec()).collect();
+            for bytes in keys {
+                let slot = shard.world.slots.slot(&bytes);
+                let key = Key { bytes: &bytes, hash: table::hash(&bytes), slot };
+                reload_key(shard, number, &key, limits, now_ms)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entry_key(entry: &Entry) -> &[u8] {
+    table::Entry::key(entry)
+}
+
+fn reload_key(shard: &mut Shard, number: u16, key: &Key<'_>, limits: &Limits, now_ms: i64) -> Outcome {
+    let Some(entry) = shard.db(number).and_then(|db| db.find(key)) else { return Ok(()) };
+    let (expiry, clock) = (entry.expiry(), entry.clock());
+    let payload = dump::dump(&entry.value());
+    let value = match dump::restore(&payload, limits, now_ms).map_err(|_| NOT_LOADED)? {
+        _ if entry.is_expired(now_ms) => None,
+        Loaded::Text(bytes) => Some(Entry::new(key.bytes, NewValue::Text(&bytes), expiry, clock)),
+        Loaded::Object(object) => Some(Entry::new(key.bytes, NewValue::Object(object), expiry, clock)),
+        Loaded::Expired => None,
+    };
+    let db = shard.db_or_new(number);
+    let old = match value {
+        Some(entry) => db.replace(key, entry),
+        None => db.remove(key),
+    };
+    if let Some(old) = old {
+        shard.free(old);
+    }
+    field_calendar::announce(shard, number, key);
+    Ok(())
+}
