@@ -28,6 +28,10 @@ def _rate(name: str, by: str = "instance", extra: str = "") -> str:
     return f"sum by ({by}) (rate({name}{{%s{extra}}}[$__rate_interval]))"
 
 
+def _big_keys(name: str) -> str:
+    return f"topk(20, max by (key, db, type) ({name}{{%s}}))"
+
+
 def _quantile(quantile: float, by: str = "") -> str:
     labels = f"le, {by}" if by else "le"
     rate = f"sum by ({labels}) (rate(sherd_command_duration_seconds_bucket{{%s}}[$__rate_interval]))"
@@ -213,12 +217,21 @@ KEYSPACE = (
         (
             (_rate("redis_expired_keys_total"), "{{instance}} expired"),
             (_rate("redis_evicted_keys_total"), "{{instance}} evicted"),
+            (_rate("sherd_expired_fields_total"), "{{instance}} fields expired"),
         ),
     ),
     Panel(
         "Hot keys", "short", (("topk(20, max by (key) (sherd_hot_key_commands{%s}))", "{{key}}"),), kind="bargauge",
         description="Estimated commands on the most used keys. The label is a hash of the key unless "
         "metrics-hot-key-names is set.",
+    ),
+    Panel(
+        "Biggest keys", "bytes", ((_big_keys("sherd_big_key_bytes"), "{{key}} ({{db}}, {{type}})"),), kind="bargauge",
+        description="Memory of the keys that take the most, as last seen. Labels as of hot keys.",
+    ),
+    Panel(
+        "Longest collections", "short", ((_big_keys("sherd_big_key_elements"), "{{key}} ({{db}}, {{type}})"),),
+        kind="bargauge", description="Elements of the collections that have the most, as last seen.",
     ),
 )  # fmt: skip
 

@@ -274,6 +274,48 @@ impl Server {
         py.detach(|| transfer::delete_unchanged(&self.engine.shared, db, &sent))
     }
 
+    #[allow(clippy::type_complexity)]
+    fn big_keys<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> Vec<(Bound<'py, PyBytes>, usize, usize, u16, &'static str, usize, usize)> {
+        let found = self.engine.shared.engine.big_keys();
+        let row = |(shard, big): (usize, sherd_shards::survey::BigKey)| {
+            let slot = sherd_shards::slot::slot_of(&big.key);
+            let key = PyBytes::new(py, &big.key);
+            (key, shard, usize::from(big.db), slot, big.value_type, big.bytes, big.elements)
+        };
+        found.into_iter().map(row).collect()
+    }
+
+    #[pyo3(signature = (sample, slots))]
+    fn start_hot_keys(&self, sample: u32, slots: Vec<u16>) {
+        self.engine.shared.engine.start_heat(sample, &slots);
+    }
+
+    fn stop_hot_keys(&self) {
+        self.engine.shared.engine.world.settings.heat_tracking.set(0);
+    }
+
+    fn reset_hot_keys(&self) {
+        self.engine.shared.engine.reset_heat();
+    }
+
+    fn hot_key_costs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let sum = self.engine.shared.engine.heat();
+        let part = PyDict::new(py);
+        let keys = |map: std::collections::HashMap<Box<[u8]>, u64>| -> Vec<(Bound<'py, PyBytes>, u64)> {
+            map.into_iter().map(|(key, weight)| (PyBytes::new(py, &key), weight)).collect()
+        };
+        part.set_item("nanoseconds", sum.nanoseconds)?;
+        part.set_item("net_bytes", sum.net_bytes)?;
+        part.set_item("sampled_nanoseconds", sum.sampled_nanoseconds)?;
+        part.set_item("sampled_net_bytes", sum.sampled_net_bytes)?;
+        part.set_item("by_nanoseconds", keys(sum.by_nanoseconds))?;
+        part.set_item("by_net_bytes", keys(sum.by_net_bytes))?;
+        Ok(part)
+    }
+
     fn slot_key_counts(&self, py: Python<'_>, first: usize, last: usize) -> Vec<usize> {
         let last = last.min(sherd_shards::slot::SLOTS - 1);
         py.detach(|| {

@@ -31,9 +31,11 @@ use crate::blocking::{self, Wake};
 use crate::evict;
 use crate::execute::run_batch;
 use crate::expire;
+use crate::heat::Costs;
 use crate::invariant;
 use crate::ring::Ring;
 use crate::shard::{Shard, ShardStats};
+use crate::survey::{BigKey, Survey};
 use crate::world::World;
 use sherd_metrics::CommandCells;
 
@@ -346,6 +348,7 @@ impl Engine {
         self.world.pressure.set_thread(index, thread::current());
         let mut expiry = expire::Pace::default();
         let mut eviction = evict::Round::default();
+        let mut survey = Survey::default();
         // What was left to this thread is done before it ends.
         while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_batches() {
             // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
@@ -359,7 +362,8 @@ impl Engine {
             loop {
                 let expires = expiry.is_due(&self.world, &cell.stats);
                 let evicts = eviction.is_due(&self.world, index);
-                let work = expires || evicts;
+                let surveys = survey.is_due(&cell.stats);
+                let work = expires || evicts || surveys;
                 if cell.has_no_batches() && !work {
                     break;
                 }
@@ -378,6 +382,9 @@ impl Engine {
                 if evicts {
                     eviction.slice(shard);
                 }
+                if surveys {
+                    survey.slice(shard);
+                }
                 self.let_go(cell, shard, start);
                 if done.is_empty() && !work {
                     // A place on the ring is taken but not filled yet: whoever took it needs the processor.
@@ -391,6 +398,7 @@ impl Engine {
                 }
             }
             expiry.tick_over();
+            survey.tick_over();
         }
     }
 
@@ -403,6 +411,33 @@ impl Engine {
     pub fn stats(&self, shard: usize) -> (&ShardStats, &CommandCells, &HandOff) {
         let cell = &self.cells[shard];
         (&cell.stats, &cell.cells, &cell.hand_off)
+    }
+
+    /// The biggest keys of all shards with the numbers of their shards.
+    pub fn big_keys(&self) -> Vec<(usize, BigKey)> {
+        let of_shard = |(index, cell): (usize, &ShardCell)| {
+            cell.stats.findings.all().into_iter().map(move |big| (index, big)).collect::<Vec<_>>()
+        };
+        self.cells.iter().enumerate().flat_map(of_shard).collect()
+    }
+
+    /// Begins to count what keys cost: one command in `sample`, of these slots or, if there are none, of all.
+    pub fn start_heat(&self, sample: u32, slots: &[u16]) {
+        self.cells.iter().for_each(|cell| cell.stats.heat.start(sample, slots));
+        self.world.settings.heat_tracking.set(1);
+    }
+
+    /// Forgets what keys have cost.
+    pub fn reset_heat(&self) {
+        self.world.settings.heat_tracking.set(0);
+        self.cells.iter().for_each(|cell| cell.stats.heat.reset());
+    }
+
+    /// What keys have cost in all shards together.
+    pub fn heat(&self) -> Costs {
+        let mut sum = Costs::default();
+        self.cells.iter().for_each(|cell| cell.stats.heat.add_to(&mut sum));
+        sum
     }
 
     /// Commands and transactions so far that needed more than one shard.

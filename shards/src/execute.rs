@@ -92,6 +92,9 @@ pub fn account(counts: &Counts<'_>, world: &World, call: &Call<'_>, ticks: u64, 
         counts.stats.error_replies.increment();
         world.logs.count_error(reply);
     }
+    if world.settings.heat_tracking.on() {
+        counts.stats.heat.note(&call.command.spec, call.args, nanoseconds, reply.len());
+    }
     // Everything below a microsecond is ruled out by one comparison.
     if nanoseconds >= 1000 {
         account_slow(world, call, nanoseconds / 1000);

@@ -13,6 +13,7 @@
 //! - [`invariant`]: what ends the process
 //! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`]: who executes when
 //! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`blocking`], [`notify`]: what happens besides
+//! - [`heat`], [`survey`]: which keys cost much, which are big
 //! - [`world`], [`settings`], [`client`]: what is shared
 
 #[macro_use]
@@ -35,6 +36,7 @@ pub mod expire;
 pub mod families;
 pub mod field_calendar;
 pub mod glob;
+pub mod heat;
 pub mod invariant;
 pub mod lazyfree;
 pub mod mailbox;
@@ -49,8 +51,11 @@ pub mod settings;
 pub mod shard;
 pub mod slot;
 pub mod spec;
+pub mod survey;
 pub mod table;
+// Integration tests take the file in as their own module and use other parts of it.
 #[cfg(test)]
+#[allow(dead_code)]
 mod testing;
 pub mod types;
 pub mod watch;

@@ -101,6 +101,8 @@ settings! {
     latency_tracking = 1, "latency-tracking";
     /// Classes of keyspace events to raise, as a bit set of [`crate::notify`].
     notify_keyspace_events = 0, "notify-keyspace-events";
+    /// Not 0 while HOTKEYS counts what keys cost; see [`crate::heat`].
+    heat_tracking = 0, "heat-tracking";
     active_expire_effort = 1, "active-expire-effort";
     /// Set by DEBUG SET-ACTIVE-EXPIRE.
     active_expire_enabled = 1, "active-expire-enabled";

@@ -10,8 +10,10 @@ use crate::db::{Db, Key};
 use crate::entry::Entry;
 use crate::evict::Evictor;
 use crate::field_calendar::FieldCalendar;
+use crate::heat::Heat;
 use crate::notify::Events;
 use crate::random::Random;
+use crate::survey::Findings;
 use crate::watch::Watches;
 use crate::world::World;
 
@@ -59,6 +61,9 @@ pub struct ShardStats {
     pub panics: Counter,
     /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
     pub next_field_due_ms: AtomicI64,
+    pub heat: Heat,
+    /// The biggest keys, as far as the survey has come.
+    pub findings: Findings,
 }
 
 impl ShardStats {

@@ -111,6 +111,22 @@ impl Tester {
         (keys, self.shards.iter().map(expired).sum())
     }
 
+    /// The biggest keys, after the shards' own threads have gone once through everything.
+    #[cfg(test)]
+    pub fn big_keys(&mut self) -> Vec<crate::survey::BigKey> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            shard.publish_sizes();
+            let mut survey = crate::survey::Survey::default();
+            while survey.is_due(&shard.stats) {
+                survey.slice(shard);
+                survey.tick_over();
+            }
+            found.extend(shard.stats.findings.all());
+        }
+        found
+    }
+
     /// Runs a command and gives the reply's bytes.
     pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let table = registry::table();

@@ -182,6 +182,22 @@ class Server:
         """Removes keys at one moment, each with its DUMP and PEXPIRETIME as `dump_keys` gave them; False for those that
         are others by now and stay."""
 
+    def big_keys(self) -> list[tuple[bytes, int, int, int, str, int, int]]:
+        """(key, shard, db, slot, type, bytes, elements) of the biggest keys of each shard, in no order."""
+
+    def start_hot_keys(self, sample: int, slots: list[int]) -> None:
+        """Begins to count what keys cost: one command in `sample`; of all slots if none is named."""
+
+    def stop_hot_keys(self) -> None:
+        """Stops counting; what was counted stays."""
+
+    def reset_hot_keys(self) -> None:
+        """Stops counting and forgets."""
+
+    def hot_key_costs(self) -> dict[str, Any]:
+        """nanoseconds, net_bytes: of all commands with keys in the selected slots; sampled_nanoseconds,
+        sampled_net_bytes: of those that were sampled; by_nanoseconds, by_net_bytes: lists of (key, sum)."""
+
     def slot_key_counts(self, first: int, last: int) -> list[int]:
         """Keys in db 0 of each slot of a range (cluster mode)."""
 

@@ -52,6 +52,7 @@ def use_everything(served: ServedMetrics) -> None:
         wire.call("SELECT", "1")
         wire.call("SET", "other", "v")
         wire.call("PING")
+        wire.call("RPUSH", "list", *map(str, range(100)))
 
 
 def work(served: ServedMetrics, stop: threading.Event) -> None:

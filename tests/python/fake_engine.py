@@ -11,6 +11,7 @@ from typing import Any
 from sherd.config import Config
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
+from sherd.families.hotkeys import HotKeySessions
 from sherd.observability.node import Listener, Node
 from sherd.resp import encode
 from sherd.spec import Request, Services
@@ -84,6 +85,12 @@ class FakeEngine:
         self.events: list[tuple[str, int, list[tuple[int, int]]]] = []
         self.keys_by_slot: dict[int, list[bytes]] = {}
         self.hot: list[tuple[bytes, int]] = []
+        self.big: list[tuple[bytes, int, int, int, str, int, int]] = []
+        self.costs: dict[str, Any] = {
+            "nanoseconds": 0, "net_bytes": 0, "sampled_nanoseconds": 0, "sampled_net_bytes": 0, "by_nanoseconds": [],
+            "by_net_bytes": [],
+        }  # fmt: skip
+        self.heat_calls: list[tuple[Any, ...]] = []
         self.snapshots_taken = 0
 
     def snapshot(self) -> dict[str, Any]:
@@ -111,6 +118,21 @@ class FakeEngine:
     def hot_keys(self, count: int) -> list[tuple[bytes, int]]:
         return self.hot[:count]
 
+    def big_keys(self) -> list[tuple[bytes, int, int, int, str, int, int]]:
+        return self.big
+
+    def start_hot_keys(self, sample: int, slots: list[int]) -> None:
+        self.heat_calls.append(("start", sample, slots))
+
+    def stop_hot_keys(self) -> None:
+        self.heat_calls.append(("stop",))
+
+    def reset_hot_keys(self) -> None:
+        self.heat_calls.append(("reset",))
+
+    def hot_key_costs(self) -> dict[str, Any]:
+        return self.costs
+
     def slot_key_counts(self, first: int, last: int) -> list[int]:
         return [len(self.keys_by_slot.get(slot, ())) for slot in range(first, last + 1)]
 
@@ -132,7 +154,11 @@ class Bench:
         self.node = Node(self.engine, self.config, BOUNDS, "1.2.3")  # type: ignore[arg-type]
         self.node.listeners = [Listener("tcp", ("127.0.0.1", "-::1"), 7000)]
         self.services = Services(
-            self.config, self.node, DataPlane(list, lambda args: None, self.engine.reset_stats), CommandTable([])
+            self.config,
+            self.node,
+            DataPlane(list, lambda args: None, self.engine.reset_stats),
+            CommandTable([]),
+            HotKeySessions(),
         )
 
     def request(self, *args: bytes | str, local_addr: str = "10.1.2.3:7000") -> Request:

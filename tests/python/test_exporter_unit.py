@@ -112,6 +112,16 @@ def test_hot_keys_are_hashed_unless_asked_for() -> None:
     assert _samples(open_bench)["sherd_hot_key_commands"] == {(("key", "user:alice"),): 42}
 
 
+def test_big_keys_are_hashed_and_at_most_twenty() -> None:
+    bench = Bench()
+    bench.engine.big = [(b"user:%d" % number, 0, 0, 7, "set", 1000 - number, number) for number in range(100)]
+    samples = _samples(bench)
+    assert len(samples["sherd_big_key_bytes"]) == len(samples["sherd_big_key_elements"]) == 20
+    assert max(samples["sherd_big_key_bytes"].values()) == 1000
+    assert max(samples["sherd_big_key_elements"].values()) == 99
+    assert not any("user" in label for labels in samples["sherd_big_key_bytes"] for _, label in labels)
+
+
 def test_hot_keys_are_at_most_twenty() -> None:
     bench = Bench()
     bench.engine.hot = [(b"%d" % number, 100 - number) for number in range(100)]

@@ -25,6 +25,7 @@ Labelled: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
 Source: TypeAlias = Callable[[Snapshot], "float | Labelled"]
 
 HOT_KEYS_MAX = 20
+BIG_KEYS_MAX = 20
 _KEY_LABEL_MAX = 64
 
 
@@ -128,6 +129,19 @@ def _hot_keys(snapshot: Snapshot) -> Labelled:
     return {(label,): float(hot.commands) for label, hot in zip(labels, snapshot.hot_keys, strict=True)}.items()
 
 
+def _big_keys(measure: str) -> Source:
+    """The biggest keys of the server by `bytes` or `elements`."""
+
+    def samples(snapshot: Snapshot) -> Labelled:
+        plain = snapshot.node.config.get_bool("metrics-hot-key-names")
+        sized = [big for big in snapshot.big_keys if getattr(big, measure)]
+        for big in sorted(sized, key=lambda big: (-getattr(big, measure), big.key))[:BIG_KEYS_MAX]:
+            label = key_label(big.key, plain=plain)
+            yield (label, f"db{big.database}", big.type, str(big.slot), str(big.shard)), getattr(big, measure)
+
+    return samples
+
+
 def key_label(key: bytes, *, plain: bool) -> str:
     """A key as a label: its hash, since keys may name people; or its text where the operator asked for it."""
     if not plain:
@@ -136,6 +150,7 @@ def key_label(key: bytes, *, plain: bool) -> str:
     return text if len(text) <= _KEY_LABEL_MAX else text[:_KEY_LABEL_MAX] + "..."
 
 
+_BIG_KEY_LABELS = ("key", "db", "type", "slot", "shard")
 _INSTANCE_LABELS = (
     "role", "redis_version", "redis_build_id", "redis_mode", "os", "maxmemory_policy", "tcp_port", "run_id",
     "process_id", "master_replid",
@@ -186,6 +201,8 @@ METRICS: tuple[Metric, ...] = (
     _counter("redis_keyspace_hits_total", "Reads of keys that exist.", lambda s: s.totals.keyspace_hits),
     _counter("redis_keyspace_misses_total", "Reads of keys that do not.", lambda s: s.totals.keyspace_misses),
     _counter("redis_expired_keys_total", "Keys whose time was over.", lambda s: s.totals.expired_keys),
+    _counter("sherd_expired_fields_total", "Fields of hashes whose time was over.",
+             lambda s: s.totals.expired_fields),
     _counter("redis_evicted_keys_total", "Keys that gave way to the memory limit.", lambda s: s.totals.evicted_keys),
     _counter("redis_net_input_bytes_total", "Bytes read from clients.", lambda s: s.network.input_bytes),
     _counter("redis_net_output_bytes_total", "Bytes written to clients.", lambda s: s.network.output_bytes),
@@ -290,6 +307,10 @@ METRICS: tuple[Metric, ...] = (
     # ---- Sherd: keys
     _gauge("sherd_hot_key_commands", "Estimated commands on the most used keys; key is a hash unless asked otherwise.",
            _hot_keys, "key"),
+    _gauge("sherd_big_key_bytes", "Memory of the biggest keys as last seen; key is a hash unless asked otherwise.",
+           _big_keys("bytes"), *_BIG_KEY_LABELS),
+    _gauge("sherd_big_key_elements", "Elements of the longest collections as last seen.", _big_keys("elements"),
+           *_BIG_KEY_LABELS),
 )  # fmt: skip
 
 DISTRIBUTIONS: tuple[Distribution, ...] = (

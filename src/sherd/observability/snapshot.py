@@ -166,6 +166,19 @@ class HotKey:
 
 
 @dataclass(frozen=True, slots=True)
+class BigKey:
+    """A key that the shards' own threads have found to be big; bytes by estimate, elements of a collection."""
+
+    key: bytes
+    shard: int
+    database: int
+    slot: int
+    type: str
+    bytes: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All numbers at one moment. Times in seconds, memory in bytes unless a name says otherwise."""
 
@@ -192,6 +205,7 @@ class Snapshot:
     process_id: int
     latency_events: Sequence[LatencyEvent] = ()
     hot_keys: Sequence[HotKey] = ()
+    big_keys: Sequence[BigKey] = ()
 
     @property
     def memory_dataset(self) -> int:
@@ -223,7 +237,7 @@ class Snapshot:
 
 
 def take_snapshot(node: Node, *, hot_keys: int = 0) -> Snapshot:
-    """The numbers of a server now, with so many of its hot keys; safe in any thread."""
+    """The numbers of a server now, with so many of its hot keys and, if any, with its big keys; safe in any thread."""
     native = node.engine.snapshot()
     return Snapshot(
         node=node,
@@ -253,6 +267,7 @@ def take_snapshot(node: Node, *, hot_keys: int = 0) -> Snapshot:
             if samples
         ],
         hot_keys=[HotKey(*row) for row in node.engine.hot_keys(hot_keys)] if hot_keys else (),
+        big_keys=[BigKey(*row) for row in node.engine.big_keys()] if hot_keys else (),
     )
 
 

@@ -19,6 +19,7 @@ from sherd.config import BY_NAME, Config, Source
 from sherd.errors import ConfigApplyError, ConfigError
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
+from sherd.families.hotkeys import HotKeySessions
 from sherd.families.server import Lifecycle
 from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
@@ -145,6 +146,7 @@ class Runtime:
             DataPlane(native.command_table, native.key_positions, engine.reset_stats),
             CommandTable(native.command_table()),
             Lifecycle(self.request_stop),
+            HotKeySessions(),
         )
 
     # ---- configuration

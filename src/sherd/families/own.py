@@ -1,0 +1,121 @@
+"""SHERD: what only this server has, under its own name, so that it never meets a command of Redis or Valkey.
+
+BIGKEYS shows what the shards' own threads have found while they go through the keys at their leisure
+(`shards/src/survey.rs`), so it is answered at once and costs the data plane nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.families.help_lines import help_reply
+from sherd.observability.node import Node
+from sherd.observability.snapshot import BigKey
+from sherd.resp import Reply
+from sherd.spec import Request, command, container
+
+_NUMBER_DIGITS_MAX = 9
+
+container(
+    "sherd",
+    group="server",
+    since="0.1.0",
+    summary="Groups the commands of Sherd's own.",
+    complexity="Depends on subcommand.",
+)
+
+
+@command(
+    "sherd|bigkeys",
+    arity=-2,
+    flags="loading stale",
+    group="server",
+    since="0.1.0",
+    summary="Returns the keys that take the most memory, or have the most elements, as last seen.",
+    complexity="O(S) in the number of shards",
+    syntax="[BY <MEMORY | ELEMENTS>] [COUNT count] [SLOT slot] [SHARD shard]",
+    tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
+)
+def sherd_bigkeys(request: Request) -> Reply:
+    """A map a key, the biggest first: key, db, type, bytes, elements, slot, shard. Ten keys unless told otherwise.
+
+    Bytes are an estimate, as MEMORY USAGE gives it. Each shard keeps some dozens of keys; one that has just been made
+    appears when the shard's thread has come by, one that has gone stays until then.
+    """
+    wishes = _bigkey_wishes(request.args[2:])
+    keys = [BigKey(*row) for row in request.services.get(Node).engine.big_keys()]
+    keys = [key for key in keys if wishes.slot in (None, key.slot) and wishes.shard in (None, key.shard)]
+    if wishes.by_elements:
+        keys = [key for key in keys if key.elements]
+    keys.sort(key=lambda key: (-(key.elements if wishes.by_elements else key.bytes), key.key))
+    return [
+        {
+            "key": key.key,
+            "db": key.database,
+            "type": key.type,
+            "bytes": key.bytes,
+            "elements": key.elements,
+            "slot": key.slot,
+            "shard": key.shard,
+        }
+        for key in keys[: wishes.count]
+    ]
+
+
+@dataclass(slots=True)
+class _BigKeyWishes:
+    by_elements: bool = False
+    count: int = 10
+    slot: int | None = None
+    shard: int | None = None
+
+
+def _bigkey_wishes(words: Sequence[bytes]) -> _BigKeyWishes:
+    wishes = _BigKeyWishes()
+    if len(words) % 2:
+        raise CommandError(SYNTAX_ERROR)
+    for name, value in zip(words[::2], words[1::2], strict=True):
+        match name.upper(), value.upper():
+            case b"BY", b"MEMORY":
+                wishes.by_elements = False
+            case b"BY", b"ELEMENTS":
+                wishes.by_elements = True
+            case b"COUNT", _:
+                wishes.count = _small_number(value)
+            case b"SLOT", _:
+                wishes.slot = _small_number(value)
+            case b"SHARD", _:
+                wishes.shard = _small_number(value)
+            case _:
+                raise CommandError(SYNTAX_ERROR)
+    return wishes
+
+
+def _small_number(word: bytes) -> int:
+    if not word.isdigit() or len(word) > _NUMBER_DIGITS_MAX:
+        raise CommandError("ERR value is out of range, must be positive")
+    return int(word)
+
+
+@command(
+    "sherd|help",
+    arity=2,
+    flags="loading stale",
+    group="server",
+    since="0.1.0",
+    summary="Describes the subcommands.",
+    complexity="O(1)",
+)
+def sherd_help(request: Request) -> Reply:
+    """Lines of text."""
+    return help_reply("sherd", _HELP)
+
+
+_HELP = (
+    (
+        "BIGKEYS [BY <MEMORY | ELEMENTS>] [COUNT <count>] [SLOT <slot>] [SHARD <shard>]",
+        "Return the biggest keys that were seen lately (10 if not given).",
+    ),
+)
