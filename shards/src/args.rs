@@ -17,10 +17,23 @@ pub fn integer_or(text: &[u8], error: CommandError) -> Result<i64, CommandError>
     number::parse_i64(text).ok_or(error)
 }
 
-/// A cursor of SCAN and its kin: any unsigned 64-bit number.
+/// A cursor of SCAN and its kin: a number in the strict form, or what C's `strtoull` makes of it. That one skips blanks, takes
+/// either sign, and counts back from the top for a minus; in the strict form a negative number is refused all the same.
 pub fn cursor(text: &[u8]) -> Result<u64, CommandError> {
-    // The standard parser takes the leading plus sign that Redis takes as well, and no spaces.
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(INVALID_CURSOR)
+    if let Some(number) = number::parse_i64(text) {
+        return u64::try_from(number).map_err(|_| INVALID_CURSOR);
+    }
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+    let (digits, negative) = match &text[blanks..] {
+        [b'-', digits @ ..] => (digits, true),
+        [b'+', digits @ ..] | digits => (digits, false),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(INVALID_CURSOR);
+    }
+    let number =
+        std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok()).ok_or(INVALID_CURSOR)?;
+    Ok(if negative { number.wrapping_neg() } else { number })
 }
 
 /// An integer of at least 0 (Redis: `value is out of range, must be positive`).
@@ -121,5 +134,34 @@ impl<'a> Options<'a> {
         let rest = &self.args[self.at..];
         self.at = self.args.len();
         rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_by_strtoull_unless_it_is_a_negative_number_in_the_strict_form() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("-0", Some(0)),
+            ("+5", Some(5)),
+            ("007", Some(7)),
+            (" \t\x0b5", Some(5)),
+            ("-18446744073709551615", Some(1)),
+            ("-1", None),
+            ("18446744073709551616", None),
+            ("5 ", None),
+            ("", None),
+            (" ", None),
+            ("-", None),
+            ("+-5", None),
+            ("+ 5", None),
+            ("0x5", None),
+        ] {
+            assert_eq!(cursor(text.as_bytes()).ok(), expected, "{text:?}");
+        }
     }
 }

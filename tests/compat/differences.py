@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.compat.normalise import same_but_successes, same_numbers
+from tests.compat.normalise import same_before_odd_bytes, same_but_successes, same_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,12 @@ def _differ(
 
 
 DIFFERENCES: tuple[Difference, ...] = (
+    _differ(
+        "redis7 redis8 valkey9",
+        r".*[\x00\x80-\xff]",
+        "error texts quote bytes that are no text as replacement characters, and do not end at a zero byte",
+        relation=same_before_odd_bytes,
+    ),
     _differ(
         "redis7",
         r"XREAD(GROUP)? .*STREAMS",
@@ -124,7 +130,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         r"BIT(COUNT|POS)",
         "since Redis 8.0 all arguments are checked before the key is looked for",
         ours="ERR (syntax error|value is not an integer)",
-        theirs=":b'(0|-1)'",
+        theirs=":b'(0|-1)'|WRONGTYPE",
     ),
     _differ(
         "redis7 valkey9",
@@ -151,6 +157,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "the cursor is checked strictly, and before the options, since Redis 7.2",
         ours="ERR invalid cursor",
     ),
+    _differ("redis7", r"(H|S|Z)?SCAN", "a cursor may begin with blanks since Redis 7.2", theirs="ERR invalid cursor"),
     _differ("redis7", r"(S|Z)?SCAN", "Redis 7.0 does not know NOVALUES", ours="NOVALUES", theirs="ERR syntax error"),
     _differ("redis7", r"COMMAND GETKEYS", "Redis 7.0 blames COMMAND itself", theirs="wrong number of arguments for"),
     _differ("redis7", r"CONFIG SET maxmemory-samples", "the upper bound is 64 since Redis 7.2", theirs="2147483647"),
@@ -206,6 +213,39 @@ DIFFERENCES: tuple[Difference, ...] = (
 
 
 @dataclass(frozen=True)
+class Accident:
+    """Commands that do in `references` what nobody can want; they are left out, for the keys would differ as well."""
+
+    references: frozenset[str]
+    pattern: re.Pattern[str]
+    reason: str
+
+
+def _accident(references: str, pattern: str, reason: str) -> Accident:
+    return Accident(frozenset(references.split()), re.compile(pattern, re.IGNORECASE | re.DOTALL), reason)
+
+
+ACCIDENTS = (
+    _accident(
+        "redis8 valkey9",
+        r"LSET \S+ [-+]?\d{10}",
+        "in a listpack an index is cut off after 32 bits, and another element is set",
+    ),
+    _accident(
+        "redis7 redis8 valkey9",
+        r"BITFIELD .*SAT .*SET \S+ \S+ -\d{16}",
+        "the distance to a number that far below the range overflows, and the highest value is set instead of the lowest",
+    ),
+)
+
+
+def is_accident(reference: str, command: Command) -> bool:
+    """Whether a command is left out of sequences that are compared with `reference`."""
+    line = b" ".join(command).decode("latin-1")
+    return any(reference in accident.references and accident.pattern.match(line) for accident in ACCIDENTS)
+
+
+@dataclass(frozen=True)
 class EncodingDifference:
     """Keys of a type whose OBJECT ENCODING may differ from that of `references`."""
 
@@ -225,6 +265,14 @@ ENCODING_DIFFERENCES = (
         frozenset({b"listpack"}),
         frozenset({b"quicklist"}),
         "small lists are listpacks since Redis 7.2",
+    ),
+    EncodingDifference(
+        frozenset({"redis8", "valkey9"}),
+        b"list",
+        frozenset({b"quicklist"}),
+        frozenset({b"listpack"}),
+        "an element that had a node of its own keeps it when LSET makes it small; the other element's node is not joined",
+        after=frozenset({b"LSET"}),
     ),
     EncodingDifference(
         frozenset({"redis7"}),

@@ -7,6 +7,7 @@ those commands.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,12 @@ def same_numbers(ours: Node, theirs: Node) -> bool:
         return float(ours.text) == float(theirs.text)
     except ValueError:
         return ours == theirs
+
+
+def same_before_odd_bytes(ours: Node, theirs: Node) -> bool:
+    """Errors that are equal up to the first byte that is no text."""
+    mine, other = (re.split(rb"[\x00\x80-\xff]", node.text)[0] for node in (ours, theirs))
+    return ours.is_error and theirs.is_error and ours.kind == theirs.kind and other.startswith(mine)
 
 
 def same_sign(command: Command, ours: Node, theirs: Node) -> bool:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, note
+from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 from tests.compat.command_table import read_table
+from tests.compat.differences import is_accident
 from tests.compat.examples import VALUES
 from tests.compat.grammar import edge_floats, edge_integers
 from tests.compat.script import Step, split_arguments
@@ -191,6 +192,15 @@ _odd_words = [
 ]  # fmt: skip
 changes_max = 3
 
+# What is no accident of one server, but would make every second example fail.
+_not_with = {
+    ("valkey9", "hash expiry"): "it checks these in another order, in other words, and lets options come twice",
+}
+_odd_words_of = {
+    # Redis 7.2 takes hexadecimal for scores, and Sherd with it.
+    "valkey9": [word for word in _odd_words if word != b"0x10"],
+}
+
 _server_tags = {"redis7": "r70", "redis8": "r80", "valkey9": "vk91"}
 
 
@@ -201,7 +211,7 @@ def _is_known(call: tuple[bytes, ...], reference: str) -> bool:
 
 
 @st.composite
-def _mutated(draw: DrawFn, calls: list[tuple[bytes, ...]]) -> tuple[bytes, ...]:
+def _mutated(draw: DrawFn, calls: list[tuple[bytes, ...]], odd_words: list[bytes]) -> tuple[bytes, ...]:
     words = list(draw(st.sampled_from(calls)))
     for _ in range(draw(st.integers(1, changes_max))):
         # The name stays, and so does a subcommand mostly: what is asked for is how arguments are read.
@@ -221,9 +231,9 @@ def _mutated(draw: DrawFn, calls: list[tuple[bytes, ...]]) -> tuple[bytes, ...]:
             case 4:
                 words[place] = words[place].swapcase()
             case 5:
-                words.insert(place, draw(st.sampled_from(_odd_words)))
+                words.insert(place, draw(st.sampled_from(odd_words)))
             case _:
-                words[place] = draw(st.sampled_from(_odd_words))
+                words[place] = draw(st.sampled_from(odd_words))
     return tuple(words)
 
 
@@ -232,13 +242,16 @@ def test_arguments_that_are_nearly_right_are_answered_as_by_the_reference(
     family: str, differential: Differential, reference_name: str
 ) -> None:
     """On one key of the command's own type or another: errors, their order, and what was taken all the same."""
+    if (reference_name, family) in _not_with:
+        pytest.skip(_not_with[reference_name, family])
     calls = [call for call in _families[family] if _is_known(call, reference_name)]
     if not calls:
         pytest.skip(f"{reference_name} has none of these")
     kinds = [*_own_kinds.get(family, ()) * 4, *_values]
 
-    @given(st.sampled_from(kinds), _mutated(calls))
+    @given(st.sampled_from(kinds), _mutated(calls, _odd_words_of.get(reference_name, _odd_words)))
     def run(kind: str, call: tuple[bytes, ...]) -> None:
+        assume(not is_accident(reference_name, call))
         value = tuple(b"k1" if word == b"%s" else word for word in _values[kind])
         group = (b"XGROUP", b"CREATE", b"k1", b"g", b"0") if kind == "stream" else (b"PING",)
         steps = [Step(1, value), Step(1, group), Step(1, call)]

@@ -14,6 +14,8 @@ const INFO: CommandSpec = CommandSpec { flags: READONLY, keys: &[one_key("RO ACC
 
 /// XINFO STREAM FULL: entries of the stream and of each list of pending entries unless COUNT says otherwise.
 const FULL_COUNT_DEFAULT: usize = 10;
+/// XINFO STREAM key FULL COUNT count.
+const FULL_WORDS_MAX: usize = 6;
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
@@ -105,16 +107,13 @@ fn parse_full(args: &[&[u8]]) -> Result<Option<usize>, CommandError> {
     if !options.more() {
         return Ok(None);
     }
-    if !options.take("FULL") {
+    if !options.take("FULL") || args.len() > FULL_WORDS_MAX {
         return Err(bad_subcommand(args, "XINFO"));
     }
     let mut count = FULL_COUNT_DEFAULT;
     if options.more() {
         let text = options.take_value("COUNT").ok_or_else(|| bad_subcommand(args, "XINFO"))?;
         count = usize::try_from(args::integer(text)?).unwrap_or(FULL_COUNT_DEFAULT);
-    }
-    if options.more() {
-        return Err(bad_subcommand(args, "XINFO"));
     }
     Ok(Some(if count == 0 { usize::MAX } else { count }))
 }

@@ -191,9 +191,19 @@ impl<'a> Bounds<'a> {
                 }
             }
             Bounds::Scores(range) => set.ranks_by_score(range),
+            Bounds::Members(range) if lies_outside(set, range) => 0..0,
             Bounds::Members(range) => set.ranks_by_lex(range, reverse),
         }
     }
+}
+
+/// Whether the last member is below a range or the first one above it. Redis looks at these first, which decides nothing
+/// where scores are equal; where they are not, it makes ranges empty that a search would find something in.
+fn lies_outside(set: &ZSet, range: &LexRange<'_>) -> bool {
+    let mut outside = set.is_empty();
+    set.visit(0..1, false, |first, _| outside |= range.is_above(first));
+    set.visit(set.len().saturating_sub(1)..set.len(), false, |last, _| outside |= range.is_below(last));
+    outside
 }
 
 /// Indexes from `start` to `stop`, both included and counted from the end if negative, as a range within `len`.

@@ -553,6 +553,21 @@ ZRANGESTORE d k1 0 1
 ZUNION 1 k1
 ZDIFF 1 k1
 ZINTERCARD 1 k1
+
+# Ranges of members over unequal scores are empty where the first and last members say so
+ZADD z 3 a 2 b 1 c 2 d
+ZRANGEBYLEX z - +
+ZRANGEBYLEX z [b +
+ZRANGEBYLEX z (a [c
+ZRANGEBYLEX z [a [c
+ZLEXCOUNT z [a [c
+ZLEXCOUNT z [b +
+ZLEXCOUNT z - (c
+ZREVRANGEBYLEX z + [b
+ZREVRANGEBYLEX z [d [a
+ZREMRANGEBYLEX z [b [d
+ZRANGE z 0 -1
+ZREMRANGEBYLEX z [a [d
 """
 
 GRAMMAR = """
