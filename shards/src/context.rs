@@ -488,7 +488,10 @@ impl<'a> Context<'a> {
 
     /// A database number from an argument.
     pub fn parse_db(&self, text: &[u8]) -> Result<u16, CommandError> {
-        let number = crate::types::number::parse_i64(text).ok_or(crate::error::NOT_INTEGER)?;
+        let number = crate::args::integer(text)?;
+        if i32::try_from(number).is_err() {
+            return Err(crate::error::NOT_INT32);
+        }
         if (0..self.settings().databases.get()).contains(&number) {
             Ok(number as u16)
         } else {

@@ -41,6 +41,8 @@ pub const OUT_OF_RANGE: CommandError = CommandError::new("ERR value is out of ra
 pub const NOT_POSITIVE: CommandError = CommandError::new("ERR value is out of range, must be positive");
 pub const NOT_NEGATABLE: CommandError =
     CommandError::new("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+pub const NOT_INT32: CommandError =
+    CommandError::new("ERR value is out of range, value must between -2147483648 and 2147483647");
 pub const DB_INDEX: CommandError = CommandError::new("ERR DB index is out of range");
 pub const SAME_OBJECT: CommandError = CommandError::new("ERR source and destination objects are the same");
 pub const INVALID_CURSOR: CommandError = CommandError::new("ERR invalid cursor");

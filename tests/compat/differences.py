@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.compat.normalise import same_before_odd_bytes, same_but_successes, same_numbers
+from tests.compat.normalise import same_before_odd_bytes, same_but_successes, same_coordinates, same_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,10 +133,17 @@ DIFFERENCES: tuple[Difference, ...] = (
         theirs=":b'(0|-1)'|WRONGTYPE",
     ),
     _differ(
+        "valkey9",
+        r"BIT(COUNT|POS)",
+        "Valkey reads the unit before the numbers",
+        ours="^-b'ERR value is not an integer",
+        theirs="^-b'ERR syntax error",
+    ),
+    _differ(
         "redis7 valkey9",
         r"GEO(POS|SEARCH|RADIUS)",
-        "coordinates are printed in their shortest form since Redis 8.0",
-        relation=same_numbers,
+        "coordinates are printed in their shortest form since Redis 8.0, before with seventeen decimals",
+        relation=same_coordinates,
     ),
     _differ(
         "valkey9",

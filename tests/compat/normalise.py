@@ -82,18 +82,24 @@ def same_greeting(command: Command, ours: Node, theirs: Node) -> bool:
     return mine == other
 
 
-def same_numbers(ours: Node, theirs: Node) -> bool:
+def same_numbers(ours: Node, theirs: Node, tolerance: float = 0.0) -> bool:
     """Equal but for the spelling of floats, of which older servers print seventeen digits."""
     if ours.kind != theirs.kind or (ours.items is None) != (theirs.items is None):
         return False
     if ours.items is not None and theirs.items is not None:
         return len(ours.items) == len(theirs.items) and all(
-            same_numbers(mine, other) for mine, other in zip(ours.items, theirs.items, strict=True)
+            same_numbers(mine, other, tolerance) for mine, other in zip(ours.items, theirs.items, strict=True)
         )
     try:
-        return float(ours.text) == float(theirs.text)
+        mine, other = float(ours.text), float(theirs.text)
     except ValueError:
         return ours == theirs
+    return mine == other or abs(mine - other) <= tolerance
+
+
+def same_coordinates(ours: Node, theirs: Node) -> bool:
+    """Equal as far as seventeen decimals show it."""
+    return same_numbers(ours, theirs, tolerance=1e-16)
 
 
 def same_before_odd_bytes(ours: Node, theirs: Node) -> bool:

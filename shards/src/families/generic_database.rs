@@ -96,8 +96,9 @@ fn swapdb(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if context.settings().cluster_enabled.on() {
         return Err(SWAP_IN_CLUSTER);
     }
-    let first = args::integer_or(context.args[1], FIRST_INDEX)?;
-    let second = args::integer_or(context.args[2], SECOND_INDEX)?;
+    let first = i32::try_from(args::integer_or(context.args[1], FIRST_INDEX)?).map_err(|_| FIRST_INDEX)?;
+    let second = i32::try_from(args::integer_or(context.args[2], SECOND_INDEX)?).map_err(|_| SECOND_INDEX)?;
+    let (first, second) = (i64::from(first), i64::from(second));
     let databases = 0..context.settings().databases.get();
     if !databases.contains(&first) || !databases.contains(&second) {
         return Err(DB_INDEX);

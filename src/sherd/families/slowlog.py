@@ -37,7 +37,8 @@ container(
 def slowlog_get(request: Request) -> Reply:
     """[id, Unix seconds, microseconds, arguments, client address, client name] an entry; -1 gives all of them."""
     if len(request.args) > 3:
-        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.")
+        name = request.args[1].decode()
+        raise CommandError(f"ERR unknown subcommand or wrong number of arguments for '{name}'. Try SLOWLOG HELP.")
     count = _count(request.args[2]) if len(request.args) == 3 else _COUNT_DEFAULT
     entries = request.services.get(Node).engine.slowlog(count)
     return [

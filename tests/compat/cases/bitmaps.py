@@ -141,6 +141,12 @@ BITPOS k1 1
 BITFIELD k1 GET u8 0
 BITFIELD k1 SET u8 0 1
 BITFIELD_RO k1 GET u8 0
+
+# Too many arguments are told before those that are no numbers
+SET k1 a
+BITCOUNT k1 x 0 BIT 0
+BITPOS k1 0 x 0 BIT 0
+BITPOS k1 2 x 0 BIT 0
 """
 
 GRAMMAR = """

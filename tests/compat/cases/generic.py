@@ -385,6 +385,30 @@ RESTORE-ASKING k2 0 broken
 RESTORE-ASKING k1 0 broken
 DUMP nothing
 EXISTS k1 k2
+
+# Numbers of databases beyond 32 bits are told from those beyond the last database
+SET k1 a
+MOVE k1 2147483648
+MOVE k1 -2147483649
+MOVE k1 2147483647
+COPY k1 k2 DB 4294967296
+COPY k1 k2 DB 16
+SWAPDB 4294967296 1
+SWAPDB 1 4294967296
+SWAPDB 1 2147483647
+
+# Cursors are read as strtoull does
+SCAN -0
+SCAN +0
+SCAN 00
+SCAN -1 x
+SCAN -18446744073709551615 x
+SCAN 18446744073709551616
+SCAN " 0"
+SCAN "0 "
+SCAN ""
+SCAN 0x0
+SCAN -
 """
 
 GRAMMAR = """

@@ -302,6 +302,12 @@ CLUSTER INFO
 CLUSTER KEYSLOT k1
 CLUSTER SLOTS
 CLUSTER HELP
+
+# SLOWLOG GET takes numbers in the strict form and quotes its own name as it was written
+SLOWLOG GET 01
+SLOWLOG GET -0
+SLOWLOG GET -2
+SLOWLOG get 1 2
 """
 
 GRAMMAR = """

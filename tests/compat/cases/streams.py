@@ -705,6 +705,16 @@ MOVE u 1
 SELECT 1
 XRANGE u - +
 DEL u
+
+# Options of XGROUP and XINFO that come twice are too many words
+XADD s 1-1 f v
+XGROUP CREATE s g 0 MKSTREAM MKSTREAM
+XGROUP CREATE s g2 0 MKSTREAM MKSTREAM ENTRIESREAD 1
+XGROUP CREATE none g 0 ENTRIESREAD 1 ENTRIESREAD 1
+XGROUP SETID s g 1-1 ENTRIESREAD 1 ENTRIESREAD 2
+XINFO STREAM s FULL COUNT x 5
+XINFO STREAM s FULL COUNT 5 x
+XINFO GROUPS s
 """
 
 # Replies that tell the time, or that the references give differently, are left to the table. Pending entries come from
