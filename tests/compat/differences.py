@@ -221,7 +221,10 @@ DIFFERENCES: tuple[Difference, ...] = (
 
 @dataclass(frozen=True)
 class Accident:
-    """Commands that do in `references` what nobody can want; they are left out, for the keys would differ as well."""
+    """Commands that do in `references` what nobody can want, or what the clock wants.
+
+    They are left out, for the keys that they leave would differ as well.
+    """
 
     references: frozenset[str]
     pattern: re.Pattern[str]
@@ -243,6 +246,12 @@ ACCIDENTS = (
         r"BITFIELD .*SAT .*SET \S+ \S+ -\d{16}",
         "the distance to a number that far below the range overflows, and the highest value is set instead of the lowest",
     ),
+    _accident(
+        "valkey9",
+        r"HP?EXPIRE(AT)? .*\b(NX|XX|GT|LT) (.* )?(NX|XX|GT|LT) .*FIELDS",
+        "conditions that come twice are taken, contradictions among them",
+    ),
+    _accident("redis7 redis8 valkey9", r"XADD \S+ (.* )?\* ", "the id is the time of day"),
 )
 
 

@@ -7,6 +7,7 @@ those commands.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -131,16 +132,17 @@ def same_time(ours: Node, theirs: Node, tolerance: float) -> bool:
 moment_min = 10**12
 
 
-def _same_stream(command: Command, ours: Node, theirs: Node) -> bool:
+def _same_stream(command: Command, ours: Node, theirs: Node, tolerance_ms: float) -> bool:
     """Equal but for moments that are about the same: when entries were delivered and consumers were seen."""
     if ours.kind != theirs.kind or (ours.items is None) != (theirs.items is None):
         return False
     if ours.items is not None and theirs.items is not None:
         return len(ours.items) == len(theirs.items) and all(
-            _same_stream(command, mine, other) for mine, other in zip(ours.items, theirs.items, strict=True)
+            _same_stream(command, mine, other, tolerance_ms)
+            for mine, other in zip(ours.items, theirs.items, strict=True)
         )
     if ours.kind == ":" and min(int(ours.text), int(theirs.text)) >= moment_min:
-        return abs(int(ours.text) - int(theirs.text)) <= time_tolerance_seconds * 1000
+        return abs(int(ours.text) - int(theirs.text)) <= tolerance_ms
     return ours == theirs
 
 
@@ -155,27 +157,33 @@ def without_successes(node: Node) -> Node:
 
 
 def same_but_successes(ours: Node, theirs: Node) -> bool:
-    """Equal but for when consumers last got something."""
+    """Equal but for when consumers last got something, whenever the one and the other server were asked."""
     mine, other = without_successes(ours), without_successes(theirs)
-    return _same_stream((), mine, other) or _same_consumers((), mine, other)
+    return _same_stream((), mine, other, math.inf) or _same_consumers((), mine, other, math.inf)
 
 
-def _same_consumers(command: Command, ours: Node, theirs: Node) -> bool:
+def _same_consumers(command: Command, ours: Node, theirs: Node, tolerance_ms: float) -> bool:
     """XINFO CONSUMERS: the times without work are about the same."""
-    return _same_with_times(ours, theirs, lambda row: {i + 1 for i, item in enumerate(row) if item.text in _idle_names})
+
+    def places(row: tuple[Node, ...]) -> set[int]:
+        return {place + 1 for place, item in enumerate(row) if item.text in _idle_names}
+
+    return _same_with_times(ours, theirs, places, tolerance_ms)
 
 
 _idle_names = (b"idle", b"inactive")
 
 
-def _same_pending(command: Command, ours: Node, theirs: Node) -> bool:
+def _same_pending(command: Command, ours: Node, theirs: Node, tolerance_ms: float) -> bool:
     """XPENDING: the third column of its rows is for how long an entry was not delivered again."""
     if len(command) == 3:
         return ours == theirs
-    return _same_with_times(ours, theirs, lambda row: {2})
+    return _same_with_times(ours, theirs, lambda row: {2}, tolerance_ms)
 
 
-def _same_with_times(ours: Node, theirs: Node, places: Callable[[tuple[Node, ...]], set[int]]) -> bool:
+def _same_with_times(
+    ours: Node, theirs: Node, places: Callable[[tuple[Node, ...]], set[int]], tolerance_ms: float
+) -> bool:
     """Rows that are equal but for times at some places of each."""
     if ours.kind != theirs.kind or ours.items is None or theirs.items is None or len(ours.items) != len(theirs.items):
         return ours == theirs
@@ -184,7 +192,7 @@ def _same_with_times(ours: Node, theirs: Node, places: Callable[[tuple[Node, ...
             return False
         times = places(mine.items)
         for place, (left, right) in enumerate(zip(mine.items, other.items, strict=True)):
-            if left != right and not (place in times and same_time(left, right, time_tolerance_seconds * 1000)):
+            if left != right and not (place in times and same_time(left, right, tolerance_ms)):
                 return False
     return True
 
@@ -219,9 +227,6 @@ _rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
     b"SRANDMEMBER": _random_members,
     b"HRANDFIELD": _random_members,
     b"ZRANDMEMBER": _random_members,
-    b"XINFO STREAM": _same_stream,
-    b"XINFO CONSUMERS": _same_consumers,
-    b"XPENDING": _same_pending,
     b"RANDOMKEY": same_shape,
     b"TIME": same_shape,
     b"HELLO": same_greeting,
@@ -263,6 +268,14 @@ _rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
 }
 
 
+# Those whose replies have times in them; the last argument says how many milliseconds these may be apart.
+_timed_rules: dict[bytes, Callable[[Command, Node, Node, float], bool]] = {
+    b"XINFO STREAM": _same_stream,
+    b"XINFO CONSUMERS": _same_consumers,
+    b"XPENDING": _same_pending,
+}
+
+
 # Commands whose replies are times, and their units in a second.
 _units_per_second = {
     prefix + name: unit
@@ -276,7 +289,7 @@ def command_name(command: Command) -> bytes:
     first = command[0].upper()
     if len(command) > 1:
         whole = first + b" " + command[1].upper()
-        if whole in _rules:
+        if whole in _rules or whole in _timed_rules:
             return whole
     return first
 
@@ -291,4 +304,6 @@ def same_reply(command: Command, ours: Node, theirs: Node, drift_seconds: float 
     name = command_name(command)
     if name in _units_per_second:
         return same_time(ours, theirs, (time_tolerance_seconds + drift_seconds) * _units_per_second[name])
+    if name in _timed_rules:
+        return _timed_rules[name](command, ours, theirs, (time_tolerance_seconds + drift_seconds) * 1000)
     return _rules.get(name, same_bytes)(command, ours, theirs)
