@@ -23,7 +23,8 @@ pub enum Route {
 pub struct Command {
     /// Its number: the index of its metrics cells.
     pub id: usize,
-    /// Its name as [`packed_name`] gives it, where that tells it from any other name; else 0, which no name has.
+    /// Its name as [`packed_name`] gives it, where that alone tells what is called; else 0, which no name has. A container has
+    /// 0 too: whoever compares with the last command of a pipeline must not take it for the next one's subcommand.
     pub packed: u64,
     pub spec: CommandSpec,
     pub route: Route,
@@ -118,6 +119,7 @@ impl CommandTable {
                 let parent = parent.unwrap_or_else(|| panic!("{name} has no container"));
                 commands[id].parent = Some(parent);
                 commands[parent].subcommands.push(id);
+                commands[parent].packed = 0;
             }
             let mut at = name_hash(name.as_bytes()) & (index.len() - 1);
             while index[at] != u16::MAX {
@@ -260,6 +262,16 @@ mod tests {
         {
             assert!(table.find(name.as_bytes()).is_none(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_container_cannot_be_told_by_its_name_and_is_found_by_it() {
+        let table = install(std::iter::empty());
+        let object = table.find(b"oBject").expect("OBJECT exists");
+        assert!(!object.subcommands.is_empty());
+        assert_eq!(object.packed, 0);
+        assert_eq!(table.find_subcommand(object, b"FREQ").map(|command| command.packed), Some(0));
+        assert!(table.find(b"objects").is_none());
     }
 
     #[test]

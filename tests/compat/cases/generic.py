@@ -409,6 +409,14 @@ SCAN "0 "
 SCAN ""
 SCAN 0x0
 SCAN -
+
+# A container that was called alone or with an unknown subcommand does not stand for its subcommands
+SET k1 1
+OBJECT
+OBJECT ENCODING k1
+OBJECT NOSUCH k1
+OBJECT ENCODING k1
+OBJECT REFCOUNT nothing
 """
 
 GRAMMAR = """
