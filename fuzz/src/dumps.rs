@@ -29,10 +29,11 @@ pub fn payload(data: &[u8]) {
 }
 
 fn object_survives(object: &Object, limits: &Limits) {
+    let object = object.view();
     let copy = object.duplicate();
-    let again = dump(&Value::Object(&copy));
+    let again = dump(&Value::Object(copy.view()));
     let Ok(Loaded::Object(reloaded)) = restore(&again, limits, NOW_MS) else { panic!("no value any more") };
-    assert_eq!(reloaded.value_type(), object.value_type());
-    assert_eq!(reloaded.element_count(), object.element_count());
+    assert_eq!(reloaded.view().value_type(), object.value_type());
+    assert_eq!(reloaded.view().element_count(), object.element_count());
     assert!(object.memory_bytes(0) > 0);
 }

@@ -1,10 +1,10 @@
 //! The collection types as the keyspace sees them.
 
-use crate::object::{Collection, Object, Type};
+use crate::object::{Collection, Object, ObjectMut, ObjectRef, Type};
 use crate::types::hash::{Fields, Hash};
 use crate::types::list::List;
 use crate::types::set::Set;
-use crate::types::stream::Stream;
+use crate::types::stream::{BoxedStream, Stream};
 use crate::types::zset::ZSet;
 
 impl Collection for Hash {
@@ -148,12 +148,12 @@ impl Collection for ZSet {
 }
 
 /// In a box of its own: a stream has a lot to remember, and the other collections shall not grow to its size.
-impl Collection for Box<Stream> {
+impl Collection for BoxedStream {
     const TYPE: Type = Type::Stream;
     casts!(Stream);
 
     fn empty() -> Self {
-        Box::default()
+        BoxedStream::default()
     }
 
     fn element_count(&self) -> usize {

@@ -11,7 +11,7 @@ use crate::entry::{Entry, NewValue, Text, Value};
 use crate::error::{CommandError, Outcome, WRONG_TYPE};
 use crate::field_calendar;
 use crate::notify::class;
-use crate::object::{Collection, Object};
+use crate::object::Collection;
 use crate::policy;
 use crate::settings::Settings;
 use crate::shard::Shard;
@@ -300,7 +300,7 @@ impl<'a> Context<'a> {
     /// its place in the same allocation where it fits.
     pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
         let has_timed_fields = match &value {
-            NewValue::Object(object) => object.timed().is_some_and(Fields::has_expiries),
+            NewValue::Object(object) => object.view().timed().is_some_and(Fields::has_expiries),
             _ => false,
         };
         let (db, now) = (self.client.db, self.now_ms);
@@ -515,9 +515,4 @@ impl Shard {
 /// `Err(WRONG_TYPE)` unless the entry is a string.
 pub fn require_text(entry: &Entry) -> Outcome {
     entry.text().map(|_| ()).ok_or(WRONG_TYPE)
-}
-
-/// The object of an entry as a collection.
-pub fn object_as<T: Collection>(object: &Object) -> Result<&T, CommandError> {
-    T::of(object).ok_or(WRONG_TYPE)
 }

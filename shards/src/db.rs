@@ -3,7 +3,7 @@
 //! With one shard and no cluster mode there is one table for all, and no slot is ever computed.
 
 use crate::entry::Entry;
-use crate::object::Object;
+use crate::object::ObjectMut;
 use crate::slot::{SlotMap, SLOTS};
 use crate::table::{Slot, Table};
 use crate::types::hash::Fields;
@@ -104,7 +104,7 @@ impl Db {
     /// said. From then on the key counts as one with elements that expire.
     pub fn announce(&mut self, key: &Key<'_>, again: bool) -> Option<u64> {
         let mut slot = self.find_slot(key)?;
-        let fields = slot.get_mut().object_mut().and_then(Object::timed_mut)?;
+        let fields = slot.get_mut().object_mut().and_then(ObjectMut::timed_mut)?;
         let before = fields.has_announced();
         let due = fields.announce(again);
         let after = fields.has_announced();
@@ -117,7 +117,7 @@ impl Db {
     #[inline]
     fn release(&mut self, entry: &mut Entry) {
         self.volatile -= usize::from(entry.expiry().is_some());
-        if let Some(fields) = entry.object_mut().and_then(Object::timed_mut) {
+        if let Some(fields) = entry.object_mut().and_then(ObjectMut::timed_mut) {
             self.timed -= usize::from(fields.withdraw());
         }
     }
@@ -251,7 +251,7 @@ impl Db {
             };
             let mut timed = 0;
             let next = table.sweep(bucket, step.max(1), is_gone, |mut entry: Entry| {
-                let fields = entry.object_mut().and_then(Object::timed_mut);
+                let fields = entry.object_mut().and_then(ObjectMut::timed_mut);
                 timed += usize::from(fields.is_some_and(Fields::withdraw));
                 removed(entry);
             });

@@ -1,19 +1,21 @@
 //! One key of the keyspace: a single allocation with everything about it.
 //!
 //! ```text
-//! tag | access clock (3) | [expiry (8)] | [payload (8)] | key length (1 or 5) | [value length (1)] | key | [value]
+//! tag | access clock (3) | [expiry (8)] | [payload (8 or 9)] | key length (1 or 5) | [value length (1)] | key | [value]
 //! ```
 //!
-//! A string of up to 255 bytes lies in the entry itself; an integer is the payload; longer strings and collections are
-//! behind the payload pointer. A key of 10 bytes with a value of 16 takes 32 bytes, and 8 more with an expiry. Fields
-//! are unaligned: an unaligned load costs nothing on the machines this runs on, padding costs memory.
+//! A string of up to 255 bytes lies in the entry itself; an integer is the payload, as is a collection, which is a pointer
+//! to its elements with a byte that says in which form they are; longer strings are behind a pointer to a buffer. A key of
+//! 10 bytes takes 32 bytes with a value of 16, 24 with a collection, and 8 more with an expiry. Fields are unaligned: an
+//! unaligned load costs nothing on the machines this runs on, padding costs memory.
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use sherd_metrics::memory::size_class;
 
-use crate::object::{Object, Type};
+use crate::object::{Object, ObjectMut, ObjectRef, Type, OBJECT_BYTES};
 use crate::table;
 
 /// The longest string that lies in the entry itself.
@@ -27,6 +29,8 @@ const OBJECT: u8 = 3;
 const EXPIRY: u8 = 0b100;
 /// The string was made by appending or overwriting, which OBJECT ENCODING calls `raw` whatever its length.
 const EDITED: u8 = 0b1000;
+/// From this bit on, the type of a collection.
+const TYPE_SHIFT: u8 = 4;
 
 const HEADER: usize = 4;
 
@@ -78,7 +82,7 @@ impl Text<'_> {
 /// A value as it is stored.
 pub enum Value<'a> {
     Text(Text<'a>),
-    Object(&'a Object),
+    Object(ObjectRef<'a>),
 }
 
 /// A value to be stored.
@@ -100,7 +104,7 @@ impl NewValue<'_> {
             NewValue::Text(_) | NewValue::Verbatim(_) => HEAP,
             NewValue::Integer(_) => INTEGER,
             NewValue::Editable(_) => HEAP | EDITED,
-            NewValue::Object(_) => OBJECT,
+            NewValue::Object(object) => OBJECT | (object.view().value_type() as u8) << TYPE_SHIFT,
         }
     }
 }
@@ -109,8 +113,11 @@ const fn payload_offset(tag: u8) -> usize {
     HEADER + ((tag & EXPIRY) as usize) * 2
 }
 
+/// Bytes of the payload by kind, a byte each.
+const PAYLOAD_BYTES: u32 = u32::from_le_bytes([0, 8, 8, OBJECT_BYTES as u8]);
+
 const fn key_length_offset(tag: u8) -> usize {
-    payload_offset(tag) + if tag & KIND == EMBEDDED { 0 } else { 8 }
+    payload_offset(tag) + ((PAYLOAD_BYTES >> ((tag & KIND) * 8)) & 0xFF) as usize
 }
 
 const fn total_size(tag: u8, key: usize, value: usize) -> usize {
@@ -148,17 +155,17 @@ impl Entry {
             if let Some(expiry) = expiry {
                 pointer.add(HEADER).cast::<i64>().write_unaligned(expiry);
             }
-            let payload: u64 = match value {
+            let payload = pointer.add(payload_offset(tag));
+            match value {
                 NewValue::Text(bytes) | NewValue::Verbatim(bytes) if tag & KIND == HEAP => {
-                    Box::into_raw(Box::new(bytes.to_vec())) as u64
+                    payload.cast::<*mut Vec<u8>>().write_unaligned(Box::into_raw(Box::new(bytes.to_vec())));
                 }
-                NewValue::Text(_) | NewValue::Verbatim(_) => 0,
-                NewValue::Integer(integer) => integer as u64,
-                NewValue::Editable(bytes) => Box::into_raw(Box::new(bytes)) as u64,
-                NewValue::Object(object) => Box::into_raw(Box::new(object)) as u64,
-            };
-            if tag & KIND != EMBEDDED {
-                pointer.add(payload_offset(tag)).cast::<u64>().write_unaligned(payload);
+                NewValue::Text(_) | NewValue::Verbatim(_) => {}
+                NewValue::Integer(integer) => payload.cast::<i64>().write_unaligned(integer),
+                NewValue::Editable(bytes) => {
+                    payload.cast::<*mut Vec<u8>>().write_unaligned(Box::into_raw(Box::new(bytes)));
+                }
+                NewValue::Object(object) => object.write_to(payload),
             }
             let mut at = key_length_offset(tag);
             if key.len() < 255 {
@@ -215,16 +222,24 @@ impl Entry {
         }
     }
 
+    /// Where the payload is, if there is one.
     #[inline]
-    fn payload(&self) -> u64 {
-        // SAFETY: called only for kinds with a payload.
-        unsafe { self.0.as_ptr().add(payload_offset(self.tag())).cast::<u64>().read_unaligned() }
+    fn payload(&self) -> *mut u8 {
+        // SAFETY: within the allocation, or behind its last byte but one field.
+        unsafe { self.0.as_ptr().add(payload_offset(self.tag())) }
     }
 
+    /// The buffer of a string that has one.
     #[inline]
-    fn set_payload(&mut self, payload: u64) {
-        // SAFETY: called only for kinds with a payload.
-        unsafe { self.0.as_ptr().add(payload_offset(self.tag())).cast::<u64>().write_unaligned(payload) }
+    fn buffer(&self) -> *mut Vec<u8> {
+        // SAFETY: called only for that kind, whose payload is a pointer.
+        unsafe { self.payload().cast::<*mut Vec<u8>>().read_unaligned() }
+    }
+
+    /// The type of a collection.
+    #[inline]
+    fn object_type(&self) -> Type {
+        Type::from_number(self.tag() >> TYPE_SHIFT)
     }
 
     /// The value.
@@ -232,8 +247,8 @@ impl Entry {
     pub fn value(&self) -> Value<'_> {
         match self.text() {
             Some(text) => Value::Text(text),
-            // SAFETY: what is no text is an object, whose payload is a box that this entry owns.
-            None => Value::Object(unsafe { &*(self.payload() as *const Object) }),
+            // SAFETY: what is no text is a collection, whose type the tag says.
+            None => Value::Object(unsafe { ObjectRef::at(self.object_type(), self.payload()) }),
         }
     }
 
@@ -246,19 +261,20 @@ impl Entry {
                 // SAFETY: the value's bytes follow the key's within the allocation.
                 Some(Text::Bytes(unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at + key), value) }))
             }
-            INTEGER => Some(Text::Integer(self.payload() as i64)),
-            // SAFETY: the payload is a box of bytes that this entry owns.
-            HEAP => Some(Text::Bytes(unsafe { &*(self.payload() as *const Vec<u8>) })),
+            // SAFETY: the payload is an integer.
+            INTEGER => Some(Text::Integer(unsafe { self.payload().cast::<i64>().read_unaligned() })),
+            // SAFETY: this entry owns the buffer.
+            HEAP => Some(Text::Bytes(unsafe { &*self.buffer() })),
             _ => None,
         }
     }
 
     /// The value, if it is a collection.
     #[inline]
-    pub fn object(&self) -> Option<&Object> {
+    pub fn object(&self) -> Option<ObjectRef<'_>> {
         if self.tag() & KIND == OBJECT {
-            // SAFETY: the payload is a box of an object that this entry owns.
-            Some(unsafe { &*(self.payload() as *const Object) })
+            // SAFETY: the payload is a collection, whose type the tag says.
+            Some(unsafe { ObjectRef::at(self.object_type(), self.payload()) })
         } else {
             None
         }
@@ -266,10 +282,10 @@ impl Entry {
 
     /// The value, if it is a collection, for changing it.
     #[inline]
-    pub fn object_mut(&mut self) -> Option<&mut Object> {
+    pub fn object_mut(&mut self) -> Option<ObjectMut<'_>> {
         if self.tag() & KIND == OBJECT {
             // SAFETY: as in `object`, and the entry is borrowed mutably.
-            Some(unsafe { &mut *(self.payload() as *mut Object) })
+            Some(unsafe { ObjectMut::at(self.object_type(), self.payload()) })
         } else {
             None
         }
@@ -278,10 +294,8 @@ impl Entry {
     /// The value's type.
     #[inline]
     pub fn value_type(&self) -> Type {
-        match self.object() {
-            None => Type::String,
-            Some(object) => object.value_type(),
-        }
+        // A string has no number there, which is the number of a string.
+        self.object_type()
     }
 
     /// What OBJECT ENCODING says.
@@ -298,7 +312,8 @@ impl Entry {
     #[inline]
     pub fn set_integer(&mut self, value: i64) -> bool {
         if self.tag() & KIND == INTEGER {
-            self.set_payload(value as u64);
+            // SAFETY: the payload is an integer.
+            unsafe { self.payload().cast::<i64>().write_unaligned(value) };
             return true;
         }
         false
@@ -331,8 +346,8 @@ impl Entry {
             return None;
         }
         self.set_tag(tag | EDITED);
-        // SAFETY: the payload is a box of bytes that this entry owns, and the entry is borrowed mutably.
-        Some(unsafe { &mut *(self.payload() as *mut Vec<u8>) })
+        // SAFETY: this entry owns the buffer, and is borrowed mutably.
+        Some(unsafe { &mut *self.buffer() })
     }
 
     /// Milliseconds since the epoch at which the key expires.
@@ -370,40 +385,34 @@ impl Entry {
         self.rebuilt(Some(key), expiry)
     }
 
-    fn rebuilt(mut self, key: Option<&[u8]>, expiry: Option<i64>) -> Entry {
-        let tag = self.tag();
-        let clock = self.clock();
-        let key: &[u8] = match key {
-            Some(key) => key,
-            None => table::Entry::key(&self),
+    fn rebuilt(self, key: Option<&[u8]>, expiry: Option<i64>) -> Entry {
+        // The value moves to the new entry, so that only the allocation is left to free.
+        let old = ManuallyDrop::new(self);
+        let tag = old.tag();
+        let value = match (tag & KIND, old.text()) {
+            // SAFETY: this entry owned the buffer, which comes from a box.
+            (HEAP, _) => NewValue::Editable(*unsafe { Box::from_raw(old.buffer()) }),
+            (_, Some(Text::Integer(value))) => NewValue::Integer(value),
+            (_, Some(Text::Bytes(bytes))) => NewValue::Verbatim(bytes),
+            // SAFETY: what is no text is a collection, whose type the tag says.
+            (_, None) => NewValue::Object(unsafe { Object::read_from(old.object_type(), old.payload()) }),
         };
-        let mut made = match tag & KIND {
-            EMBEDDED | INTEGER => {
-                let value = match self.text() {
-                    Some(Text::Integer(value)) => NewValue::Integer(value),
-                    Some(Text::Bytes(bytes)) => NewValue::Verbatim(bytes),
-                    None => unreachable!("an embedded value is a string"),
-                };
-                Entry::new(key, value, expiry, clock)
-            }
-            // SAFETY: the box moves to the new entry; the old one is made to hold a plain integer instead.
-            HEAP => unsafe {
-                let boxed = Box::from_raw(self.payload() as *mut Vec<u8>);
-                let made = Entry::new(key, NewValue::Editable(*boxed), expiry, clock);
-                self.set_tag((tag & !KIND) | INTEGER);
-                made
-            },
-            // SAFETY: as above.
-            _ => unsafe {
-                let boxed = Box::from_raw(self.payload() as *mut Object);
-                let made = Entry::new(key, NewValue::Object(*boxed), expiry, clock);
-                self.set_tag((tag & !KIND) | INTEGER);
-                made
-            },
-        };
+        let mut made = Entry::new(key.unwrap_or(table::Entry::key(&*old)), value, expiry, old.clock());
         let new_tag = made.tag();
         made.set_tag((new_tag & !EDITED) | (tag & EDITED));
+        // SAFETY: the old entry is not used again.
+        unsafe { old.free() };
         made
+    }
+
+    /// Frees the allocation, not what hangs on it.
+    ///
+    /// # Safety
+    /// The entry is not used again.
+    unsafe fn free(&self) {
+        let (_, key, value) = self.parts();
+        // SAFETY: the size is computed as it was in `new`.
+        unsafe { dealloc(self.0.as_ptr(), layout(total_size(self.tag(), key, value))) }
     }
 
     /// The access clock: 24 bits whose meaning is the eviction policy's.
@@ -435,12 +444,9 @@ impl Entry {
     /// Bytes of the entry with its value; collections with more than `samples` elements are estimated (0: count all).
     pub fn memory_bytes(&self, samples: usize) -> usize {
         let value = match self.tag() & KIND {
-            // SAFETY: the payload is a box of bytes that this entry owns.
-            HEAP => unsafe {
-                let bytes = &*(self.payload() as *const Vec<u8>);
-                size_class(size_of::<Vec<u8>>()) + size_class(bytes.capacity())
-            },
-            OBJECT => size_class(size_of::<Object>()) + self.object().map_or(0, |object| object.memory_bytes(samples)),
+            // SAFETY: this entry owns the buffer.
+            HEAP => size_class(size_of::<Vec<u8>>()) + size_class(unsafe { (*self.buffer()).capacity() }),
+            OBJECT => self.object().map_or(0, |object| object.memory_bytes(samples)),
             _ => 0,
         };
         self.allocated_bytes() + value
@@ -483,15 +489,14 @@ unsafe impl table::Entry for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // SAFETY: the payload's box is owned by this entry alone; the size is computed as it was in `new`.
+        // SAFETY: the buffer or collection is owned by this entry alone, which is not used again.
         unsafe {
             match self.tag() & KIND {
-                HEAP => drop(Box::from_raw(self.payload() as *mut Vec<u8>)),
-                OBJECT => drop(Box::from_raw(self.payload() as *mut Object)),
+                HEAP => drop(Box::from_raw(self.buffer())),
+                OBJECT => drop(Object::read_from(self.object_type(), self.payload())),
                 _ => {}
             }
-            let (_, key, value) = self.parts();
-            dealloc(self.0.as_ptr(), layout(total_size(self.tag(), key, value)));
+            self.free();
         }
     }
 }

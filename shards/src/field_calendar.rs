@@ -90,8 +90,8 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
     let Announcement { due_ms, db, key } = announcement;
     let key = Key { bytes: key, hash: table::hash(key), slot: shard.world.slots.slot(key) };
     let Some(entry) = shard.dbs_get(*db, &key).filter(|entry| !entry.is_expired(now_ms as i64)) else { return };
+    let kind = entry.value_type();
     let Some(object) = entry.object_mut() else { return };
-    let kind = object.value_type();
     let Some(fields) = object.timed_mut().filter(|fields| fields.is_announced(*due_ms)) else { return };
     let mut removed = 0;
     let mut complete = false;

@@ -1,4 +1,9 @@
-//! Values that are collections, behind one pointer in their entry.
+//! Values that are collections, as they lie in their entry.
+//!
+//! Every collection is a pointer with a byte or so that says what is behind it, of any alignment, so that an entry holds
+//! it where the field happens to begin, beside the key: a small collection is two allocations, entry and packed block. The
+//! type is in the entry's tag. [`Object`] is a collection of any type on its way into an entry or out of it, [`ObjectRef`]
+//! and [`ObjectMut`] are what an entry lends.
 //!
 //! A new collection type is one line in `objects!` and one `Collection` implementation.
 
@@ -6,6 +11,7 @@ use crate::types::hash::Fields;
 
 /// A value's type, as TYPE names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum Type {
     String,
     List,
@@ -25,6 +31,19 @@ impl Type {
             Type::SortedSet => "zset",
             Type::Hash => "hash",
             Type::Stream => "stream",
+        }
+    }
+
+    /// The type with a number; a string for a number that none has.
+    #[inline]
+    pub(crate) const fn from_number(number: u8) -> Type {
+        match number {
+            1 => Type::List,
+            2 => Type::Set,
+            3 => Type::SortedSet,
+            4 => Type::Hash,
+            5 => Type::Stream,
+            _ => Type::String,
         }
     }
 }
@@ -58,9 +77,9 @@ pub trait Collection: Sized {
     /// Moves it into an object.
     fn wrap(self) -> Object;
     /// The object's collection, if it is of this type.
-    fn of(object: &Object) -> Option<&Self>;
+    fn of(object: ObjectRef<'_>) -> Option<&Self>;
     /// The object's collection, if it is of this type.
-    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+    fn of_mut(object: ObjectMut<'_>) -> Option<&mut Self>;
 }
 
 macro_rules! objects {
@@ -70,40 +89,113 @@ macro_rules! objects {
             $($variant($type),)*
         }
 
+        /// See the file's head.
+        #[derive(Clone, Copy)]
+        pub enum ObjectRef<'a> {
+            $($variant(&'a $type),)*
+        }
+
+        /// See the file's head.
+        pub enum ObjectMut<'a> {
+            $($variant(&'a mut $type),)*
+        }
+
+        /// Bytes that a collection of any type takes in an entry.
+        pub(crate) const OBJECT_BYTES: usize = largest(&[$(size_of::<$type>()),*]);
+
+        const _: () = {
+            $(assert!(align_of::<$type>() == 1, "a collection lies anywhere in an entry");)*
+        };
+
         impl Object {
+            /// The collection, lent.
+            pub fn view(&self) -> ObjectRef<'_> {
+                match self { $(Object::$variant(value) => ObjectRef::$variant(value),)* }
+            }
+
+            /// Moves the collection to `place`.
+            ///
+            /// # Safety
+            /// [`OBJECT_BYTES`] bytes may be written there.
+            pub(crate) unsafe fn write_to(self, place: *mut u8) {
+                // SAFETY: by the caller's promise; a collection needs no alignment.
+                match self { $(Object::$variant(value) => unsafe { place.cast::<$type>().write(value) },)* }
+            }
+
+            /// Moves the collection out of `place`.
+            ///
+            /// # Safety
+            /// [`Object::write_to`] put one of type `kind` there, which is not used there again.
+            pub(crate) unsafe fn read_from(kind: Type, place: *const u8) -> Object {
+                match kind {
+                    // SAFETY: by the caller's promise.
+                    $(Type::$kind => Object::$variant(unsafe { place.cast::<$type>().read() }),)*
+                    Type::String => unreachable!("a string is no collection"),
+                }
+            }
+        }
+
+        impl<'a> ObjectRef<'a> {
+            /// The collection at `place`.
+            ///
+            /// # Safety
+            /// [`Object::write_to`] put one of type `kind` there, and nobody changes it as long as it is lent.
+            #[inline]
+            pub(crate) unsafe fn at(kind: Type, place: *const u8) -> ObjectRef<'a> {
+                match kind {
+                    // SAFETY: by the caller's promise.
+                    $(Type::$kind => ObjectRef::$variant(unsafe { &*place.cast::<$type>() }),)*
+                    Type::String => unreachable!("a string is no collection"),
+                }
+            }
             /// Its type.
-            pub fn value_type(&self) -> Type {
-                match self { $(Object::$variant(_) => Type::$kind,)* }
+            pub fn value_type(self) -> Type {
+                match self { $(ObjectRef::$variant(_) => Type::$kind,)* }
             }
             /// What OBJECT ENCODING says.
-            pub fn encoding(&self) -> &'static str {
-                match self { $(Object::$variant(value) => value.encoding_name(),)* }
+            pub fn encoding(self) -> &'static str {
+                match self { $(ObjectRef::$variant(value) => value.encoding_name(),)* }
             }
             /// What expires in it; see [`Collection::timed`].
             #[inline]
-            pub fn timed(&self) -> Option<&Fields> {
-                match self { $(Object::$variant(value) => value.timed(),)* }
-            }
-            /// As [`Object::timed`].
-            #[inline]
-            pub fn timed_mut(&mut self) -> Option<&mut Fields> {
-                match self { $(Object::$variant(value) => value.timed_mut(),)* }
+            pub fn timed(self) -> Option<&'a Fields> {
+                match self { $(ObjectRef::$variant(value) => value.timed(),)* }
             }
             /// Bytes allocated; see [`Collection::allocated_bytes`].
-            pub fn memory_bytes(&self, samples: usize) -> usize {
-                match self { $(Object::$variant(value) => value.allocated_bytes(samples),)* }
+            pub fn memory_bytes(self, samples: usize) -> usize {
+                match self { $(ObjectRef::$variant(value) => value.allocated_bytes(samples),)* }
             }
             /// Elements in it.
-            pub fn element_count(&self) -> usize {
-                match self { $(Object::$variant(value) => value.element_count(),)* }
+            pub fn element_count(self) -> usize {
+                match self { $(ObjectRef::$variant(value) => value.element_count(),)* }
             }
             /// See [`Collection::free_effort`].
-            pub fn free_effort(&self) -> usize {
-                match self { $(Object::$variant(value) => value.free_effort(),)* }
+            pub fn free_effort(self) -> usize {
+                match self { $(ObjectRef::$variant(value) => value.free_effort(),)* }
             }
             /// An independent copy.
-            pub fn duplicate(&self) -> Object {
-                match self { $(Object::$variant(value) => Object::$variant(value.duplicate()),)* }
+            pub fn duplicate(self) -> Object {
+                match self { $(ObjectRef::$variant(value) => Object::$variant(value.duplicate()),)* }
+            }
+        }
+
+        impl<'a> ObjectMut<'a> {
+            /// The collection at `place`, for changing it.
+            ///
+            /// # Safety
+            /// [`Object::write_to`] put one of type `kind` there, and nobody else uses it as long as it is lent.
+            #[inline]
+            pub(crate) unsafe fn at(kind: Type, place: *mut u8) -> ObjectMut<'a> {
+                match kind {
+                    // SAFETY: by the caller's promise.
+                    $(Type::$kind => ObjectMut::$variant(unsafe { &mut *place.cast::<$type>() }),)*
+                    Type::String => unreachable!("a string is no collection"),
+                }
+            }
+            /// As [`ObjectRef::timed`].
+            #[inline]
+            pub fn timed_mut(self) -> Option<&'a mut Fields> {
+                match self { $(ObjectMut::$variant(value) => value.timed_mut(),)* }
             }
         }
 
@@ -115,23 +207,34 @@ macro_rules! objects {
     };
 }
 
+const fn largest(sizes: &[usize]) -> usize {
+    let (mut largest, mut at) = (0, 0);
+    while at < sizes.len() {
+        if sizes[at] > largest {
+            largest = sizes[at];
+        }
+        at += 1;
+    }
+    largest
+}
+
 /// The parts of [`Collection`] that are alike for every type.
 macro_rules! casts {
     ($variant:ident) => {
         fn wrap(self) -> Object {
             Object::$variant(self)
         }
-        fn of(object: &Object) -> Option<&Self> {
+        #[inline]
+        fn of(object: ObjectRef<'_>) -> Option<&Self> {
             match object {
-                Object::$variant(value) => Some(value),
-                #[allow(unreachable_patterns)]
+                ObjectRef::$variant(value) => Some(value),
                 _ => None,
             }
         }
-        fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        #[inline]
+        fn of_mut(object: ObjectMut<'_>) -> Option<&mut Self> {
             match object {
-                Object::$variant(value) => Some(value),
-                #[allow(unreachable_patterns)]
+                ObjectMut::$variant(value) => Some(value),
                 _ => None,
             }
         }
@@ -143,5 +246,5 @@ objects! {
     List(crate::types::list::List): List;
     Set(crate::types::set::Set): Set;
     SortedSet(crate::types::zset::ZSet): SortedSet;
-    Stream(Box<crate::types::stream::Stream>): Stream;
+    Stream(crate::types::stream::BoxedStream): Stream;
 }

@@ -16,7 +16,7 @@ use crate::families::list::node_limit;
 use crate::families::sort_pattern::{is_in_slot, Pattern};
 use crate::families::timed_access;
 use crate::notify::class;
-use crate::object::Object;
+use crate::object::ObjectRef;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, Begin, CommandSpec, Find, Group, KeySpec, Plane, Scope};
 use crate::types::list::{End, List};
@@ -198,7 +198,7 @@ fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let due = match context.get(&key) {
         None => false,
         Some(entry) => match entry.object().ok_or(WRONG_TYPE)? {
-            Object::Set(set) => set.is_due(now),
+            ObjectRef::Set(set) => set.is_due(now),
             _ => false,
         },
     };
@@ -207,7 +207,7 @@ fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let object = context.peek(&key).and_then(|entry| entry.object());
     if options.keeps_order()
-        && matches!(object, Some(Object::Set(_)))
+        && matches!(object, Some(ObjectRef::Set(_)))
         && (options.store.is_some() || context.in_transaction)
     {
         // A set has no order to keep, but what is stored or computed on must not be arbitrary.
@@ -233,35 +233,35 @@ fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 /// The elements that LIMIT asks for, in the order that they have; DESC turns it round where there is one.
-fn load_window(object: Option<&Object>, options: &SortOptions<'_>) -> Result<Elements, CommandError> {
-    let length = object.map_or(0, Object::element_count);
+fn load_window(object: Option<ObjectRef<'_>>, options: &SortOptions<'_>) -> Result<Elements, CommandError> {
+    let length = object.map_or(0, ObjectRef::element_count);
     load(object, options.descending, options.window(length))
 }
 
 /// The elements of a part of a collection.
-fn load(object: Option<&Object>, reverse: bool, part: Range<usize>) -> Result<Elements, CommandError> {
+fn load(object: Option<ObjectRef<'_>>, reverse: bool, part: Range<usize>) -> Result<Elements, CommandError> {
     let mut elements = Elements::default();
     let mut buffer = I64Buffer::default();
     let Some(object) = object else { return Ok(elements) };
     let length = object.element_count();
     let part = part.start.min(length)..part.end.min(length);
     match object {
-        Object::List(list) if reverse && !part.is_empty() => {
+        ObjectRef::List(list) if reverse && !part.is_empty() => {
             for item in list.iter_from(length - 1 - part.start, End::Front).take(part.len()) {
                 elements.push(item.as_bytes(&mut buffer));
             }
         }
-        Object::List(list) => {
+        ObjectRef::List(list) => {
             for item in list.iter_from(part.start, End::Back).take(part.len()) {
                 elements.push(item.as_bytes(&mut buffer));
             }
         }
-        Object::Set(set) => {
+        ObjectRef::Set(set) => {
             for item in set.iter().skip(part.start).take(part.len()) {
                 elements.push(item.as_bytes(&mut buffer));
             }
         }
-        Object::SortedSet(zset) => {
+        ObjectRef::SortedSet(zset) => {
             let ranks = if reverse { length - part.end..length - part.start } else { part };
             zset.visit(ranks, reverse, |member, _| elements.push(member));
         }

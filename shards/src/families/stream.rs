@@ -12,7 +12,7 @@ use crate::notify::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::stream::{
-    BlockLimits, Entry, IdBuffer, IdRefused, RequestedId, Stream, StreamId, BLOCK_BYTES_MAX, ID_TEXT_MAX_BYTES,
+    BlockLimits, BoxedStream, Entry, IdBuffer, IdRefused, RequestedId, Stream, StreamId, BLOCK_BYTES_MAX, ID_TEXT_MAX_BYTES,
 };
 
 pub(super) const STREAM: CommandSpec = CommandSpec { group: Group::Stream, since: "5.0.0", ..CommandSpec::DEFAULT };
@@ -184,7 +184,7 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let limits = block_limits(context);
     let now_ms = context.now_ms as u64;
-    if parsed.only_existing && context.write::<Box<Stream>>(&key)?.is_none() {
+    if parsed.only_existing && context.write::<BoxedStream>(&key)?.is_none() {
         reply.null();
         return Ok(());
     }
@@ -192,7 +192,7 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(TOO_LARGE);
     }
     // An id can be refused by a stream that is there, never by a new one.
-    let stream = context.upsert::<Box<Stream>>(&key)?;
+    let stream = context.upsert::<BoxedStream>(&key)?;
     let id = stream.log().choose_id(requested, now_ms).map_err(|refused| match refused {
         IdRefused::TooSmall => ID_TOO_SMALL,
         IdRefused::Exhausted => ID_EXHAUSTED,
@@ -209,7 +209,7 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn xlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
-    let length = context.read::<Box<Stream>>(&key)?.map_or(0, |stream| stream.log().len());
+    let length = context.read::<BoxedStream>(&key)?.map_or(0, |stream| stream.log().len());
     reply.int(length as i64);
     Ok(())
 }
@@ -230,7 +230,7 @@ fn xsetid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     let key = context.key(1);
-    let log = context.write::<Box<Stream>>(&key)?.ok_or(NO_SUCH_KEY)?.log_mut();
+    let log = context.write::<BoxedStream>(&key)?.ok_or(NO_SUCH_KEY)?.log_mut();
     if last_id < log.max_deleted_id() {
         return Err(SET_BELOW_DELETED);
     }
@@ -254,7 +254,7 @@ pub(super) fn stream_of_group<'c>(
     key: &Key<'_>,
     group: &[u8],
 ) -> Result<&'c mut Stream, CommandError> {
-    match context.write::<Box<Stream>>(key)? {
+    match context.write::<BoxedStream>(key)? {
         Some(stream) if stream.group(group).is_some() => Ok(stream),
         _ => Err(no_group(key.bytes, group)),
     }

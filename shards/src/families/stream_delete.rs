@@ -8,7 +8,7 @@ use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::notify::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::{Deletion, References, Stream, StreamId};
+use crate::types::stream::{BoxedStream, Deletion, References, Stream, StreamId};
 
 const IDS_NOT_POSITIVE: CommandError = CommandError::new("ERR Number of IDs must be a positive integer");
 const IDS_MISMATCH: CommandError = CommandError::new("ERR The `numids` parameter must match the number of arguments");
@@ -54,7 +54,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
 fn xdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let key = context.key(1);
-    let Some(stream) = context.write::<Box<Stream>>(&key)? else {
+    let Some(stream) = context.write::<BoxedStream>(&key)? else {
         reply.int(0);
         return Ok(());
     };
@@ -121,7 +121,7 @@ fn delete_each(
 ) -> Outcome {
     let key = context.key(1);
     reply.array(ids.len());
-    let Some(stream) = context.write::<Box<Stream>>(&key)? else {
+    let Some(stream) = context.write::<BoxedStream>(&key)? else {
         ids.iter().for_each(|_| reply.int(-1));
         return Ok(());
     };

@@ -9,7 +9,7 @@ use crate::error::{CommandError, Outcome};
 use crate::notify::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
-use crate::types::stream::{Group, Stream, StreamId};
+use crate::types::stream::{BoxedStream, Group, StreamId};
 
 const NO_KEY: CommandError = CommandError::new(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option \
@@ -128,8 +128,8 @@ pub(super) fn no_group_of_key(args: &[&[u8]]) -> CommandError {
 }
 
 /// The stream of a key that must be there.
-fn existing<'c>(context: &'c mut Context<'_>, key: &Key<'_>) -> Result<&'c mut Box<Stream>, CommandError> {
-    context.write::<Box<Stream>>(key)?.ok_or(NO_KEY)
+fn existing<'c>(context: &'c mut Context<'_>, key: &Key<'_>) -> Result<&'c mut BoxedStream, CommandError> {
+    context.write::<BoxedStream>(key)?.ok_or(NO_KEY)
 }
 
 /// The group in argument 3, of the key in argument 2.
@@ -168,7 +168,7 @@ fn create(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let options = CursorOptions::parse(args, true)?;
     let key = context.key(2);
-    let stream = context.write::<Box<Stream>>(&key)?;
+    let stream = context.write::<BoxedStream>(&key)?;
     let is_new = stream.is_none();
     if is_new && !options.make_stream {
         return Err(NO_KEY);
@@ -180,7 +180,7 @@ fn create(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         b"$" => stream.map_or(StreamId::MIN, |stream| stream.log().last_id()),
         id => parse_id(id)?,
     };
-    let stream = context.upsert::<Box<Stream>>(&key)?;
+    let stream = context.upsert::<BoxedStream>(&key)?;
     if !stream.add_group(args[3], Group::new(last_id, options.entries_read)) {
         return Err(GROUP_EXISTS);
     }

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
-use crate::types::stream::{Consumer, Group, Log, Stream, StreamId};
+use crate::types::stream::{BoxedStream, Consumer, Group, Log, Stream, StreamId};
 
 const INFO: CommandSpec = CommandSpec { flags: READONLY, keys: &[one_key("RO ACCESS", 2)], ..STREAM };
 
@@ -122,7 +122,7 @@ fn stream(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let key = context.key(2);
     // A missing key is told before arguments that are wrong.
-    let stream = context.read::<Box<Stream>>(&key)?.ok_or(NO_SUCH_KEY)?;
+    let stream = context.read::<BoxedStream>(&key)?.ok_or(NO_SUCH_KEY)?;
     match parse_full(args)? {
         Some(count) => write_full(reply, stream, count),
         None => write_overview(reply, stream),
@@ -223,7 +223,7 @@ fn write_consumer_in_full(reply: &mut Reply<'_>, group: &Group, consumer: &Consu
 
 fn groups(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(2);
-    let stream = context.read::<Box<Stream>>(&key)?.ok_or(NO_SUCH_KEY)?;
+    let stream = context.read::<BoxedStream>(&key)?.ok_or(NO_SUCH_KEY)?;
     reply.array(stream.group_count());
     for (name, group) in stream.groups() {
         reply.map(6);
@@ -239,7 +239,7 @@ fn groups(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 fn consumers(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (args, now_ms) = (context.args, context.now_ms);
     let key = context.key(2);
-    let stream = context.read::<Box<Stream>>(&key)?.ok_or(NO_SUCH_KEY)?;
+    let stream = context.read::<BoxedStream>(&key)?.ok_or(NO_SUCH_KEY)?;
     let group = stream.group(args[3]).ok_or_else(|| no_group_of_key(args))?;
     reply.array(group.consumer_count());
     for consumer in group.consumers() {

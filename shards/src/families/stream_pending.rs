@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::{Group, Pending, Stream, StreamId};
+use crate::types::stream::{BoxedStream, Group, Pending, StreamId};
 
 const NACK_MODE: CommandError = CommandError::new("ERR mode must be SILENT, FAIL, or FATAL");
 const NACK_IDS_MISSING: CommandError = CommandError::new("ERR syntax error, expected IDS keyword");
@@ -58,7 +58,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
 fn xack(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let key = context.key(1);
-    let group = context.write::<Box<Stream>>(&key)?.and_then(|stream| stream.group_mut(args[2]));
+    let group = context.write::<BoxedStream>(&key)?.and_then(|stream| stream.group_mut(args[2]));
     let Some((_, group)) = group else {
         reply.int(0);
         return Ok(());
@@ -184,7 +184,7 @@ fn xpending(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let query = PendingQuery::parse(args)?;
     let key = context.key(1);
     let now_ms = context.now_ms;
-    let stream = context.read::<Box<Stream>>(&key)?;
+    let stream = context.read::<BoxedStream>(&key)?;
     let group = stream.and_then(|stream| stream.group(args[2])).ok_or_else(|| no_group(args[1], args[2]))?;
     match query {
         None => write_summary(reply, group),

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::{Outcome, SYNTAX};
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::Stream;
+use crate::types::stream::BoxedStream;
 
 const RANGE: CommandSpec = CommandSpec {
     complexity: "O(N) in the number of entries returned",
@@ -51,7 +51,7 @@ fn range(context: &mut Context<'_>, reply: &mut Reply<'_>, backwards: bool) -> O
         count = Some(args::integer(options.take_value("COUNT").ok_or(SYNTAX)?)?.max(0) as usize);
     }
     let key = context.key(1);
-    let Some(stream) = context.read::<Box<Stream>>(&key)? else {
+    let Some(stream) = context.read::<BoxedStream>(&key)? else {
         reply.array(0);
         return Ok(());
     };

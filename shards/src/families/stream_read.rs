@@ -10,7 +10,7 @@ use crate::notify::class;
 use crate::object::Type;
 use crate::reply::Reply;
 use crate::spec::{flag::*, Begin, CommandSpec, Find, KeySpec, Plane};
-use crate::types::stream::{ConsumerNumber, Entry, Group, Log, Stream, StreamId};
+use crate::types::stream::{BoxedStream, ConsumerNumber, Entry, Group, Log, StreamId};
 
 const GROUP_ELSEWHERE: CommandError =
     CommandError::new("ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.");
@@ -224,7 +224,7 @@ fn xread(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut after = Vec::with_capacity(options.keys.1);
     for (key, id) in options.places() {
         let key = context.key(key);
-        let log = context.read::<Box<Stream>>(&key)?.map(|stream| stream.log());
+        let log = context.read::<BoxedStream>(&key)?.map(|stream| stream.log());
         after.push(match args[id] {
             b"$" => log.map_or(StreamId::MIN, Log::last_id),
             // The last entry: what comes after the id before it.
@@ -236,7 +236,7 @@ fn xread(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut streams = StreamReplies::new();
     for ((key, _), after) in options.places().zip(after.iter().copied()) {
         let key = context.key(key);
-        let Some(stream) = context.peek_typed::<Box<Stream>>(&key)? else { continue };
+        let Some(stream) = context.peek_typed::<BoxedStream>(&key)? else { continue };
         let log = stream.log();
         if let Some(start) = after.next().filter(|_| !log.is_empty() && log.last_live_id() > after) {
             streams.begin(reply, key.bytes);
@@ -269,7 +269,7 @@ fn xreadgroup(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut readings = Vec::with_capacity(options.keys.1);
     for (key, id) in options.places() {
         let key = context.key(key);
-        let stream = context.read::<Box<Stream>>(&key)?;
+        let stream = context.read::<BoxedStream>(&key)?;
         if stream.is_none_or(|stream| stream.group(group).is_none()) {
             let CommandError(text) = no_group(key.bytes, group);
             return Err(CommandError::with(format!("{text} in XREADGROUP with GROUP option")));
@@ -298,7 +298,7 @@ fn xreadgroup(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 fn next_idle_ms(context: &mut Context<'_>, options: &ReadOptions<'_>, group: &[u8]) -> Option<i64> {
     let idle_ms = options.claim_idle_ms?;
     let places = options.places().filter_map(|(key, _)| {
-        let stream = context.write::<Box<Stream>>(&context.key(key)).ok()??;
+        let stream = context.write::<BoxedStream>(&context.key(key)).ok()??;
         let (log, group) = stream.group_mut(group)?;
         let (delivered_ms, _) = group.by_age().find(|&(_, id)| log.contains(id))?;
         Some(delivered_ms.saturating_add(idle_ms))
@@ -316,7 +316,7 @@ fn read_for_member(
     streams: &mut StreamReplies,
 ) -> Outcome {
     let now_ms = context.now_ms;
-    let Some((log, group)) = context.write::<Box<Stream>>(key)?.and_then(|stream| stream.group_mut(group)) else {
+    let Some((log, group)) = context.write::<BoxedStream>(key)?.and_then(|stream| stream.group_mut(group)) else {
         return Ok(());
     };
     let known = group.find_consumer(name);

@@ -8,7 +8,7 @@ use crate::notify::class;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::{Keep, References, RequestedId, Stream, Trim};
+use crate::types::stream::{BoxedStream, Keep, References, RequestedId, Trim};
 
 const TWO_STRATEGIES: CommandError =
     CommandError::new("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
@@ -134,7 +134,7 @@ pub(super) fn take_references(options: &mut Options<'_>) -> Option<References> {
 fn xtrim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let trim = AddOrTrim::parse(context.args, context.settings(), false)?.trim.ok_or(NO_STRATEGY)?;
     let key = context.key(1);
-    let removed = context.write::<Box<Stream>>(&key)?.map_or(0, |stream| stream.trim(&trim));
+    let removed = context.write::<BoxedStream>(&key)?.map_or(0, |stream| stream.trim(&trim));
     if removed > 0 {
         context.changed(&key, class::STREAM, "xtrim");
     }

@@ -7,7 +7,7 @@ use crate::args::{self, Options};
 use crate::context::Context;
 use crate::entry::{Entry, Value};
 use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
-use crate::object::Object;
+use crate::object::ObjectRef;
 use crate::reply::Reply;
 use crate::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
 use crate::types::number;
@@ -138,7 +138,7 @@ impl Query {
             let Some(entry) = context.get(&key) else { continue };
             members_of(entry)?;
             // Members of plain sets that have expired shall not be seen.
-            if matches!(entry.object(), Some(Object::Set(set)) if set.is_due(now)) {
+            if matches!(entry.object(), Some(ObjectRef::Set(set)) if set.is_due(now)) {
                 timed_access::expire_all::<Set>(context, &key);
             }
         }
@@ -206,8 +206,8 @@ impl Query {
 /// What algebra can read of a value.
 fn members_of(entry: &Entry) -> Result<&dyn Members, CommandError> {
     match entry.value() {
-        Value::Object(Object::SortedSet(set)) => Ok(set),
-        Value::Object(Object::Set(set)) => Ok(set),
+        Value::Object(ObjectRef::SortedSet(set)) => Ok(set),
+        Value::Object(ObjectRef::Set(set)) => Ok(set),
         _ => Err(WRONG_TYPE),
     }
 }

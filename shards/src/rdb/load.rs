@@ -9,6 +9,7 @@ use crate::types::intset::Intset;
 use crate::types::list::{End, List};
 use crate::types::listpack::Listpack;
 use crate::types::set::Set;
+use crate::types::stream::BoxedStream;
 
 /// A value that was read.
 pub enum Loaded<'a> {
@@ -53,7 +54,9 @@ pub fn load<'a>(reader: &mut Reader<'a>, kind: u8, limits: &Limits, now_ms: i64)
         kind::ZSET_2 => filled(load_zset::load_binary_scores(reader, limits)?)?,
         kind::ZSET_ZIPLIST => filled(load_zset::from_packed(ziplist::to_listpack(&reader.string()?)?, limits)?)?,
         kind::ZSET_LISTPACK => filled(load_zset::from_packed(listpack(&reader.string()?)?, limits)?)?,
-        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => Box::new(load_stream::load_stream(reader, kind)?).wrap(),
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
+            BoxedStream::new(load_stream::load_stream(reader, kind)?).wrap()
+        }
         _ => {
             return Ok(match load_hash::load_hash(reader, kind, limits, now_ms)? {
                 Some(hash) => Loaded::Object(filled(hash)?),

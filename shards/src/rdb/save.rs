@@ -2,7 +2,7 @@
 
 use super::{kind, save_stream, Writer};
 use crate::entry::Value;
-use crate::object::Object;
+use crate::object::ObjectRef;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeLimit, Part};
 use crate::types::set::{Set, Stored};
@@ -15,26 +15,26 @@ const LIST_NODE_SETTING: i64 = -2;
 pub fn type_of(value: &Value<'_>) -> u8 {
     let object = match value {
         Value::Text(_) => return kind::STRING,
-        Value::Object(object) => object,
+        Value::Object(object) => *object,
     };
     match object {
-        Object::List(_) => kind::LIST_QUICKLIST_2,
+        ObjectRef::List(_) => kind::LIST_QUICKLIST_2,
         // A set's listpack is not read by Redis 7.0.
-        Object::Set(set) if set.has_expiries() => kind::SET_TIMED,
-        Object::Set(set) => match set.stored() {
+        ObjectRef::Set(set) if set.has_expiries() => kind::SET_TIMED,
+        ObjectRef::Set(set) => match set.stored() {
             Stored::Integers(_) => kind::SET_INTSET,
             Stored::Packed(_) | Stored::Table => kind::SET,
         },
-        Object::Hash(hash) if hash.has_expiries() => kind::HASH_METADATA,
-        Object::Hash(hash) => match hash.as_listpack() {
+        ObjectRef::Hash(hash) if hash.has_expiries() => kind::HASH_METADATA,
+        ObjectRef::Hash(hash) => match hash.as_listpack() {
             Some(_) => kind::HASH_LISTPACK,
             None => kind::HASH,
         },
-        Object::SortedSet(set) => match set.packed() {
+        ObjectRef::SortedSet(set) => match set.packed() {
             Some(_) => kind::ZSET_LISTPACK,
             None => kind::ZSET_2,
         },
-        Object::Stream(_) => kind::STREAM_2,
+        ObjectRef::Stream(_) => kind::STREAM_2,
     }
 }
 
@@ -42,11 +42,11 @@ pub fn type_of(value: &Value<'_>) -> u8 {
 pub fn save(writer: &mut Writer, value: &Value<'_>) {
     match value {
         Value::Text(text) => writer.text(*text),
-        Value::Object(Object::List(list)) => save_list(writer, list),
-        Value::Object(Object::Set(set)) => save_set(writer, set),
-        Value::Object(Object::Hash(hash)) => save_hash(writer, hash),
-        Value::Object(Object::SortedSet(set)) => save_zset(writer, set),
-        Value::Object(Object::Stream(stream)) => save_stream::save_stream(writer, stream),
+        Value::Object(ObjectRef::List(list)) => save_list(writer, list),
+        Value::Object(ObjectRef::Set(set)) => save_set(writer, set),
+        Value::Object(ObjectRef::Hash(hash)) => save_hash(writer, hash),
+        Value::Object(ObjectRef::SortedSet(set)) => save_zset(writer, set),
+        Value::Object(ObjectRef::Stream(stream)) => save_stream::save_stream(writer, stream),
     }
 }
 

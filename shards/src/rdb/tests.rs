@@ -3,13 +3,13 @@
 use super::dump::{dump, restore, Refused};
 use super::*;
 use crate::entry::{NewValue, Text, Value};
-use crate::object::{Collection, Object};
+use crate::object::{Collection, Object, ObjectRef};
 use crate::random::Random;
 use crate::types::hash::Hash;
 use crate::types::list::{End, List};
 use crate::types::listpack::Item;
 use crate::types::set::Set;
-use crate::types::stream::{BlockLimits, Group, Stream, StreamId};
+use crate::types::stream::{BlockLimits, BoxedStream, Group, Stream, StreamId};
 use crate::types::zset::ZSet;
 
 /// Late enough to be a time, early enough that nothing in the payloads has expired.
@@ -72,20 +72,20 @@ fn describe_stream(stream: &Stream) -> String {
     join("stream", entries, false)
 }
 
-fn describe_object(object: &Object) -> String {
+fn describe_object(object: ObjectRef<'_>) -> String {
     match object {
-        Object::List(list) => join("list", list.iter().map(escape_item), false),
-        Object::Set(set) => describe_set(set),
-        Object::Hash(hash) => describe_hash(hash),
-        Object::SortedSet(set) => describe_zset(set),
-        Object::Stream(stream) => describe_stream(stream),
+        ObjectRef::List(list) => join("list", list.iter().map(escape_item), false),
+        ObjectRef::Set(set) => describe_set(set),
+        ObjectRef::Hash(hash) => describe_hash(hash),
+        ObjectRef::SortedSet(set) => describe_zset(set),
+        ObjectRef::Stream(stream) => describe_stream(stream),
     }
 }
 
 fn describe(loaded: &Loaded<'_>) -> String {
     match loaded {
         Loaded::Text(bytes) => format!("string {}", escape(bytes)),
-        Loaded::Object(object) => describe_object(object),
+        Loaded::Object(object) => describe_object(object.view()),
         Loaded::Expired => "nothing".to_owned(),
     }
 }
@@ -94,7 +94,7 @@ fn describe(loaded: &Loaded<'_>) -> String {
 fn dump_again(loaded: &Loaded<'_>) -> Vec<u8> {
     match loaded {
         Loaded::Text(bytes) => dump(&Value::Text(Text::Bytes(bytes))),
-        Loaded::Object(object) => dump(&Value::Object(object)),
+        Loaded::Object(object) => dump(&Value::Object(object.view())),
         Loaded::Expired => Vec::new(),
     }
 }
@@ -228,12 +228,12 @@ fn collections_survive_both_sides_of_every_threshold() {
                 let numbers = make(Box::new((0..count as i64).map(|at| (at * 977 - 3000).to_string().into_bytes())));
                 let words = make(Box::new((0..count).map(move |at| format!("{at:0width$}x").into_bytes())));
                 for object in [numbers, words] {
-                    let payload = dump(&Value::Object(&object));
+                    let payload = dump(&Value::Object(object.view()));
                     let Ok(Loaded::Object(loaded)) = restore(&payload, &limits(), NOW_MS) else {
-                        panic!("{} {count} {width}", object.encoding());
+                        panic!("{} {count} {width}", object.view().encoding());
                     };
-                    assert_eq!(describe_object(&loaded), describe_object(&object));
-                    assert_eq!(loaded.encoding(), object.encoding(), "{count} {width}");
+                    assert_eq!(describe_object(loaded.view()), describe_object(object.view()));
+                    assert_eq!(loaded.view().encoding(), object.view().encoding(), "{count} {width}");
                 }
             }
         }
@@ -247,7 +247,7 @@ fn a_hash_keeps_the_times_of_its_fields_and_drops_those_that_have_expired() {
         hash.set(field, b"v", limits().hash);
         hash.set_expiry(field, expiry);
     }
-    let payload = dump(&Value::Object(&hash.wrap()));
+    let payload = dump(&Value::Object(hash.wrap().view()));
     for (now_ms, content) in
         [(1000, "hash early=v:2000,later=v:5000,never=v"), (2000, "hash later=v:5000,never=v"), (9000, "hash never=v")]
     {
@@ -261,7 +261,7 @@ fn a_hash_whose_fields_have_all_expired_is_no_hash() {
     let mut hash = Hash::new();
     hash.set(b"f", b"v", limits().hash);
     hash.set_expiry(b"f", Some(5));
-    let payload = dump(&Value::Object(&hash.wrap()));
+    let payload = dump(&Value::Object(hash.wrap().view()));
     assert!(matches!(restore(&payload, &limits(), 6), Ok(Loaded::Expired)));
 }
 
@@ -272,7 +272,7 @@ fn a_set_keeps_the_times_of_its_members_and_drops_those_that_have_expired() {
         set.add(member, limits().set);
         set.set_expiry(member, expiry, limits().set);
     }
-    let payload = dump(&Value::Object(&set.wrap()));
+    let payload = dump(&Value::Object(set.wrap().view()));
     for (now_ms, content) in
         [(1000, "set early:2000,later:5000,never"), (2000, "set later:5000,never"), (9000, "set never")]
     {
@@ -282,7 +282,7 @@ fn a_set_keeps_the_times_of_its_members_and_drops_those_that_have_expired() {
     let mut set = Set::new();
     set.add(b"m", limits().set);
     set.set_expiry(b"m", Some(5), limits().set);
-    let payload = dump(&Value::Object(&set.wrap()));
+    let payload = dump(&Value::Object(set.wrap().view()));
     assert!(matches!(restore(&payload, &limits(), 6), Ok(Loaded::Expired)));
 }
 
@@ -336,8 +336,8 @@ fn stream() -> Stream {
 #[test]
 fn a_stream_keeps_its_entries_counters_and_groups() {
     let stream = stream();
-    let object = Box::new(stream.clone()).wrap();
-    let payload = dump(&Value::Object(&object));
+    let object = BoxedStream::new(stream.clone()).wrap();
+    let payload = dump(&Value::Object(object.view()));
     let Ok(Loaded::Object(Object::Stream(loaded))) = restore(&payload, &limits(), NOW_MS) else { panic!() };
     assert_eq!(describe_stream(&loaded), describe_stream(&stream));
     let counters = |stream: &Stream| {
@@ -373,7 +373,7 @@ fn set_footer(payload: &mut Vec<u8>, version: u16) {
 
 #[test]
 fn a_flipped_bit_anywhere_is_a_wrong_checksum() {
-    let payload = dump(&Value::Object(&list(Box::new((0..20u32).map(|at| at.to_string().into_bytes())))));
+    let payload = dump(&Value::Object(list(Box::new((0..20u32).map(|at| at.to_string().into_bytes()))).view()));
     for bit in 0..payload.len() * 8 {
         let mut broken = payload.clone();
         broken[bit / 8] ^= 1 << (bit % 8);
@@ -458,7 +458,7 @@ pub(crate) fn mutate(payload: &[u8], random: &mut Random) -> Vec<u8> {
 fn a_mutated_payload_is_refused_or_a_value_like_any_other() {
     let mut random = Random::fixed(2025);
     let mut seeds: Vec<Vec<u8>> = recorded().into_iter().map(|recorded| recorded.payload).collect();
-    seeds.push(dump(&Value::Object(&Box::new(stream()).wrap())));
+    seeds.push(dump(&Value::Object(BoxedStream::new(stream()).wrap().view())));
     let (mut accepted, mut refused) = (0, 0);
     for seed in &seeds {
         for _ in 0..600 {

@@ -12,6 +12,7 @@ mod pair;
 mod timing;
 
 use super::listpack::{Encoded, Item, Listpack};
+use super::unaligned_box::UnalignedBox;
 use crate::table;
 
 pub(super) use pair::Pair;
@@ -33,7 +34,7 @@ pub struct Hash(Form);
 
 enum Form {
     Packed(Listpack),
-    Table(Box<Fields>),
+    Table(UnalignedBox<Fields>),
 }
 
 /// What [`Hash::set`] did.
@@ -193,7 +194,7 @@ impl Hash {
     /// Moves the pairs into a table, if they are not in one yet.
     fn convert_to_table(&mut self) {
         let Form::Packed(listpack) = &self.0 else { return };
-        let mut table = Box::<Fields>::default();
+        let mut table = UnalignedBox::<Fields>::default();
         for (field, value) in iter::pairs(listpack) {
             let (mut field_buffer, mut value_buffer) = Default::default();
             let (field, value) = (field.as_bytes(&mut field_buffer), value.as_bytes(&mut value_buffer));

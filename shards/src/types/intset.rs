@@ -16,6 +16,7 @@ const HEADER_BYTES: usize = 8;
 const ELEMENTS_MAX: usize = (1 << 30) / 8;
 
 /// The owned set of integers. See the module's description.
+#[repr(C, packed)]
 pub struct Intset {
     start: NonNull<u8>,
 }

@@ -13,6 +13,7 @@ mod quick;
 mod walk;
 
 use super::listpack::{Encoded, Item, Listpack, Needle, HEADER_BYTES};
+use super::unaligned_box::UnalignedBox;
 
 use node::Node;
 use quick::{Place, Quick};
@@ -45,7 +46,7 @@ pub struct List(Form);
 #[derive(Clone)]
 enum Form {
     Packed(Node),
-    Quick(Box<Quick>),
+    Quick(UnalignedBox<Quick>),
 }
 
 /// A part of a list as it is dumped.
@@ -112,7 +113,7 @@ impl List {
     fn convert_for_growth(&mut self, bytes: usize, count: usize, limit: NodeLimit) {
         if let Form::Packed(node) = &mut self.0 {
             if limit.is_exceeded_by(node.listpack_bytes() + bytes, node.count() + count) {
-                let mut quick = Box::<Quick>::default();
+                let mut quick = UnalignedBox::<Quick>::default();
                 if node.count() > 0 {
                     node.seal();
                     quick.push_node(End::Back, std::mem::replace(node, Node::with_room(0)));
@@ -147,6 +148,10 @@ impl List {
     pub fn push_all<'a>(&mut self, end: End, values: impl Iterator<Item = &'a [u8]> + Clone, limit: NodeLimit) {
         let (bytes, count) = values.clone().fold((0, 0), |(bytes, count), value| (bytes + value.len(), count + 1));
         self.convert_for_growth(bytes, count, limit);
+        if let Form::Packed(node) = &mut self.0 {
+            // At once rather than value by value.
+            node.make_room(end, values.clone().map(|value| Encoded::from(value).len_bytes()).sum());
+        }
         for value in values {
             self.push_unconverted(end, value, limit);
         }
@@ -372,7 +377,7 @@ impl List {
 
     fn quick_for_loading(&mut self) -> &mut Quick {
         if let Form::Packed(node) = &mut self.0 {
-            let mut quick = Box::<Quick>::default();
+            let mut quick = UnalignedBox::<Quick>::default();
             if node.count() > 0 {
                 quick.push_node(End::Back, std::mem::replace(node, Node::with_room(0)));
             }

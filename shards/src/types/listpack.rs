@@ -38,6 +38,7 @@ impl Position {
 }
 
 /// The owned listpack. See the module's description.
+#[repr(C, packed)]
 pub struct Listpack {
     start: NonNull<u8>,
 }

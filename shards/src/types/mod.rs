@@ -15,6 +15,7 @@ pub mod number;
 pub mod set;
 pub mod sha1;
 pub mod stream;
+pub mod unaligned_box;
 mod varint;
 pub mod zset;
 pub mod zset_algebra;

@@ -17,6 +17,7 @@ use super::hash::{random_below, Fields, Limits, Pair};
 use super::intset::Intset;
 use super::listpack::{self, Item, Listpack};
 use super::number;
+use super::unaligned_box::UnalignedBox;
 use crate::table::{self, Table};
 
 use member::Member;
@@ -42,9 +43,9 @@ pub struct Set(Form);
 enum Form {
     Integers(Intset),
     Packed(Listpack),
-    Table(Box<Table<Member>>),
+    Table(UnalignedBox<Table<Member>>),
     /// Members expire, or have.
-    Timed(Box<Fields>),
+    Timed(UnalignedBox<Fields>),
 }
 
 /// How a set is stored, for dumping it as it is.
@@ -272,7 +273,7 @@ impl Set {
         if matches!(self.0, Form::Table(_) | Form::Timed(_)) {
             return;
         }
-        let mut table = Box::new(Table::new());
+        let mut table = UnalignedBox::new(Table::new());
         for item in self.iter() {
             let mut buffer = Default::default();
             let member = item.as_bytes(&mut buffer);
@@ -380,7 +381,7 @@ impl Clone for Set {
             Form::Integers(intset) => Form::Integers(intset.clone()),
             Form::Packed(listpack) => Form::Packed(listpack.clone()),
             Form::Table(table) => {
-                let mut copy = Box::new(Table::new());
+                let mut copy = UnalignedBox::new(Table::new());
                 for member in table.iter() {
                     copy.insert_new(table::hash(member.bytes()), Member::new(member.bytes()));
                 }

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use sherd_metrics::memory::size_class;
 
 use super::btree_bytes::btree_bytes;
+use super::unaligned_box::UnalignedBox;
 
 pub use block::{Block, BlockLimits, Entry, Fields, BLOCK_BYTES_MAX};
 pub use group::{Consumer, ConsumerNumber, Group, Pending};
@@ -41,6 +42,9 @@ pub struct Stream {
     log: Log,
     groups: BTreeMap<Box<[u8]>, Group>,
 }
+
+/// A stream in an allocation of its own, as it has a lot to remember.
+pub type BoxedStream = UnalignedBox<Stream>;
 
 impl Stream {
     pub fn new() -> Stream {

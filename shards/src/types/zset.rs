@@ -9,6 +9,7 @@
 
 use super::listpack::Listpack;
 use super::number::I64_TEXT_MAX_BYTES;
+use super::unaligned_box::UnalignedBox;
 use super::zset_element::Element;
 use super::zset_large::{Handle, Large};
 use super::zset_packed as packed;
@@ -67,7 +68,7 @@ pub enum Change {
 
 enum Encoding {
     Packed(Listpack),
-    Large(Box<Large>),
+    Large(UnalignedBox<Large>),
 }
 
 pub struct ZSet(Encoding);
@@ -79,7 +80,7 @@ impl Clone for ZSet {
             Encoding::Large(large) => {
                 let copy = |element: Element| Element::new(element.score(), element.member());
                 let elements: Vec<Element> = large.tree().iter().map(copy).collect();
-                ZSet(Encoding::Large(Box::new(Large::from_sorted(&elements, Table::new()))))
+                ZSet(Encoding::Large(UnalignedBox::new(Large::from_sorted(&elements, Table::new()))))
             }
         }
     }
@@ -111,7 +112,7 @@ impl ZSet {
     pub(super) fn from_sorted(limits: Limits, elements: Vec<Element>, table: Table<Handle>) -> ZSet {
         let longest = elements.iter().map(|element| element.member().len()).max().unwrap_or(0);
         if !limits.allow(elements.len(), longest) {
-            return ZSet(Encoding::Large(Box::new(Large::from_sorted(&elements, table))));
+            return ZSet(Encoding::Large(UnalignedBox::new(Large::from_sorted(&elements, table))));
         }
         let mut list = Listpack::new();
         for element in elements {
@@ -222,7 +223,7 @@ impl ZSet {
         if let Encoding::Packed(list) = &self.0 {
             let elements: Vec<Element> =
                 packed::pairs(list).map(|pair| Element::new(pair.score(), &pair.member.to_vec())).collect();
-            self.0 = Encoding::Large(Box::new(Large::from_sorted(&elements, Table::new())));
+            self.0 = Encoding::Large(UnalignedBox::new(Large::from_sorted(&elements, Table::new())));
         }
         match &mut self.0 {
             Encoding::Large(large) => large,

@@ -5,10 +5,11 @@
 //! a bound, a push writes into free room. The header and the end mark of a listpack are added when a node is dumped.
 //!
 //! When one end has no room left the entries are shifted to the middle of the free room if there is enough of it, so
-//! that pushes at both ends stay cheap on average; else the buffer grows by a quarter, with the new room at that end. A
-//! node of which three quarters were popped gives memory back.
+//! that pushes at both ends stay cheap on average; else the buffer grows to the allocator's next size, with the new room at
+//! that end. Those sizes are a fifth apart, so growing costs a few copies of each byte; most lists are small and many, and
+//! more room would be a quarter of their memory. A node of which three quarters were popped gives memory back.
 //!
-//! One thin pointer: capacity, bounds and count precede the bytes.
+//! One thin pointer: capacity, bounds and count precede the bytes, as numbers of 16 bits where the buffer is that small.
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
 use std::ptr::NonNull;
@@ -23,19 +24,28 @@ pub const LISTPACK_OVERHEAD_BYTES: usize = listpack::HEADER_BYTES + 1;
 /// Buffers up to this size are not worth giving back.
 const KEPT_BYTES: usize = 256;
 
-#[repr(C)]
-struct Header {
-    capacity: u32,
-    start: u32,
-    end: u32,
-    count: u32,
+/// Where the entries are in a buffer.
+#[derive(Clone, Copy)]
+struct Bounds {
+    capacity: usize,
+    start: usize,
+    end: usize,
+    count: usize,
 }
 
-const HEADER_BYTES: usize = size_of::<Header>();
+/// Buffers up to this capacity have a header of four numbers of 16 bits: the fields of [`Bounds`]. An entry takes at least
+/// two bytes, so that its count fits as well.
+const NARROW_MAX: usize = u16::MAX as usize;
+const NARROW_HEADER_BYTES: usize = 8;
+/// The others have 0 in place of the capacity, then the same fields with 32 bits each, and some bytes to end on a multiple
+/// of 8.
+const WIDE_HEADER_BYTES: usize = 24;
 
 /// See the file's head. Offsets count from the first entry.
+#[repr(C, packed)]
 pub struct Node {
-    header: NonNull<Header>,
+    /// Aligned to 8.
+    block: NonNull<u8>,
 }
 
 // SAFETY: the allocation has one owner and holds plain bytes.
@@ -43,13 +53,26 @@ unsafe impl Send for Node {}
 // SAFETY: shared references only read.
 unsafe impl Sync for Node {}
 
-fn layout_for(capacity: usize) -> Layout {
-    Layout::from_size_align(HEADER_BYTES + capacity, align_of::<Header>()).expect("a node is below isize::MAX")
+#[inline]
+const fn header_bytes(capacity: usize) -> usize {
+    if capacity <= NARROW_MAX {
+        NARROW_HEADER_BYTES
+    } else {
+        WIDE_HEADER_BYTES
+    }
 }
 
-/// A capacity of at least `bytes` that makes header and buffer together a size that allocators have.
+fn layout_for(capacity: usize) -> Layout {
+    Layout::from_size_align(header_bytes(capacity) + capacity, 8).expect("a node is below isize::MAX")
+}
+
+/// A capacity of at least `bytes`, never 0, that makes header and buffer together a size that allocators have.
 fn rounded_capacity(bytes: usize) -> usize {
-    let capacity = allocation::capacity_for(HEADER_BYTES + bytes) - HEADER_BYTES;
+    let narrow = allocation::capacity_for(NARROW_HEADER_BYTES + bytes.max(1)) - NARROW_HEADER_BYTES;
+    if narrow <= NARROW_MAX {
+        return narrow;
+    }
+    let capacity = allocation::capacity_for(WIDE_HEADER_BYTES + bytes) - WIDE_HEADER_BYTES;
     assert!(u32::try_from(capacity).is_ok(), "an element of a list is below 4 GiB");
     capacity
 }
@@ -64,25 +87,26 @@ impl Node {
     fn allocate(capacity: usize, entries: &[u8], start: usize, count: usize) -> Self {
         let layout = layout_for(capacity);
         // SAFETY: the layout is not empty: it has a header.
-        let Some(header) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-        let header = header.cast::<Header>();
+        let Some(block) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         let end = start + entries.len();
         assert!(end <= capacity, "the entries fit the buffer");
-        // SAFETY: the allocation is aligned for a header and large enough for it and `capacity` bytes, of which the
-        // entries take start..end. The free room is zeroed because slices over it are handed out.
+        let mut node = Self { block };
+        // SAFETY: the allocation has room for the header and `capacity` bytes behind it, of which the entries take
+        // start..end. The free room is zeroed because slices over it are handed out.
         unsafe {
-            header.write(Header {
-                capacity: capacity as u32,
-                start: start as u32,
-                end: end as u32,
-                count: count as u32,
-            });
-            let buffer = header.add(1).cast::<u8>();
+            if capacity > NARROW_MAX {
+                block.cast::<u32>().write(0);
+                block.cast::<u32>().add(1).write(capacity as u32);
+            } else {
+                block.cast::<u16>().write(capacity as u16);
+            }
+            let buffer = block.add(header_bytes(capacity));
             buffer.write_bytes(0, start);
             buffer.add(start).as_ptr().copy_from_nonoverlapping(entries.as_ptr(), entries.len());
             buffer.add(end).write_bytes(0, capacity - end);
         }
-        Self { header }
+        node.set_bounds(Bounds { capacity, start, end, count });
+        node
     }
 
     /// A node of `count` entries as they are stored.
@@ -91,45 +115,58 @@ impl Node {
     }
 
     #[inline]
-    fn header(&self) -> &Header {
-        // SAFETY: the header was initialised by `allocate` and lives as long as self.
-        unsafe { self.header.as_ref() }
+    fn bounds(&self) -> Bounds {
+        // SAFETY: a block is aligned to 8 and begins with a header, narrow or, with a 0 first, wide.
+        unsafe {
+            let [capacity, start, end, count] = self.block.cast::<[u16; 4]>().read().map(usize::from);
+            if capacity != 0 {
+                return Bounds { capacity, start, end, count };
+            }
+            let [_, capacity, start, end, count] = self.block.cast::<[u32; 5]>().read().map(|field| field as usize);
+            Bounds { capacity, start, end, count }
+        }
     }
 
+    /// Changes all but the capacity, which is the block's.
     #[inline]
-    fn header_mut(&mut self) -> &mut Header {
-        // SAFETY: as above, and the exclusive borrow of self excludes other references.
-        unsafe { self.header.as_mut() }
+    fn set_bounds(&mut self, bounds: Bounds) {
+        let Bounds { capacity, start, end, count } = bounds;
+        debug_assert!(start <= end && end <= capacity && count * 2 <= end - start);
+        // SAFETY: as in `bounds`; the header's form follows from the capacity.
+        unsafe {
+            if capacity <= NARROW_MAX {
+                self.block.cast::<[u16; 4]>().write([capacity as u16, start as u16, end as u16, count as u16]);
+            } else {
+                self.block.cast::<[u32; 3]>().byte_add(8).write([start as u32, end as u32, count as u32]);
+            }
+        }
     }
 
     fn buffer_mut(&mut self) -> &mut [u8] {
-        let capacity = self.header().capacity as usize;
+        let capacity = self.bounds().capacity;
         // SAFETY: `capacity` initialised bytes follow the header in the same allocation.
-        unsafe { std::slice::from_raw_parts_mut(self.header.add(1).cast::<u8>().as_ptr(), capacity) }
+        unsafe { std::slice::from_raw_parts_mut(self.block.add(header_bytes(capacity)).as_ptr(), capacity) }
     }
 
     /// The entries, one after the other, without header and end mark.
     #[inline]
     pub fn entries(&self) -> &[u8] {
-        let header = self.header();
+        let Bounds { capacity, start, end, .. } = self.bounds();
         // SAFETY: start <= end <= capacity, and the buffer follows the header in the same allocation.
-        unsafe {
-            let buffer = self.header.add(1).cast::<u8>();
-            std::slice::from_raw_parts(buffer.add(header.start as usize).as_ptr(), (header.end - header.start) as usize)
-        }
+        unsafe { std::slice::from_raw_parts(self.block.add(header_bytes(capacity) + start).as_ptr(), end - start) }
     }
 
     /// Number of elements.
     #[inline]
     pub fn count(&self) -> usize {
-        self.header().count as usize
+        self.bounds().count
     }
 
     /// Bytes of entries.
     #[inline]
     pub fn used(&self) -> usize {
-        let header = self.header();
-        (header.end - header.start) as usize
+        let bounds = self.bounds();
+        bounds.end - bounds.start
     }
 
     /// The size of the node as a listpack.
@@ -140,7 +177,8 @@ impl Node {
 
     /// Bytes asked of the allocator.
     pub fn allocated_bytes(&self) -> usize {
-        HEADER_BYTES + self.header().capacity as usize
+        let capacity = self.bounds().capacity;
+        header_bytes(capacity) + capacity
     }
 
     /// Appends the node as a listpack to `output`.
@@ -187,22 +225,19 @@ impl Node {
     pub fn push_back(&mut self, value: &Encoded<'_>) {
         let bytes = value.len_bytes();
         self.make_room(End::Back, bytes);
-        let at = self.header().end as usize;
-        value.write(&mut self.buffer_mut()[at..]);
-        let header = self.header_mut();
-        header.end += bytes as u32;
-        header.count += 1;
+        let bounds = self.bounds();
+        value.write(&mut self.buffer_mut()[bounds.end..]);
+        self.set_bounds(Bounds { end: bounds.end + bytes, count: bounds.count + 1, ..bounds });
     }
 
     #[inline]
     pub fn push_front(&mut self, value: &Encoded<'_>) {
         let bytes = value.len_bytes();
         self.make_room(End::Front, bytes);
-        let at = self.header().start as usize - bytes;
-        value.write(&mut self.buffer_mut()[at..]);
-        let header = self.header_mut();
-        header.start -= bytes as u32;
-        header.count += 1;
+        let bounds = self.bounds();
+        let start = bounds.start - bytes;
+        value.write(&mut self.buffer_mut()[start..]);
+        self.set_bounds(Bounds { start, count: bounds.count + 1, ..bounds });
     }
 
     #[inline]
@@ -234,32 +269,27 @@ impl Node {
     /// Removes the first element; the node is not empty.
     #[inline]
     pub fn pop_front(&mut self) {
-        let bytes = next_offset(self.entries(), 0) as u32;
-        let header = self.header_mut();
-        header.start += bytes;
-        header.count -= 1;
+        let (bytes, bounds) = (next_offset(self.entries(), 0), self.bounds());
+        self.set_bounds(Bounds { start: bounds.start + bytes, count: bounds.count - 1, ..bounds });
         self.give_back();
     }
 
     /// Removes the last element; the node is not empty.
     #[inline]
     pub fn pop_back(&mut self) {
-        let entries = self.entries();
-        let bytes = (entries.len() - previous_offset(entries, entries.len())) as u32;
-        let header = self.header_mut();
-        header.end -= bytes;
-        header.count -= 1;
+        let (entries, bounds) = (self.entries(), self.bounds());
+        let end = bounds.start + previous_offset(entries, entries.len());
+        self.set_bounds(Bounds { end, count: bounds.count - 1, ..bounds });
         self.give_back();
     }
 
     /// Adds `count` stored entries to the end.
     pub fn append(&mut self, entries: &[u8], count: usize) {
         self.make_room(End::Back, entries.len());
-        let at = self.header().end as usize;
-        self.buffer_mut()[at..at + entries.len()].copy_from_slice(entries);
-        let header = self.header_mut();
-        header.end += entries.len() as u32;
-        header.count += count as u32;
+        let bounds = self.bounds();
+        let end = bounds.end + entries.len();
+        self.buffer_mut()[bounds.end..end].copy_from_slice(entries);
+        self.set_bounds(Bounds { end, count: bounds.count + count, ..bounds });
     }
 
     /// Inserts an element so that it starts at `offset`.
@@ -267,22 +297,21 @@ impl Node {
         if offset == 0 {
             return self.push_front(value);
         }
-        let (bytes, used) = (value.len_bytes(), self.used());
+        let bytes = value.len_bytes();
         self.make_room(End::Back, bytes);
-        let (at, end) = (self.header().start as usize + offset, self.header().start as usize + used);
+        let bounds = self.bounds();
+        let at = bounds.start + offset;
         let buffer = self.buffer_mut();
-        buffer.copy_within(at..end, at + bytes);
+        buffer.copy_within(at..bounds.end, at + bytes);
         value.write(&mut buffer[at..]);
-        let header = self.header_mut();
-        header.end += bytes as u32;
-        header.count += 1;
+        self.set_bounds(Bounds { end: bounds.end + bytes, count: bounds.count + 1, ..bounds });
     }
 
     /// Replaces the element at `offset`.
     pub fn replace(&mut self, offset: usize, value: &Encoded<'_>) {
         let old_end = next_offset(self.entries(), offset);
         if old_end - offset == value.len_bytes() {
-            let at = self.header().start as usize + offset;
+            let at = self.bounds().start + offset;
             value.write(&mut self.buffer_mut()[at..]);
         } else {
             self.remove(offset, old_end, 1);
@@ -292,22 +321,17 @@ impl Node {
 
     /// Removes the `count` elements between two offsets, moving the shorter rest.
     pub fn remove(&mut self, from: usize, to: usize, count: usize) {
-        let (start, end) = (self.header().start as usize, self.header().end as usize);
-        let removed = to - from;
-        let at_front = from < end - start - to;
+        let bounds = self.bounds();
+        let Bounds { start, end, .. } = bounds;
+        let (removed, left) = (to - from, bounds.count - count);
         let buffer = self.buffer_mut();
-        if at_front {
+        if from < end - start - to {
             buffer.copy_within(start..start + from, start + removed);
+            self.set_bounds(Bounds { start: start + removed, count: left, ..bounds });
         } else {
             buffer.copy_within(start + to..end, start + from);
+            self.set_bounds(Bounds { end: end - removed, count: left, ..bounds });
         }
-        let header = self.header_mut();
-        if at_front {
-            header.start += removed as u32;
-        } else {
-            header.end -= removed as u32;
-        }
-        header.count -= count as u32;
         self.give_back();
     }
 
@@ -350,7 +374,8 @@ impl Node {
 
     /// Removes elements by their ascending bounds in one pass.
     fn remove_all(&mut self, bounds: &[(usize, usize)]) {
-        let (start, used) = (self.header().start as usize, self.used());
+        let old = self.bounds();
+        let (start, used) = (old.start, old.end - old.start);
         let buffer = self.buffer_mut();
         let mut kept_end = start + bounds[0].0;
         for (index, &(_, to)) in bounds.iter().enumerate() {
@@ -358,9 +383,7 @@ impl Node {
             buffer.copy_within(start + to..start + next_from, kept_end);
             kept_end += next_from - to;
         }
-        let header = self.header_mut();
-        header.end = kept_end as u32;
-        header.count -= bounds.len() as u32;
+        self.set_bounds(Bounds { end: kept_end, count: old.count - bounds.len(), ..old });
         self.give_back();
     }
 
@@ -374,23 +397,24 @@ impl Node {
 
     #[inline]
     fn free_at(&self, end: End) -> usize {
-        let header = self.header();
+        let bounds = self.bounds();
         match end {
-            End::Front => header.start as usize,
-            End::Back => (header.capacity - header.end) as usize,
+            End::Front => bounds.start,
+            End::Back => bounds.capacity - bounds.end,
         }
     }
 
     /// Makes at least `bytes` free at one end.
     #[inline]
-    fn make_room(&mut self, end: End, bytes: usize) {
+    pub fn make_room(&mut self, end: End, bytes: usize) {
         if self.free_at(end) < bytes {
-            self.shift_or_grow(end, bytes, self.used() / 4);
+            let used = self.used();
+            self.shift_or_grow(end, bytes, if used > NARROW_MAX { used / 4 } else { 0 });
         }
     }
 
     /// Makes at least `bytes` free at one end of a node that is being filled up to about `target` bytes: it then grows
-    /// faster than by a quarter, because the room will be used, or given back when the node is sealed.
+    /// faster, because the room will be used, or given back when the node is sealed.
     #[inline]
     pub fn make_room_to_fill(&mut self, end: End, bytes: usize, target: usize) {
         if self.free_at(end) < bytes {
@@ -401,7 +425,7 @@ impl Node {
 
     #[cold]
     fn shift_or_grow(&mut self, end: End, bytes: usize, growth: usize) {
-        let (used, capacity) = (self.used(), self.header().capacity as usize);
+        let (used, capacity) = (self.used(), self.bounds().capacity);
         let free = capacity - used;
         // Shifting moves `used` bytes for half of the free room; below an eighth it would be repeated too soon.
         if free >= bytes && free - bytes >= capacity / 8 {
@@ -415,11 +439,9 @@ impl Node {
     }
 
     fn shift_to(&mut self, start: usize) {
-        let (old_start, used) = (self.header().start as usize, self.used());
-        self.buffer_mut().copy_within(old_start..old_start + used, start);
-        let header = self.header_mut();
-        header.start = start as u32;
-        header.end = (start + used) as u32;
+        let bounds = self.bounds();
+        self.buffer_mut().copy_within(bounds.start..bounds.end, start);
+        self.set_bounds(Bounds { start, end: start + bounds.end - bounds.start, ..bounds });
     }
 
     /// Moves to a buffer of `capacity` bytes whose free room is at `end`.
@@ -431,7 +453,7 @@ impl Node {
     /// Returns memory when three quarters of the buffer are free.
     #[inline]
     fn give_back(&mut self) {
-        let (used, capacity) = (self.used(), self.header().capacity as usize);
+        let (used, capacity) = (self.used(), self.bounds().capacity);
         if capacity > KEPT_BYTES && used < capacity / 4 {
             self.reallocate(rounded_capacity(used + used / 2), End::Back);
         }
@@ -439,7 +461,7 @@ impl Node {
 
     /// Returns free room beyond an eighth: called when a node stops being at the end of a list.
     pub fn seal(&mut self) {
-        let (used, capacity) = (self.used(), self.header().capacity as usize);
+        let (used, capacity) = (self.used(), self.bounds().capacity);
         if capacity - used > capacity / 8 {
             self.reallocate(rounded_capacity(used), End::Back);
         }
@@ -448,9 +470,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let layout = layout_for(self.header().capacity as usize);
+        let layout = layout_for(self.bounds().capacity);
         // SAFETY: allocated with this layout, and nothing uses it afterwards.
-        unsafe { dealloc(self.header.cast::<u8>().as_ptr(), layout) }
+        unsafe { dealloc(self.block.as_ptr(), layout) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Members that expire: the set's side of [`super::super::hash::Fields`].
 
 use super::super::hash::{Fields, Pair};
+use super::super::unaligned_box::UnalignedBox;
 use super::{longest_text, Form, Set, SetLimits};
 use crate::table;
 
@@ -68,7 +69,7 @@ impl Set {
             Form::Table(_) => false,
             Form::Timed(_) => return,
         };
-        let mut fields = Box::<Fields>::default();
+        let mut fields = UnalignedBox::<Fields>::default();
         for item in self.iter() {
             let mut buffer = Default::default();
             let member = item.as_bytes(&mut buffer);
