@@ -71,7 +71,7 @@ impl Stream {
             log.length += live as u64;
             // A block of deleted entries only serves nobody; the rest relies on there being none.
             if live > 0 {
-                log.blocks.insert(id, Block::from_listpack(listpack));
+                log.blocks.push_back(id, Block::from_listpack(listpack));
             }
         }
         let last_fits = previous.is_none_or(|last| last <= counters.last_id);

@@ -1,9 +1,7 @@
 //! The entries of a stream and what it remembers of those that are gone.
 
-use std::collections::BTreeMap;
-
-use super::super::btree_bytes::btree_bytes;
 use super::block::{Block, BlockLimits, Entry};
+use super::blocks::Blocks;
 use super::id::{RequestedId, StreamId};
 use super::range::{Range, RangeBack};
 use super::scaled;
@@ -12,7 +10,7 @@ use super::scaled;
 #[derive(Clone, Default)]
 pub struct Log {
     /// By the id of the first entry that they were made for; each but the first surely has a live entry.
-    pub(super) blocks: BTreeMap<StreamId, Block>,
+    pub(super) blocks: Blocks,
     pub(super) length: u64,
     /// The first live entry; zero without one.
     pub(super) first_id: StreamId,
@@ -76,12 +74,12 @@ impl Log {
 
     /// The blocks with their ids, as they are dumped.
     pub fn blocks(&self) -> impl Iterator<Item = (StreamId, &Block)> {
-        self.blocks.iter().map(|(&id, block)| (id, block))
+        self.blocks.iter()
     }
 
     /// How many nodes Redis' radix tree over the blocks would have: clients see the number in XINFO.
     pub fn radix_node_count(&self) -> usize {
-        super::radix::node_count(self.blocks.len(), self.blocks.keys().copied())
+        super::radix::node_count(self.blocks.len(), self.blocks.iter().map(|(id, _)| id))
     }
 
     /// The id of an entry that is added at `now_ms` (milliseconds since the epoch).
@@ -111,11 +109,9 @@ impl Log {
     /// [`super::BLOCK_BYTES_MAX`] in all.
     pub fn append(&mut self, id: StreamId, pairs: &[&[u8]], limits: BlockLimits) {
         debug_assert!(id > self.last_id && pairs.len() % 2 == 0);
-        match self.blocks.iter_mut().next_back() {
-            Some((&own, block)) if block.fits(pairs, limits) => block.append(own, id, pairs),
-            _ => {
-                self.blocks.insert(id, Block::new(pairs));
-            }
+        match self.blocks.last_mut() {
+            Some((own, block)) if block.fits(pairs, limits) => block.append(own, id, pairs),
+            _ => self.blocks.push_back(id, Block::new(pairs)),
         }
         if self.length == 0 {
             self.first_id = id;
@@ -127,7 +123,7 @@ impl Log {
 
     /// The block that would have an id, with its own id.
     fn block_of(&self, id: StreamId) -> Option<(StreamId, &Block)> {
-        self.blocks.range(..=id).next_back().map(|(&own, block)| (own, block))
+        self.blocks.holding(id)
     }
 
     /// A live entry.
@@ -159,8 +155,7 @@ impl Log {
 
     /// Deletes an entry; false if there is none.
     pub fn delete(&mut self, id: StreamId) -> bool {
-        let Some((own, block)) = self.blocks.range_mut(..=id).next_back() else { return false };
-        let own = *own;
+        let Some((own, block)) = self.blocks.holding_mut(id) else { return false };
         let Some(entry) = block.entries(own).find(|entry| entry.id >= id) else { return false };
         if entry.id != id || entry.is_deleted() {
             return false;
@@ -168,7 +163,7 @@ impl Log {
         let offset = entry.offset();
         block.mark_deleted(offset);
         if block.count_deleted(1) <= 0 {
-            self.blocks.remove(&own);
+            self.blocks.remove(own);
         }
         self.length -= 1;
         self.max_deleted_id = self.max_deleted_id.max(id);
@@ -184,7 +179,7 @@ impl Log {
     }
 
     pub(super) fn allocated_bytes(&self, samples: usize) -> usize {
-        let bytes: usize = self.blocks.values().take(samples).map(|block| block.listpack().allocated_bytes()).sum();
-        scaled(bytes, self.blocks.len(), samples) + btree_bytes::<StreamId, Block>(self.blocks.len())
+        let bytes: usize = self.blocks.iter().take(samples).map(|(_, block)| block.listpack().allocated_bytes()).sum();
+        scaled(bytes, self.blocks.len(), samples) + self.blocks.index_bytes()
     }
 }

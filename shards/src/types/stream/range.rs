@@ -2,28 +2,22 @@
 //!
 //! Two iterators instead of one that can do both: a walk goes one way, and each keeps a single block open.
 
-use std::collections::{btree_map, BTreeMap};
-
-use super::block::{Block, Entries, Entry};
+use super::block::{Entries, Entry};
+use super::blocks::{Between, Blocks};
 use super::id::StreamId;
 
-type Blocks = BTreeMap<StreamId, Block>;
-
 /// The blocks that may have entries between two ids.
-fn blocks_between(blocks: &Blocks, start: StreamId, end: StreamId) -> btree_map::Range<'_, StreamId, Block> {
+fn blocks_between(blocks: &Blocks, start: StreamId, end: StreamId) -> Between<'_> {
     // The entries from `start` on begin in the last block whose id is not after it.
-    let first = blocks.range(..=start).next_back().map_or(start, |(&own, _)| own);
-    if first > end {
-        return blocks.range(StreamId::MAX..StreamId::MAX);
-    }
-    blocks.range(first..=end)
+    let first = blocks.holding(start).map_or(start, |(own, _)| own);
+    blocks.between(first, end)
 }
 
 /// Live entries, first to last.
 pub struct Range<'s> {
     start: StreamId,
     end: StreamId,
-    blocks: btree_map::Range<'s, StreamId, Block>,
+    blocks: Between<'s>,
     open: Option<Entries<'s>>,
 }
 
@@ -40,7 +34,7 @@ impl<'s> Iterator for Range<'s> {
     fn next(&mut self) -> Option<Entry<'s>> {
         loop {
             let Some(open) = &mut self.open else {
-                let (&own, block) = self.blocks.next()?;
+                let (own, block) = self.blocks.next()?;
                 self.open = Some(block.entries(own));
                 continue;
             };
@@ -58,7 +52,7 @@ impl<'s> Iterator for Range<'s> {
 pub struct RangeBack<'s> {
     start: StreamId,
     end: StreamId,
-    blocks: btree_map::Range<'s, StreamId, Block>,
+    blocks: Between<'s>,
     open: Option<Entries<'s>>,
 }
 
@@ -75,7 +69,7 @@ impl<'s> Iterator for RangeBack<'s> {
     fn next(&mut self) -> Option<Entry<'s>> {
         loop {
             let Some(open) = &mut self.open else {
-                let (&own, block) = self.blocks.next_back()?;
+                let (own, block) = self.blocks.next_back()?;
                 self.open = Some(block.entries(own));
                 continue;
             };

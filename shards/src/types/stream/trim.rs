@@ -89,7 +89,7 @@ impl Stream {
         }
         let mut removed = 0;
         let mut next = StreamId::MIN;
-        while let Some((&own, block)) = self.log.blocks.range(next..).next() {
+        while let Some((own, block)) = self.log.blocks.between(next, StreamId::MAX).next() {
             let live = block.live() as u64;
             let past_all = matches!(trim.keep, Keep::From(id) if own >= id);
             if past_all || self.log.is_trimmed(trim) || trim.limit != 0 && removed + live > trim.limit {
@@ -114,7 +114,7 @@ impl Stream {
 
     /// Removes the entries of one block that shall go, looking at each of them.
     fn trim_referenced(&mut self, own: StreamId, trim: &Trim) -> u64 {
-        let Some(block) = self.log.blocks.get(&own) else { return 0 };
+        let Some(block) = self.log.blocks.get(own) else { return 0 };
         let mut excess = match trim.keep {
             Keep::Newest(count) => self.log.length.saturating_sub(count),
             Keep::From(_) => u64::MAX,
@@ -166,13 +166,13 @@ impl Log {
     /// [`Stream::trim`] without regard to groups.
     fn trim(&mut self, trim: &Trim) -> u64 {
         let mut removed = 0;
-        while let Some((&own, block)) = self.blocks.first_key_value() {
+        while let Some((own, block)) = self.blocks.iter().next() {
             let live = block.live() as u64;
             if self.is_trimmed(trim) || trim.limit != 0 && removed + live > trim.limit {
                 break;
             }
             if self.goes_whole(own, block, trim) {
-                self.blocks.remove(&own);
+                self.blocks.remove(own);
                 self.length -= live;
                 removed += live;
                 continue;
@@ -191,7 +191,7 @@ impl Log {
     /// Removes the first entries of the first block. It stays even if deleted ones are all that is left, as in Redis: an
     /// entry at its end was deleted before, and the next trim takes the block.
     fn trim_within(&mut self, own: StreamId, keep: Keep) -> u64 {
-        let Some(block) = self.blocks.get(&own) else { return 0 };
+        let Some(block) = self.blocks.get(own) else { return 0 };
         let live = block.entries(own).filter(|entry| !entry.is_deleted());
         let offsets: Vec<usize> = match keep {
             Keep::Newest(count) => {
@@ -207,13 +207,13 @@ impl Log {
     /// Deletes live entries of one block by their offsets, in their order. The block goes with the last of them.
     fn delete_marked(&mut self, own: StreamId, offsets: &[usize]) {
         if self.mark_deleted(own, offsets) <= 0 {
-            self.blocks.remove(&own);
+            self.blocks.remove(own);
         }
     }
 
     /// Marks live entries of one block as deleted; gives how many are left in it.
     fn mark_deleted(&mut self, own: StreamId, offsets: &[usize]) -> i64 {
-        let Some(block) = self.blocks.get_mut(&own) else { return 0 };
+        let Some(block) = self.blocks.get_mut(own) else { return 0 };
         // From the back, so that a mark never moves an entry that is still to be marked.
         for &offset in offsets.iter().rev() {
             block.mark_deleted(offset);
