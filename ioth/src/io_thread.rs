@@ -121,6 +121,8 @@ pub struct IoThread {
     pub now_ms: i64,
     /// Counts commands, for sampling.
     pub sample: u32,
+    /// What `sample` was at the last tick.
+    sample_at_tick: u32,
     next_tick_ms: i64,
     accept_error_logged_ms: i64,
     next_thread: usize,
@@ -159,6 +161,7 @@ impl IoThread {
             now_ms: shared.world.now_milliseconds(),
             next_tick_ms: 0,
             sample: 0,
+            sample_at_tick: 0,
             accept_error_logged_ms: 0,
             next_thread: 0,
             stopping_since_ms: 0,
@@ -519,9 +522,25 @@ impl IoThread {
         }
     }
 
+    /// Frees batches and buffers that are kept for use again, after a tick without commands: what a burst needed shall not
+    /// count as used memory for ever.
+    fn release_unused(&mut self) {
+        if self.sample == self.sample_at_tick {
+            self.spare = Vec::new();
+            self.buffers = Vec::new();
+            for batch in self.building.iter_mut().chain(&mut self.heavy).filter(|batch| batch.commands.is_empty()) {
+                batch.commands = Vec::new();
+                batch.args = Vec::new();
+                batch.out = Vec::new();
+            }
+        }
+        self.sample_at_tick = self.sample;
+    }
+
     /// Once every tick: timeouts, limits over time, those held back.
     fn tick(&mut self) {
         self.release_held_back();
+        self.release_unused();
         let idle_max_ms = self.shared.world.settings.timeout.get() * 1000;
         let soft_ms = self.shared.world.settings.output_limit_soft_seconds.get() * 1000;
         let soft_bytes = self.shared.world.settings.output_limit_soft_bytes.size();
