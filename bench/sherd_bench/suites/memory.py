@@ -5,6 +5,7 @@ memory is shown too: it holds what an allocator keeps and what a server does not
 the other, fresh for every row, so that freed memory of the row before does not hide growth.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ from sherd_bench.tables import Table, number
 KEY_BYTES = 10
 VALUE_BYTES = 16
 SMALL_MEMBERS = 10
+# What the load itself needed, such as buffers of its connections, servers give back on timers of a tenth of a second.
+REST_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def _measure(session: Session, server_plan: ServerPlan, shape: Shape) -> Growth 
         used_before, resident_before = _used_bytes(server), procfs.resident_bytes(server.pid)
         if session.fill(server, shape.command, shape.requests, plan).errors:
             return None
+        time.sleep(REST_SECONDS)
         used, resident = _used_bytes(server), procfs.resident_bytes(server.pid)
     items = shape.requests * shape.items_per_request
     payload = shape.payload_bytes_per_item
