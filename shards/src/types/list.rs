@@ -12,7 +12,7 @@ mod node;
 mod quick;
 mod walk;
 
-use super::listpack::{Encoded, Item, Listpack, Needle, HEADER_BYTES};
+use super::listpack::{Encoded, Item, Listpack, Needle, HEADER_BYTES, STRING_OVERHEAD_MIN};
 use super::unaligned_box::UnalignedBox;
 
 use node::Node;
@@ -146,11 +146,16 @@ impl List {
 
     /// Adds all values at one end, one after the other (at the front they end up in reverse).
     pub fn push_all<'a>(&mut self, end: End, values: impl Iterator<Item = &'a [u8]> + Clone, limit: NodeLimit) {
-        let (bytes, count) = values.clone().fold((0, 0), |(bytes, count), value| (bytes + value.len(), count + 1));
+        let (mut bytes, mut count, mut only_strings) = (0, 0, true);
+        for value in values.clone() {
+            bytes += value.len();
+            count += 1;
+            only_strings &= !matches!(value, [b'-' | b'0'..=b'9', ..]);
+        }
         self.convert_for_growth(bytes, count, limit);
-        if let Form::Packed(node) = &mut self.0 {
-            // At once rather than value by value.
-            node.make_room(end, values.clone().map(|value| Encoded::from(value).len_bytes()).sum());
+        if let (Form::Packed(node), true) = (&mut self.0, only_strings) {
+            // At once rather than value by value. What integers take is less, and not known yet.
+            node.make_room(end, bytes + count * STRING_OVERHEAD_MIN);
         }
         for value in values {
             self.push_unconverted(end, value, limit);

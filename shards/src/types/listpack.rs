@@ -17,7 +17,7 @@ use std::ptr::NonNull;
 use super::allocation;
 
 pub(super) use entry::{next_offset, previous_offset, read, read_with_next};
-pub use entry::{Encoded, Item, Needle, END};
+pub use entry::{Encoded, Item, Needle, END, STRING_OVERHEAD_MIN};
 
 pub const HEADER_BYTES: usize = 6;
 const EMPTY_BYTES: usize = HEADER_BYTES + 1;

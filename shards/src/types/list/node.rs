@@ -12,6 +12,7 @@
 //! One thin pointer: capacity, bounds and count precede the bytes, as numbers of 16 bits where the buffer is that small.
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
+use std::ops::{AddAssign, SubAssign};
 use std::ptr::NonNull;
 
 use super::super::listpack::{next_offset, previous_offset, read, read_with_next, Encoded, Item, Needle, END};
@@ -34,7 +35,7 @@ struct Bounds {
 }
 
 /// Buffers up to this capacity have a header of four numbers of 16 bits: the fields of [`Bounds`]. An entry takes at least
-/// two bytes, so that its count fits as well.
+/// two bytes, so that their count fits as well.
 const NARROW_MAX: usize = u16::MAX as usize;
 const NARROW_HEADER_BYTES: usize = 8;
 /// The others have 0 in place of the capacity, then the same fields with 32 bits each, and some bytes to end on a multiple
@@ -77,6 +78,22 @@ fn rounded_capacity(bytes: usize) -> usize {
     capacity
 }
 
+/// Takes `bytes` of the free room at one end into the bounds; gives where they start.
+#[inline]
+fn claimed<T: Copy + AddAssign + SubAssign>(end: End, start: &mut T, past: &mut T, bytes: T) -> T {
+    match end {
+        End::Front => {
+            *start -= bytes;
+            *start
+        }
+        End::Back => {
+            let at = *past;
+            *past += bytes;
+            at
+        }
+    }
+}
+
 impl Node {
     /// An empty node with room for `bytes` of entries.
     pub fn with_room(bytes: usize) -> Self {
@@ -95,8 +112,7 @@ impl Node {
         // start..end. The free room is zeroed because slices over it are handed out.
         unsafe {
             if capacity > NARROW_MAX {
-                block.cast::<u32>().write(0);
-                block.cast::<u32>().add(1).write(capacity as u32);
+                block.cast::<[u32; 2]>().write([0, capacity as u32]);
             } else {
                 block.cast::<u16>().write(capacity as u16);
             }
@@ -223,28 +239,34 @@ impl Node {
 
     #[inline]
     pub fn push_back(&mut self, value: &Encoded<'_>) {
-        let bytes = value.len_bytes();
-        self.make_room(End::Back, bytes);
-        let bounds = self.bounds();
-        value.write(&mut self.buffer_mut()[bounds.end..]);
-        self.set_bounds(Bounds { end: bounds.end + bytes, count: bounds.count + 1, ..bounds });
-    }
-
-    #[inline]
-    pub fn push_front(&mut self, value: &Encoded<'_>) {
-        let bytes = value.len_bytes();
-        self.make_room(End::Front, bytes);
-        let bounds = self.bounds();
-        let start = bounds.start - bytes;
-        value.write(&mut self.buffer_mut()[start..]);
-        self.set_bounds(Bounds { start, count: bounds.count + 1, ..bounds });
+        self.push(End::Back, value);
     }
 
     #[inline]
     pub fn push(&mut self, end: End, value: &Encoded<'_>) {
-        match end {
-            End::Front => self.push_front(value),
-            End::Back => self.push_back(value),
+        let bytes = value.len_bytes();
+        self.make_room(end, bytes);
+        value.write(self.claim(end, bytes));
+    }
+
+    /// Counts an element more, of so many bytes of the free room at one end, and gives them to be written.
+    #[inline]
+    fn claim(&mut self, end: End, bytes: usize) -> &mut [u8] {
+        debug_assert!(self.free_at(end) >= bytes);
+        // SAFETY: the header is narrow or, with a 0 first, wide. The bytes are free room of the buffer, initialised, and
+        // lent with self.
+        unsafe {
+            let narrow = self.block.cast::<[u16; 4]>().as_mut();
+            let at = if narrow[0] != 0 {
+                let [_, start, past, count] = narrow;
+                *count += 1;
+                NARROW_HEADER_BYTES + usize::from(claimed(end, start, past, bytes as u16))
+            } else {
+                let [.., start, past, count] = self.block.cast::<[u32; 5]>().as_mut();
+                *count += 1;
+                WIDE_HEADER_BYTES + claimed(end, start, past, bytes as u32) as usize
+            };
+            std::slice::from_raw_parts_mut(self.block.add(at).as_ptr(), bytes)
         }
     }
 
@@ -295,7 +317,7 @@ impl Node {
     /// Inserts an element so that it starts at `offset`.
     pub fn insert(&mut self, offset: usize, value: &Encoded<'_>) {
         if offset == 0 {
-            return self.push_front(value);
+            return self.push(End::Front, value);
         }
         let bytes = value.len_bytes();
         self.make_room(End::Back, bytes);
@@ -408,8 +430,7 @@ impl Node {
     #[inline]
     pub fn make_room(&mut self, end: End, bytes: usize) {
         if self.free_at(end) < bytes {
-            let used = self.used();
-            self.shift_or_grow(end, bytes, if used > NARROW_MAX { used / 4 } else { 0 });
+            self.shift_or_grow(end, bytes, 0);
         }
     }
 
@@ -434,6 +455,8 @@ impl Node {
             self.shift_to(start);
         } else {
             let needed = used + bytes;
+            // The allocator's sizes are equally far apart where blocks are large.
+            let growth = if used > NARROW_MAX { growth.max(used / 4) } else { growth };
             self.reallocate(rounded_capacity(needed.max(used + growth)), end);
         }
     }

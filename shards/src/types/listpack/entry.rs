@@ -33,6 +33,8 @@ const INTEGER_64_BIT: u8 = 0xF4;
 /// Header bytes of an integer with its payload, or of a string without it: at most 9.
 const HEADER_MAX: usize = 9;
 const BACKLEN_MAX: usize = 5;
+/// What an entry has at least beside a string: header and backlen.
+pub const STRING_OVERHEAD_MIN: usize = 2;
 
 /// What an entry holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,13 +211,22 @@ impl<'a> Encoded<'a> {
     /// Writes the entry to the front of `target`, which has at least [`Self::len_bytes`]; returns that length.
     #[inline]
     pub fn write(&self, target: &mut [u8]) -> usize {
+        let length = self.len_bytes();
         let header_len = usize::from(self.header_len);
-        let backlen_len = usize::from(self.backlen_len);
-        let payload_end = header_len + self.payload.len();
-        target[..header_len].copy_from_slice(&self.header[..header_len]);
-        target[header_len..payload_end].copy_from_slice(self.payload);
-        target[payload_end..payload_end + backlen_len].copy_from_slice(&self.backlen[..backlen_len]);
-        payload_end + backlen_len
+        let target = &mut target[..length];
+        if let (1, 1, [header, payload @ .., backlen]) = (self.header_len, self.backlen_len, &mut *target) {
+            // Most entries; a call to copy memory costs more than the byte.
+            *header = self.header[0];
+            payload.copy_from_slice(self.payload);
+            *backlen = self.backlen[0];
+            return length;
+        }
+        let (header, rest) = target.split_at_mut(header_len);
+        let (payload, backlen) = rest.split_at_mut(self.payload.len());
+        header.copy_from_slice(&self.header[..header_len]);
+        payload.copy_from_slice(self.payload);
+        backlen.copy_from_slice(&self.backlen[..backlen.len()]);
+        length
     }
 }
 
@@ -234,8 +245,12 @@ fn backlen_size(length: usize) -> usize {
 
 #[inline]
 fn encode_backlen(length: usize) -> ([u8; BACKLEN_MAX], usize) {
-    let size = backlen_size(length);
     let mut bytes = [0; BACKLEN_MAX];
+    if length <= 127 {
+        bytes[0] = length as u8;
+        return (bytes, 1);
+    }
+    let size = backlen_size(length);
     let mut rest = length;
     for index in (0..size).rev() {
         bytes[index] = (rest & 0x7F) as u8 | if index == 0 { 0 } else { 0x80 };
