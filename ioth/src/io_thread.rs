@@ -522,8 +522,8 @@ impl IoThread {
         }
     }
 
-    /// Frees batches and buffers that are kept for use again, after a tick without commands: what a burst needed shall not
-    /// count as used memory for ever.
+    /// Frees batches and buffers that are kept for use again, after a tick without commands: what a burst needed shall
+    /// not count as used memory for ever.
     fn release_unused(&mut self) {
         if self.sample == self.sample_at_tick {
             self.spare = Vec::new();

@@ -1,13 +1,13 @@
 //! One key of the keyspace: a single allocation with everything about it.
 //!
 //! ```text
-//! tag | access clock (3) | [expiry (8)] | [payload (8 or 9)] | key length (1 or 5) | [value length (1)] | key | [value]
+//! tag | access clock (3) | [expiry (8)] | [payload (8, 9)] | key length (1 or 5) | [value length (1)] | key | [value]
 //! ```
 //!
-//! A string of up to 255 bytes lies in the entry itself; an integer is the payload, as is a collection, which is a pointer
-//! to its elements with a byte that says in which form they are; longer strings are behind a pointer to a buffer. A key of
-//! 10 bytes takes 32 bytes with a value of 16, 24 with a collection, and 8 more with an expiry. Fields are unaligned: an
-//! unaligned load costs nothing on the machines this runs on, padding costs memory.
+//! A string of up to 255 bytes lies in the entry itself; an integer is the payload, as is a collection, which is a
+//! pointer to its elements with a byte that says in which form they are; longer strings are behind a pointer to a
+//! buffer. A key of 10 bytes takes 32 bytes with a value of 16, 24 with a collection, and 8 more with an expiry. Fields
+//! are unaligned: an unaligned load costs nothing on the machines this runs on, padding costs memory.
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
 use std::mem::ManuallyDrop;
@@ -504,7 +504,15 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::Collection;
     use crate::table::Entry as _;
+    use crate::types::hash::{self, Hash};
+    use crate::types::list::{End, List, NodeLimit};
+    use crate::types::set::{Set, SetLimits};
+    use crate::types::stream::BoxedStream;
+    use crate::types::zset::{Limits, ZSet};
+
+    const SET_LIMITS: SetLimits = SetLimits { integers: 512, packed: hash::Limits { entries: 128, value_bytes: 64 } };
 
     #[test]
     fn a_small_string_takes_six_bytes_over_key_and_value() {
@@ -533,6 +541,35 @@ mod tests {
                 assert_eq!(entry.text().expect("a string").to_vec(), value);
                 assert_eq!(entry.expiry(), None);
             }
+        }
+    }
+
+    #[test]
+    fn a_collection_takes_nine_bytes_and_keeps_its_elements_when_expiry_and_key_change() {
+        let mut set = Set::new();
+        set.prepare(b"member", 1, SET_LIMITS);
+        set.add(b"member", SET_LIMITS);
+        let mut zset = ZSet::new();
+        zset.add(Limits::default(), b"member", 1.5);
+        let mut list = List::new();
+        list.push(End::Back, b"member", NodeLimit::from_setting(-2));
+        let collections: [Object; 5] =
+            [set.into(), zset.into(), list.into(), Hash::new().into(), BoxedStream::default().into()];
+        for object in collections {
+            let (kind, count) = (object.view().value_type(), object.view().element_count());
+            let entry = Entry::new(b"0123456789", NewValue::Object(object), None, 0xABCDEF);
+            assert_eq!(entry.allocated_bytes(), 24);
+            let entry =
+                entry.with_expiry(Some(77)).with_key(&[b'k'; 300]).with_expiry(Some(78)).with_key(b"0123456789");
+            assert_eq!((entry.allocated_bytes(), entry.expiry(), entry.clock()), (32, Some(78), 0xABCDEF));
+            let mut entry = entry.with_expiry(None);
+            assert_eq!((entry.key(), entry.value_type()), (b"0123456789".as_slice(), kind));
+            assert_eq!(entry.object().expect("a collection").element_count(), count);
+            if let Some(set) = entry.object_mut().and_then(Set::of_mut) {
+                set.add(b"other", SET_LIMITS);
+                assert_eq!(entry.object().and_then(Set::of).map(Set::len), Some(2));
+            }
+            assert!(entry.text().is_none());
         }
     }
 

@@ -1,9 +1,9 @@
 //! Values that are collections, as they lie in their entry.
 //!
-//! Every collection is a pointer with a byte or so that says what is behind it, of any alignment, so that an entry holds
-//! it where the field happens to begin, beside the key: a small collection is two allocations, entry and packed block. The
-//! type is in the entry's tag. [`Object`] is a collection of any type on its way into an entry or out of it, [`ObjectRef`]
-//! and [`ObjectMut`] are what an entry lends.
+//! Every collection is a pointer with a byte or so that says what is behind it, of any alignment, so that an entry
+//! holds it where the field happens to begin, beside the key: a small collection is two allocations, entry and packed
+//! block. The type is in the entry's tag. [`Object`] is a collection of any type on its way into an entry or out of it,
+//! [`ObjectRef`] and [`ObjectMut`] are what an entry lends.
 //!
 //! A new collection type is one line in `objects!` and one `Collection` implementation.
 

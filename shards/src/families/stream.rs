@@ -12,7 +12,8 @@ use crate::notify::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::stream::{
-    BlockLimits, BoxedStream, Entry, IdBuffer, IdRefused, RequestedId, Stream, StreamId, BLOCK_BYTES_MAX, ID_TEXT_MAX_BYTES,
+    BlockLimits, BoxedStream, Entry, IdBuffer, IdRefused, RequestedId, Stream, StreamId, BLOCK_BYTES_MAX,
+    ID_TEXT_MAX_BYTES,
 };
 
 pub(super) const STREAM: CommandSpec = CommandSpec { group: Group::Stream, since: "5.0.0", ..CommandSpec::DEFAULT };

@@ -1,13 +1,13 @@
 //! Redis' stream: an append-only log of entries with consumer groups.
 //!
 //! Two parts that know nothing of each other's inside: the [`Log`], an ordered sequence of blocks of about a hundred
-//! entries each ([`block`], [`blocks`]), and the [`Group`]s, which remember ids only. What concerns both, such as deleting an entry together
-//! with every reference to it, is here and in [`trim`].
+//! entries each ([`block`], [`blocks`]), and the [`Group`]s, which remember ids only. What concerns both, such as
+//! deleting an entry together with every reference to it, is here and in [`trim`].
 //!
 //! Blocks are listpacks in Redis' own stream format: an entry of one field takes some 20 bytes more than its text, and
-//! DUMP, RESTORE and RDB files carry blocks as they are. Redis keeps them in a radix tree by the id of their first entry;
-//! a sorted sequence takes less and finds a block in as few steps. No operation does more than a block's worth of work
-//! besides the entries that it returns or removes.
+//! DUMP, RESTORE and RDB files carry blocks as they are. Redis keeps them in a radix tree by the id of their first
+//! entry; a sorted sequence takes less and finds a block in as few steps. No operation does more than a block's worth
+//! of work besides the entries that it returns or removes.
 //!
 //! A stream without entries stays, as it has its last id and its groups to remember.
 

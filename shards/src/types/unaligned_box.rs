@@ -1,7 +1,7 @@
 //! A box whose pointer may lie at any address.
 //!
-//! The large forms of collections are behind one of these, so that a collection, a pointer and a byte that says which form
-//! it has, takes nine bytes in its entry instead of sixteen at an aligned place.
+//! The large forms of collections are behind one of these, so that a collection, a pointer and a byte that says which
+//! form it has, takes nine bytes in its entry instead of sixteen at an aligned place.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;

@@ -5,11 +5,13 @@
 //! a bound, a push writes into free room. The header and the end mark of a listpack are added when a node is dumped.
 //!
 //! When one end has no room left the entries are shifted to the middle of the free room if there is enough of it, so
-//! that pushes at both ends stay cheap on average; else the buffer grows to the allocator's next size, with the new room at
-//! that end. Those sizes are a fifth apart, so growing costs a few copies of each byte; most lists are small and many, and
-//! more room would be a quarter of their memory. A node of which three quarters were popped gives memory back.
+//! that pushes at both ends stay cheap on average; else the buffer grows to the allocator's next size, with the new
+//! room at that end. Those sizes are a fifth apart, so growing costs a few copies of each byte; most lists are small
+//! and many, and more room would be a quarter of their memory. A node of which three quarters were popped gives memory
+//! back.
 //!
-//! One thin pointer: capacity, bounds and count precede the bytes, as numbers of 16 bits where the buffer is that small.
+//! One thin pointer: capacity, bounds and count precede the bytes, as numbers of 16 bits where the buffer is that
+//! small.
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
 use std::ops::{AddAssign, SubAssign};
@@ -34,12 +36,12 @@ struct Bounds {
     count: usize,
 }
 
-/// Buffers up to this capacity have a header of four numbers of 16 bits: the fields of [`Bounds`]. An entry takes at least
-/// two bytes, so that their count fits as well.
+/// Buffers up to this capacity have a header of four numbers of 16 bits: the fields of [`Bounds`]. An entry takes at
+/// least two bytes, so that their count fits as well.
 const NARROW_MAX: usize = u16::MAX as usize;
 const NARROW_HEADER_BYTES: usize = 8;
-/// The others have 0 in place of the capacity, then the same fields with 32 bits each, and some bytes to end on a multiple
-/// of 8.
+/// The others have 0 in place of the capacity, then the same fields with 32 bits each, and some bytes to end on a
+/// multiple of 8.
 const WIDE_HEADER_BYTES: usize = 24;
 
 /// See the file's head. Offsets count from the first entry.
@@ -253,8 +255,8 @@ impl Node {
     #[inline]
     fn claim(&mut self, end: End, bytes: usize) -> &mut [u8] {
         debug_assert!(self.free_at(end) >= bytes);
-        // SAFETY: the header is narrow or, with a 0 first, wide. The bytes are free room of the buffer, initialised, and
-        // lent with self.
+        // SAFETY: the header is narrow or, with a 0 first, wide. The bytes are free room of the buffer, initialised,
+        // and lent with self.
         unsafe {
             let narrow = self.block.cast::<[u16; 4]>().as_mut();
             let at = if narrow[0] != 0 {
@@ -502,5 +504,61 @@ impl Drop for Node {
 impl Clone for Node {
     fn clone(&self) -> Self {
         Self::from_entries(self.entries(), self.count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_keeps_its_elements_as_it_grows_beyond_64_kib_and_shrinks_again() {
+        let mut node = Node::with_room(0);
+        let mut model = std::collections::VecDeque::new();
+        let check = |node: &Node, model: &std::collections::VecDeque<Vec<u8>>| {
+            assert_eq!(node.count(), model.len());
+            let mut offset = 0;
+            for expected in model {
+                let (item, next) = read_with_next(node.entries(), offset);
+                assert_eq!(item.to_vec(), *expected);
+                offset = next;
+            }
+            assert_eq!(offset, node.used());
+            assert_eq!(node.allocated_bytes(), allocation::capacity_for(node.allocated_bytes()));
+        };
+        for number in 0..48usize {
+            let value = format!("{number}:{}", "x".repeat(number * 60)).into_bytes();
+            let end = if number % 3 == 0 { End::Front } else { End::Back };
+            node.push(end, &Encoded::from(&value));
+            match end {
+                End::Front => model.push_front(value),
+                End::Back => model.push_back(value),
+            }
+            check(&node, &model);
+        }
+        assert!(node.bounds().capacity > NARROW_MAX);
+        check(&node.clone(), &model);
+        let middle = node.offset_of(20);
+        node.replace(middle, &Encoded::from(b"7"));
+        model[20] = b"7".to_vec();
+        while model.len() > 2 {
+            check(&node, &model);
+            if model.len() % 2 == 0 {
+                node.pop(End::Front);
+                model.pop_front();
+            } else {
+                node.pop(End::Back);
+                model.pop_back();
+            }
+        }
+        check(&node, &model);
+        assert!(node.bounds().capacity <= NARROW_MAX);
+    }
+
+    #[test]
+    fn a_node_takes_its_entries_and_eight_bytes_rounded_up() {
+        let mut node = Node::with_room(0);
+        (0..10).for_each(|_| node.push(End::Back, &Encoded::from(b"xxxxxxxxxxxxxxxx")));
+        assert_eq!((node.used(), node.allocated_bytes()), (180, 192));
     }
 }

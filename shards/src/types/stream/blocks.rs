@@ -1,9 +1,9 @@
 //! The blocks of a stream in the order of their ids.
 //!
-//! Ids only rise, so a new block always comes last, and a sorted sequence does: chunks of at most 128 blocks in a deque. An
-//! entry is added without a search; a search halves the chunks, then the blocks of one; trimming takes from the front;
-//! deleting a block moves half a chunk at most. A block costs 24 bytes beside its entries. In a B-tree that grows in
-//! ascending order it costs twice that, as its nodes stay half full.
+//! Ids only rise, so a new block always comes last, and a sorted sequence does: chunks of at most 128 blocks in a
+//! deque. An entry is added without a search; a search halves the chunks, then the blocks of one; trimming takes from
+//! the front; deleting a block moves half a chunk at most. A block costs 24 bytes beside its entries. In a B-tree that
+//! grows in ascending order it costs twice that, as its nodes stay half full.
 
 use std::collections::VecDeque;
 
