@@ -6,7 +6,7 @@
 //! with what it has now.
 
 use crate::entry::{Entry, Value};
-use crate::object::Object;
+use crate::object::ObjectRef;
 use crate::shard::Shard;
 use crate::table;
 use crate::types::number::{format_f64, F64Buffer, I64Buffer};
@@ -68,31 +68,31 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
     let value = entry.value();
     let number: u32 = match &value {
         Value::Text(_) => 0,
-        Value::Object(Object::List(_)) => 1,
-        Value::Object(Object::Set(_)) => 2,
-        Value::Object(Object::SortedSet(_)) => 3,
-        Value::Object(Object::Hash(_)) => 4,
-        Value::Object(Object::Stream(_)) => 6,
+        Value::Object(ObjectRef::List(_)) => 1,
+        Value::Object(ObjectRef::Set(_)) => 2,
+        Value::Object(ObjectRef::SortedSet(_)) => 3,
+        Value::Object(ObjectRef::Hash(_)) => 4,
+        Value::Object(ObjectRef::Stream(_)) => 6,
     };
     digest.append(&number.to_be_bytes());
     let (mut buffer, mut score_buffer) = (I64Buffer::default(), F64Buffer::default());
     match value {
         Value::Text(text) => text.with(|bytes| digest.append(bytes)),
-        Value::Object(Object::List(list)) => list.iter().for_each(|item| digest.append(item.as_bytes(&mut buffer))),
-        Value::Object(Object::Set(set)) => set.iter().for_each(|member| digest.combine(member.as_bytes(&mut buffer))),
-        Value::Object(Object::SortedSet(set)) => set.visit_all(|member, score| {
+        Value::Object(ObjectRef::List(list)) => list.iter().for_each(|item| digest.append(item.as_bytes(&mut buffer))),
+        Value::Object(ObjectRef::Set(set)) => set.iter().for_each(|member| digest.combine(member.as_bytes(&mut buffer))),
+        Value::Object(ObjectRef::SortedSet(set)) => set.visit_all(|member, score| {
             let mut element = Digest::default();
             element.append(member);
             element.append(format_f64(score, &mut score_buffer));
             digest.combine(&element.0);
         }),
-        Value::Object(Object::Hash(hash)) => hash.iter().for_each(|(field, value)| {
+        Value::Object(ObjectRef::Hash(hash)) => hash.iter().for_each(|(field, value)| {
             let mut pair = Digest::default();
             pair.append(field.as_bytes(&mut buffer));
             pair.append(value.as_bytes(&mut buffer));
             digest.combine(&pair.0);
         }),
-        Value::Object(Object::Stream(stream)) => add_stream(digest, stream),
+        Value::Object(ObjectRef::Stream(stream)) => add_stream(digest, stream),
     }
     if entry.expiry().is_some() {
         digest.combine(b"!!expire!!");
