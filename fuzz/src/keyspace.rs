@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use sherd_shards::access::Shards;
 use sherd_shards::context::Client;
 use sherd_shards::execute::{self, Call};
-use sherd_shards::object::Type;
+use sherd_shards::object::{Object, Type};
 use sherd_shards::policy;
 use sherd_shards::random::Random;
 use sherd_shards::registry::{self, Command, Route};
@@ -15,6 +15,7 @@ use sherd_shards::shard::Shard;
 use sherd_shards::slot::{slot_of, SlotMap, SLOTS};
 use sherd_shards::spec::flag;
 use sherd_shards::table::Entry as _;
+use sherd_shards::types::hash::Fields;
 use sherd_shards::types::number::parse_i64;
 use sherd_shards::world::World;
 
@@ -169,10 +170,14 @@ impl Keyspace {
         for shard in &self.shards {
             let map = self.world.slots;
             for db in (0..16).filter_map(|number| shard.db(number)) {
-                let (mut keys, mut volatile) = (0, 0);
+                let (mut keys, mut volatile, mut timed) = (0, 0, 0);
                 for entry in db.iter() {
                     keys += 1;
                     volatile += usize::from(entry.expiry().is_some());
+                    let fields = entry.object().and_then(Object::timed);
+                    timed += usize::from(fields.is_some_and(Fields::has_announced));
+                    let is_forgotten = fields.is_some_and(|fields| fields.has_expiries() && !fields.has_announced());
+                    assert!(!is_forgotten, "nobody looks after elements that expire");
                     let key = entry.key();
                     if map.uses_slots() {
                         assert_eq!(map.shard_of(slot_of(key)), shard.index, "a key in a shard that is not its own");
@@ -183,6 +188,7 @@ impl Keyspace {
                     assert!(!empty, "an empty collection was left behind at {key:?}");
                 }
                 assert_eq!(db.len(), keys, "the number of keys is wrong");
+                assert_eq!(db.timed_len(), timed, "the number of keys with elements that expire is wrong");
                 assert_eq!(db.volatile_len(), volatile, "the number of keys with an expiry is wrong");
             }
         }

@@ -111,7 +111,6 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
 
 /// What follows the expiry of fields or members of a key.
 pub fn elements_expired(shard: &mut Shard, db: u16, key: &Key<'_>, kind: Type, count: usize) {
-    shard.stats.dirty.increment();
     if !shard.watches.is_empty() {
         shard.watches.touch(db, key.bytes);
     }

@@ -237,7 +237,8 @@ impl Shard {
     #[inline]
     pub fn publish_changes(&mut self) {
         let stats = &self.stats;
-        let changes = stats.dirty.get() + stats.expired_keys.get() + stats.evicted_keys.get();
+        let expired = stats.expired_keys.get() + stats.expired_fields.get() + stats.expired_members.get();
+        let changes = stats.dirty.get() + expired + stats.evicted_keys.get();
         if changes != self.published {
             self.published = changes;
             self.publish_sizes();

@@ -1,6 +1,6 @@
 //! Tests of sets against a `BTreeSet`, and of the conversion rules of Redis.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use super::*;
@@ -353,4 +353,54 @@ fn a_set_without_times_has_no_room_for_them() {
     timed.set_expiry(b"member:1", Some(500), LIMITS);
     let per_member = (timed.allocated_bytes(0) - before) / 10_000;
     assert!(per_member <= 8, "two bytes more a member, in steps of eight: {per_member}");
+}
+
+#[test]
+fn any_sequence_of_timed_changes_leaves_what_a_map_would_hold() {
+    for seed in 0..8 {
+        let mut dice = Random::fixed(seed);
+        let (mut set, mut model) = (Set::new(), BTreeMap::<Vec<u8>, Option<u64>>::new());
+        for now in 0..4000u64 {
+            let member = (dice.next() % 300).to_string().into_bytes();
+            let gone = |model: &BTreeMap<_, Option<u64>>, member: &Vec<u8>| {
+                model.get(member).copied().flatten().is_some_and(|at| at <= now)
+            };
+            match dice.next() % 8 {
+                0..=2 => {
+                    if gone(&model, &member) {
+                        assert!(fields(&mut set).remove_if_expired(&member, now));
+                        model.remove(&member);
+                    }
+                    assert_eq!(set.add(&member, LIMITS), !model.contains_key(&member));
+                    model.entry(member).or_insert(None);
+                }
+                3 => assert_eq!(set.remove(&member), model.remove(&member).is_some()),
+                4..=5 => {
+                    let at = now + 1 + dice.next() % 500;
+                    assert_eq!(set.set_expiry(&member, Some(at), LIMITS), model.contains_key(&member));
+                    model.entry(member).and_modify(|expiry| *expiry = Some(at));
+                }
+                6 => {
+                    assert_eq!(set.set_expiry(&member, None, LIMITS), model.contains_key(&member));
+                    model.entry(member).and_modify(|expiry| *expiry = None);
+                }
+                _ => {
+                    if let Some(timed) = set.timed_mut() {
+                        timed.sweep_expired(7, now, |member| {
+                            assert!(model.remove(member).flatten().is_some_and(|at| at <= now))
+                        });
+                    }
+                }
+            }
+            assert_eq!(set.has_expiries(), model.values().any(Option::is_some));
+            let is_expired = |expiry: &Option<u64>| expiry.is_some_and(|at| at <= now);
+            assert!(set.is_due(now) || !model.values().any(is_expired), "nothing expires unnoticed");
+            if now % 100 == 0 {
+                let living = model.iter().filter(|(_, expiry)| !is_expired(expiry)).map(|(member, _)| member.clone());
+                let seen: BTreeSet<Vec<u8>> = set.iter_at(now).map(|member| member.to_vec()).collect();
+                assert_eq!(seen, living.collect());
+                assert!(model.iter().all(|(member, expiry)| set.expiry(member) == Some(*expiry)));
+            }
+        }
+    }
 }
