@@ -2,15 +2,16 @@
 //!
 //! A key announces itself when its elements are due earlier than it has said before ([`crate::types::hash::Fields::announce`]); what it said before
 //! is void then and passed over when its time comes, so nothing is ever searched for in the queue. The keys are copied:
-//! an announcement outlives its key, whose removal then costs nothing here.
+//! an announcement outlives its key, whose removal then costs nothing here. So that void announcements of a far future do not
+//! pile up, the queue is rewritten, a few announcements with each new one, when most of it must be void.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use crate::db::Key;
+use crate::db::{Db, Key};
 use crate::notify::class;
-use crate::object::Type;
+use crate::object::{Object, Type};
 use crate::shard::Shard;
 use crate::table;
 
@@ -20,6 +21,11 @@ const SLICE: Duration = Duration::from_micros(300);
 const STEP: usize = 128;
 /// Announcements looked at in one slice.
 const KEYS_A_SLICE: usize = 256;
+
+/// A queue is rewritten when it is longer than twice what stands, and this.
+const VOID_MIN: usize = 1024;
+/// Announcements rewritten with each new one: enough to end long before the queue has doubled again.
+const REWRITTEN_EACH: usize = 4;
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Announcement {
@@ -31,43 +37,91 @@ struct Announcement {
 /// See the file's head.
 #[derive(Default)]
 pub struct FieldCalendar {
-    queue: BinaryHeap<Reverse<Announcement>>,
+    queue: Queue,
+    /// What is to be rewritten yet, or left out.
+    old: Queue,
+    /// The length of the queue from which on it is counted whether a rewrite is due.
+    count_from: usize,
 }
 
+type Queue = BinaryHeap<Reverse<Announcement>>;
+
 impl FieldCalendar {
-    /// Enters that a key has elements that expire at `due_ms`.
-    pub fn announce(&mut self, due_ms: u64, db: u16, key: &[u8]) {
-        self.queue.push(Reverse(Announcement { due_ms, db, key: key.into() }));
+    /// Announcements, those that are void included.
+    pub fn len(&self) -> usize {
+        self.queue.len() + self.old.len()
+    }
+
+    /// Whether nothing is announced.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The earliest time announced.
     pub fn next_due_ms(&self) -> Option<u64> {
-        self.queue.peek().map(|Reverse(first)| first.due_ms)
+        let firsts = [self.queue.peek(), self.old.peek()];
+        firsts.into_iter().flatten().map(|Reverse(first)| first.due_ms).min()
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u16, b: u16) {
-        let all = std::mem::take(&mut self.queue).into_iter().map(|Reverse(mut one)| {
-            one.db = match one.db {
-                db if db == a => b,
-                db if db == b => a,
-                db => db,
-            };
-            Reverse(one)
-        });
-        self.queue = all.collect();
+        for queue in [&mut self.queue, &mut self.old] {
+            let all = std::mem::take(queue).into_iter().map(|Reverse(mut one)| {
+                one.db = match one.db {
+                    db if db == a => b,
+                    db if db == b => a,
+                    db => db,
+                };
+                Reverse(one)
+            });
+            *queue = all.collect();
+        }
     }
 
     fn pop_due(&mut self, now_ms: u64) -> Option<Announcement> {
-        self.queue.peek().filter(|Reverse(first)| first.due_ms <= now_ms)?;
-        self.queue.pop().map(|Reverse(first)| first)
+        let queue = [&mut self.queue, &mut self.old].into_iter().find(|queue| {
+            let first = queue.peek();
+            first.is_some_and(|Reverse(first)| first.due_ms <= now_ms)
+        });
+        queue?.pop().map(|Reverse(first)| first)
     }
+}
+
+/// Enters that a key has elements that expire at `due_ms`, and goes on with a rewrite that is due.
+fn enter(shard: &mut Shard, due_ms: u64, db: u16, key: &[u8]) {
+    shard.calendar.queue.push(Reverse(Announcement { due_ms, db, key: key.into() }));
+    for _ in 0..REWRITTEN_EACH {
+        let Some(Reverse(one)) = shard.calendar.old.pop() else { break };
+        let is_double = shard.calendar.old.peek().is_some_and(|Reverse(next)| *next == one);
+        if !is_double && stands(shard, &one) {
+            shard.calendar.queue.push(Reverse(one));
+        }
+    }
+    let length = shard.calendar.queue.len();
+    if shard.calendar.old.is_empty() && length >= shard.calendar.count_from {
+        let standing: usize = (0..shard.dbs_touched()).filter_map(|db| shard.db(db as u16)).map(Db::timed_len).sum();
+        shard.calendar.count_from = 2 * standing + VOID_MIN;
+        if length > shard.calendar.count_from {
+            shard.calendar.old = std::mem::take(&mut shard.calendar.queue);
+        }
+    }
+}
+
+/// Whether an announcement is what its key has said last.
+fn stands(shard: &mut Shard, announcement: &Announcement) -> bool {
+    let key = key_of(shard, &announcement.key);
+    let object = shard.dbs_get(announcement.db, &key).and_then(|entry| entry.object_mut());
+    object.and_then(Object::timed_mut).is_some_and(|fields| fields.is_announced(announcement.due_ms))
+}
+
+fn key_of<'k>(shard: &Shard, key: &'k [u8]) -> Key<'k> {
+    Key { bytes: key, hash: table::hash(key), slot: shard.world.slots.slot(key) }
 }
 
 /// Enters a key into the calendar, if it has fields or members that expire earlier than it has said.
 pub fn announce(shard: &mut Shard, db: u16, key: &Key<'_>) {
     if let Some(due_ms) = shard.db_mut(db).and_then(|database| database.announce(key, false)) {
-        shard.calendar.announce(due_ms, db, key.bytes);
+        enter(shard, due_ms, db, key.bytes);
         shard.publish_calendar();
     }
 }
@@ -88,7 +142,7 @@ pub fn slice(shard: &mut Shard) {
 
 fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Instant) {
     let Announcement { due_ms, db, key } = announcement;
-    let key = Key { bytes: key, hash: table::hash(key), slot: shard.world.slots.slot(key) };
+    let key = key_of(shard, key);
     let Some(entry) = shard.dbs_get(*db, &key).filter(|entry| !entry.is_expired(now_ms as i64)) else { return };
     let kind = entry.value_type();
     let Some(object) = entry.object_mut() else { return };
@@ -105,7 +159,7 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
     if emptied {
         remove_emptied(shard, *db, &key);
     } else if let Some(next_ms) = shard.db_mut(*db).and_then(|database| database.announce(&key, true)) {
-        shard.calendar.announce(next_ms, *db, key.bytes);
+        enter(shard, next_ms, *db, key.bytes);
     }
 }
 

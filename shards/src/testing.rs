@@ -104,6 +104,11 @@ impl Tester {
         self.shards.iter().map(|shard| (0..16).filter_map(|db| shard.db(db)).map(|db| db.len()).sum()).collect()
     }
 
+    /// Announcements in the shards' calendars, those that are void included.
+    pub fn announcements(&self) -> usize {
+        self.shards.iter().map(|shard| shard.calendar.len()).sum()
+    }
+
     /// Keys with elements that expire in database 0, and elements that have: what INFO tells.
     pub fn expiring_elements(&self) -> (usize, u64) {
         let keys = self.shards.iter().map(|shard| shard.db(0).map_or(0, |db| db.timed_len())).sum();

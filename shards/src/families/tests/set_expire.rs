@@ -529,3 +529,22 @@ fn keys_with_times_and_what_has_expired_are_counted() {
         assert_eq!(t.expiring_elements(), (0, 3));
     });
 }
+
+#[test]
+fn announcements_that_nothing_stands_for_do_not_pile_up() {
+    let mut t = Tester::new(1);
+    for round in 0..3000 {
+        t.run(&format!("SADDEX set:{} EX {} MEMBERS 1 a", round % 50, 10_000 - round));
+        t.run("SADDEX same EXAT 70368744000 MEMBERS 1 a");
+        t.run("SPERSIST same MEMBERS 1 a");
+        t.run("HSETEX gone EX 1000 FIELDS 1 f v");
+        t.run("DEL gone");
+    }
+    t.run("SADDEX same EXAT 70368744000 MEMBERS 1 a");
+    assert_eq!(t.expiring_elements(), (51, 0));
+    assert!(t.announcements() < 3000, "{}", t.announcements());
+    t.world.advance_clock(10_001_000);
+    sweep_for_some_ticks(&mut t);
+    t.expect(&[("DBSIZE", ":1"), ("SCARD same", ":1")]);
+    assert_eq!(t.expiring_elements(), (1, 50));
+}
