@@ -257,11 +257,13 @@ impl<E: Entry> Table<E> {
         unsafe { drain_chain(bucket, &mut entries, &mut volatile) };
         let parent = self.bucket(last - (1 << last.ilog2()));
         for (tag, pointer) in entries {
-            // SAFETY: each entry was just taken out of its old place.
-            unsafe { place_raw(parent, tag, pointer) };
+            // SAFETY: each entry was just taken out of its old place; the bucket that it got, which may be a link of the
+            // parent's chain and has a mark of its own, is live.
+            unsafe {
+                let (taken, _) = place_raw(parent, tag, pointer);
+                (*taken).meta |= volatile;
+            }
         }
-        // SAFETY: a live bucket.
-        unsafe { (*parent).meta |= volatile };
         self.release_bucket(last);
         self.buckets -= 1;
         self.mask = (self.buckets as usize).next_power_of_two() as u32 - 1;
@@ -282,8 +284,8 @@ impl<E: Entry> Table<E> {
             unsafe {
                 let hash = hash((*(&raw const pointer).cast::<E>()).key());
                 let target = self.bucket(self.index_of(hash));
-                place_raw(target, tag, pointer);
-                (*target).meta |= volatile;
+                let (taken, _) = place_raw(target, tag, pointer);
+                (*taken).meta |= volatile;
             }
         }
     }

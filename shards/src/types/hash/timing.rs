@@ -45,10 +45,9 @@ struct Timing {
 struct Round {
     /// The earliest time of the pairs that stay.
     due: u64,
-    /// The table when the round began: what it loses afterwards moves pairs to buckets that were visited already.
-    buckets: usize,
-    /// Something was removed, which may have hidden pairs behind it in the same bucket.
-    removed: bool,
+    /// Pairs may have been passed by: the table lost buckets, whose pairs move to others that were visited already, or the
+    /// sweep removed something, which hides pairs behind it in the same bucket.
+    is_inexact: bool,
 }
 
 impl Deref for Fields {
@@ -87,7 +86,7 @@ impl Clone for Fields {
 
 impl Timing {
     fn new(is_small: bool) -> Self {
-        let round = Round { due: NEVER, buckets: 0, removed: false };
+        let round = Round { due: NEVER, is_inexact: false };
         Timing { volatile: 0, due: NEVER, announced: NEVER, sweep_at: 0, round, is_small }
     }
 
@@ -206,8 +205,10 @@ impl Fields {
     /// Removes `field`; false if it is not there.
     #[inline]
     pub fn remove(&mut self, field: &[u8]) -> bool {
+        let buckets = self.table.bucket_count();
         let Some(pair) = self.table.remove(table::hash(field), field) else { return false };
         if let Some(timing) = &mut self.timing {
+            timing.round.is_inexact |= self.table.bucket_count() < buckets;
             if pair.expiry().is_some() {
                 timing.forget(1);
             }
@@ -227,7 +228,7 @@ impl Fields {
     pub fn sweep_expired(&mut self, limit: usize, now: u64, mut removed: impl FnMut(&[u8])) -> bool {
         let Some(timing) = self.timing.as_deref_mut() else { return true };
         if timing.sweep_at == 0 {
-            timing.round = Round { due: NEVER, buckets: self.table.bucket_count(), removed: false };
+            timing.round = Round { due: NEVER, is_inexact: false };
         }
         let (mut earliest, mut removed_count) = (timing.round.due, 0);
         let expired = |pair: &Pair| {
@@ -242,10 +243,10 @@ impl Fields {
             removed(pair.field());
         });
         timing.round.due = earliest;
-        timing.round.removed |= removed_count > 0;
+        timing.round.is_inexact |= removed_count > 0;
         if timing.sweep_at == 0 {
-            let is_exact = !timing.round.removed && self.table.bucket_count() >= timing.round.buckets;
-            timing.due = if is_exact { timing.round.due } else { timing.round.due.min(now + 1) };
+            // What was passed by may have expired: still due, also for whoever asks in this millisecond.
+            timing.due = if timing.round.is_inexact { timing.round.due.min(now) } else { timing.round.due };
         }
         timing.forget(removed_count);
         timing.sweep_at == 0
