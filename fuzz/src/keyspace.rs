@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use sherd_shards::access::Shards;
 use sherd_shards::context::Client;
 use sherd_shards::execute::{self, Call};
-use sherd_shards::object::{Object, Type};
+use sherd_shards::object::{ObjectRef, Type};
 use sherd_shards::policy;
 use sherd_shards::random::Random;
 use sherd_shards::registry::{self, Command, Route};
@@ -174,7 +174,7 @@ impl Keyspace {
                 for entry in db.iter() {
                     keys += 1;
                     volatile += usize::from(entry.expiry().is_some());
-                    let fields = entry.object().and_then(Object::timed);
+                    let fields = entry.object().and_then(ObjectRef::timed);
                     timed += usize::from(fields.is_some_and(Fields::has_announced));
                     let is_forgotten = fields.is_some_and(|fields| fields.has_expiries() && !fields.has_announced());
                     assert!(!is_forgotten, "nobody looks after elements that expire");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::db::{Db, Key};
 use crate::notify::class;
-use crate::object::{Object, Type};
+use crate::object::{ObjectMut, Type};
 use crate::shard::Shard;
 use crate::table;
 
@@ -111,7 +111,7 @@ fn enter(shard: &mut Shard, due_ms: u64, db: u16, key: &[u8]) {
 fn stands(shard: &mut Shard, announcement: &Announcement) -> bool {
     let key = key_of(shard, &announcement.key);
     let object = shard.dbs_get(announcement.db, &key).and_then(|entry| entry.object_mut());
-    object.and_then(Object::timed_mut).is_some_and(|fields| fields.is_announced(announcement.due_ms))
+    object.and_then(ObjectMut::timed_mut).is_some_and(|fields| fields.is_announced(announcement.due_ms))
 }
 
 fn key_of<'k>(shard: &Shard, key: &'k [u8]) -> Key<'k> {
