@@ -89,6 +89,7 @@ impl Tester {
     }
 
     /// One round of eviction in each shard, as the shards' own threads do it, however many slices it takes.
+    #[allow(dead_code)] // Used where memory is counted: `tests/eviction.rs`.
     pub fn evict_round(&mut self) {
         for shard in &self.shards {
             shard.publish_sizes();
@@ -100,6 +101,7 @@ impl Tester {
     }
 
     /// Keys of each shard.
+    #[allow(dead_code)] // Likewise.
     pub fn shard_sizes(&self) -> Vec<usize> {
         self.shards.iter().map(|shard| (0..16).filter_map(|db| shard.db(db)).map(|db| db.len()).sum()).collect()
     }

@@ -252,6 +252,17 @@ ACCIDENTS = (
         "conditions that come twice are taken, contradictions among them",
     ),
     _accident("redis7 redis8 valkey9", r"XADD \S+ (.* )?\* ", "the id is the time of day"),
+    _accident("redis7", r"SORT(_RO)? .*BY nosort", "sets are hash tables in it, whose order is its own"),
+    _accident(
+        "redis7",
+        r"X(AUTOCLAIM|CLAIM|READGROUP) ",
+        "no consumer is made for a request that finds nothing",
+    ),
+    _accident(
+        "valkey9",
+        r"H[SG]ETEX .*\b(EX|PX|EXAT|PXAT|KEEPTTL|PERSIST|FNX|FXX) (.* )?\1 .*FIELDS",
+        "options that come twice are taken",
+    ),
 )
 
 

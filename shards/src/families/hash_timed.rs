@@ -151,7 +151,11 @@ impl<'a> SetRequest<'a> {
                 at += 1;
             }
         }
-        let count = args::non_negative(args.get(at).ok_or_else(arity)?).map_err(|_| FIELD_COUNT)?;
+        // A number, a field and a value are missed before the number is read.
+        if args.len() < at + 3 {
+            return Err(arity());
+        }
+        let count = args::non_negative(args[at]).map_err(|_| FIELD_COUNT)?;
         if !(1..=i32::MAX as usize).contains(&count) {
             return Err(FIELD_COUNT);
         }

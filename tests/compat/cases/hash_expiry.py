@@ -70,6 +70,17 @@ HTTL k1 FIELDS 1 f1
 HSETEX k1 FIELDS 1 f1 e
 HTTL k1 FIELDS 1 f1
 HGETALL k1
+
+# HGETEX and HSETEX miss arguments before they read the number of fields
+% not redis7: it has neither
+% not valkey9: in other words
+HGETEX k1 EX 10 WHAT
+HGETEX k1 EX 10 FIELDS
+HGETEX k1 EX 10 FIELDS x
+HSETEX k1 FNX FIELDS x f
+HSETEX k1 FNX EX 5 FIELDS x
+HSETEX k1 FNX EX 5 FIELDS x f v
+HSETEX k1 FNX FIELDS 2 f v
 """
 
 GRAMMAR = """
