@@ -51,8 +51,8 @@ _TWO_ZSETS = (
 _BITMAPS = (
     Fill(f"SETBIT b1 {BITMAP_BITS - 1} 1", 1),
     Fill(f"SETBIT b2 {BITMAP_BITS - 1} 1", 1),
-    Fill("SETBIT b1 __int:7__ 1", 10_000),
-    Fill("SETBIT b2 __int:7__ 1", 10_000),
+    Fill("SETBIT b1 1__int:6__ 1", 10_000),
+    Fill("SETBIT b2 1__int:6__ 1", 10_000),
 )
 _LIST = (Fill("RPUSH l __int:6__", 10_000, random=True),)
 _POPPED = 1_000_000

@@ -79,7 +79,9 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
     match value {
         Value::Text(text) => text.with(|bytes| digest.append(bytes)),
         Value::Object(ObjectRef::List(list)) => list.iter().for_each(|item| digest.append(item.as_bytes(&mut buffer))),
-        Value::Object(ObjectRef::Set(set)) => set.iter().for_each(|member| digest.combine(member.as_bytes(&mut buffer))),
+        Value::Object(ObjectRef::Set(set)) => {
+            set.iter().for_each(|member| digest.combine(member.as_bytes(&mut buffer)))
+        }
         Value::Object(ObjectRef::SortedSet(set)) => set.visit_all(|member, score| {
             let mut element = Digest::default();
             element.append(member);

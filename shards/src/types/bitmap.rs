@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// The number of bits that are set.
 pub fn count(bytes: &[u8]) -> u64 {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has the instructions that the function is compiled for.
         return unsafe { count_avx2(bytes) };
@@ -15,24 +15,46 @@ pub fn count(bytes: &[u8]) -> u64 {
     count_words(bytes)
 }
 
+/// Looks the bits of 64 half-bytes up at once. Left to the compiler, the same takes between 1.1 and 3 times as long,
+/// depending on what it makes of the loop around it.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,popcnt")]
+#[target_feature(enable = "avx2")]
+#[allow(unused_unsafe)] // these instructions are safe here since Rust 1.87
 fn count_avx2(bytes: &[u8]) -> u64 {
-    count_words(bytes)
+    use std::arch::x86_64::*;
+    /// Bits in a half-byte, twice: a lookup stays within 16 bytes.
+    const BITS: [u8; 32] =
+        [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4];
+    /// A sum of eight times at most eight bits fits a byte.
+    const TOGETHER: usize = 8 * 32;
+    let chunks = bytes.chunks_exact(TOGETHER);
+    let rest = count_words(chunks.remainder());
+    let mut totals = [0u64; 4];
+    // SAFETY: the function is compiled for these instructions; loads and stores are within their slices and unaligned.
+    unsafe {
+        let bits = _mm256_loadu_si256(BITS.as_ptr().cast());
+        let low = _mm256_set1_epi8(0x0F);
+        let mut total = _mm256_setzero_si256();
+        for chunk in chunks {
+            let mut sums = _mm256_setzero_si256();
+            for part in chunk.chunks_exact(32) {
+                let part = _mm256_loadu_si256(part.as_ptr().cast());
+                let lower = _mm256_shuffle_epi8(bits, _mm256_and_si256(part, low));
+                let upper = _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16::<4>(part), low));
+                sums = _mm256_add_epi8(sums, _mm256_add_epi8(lower, upper));
+            }
+            total = _mm256_add_epi64(total, _mm256_sad_epu8(sums, _mm256_setzero_si256()));
+        }
+        _mm256_storeu_si256(totals.as_mut_ptr().cast(), total);
+    }
+    totals.iter().sum::<u64>() + rest
 }
 
-#[inline(always)]
 fn count_words(bytes: &[u8]) -> u64 {
-    /// Sums kept side by side: with four, each addition waits for the one before (10 MB take 300 us instead of 190).
-    const SUMS: usize = 16;
-    let mut sums = [0u64; SUMS];
-    let mut chunks = bytes.chunks_exact(8 * SUMS);
-    for chunk in &mut chunks {
-        for (sum, word) in sums.iter_mut().zip(chunk.chunks_exact(8)) {
-            *sum += u64::from(u64::from_ne_bytes(word.try_into().expect("eight bytes")).count_ones());
-        }
-    }
-    sums.iter().sum::<u64>() + chunks.remainder().iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
+    let words = bytes.chunks_exact(8);
+    let rest: u64 = words.remainder().iter().map(|byte| u64::from(byte.count_ones())).sum();
+    words.map(|word| u64::from(u64::from_ne_bytes(word.try_into().expect("eight bytes")).count_ones())).sum::<u64>()
+        + rest
 }
 
 /// The bytes that a range of bits touches, with the first and the last byte apart, as masks of their bits in the range.

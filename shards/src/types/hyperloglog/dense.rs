@@ -18,10 +18,6 @@ pub(super) fn raise(packed: &mut [u8], index: usize, value: u8) -> bool {
     true
 }
 
-/// Registers that are unpacked together, and the bytes that they are packed in.
-const TOGETHER: usize = 32;
-const TOGETHER_BYTES: usize = TOGETHER * 6 / 8;
-
 /// Raises registers to the packed ones.
 pub(super) fn raise_all(registers: &mut Registers, packed: &[u8]) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -29,34 +25,48 @@ pub(super) fn raise_all(registers: &mut Registers, packed: &[u8]) {
         // SAFETY: the processor has the instructions that the function is compiled for.
         return unsafe { raise_all_avx2(registers, packed) };
     }
-    raise_all_with(registers, packed, spread);
+    raise_some(registers, packed);
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi2")]
-fn raise_all_avx2(registers: &mut Registers, packed: &[u8]) {
-    raise_all_with(registers, packed, |word| std::arch::x86_64::_pdep_u64(word, 0x3F3F_3F3F_3F3F_3F3F));
-}
-
-#[inline(always)]
-fn raise_all_with(registers: &mut Registers, packed: &[u8], spread: impl Fn(u64) -> u64) {
-    for (part, group) in registers.chunks_exact_mut(TOGETHER).zip(packed.chunks_exact(TOGETHER_BYTES)) {
-        let mut unpacked = [0; TOGETHER];
-        for (eight, six) in unpacked.chunks_exact_mut(8).zip(group.chunks_exact(6)) {
-            let word = u64::from_le_bytes([six[0], six[1], six[2], six[3], six[4], six[5], 0, 0]);
-            eight.copy_from_slice(&spread(word).to_le_bytes());
-        }
-        for (register, value) in part.iter_mut().zip(unpacked) {
-            *register = (*register).max(value);
+/// Raises registers one by one, as many as there are of both.
+fn raise_some(registers: &mut [u8], packed: &[u8]) {
+    for (four, group) in registers.chunks_exact_mut(4).zip(packed.chunks_exact(3)) {
+        let bits = u32::from_le_bytes([group[0], group[1], group[2], 0]);
+        for (place, register) in four.iter_mut().enumerate() {
+            *register = (*register).max((bits >> (place * 6)) as u8 & 63);
         }
     }
 }
 
-/// Eight values of 6 bits, each in a byte of its own: halves are moved apart, then quarters, then eighths.
-fn spread(word: u64) -> u64 {
-    let halves = word & 0xFF_FFFF | (word & 0xFFFF_FF00_0000) << 8;
-    let quarters = halves & 0x0FFF_0000_0FFF | (halves & 0x00FF_F000_00FF_F000) << 4;
-    quarters & 0x003F_003F_003F_003F | (quarters & 0x0FC0_0FC0_0FC0_0FC0) << 2
+/// The same, 32 registers at a time: in plain Rust this takes ten times as long, as the compiler sees bytes only.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi2")]
+#[allow(unused_unsafe)] // these instructions are safe here since Rust 1.87
+fn raise_all_avx2(registers: &mut Registers, packed: &[u8]) {
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm256_max_epu8, _mm256_set_epi64x, _mm256_storeu_si256, _pdep_u64};
+    /// Registers that are unpacked together, and the bytes that they are packed in.
+    const TOGETHER: usize = 32;
+    const PACKED: usize = TOGETHER * 6 / 8;
+    let mut at = 0;
+    // A load takes eight bytes, of which six are used: the last registers are left to the simple way.
+    while at + TOGETHER < REGISTERS {
+        let group = &packed[at * 6 / 8..][..PACKED + 2];
+        let eight = |from: usize| {
+            let bytes: [u8; 8] = group[from..from + 8].try_into().expect("eight bytes");
+            // SAFETY: the function is compiled for the instruction.
+            unsafe { _pdep_u64(u64::from_le_bytes(bytes), 0x3F3F_3F3F_3F3F_3F3F) as i64 }
+        };
+        let values = [eight(0), eight(6), eight(12), eight(18)];
+        let part = &mut registers[at..at + TOGETHER];
+        // SAFETY: the slice has the 32 bytes that are read and written; no alignment is asked for.
+        unsafe {
+            let place = part.as_mut_ptr().cast();
+            let values = _mm256_set_epi64x(values[3], values[2], values[1], values[0]);
+            _mm256_storeu_si256(place, _mm256_max_epu8(_mm256_loadu_si256(place), values));
+        }
+        at += TOGETHER;
+    }
+    raise_some(&mut registers[at..], &packed[at * 6 / 8..]);
 }
 
 /// Packs registers.
@@ -87,7 +97,7 @@ mod tests {
         raise_all(&mut best, &packed);
         assert_eq!(best, registers);
         let mut portable: Registers = [20; REGISTERS];
-        raise_all_with(&mut portable, &packed, spread);
+        raise_some(&mut portable, &packed);
         assert!(portable.iter().zip(&registers).all(|(raised, value)| *raised == (*value).max(20)));
     }
 }

@@ -76,3 +76,13 @@ fn every_operation_agrees_with_its_definition_on_every_bit() {
         }
     }
 }
+
+#[test]
+fn bits_are_counted_at_every_length_around_the_blocks() {
+    let bytes: Vec<u8> = (0..700u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for length in 0..bytes.len() {
+        let expected: u64 = bytes[..length].iter().map(|byte| u64::from(byte.count_ones())).sum();
+        assert_eq!(count(&bytes[..length]), expected, "{length} bytes");
+    }
+    assert_eq!(count(&[0xFF; 256 * 40]), 256 * 40 * 8);
+}
