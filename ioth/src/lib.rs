@@ -10,6 +10,7 @@
 //! - [`complete`]: from executed batches back to sockets
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
+//! - [`schedule`], [`huge_pages`]: what is asked of the kernel
 //! - [`clients`], [`hot_keys`], [`log`], [`panics`]: what operators see
 
 pub mod blocked;
@@ -20,6 +21,7 @@ pub mod connection;
 pub mod control;
 pub mod dispatch;
 pub mod hot_keys;
+pub mod huge_pages;
 pub mod io_thread;
 pub mod listener;
 pub mod log;

@@ -45,6 +45,12 @@ fn histogram_bounds() -> Vec<u64> {
     (0..sherd_metrics::histogram::BUCKETS).map(sherd_metrics::histogram::upper_bound).collect()
 }
 
+/// Has the kernel give this process no huge pages from now on; false where it knows no such wish.
+#[pyfunction]
+fn disable_huge_pages() -> bool {
+    sherd_ioth::huge_pages::disable()
+}
+
 /// Asks the kernel for a time slice for the calling thread: a short one for a thread that mostly sleeps.
 #[pyfunction]
 fn set_time_slice(microseconds: u32) {
@@ -59,6 +65,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(glob_match, module)?)?;
     module.add_function(wrap_pyfunction!(key_slot, module)?)?;
     module.add_function(wrap_pyfunction!(histogram_bounds, module)?)?;
+    module.add_function(wrap_pyfunction!(disable_huge_pages, module)?)?;
     module.add_function(wrap_pyfunction!(set_time_slice, module)?)?;
     module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;

@@ -11,6 +11,7 @@ __all__ = [
     "Server",
     "__version__",
     "command_table",
+    "disable_huge_pages",
     "glob_match",
     "histogram_bounds",
     "key_positions",
@@ -62,6 +63,9 @@ def command_table() -> list[CommandRow]:
 def key_positions(args: list[bytes]) -> list[tuple[int, str]] | None:
     """Argument numbers of a command line's keys with their key-spec flags; None if the command is unknown or its
     arguments are wrong. Empty if it has no keys."""
+
+def disable_huge_pages() -> bool:
+    """Has the kernel give this process no huge pages from now on; false where it knows no such wish."""
 
 def set_time_slice(microseconds: int) -> None:
     """Asks the kernel for a time slice for the calling thread; without effect before Linux 6.12."""

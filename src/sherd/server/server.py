@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import structlog
 
-from sherd import __version__
+from sherd import __version__, native
 from sherd.config import BY_NAME, Config, Source, Value
 from sherd.config.store import parse_value
 from sherd.errors import ConfigError
@@ -169,6 +169,9 @@ def run(config: Config) -> int:
         _log.warning("configuration", warning=warning)
     _log.info("starting", version=__version__, pid=os.getpid(), python=platform.python_version(),
               config_file=str(config.config_file or ""))  # fmt: skip
+    # The process is the server's own here; where it is embedded, huge pages are the host's affair.
+    if config.get_bool("disable-thp") and not native.disable_huge_pages():
+        _log.warning("huge pages cannot be turned off", disable_thp="yes")
     runtime = Runtime(config, emit_native)
     runtime.open()
     with PidFile(config.get_str("pidfile")):

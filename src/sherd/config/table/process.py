@@ -67,7 +67,7 @@ PARAMETERS = (
            "Tell the kernel which processes to end first when memory runs out.", capability="OOM score adjustment"),
     ConfigParam("oom-score-adj-values", OomScores(), (0, 200, 800),
                 "Scores for the kernel's choice: as primary, as replica, for background work.", inert=True),
-    boolean("disable-thp", True, "Turn transparent huge pages off for the process.", immutable=True, inert=True),
+    boolean("disable-thp", True, "Turn transparent huge pages off for the process.", immutable=True),
     text("server-cpulist", "", "CPUs of the main threads; let the container or taskset pin instead.",
          aliases=("server_cpulist",), immutable=True, inert=True),
     text("bio-cpulist", "", "CPUs of the background threads.", aliases=("bio_cpulist",), immutable=True, inert=True),
