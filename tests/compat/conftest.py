@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.compat.engine import Runner, find_losses, find_mismatches
-from tests.support.references import find_reference, reference_names, why_absent
+from tests.support.references import need_reference, reference_names
 from tests.support.servers import Shape, sherd_program
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ class Differential:
 
         With `carried` the keys that are left are also moved between the two, by DUMP and RESTORE.
         """
-        reason = why_absent(reference)
-        if reason is not None:
-            pytest.skip(reason)
-        program = find_reference(reference)
+        program = need_reference(reference)
         assert program is not None
         other = self.runner(program, Shape(), settings)
         key = (reference, settings, protocol, carried, tuple(steps))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.support.references import find_reference, why_absent
+from tests.support.references import find_reference, need_reference
 from tests.support.servers import Shape, sherd_program
 
 if TYPE_CHECKING:
@@ -46,8 +44,7 @@ def _scan(wire: Wire, *options: str) -> list[bytes]:
 
 def test_clusterscan_finds_what_valkey_finds(pool: ServerPool, shape: Shape) -> None:
     """Every key, and with a pattern, a type or a slot what belongs to it."""
-    if (reason := why_absent("valkey9")) is not None:
-        pytest.skip(reason)
+    need_reference("valkey9")
     found = []
     for name in ("sherd", "valkey9"):
         with _cluster(pool, name, shape) as wire:
@@ -65,8 +62,7 @@ def test_clusterscan_finds_what_valkey_finds(pool: ServerPool, shape: Shape) -> 
 
 def test_clusterscan_refuses_what_valkey_refuses(pool: ServerPool, shape: Shape) -> None:
     """Word for word; also what it answers to where there is nothing to find."""
-    if (reason := why_absent("valkey9")) is not None:
-        pytest.skip(reason)
+    need_reference("valkey9")
     for words in (
         "abc", "", "17", "00", "+0", "0-{06S}", "0-{06S}-x", "0-{06S}-0-1", "0 COUNT 0", "0 COUNT a", "0 SLOT",
         "0 SLOT 16384", "0 SLOT -1", "0 SLOT x", "0 SLOT 0 SLOT 1", "0-{06S}-0 SLOT 1", "0 TYPE foo", "0 FOO",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.references import find_reference, why_absent
+from tests.support.references import find_reference, need_reference
 from tests.support.servers import Shape, sherd_program
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def _fill(wire: Wire) -> None:
 
 def test_digests_are_those_of_the_references(pool: ServerPool, shape: Shape, reference_name: str) -> None:
     """Of values and of all data; Redis 7.0 takes other digits of the scores of sorted sets."""
-    if (reason := why_absent(reference_name)) is not None:
-        pytest.skip(reason)
+    need_reference(reference_name)
     found = []
     for program in (sherd_program(), find_reference(reference_name)):
         with pool.get(program, shape=shape, directives=debugging).wire() as wire:

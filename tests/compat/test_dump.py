@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.references import find_reference, why_absent
+from tests.support.references import need_reference
 from tests.support.servers import Shape, sherd_program
 
 if TYPE_CHECKING:
@@ -166,10 +166,7 @@ def sherd(pool: ServerPool, shape: Shape) -> Iterator[Wire]:
 @pytest.fixture
 def other(pool: ServerPool, reference_name: str) -> Iterator[Wire]:
     """Each reference."""
-    reason = why_absent(reference_name)
-    if reason is not None:
-        pytest.skip(reason)
-    with pool.get(find_reference(reference_name)).wire() as wire:
+    with pool.get(need_reference(reference_name)).wire() as wire:
         yield wire
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.references import find_reference, why_absent
+from tests.support.references import find_reference, need_reference
 from tests.support.servers import Shape, free_port, sherd_program
 
 if TYPE_CHECKING:
@@ -35,10 +35,7 @@ not_read = b"-IOERR error or timeout reading to target instance\r\n"
 @pytest.fixture(params=["sherd to reference", "reference to sherd"])
 def pair(request: pytest.FixtureRequest, pool: ServerPool, shape: Shape, reference_name: str) -> tuple[Server, Server]:
     """Source and target."""
-    reason = why_absent(reference_name)
-    if reason is not None:
-        pytest.skip(reason)
-    servers = pool.get(sherd_program(), shape=shape), pool.get(find_reference(reference_name))
+    servers = pool.get(sherd_program(), shape=shape), pool.get(need_reference(reference_name))
     return servers if request.param == "sherd to reference" else servers[::-1]
 
 
@@ -123,9 +120,7 @@ def test_keys_that_the_target_refuses_stay(pair: tuple[Server, Server]) -> None:
 @pytest.mark.sherd_only
 def test_the_target_may_want_a_password(pool: ServerPool, shape: Shape, reference_name: str) -> None:
     """AUTH and AUTH2. (A reference as the source would go on with a connection that it has authenticated before.)"""
-    reason = why_absent(reference_name)
-    if reason is not None:
-        pytest.skip(reason)
+    need_reference(reference_name)
     source = pool.get(sherd_program(), shape=shape)
     target = pool.get(find_reference(reference_name), directives={"requirepass": "secret"}, flush=False)
     with source.wire() as here:
@@ -142,10 +137,7 @@ def test_the_target_may_want_a_password(pool: ServerPool, shape: Shape, referenc
 @pytest.fixture
 def source(pool: ServerPool, shape: Shape, reference_name: str) -> tuple[Server, Server]:
     """Sherd, and a reference that must answer alike."""
-    reason = why_absent(reference_name)
-    if reason is not None:
-        pytest.skip(reason)
-    return pool.get(sherd_program(), shape=shape), pool.get(find_reference(reference_name))
+    return pool.get(sherd_program(), shape=shape), pool.get(need_reference(reference_name))
 
 
 @contextlib.contextmanager
@@ -178,9 +170,7 @@ def test_a_target_that_is_silent_is_given_up(source: tuple[Server, Server]) -> N
         for server in source:
             with server.wire() as wire:
                 wire.call("SET", "k", "v")
-                begun = time.monotonic()
                 assert wire.call("MIGRATE", "127.0.0.1", str(port), "k", "0", "200").raw == not_read
-                assert time.monotonic() - begun < 5
                 assert wire.value("GET", "k") == b"v"
 
 
@@ -188,16 +178,16 @@ def test_a_target_that_is_silent_is_given_up(source: tuple[Server, Server]) -> N
 def test_others_go_on_while_a_key_waits_for_its_target(pool: ServerPool, shape: Shape) -> None:
     """Commands of the same and of other shards, control commands too."""
     server = pool.get(sherd_program(), shape=shape)
-    with silent_port() as port, server.wire() as mover, server.wire() as other:
-        other.call("SET", "k", "v")
-        mover.write("MIGRATE", "127.0.0.1", str(port), "k", "0", "1500")
-        begun = time.monotonic()
-        for number in range(50):
-            assert other.value("SET", f"k{number}", "v") == b"OK"
-        assert other.value("GET", "k") == b"v"
-        assert b"redis_version" in other.value("INFO", "server")
-        assert time.monotonic() - begun < 1.4
-        assert mover.read().raw == not_read
+    with server.wire() as mover, server.wire() as other:
+        with silent_port() as port:
+            other.call("SET", "k", "v")
+            mover.write("MIGRATE", "127.0.0.1", str(port), "k", "0", "600000")
+            for number in range(50):
+                assert other.value("SET", f"k{number}", "v") == b"OK"
+            assert other.value("GET", "k") == b"v"
+            assert b"redis_version" in other.value("INFO", "server")
+        # The target is gone now, which ends a wait of ten minutes.
+        assert mover.read().raw.startswith(b"-IOERR ")
 
 
 @pytest.mark.sherd_only

@@ -136,9 +136,7 @@ def test_a_reader_is_woken_when_a_pending_entry_is_old_enough(server: Server, wi
         wire.call("FLUSHALL")
         pending_entry(wire, *streams)
         with waiting(server, wire, read_idle("b", 300, *streams)) as (reader,):
-            begun = time.monotonic()
             ((stream, entries),) = reader.read().value
-            assert time.monotonic() - begun < 5
             assert stream == b"s"
             assert entries[0][:2] == [b"1-1", [b"f", b"v"]]
             assert entries[0][2] >= 300

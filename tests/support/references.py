@@ -73,11 +73,16 @@ def best_reference() -> Program | None:
     return None
 
 
-def reference_server(pool: ServerPool, name: str, **directives: str) -> Server:
-    """A shared, empty server of the reference `name`; skips the test when there is none."""
+def need_reference(name: str) -> Program | None:
+    """The reference `name`; skips the test when there is none."""
     reason = why_absent(name)
     if reason is not None:
-        pytest.skip(reason)
+        pytest.skip(reason)  # a reference server is not installed on every machine: the reason says how
+    return find_reference(name)
+
+
+def reference_server(pool: ServerPool, name: str, **directives: str) -> Server:
+    """A shared, empty server of the reference `name`; skips the test when there is none."""
     return pool.get(
-        find_reference(name), directives={key.replace("_", "-"): value for key, value in directives.items()}
+        need_reference(name), directives={key.replace("_", "-"): value for key, value in directives.items()}
     )
