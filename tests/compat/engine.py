@@ -291,21 +291,25 @@ def find_losses(ours: Outcome, theirs: Outcome, sherd: Runner, other: Runner, re
     assert not own_refused, own_refused
     problems += [f"here: {problem}" for problem in our_refused]
     problems += [f"there: {problem}" for problem in their_refused]
-    problems += [f"from there to here: {problem}" for problem in _compare_carried(incoming, kept, reference)]
+    problems += [f"from there to here: {problem}" for problem in _compare_carried(incoming, kept, reference, 0.0)]
     expected = {place: kept[place] for place in outgoing if place in kept}
-    problems += [f"from here to there: {problem}" for problem in _compare_carried(arrived, expected, reference)]
+    # What the other server wrote itself may be from an earlier run: its moments are older by as much.
+    drift_seconds = abs(ours.moment_seconds - theirs.moment_seconds)
+    problems += [
+        f"from here to there: {problem}" for problem in _compare_carried(arrived, expected, reference, drift_seconds)
+    ]
     return problems
 
 
 def _compare_carried(
-    arrived: Mapping[Place, KeyState], expected: Mapping[Place, KeyState], reference: str
+    arrived: Mapping[Place, KeyState], expected: Mapping[Place, KeyState], reference: str, drift_seconds: float
 ) -> list[str]:
     """As `_compare_states`, without the one thing that the common format of streams lacks."""
     mine, other = (
         Outcome((), {place: _without_successes(state) for place, state in keys.items()}, {}, 0.0)
         for keys in (arrived, expected)
     )
-    return _compare_states(mine, other, _Comparison(reference, 0.0, frozenset({b"RESTORE"})))
+    return _compare_states(mine, other, _Comparison(reference, drift_seconds, frozenset({b"RESTORE"})))
 
 
 def _without_successes(state: KeyState) -> KeyState:
