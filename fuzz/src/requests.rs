@@ -3,7 +3,7 @@
 //! Whatever comes, offsets stay inside of the buffer, a request that arrives in pieces is the same request, or the same
 //! error, as one that arrives at once, and the parser keeps no more than its input justifies.
 
-use sherd_ioth::parser::{short_request, split_inline, Limits, Parsed, Parser, ProtocolError, SHORT_ARGS_MAX};
+use sherd_ioth::parser::{short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError, SHORT_ARGS_MAX};
 
 /// Longer than any fuzz input, so that a whole buffer and a growing one meet the same limits.
 const LIMITS: Limits = Limits { bulk_bytes_max: 1 << 20, authenticated: true };
@@ -67,7 +67,17 @@ fn short_requests(mut data: &[u8]) {
         assert_eq!(parser.next(data, LIMITS), Ok(Parsed::Command(length)));
         let long: Vec<&[u8]> = parser.args().iter().map(|&(from, to)| &data[from..to]).collect();
         assert_eq!(long, args[..count]);
-        data = &data[length..];
+        let rest = &data[length..];
+        // And so does what goes by the head of the request before.
+        if args[0].len() < 10 {
+            let mut again: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+            let mut whole: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+            if let Some(length) = Head::new(data, &args[..count]).request(rest, &mut again) {
+                assert_eq!(short_request(rest, &mut whole), Some((count, length)));
+                assert_eq!(again[..count], whole[..count]);
+            }
+        }
+        data = rest;
     }
 }
 

@@ -1,6 +1,9 @@
 //! Replies on their way back: from executed batches to sockets, in the order of the requests.
 
-use sherd_shards::batch::Batch;
+use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::batch::{Batch, Turn};
 
 use crate::connection::Connection;
 use crate::io_thread::IoThread;
@@ -8,64 +11,48 @@ use crate::io_thread::IoThread;
 impl IoThread {
     /// Hands the replies of an executed batch to its connections.
     pub fn complete(&mut self, mut batch: Box<Batch>) {
-        let commands = std::mem::take(&mut batch.commands);
         let mut waiters = std::mem::take(&mut batch.waiters).into_iter().peekable();
-        let mut first = 0;
-        let mut start = 0;
-        while first < commands.len() {
-            let index = commands[first].connection;
-            let mut last = first;
-            let mut close = commands[first].close;
-            while last + 1 < commands.len() && commands[last + 1].connection == index {
-                last += 1;
-                close |= commands[last].close;
+        let mut turn = 0;
+        while turn < batch.turns.len() {
+            let Turn { first, connection: index, mut close, .. } = batch.turns[turn];
+            while let Some(next) = batch.turns.get(turn + 1).filter(|next| next.connection == index) {
+                close |= next.close;
+                turn += 1;
             }
-            let end = commands[last].end;
+            let end = batch.turn_end(turn);
             // Only the last command of a connection's round may wait.
-            let waiter = waiters.next_if(|(number, _)| *number <= last).map(|(_, waiter)| waiter);
+            let waiter = waiters.next_if(|(number, _)| *number < end).map(|(_, waiter)| waiter);
             if let Some(mut connection) = self.connections.take(index) {
                 let record = &connection.record;
-                record.last_command.store(commands[last].command.id as u32, std::sync::atomic::Ordering::Relaxed);
-                record.commands.store(
-                    record.commands.load(std::sync::atomic::Ordering::Relaxed) + (last - first + 1) as u64,
-                    std::sync::atomic::Ordering::Relaxed,
-                );
+                record.last_command.store(batch.commands[end - 1].command.id as u32, Relaxed);
+                record.commands.store(record.commands.load(Relaxed) + (end - first) as u64, Relaxed);
                 connection.close_after_reply |= close;
-                let ends = commands[first..=last].iter().map(|command| command.end);
-                self.take_replies(&mut connection, batch.shard, &batch.out, start, end, ends);
+                self.take_replies(&mut connection, &batch, first..end);
                 match waiter {
                     Some(waiter) => self.begin_wait(&mut connection, waiter),
                     None => self.settle_wait(&mut connection),
                 }
                 self.settle(connection);
             }
-            start = end;
-            first = last + 1;
+            turn += 1;
         }
-        batch.commands = commands;
         self.recycle(batch);
     }
 
-    /// Takes a connection's replies out of a batch; `out[start..end]` is all of them, `ends` where each ends.
-    fn take_replies(
-        &mut self,
-        connection: &mut Connection,
-        shard: usize,
-        out: &[u8],
-        start: usize,
-        end: usize,
-        ends: impl Iterator<Item = usize>,
-    ) {
-        connection.shards_out &= !(1 << shard);
+    /// Takes the replies to a connection's commands out of a batch.
+    fn take_replies(&mut self, connection: &mut Connection, batch: &Batch, commands: Range<usize>) {
+        let shard = batch.shard;
+        connection.received_from(shard);
+        let mut from = batch.reply_start(commands.start);
         if let [only] = connection.runs.as_slice() {
             // The usual case: everything came from one shard, and is sent from where it was written.
-            let bytes = if only.suppressed { &[][..] } else { &out[start..end] };
+            let end = batch.commands[commands.end - 1].end;
+            let bytes = if only.suppressed { &[][..] } else { &batch.out[from..end] };
             connection.runs.clear();
             self.finish(connection, bytes);
             return;
         }
-        let mut ends = ends;
-        let mut from = start;
+        let mut ends = batch.commands[commands].iter().map(|command| command.end);
         let Connection { runs, scratch, .. } = connection;
         for run in runs.iter_mut().filter(|run| run.source == shard as u8) {
             let mut to = from;
@@ -73,7 +60,7 @@ impl IoThread {
                 to = ends.next().unwrap_or(to);
             }
             let at = scratch.len();
-            scratch.extend_from_slice(&out[from..to]);
+            scratch.extend_from_slice(&batch.out[from..to]);
             run.bytes = (at, scratch.len());
             from = to;
         }

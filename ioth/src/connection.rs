@@ -120,6 +120,8 @@ pub struct Connection {
     pub scratch: Vec<u8>,
     /// Shards whose replies are to come, as a bit set.
     pub shards_out: u64,
+    /// Those in whose batches the last turn is this connection's and says what holds now.
+    pub turns_open: u64,
     pub waiting: Waiting,
     /// The command that waits for a key.
     pub waiter: Option<Arc<Waiter>>,
@@ -226,6 +228,12 @@ impl Connection {
             Some(run) if run.source == shard as u8 && run.suppressed == suppressed => run.count += 1,
             _ => self.runs.push(Run { source: shard as u8, suppressed, count: 1, bytes: (0, 0) }),
         }
+    }
+
+    /// Notes that a shard's replies have come.
+    pub fn received_from(&mut self, shard: usize) {
+        self.shards_out &= !(1 << shard);
+        self.turns_open &= !(1 << shard);
     }
 
     /// Writes a reply in its place behind those that are still to come. Gives whether it was an error.

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::args;
-use sherd_shards::batch::{ClientPointer, Cmd};
 use sherd_shards::error::{CommandError, CROSS_SLOT, OUT_OF_MEMORY};
 use sherd_shards::evict;
 use sherd_shards::registry::{self, Command, Route};
@@ -16,7 +15,7 @@ use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode, Waiti
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
-use crate::parser::{short_request, split_inline, Limits, Parsed, Parser, ProtocolError};
+use crate::parser::{short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError};
 use crate::parser::{SHORT_ARGS_MAX, SHORT_ARG_BYTES_MAX};
 
 /// Commands of one connection in one round; the rest waits for the others to have had their turn.
@@ -161,7 +160,9 @@ impl IoThread {
         let bulk_bytes_max = self.shared.world.settings.proto_max_bulk_len.size();
         let mut short_args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
         let mut long_args: Vec<&[u8]> = Vec::new();
-        for _ in 0..ROUND_COMMANDS_MAX {
+        let mut budget = ROUND_COMMANDS_MAX;
+        while budget > 0 {
+            budget -= 1;
             if connection.close_after_reply {
                 // What follows QUIT or a broken request is not looked at.
                 return Pause::Enough;
@@ -171,7 +172,12 @@ impl IoThread {
                 if let Some((count, length)) = short_request(rest, &mut short_args) {
                     let request = Request { args: &short_args[..count], length };
                     match self.take_command(connection, &request) {
-                        Dispatch::Done => connection.consumed += length,
+                        Dispatch::Done => {
+                            connection.consumed += length;
+                            if rest.len() > length {
+                                self.take_repeats(connection, &request, buffer, &mut budget);
+                            }
+                        }
                         Dispatch::Wait => {
                             connection.consumed += length;
                             return Pause::Enough;
@@ -235,6 +241,43 @@ impl IoThread {
         self.count_error(&error);
         connection.reply(|reply| reply.error(&error));
         connection.close_after_reply = true;
+    }
+
+    /// Takes the requests that follow one and begin with the same bytes, which is most of a pipeline: nothing but their
+    /// other arguments is looked at, if the command is such that this will do.
+    fn take_repeats(&mut self, connection: &mut Connection, request: &Request<'_>, buffer: &[u8], budget: &mut usize) {
+        // It may have been refused, or not be known at all.
+        let was_taken = |last: &&Command| {
+            last.plain
+                && last.spec.accepts(request.args.len())
+                && last.spec.name.as_bytes().eq_ignore_ascii_case(request.args[0])
+        };
+        let Some(command) = connection.last_command.filter(was_taken) else { return };
+        if !self.takes_plain_commands(connection) {
+            return;
+        }
+        let begin = connection.consumed - request.length;
+        let head = Head::new(&buffer[begin..], request.args);
+        let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+        while *budget > 0 {
+            let Some(length) = head.request(&buffer[connection.consumed..], &mut args) else { return };
+            *budget -= 1;
+            connection.consumed += length;
+            let (hash, slot, shard) = self.place_of(args[1]);
+            self.send_to_shard(connection, command, &args[..head.count], hash, slot, shard);
+        }
+    }
+
+    /// Whether plain commands of this connection need not be looked at one by one before they go to their shards. What
+    /// others may change meanwhile counts from the next round on.
+    fn takes_plain_commands(&self, connection: &Connection) -> bool {
+        let shared = &self.shared;
+        (connection.authenticated || !shared.has_password.load(Relaxed))
+            && connection.multi.is_none()
+            && connection.reply_mode == ReplyMode::On
+            && !connection.close_after_reply
+            && !shared.pause.may_be_on()
+            && shared.monitors.load(Relaxed) == 0
     }
 
     /// Takes one request, whose bytes begin at `request`.
@@ -371,6 +414,8 @@ impl IoThread {
                     }
                 }
                 let dispatch = self.run_connection_command(connection, command, number, args);
+                // Database, protocol or name may be others now.
+                connection.turns_open = 0;
                 advance_reply_mode(connection);
                 dispatch
             }
@@ -396,12 +441,7 @@ impl IoThread {
         let (mut hash, mut slot, mut shard) = (0, 0, 0);
         match command.route {
             Route::FirstKey => {
-                let key = request.get(1).unwrap_or_default();
-                hash = table::hash(key);
-                if map.uses_slots() {
-                    slot = slot_of(key);
-                    shard = map.shard_of(slot);
-                }
+                (hash, slot, shard) = self.place_of(request.get(1).unwrap_or_default());
             }
             Route::Keys if map.uses_slots() => {
                 let args = request.args;
@@ -444,35 +484,7 @@ impl IoThread {
             }
             Route::Cursor | Route::All | Route::Nowhere => {}
         }
-        self.sample = self.sample.wrapping_add(1);
-        if self.sample % SAMPLE == 0 && !command.spec.keys.is_empty() {
-            self.stats().hot_keys.note(request.get(1).unwrap_or_default());
-        }
-        let heavy = if connection.expects_from(shard) {
-            // What a connection brings to one shard in a round stays together: it is executed and answered in order.
-            self.heavy[shard].commands.last().is_some_and(|last| last.connection == connection.token.index)
-        } else {
-            map.shards() > 1 && !command.spec.has(flag::FAST) && self.shared.engine.is_heavy(shard, command.id)
-        };
-        let batch = if heavy { &mut self.heavy[shard] } else { &mut self.building[shard] };
-        let first = batch.args.len() as u32;
-        // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while the
-        // connection has commands out (`Connection::is_idle`), and the batch is cleared before it is again.
-        batch.args.extend_from_slice(unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(request.args) });
-        batch.commands.push(Cmd {
-            command,
-            args: (first, batch.args.len() as u32),
-            hash,
-            slot,
-            db: connection.db,
-            resp3: connection.resp3,
-            no_touch: connection.record.no_touch.load(Relaxed),
-            close: false,
-            connection: connection.token.index,
-            client: ClientPointer::new(&connection.record),
-            end: 0,
-        });
-        connection.expect_from(shard);
+        self.send_to_shard(connection, command, request.args, hash, slot, shard);
         let suppressed = connection.reply_mode != ReplyMode::On;
         if suppressed {
             advance_reply_mode(connection);
@@ -483,6 +495,51 @@ impl IoThread {
             return Dispatch::Wait;
         }
         Dispatch::Done
+    }
+
+    /// The hash, slot and shard of a key.
+    #[inline]
+    fn place_of(&self, key: &[u8]) -> (u64, u16, usize) {
+        let map = self.shared.world.slots;
+        let slot = map.slot(key);
+        (table::hash(key), slot, map.shard_of(slot))
+    }
+
+    /// Puts a command into the batch of its shard.
+    #[inline(always)]
+    fn send_to_shard(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        args: &[&[u8]],
+        hash: u64,
+        slot: u16,
+        shard: usize,
+    ) {
+        self.sample = self.sample.wrapping_add(1);
+        if self.sample % SAMPLE == 0 && !command.spec.keys.is_empty() {
+            self.stats().hot_keys.note(args.get(1).copied().unwrap_or_default());
+        }
+        let heavy = self.building.len() > 1 && self.is_for_the_thread(connection, command, shard);
+        let batch = if heavy { &mut self.heavy[shard] } else { &mut self.building[shard] };
+        if connection.turns_open >> shard & 1 == 0 {
+            connection.turns_open |= 1 << shard;
+            batch.begin_turn(connection.token.index, &connection.record, connection.db, connection.resp3);
+        }
+        // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while the
+        // connection has commands out (`Connection::is_idle`), and the batch is cleared before it is again.
+        let args = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(args) };
+        batch.push(command, args, hash, slot, connection.db);
+        connection.expect_from(shard);
+    }
+
+    /// Whether a command goes to the batch that its shard's own thread executes.
+    fn is_for_the_thread(&self, connection: &Connection, command: &Command, shard: usize) -> bool {
+        if connection.expects_from(shard) {
+            // What a connection brings to one shard in a round stays together: it is executed and answered in order.
+            return self.heavy[shard].turns.last().is_some_and(|last| last.connection == connection.token.index);
+        }
+        !command.spec.has(flag::FAST) && self.shared.engine.is_heavy(shard, command.id)
     }
 
     fn is_paused(&mut self, connection: &Connection, command: &Command) -> bool {

@@ -481,6 +481,7 @@ impl IoThread {
             runs: Vec::new(),
             scratch: Vec::new(),
             shards_out: 0,
+            turns_open: 0,
             waiting: Waiting::Nothing,
             waiter: None,
             wake_reply: None,
@@ -530,6 +531,7 @@ impl IoThread {
             self.buffers = Vec::new();
             for batch in self.building.iter_mut().chain(&mut self.heavy).filter(|batch| batch.commands.is_empty()) {
                 batch.commands = Vec::new();
+                batch.turns = Vec::new();
                 batch.args = Vec::new();
                 batch.out = Vec::new();
             }

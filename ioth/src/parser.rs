@@ -52,32 +52,78 @@ pub fn short_request<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; SHORT_ARGS_MAX]
     }
     let mut rest = rest;
     for arg in &mut args[..count] {
-        let &[b'$', first, second, third, fourth, ..] = rest else { return None };
-        let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
-        let (first, head) = (digit(first), if second == b'\r' { 4 } else { 5 });
-        let mut length = first;
-        let mut body = rest.get(head..)?;
-        if second != b'\r' {
-            // A length that begins with 0, or with what is no digit, is not for this function.
-            if digit(second) > 9 || first == 0 {
-                return None;
-            }
-            length = first * 10 + digit(second);
-            if third != b'\r' {
-                if digit(third) > 9 || fourth != b'\r' {
-                    return None;
-                }
-                length = length * 10 + digit(third);
-                body = body.get(1..)?;
-            }
-        }
-        if first > 9 || body.len() < length + 2 {
-            return None;
-        }
-        // The two bytes after an argument are skipped unseen, as in Redis.
-        (*arg, rest) = (&body[..length], &body[length + 2..]);
+        (*arg, rest) = short_argument(rest)?;
     }
     Some((count, buffer.len() - rest.len()))
+}
+
+/// What [`short_request`] found: the next requests of a pipeline often begin with the same bytes.
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    /// The bytes before the second argument.
+    bytes: &'a [u8],
+    /// How many arguments the request has, its name included.
+    pub count: usize,
+}
+
+impl<'a> Head<'a> {
+    /// The head of the request at the beginning of `buffer` that has these arguments.
+    pub fn new(buffer: &'a [u8], args: &[&[u8]]) -> Head<'a> {
+        // `*2`, `$3` and the name, each with its line's end; the lengths have one digit.
+        debug_assert!(args.len() < 10 && args[0].len() < 10);
+        Head { bytes: &buffer[..10 + args[0].len()], count: args.len() }
+    }
+
+    /// A whole, small request at the beginning of `buffer` that has this head. Its arguments are written to `args`, its
+    /// length is returned.
+    #[inline]
+    pub fn request<'b>(&self, buffer: &'b [u8], args: &mut [&'b [u8]; SHORT_ARGS_MAX]) -> Option<usize> {
+        let (head, mut rest) = buffer.split_at_checked(self.bytes.len())?;
+        if !same_head(head, self.bytes) {
+            return None;
+        }
+        args[0] = &head[8..head.len() - 2];
+        for arg in &mut args[1..self.count] {
+            (*arg, rest) = short_argument(rest)?;
+        }
+        Some(buffer.len() - rest.len())
+    }
+}
+
+/// Whether two heads of the same length, which is 11 to 19, are equal: compared as words, without a call.
+#[inline]
+fn same_head(a: &[u8], b: &[u8]) -> bool {
+    let words = |bytes: &[u8]| (bytes.first_chunk::<8>().copied(), bytes.last_chunk::<8>().copied());
+    words(a) == words(b) && (a.len() <= 16 || a[8..11] == b[8..11])
+}
+
+/// One argument at the beginning of `buffer`, if it is whole and short, and what follows it.
+#[inline(always)]
+fn short_argument(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
+    let &[b'$', first, second, third, fourth, ..] = buffer else { return None };
+    let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+    let (first, head) = (digit(first), if second == b'\r' { 4 } else { 5 });
+    let mut length = first;
+    let mut body = buffer.get(head..)?;
+    if second != b'\r' {
+        // A length that begins with 0, or with what is no digit, is not for this function.
+        if digit(second) > 9 || first == 0 {
+            return None;
+        }
+        length = first * 10 + digit(second);
+        if third != b'\r' {
+            if digit(third) > 9 || fourth != b'\r' {
+                return None;
+            }
+            length = length * 10 + digit(third);
+            body = body.get(1..)?;
+        }
+    }
+    if first > 9 || body.len() < length + 2 {
+        return None;
+    }
+    // The two bytes after an argument are skipped unseen, as in Redis.
+    Some((&body[..length], &body[length + 2..]))
 }
 
 /// The state between two calls.

@@ -55,6 +55,46 @@ fn a_short_request_is_what_the_parser_finds() {
 }
 
 #[test]
+fn a_request_with_the_head_of_another_is_what_the_parser_finds() {
+    let request = |args: &[&str]| -> Vec<u8> {
+        let arg = |arg: &&str| format!("${}\r\n{arg}\r\n", arg.len());
+        format!("*{}\r\n{}", args.len(), args.iter().map(arg).collect::<String>()).into_bytes()
+    };
+    for name in ["GET", "lpush", "getdel", "zadd", "HEXISTS", "SETRANGE", "zrevrange", "a"] {
+        let first = request(&[name, "key", "value"]);
+        let head = Head::new(&first, &[name.as_bytes(), b"key", b"value"]);
+        for others in [["", "x"], ["another key", "y"], ["k", &"v".repeat(SHORT_ARG_BYTES_MAX)]] {
+            let next = [request(&[name, others[0], others[1]]), b"*1".to_vec()].concat();
+            let length = next.len() - 2;
+            let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+            assert_eq!(head.request(&next, &mut args), Some(length));
+            assert_eq!(args[..head.count], [name, others[0], others[1]].map(str::as_bytes));
+            for end in 0..length {
+                assert_eq!(head.request(&next[..end], &mut args), None, "{end} bytes of {length}");
+            }
+        }
+        let long = "v".repeat(SHORT_ARG_BYTES_MAX + 1);
+        let longer_name = format!("{name}s");
+        let others: [&[&str]; 5] = [
+            &[name, "key"],
+            &[name, "key", "v", "w"],
+            &[&longer_name, "k", "v"],
+            &["other", "k", "v"],
+            &[name, "", &long],
+        ];
+        for other in others {
+            assert_eq!(head.request(&request(other), &mut [&[]; SHORT_ARGS_MAX]), None, "{other:?} after {name}");
+        }
+        // One byte of the head differs, wherever it is.
+        for at in 0..10 + name.len() {
+            let mut changed = first.clone();
+            changed[at] ^= 1;
+            assert_eq!(head.request(&changed, &mut [&[]; SHORT_ARGS_MAX]), None, "byte {at}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_request_gets_the_error_of_redis() {
     let long = [b"*".as_slice(), &[b'1'; LINE_MAX + 2]].concat();
     for (bytes, text) in [

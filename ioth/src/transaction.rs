@@ -17,7 +17,7 @@ use sherd_shards::context::Client;
 use sherd_shards::db::Key;
 use sherd_shards::error::CommandError;
 use sherd_shards::evict;
-use sherd_shards::execute::{self, Call, Counts, INTERNAL_ERROR};
+use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
 use sherd_shards::registry::{Command, Route};
 use sherd_shards::reply::Reply;
 use sherd_shards::slot::slot_of;
@@ -114,7 +114,9 @@ impl IoThread {
         let tick = clock::ticks();
         let (failed, block) = execute::call_or_block(shards.reborrow(), world, &call, out);
         counts.stats.commands.increment();
-        execute::account(&counts, world, &call, clock::ticks().wrapping_sub(tick), failed, &out[start..]);
+        let (ticks, reply) = (clock::ticks().wrapping_sub(tick), &out[start..]);
+        let client = call.client.record;
+        execute::account(&counts, world, &Done { command, args, client, ticks, failed, reply });
         let record = &connection.record;
         record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
         // Registered while everything is held, so that no change of the keys can be missed.

@@ -71,7 +71,7 @@ impl<'a> Shards<'a> {
     }
 
     /// Some shard that is held.
-    #[inline]
+    #[inline(always)]
     pub fn first(&mut self) -> &mut Shard {
         let shard = match &self.held {
             Held::One(shard) => *shard,

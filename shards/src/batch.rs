@@ -3,30 +3,41 @@
 //! A batch is moved, never shared: the IO thread fills it, whoever holds the baton executes it, and it comes back with
 //! the replies in it. Arguments point into the read buffers of the connections, which stay untouched until then.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use crate::blocking::Waiter;
 use crate::client::ClientRecord;
+use crate::context::Client;
 use crate::registry::Command;
 
 /// One command of a batch.
 pub struct Cmd {
     pub command: &'static Command,
-    /// Range in the batch's `args`.
-    pub args: (u32, u32),
     /// Hash and slot of the first key; hash 0 where there is none.
     pub hash: u64,
+    /// Where the reply ends in the batch's `out`.
+    pub end: usize,
+    /// Where the arguments end in the batch's `args`; they begin where those of the command before end.
+    pub args_end: u32,
     pub slot: u16,
+    pub db: u16,
+}
+
+/// What holds for commands of one connection that follow each other. A connection has several turns in a batch only if a
+/// command in between, as SELECT or HELLO, has changed what is said here.
+#[derive(Clone)]
+pub struct Turn {
+    /// The first of its commands; they end where those of the next turn begin.
+    pub first: usize,
+    /// The connection, in the IO thread's own numbering.
+    pub connection: u32,
     pub db: u16,
     pub resp3: bool,
     pub no_touch: bool,
-    /// Set by the executor when the connection shall be closed after the reply.
+    /// Set by the executor when the connection shall be closed after the replies.
     pub close: bool,
-    /// The connection, in the IO thread's own numbering.
-    pub connection: u32,
     pub client: ClientPointer,
-    /// Where the reply ends in the batch's `out`.
-    pub end: usize,
 }
 
 /// The client's record, which its connection keeps alive while it has commands in flight.
@@ -54,6 +65,14 @@ impl ClientPointer {
     }
 }
 
+impl Turn {
+    /// The client as its commands see it.
+    #[inline]
+    pub fn as_client(&self) -> Client<'_> {
+        Client { db: self.db, resp3: self.resp3, no_touch: self.no_touch, record: self.client.get() }
+    }
+}
+
 /// See the file's head.
 #[derive(Default)]
 pub struct Batch {
@@ -61,6 +80,7 @@ pub struct Batch {
     /// The IO thread to give it back to.
     pub io_thread: usize,
     pub commands: Vec<Cmd>,
+    pub turns: Vec<Turn>,
     pub args: Vec<&'static [u8]>,
     pub out: Vec<u8>,
     /// Commands that wait for a key instead of answering, by their place in `commands`, in order.
@@ -79,15 +99,46 @@ impl Batch {
     /// Makes the batch empty for its next use.
     pub fn clear(&mut self) {
         self.commands.clear();
+        self.turns.clear();
         self.args.clear();
         self.waiters.clear();
         self.out.clear();
         self.out.shrink_to(OUT_KEEP_MAX);
     }
 
-    /// The arguments of a command.
+    /// Begins a connection's turn: the commands that are pushed from now on are its own.
+    pub fn begin_turn(&mut self, connection: u32, client: &ClientRecord, db: u16, resp3: bool) {
+        let no_touch = client.no_touch.load(Relaxed);
+        let client = ClientPointer::new(client);
+        self.turns.push(Turn { first: self.commands.len(), connection, db, resp3, no_touch, close: false, client });
+    }
+
+    /// Adds a command to the turn that was begun last; `hash` and `slot` are its first key's.
     #[inline]
-    pub fn args_of(&self, command: &Cmd) -> &[&'static [u8]] {
-        &self.args[command.args.0 as usize..command.args.1 as usize]
+    pub fn push(&mut self, command: &'static Command, args: &[&'static [u8]], hash: u64, slot: u16, db: u16) {
+        // What nearly all commands have is copied without a call.
+        match *args {
+            [name, key] => self.args.extend_from_slice(&[name, key]),
+            [name, key, value] => self.args.extend_from_slice(&[name, key, value]),
+            _ => self.args.extend_from_slice(args),
+        }
+        let args_end = self.args.len() as u32;
+        self.commands.push(Cmd { command, hash, end: 0, args_end, slot, db });
+    }
+
+    /// The turn that a command belongs to.
+    pub fn turn_of(&self, command: usize) -> usize {
+        self.turns.partition_point(|turn| turn.first <= command) - 1
+    }
+
+    /// Where the commands of a turn end.
+    #[inline]
+    pub fn turn_end(&self, turn: usize) -> usize {
+        self.turns.get(turn + 1).map_or(self.commands.len(), |next| next.first)
+    }
+
+    /// Where the reply of a command begins in `out`.
+    pub fn reply_start(&self, command: usize) -> usize {
+        command.checked_sub(1).map_or(0, |before| self.commands[before].end)
     }
 }

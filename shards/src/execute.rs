@@ -1,6 +1,7 @@
 //! Executing commands in shards that are held: one, or a batch with prefetching.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::CommandCells;
@@ -8,6 +9,7 @@ use sherd_metrics::CommandCells;
 use crate::access::Shards;
 use crate::batch::{Batch, Cmd};
 use crate::blocking::{self, Block, Waiter};
+use crate::client::ClientRecord;
 use crate::context::{Client, Context};
 use crate::error::{CommandError, OUT_OF_MEMORY};
 use crate::evict;
@@ -51,24 +53,15 @@ pub fn call(shards: Shards<'_>, world: &World, call: &Call<'_>, out: &mut Vec<u8
 }
 
 /// Executes a command; gives whether it answered an error, and what it waits for if it blocks instead of answering.
-#[inline]
 pub fn call_or_block(
-    mut shards: Shards<'_>,
+    shards: Shards<'_>,
     world: &World,
     call: &Call<'_>,
     out: &mut Vec<u8>,
 ) -> (bool, Option<Box<Block>>) {
-    let mut reply = Reply::new(out, call.client.resp3);
-    let spec = &call.command.spec;
-    let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
-    // A transaction or a script has made room before it began: its commands are executed as one.
-    if spec.has(flag::DENYOOM) && !call.in_transaction && !evict::has_room(&mut shards, world) {
-        reply.error(&OUT_OF_MEMORY);
-        return (true, None);
-    }
     let mut context = Context {
         args: call.args,
-        spec,
+        spec: &call.command.spec,
         now_ms: call.now_ms,
         client: call.client,
         world,
@@ -77,41 +70,68 @@ pub fn call_or_block(
         in_transaction: call.in_transaction,
         blocked: None,
     };
-    if let Err(error) = handler(&mut context, &mut reply) {
-        reply.replace_by_error(&error);
-    }
-    (reply.failed(), context.blocked)
+    let failed = run(&mut context, out);
+    (failed, context.blocked)
 }
 
-/// Counts a command that began at `start` and ended at `end` (ticks); looks after slow log and latency monitor.
+/// Executes the command that a context was made for; gives whether it answered an error.
 #[inline]
-pub fn account(counts: &Counts<'_>, world: &World, call: &Call<'_>, ticks: u64, failed: bool, reply: &[u8]) {
-    let nanoseconds = counts.rate.nanoseconds(ticks);
-    counts.cells.cell(call.command.id).record(nanoseconds, failed);
-    if failed {
+fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
+    let mut reply = Reply::new(out, context.client.resp3);
+    let spec = context.spec;
+    let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
+    // A transaction or a script has made room before it began: its commands are executed as one.
+    if spec.has(flag::DENYOOM) && !context.in_transaction && !evict::has_room(&mut context.shards, context.world) {
+        reply.error(&OUT_OF_MEMORY);
+        return true;
+    }
+    if let Err(error) = handler(context, &mut reply) {
+        reply.replace_by_error(&error);
+    }
+    reply.failed()
+}
+
+/// A command that was executed.
+pub struct Done<'a> {
+    pub command: &'static Command,
+    pub args: &'a [&'a [u8]],
+    pub client: Option<&'a ClientRecord>,
+    /// How long it took.
+    pub ticks: u64,
+    pub failed: bool,
+    pub reply: &'a [u8],
+}
+
+/// Counts a command; looks after slow log and latency monitor.
+#[inline]
+pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
+    let nanoseconds = counts.rate.nanoseconds(done.ticks);
+    counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
+    if done.failed {
         counts.stats.error_replies.increment();
-        world.logs.count_error(reply);
+        world.logs.count_error(done.reply);
     }
     if world.settings.heat_tracking.on() {
-        counts.stats.heat.note(&call.command.spec, call.args, nanoseconds, reply.len());
+        counts.stats.heat.note(&done.command.spec, done.args, nanoseconds, done.reply.len());
     }
     // Everything below a microsecond is ruled out by one comparison.
     if nanoseconds >= 1000 {
-        account_slow(world, call, nanoseconds / 1000);
+        account_slow(world, done.command, done.args, done.client, nanoseconds / 1000);
     } else if world.settings.slowlog_log_slower_than.get() == 0 {
-        account_slow(world, call, 0);
+        account_slow(world, done.command, done.args, done.client, 0);
     }
 }
 
+// Takes what it needs one by one: `Done` never has to be in memory where a command was quick.
 #[cold]
-fn account_slow(world: &World, call: &Call<'_>, microseconds: u64) {
+fn account_slow(world: &World, command: &Command, args: &[&[u8]], client: Option<&ClientRecord>, microseconds: u64) {
     let settings = &world.settings;
     let threshold = settings.slowlog_log_slower_than.get();
-    let spec = &call.command.spec;
+    let spec = &command.spec;
     if threshold >= 0 && microseconds >= threshold as u64 && !spec.has(flag::SKIP_SLOWLOG) {
         let (address, name) =
-            call.client.record.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
-        world.logs.log_slow(microseconds, call.args, &address, &name, settings.slowlog_max_len.size());
+            client.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
+        world.logs.log_slow(microseconds, args, &address, &name, settings.slowlog_max_len.size());
     }
     let limit = settings.latency_monitor_threshold.get();
     if limit > 0 && microseconds / 1000 >= limit as u64 {
@@ -121,7 +141,7 @@ fn account_slow(world: &World, call: &Call<'_>, microseconds: u64) {
 
 /// Executes a batch. A command that panics is answered with an error and its connection marked for closing.
 pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
-    let world = std::sync::Arc::clone(&shard.world);
+    let world = Arc::clone(&shard.world);
     let now_ms = world.now_milliseconds();
     shard.clock = policy::clock_now(world.settings.maxmemory_policy.get(), now_ms);
     shard.evictor.begin_batch();
@@ -131,12 +151,11 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
         let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next, now_ms)));
         shard.stats.commands.add((next - first) as u64);
         if result.is_err() {
-            let start = if next == 0 { 0 } else { batch.commands[next - 1].end };
-            batch.out.truncate(start);
-            let resp3 = batch.commands[next].resp3;
-            Reply::new(&mut batch.out, resp3).error(&INTERNAL_ERROR);
+            batch.out.truncate(batch.reply_start(next));
+            let turn = batch.turn_of(next);
+            batch.turns[turn].close = true;
+            Reply::new(&mut batch.out, batch.turns[turn].resp3).error(&INTERNAL_ERROR);
             shard.stats.panics.increment();
-            batch.commands[next].close = true;
             batch.commands[next].end = batch.out.len();
             next += 1;
         }
@@ -144,52 +163,77 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
 }
 
 fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize, now_ms: i64) {
-    let Batch { commands, args, out, waiters, .. } = batch;
-    let (cells, stats) = (std::sync::Arc::clone(&shard.cells), std::sync::Arc::clone(&shard.stats));
+    let (cells, stats) = (Arc::clone(&shard.cells), Arc::clone(&shard.stats));
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
-    begin_prefetch(shard, &commands[*next..]);
+    begin_prefetch(shard, &batch.commands[*next..]);
+    let mut turn = batch.turn_of(*next);
+    let mut args_begin = next.checked_sub(1).map_or(0, |before| batch.commands[before].args_end as usize);
+    let mut start = batch.reply_start(*next);
+    let mut end = batch.turn_end(turn);
+    let Batch { commands, turns, args, out, waiters, .. } = batch;
+    // One context for all: what differs from command to command is little.
+    let mut context = Context {
+        args: &[],
+        spec: &commands[*next].command.spec,
+        now_ms,
+        client: turns[turn].as_client(),
+        world,
+        first_key: (0, 0),
+        shards: Shards::one(world.slots, shard),
+        in_transaction: false,
+        blocked: None,
+    };
     let mut tick = clock::ticks();
     while *next < commands.len() {
+        if *next == end {
+            turn += 1;
+            context.client = turns[turn].as_client();
+            end = turns.get(turn + 1).map_or(commands.len(), |turn| turn.first);
+        }
         if let Some(command) = commands.get(*next + BUCKETS_AHEAD) {
-            prefetch_bucket(shard, command);
+            prefetch_bucket(context.shards.first(), command);
         }
         if let Some(command) = commands.get(*next + ENTRIES_AHEAD) {
-            prefetch_entry(shard, command);
+            prefetch_entry(context.shards.first(), command);
         }
-        let command = &mut commands[*next];
-        let start = out.len();
-        let call_args: &[&[u8]] = &args[command.args.0 as usize..command.args.1 as usize];
-        let one = Call {
-            command: command.command,
-            args: call_args,
-            first_key: (command.hash, command.slot),
-            client: Client {
-                db: command.db,
-                resp3: command.resp3,
-                no_touch: command.no_touch,
-                record: command.client.get(),
-            },
-            now_ms,
-            in_transaction: false,
-        };
-        let (failed, block) = call_or_block(Shards::one(world.slots, shard), world, &one, out);
-        if let Some(block) = block {
-            let token = one.client.record.map_or(0, |record| record.token);
-            let waiter = Waiter::new(token, &one, *block, false);
-            for key in &waiter.block.keys {
-                shard.blocking.add(key, &waiter);
-            }
-            waiters.push((*next, waiter));
+        let Cmd { command, hash, slot, args_end, .. } = commands[*next];
+        context.args = &args[args_begin..args_end as usize];
+        context.spec = &command.spec;
+        context.first_key = (hash, slot);
+        let failed = run(&mut context, out);
+        if let Some(block) = context.blocked.take() {
+            waiters.push((*next, wait(&mut context, command, *block)));
         }
+        let shard = context.shards.first();
         if shard.blocking.has_ready() {
             blocking::serve(shard);
         }
         let now = clock::ticks();
-        account(&counts, world, &one, now.wrapping_sub(tick), failed, &out[start..]);
+        let (args, client, reply) = (context.args, context.client.record, &out[start..]);
+        account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
         tick = now;
-        command.end = out.len();
+        (args_begin, start) = (args_end as usize, out.len());
+        commands[*next].end = start;
         *next += 1;
     }
+}
+
+/// Puts a command that blocks into the queues of the keys that it waits for.
+#[cold]
+fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> Arc<Waiter> {
+    let token = context.client.record.map_or(0, |record| record.token);
+    let call = Call {
+        command,
+        args: context.args,
+        first_key: context.first_key,
+        client: context.client,
+        now_ms: context.now_ms,
+        in_transaction: false,
+    };
+    let waiter = Waiter::new(token, &call, block, false);
+    let shard = context.shards.first();
+    waiter.block.keys.iter().for_each(|key| shard.blocking.add(key, &waiter));
+    waiter
 }
 
 /// Asks for what the first commands of a batch need; for the others that is done on the way.

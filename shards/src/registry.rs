@@ -28,6 +28,9 @@ pub struct Command {
     pub packed: u64,
     pub spec: CommandSpec,
     pub route: Route,
+    /// Its name has less than ten letters, it has one key, which says where it goes, and it never waits: of several in a row, only the
+    /// first has to be looked at for more than its arguments.
+    pub plain: bool,
     /// The container of a subcommand.
     pub parent: Option<usize>,
     /// Numbers of a container's subcommands.
@@ -105,6 +108,7 @@ impl CommandTable {
                     0
                 },
                 route: route_of(&spec),
+                plain: spec.name.len() <= 9 && route_of(&spec) == Route::FirstKey && !spec.has(flag::BLOCKING),
                 spec,
                 parent: None,
                 subcommands: Vec::new(),

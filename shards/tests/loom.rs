@@ -20,7 +20,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use sherd_shards::batch::{Batch, ClientPointer, Cmd};
+use sherd_shards::batch::{Batch, ClientPointer, Turn};
 use sherd_shards::baton::Baton;
 use sherd_shards::context::Context;
 use sherd_shards::engine::Engine;
@@ -315,20 +315,10 @@ fn submit(engine: &Engine, back: &Back, shard: usize) {
 
 fn batch_for(shard: usize) -> Box<Batch> {
     let mut batch = Batch::new(0, shard);
-    batch.args.extend([b"touch-for-the-model".as_slice(), [b"0".as_slice(), b"1"][shard]]);
-    batch.commands.push(Cmd {
-        command: registry::table().find(b"touch-for-the-model").expect("it was installed"),
-        args: (0, 2),
-        hash: 0,
-        slot: 0,
-        db: 0,
-        resp3: false,
-        no_touch: false,
-        close: false,
-        connection: 0,
-        client: ClientPointer::none(),
-        end: 0,
-    });
+    let command = registry::table().find(b"touch-for-the-model").expect("it was installed");
+    let client = ClientPointer::none();
+    batch.turns.push(Turn { first: 0, connection: 0, db: 0, resp3: false, no_touch: false, close: false, client });
+    batch.push(command, &[b"touch-for-the-model".as_slice(), [b"0".as_slice(), b"1"][shard]], 0, 0, 0);
     Box::new(batch)
 }
 
