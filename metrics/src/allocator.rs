@@ -7,15 +7,44 @@
 //!
 //! mimalloc leaves a block that shrinks by less than half where it is. Here a block moves whenever its class changes, so
 //! that what is counted is what is taken, and stays without a call when it does not.
+//!
+//! Large blocks are not mimalloc's at all; see `mapping.rs`. A block's size, which every caller states, says whose it is.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::{c_int, c_long};
 
 use libmimalloc_sys::{mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_zalloc, mi_zalloc_aligned};
 
+use crate::mapping::{self, MAPPED_MIN};
 use crate::memory::block_size;
 
 /// The alignment that every block has.
 const PLAIN_ALIGN_MAX: usize = 8;
+
+/// mimalloc's number of the option that says how many milliseconds after memory was freed it is given back to the system.
+const PURGE_DELAY: c_int = 15;
+/// More milliseconds than any process runs.
+const NEVER_MS: c_long = 1 << 50;
+
+extern "C" {
+    fn mi_option_set(option: c_int, value: c_long);
+    fn mi_collect(force: bool);
+}
+
+/// From now on memory is given back to the system by [`give_back`] only.
+///
+/// mimalloc does it in passing, in whichever thread allocates when it is time: after a collection of five million members
+/// was freed, some later command spent 10 to 40 ms on that.
+pub fn give_back_only_when_told() {
+    // SAFETY: options are plain numbers that may be set at any time.
+    unsafe { mi_option_set(PURGE_DELAY, NEVER_MS) }
+}
+
+/// Gives memory that nothing uses back to the system; a matter of milliseconds, for threads that can take them.
+pub fn give_back() {
+    // SAFETY: the call concerns what is free, here and in what all threads share.
+    unsafe { mi_collect(true) }
+}
 
 /// See the file's head.
 pub struct Mimalloc;
@@ -24,7 +53,9 @@ pub struct Mimalloc;
 unsafe impl GlobalAlloc for Mimalloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.align() <= PLAIN_ALIGN_MAX {
+        if is_mapped(layout) {
+            mapping::allocate(layout.size())
+        } else if layout.align() <= PLAIN_ALIGN_MAX {
             // SAFETY: any size may be asked for.
             unsafe { mi_malloc(layout.size()).cast() }
         } else {
@@ -35,7 +66,9 @@ unsafe impl GlobalAlloc for Mimalloc {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.align() <= PLAIN_ALIGN_MAX {
+        if is_mapped(layout) {
+            mapping::allocate(layout.size())
+        } else if layout.align() <= PLAIN_ALIGN_MAX {
             // SAFETY: any size may be asked for.
             unsafe { mi_zalloc(layout.size()).cast() }
         } else {
@@ -45,9 +78,14 @@ unsafe impl GlobalAlloc for Mimalloc {
     }
 
     #[inline]
-    unsafe fn dealloc(&self, pointer: *mut u8, _: Layout) {
-        // SAFETY: the pointer came from mimalloc, by the caller's promise.
-        unsafe { mi_free(pointer.cast()) }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if is_mapped(layout) {
+            // SAFETY: the block was mapped with this size, by the caller's promise.
+            unsafe { mapping::free(pointer, layout.size()) }
+        } else {
+            // SAFETY: the pointer came from mimalloc, by the caller's promise.
+            unsafe { mi_free(pointer.cast()) }
+        }
     }
 
     #[inline]
@@ -56,9 +94,14 @@ unsafe impl GlobalAlloc for Mimalloc {
         if old == new {
             return pointer;
         }
-        if new > old && layout.align() <= PLAIN_ALIGN_MAX {
-            // SAFETY: the pointer came from mimalloc, by the caller's promise.
-            return unsafe { mi_realloc(pointer.cast(), new_size).cast() };
+        match (is_mapped(layout), is_mapped(resized(layout, new_size))) {
+            // SAFETY: the block was mapped with the old size, by the caller's promise.
+            (true, true) => return unsafe { mapping::resize(pointer, layout.size(), new_size) },
+            (false, false) if new > old && layout.align() <= PLAIN_ALIGN_MAX => {
+                // SAFETY: the pointer came from mimalloc, by the caller's promise.
+                return unsafe { mi_realloc(pointer.cast(), new_size).cast() };
+            }
+            _ => {}
         }
         // SAFETY: the new layout is the old one with another size; both blocks have room for the smaller size, and the old
         // one is freed after it was copied.
@@ -71,6 +114,13 @@ unsafe impl GlobalAlloc for Mimalloc {
             moved
         }
     }
+}
+
+/// Whether a block is a mapping; mappings are aligned far beyond what anybody asks for.
+#[inline]
+fn is_mapped(layout: Layout) -> bool {
+    debug_assert!(layout.align() <= MAPPED_MIN);
+    layout.size() >= MAPPED_MIN
 }
 
 #[inline]
@@ -86,6 +136,29 @@ mod tests {
 
     extern "C" {
         fn mi_usable_size(pointer: *const std::ffi::c_void) -> usize;
+        fn mi_option_get(option: c_int) -> c_long;
+    }
+
+    fn resident_bytes() -> usize {
+        let text = std::fs::read_to_string("/proc/self/statm").expect("the kernel tells");
+        text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number of pages") * 4096
+    }
+
+    #[test]
+    fn what_was_freed_is_given_back_when_that_is_asked_for() {
+        const BLOCKS: usize = 16_000;
+        let layout = Layout::from_size_align(4096, 8).expect("a small layout");
+        // SAFETY: the option's number is checked by its default; blocks are written within their size and freed once.
+        unsafe {
+            assert!([1000, NEVER_MS].contains(&mi_option_get(PURGE_DELAY)), "mimalloc has other options");
+            give_back_only_when_told();
+            let blocks: Vec<*mut u8> = (0..BLOCKS).map(|_| Mimalloc.alloc(layout)).collect();
+            blocks.iter().for_each(|block| block.write_bytes(1, 4096));
+            blocks.iter().for_each(|block| Mimalloc.dealloc(*block, layout));
+        }
+        let before = resident_bytes();
+        give_back();
+        assert!(resident_bytes() + BLOCKS * 4096 / 2 < before, "some 60 MB were given back");
     }
 
     fn usable(size: usize, align: usize) -> usize {
@@ -112,9 +185,24 @@ mod tests {
 
     #[test]
     fn a_huge_block_is_counted_by_the_pages_that_it_can_fill() {
-        for size in [600_000, 1_100_000, 5_000_001] {
+        for size in [600_000, 1_100_000, 2_000_001] {
             let (counted, address_room) = (size_class(size), usable(size, 8));
             assert!(counted >= size && counted < size + 4096 && counted <= address_room, "{size}: {counted}");
+        }
+    }
+
+    #[test]
+    fn a_large_block_is_a_mapping_of_zeros_if_it_is_asked_for() {
+        let layout = Layout::from_size_align(MAPPED_MIN, 64).expect("a layout");
+        // SAFETY: the block is written within its size and freed with its layout.
+        unsafe {
+            for _ in 0..2 {
+                let pointer = Mimalloc.alloc_zeroed(layout);
+                assert_eq!(pointer.addr() % MAPPED_MIN, 0);
+                assert_eq!((pointer.read(), pointer.add(MAPPED_MIN - 1).read()), (0, 0));
+                pointer.write_bytes(1, MAPPED_MIN);
+                Mimalloc.dealloc(pointer, layout);
+            }
         }
     }
 
@@ -125,10 +213,10 @@ mod tests {
         unsafe {
             let mut pointer = Mimalloc.alloc(layout);
             pointer.write_bytes(7, 100);
-            for size in [110, 5000, 3000, 100_000, 60_000, 100] {
+            for size in [110, 5000, 3000, 3 << 20, 100_000, MAPPED_MIN, 9 << 20, 60_000, 100] {
                 pointer = Mimalloc.realloc(pointer, layout, size);
                 layout = resized(layout, size);
-                assert_eq!(mi_usable_size(pointer.cast()), size_class(size));
+                assert!(is_mapped(layout) || mi_usable_size(pointer.cast()) == size_class(size));
                 assert!(std::slice::from_raw_parts(pointer, 100).iter().all(|&byte| byte == 7));
             }
             Mimalloc.dealloc(pointer, layout);

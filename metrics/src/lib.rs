@@ -9,7 +9,7 @@
 //! - [`histogram`]: latency histograms, four buckets an octave
 //! - [`commands`]: the per-command cells: calls, time, failures, latency
 //! - [`clock`]: cheap ticks for timing commands, and the wall clock
-//! - [`allocator`]: mimalloc, as the process uses it
+//! - [`allocator`], [`mapping`]: mimalloc, as the process uses it, and what is too large for it
 //! - [`memory`]: the counting allocator, the source of `used_memory`
 
 pub mod allocator;
@@ -17,6 +17,7 @@ pub mod clock;
 pub mod commands;
 pub mod counter;
 pub mod histogram;
+pub mod mapping;
 pub mod memory;
 
 pub use commands::{CommandCell, CommandCells};

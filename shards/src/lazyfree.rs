@@ -2,10 +2,15 @@
 //!
 //! A value that takes many frees goes to one background thread through a bounded queue; if the queue is full, whoever
 //! deletes frees it himself: the backlog is bounded, and memory is given back before more is taken.
+//!
+//! The thread also gives what was freed, by whomever, back to the system; see [`give_back_only_when_told`].
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{sync_channel, SyncSender, TrySendError};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sherd_metrics::allocator::{give_back, give_back_only_when_told};
 
 use crate::db::Db;
 use crate::entry::Entry;
@@ -16,6 +21,8 @@ const EFFORT_INLINE_MAX: usize = 256;
 const SAMPLES: usize = 32;
 /// Values that may wait to be freed.
 const QUEUE_MAX: usize = 4096;
+/// How often memory is given back to the system: what is used again within that time stays.
+const GIVE_BACK_EVERY: Duration = Duration::from_millis(500);
 
 enum Garbage {
     /// With the bytes that go with it.
@@ -36,6 +43,22 @@ impl Garbage {
     }
 }
 
+/// What the background thread does, until nobody can send it anything any more.
+fn work(garbage: &Receiver<Garbage>, counts: &Counts) {
+    let mut next = Instant::now() + GIVE_BACK_EVERY;
+    loop {
+        match garbage.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(item) => item.free(counts),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if Instant::now() >= next {
+            give_back();
+            next = Instant::now() + GIVE_BACK_EVERY;
+        }
+    }
+}
+
 /// The way to the background thread; it ends when the last reaper handle is dropped.
 pub struct Reaper {
     queue: SyncSender<Garbage>,
@@ -53,16 +76,13 @@ struct Counts {
 impl Reaper {
     /// Starts the background thread.
     pub fn start() -> Reaper {
+        give_back_only_when_told();
         let (queue, garbage) = sync_channel::<Garbage>(QUEUE_MAX);
         let counts = Arc::new(Counts::default());
         let count = Arc::clone(&counts);
         std::thread::Builder::new()
             .name("sherd-free".to_owned())
-            .spawn(move || {
-                for item in garbage {
-                    item.free(&count);
-                }
-            })
+            .spawn(move || work(&garbage, &count))
             .expect("a thread can be started");
         Reaper { queue, counts }
     }

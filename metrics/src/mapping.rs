@@ -1,0 +1,156 @@
+//! Large blocks as mappings of their own, which grow without being copied.
+//!
+//! A block that grows is moved by the allocator: a string of 256 MB that is appended to waited for 40 ms and more, and with
+//! it every client of its shard. The kernel moves a mapping by its page tables instead, 2 MB an entry where both addresses
+//! are multiples of that, which these are: some 20 us for 256 MB, whatever is in it. Pages that were never written take no
+//! memory, so room to grow costs addresses only, and fresh ones are zero without being written.
+//!
+//! Smaller blocks stay with the allocator: copying them is quick, and it hands the same warm memory out again, where a
+//! mapping begins with page faults.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::ptr::null_mut;
+
+/// Blocks of at least this many bytes are mappings: what the entry of a page table's upper level covers.
+pub const MAPPED_MIN: usize = 2 << 20;
+
+const PAGE: usize = 4096;
+const PROT_NONE: c_int = 0;
+const PROT_READ_WRITE: c_int = 3;
+const MAP_PRIVATE_ANONYMOUS: c_int = 0x22;
+const MAP_NORESERVE: c_int = 0x4000;
+const MREMAP_MAYMOVE: c_int = 1;
+const MREMAP_FIXED: c_int = 2;
+
+extern "C" {
+    fn mmap(
+        address: *mut c_void,
+        bytes: usize,
+        protection: c_int,
+        flags: c_int,
+        file: c_int,
+        at: c_long,
+    ) -> *mut c_void;
+    fn munmap(address: *mut c_void, bytes: usize) -> c_int;
+    fn mremap(address: *mut c_void, bytes: usize, wanted: usize, flags: c_int, ...) -> *mut c_void;
+}
+
+fn failed(pointer: *mut c_void) -> bool {
+    pointer.addr() == usize::MAX
+}
+
+const fn pages(size: usize) -> usize {
+    (size + PAGE - 1) & !(PAGE - 1)
+}
+
+/// Maps addresses whose first is a multiple of [`MAPPED_MIN`]; null if there are none.
+fn map(size: usize, protection: c_int, flags: c_int) -> *mut u8 {
+    let bytes = pages(size);
+    let Some(wide) = bytes.checked_add(MAPPED_MIN) else { return null_mut() };
+    // SAFETY: a new mapping anywhere; what is given back of it below are whole pages that nobody has.
+    unsafe {
+        let start = mmap(null_mut(), wide, protection, MAP_PRIVATE_ANONYMOUS | flags, -1, 0);
+        if failed(start) {
+            return null_mut();
+        }
+        let before = start.addr().wrapping_neg() & (MAPPED_MIN - 1);
+        if before > 0 {
+            munmap(start, before);
+        }
+        let block = start.byte_add(before);
+        munmap(block.byte_add(bytes), MAPPED_MIN - before);
+        block.cast()
+    }
+}
+
+/// A block of zeros; null if there is no memory.
+pub fn allocate(size: usize) -> *mut u8 {
+    map(size, PROT_READ_WRITE, 0)
+}
+
+/// Frees a block.
+///
+/// # Safety
+/// The block is one of this module of that size, and is not used again.
+pub unsafe fn free(block: *mut u8, size: usize) {
+    // SAFETY: the mapping is the block's alone, by the caller's promise.
+    unsafe { munmap(block.cast(), pages(size)) };
+}
+
+/// Gives a block another size, which is still one of a mapping; null, with the block as it was, if there is no memory.
+///
+/// # Safety
+/// The block is one of this module of size `old`; if another is returned, only that is used from then on.
+pub unsafe fn resize(block: *mut u8, old: usize, new: usize) -> *mut u8 {
+    let (old, new) = (pages(old), pages(new));
+    if old == new {
+        return block;
+    }
+    // SAFETY: the mapping is the block's alone. Where it cannot grow in its place, it replaces addresses that were taken
+    // for it alone and hold nothing.
+    unsafe {
+        let moved = mremap(block.cast(), old, new, 0);
+        if !failed(moved) {
+            return moved.cast();
+        }
+        let target = map(new, PROT_NONE, MAP_NORESERVE);
+        if target.is_null() {
+            return target;
+        }
+        let moved = mremap(block.cast(), old, new, MREMAP_MAYMOVE | MREMAP_FIXED, target.cast::<c_void>());
+        if failed(moved) {
+            munmap(target.cast(), new);
+            return null_mut();
+        }
+        moved.cast()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(block: *mut u8, index: usize) -> u8 {
+        // SAFETY: tests ask for bytes of live blocks only.
+        unsafe { block.add(index).read() }
+    }
+
+    #[test]
+    fn a_mapping_keeps_its_bytes_as_it_grows_and_shrinks_and_what_is_new_is_zero() {
+        let sizes = [MAPPED_MIN, 3 * MAPPED_MIN + 5, 64 * MAPPED_MIN, 7 * MAPPED_MIN + 4097, MAPPED_MIN + 1];
+        let mut block = allocate(sizes[0]);
+        // Another mapping beside it, so that it has to move.
+        let neighbour = allocate(MAPPED_MIN);
+        for (before, after) in sizes.iter().zip(&sizes[1..]) {
+            assert!(!block.is_null() && block.addr() % MAPPED_MIN == 0);
+            // SAFETY: the block is live and of size `before`; the first and the last byte of the smaller size are in both.
+            unsafe {
+                let kept = before.min(after) - 1;
+                block.write(7);
+                block.add(kept).write(9);
+                block = resize(block, *before, *after);
+                assert_eq!((at(block, 0), at(block, kept)), (7, 9));
+                block.add(kept).write(0);
+                assert_eq!(at(block, after - 1), 0);
+            }
+        }
+        // SAFETY: both blocks are live, of these sizes, and freed once.
+        unsafe {
+            free(block, sizes[sizes.len() - 1]);
+            free(neighbour, MAPPED_MIN);
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_fails_and_leaves_the_block_as_it_was() {
+        let block = allocate(MAPPED_MIN);
+        // SAFETY: the block is live and of that size; it is freed once.
+        unsafe {
+            block.write(5);
+            assert!(allocate(usize::MAX / 2).is_null());
+            assert!(resize(block, MAPPED_MIN, usize::MAX / 4).is_null());
+            assert_eq!(at(block, 0), 5);
+            free(block, MAPPED_MIN);
+        }
+    }
+}
