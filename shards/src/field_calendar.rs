@@ -152,7 +152,7 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
     while !complete && begun.elapsed() < SLICE {
         complete = fields.sweep_expired(STEP, now_ms, |_| removed += 1);
     }
-    let emptied = fields.is_empty();
+    let emptied = entry.object().is_some_and(|object| object.element_count() == 0);
     if removed > 0 {
         elements_expired(shard, *db, &key, kind, removed);
     }

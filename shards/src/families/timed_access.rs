@@ -96,9 +96,10 @@ pub(super) fn expire_all<T: Collection>(context: &mut Context<'_>, key: &Key<'_>
 }
 
 fn remove<T: Collection>(context: &mut Context<'_>, key: &Key<'_>, remove_from: impl FnOnce(&mut Fields) -> usize) {
-    let Ok(Some(timed)) = context.write::<T>(key).map(|found| found.and_then(T::timed_mut)) else { return };
+    let Ok(Some(found)) = context.write::<T>(key) else { return };
+    let Some(timed) = found.timed_mut() else { return };
     let removed = remove_from(timed);
-    let emptied = timed.is_empty();
+    let emptied = found.element_count() == 0;
     let db = context.client.db;
     let shard = context.shard(key);
     if removed > 0 {

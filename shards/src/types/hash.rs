@@ -159,7 +159,8 @@ impl Hash {
                 Change::Created
             }
         };
-        table.note_size(field.len().max(value.len()), limits);
+        let entries = table.len();
+        table.note_size(field.len().max(value.len()), entries, limits);
         change
     }
 

@@ -4,16 +4,15 @@
 //! (`intset`); few and short members, a listpack (`listpack`); else a hash table with one allocation a member
 //! (`hashtable`). A set converts from left to right in this order and never back.
 //!
-//! When the first member gets a time to live, the set becomes a table of another kind, the one that hashes have: a
-//! member is a field without a value there. So members of other sets have no room for a time and no question is asked of
-//! them; the price is that the set is built anew once.
+//! When the first member gets a time to live, the set gets a second table for those that have one ([`timing`]). Members of
+//! other sets have no room for a time and no question is asked of them.
 
 mod difference;
 mod intersection;
 mod member;
 mod timing;
 
-use super::hash::{random_below, Fields, Limits, Pair};
+use super::hash::{random_below, Limits, Pair};
 use super::intset::Intset;
 use super::listpack::{self, Item, Listpack};
 use super::number;
@@ -21,6 +20,7 @@ use super::unaligned_box::UnalignedBox;
 use crate::table::{self, Table};
 
 use member::Member;
+use timing::Timed;
 
 pub use difference::{subtract, unite};
 pub use intersection::intersect;
@@ -45,7 +45,7 @@ enum Form {
     Packed(Listpack),
     Table(UnalignedBox<Table<Member>>),
     /// Members expire, or have.
-    Timed(UnalignedBox<Fields>),
+    Timed(UnalignedBox<Timed>),
 }
 
 /// How a set is stored, for dumping it as it is.
@@ -98,7 +98,7 @@ impl Set {
             Form::Integers(intset) => intset.len(),
             Form::Packed(listpack) => listpack.len(),
             Form::Table(table) => table.len(),
-            Form::Timed(fields) => fields.len(),
+            Form::Timed(timed) => timed.len(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Set {
             Form::Integers(_) => "intset",
             Form::Packed(_) => "listpack",
             Form::Table(_) => "hashtable",
-            Form::Timed(fields) => fields.encoding_name(),
+            Form::Timed(timed) => timed.fields.encoding_name(),
         }
     }
 
@@ -122,21 +122,16 @@ impl Set {
         match &self.0 {
             Form::Integers(intset) => intset.allocated_bytes(),
             Form::Packed(listpack) => listpack.allocated_bytes(),
-            Form::Table(table) => {
-                let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
-                let members: usize = table.iter().take(sampled).map(Member::allocated_bytes).sum();
-                let all_members = (members as f64 * table.len() as f64 / sampled.max(1) as f64) as usize;
-                size_of::<Table<Member>>() + table.memory_bytes() + all_members
-            }
-            Form::Timed(fields) => fields.allocated_bytes(samples),
+            Form::Table(table) => table_bytes(table, samples),
+            Form::Timed(timed) => table_bytes(&timed.plain, samples) + timed.fields.allocated_bytes(samples),
         }
     }
 
     /// How many allocations freeing it frees.
     pub fn free_effort(&self) -> usize {
         match &self.0 {
-            Form::Table(table) => table.len() + table.bucket_count() / 64,
-            Form::Timed(fields) => fields.len() + fields.bucket_count() / 64,
+            Form::Table(table) => free_effort(table),
+            Form::Timed(timed) => timed.free_effort(),
             _ => 1,
         }
     }
@@ -204,15 +199,7 @@ impl Set {
                 table.insert_new(hash, Member::new(member));
                 true
             }
-            Form::Timed(fields) => {
-                let hash = table::hash(member);
-                if fields.find(hash, member).is_some() {
-                    return false;
-                }
-                fields.insert_new(hash, timing::pair(member));
-                fields.note_size(member.len(), limits.packed);
-                true
-            }
+            Form::Timed(timed) => timed.add(member, limits.packed),
         }
     }
 
@@ -246,7 +233,7 @@ impl Set {
                 position.is_some()
             }
             Form::Table(table) => table.remove(table::hash(member), member).is_some(),
-            Form::Timed(fields) => fields.remove(member),
+            Form::Timed(timed) => timed.remove(member),
         }
     }
 
@@ -256,7 +243,7 @@ impl Set {
             Form::Integers(intset) => number::parse_i64(member).is_some_and(|value| intset.contains(value)),
             Form::Packed(listpack) => listpack.find(member, 0).is_some(),
             Form::Table(table) => table.find(table::hash(member), member).is_some(),
-            Form::Timed(fields) => fields.find(table::hash(member), member).is_some(),
+            Form::Timed(timed) => timed.expiry(member).is_some(),
         }
     }
 
@@ -294,7 +281,7 @@ impl Set {
             Form::Integers(intset) => IterForm::Integers(intset, 0),
             Form::Packed(listpack) => IterForm::Packed(listpack.iter()),
             Form::Table(table) => IterForm::Table(table.iter()),
-            Form::Timed(fields) => IterForm::Timed(fields.iter(), now),
+            Form::Timed(timed) => IterForm::Timed(timed.plain.iter(), timed.fields.iter(), now),
         })
     }
 
@@ -304,7 +291,7 @@ impl Set {
             Form::Integers(intset) => intset.get(random_below(intset.len(), random())?).map(Item::Int),
             Form::Packed(listpack) => listpack.get_index(random_below(listpack.len(), random())? as i64),
             Form::Table(table) => table.random(random).map(|member| Item::Str(member.bytes())),
-            Form::Timed(fields) => fields.random(random).map(|pair| Item::Str(pair.field())),
+            Form::Timed(timed) => timed.random(random),
         }
     }
 
@@ -320,17 +307,33 @@ impl Set {
     pub fn scan(&self, cursor: u64, now: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
         match &self.0 {
             Form::Table(table) => table.scan(cursor, |member| visit(Item::Str(member.bytes()))),
-            Form::Timed(fields) => fields.scan(cursor, |pair| {
-                if !pair.is_expired(now) {
-                    visit(Item::Str(pair.field()));
-                }
-            }),
+            Form::Timed(timed) => timed.scan(cursor, now, visit),
             _ => {
                 self.iter().for_each(visit);
                 0
             }
         }
     }
+}
+
+/// Bytes of a table of members; see [`Set::allocated_bytes`].
+fn table_bytes(table: &Table<Member>, samples: usize) -> usize {
+    let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
+    let members: usize = table.iter().take(sampled).map(Member::allocated_bytes).sum();
+    let all_members = (members as f64 * table.len() as f64 / sampled.max(1) as f64) as usize;
+    size_of::<Table<Member>>() + table.memory_bytes() + all_members
+}
+
+fn free_effort(table: &Table<Member>) -> usize {
+    table.len() + table.bucket_count() / 64
+}
+
+fn copy_of(table: &Table<Member>) -> Table<Member> {
+    let mut copy = Table::new();
+    for member in table.iter() {
+        copy.insert_new(table::hash(member.bytes()), Member::new(member.bytes()));
+    }
+    copy
 }
 
 /// The length of the longest member's text: the extremes have it.
@@ -347,7 +350,7 @@ enum IterForm<'a> {
     Packed(listpack::Iter<'a>),
     Table(table::Iter<'a, Member>),
     /// With the time at which expired members are passed over.
-    Timed(table::Iter<'a, Pair>, u64),
+    Timed(table::Iter<'a, Member>, table::Iter<'a, Pair>, u64),
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -362,9 +365,10 @@ impl<'a> Iterator for Iter<'a> {
             }
             IterForm::Packed(entries) => entries.next(),
             IterForm::Table(entries) => entries.next().map(|member| Item::Str(member.bytes())),
-            IterForm::Timed(entries, now) => {
-                entries.find(|pair| !pair.is_expired(*now)).map(|pair| Item::Str(pair.field()))
-            }
+            IterForm::Timed(plain, entries, now) => match plain.next() {
+                Some(member) => Some(Item::Str(member.bytes())),
+                None => entries.find(|pair| !pair.is_expired(*now)).map(|pair| Item::Str(pair.field())),
+            },
         }
     }
 }
@@ -380,14 +384,8 @@ impl Clone for Set {
         Self(match &self.0 {
             Form::Integers(intset) => Form::Integers(intset.clone()),
             Form::Packed(listpack) => Form::Packed(listpack.clone()),
-            Form::Table(table) => {
-                let mut copy = UnalignedBox::new(Table::new());
-                for member in table.iter() {
-                    copy.insert_new(table::hash(member.bytes()), Member::new(member.bytes()));
-                }
-                Form::Table(copy)
-            }
-            Form::Timed(fields) => Form::Timed(fields.clone()),
+            Form::Table(table) => Form::Table(UnalignedBox::new(copy_of(table))),
+            Form::Timed(timed) => Form::Timed(timed.clone()),
         })
     }
 }

@@ -18,7 +18,7 @@ pub const EXPIRY_MAX: u64 = (1 << 46) - 1;
 /// Earlier than nothing: no field expires.
 const NEVER: u64 = u64::MAX;
 
-/// The table of a large hash, or of a hash or a set in which something expires.
+/// The table of a large hash, or of a hash in which something expires, or of a set's members that do.
 #[derive(Default)]
 pub struct Fields {
     table: Table<Pair>,
@@ -121,11 +121,11 @@ impl Fields {
         size_class(size_of::<Fields>()) + timing + self.table.memory_bytes() + all_pairs
     }
 
-    /// Takes note of a pair that was set, whose longer part has `bytes`.
+    /// Takes note of a pair that was set, whose longer part has `bytes`, in a collection of `entries`.
     #[inline]
-    pub fn note_size(&mut self, bytes: usize, limits: Limits) {
+    pub fn note_size(&mut self, bytes: usize, entries: usize, limits: Limits) {
         if let Some(timing) = &mut self.timing {
-            timing.is_small &= bytes <= limits.value_bytes && self.table.len() <= limits.entries;
+            timing.is_small &= bytes <= limits.value_bytes && entries <= limits.entries;
         }
     }
 

@@ -79,12 +79,17 @@ pub(super) fn keep(set: &Set, now: u64, members: bool, batch: &mut Vec<Candidate
             batch.iter().for_each(|candidate| table.prefetch_entry(candidate.hash));
             batch.retain_mut(|candidate| table.find(candidate.hash, candidate.bytes()).is_some() == members);
         }
-        Form::Timed(fields) => {
+        Form::Timed(timed) => {
+            let (plain, fields) = (&timed.plain, &timed.fields);
+            batch.iter().for_each(|candidate| plain.prefetch_bucket(candidate.hash));
             batch.iter().for_each(|candidate| fields.prefetch_bucket(candidate.hash));
-            batch.iter().for_each(|candidate| fields.prefetch_entry(candidate.hash));
             batch.retain_mut(|candidate| {
-                let found = fields.find(candidate.hash, candidate.bytes());
-                found.is_some_and(|pair| !pair.is_expired(now)) == members
+                let is_plain = plain.find(candidate.hash, candidate.bytes()).is_some();
+                let is_member = is_plain || {
+                    let found = fields.find(candidate.hash, candidate.bytes());
+                    found.is_some_and(|pair| !pair.is_expired(now))
+                };
+                is_member == members
             });
         }
     }

@@ -1,21 +1,116 @@
 //! Members that expire: the set's side of [`super::super::hash::Fields`].
+//!
+//! A member that gets a time moves from the table of members to one of the kind that hashes have, where it is a field
+//! without a value. It stays there, also if it shall not expire any more. So a set never pays for more members than a
+//! command names, those that cannot expire keep taking no room for a time, and a scan that goes through the table of
+//! members first misses none of those that move meanwhile.
 
-use super::super::hash::{Fields, Pair};
+use super::super::hash::{random_below, Fields, Limits, Pair};
+use super::super::listpack::Item;
 use super::super::unaligned_box::UnalignedBox;
-use super::{longest_text, Form, Set, SetLimits};
-use crate::table;
+use super::{longest_text, Form, Member, Set, SetLimits};
+use crate::table::{self, Table};
+
+/// A set of which a member has had a time. Each member is in one of the two tables.
+#[derive(Default)]
+pub struct Timed {
+    /// Without a time, as ever.
+    pub(super) plain: Table<Member>,
+    pub(super) fields: Fields,
+}
+
+/// Cursors of a scan have 32 bits; this one says that they are of the second table.
+const SECOND_TABLE: u64 = 1 << 32;
 
 /// A member as the table of fields holds it.
-pub(super) fn pair(member: &[u8]) -> Pair {
+fn pair(member: &[u8]) -> Pair {
     Pair::new(member, b"", None)
 }
 
+impl Timed {
+    pub fn len(&self) -> usize {
+        self.plain.len() + self.fields.len()
+    }
+
+    pub fn free_effort(&self) -> usize {
+        super::free_effort(&self.plain) + self.fields.len() + self.fields.bucket_count() / 64
+    }
+
+    /// When `member` expires: `None` if it is not there, `Some(None)` if it does not expire.
+    pub fn expiry(&self, member: &[u8]) -> Option<Option<u64>> {
+        let hash = table::hash(member);
+        if self.plain.find(hash, member).is_some() {
+            return Some(None);
+        }
+        self.fields.find(hash, member).map(Pair::expiry)
+    }
+
+    pub fn add(&mut self, member: &[u8], limits: Limits) -> bool {
+        if self.expiry(member).is_some() {
+            return false;
+        }
+        self.plain.insert_new(table::hash(member), Member::new(member));
+        self.fields.note_size(member.len(), self.len(), limits);
+        true
+    }
+
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        self.plain.remove(table::hash(member), member).is_some() || self.fields.remove(member)
+    }
+
+    /// Sets or removes the expiry of a member; false if it is not there.
+    fn set_expiry(&mut self, member: &[u8], expiry: Option<u64>) -> bool {
+        let hash = table::hash(member);
+        if self.plain.find(hash, member).is_some() {
+            if expiry.is_none() {
+                return true;
+            }
+            self.plain.remove(hash, member);
+            self.fields.insert_new(hash, pair(member));
+        }
+        self.fields.set_expiry(member, expiry)
+    }
+
+    pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<Item<'_>> {
+        if random_below(self.len(), random())? < self.plain.len() {
+            self.plain.random(random).map(|member| Item::Str(member.bytes()))
+        } else {
+            self.fields.random(random).map(|pair| Item::Str(pair.field()))
+        }
+    }
+
+    pub fn scan(&self, cursor: u64, now: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
+        if cursor & SECOND_TABLE == 0 {
+            return match self.plain.scan(cursor, |member| visit(Item::Str(member.bytes()))) {
+                0 if self.fields.is_empty() => 0,
+                0 => SECOND_TABLE,
+                next => next,
+            };
+        }
+        let next = self.fields.scan(cursor & !SECOND_TABLE, |pair| {
+            if !pair.is_expired(now) {
+                visit(Item::Str(pair.field()));
+            }
+        });
+        match next {
+            0 => 0,
+            next => next | SECOND_TABLE,
+        }
+    }
+}
+
+impl Clone for Timed {
+    fn clone(&self) -> Self {
+        Timed { plain: super::copy_of(&self.plain), fields: self.fields.clone() }
+    }
+}
+
 impl Set {
-    /// What expires, or could: the table of a set of which a member has had a time.
+    /// What expires, or could: members that have had a time.
     #[inline]
     pub fn timed(&self) -> Option<&Fields> {
         match &self.0 {
-            Form::Timed(fields) => Some(fields),
+            Form::Timed(timed) => Some(&timed.fields),
             _ => None,
         }
     }
@@ -23,7 +118,7 @@ impl Set {
     #[inline]
     pub fn timed_mut(&mut self) -> Option<&mut Fields> {
         match &mut self.0 {
-            Form::Timed(fields) => Some(fields),
+            Form::Timed(timed) => Some(&mut timed.fields),
             _ => None,
         }
     }
@@ -43,13 +138,13 @@ impl Set {
     /// When `member` expires: `None` if there is no such member, `Some(None)` if it does not expire.
     pub fn expiry(&self, member: &[u8]) -> Option<Option<u64>> {
         match &self.0 {
-            Form::Timed(fields) => fields.expiry(member),
+            Form::Timed(timed) => timed.expiry(member),
             _ => self.contains(member).then_some(None),
         }
     }
 
-    /// Sets or removes the expiry of `member`; false if there is no such member. The first expiry makes the set another kind
-    /// of table.
+    /// Sets or removes the expiry of `member`; false if there is no such member. A small set becomes a table with its first
+    /// expiry.
     pub fn set_expiry(&mut self, member: &[u8], expiry: Option<u64>, limits: SetLimits) -> bool {
         if !self.contains(member) {
             return false;
@@ -57,7 +152,10 @@ impl Set {
         if expiry.is_some() {
             self.expect_expiries(limits);
         }
-        self.timed_mut().is_none_or(|fields| fields.set_expiry(member, expiry))
+        match &mut self.0 {
+            Form::Timed(timed) => timed.set_expiry(member, expiry),
+            _ => true,
+        }
     }
 
     fn expect_expiries(&mut self, limits: SetLimits) {
@@ -69,13 +167,12 @@ impl Set {
             Form::Table(_) => false,
             Form::Timed(_) => return,
         };
-        let mut fields = UnalignedBox::<Fields>::default();
-        for item in self.iter() {
-            let mut buffer = Default::default();
-            let member = item.as_bytes(&mut buffer);
-            fields.insert_new(table::hash(member), pair(member));
+        self.convert_to_table();
+        let mut timed = UnalignedBox::<Timed>::default();
+        timed.fields.expect_expiries(is_small);
+        if let Form::Table(table) = &mut self.0 {
+            timed.plain = std::mem::take(&mut **table);
         }
-        fields.expect_expiries(is_small);
-        self.0 = Form::Timed(fields);
+        self.0 = Form::Timed(timed);
     }
 }
