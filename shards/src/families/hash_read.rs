@@ -132,7 +132,12 @@ fn hrandfield(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
     let mut hash = context.read::<Hash>(&key)?;
     if hash.is_some_and(|hash| hash.is_due(now)) {
-        timed_access::expire_all::<Hash>(context, &key);
+        if draw.is_some() {
+            timed_access::expire_all::<Hash>(context, &key);
+        } else {
+            let draw = |hash: &Hash, random: &mut Random| hash.random(|| random.next()).map(|(field, _)| field.to_vec());
+            timed_access::expire_drawn(context, &key, &mut random, draw);
+        }
         hash = context.peek_typed(&key)?;
     }
     let Some((draw, with_values)) = draw else {

@@ -59,7 +59,7 @@ fn srandmember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
     let mut set = context.read::<Set>(&key)?;
     if set.is_some_and(|set| set.is_due(now)) {
-        timed_access::expire_all::<Set>(context, &key);
+        expire(context, &key, draw.is_none(), &mut random);
         set = context.peek_typed(&key)?;
     }
     let Some(draw) = draw else {
@@ -77,6 +77,16 @@ fn srandmember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.array(count);
     draw_members(set, draw, count, &mut random, |member| write_item(reply, member));
     Ok(())
+}
+
+/// Removes what has expired before members are drawn: one or several.
+fn expire(context: &mut Context<'_>, key: &Key<'_>, only_one: bool, random: &mut Random) {
+    if only_one {
+        let draw = |set: &Set, random: &mut Random| set.random(|| random.next()).map(|member| member.to_vec());
+        timed_access::expire_drawn(context, key, random, draw);
+    } else {
+        timed_access::expire_all::<Set>(context, key);
+    }
 }
 
 /// Visits `count` members (as [`Draw::size`] gives it) at random.
@@ -109,7 +119,7 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
     if count != Some(0) && context.write::<Set>(&key)?.is_some_and(|set| set.is_due(now)) {
-        timed_access::expire_all::<Set>(context, &key);
+        expire(context, &key, count.is_none(), &mut random);
     }
     let Some(set) = context.write::<Set>(&key)? else {
         match count {

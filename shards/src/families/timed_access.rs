@@ -8,6 +8,7 @@ use crate::db::Key;
 use crate::error::CommandError;
 use crate::field_calendar;
 use crate::object::Collection;
+use crate::random::Random;
 use crate::types::hash::Fields;
 
 /// This moment as hashes and sets count it.
@@ -93,6 +94,32 @@ fn expire_named<'f, T: Collection>(
 pub(super) fn expire_all<T: Collection>(context: &mut Context<'_>, key: &Key<'_>) {
     let now = now(context);
     remove::<T>(context, key, |timed| timed.remove_all_expired(now));
+}
+
+/// Draws that are tried before everything that has expired is removed: by then it is nearly all.
+const DRAWS_MAX: usize = 64;
+
+/// Sees to it that the next draw finds an element that lives, if there is one. What is drawn before and has expired is removed;
+/// to look through all of a large collection would hold up its shard, and what was not drawn goes in passing.
+#[cold]
+pub(super) fn expire_drawn<T: Collection>(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    random: &mut Random,
+    draw: impl Fn(&T, &mut Random) -> Option<Vec<u8>>,
+) {
+    let now = now(context);
+    for _ in 0..DRAWS_MAX {
+        let before = random.clone();
+        let Ok(Some(found)) = context.peek_typed::<T>(key) else { return };
+        let Some(name) = draw(found, random) else { return };
+        if found.timed().and_then(|timed| timed.expiry(&name).flatten()).is_none_or(|expiry| expiry > now) {
+            *random = before;
+            return;
+        }
+        remove::<T>(context, key, |timed| usize::from(timed.remove(&name)));
+    }
+    expire_all::<T>(context, key);
 }
 
 fn remove<T: Collection>(context: &mut Context<'_>, key: &Key<'_>, remove_from: impl FnOnce(&mut Fields) -> usize) {

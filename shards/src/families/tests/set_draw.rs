@@ -146,3 +146,21 @@ fn events_name_what_was_done() {
         assert_eq!(t.events(), events, "{line}");
     }
 }
+
+#[test]
+fn single_draws_pass_over_what_has_expired_and_remove_only_what_they_meet() {
+    for shards in [1, 4] {
+        let mut t = Tester::new(shards);
+        let names: Vec<String> = (0..400).map(|index| format!("m{index}")).collect();
+        t.run(&format!("SADD s {}", names.join(" ")));
+        t.run(&format!("SPEXPIRE s 10 MEMBERS 200 {}", names[..200].join(" ")));
+        t.world.advance_clock(20);
+        let living: BTreeSet<&str> = names[200..].iter().map(String::as_str).collect();
+        assert!(living.contains(bulks(&t.run("SRANDMEMBER s"))[0]));
+        assert!(t.expiring_elements().1 < 64, "not all of them for one draw");
+        let popped: Vec<String> = (0..200).map(|_| bulks(&t.run("SPOP s"))[0].to_owned()).collect();
+        assert_eq!(popped.iter().map(String::as_str).collect::<BTreeSet<_>>(), living);
+        t.expect(&[("SPOP s", "$-1"), ("EXISTS s", ":0")]);
+        assert_eq!(t.expiring_elements(), (0, 200));
+    }
+}
