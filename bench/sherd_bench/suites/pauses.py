@@ -3,26 +3,26 @@
 A probe sends a GET every 0.5 ms in open loop; its highest latency is the longest pause, plus the machine's own
 scheduling noise, which the row of an idle server shows. Filling is done gently (few connections, short pipelines), so
 that a probe waits for pauses and not behind a queue of fill commands. Times with noise are upper bounds; a server
-that reports its own longest pause in INFO is quoted beside them.
+that reports its own longest pause in INFO is quoted beside them. What large collections of each type cost the commands
+that come later is a table of its own (`growth.py`).
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sherd_bench.document import Findings
 from sherd_bench.load import LoadPlan, LoadResult
 from sherd_bench.resp import ServerError
 from sherd_bench.servers import RunningServer
 from sherd_bench.session import Pin, Session, rotated
+from sherd_bench.suites import growth
 from sherd_bench.tables import Table, number
 
 # The probe must not become a queue of its own: each connection is busy for a small part of the time.
 PROBES_PER_SECOND = 2000
 PROBE_CLIENTS = 16
 PROBE_SECONDS_MAX = 600.0
-FILL_CLIENTS = 4
-FILL_PIPELINE = 16
 LEAD_SECONDS = 0.3
 IDLE_SECONDS = 3.0
 VALUE_BYTES = 16
@@ -44,6 +44,7 @@ def run(session: Session) -> Findings:
     members = parameters.scaled(5_000_000, 500_000)
     probes: dict[str, dict[str, list[LoadResult]]] = {}
     own_fields: dict[str, str] = {}
+    slices: dict[str, Table] = {}
     for turn in range(parameters.rounds):
         # One server at a time: each holds gigabytes.
         for plan in rotated(session.plans, turn):
@@ -55,6 +56,8 @@ def run(session: Session) -> Findings:
                     probes.setdefault(name, {}).setdefault(plan.label, []).append(probed)
                     session.log(f"{plan.label}: {name}: max ms {number(probed.max_us / 1e3)}")
                 own_fields[plan.label] = _own_fields(server)
+                if turn == 0 and (found := growth.table(pinned, server, members)) is not None:
+                    slices[plan.label] = found
     labels = [plan.label for plan in session.plans]
     table = Table("Latency of a probe while the server works, milliseconds", ["while", *labels])
     table.note = "p99 / p99.9 / maximum of the round with the median maximum"
@@ -66,7 +69,7 @@ def run(session: Session) -> Findings:
         f"own; its highest latency bounds the longest pause from above. Keys have {VALUE_BYTES}-byte values. The idle "
         "row shows the noise of the machine itself."
     )
-    return Findings("Pauses", method, [table])
+    return Findings("Pauses", method, [table, *slices.values()])
 
 
 def _phases(session: Session, keys: int, members: int) -> dict[str, Phase]:
@@ -80,7 +83,9 @@ def _phases(session: Session, keys: int, members: int) -> dict[str, Phase]:
 
     return {
         "idle": Phase(work=lambda _: time.sleep(IDLE_SECONDS)),
-        f"filling {keys:,} keys": Phase(work=lambda server: _fill(session, server, keys)),
+        f"filling {keys:,} keys": Phase(
+            work=lambda server: growth.fill_gently(session, server, "SET key:__int:10__ __data__", keys, VALUE_BYTES)
+        ),
         f"FLUSHALL of {keys:,} keys": Phase(work=lambda server: _call(server, "FLUSHALL")),
         f"DEL of a set of {members:,} members": delete_set("DEL"),
         f"UNLINK of a set of {members:,} members": delete_set("UNLINK"),
@@ -112,20 +117,6 @@ def _probe(session: Session, server: RunningServer, phase: Phase) -> LoadResult:
         # What a server frees in the background may still disturb.
         time.sleep(LEAD_SECONDS)
         return running.stop()
-
-
-def _fill(session: Session, server: RunningServer, keys: int) -> None:
-    plan = replace(
-        session.base_plan(),
-        commands=("SET key:__int:10__ __data__",),
-        clients=FILL_CLIENTS,
-        pipeline=FILL_PIPELINE,
-        requests=keys,
-        keys=keys,
-        value_size_bytes=VALUE_BYTES,
-        sequential=True,
-    )
-    session.note_errors(server, "SET", session.generator.run(server, plan))
 
 
 def _call(server: RunningServer, *arguments: str) -> None:
