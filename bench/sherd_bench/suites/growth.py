@@ -15,7 +15,7 @@ from sherd_bench.tables import Table, number
 
 BIG = "big"
 FIELD = "longest_slice_usec"
-IDLE_PINGS = 100_000
+IDLE_GETS = 100_000
 # A batch of commands is one slice: few connections and short pipelines, so that it is shorter than what is looked for.
 FILL_CLIENTS = 4
 FILL_PIPELINE = 16
@@ -61,10 +61,10 @@ def table(session: Session, server: RunningServer, members: int) -> Table | None
     """A row a type and a column a step, in milliseconds; None if the server does not tell its longest slice."""
     if FIELD not in server.client().info("all"):
         return None
-    idle = _slice(server, lambda: fill_gently(session, server, "PING", IDLE_PINGS))
+    idle = _slice(server, lambda: fill_gently(session, server, "GET none", IDLE_GETS))
     title = f"Longest slice of a shard of {server.label} while {members:,} elements come and go, milliseconds"
     result = Table(title, ["collection", *STEPS])
-    result.note = f"answering PING: {number(idle / 1e3)}"
+    result.note = f"answering GET: {number(idle / 1e3)}"
     for kind in KINDS:
         slices = _slices(session, server, kind, members)
         cells = ["-" if slice_us is None else number(slice_us / 1e3) for slice_us in slices]
