@@ -37,6 +37,7 @@ impl Timed {
     }
 
     /// When `member` expires: `None` if it is not there, `Some(None)` if it does not expire.
+    #[inline(never)]
     pub fn expiry(&self, member: &[u8]) -> Option<Option<u64>> {
         let hash = table::hash(member);
         if self.plain.find(hash, member).is_some() {
@@ -45,6 +46,8 @@ impl Timed {
         self.fields.find(hash, member).map(Pair::expiry)
     }
 
+    // Apart, as is what follows: sets without times shall not carry it about.
+    #[cold]
     pub fn add(&mut self, member: &[u8], limits: Limits) -> bool {
         if self.expiry(member).is_some() {
             return false;
@@ -54,6 +57,7 @@ impl Timed {
         true
     }
 
+    #[inline(never)]
     pub fn remove(&mut self, member: &[u8]) -> bool {
         self.plain.remove(table::hash(member), member).is_some() || self.fields.remove(member)
     }
@@ -71,6 +75,7 @@ impl Timed {
         self.fields.set_expiry(member, expiry)
     }
 
+    #[inline(never)]
     pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<Item<'_>> {
         if random_below(self.len(), random())? < self.plain.len() {
             self.plain.random(random).map(|member| Item::Str(member.bytes()))
