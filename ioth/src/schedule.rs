@@ -43,20 +43,23 @@ mod tests {
 
     #[test]
     fn a_thread_stays_what_it_is_but_for_its_slice() {
-        let nice_before = read().nice;
+        // Sandboxes may refuse the question; then the wish has no effect either, and must do no harm.
+        let before = read();
         set_time_slice(Duration::from_micros(200));
         let after = read();
-        assert_eq!((after.policy, after.nice), (libc::SCHED_OTHER as u32, nice_before));
-        // Kernels before 6.12 tell 0.
-        assert!([0, 200_000].contains(&after.runtime), "{}", after.runtime);
+        let kept = |attributes: &Attributes| (attributes.policy, attributes.nice);
+        assert_eq!(after.as_ref().map(kept), before.as_ref().map(kept));
+        // Kernels before 6.12 tell 0, and other policies are left as they are.
+        if let (Some(before), Some(after)) = (before, after) {
+            assert!([0, before.runtime, 200_000].contains(&after.runtime), "{}", after.runtime);
+        }
     }
 
-    fn read() -> Attributes {
+    fn read() -> Option<Attributes> {
         let mut attributes = Attributes::default();
         let size = size_of::<Attributes>();
         // SAFETY: as in `set_time_slice`.
         let result = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
-        assert_eq!(result, 0);
-        attributes
+        (result == 0).then_some(attributes)
     }
 }
