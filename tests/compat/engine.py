@@ -70,7 +70,16 @@ class Outcome:
     replies: tuple[Node, ...]
     keys: dict[Place, KeyState]
     dumps: dict[Place, bytes]
-    moment_seconds: float
+    begun_seconds: float
+    ended_seconds: float
+
+
+def find_drift_seconds(ours: Outcome, theirs: Outcome) -> float:
+    """How far apart two servers can have done or told the same at most: from the first's beginning to the other's end.
+
+    Answers of references are remembered, so minutes may lie between the two, and either may have had to wait for a core.
+    """
+    return max(ours.ended_seconds, theirs.ended_seconds) - min(ours.begun_seconds, theirs.begun_seconds)
 
 
 @dataclass
@@ -96,6 +105,7 @@ class Runner:
     def run(self, steps: Sequence[Step], protocol: int, *, dumped: bool = False) -> Outcome:
         """Runs the steps on an empty server; with `dumped` the keys' payloads are asked for, too."""
         self.clear()
+        begun_seconds = time.monotonic()
         connections = {
             number: self.server.wire(protocol=protocol, timeout_seconds=case_timeout_seconds)
             for number in {step.connection for step in steps}
@@ -109,7 +119,8 @@ class Runner:
             for wire in connections.values():
                 wire.close()
         keys = self.state()
-        return Outcome(tuple(replies), keys, self.dump(keys) if dumped else {}, time.monotonic())
+        payloads = self.dump(keys) if dumped else {}
+        return Outcome(tuple(replies), keys, payloads, begun_seconds, time.monotonic())
 
     def dump(self, places: Iterable[Place]) -> dict[Place, bytes]:
         """The payload of each key that is still there."""
@@ -208,7 +219,7 @@ def _pipelined(wire: Wire, steps: Sequence[Step]) -> list[Node]:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """With whom, and how long after the other the one was asked."""
+    """With whom, and how far apart the one and the other can have been asked."""
 
     reference: str
     drift_seconds: float
@@ -226,7 +237,7 @@ def find_mismatches(steps: Sequence[Step], ours: Outcome, theirs: Outcome, refer
     """What differs and is not meant to, a line each; empty when the two servers agree."""
     comparison = _Comparison(
         reference,
-        abs(ours.moment_seconds - theirs.moment_seconds),
+        find_drift_seconds(ours, theirs),
         frozenset(step.arguments[0].upper() for step in steps),
     )
     problems: list[str] = []
@@ -291,10 +302,12 @@ def find_losses(ours: Outcome, theirs: Outcome, sherd: Runner, other: Runner, re
     assert not own_refused, own_refused
     problems += [f"here: {problem}" for problem in our_refused]
     problems += [f"there: {problem}" for problem in their_refused]
-    problems += [f"from there to here: {problem}" for problem in _compare_carried(incoming, kept, reference, 0.0)]
     expected = {place: kept[place] for place in outgoing if place in kept}
-    # What the other server wrote itself may be from an earlier run: its moments are older by as much.
-    drift_seconds = abs(ours.moment_seconds - theirs.moment_seconds)
+    # What was written first may be from an earlier run, and idle times go on until they are asked for.
+    drift_seconds = time.monotonic() - min(ours.begun_seconds, theirs.begun_seconds)
+    problems += [
+        f"from there to here: {problem}" for problem in _compare_carried(incoming, kept, reference, drift_seconds)
+    ]
     problems += [
         f"from here to there: {problem}" for problem in _compare_carried(arrived, expected, reference, drift_seconds)
     ]
@@ -306,7 +319,7 @@ def _compare_carried(
 ) -> list[str]:
     """As `_compare_states`, without the one thing that the common format of streams lacks."""
     mine, other = (
-        Outcome((), {place: _without_successes(state) for place, state in keys.items()}, {}, 0.0)
+        Outcome((), {place: _without_successes(state) for place, state in keys.items()}, {}, 0.0, 0.0)
         for keys in (arrived, expected)
     )
     return _compare_states(mine, other, _Comparison(reference, drift_seconds, frozenset({b"RESTORE"})))

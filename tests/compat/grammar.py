@@ -80,6 +80,8 @@ alphabets: dict[str, Sequence[bytes]] = {
     "field_ttl": [b"1000", b"100000"] * 3 + [b"0", b"-1", b"9223372036854775807", b"", b"abc", b"1.5"],
     "field_at": [b"4000000000", b"5000000000"] * 3 + [b"0", b"1", b"-1", b"9223372036854775808", b"abc", b""],
     "field_at_ms": [b"4000000000000", b"5000000000000"] * 3 + [b"0", b"1", b"-1", b"9223372036854775808", b"abc"],
+    # Of pending entries: 0 ms, or as far from what `ttl` makes of it as no sequence takes.
+    "idle": [b"0", b"99000", b"50000000"] * 3 + [b"-1", b"9223372036854775808", b"", b"abc"],
     "position": [b"0", b"1", b"2", b"-1", b"-2", b"-3", b"100", b"-100", b"abc", b"", b"1.5"],
     "bound": [b"-inf", b"+inf", b"0", b"1", b"(1", b"2", b"(2", b"(-1"] * 3
     + [b"(", b"((1", b"", b"nan", b"(nan", b"abc", b"(inf", b"1e400", b"[1"],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Command = tuple[bytes, ...]
 
+# What rounding to seconds and a clock that is being corrected may add to how far apart two servers were asked.
 time_tolerance_seconds = 3.0
 
 
@@ -297,7 +298,7 @@ def command_name(command: Command) -> bytes:
 def same_reply(command: Command, ours: Node, theirs: Node, drift_seconds: float = 0.0) -> bool:
     """Whether two replies to `command` are the same, by the rule of that command.
 
-    `drift_seconds` is how long after the other the one server was asked: times may differ by that much more.
+    `drift_seconds` is how far apart the two servers can have been asked: times may differ by that much more.
     """
     if ours.is_error or theirs.is_error:
         return ours == theirs

@@ -210,6 +210,11 @@ def _is_known(call: tuple[bytes, ...], reference: str) -> bool:
     return row is not None and _server_tags[reference] in row.servers
 
 
+def _sleeps(call: tuple[bytes, ...]) -> bool:
+    """Whether a call has become one that holds up both servers, for as long as it says."""
+    return call[0] == b"DEBUG" and call[1:2] != () and call[1].upper() == b"SLEEP" and call[2:] != (b"0",)
+
+
 @st.composite
 def _mutated(draw: DrawFn, calls: list[tuple[bytes, ...]], odd_words: list[bytes]) -> tuple[bytes, ...]:
     words = list(draw(st.sampled_from(calls)))
@@ -251,7 +256,7 @@ def test_arguments_that_are_nearly_right_are_answered_as_by_the_reference(
 
     @given(st.sampled_from(kinds), _mutated(calls, _odd_words_of.get(reference_name, _odd_words)))
     def run(kind: str, call: tuple[bytes, ...]) -> None:
-        assume(not is_accident(reference_name, call))
+        assume(not is_accident(reference_name, call) and not _sleeps(call))
         value = tuple(b"k1" if word == b"%s" else word for word in _values[kind])
         group = (b"XGROUP", b"CREATE", b"k1", b"g", b"0") if kind == "stream" else (b"PING",)
         steps = [Step(1, value), Step(1, group), Step(1, call)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from tests.protocol.test_limits import eventually
 from tests.support.references import find_reference, need_reference
 from tests.support.servers import Shape, sherd_program
 
@@ -25,8 +26,7 @@ def _cluster(pool: ServerPool, name: str, shape: Shape) -> Iterator[Wire]:
     with server.wire() as wire:
         if name != "sherd" and b"cluster_slots_assigned:0" in wire.value("CLUSTER", "INFO"):
             wire.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-            while b"cluster_state:ok" not in wire.value("CLUSTER", "INFO"):
-                pass
+            eventually(lambda: b"cluster_state:ok" in wire.value("CLUSTER", "INFO"), "the cluster is ready")
         wire.call("FLUSHALL")
         yield wire
 

@@ -739,7 +739,7 @@ XREADGROUP GROUP (g1 | g2) (c1 | c2) COUNT {count} STREAMS {key} (0 | 1-1)
 XREAD [COUNT {count}] STREAMS {key} {key} (0 | 1-1 | $ | {int}) (0 | 2-2)
 XACK {key} (g1 | g2) (1-1 | 2-2 | {int})
 XPENDING {key} (g1 | g2)
-XPENDING {key} (g1 | g2) [IDLE {count}] ({lex} | {bound} | 1-1 | 2-2) ({lex} | {bound} | 3 | 4-4) {count} [c1]
+XPENDING {key} (g1 | g2) [IDLE {idle}] ({lex} | {bound} | 1-1 | 2-2) ({lex} | {bound} | 3 | 4-4) {count} [c1]
 XCLAIM {key} (g1 | g2) (c1 | c2) 0 (1-1 | 2-2 | 3-3) [FORCE | JUSTID]
 XCLAIM {key} (g1 | g2) (c1 | c2) 0 (1-1 | 2-2 | 3-3)+ [FORCE | JUSTID | IDLE {ttl} | TIME {at_ms} | RETRYCOUNT {count} | LASTID 4-4]
 XAUTOCLAIM {key} (g1 | g2) (c1 | c2) 0 (0 | - | 2-2) [COUNT 2 | JUSTID]
