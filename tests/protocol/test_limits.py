@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from tests.support.wire import ConnectionClosed, Wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-wait_seconds_max = 20.0
+# What only a hang reaches, even where every core is busy with something else.
+wait_seconds_max = 60.0
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -114,7 +116,7 @@ def test_connections_beyond_maxclients_are_told_so() -> None:
 
 def test_an_idle_connection_is_closed_after_timeout() -> None:
     """`timeout` seconds without a request; a busy connection stays."""
-    with Server(directives={"timeout": "1"}) as server, server.wire() as idle, server.wire() as busy:
+    with Server(directives={"timeout": "2"}) as server, server.wire() as idle, server.wire() as busy:
         idle.call("PING")
         deadline = time.monotonic() + wait_seconds_max
         idle.socket.settimeout(0.1)
@@ -131,10 +133,13 @@ def test_an_idle_connection_is_closed_after_timeout() -> None:
 
 def test_ten_thousand_connections_leave_nothing_behind(shape: Shape) -> None:
     """Opened in chunks, some with half a request, and dropped."""
-    chunk = 500
+    # As many at once as this process may have open, with room for what it has open already.
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    chunk = 500 if limit == resource.RLIM_INFINITY else min(500, limit // 2)
+    rounds = -(-10_000 // chunk)
     with Server(shape=shape) as server, server.wire() as observer:
         before = connected_clients(observer)
-        for round_number in range(20):
+        for round_number in range(rounds):
             sockets = [socket.create_connection(server.address, 20) for _ in range(chunk)]  # type: ignore[arg-type]
             for index, connection in enumerate(sockets):
                 if index % 3 == 0:
@@ -145,7 +150,7 @@ def test_ten_thousand_connections_leave_nothing_behind(shape: Shape) -> None:
                 connection.close()
             assert observer.call("PING").raw == b"+PONG\r\n", f"in round {round_number}"
         eventually(lambda: connected_clients(observer) == before, "all connections were noticed as closed")
-        assert int(info_field(observer, "stats", "total_connections_received")) >= 20 * chunk
+        assert int(info_field(observer, "stats", "total_connections_received")) >= rounds * chunk
 
 
 def test_running_out_of_descriptors_is_survived() -> None:

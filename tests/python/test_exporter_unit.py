@@ -41,7 +41,7 @@ def page() -> Iterator[tuple[Bench, str, MetricsServer]]:
 
 def _get(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -156,7 +156,7 @@ def test_the_page_serves_metrics_and_health(page: tuple[Bench, str, MetricsServe
 
 def test_openmetrics_is_given_to_who_asks_for_it(page: tuple[Bench, str, MetricsServer]) -> None:
     request = urllib.request.Request(page[1] + "/metrics", headers={"Accept": "application/openmetrics-text"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         assert answer.read().endswith(b"# EOF\n")
 
@@ -202,7 +202,7 @@ def test_a_failing_scrape_is_an_answer_and_not_the_end(page: tuple[Bench, str, M
 def test_anything_may_be_sent_to_the_page(
     page: tuple[Bench, str, MetricsServer], request_bytes: bytes, status: bytes
 ) -> None:
-    with socket.create_connection(("127.0.0.1", page[2].port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", page[2].port), timeout=30) as connection:
         connection.sendall(request_bytes[:5])
         connection.sendall(request_bytes[5:])
         assert connection.recv(12).split(b" ")[1] == status
@@ -211,7 +211,7 @@ def test_anything_may_be_sent_to_the_page(
 def test_silent_connections_do_not_keep_others_from_the_page(
     page: tuple[Bench, str, MetricsServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "REQUEST_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(exporter, "REQUEST_SECONDS_MAX", 0.5)
     silent = [socket.create_connection(("127.0.0.1", page[2].port)) for _ in range(exporter.WORKERS)]
     assert _get(page[1] + "/healthz")[0] == 200
     for connection in silent:
@@ -219,7 +219,7 @@ def test_silent_connections_do_not_keep_others_from_the_page(
 
 
 def test_stopping_ends_every_thread_even_while_a_client_is_silent() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     server = MetricsServer(Bench().node, "127.0.0.1", 0)
     server.start()
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
@@ -227,10 +227,10 @@ def test_stopping_ends_every_thread_even_while_a_client_is_silent() -> None:
         server.stop()
         server.stop()
         silent.close()
-    deadline = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < deadline:
+    deadline = time.monotonic() + 30
+    while not set(threading.enumerate()) <= before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_port_that_is_taken_is_one_clear_line(page: tuple[Bench, str, MetricsServer]) -> None:

@@ -93,7 +93,9 @@ def test_keyboard_interrupt_stops_a_program_with_an_embedded_server() -> None:
     import signal
 
     program = (
-        "import sherd, time\n"
+        "import sherd, signal, time\n"
+        # Whoever runs the tests in the background may have had the signal ignored, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n"
         "    with sherd.Server(port=0) as s:\n"
         "        print('ready', flush=True)\n"

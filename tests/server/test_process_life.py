@@ -303,11 +303,14 @@ def test_protected_mode_refuses_strangers_only() -> None:
 
 
 def _other_address() -> str | None:
-    for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET):
-        address = str(entry[4][0])
-        if not address.startswith("127."):
-            return address
-    return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Sends nothing: the kernel chooses the address from which it would.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        address = str(probe.getsockname()[0])
+    return None if address.startswith("127.") else address
 
 
 def test_config_rewrite_keeps_comments_and_writes_what_changed(tmp_path: Path) -> None:
