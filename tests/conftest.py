@@ -37,6 +37,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("SHERD_TEST_PROFILE", "ci"))
 
+# A machine behind a proxy must not ask it for what this machine itself serves.
+_own_hosts = "127.0.0.1,localhost"
+_elsewhere = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{_elsewhere},{_own_hosts}" if _elsewhere else _own_hosts
+
 shapes = {"1-shard": Shape(shards=1, io_threads=2), "4-shards": Shape(shards=4, io_threads=4)}
 
 

@@ -18,10 +18,26 @@ from tests.support.servers import stand_in_command
 if TYPE_CHECKING:
     from tests.support.servers import Server, ServerPool, Shape
 
-install_timeout_seconds = 150
-run_timeout_seconds = 60
+# Longer than that is not worth waiting for: the tests are skipped then.
+install_timeout_seconds = 90
+run_timeout_seconds = 120
+node_major_min = 18
 sources = Path(__file__).parent
 cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sherd-tests"
+
+
+def _cache_folder(name: str) -> Path:
+    folder = cache / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        pytest.skip(f"nowhere to install packages: {error}")  # a user without a home of its own
+    return folder
+
+
+def _node_major() -> int:
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    return int(version.strip().removeprefix("v").partition(".")[0])
 
 
 def _install(folder: Path, *command: str) -> str | None:
@@ -40,8 +56,9 @@ def node_program() -> Path:
     """The Node program with its packages beside it."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed")
-    folder = cache / "node"
-    folder.mkdir(parents=True, exist_ok=True)
+    if _node_major() < node_major_min:
+        pytest.skip(f"the client libraries need Node {node_major_min} or later")
+    folder = _cache_folder("node")
     for name in ("package.json", "main.mjs"):
         shutil.copy(sources / "node" / name, folder / name)
     if not (folder / "node_modules" / "ioredis").exists() or not (folder / "node_modules" / "redis").exists():
@@ -56,8 +73,7 @@ def go_program() -> Path:
     """The Go program, compiled."""
     if shutil.which("go") is None:
         pytest.skip("go is not installed")
-    folder = cache / "go"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _cache_folder("go")
     program = folder / "client-test"
     stale = not program.exists() or program.stat().st_mtime < (sources / "go" / "main.go").stat().st_mtime
     if stale:

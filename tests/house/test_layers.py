@@ -15,7 +15,9 @@ line_count_max = 700
 
 
 def _rust_files(*names: str) -> list[Path]:
-    return [file for name in names for file in sorted((root / name).glob("**/*.rs")) if "target" not in file.parts]
+    files = [file for name in names for file in sorted((root / name).glob("**/*.rs"))]
+    # The checkout itself may lie in a folder of that name.
+    return [file for file in files if "target" not in file.relative_to(root).parts]
 
 
 def _python_files() -> list[Path]:

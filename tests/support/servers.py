@@ -35,9 +35,10 @@ stop_timeout_seconds = 15.0
 start_attempts_max = 5
 log_tail_bytes = 6000
 
-# Ports from a range whose +10000 counterpart is a port too: the references open a cluster bus there.
+# Ports that the kernel gives to no client by itself (from 32768 on), nor their +10000 counterparts, where the references
+# open a cluster bus.
 port_lowest = 11000
-port_highest = 30000
+port_highest = 22000
 
 stand_in_variable = "SHERD_TEST_BINARY"
 """Names another server command, so that a suite can be tried against a real Redis or Valkey."""
@@ -273,7 +274,10 @@ class ServerPool:
         yield from used
 
     def stop(self) -> None:
-        """Stops every server."""
+        """Stops every server; all are told before the first is waited for."""
+        for server in self.servers.values():
+            if server.process is not None:
+                server.process.terminate()
         for server in self.servers.values():
             server.stop()
             shutil.rmtree(server.directory, ignore_errors=True)
