@@ -252,7 +252,21 @@ ACCIDENTS = (
         "conditions that come twice are taken, contradictions among them",
     ),
     _accident("redis7 redis8 valkey9", r"XADD \S+ (.* )?\* ", "the id is the time of day"),
-    _accident("redis7", r"SORT(_RO)? .*BY nosort", "sets are hash tables in it, whose order is its own"),
+    _accident(
+        "redis7",
+        r"SORT(_RO)? .*BY [^* ]*( |$)",
+        "without an asterisk nothing is sorted, and sets are hash tables in it, whose order is its own",
+    ),
+    _accident(
+        "redis7 redis8 valkey9",
+        r"(Z(REV)?RANGEBYSCORE|ZREMRANGEBYSCORE|ZCOUNT) \S+ .*\x00|ZRANGE(STORE)? .*\x00.* BYSCORE",
+        "a score that is a bound ends at a zero byte, and what stands behind it is not looked at; as a score it is refused",
+    ),
+    _accident(
+        "redis7 redis8 valkey9",
+        r"SORT(_RO)? .*BY \S*\x00",
+        "an asterisk behind a zero byte is not found, and nothing is sorted",
+    ),
     _accident(
         "redis7",
         r"X(AUTOCLAIM|CLAIM|READGROUP) ",

@@ -109,6 +109,8 @@ fn range_options_are_checked_before_bounds_and_bounds_before_the_key() {
                 ("ZRANGEBYSCORE none 0 1 REV", "-ERR syntax error"),
                 ("ZRANGEBYSCORE none a 1", NOT_SCORES),
                 ("ZRANGEBYSCORE none nan 1", NOT_SCORES),
+                ("ZRANGEBYSCORE none 1\0x 2", NOT_SCORES),
+                ("ZREMRANGEBYSCORE text \0 1", NOT_SCORES),
                 ("ZRANGEBYLEX none a +", NOT_MEMBERS),
                 ("ZCOUNT text a 1", NOT_SCORES),
                 ("ZCOUNT text 0 1", WRONG_TYPE),
