@@ -28,7 +28,7 @@ RUST_CRATES := $(wildcard metrics shards ioth native)
 RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
 	Cargo.toml $(wildcard Cargo.lock)
 
-.PHONY: help run build test test-rust test-python loom lint format bench fuzz clean check-tools
+.PHONY: help run build build-all build-tests test test-rust test-python loom lint format bench fuzz clean check-tools
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ run: build ## set up what is missing and serve on 127.0.0.1:6379, metrics on 912
 	exec $(BIN)/sherd serve --bind 127.0.0.1 --port $(PORT) --metrics-port $(METRICS_PORT) $(RUN_ARGS)
 
 build: $(STAMPS)/native ## build the data plane and leave .venv/bin/sherd
+
+# Most of building is one long step on one core; two builds side by side take little longer than one.
+build-all: ## build the data plane and the Rust tests, both at once
+	$(MAKE) --no-print-directory -j2 build build-tests
+
+build-tests: check-tools
+	cargo test --workspace --exclude sherd-native --no-run
 
 test: test-rust test-python ## set up what is missing, then test the Rust crates and the Python packages
 

@@ -35,7 +35,8 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-hypothesis.settings.load_profile(os.environ.get("SHERD_TEST_PROFILE", "ci"))
+hypothesis_profile = os.environ.get("SHERD_TEST_PROFILE", "ci")
+hypothesis.settings.load_profile(hypothesis_profile)
 
 # A machine behind a proxy must not ask it for what this machine itself serves.
 _own_hosts = "127.0.0.1,localhost"

@@ -34,7 +34,7 @@ def _with_values(command: tuple[bytes, ...], first: str | None, others: str | No
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_command_meets_every_type_as_the_reference_does(
-    name: str, differential: Differential, reference_name: str, shape: Shape, protocol: int
+    name: str, differential: Differential, reference_name: str, pairing: tuple[Shape, int]
 ) -> None:
     """On no key, on keys of its own type, of another type, and of two different types."""
     if _server_tags[reference_name] not in read_table()[name].servers:
@@ -43,14 +43,14 @@ def test_a_command_meets_every_type_as_the_reference_does(
     for first in (None, *VALUES):
         for others in dict.fromkeys((None, first, "string", "list")):
             steps = _with_values(EXAMPLES[name], first, others)
-            found = differential.mismatches(reference_name, steps, shape, protocol)
+            found = differential.mismatches(reference_name, steps, *pairing)
             problems += [f"k1 is {first}, k2 and k3 are {others}: {problem}" for problem in found]
     assert not problems, "\n".join([f"differs from {reference_name}:", *problems])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_command_in_a_transaction_answers_as_it_does_alone(
-    name: str, differential: Differential, reference_name: str, shape: Shape, protocol: int
+    name: str, differential: Differential, reference_name: str, pairing: tuple[Shape, int]
 ) -> None:
     """Queued on keys of every type."""
     if _server_tags[reference_name] not in read_table()[name].servers:
@@ -59,5 +59,5 @@ def test_a_command_in_a_transaction_answers_as_it_does_alone(
     for kind in VALUES:
         steps += [Step(1, (b"DEL", b"k1", b"k2", b"k3")), *_with_values(EXAMPLES[name], kind, kind)]
     steps.append(Step(1, (b"EXEC",)))
-    mismatches = differential.mismatches(reference_name, steps, shape, protocol)
+    mismatches = differential.mismatches(reference_name, steps, *pairing)
     assert not mismatches, "\n".join([f"differs from {reference_name}:", *mismatches])

@@ -40,7 +40,7 @@ def _is_comparable(family: str, reference: str) -> bool:
 
 @pytest.mark.parametrize("family", [*_families, "all"])
 def test_random_sequences_match_the_reference(
-    family: str, differential: Differential, reference_name: str, shape: Shape, protocol: int
+    family: str, differential: Differential, reference_name: str, pairing: tuple[Shape, int]
 ) -> None:
     """Replies byte for byte, then type, encoding, expiry, content and payload of every key."""
     chosen = [name for name in _families if family in (name, "all") and _is_comparable(name, reference_name)]
@@ -51,7 +51,7 @@ def test_random_sequences_match_the_reference(
     @given(sequences_of(*grammars))
     def run(commands: list[tuple[bytes, ...]]) -> None:
         steps = tuple(Step(1, command) for command in commands if not is_accident(reference_name, command))
-        mismatches = differential.mismatches(reference_name, steps, shape, protocol, carried=True)
+        mismatches = differential.mismatches(reference_name, steps, *pairing, carried=True)
         note("\n".join(step.show() for step in steps))
         assert not mismatches, "\n".join([f"differs from {reference_name}:", *mismatches])
 
