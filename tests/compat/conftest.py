@@ -23,8 +23,9 @@ Settings = tuple[tuple[str, str], ...]
 
 cluster_ready_timeout_seconds = 20.0
 
-# DEBUG is compared too, and it is off by default everywhere.
-default_settings: Settings = (("enable-debug-command", "yes"),)
+# DEBUG is compared too, and it is off by default everywhere. The default number of clients is lowered to what the limit on
+# descriptors leaves, of which each server needs another part for itself.
+default_settings: Settings = (("enable-debug-command", "yes"), ("maxclients", "400"))
 
 
 class Differential:

@@ -34,6 +34,15 @@ def served() -> Iterator[ServedMetrics]:
     one.stop()
 
 
+@pytest.fixture(scope="module")
+def spoiled() -> Iterator[ServedMetrics]:
+    """Another one, for tests after which nothing is as it was."""
+    one = ServedMetrics(enable_debug_command="yes")
+    use_everything(one)
+    yield one
+    one.stop()
+
+
 def _value(page: str, series: str) -> float:
     (found,) = re.findall(rf"^{re.escape(series)} (\S+)$", page, re.MULTILINE)
     return float(found)
@@ -106,25 +115,29 @@ def test_redis_exporter_gets_an_answer_to_all_that_it_asks(served: ServedMetrics
         assert wire.call("CLUSTER", "INFO").raw == b"-ERR This instance has cluster support disabled\r\n"
 
 
-def test_reset_statistics_begin_at_zero_again(served: ServedMetrics) -> None:
+def test_reset_statistics_begin_at_zero_again(spoiled: ServedMetrics) -> None:
     """CONFIG RESETSTAT reaches INFO and the page alike."""
-    with served.server.wire() as wire:
+    with spoiled.server.wire() as wire:
+        wire.pipeline([("SET", "text", "v"), ("GET", "text")])
+        page = spoiled.get("/metrics")
+        assert _value(page, "redis_keyspace_hits_total") > 0
+        assert _value(page, 'redis_commands_total{cmd="set"}') > 0
         wire.call("CONFIG", "RESETSTAT")
-    page = served.get("/metrics")
+    page = spoiled.get("/metrics")
     assert _value(page, "redis_keyspace_hits_total") == 0
     assert 'redis_commands_total{cmd="set"}' not in page
 
 
-def test_the_page_moves_when_its_port_is_changed(served: ServedMetrics) -> None:
+def test_the_page_moves_when_its_port_is_changed(spoiled: ServedMetrics) -> None:
     """CONFIG SET metrics-port 0 closes it, another number opens it there."""
     from tests.support.servers import free_port
 
-    before = served.metrics_port
-    with served.server.wire() as wire:
+    before = spoiled.metrics_port
+    with spoiled.server.wire() as wire:
         assert wire.call("CONFIG", "SET", "metrics-port", "0").raw == b"+OK\r\n"
         with pytest.raises(OSError):
-            served.get("/healthz")
-        served.metrics_port = free_port()
-        assert wire.call("CONFIG", "SET", "metrics-port", str(served.metrics_port)).raw == b"+OK\r\n"
-    assert served.get("/healthz") == "ok\n"
-    assert served.metrics_port != before
+            spoiled.get("/healthz")
+        spoiled.metrics_port = free_port()
+        assert wire.call("CONFIG", "SET", "metrics-port", str(spoiled.metrics_port)).raw == b"+OK\r\n"
+    assert spoiled.get("/healthz") == "ok\n"
+    assert spoiled.metrics_port != before
