@@ -122,19 +122,20 @@ struct Part {
 }
 
 impl Part {
-    /// From `start [end [BYTE | BIT]]`.
-    fn parse(words: &[&[u8]]) -> Result<Part, CommandError> {
+    /// From `start [end [BYTE | BIT]]`; where end and unit are both wrong, the commands differ in which one they tell.
+    fn parse(words: &[&[u8]], unit_first: bool) -> Result<Part, CommandError> {
         if words.len() > 3 {
             return Err(SYNTAX);
         }
         let start = words.first().map_or(Ok(0), |text| args::integer(text))?;
-        let end = words.get(1).map(|text| args::integer(text)).transpose()?;
+        let end = words.get(1).map(|text| args::integer(text)).transpose();
         let in_bits = match words.get(2) {
-            None => false,
-            Some(unit) if is(unit, "BYTE") => false,
-            Some(unit) if is(unit, "BIT") => true,
-            Some(_) => return Err(SYNTAX),
+            None => Ok(false),
+            Some(unit) if is(unit, "BYTE") => Ok(false),
+            Some(unit) if is(unit, "BIT") => Ok(true),
+            Some(_) => Err(SYNTAX),
         };
+        let (end, in_bits) = if unit_first { in_bits.and_then(|unit| Ok((end?, unit)))? } else { (end?, in_bits?) };
         Ok(Part { start, end, in_bits })
     }
 
@@ -157,7 +158,7 @@ fn bitcount(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if words.len() == 1 {
         return Err(SYNTAX);
     }
-    let part = Part::parse(words)?;
+    let part = Part::parse(words, false)?;
     let key = context.key(1);
     let text = context.read_text(&key)?.unwrap_or(Text::Bytes(b""));
     let backwards = part.start < 0 && part.end.is_some_and(|end| end < 0 && part.start > end);
@@ -172,7 +173,7 @@ fn bitpos(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         1 => true,
         _ => return Err(BIT),
     };
-    let part = Part::parse(&context.args[3..])?;
+    let part = Part::parse(&context.args[3..], true)?;
     let key = context.key(1);
     let Some(text) = context.read_text(&key)? else {
         // A string that is not there is an endless row of zeros.

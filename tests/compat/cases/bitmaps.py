@@ -147,6 +147,20 @@ SET k1 a
 BITCOUNT k1 x 0 BIT 0
 BITPOS k1 0 x 0 BIT 0
 BITPOS k1 2 x 0 BIT 0
+
+# BITPOS tells a wrong start before a wrong unit, and that before a wrong end
+SET k1 a
+BITPOS k1 0 x y z
+BITPOS k1 0 0 y z
+BITPOS k1 0 0 BIT 0
+BITPOS k1 0 0 y BIT
+
+# BITCOUNT tells a wrong start and end before a wrong unit
+% not valkey9: it reads the unit first
+SET k1 a
+BITCOUNT k1 x 0 z
+BITCOUNT k1 0 y z
+BITCOUNT k1 0 0 z
 """
 
 GRAMMAR = """
