@@ -62,6 +62,7 @@ _weighted_floats = [b"0", b"1", b"2", b"-1", b"1.5", b"3"] * 6 + edge_floats
 
 alphabets: dict[str, Sequence[bytes]] = {
     "key": keys,
+    "equal": [b"e1", b"e2", b"e3"],
     "value": [b"a", b"b", b"c"] * 5 + values,
     "field": [b"f1", b"f2", b"f3", b"f4", b"1", b"2", b"", b"\xff\x00", b"f" * 64, b"f" * 65],
     "member": [b"a", b"b", b"c", b"d", b"1", b"2", b"3", b"-7", b"", b"\xff\x00", b"m" * 64, b"m" * 65],

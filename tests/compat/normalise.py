@@ -104,6 +104,11 @@ def same_coordinates(ours: Node, theirs: Node) -> bool:
     return same_numbers(ours, theirs, tolerance=1e-16)
 
 
+def same_but_order(ours: Node, theirs: Node) -> bool:
+    """The same elements, in any order."""
+    return same_members((), ours, theirs)
+
+
 def same_before_odd_bytes(ours: Node, theirs: Node) -> bool:
     """Errors that are equal up to the first byte that is no text."""
     mine, other = (re.split(rb"[\x00\x80-\xff]", node.text)[0] for node in (ours, theirs))

@@ -582,20 +582,15 @@ ZMSCORE {key} {member}+
 ZRANK {key} {member}
 ZREVRANK {key} {member}
 ZCOUNT {key} {bound} {bound}
-ZLEXCOUNT {key} {lex} {lex}
 ZRANGE {key} {index} {index} [REV | WITHSCORES | LIMIT {int} {int}]
 ZRANGE {key} {bound} {bound} BYSCORE [REV | WITHSCORES | LIMIT {int} {int} | BYLEX]
-ZRANGE {key} {lex} {lex} BYLEX [REV | LIMIT {int} {int} | WITHSCORES]
 ZREVRANGE {key} {index} {index} [WITHSCORES]
 ZRANGEBYSCORE {key} {bound} {bound} [WITHSCORES | LIMIT {int} {int}]
 ZREVRANGEBYSCORE {key} {bound} {bound} [WITHSCORES | LIMIT {int} {int}]
-ZRANGEBYLEX {key} {lex} {lex} [LIMIT {int} {int}]
-ZREVRANGEBYLEX {key} {lex} {lex} [LIMIT {int} {int}]
 ZRANGESTORE {key} {key} {index} {index} [REV]
 ZRANGESTORE {key} {key} {bound} {bound} BYSCORE [REV | LIMIT {int} {int}]
 ZREMRANGEBYRANK {key} {index} {index}
 ZREMRANGEBYSCORE {key} {bound} {bound}
-ZREMRANGEBYLEX {key} {lex} {lex}
 ZPOPMIN {key} {count}
 ZPOPMAX {key}
 ZMPOP 2 {key} {key} (MIN | MAX) [COUNT {count}]
