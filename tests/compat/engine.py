@@ -105,6 +105,7 @@ class Runner:
     def run(self, steps: Sequence[Step], protocol: int, *, dumped: bool = False) -> Outcome:
         """Runs the steps on an empty server; with `dumped` the keys' payloads are asked for, too."""
         self.clear()
+        settings = self._settings_at_stake(steps)
         begun_seconds = time.monotonic()
         connections = {
             number: self.server.wire(protocol=protocol, timeout_seconds=case_timeout_seconds)
@@ -118,9 +119,27 @@ class Runner:
         finally:
             for wire in connections.values():
                 wire.close()
+        for name, value in settings.items():
+            self.admin().call("CONFIG", "SET", name, value)
         keys = self.state()
         payloads = self.dump(keys) if dumped else {}
         return Outcome(tuple(replies), keys, payloads, begun_seconds, time.monotonic())
+
+    def _settings_at_stake(self, steps: Sequence[Step]) -> dict[bytes, bytes]:
+        """What the steps may set otherwise and later sequences shall find as it is."""
+        named = {
+            name
+            for step in steps
+            if [word.upper() for word in step.arguments[:2]] == [b"CONFIG", b"SET"]
+            for name in step.arguments[2::2]
+        }
+        found: dict[bytes, bytes] = {}
+        for name in sorted(named):
+            flat = self.admin().value("CONFIG", "GET", name)
+            # One that does not exist, or a pattern, sets nothing.
+            if len(flat) == 2:
+                found[name] = flat[1]
+        return found
 
     def dump(self, places: Iterable[Place]) -> dict[Place, bytes]:
         """The payload of each key that is still there."""

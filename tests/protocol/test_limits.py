@@ -150,7 +150,9 @@ def test_ten_thousand_connections_leave_nothing_behind(shape: Shape) -> None:
                 connection.close()
             assert observer.call("PING").raw == b"+PONG\r\n", f"in round {round_number}"
         eventually(lambda: connected_clients(observer) == before, "all connections were noticed as closed")
-        assert int(info_field(observer, "stats", "total_connections_received")) >= rounds * chunk
+        # Where few descriptors are allowed, some come before those of the last round were noticed as closed.
+        counters = ("total_connections_received", "rejected_connections")
+        assert sum(int(info_field(observer, "stats", name)) for name in counters) >= rounds * chunk
 
 
 def test_running_out_of_descriptors_is_survived() -> None:
