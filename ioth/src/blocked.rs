@@ -39,6 +39,8 @@ impl IoThread {
         }
         connection.waiting = Waiting::Blocked;
         connection.record.blocked.store(true, Relaxed);
+        self.stats().blocked.increment();
+        self.stats().blocked_with_timeout.add(u64::from(waiter.block.deadline_ms.is_some()));
         connection.waiter = Some(waiter);
         self.settle_wait(connection);
     }
@@ -91,8 +93,7 @@ impl IoThread {
 
     fn end_wait(&mut self, connection: &mut Connection, reply: &[u8]) {
         connection.waiting = Waiting::Nothing;
-        connection.waiter = None;
-        connection.record.blocked.store(false, Relaxed);
+        self.take_waiter(connection);
         connection.record.last_interaction_at.store(self.now_ms, Relaxed);
         if reply.first() == Some(&b'-') {
             self.stats().error_replies.increment();
@@ -218,11 +219,19 @@ impl IoThread {
 
     /// The client goes away while it waits.
     pub fn abandon_wait(&mut self, connection: &mut Connection) {
-        if let Some(waiter) = connection.waiter.take() {
+        if let Some(waiter) = self.take_waiter(connection) {
             if waiter.claim() {
                 self.unregister(&waiter, true);
             }
-            connection.record.blocked.store(false, Relaxed);
         }
+    }
+
+    /// The connection waits for no key any more.
+    fn take_waiter(&self, connection: &mut Connection) -> Option<Arc<Waiter>> {
+        let waiter = connection.waiter.take()?;
+        connection.record.blocked.store(false, Relaxed);
+        self.stats().blocked.subtract(1);
+        self.stats().blocked_with_timeout.subtract(u64::from(waiter.block.deadline_ms.is_some()));
+        Some(waiter)
     }
 }

@@ -37,6 +37,11 @@ impl Clients {
         self.map().remove(&id);
     }
 
+    /// Looks at all clients in the order of their ids, without keeping them; nobody connects meanwhile.
+    pub fn for_each(&self, mut look: impl FnMut(&ClientRecord)) {
+        self.map().values().for_each(|(record, _)| look(record));
+    }
+
     /// All clients in the order of their ids.
     pub fn all(&self) -> Vec<(Arc<ClientRecord>, Token)> {
         self.map().values().cloned().collect()

@@ -78,28 +78,22 @@ pub struct Watch {
     pub keys: Vec<(u16, Vec<u8>, bool)>,
 }
 
-/// A command that the control plane executes: its number, and the tick at which it was sent up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ControlCall {
-    pub command: usize,
-    pub tick: u64,
-}
-
 /// What a connection waits for besides shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Waiting {
     Nothing,
     /// The control plane's answer.
-    Control(ControlCall),
+    Control,
     /// The control plane's answer to a command of a transaction that EXEC has begun.
-    ControlInExec(ControlCall),
+    ControlInExec,
     /// A key; see `waiter`.
     Blocked,
 }
 
 /// See the file's head.
 pub struct Connection {
-    pub socket: OwnedFd,
+    /// Shared with the control plane while it answers.
+    pub socket: Arc<OwnedFd>,
     pub token: Token,
     pub record: Arc<ClientRecord>,
     pub is_local: bool,
@@ -297,7 +291,7 @@ impl Connection {
         match rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)) {
             Ok(sent) => {
                 self.writable = sent == bytes.len();
-                self.record.output_bytes.store(self.record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
+                self.note_sent(sent);
                 Ok(sent)
             }
             Err(Errno::AGAIN) => {
@@ -306,6 +300,11 @@ impl Connection {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Counts bytes that the client was sent.
+    pub fn note_sent(&self, count: usize) {
+        self.record.output_bytes.store(self.record.output_bytes.load(Relaxed) + count as u64, Relaxed);
     }
 
     /// Bytes that wait to be sent.

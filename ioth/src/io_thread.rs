@@ -260,7 +260,7 @@ impl IoThread {
                     self.in_flight[batch.shard] -= 1;
                     self.complete(batch);
                 }
-                Message::Reply { connection, data, close } => self.control_reply(connection, &data, close),
+                Message::Reply { connection, data, sent, close } => self.control_reply(connection, &data, sent, close),
                 Message::Accept(socket, peer) => self.add_connection(socket, *peer),
                 Message::WakeClient(wake) => self.wake_client(wake),
                 Message::Unblock { connection, with_error } => self.unblock(connection, with_error),
@@ -465,7 +465,7 @@ impl IoThread {
         self.stats().received.increment();
         let authenticated = !self.shared.has_password.load(Relaxed);
         self.connections.put_back(Box::new(Connection {
-            socket,
+            socket: Arc::new(socket),
             token,
             record,
             is_local: peer.is_local,
@@ -509,7 +509,8 @@ impl IoThread {
         }
         self.shared.clients.remove(connection.record.id);
         self.stats().connections.subtract(1);
-        // Dropping the socket removes it from the poll set.
+        // The control plane may keep the socket a moment longer, so that dropping it is not enough.
+        let _ = epoll::delete(&self.epoll, &connection.socket);
         drop(connection);
         self.connections.release(index);
     }

@@ -17,10 +17,11 @@ use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
 use sherd_shards::world::World;
 
+use crate::control;
 use crate::io_thread::IoThread;
 use crate::listener::Listener;
 use crate::log::Log;
-use crate::shared::{deliver, wake_client, Message, Shared, Token, INBOX_CAPACITY, MAILBOX_CAPACITY};
+use crate::shared::{deliver, wake_client, ControlRequest, Message, Shared, INBOX_CAPACITY, MAILBOX_CAPACITY};
 
 /// IO threads that a server may have.
 pub const IO_THREADS_MAX: usize = 64;
@@ -140,16 +141,8 @@ impl Server {
     }
 
     /// Answers a control request.
-    pub fn reply(&self, token: Token, data: Vec<u8>, close: bool) {
-        let Some(mailbox) = self.shared.mailboxes.get(usize::from(token.io_thread)) else { return };
-        let mut message = Message::Reply { connection: token, data, close };
-        while let Err(back) = mailbox.send(message) {
-            if self.shared.stopping.load(SeqCst) {
-                return;
-            }
-            message = back;
-            std::thread::yield_now();
-        }
+    pub fn answer(&self, request: &ControlRequest, data: Vec<u8>, close: bool) {
+        control::answer(&self.shared, request, data, close);
     }
 }
 

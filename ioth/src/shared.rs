@@ -9,6 +9,7 @@ use sherd_shards::batch::Batch;
 use sherd_shards::blocking::Wake;
 use sherd_shards::engine::Engine;
 use sherd_shards::mailbox::Mailbox;
+use sherd_shards::registry::Command;
 use sherd_shards::world::World;
 
 use crate::clients::Clients;
@@ -41,8 +42,8 @@ impl Token {
 pub enum Message {
     /// A batch that another thread executed.
     Batch(Box<Batch>),
-    /// The control plane's answer.
-    Reply { connection: Token, data: Vec<u8>, close: bool },
+    /// The control plane's answer, `sent` bytes of which the client has got already.
+    Reply { connection: Token, data: Vec<u8>, sent: usize, close: bool },
     /// A connection to look after.
     Accept(OwnedFd, Box<Peer>),
     /// A key that a connection waits for is ready.
@@ -63,12 +64,16 @@ pub const MAILBOX_CAPACITY: usize = 8192;
 pub const MAILBOX_RESERVE: usize = 1024;
 
 /// A request to the control plane.
-#[derive(Debug)]
+
 pub struct ControlRequest {
     pub token: Token,
-    /// Which of the connection's requests this is, in a transaction.
     pub args: Vec<Vec<u8>>,
-    pub command: &'static str,
+    pub command: &'static Command,
+    /// When it was sent up.
+    pub tick: u64,
+    /// Where the answer may go at once: the client has nothing else to come, and his IO thread sends him nothing before
+    /// it has been told of the answer.
+    pub socket: Option<Arc<OwnedFd>>,
     pub client_id: u64,
     pub db: u16,
     pub resp3: bool,
@@ -101,6 +106,9 @@ pub struct IoStats {
     pub input_buffer_max: Counter,
     pub output_buffer_max: Counter,
     pub buffer_bytes: Counter,
+    /// Connections that wait for a key now, and those of them that will not wait for ever.
+    pub blocked: Counter,
+    pub blocked_with_timeout: Counter,
     pub cells: CommandCells,
     pub hot_keys: HotKeys,
 }
@@ -128,10 +136,20 @@ impl IoStats {
             input_buffer_max: zero(),
             output_buffer_max: zero(),
             buffer_bytes: zero(),
+            blocked: zero(),
+            blocked_with_timeout: zero(),
             cells: CommandCells::new(commands),
             hot_keys: HotKeys::default(),
         }
     }
+}
+
+/// What the control plane's thread counts of the commands that it executes.
+#[derive(Debug)]
+pub struct ControlStats {
+    pub commands: Counter,
+    pub error_replies: Counter,
+    pub cells: CommandCells,
 }
 
 /// CLIENT PAUSE.
@@ -178,6 +196,7 @@ pub struct Shared {
     pub inbox: Mailbox<ControlRequest>,
     pub clients: Clients,
     pub io: Vec<IoStats>,
+    pub control: ControlStats,
     pub log: Arc<Log>,
     pub pause: Pause,
     password: RwLock<Option<Vec<u8>>>,
@@ -208,6 +227,11 @@ impl Shared {
         let world = Arc::clone(&engine.world);
         Shared {
             io: (0..mailboxes.len()).map(|_| IoStats::new(commands)).collect(),
+            control: ControlStats {
+                commands: Counter::new(),
+                error_replies: Counter::new(),
+                cells: CommandCells::new(commands),
+            },
             started_at_ms: world.now_milliseconds(),
             run_id: run_id(),
             startup_bytes: sherd_metrics::memory::used_bytes(),
@@ -303,6 +327,9 @@ impl Shared {
             io.cells.reset();
             io.hot_keys.reset();
         }
+        self.control.commands.set(0);
+        self.control.error_replies.set(0);
+        self.control.cells.reset();
         for shard in 0..self.world.slots.shards() {
             let (stats, cells, _) = self.engine.stats(shard);
             stats.reset();

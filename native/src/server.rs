@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use sherd_ioth::server::{Server as Engine, Shape};
-use sherd_ioth::shared::{ControlRequest, Token};
+use sherd_ioth::shared::ControlRequest;
 use sherd_shards::context::Client;
 use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};
@@ -42,7 +42,7 @@ impl Request {
 
     #[getter]
     fn command(&self) -> &'static str {
-        self.0.command
+        self.0.command.spec.name
     }
 
     #[getter]
@@ -183,9 +183,10 @@ impl Server {
         requests
     }
 
-    #[pyo3(signature = (token, data, close=false))]
-    fn reply(&self, py: Python<'_>, token: u64, data: Vec<u8>, close: bool) {
-        py.detach(|| self.engine.reply(Token::from_bits(token), data, close));
+    #[pyo3(signature = (request, data, close=false))]
+    fn reply(&self, py: Python<'_>, request: &Bound<'_, Request>, data: &[u8], close: bool) {
+        let (request, data) = (&request.get().0, data.to_vec());
+        py.detach(|| self.engine.answer(request, data, close));
     }
 
     fn drain_logs<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<LogEntry<'py>>> {
@@ -210,8 +211,9 @@ impl Server {
         Ok(PyBytes::new(py, &out))
     }
 
-    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        snapshot::take(py, &self.engine.shared)
+    #[pyo3(signature = (*, commands=true))]
+    fn snapshot<'py>(&self, py: Python<'py>, commands: bool) -> PyResult<Bound<'py, PyDict>> {
+        snapshot::take(py, &self.engine.shared, commands)
     }
 
     #[allow(clippy::type_complexity)]

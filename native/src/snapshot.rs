@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use sherd_ioth::shared::{IoStats, Shared};
-use sherd_metrics::{histogram, memory, Counter};
+use sherd_metrics::{histogram, memory, CommandCells, Counter};
 use sherd_shards::registry;
 use sherd_shards::shard::ShardStats;
 
@@ -22,8 +22,9 @@ fn sum_shards(shared: &Shared, counter: impl Fn(&ShardStats) -> &Counter) -> u64
     (0..shared.world.slots.shards()).map(|shard| counter(shared.engine.stats(shard).0).get()).sum()
 }
 
-/// Takes the picture; its form is described in the module's `.pyi`.
-pub fn take<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
+/// Takes the picture, with the histograms of all commands only where they are asked for: they are most of it. Its form is
+/// described in the module's `.pyi`.
+pub fn take<'py>(py: Python<'py>, shared: &Shared, commands: bool) -> PyResult<Bound<'py, PyDict>> {
     let picture = PyDict::new(py);
     let now_ms = shared.world.now_milliseconds();
     picture.set_item("uptime_seconds", (now_ms - shared.started_at_ms) as f64 / 1000.0)?;
@@ -38,7 +39,7 @@ pub fn take<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict
     picture.set_item("shards_detail", shards_part(py, shared)?)?;
     picture.set_item("io_detail", io_part(py, shared)?)?;
     picture.set_item("dbs", dbs_part(shared))?;
-    picture.set_item("commands", commands_part(py, shared)?)?;
+    picture.set_item("commands", if commands { commands_part(py, shared)? } else { PyList::empty(py) })?;
     picture.set_item("errors", shared.world.logs.errors())?;
     let slowlog = PyDict::new(py);
     let (length, next) = shared.world.logs.slow_len();
@@ -60,17 +61,19 @@ fn memory_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
 
 fn clients_part<'py>(py: Python<'py>, shared: &Shared, now_ms: i64) -> PyResult<Bound<'py, PyDict>> {
     let part = PyDict::new(py);
-    let (mut watching, mut watched_keys, mut blocked) = (0, 0, 0);
-    for (record, _) in shared.clients.all() {
+    let (mut watching, mut watched_keys) = (0, 0);
+    shared.clients.for_each(|record| {
         let watched = record.watched.load(Relaxed);
         watched_keys += watched;
         watching += usize::from(watched > 0);
-        blocked += usize::from(record.blocked.load(Relaxed));
-    }
+    });
     let pause = shared.pause.get(now_ms);
     part.set_item("connected", shared.connection_count())?;
     part.set_item("maxclients", shared.world.settings.maxclients.get())?;
-    part.set_item("blocked", blocked)?;
+    part.set_item("blocked", sum_io(shared, |io| &io.blocked))?;
+    part.set_item("in_timeout_table", sum_io(shared, |io| &io.blocked_with_timeout))?;
+    part.set_item("blocking_keys", sum_shards(shared, |shard| &shard.waits.keys))?;
+    part.set_item("blocking_keys_on_nokey", sum_shards(shared, |shard| &shard.waits.keys_on_nokey))?;
     part.set_item("monitors", shared.monitors.load(Relaxed))?;
     part.set_item("watching", watching)?;
     part.set_item("watched_keys", watched_keys)?;
@@ -98,10 +101,13 @@ fn net_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict
 
 fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
     let part = PyDict::new(py);
+    let control = &shared.control;
     let commands = sum_shards(shared, |shard| &shard.commands) + sum_io(shared, |io| &io.commands);
     let errors = sum_shards(shared, |shard| &shard.error_replies) + sum_io(shared, |io| &io.error_replies);
+    let (commands, errors) = (commands + control.commands.get(), errors + control.error_replies.get());
     let (pending, freed) = shared.world.reaper.counts();
     part.set_item("commands", commands)?;
+    part.set_item("command_nanoseconds", command_nanoseconds(shared))?;
     part.set_item("keyspace_hits", sum_shards(shared, |shard| &shard.keyspace_hits))?;
     part.set_item("keyspace_misses", sum_shards(shared, |shard| &shard.keyspace_misses))?;
     part.set_item("expired_keys", sum_shards(shared, |shard| &shard.expired_keys))?;
@@ -119,6 +125,18 @@ fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     part.set_item("lazyfreed", freed)?;
     part.set_item("unexpected_errors", sum_io(shared, |io| &io.protocol_errors))?;
     Ok(part)
+}
+
+/// The counters of commands of everybody who executes any.
+fn all_cells(shared: &Shared) -> impl Iterator<Item = &CommandCells> {
+    let shards = (0..shared.world.slots.shards()).map(|shard| &**shared.engine.cells_of(shard).0);
+    shards.chain(shared.io.iter().map(|io| &io.cells)).chain(std::iter::once(&shared.control.cells))
+}
+
+/// The time that all commands have taken.
+fn command_nanoseconds(shared: &Shared) -> u64 {
+    let commands = registry::table().commands();
+    all_cells(shared).flat_map(|cells| commands.iter().map(|command| cells.cell(command.id).nanoseconds.get())).sum()
 }
 
 fn shards_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>> {
@@ -179,8 +197,7 @@ fn dbs_part(shared: &Shared) -> Vec<(usize, u64, u64, u64, u64)> {
 fn commands_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for command in registry::table().commands() {
-        let shards = (0..shared.world.slots.shards()).map(|shard| shared.engine.stats(shard).1.cell(command.id));
-        let cells: Vec<_> = shards.chain(shared.io.iter().map(|io| io.cells.cell(command.id))).collect();
+        let cells: Vec<_> = all_cells(shared).map(|cells| cells.cell(command.id)).collect();
         let sum = |counter: fn(&sherd_metrics::CommandCell) -> &Counter| -> u64 {
             cells.iter().map(|cell| counter(cell).get()).sum()
         };

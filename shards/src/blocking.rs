@@ -17,6 +17,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
+use sherd_metrics::Counter;
+
 use crate::access::Shards;
 use crate::context::Client;
 use crate::db::Key;
@@ -125,6 +127,11 @@ impl Waiter {
         due
     }
 
+    /// Whether the waiting ends when a key is no longer there.
+    fn ends_without_key(&self) -> bool {
+        self.block.wants.is_none()
+    }
+
     /// Whether the waiting is over.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
@@ -151,15 +158,28 @@ impl Wake {
 
 type Queues = HashMap<(u16, Box<[u8]>), VecDeque<Arc<Waiter>>>;
 
+/// How many keys of one shard are waited for, read from other threads.
+#[derive(Default, Debug)]
+pub struct WaitCounts {
+    pub keys: Counter,
+    /// Those whose disappearance ends a wait: a consumer of a group cannot go on without his stream.
+    pub keys_on_nokey: Counter,
+}
+
 /// The waiters of one shard.
-#[derive(Default)]
 pub struct Blocking {
     queues: Queues,
+    counts: Arc<WaitCounts>,
     ready: VecDeque<(u16, Box<[u8]>)>,
     pub wakes: Vec<Wake>,
 }
 
 impl Blocking {
+    /// Nobody waits.
+    pub fn new(counts: Arc<WaitCounts>) -> Blocking {
+        Blocking { queues: Queues::default(), counts, ready: VecDeque::new(), wakes: Vec::new() }
+    }
+
     /// Whether nobody waits here.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -172,17 +192,16 @@ impl Blocking {
         !self.ready.is_empty()
     }
 
-    /// Keys that somebody waits for.
-    pub fn key_count(&self) -> usize {
-        self.queues.len()
-    }
-
     /// Adds a waiter to the queue of a key.
     pub fn add(&mut self, key: &[u8], waiter: &Arc<Waiter>) {
         let queue = self.queues.entry((waiter.db, key.into())).or_default();
         if !queue.iter().any(|other| Arc::ptr_eq(other, waiter)) {
+            if waiter.ends_without_key() && !queue.iter().any(|other| other.ends_without_key()) {
+                self.counts.keys_on_nokey.increment();
+            }
             queue.push_back(Arc::clone(waiter));
         }
+        self.counts.keys.set(self.queues.len() as u64);
     }
 
     /// Takes a waiter out of all queues that he is in here.
@@ -190,12 +209,18 @@ impl Blocking {
         for key in &waiter.block.keys {
             let place = (waiter.db, Box::from(key.as_slice()));
             if let Some(queue) = self.queues.get_mut(&place) {
+                let before = queue.len();
                 queue.retain(|other| !Arc::ptr_eq(other, waiter));
+                let was_here = queue.len() < before;
+                if was_here && waiter.ends_without_key() && !queue.iter().any(|other| other.ends_without_key()) {
+                    self.counts.keys_on_nokey.subtract(1);
+                }
                 if queue.is_empty() {
                     self.queues.remove(&place);
                 }
             }
         }
+        self.counts.keys.set(self.queues.len() as u64);
     }
 
     /// Says that a key has changed, if anybody waits for it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sherd_metrics::{CommandCells, Counter};
 
-use crate::blocking::Blocking;
+use crate::blocking::{Blocking, WaitCounts};
 use crate::db::{Db, Key};
 use crate::entry::Entry;
 use crate::evict::Evictor;
@@ -61,6 +61,7 @@ pub struct ShardStats {
     pub panics: Counter,
     /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
     pub next_field_due_ms: AtomicI64,
+    pub waits: Arc<WaitCounts>,
     pub heat: Heat,
     /// The biggest keys, as far as the survey has come.
     pub findings: Findings,
@@ -118,18 +119,19 @@ impl Shard {
     /// An empty shard; `commands` is the length of the command table.
     pub fn new(world: &Arc<World>, index: usize, commands: usize) -> Shard {
         let databases = world.settings.databases.size().clamp(1, DATABASES_MAX);
+        let stats = Arc::new(ShardStats::new(databases));
         Shard {
             index,
             world: Arc::clone(world),
             dbs: (0..databases).map(|_| None).collect(),
             dbs_touched: 0,
             watches: Watches::default(),
-            blocking: Blocking::default(),
+            blocking: Blocking::new(Arc::clone(&stats.waits)),
             events: Events::default(),
             calendar: FieldCalendar::default(),
             evictor: Evictor::default(),
             random: Random::seeded(),
-            stats: Arc::new(ShardStats::new(databases)),
+            stats,
             cells: Arc::new(CommandCells::new(commands)),
             clock: 0,
             sweep_db: 0,

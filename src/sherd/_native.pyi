@@ -133,8 +133,8 @@ class Server:
         """Readable when control requests wait; `drain_requests` clears it."""
 
     def drain_requests(self, limit: int) -> list[Request]: ...
-    def reply(self, token: int, data: bytes, close: bool = False) -> None:
-        """Answers a request with encoded RESP. Once a token; an unknown one is ignored (the client has gone)."""
+    def reply(self, request: Request, data: bytes, close: bool = False) -> None:
+        """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""
 
     def drain_logs(self, limit: int) -> list[tuple[int, float, str, str, dict[str, Any]]]:
         """Log records: (level 0 debug..3 warning 4 critical, Unix time, thread, event, fields)."""
@@ -142,18 +142,19 @@ class Server:
     def execute(self, args: list[bytes], db: int = 0, resp: int = 2) -> bytes:
         """Runs one data command as the control plane (no client, no gate) and returns the encoded reply."""
 
-    def snapshot(self) -> dict[str, Any]:
-        """One consistent-enough picture of all counters:
+    def snapshot(self, *, commands: bool = True) -> dict[str, Any]:
+        """One consistent-enough picture of all counters; `commands` is empty where it is not asked for:
 
         uptime_seconds: float; start_time: float (Unix); run_id: str; shards, io_threads: int
         memory: {used, peak, startup: int}
-        clients: {connected, maxclients, blocked, monitors, watching, watched_keys, rejected, received, paused_until_ms,
-                  paused_reason, input_buffer_max, output_buffer_max, buffers_bytes, query_limit_disconnections,
-                  output_limit_disconnections, evicted: int}
+        clients: {connected, maxclients, blocked, in_timeout_table, blocking_keys, blocking_keys_on_nokey, monitors,
+                  watching, watched_keys, rejected, received, paused_until_ms, paused_reason, input_buffer_max,
+                  output_buffer_max, buffers_bytes, query_limit_disconnections, output_limit_disconnections, evicted:
+                  int}
         net: {input_bytes, output_bytes, reads, writes: int}
-        totals: {commands, keyspace_hits, keyspace_misses, expired_keys, expired_fields, expired_members,
-                 evicted_keys, eviction_exceeded_ms, current_eviction_exceeded_ms, error_replies, dirty, panics,
-                 cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
+        totals: {commands, command_nanoseconds, keyspace_hits, keyspace_misses, expired_keys, expired_fields,
+                 expired_members, evicted_keys, eviction_exceeded_ms, current_eviction_exceeded_ms, error_replies, dirty,
+                 panics, cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
         shards_detail: list of {keys, memory_bytes, commands, busy_seconds, queue_depth, batches, direct_batches,
                   queued_batches, wakes, longest_slice_seconds}
         io_detail: list of {connections, commands, input_bytes, output_bytes, reads, writes, polls, busy_seconds}

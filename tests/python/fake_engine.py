@@ -26,14 +26,15 @@ SNAPSHOT: dict[str, Any] = {
     "io_threads": 2,
     "memory": {"used": 10 * 1024 * 1024, "peak": 20 * 1024 * 1024, "startup": 1024 * 1024},
     "clients": {
-        "connected": 3, "maxclients": 10000, "blocked": 1, "monitors": 0, "watching": 1, "watched_keys": 2,
+        "connected": 3, "maxclients": 10000, "blocked": 1, "in_timeout_table": 1, "blocking_keys": 2,
+        "blocking_keys_on_nokey": 1, "monitors": 0, "watching": 1, "watched_keys": 2,
         "rejected": 4, "received": 9, "paused_until_ms": 0, "paused_reason": "", "input_buffer_max": 5,
         "output_buffer_max": 6, "buffers_bytes": 700, "query_limit_disconnections": 0,
         "output_limit_disconnections": 0, "evicted": 0,
     },
     "net": {"input_bytes": 1000, "output_bytes": 2000, "reads": 10, "writes": 20},
     "totals": {
-        "commands": 100, "keyspace_hits": 7, "keyspace_misses": 3, "expired_keys": 1, "expired_fields": 4,
+        "commands": 100, "command_nanoseconds": 14000, "keyspace_hits": 7, "keyspace_misses": 3, "expired_keys": 1, "expired_fields": 4,
         "expired_members": 6, "evicted_keys": 2,
         "eviction_exceeded_ms": 0, "current_eviction_exceeded_ms": 0,
         "error_replies": 5, "dirty": 8, "panics": 0, "cross_shard": 6, "lazyfree_pending": 0, "lazyfreed": 0,
@@ -93,9 +94,9 @@ class FakeEngine:
         self.heat_calls: list[tuple[Any, ...]] = []
         self.snapshots_taken = 0
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, *, commands: bool = True) -> dict[str, Any]:
         self.snapshots_taken += 1
-        return copy.deepcopy(self.numbers)
+        return copy.deepcopy(self.numbers if commands else {**self.numbers, "commands": []})
 
     def slowlog(self, count: int) -> list[tuple[Any, ...]]:
         return self.slow_entries if count < 0 else self.slow_entries[:count]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from sherd.families.info import info
-from sherd.observability.info import DEFAULT_SECTIONS, SECTIONS, render_info, wanted_sections
+from sherd.observability.info import DEFAULT_SECTIONS, SECTIONS, needs_commands, render_info, wanted_sections
 from sherd.observability.info_table import FIELDS, human_bytes
 from sherd.observability.snapshot import take_snapshot
 from tests.python.fake_engine import Bench, command_row
@@ -49,11 +49,7 @@ def test_an_unknown_section_is_an_empty_text() -> None:
 
 def test_every_field_of_the_table_is_printed_in_everything() -> None:
     bench = Bench()
-    printed = _fields(bench, "everything")
-    snapshot = take_snapshot(bench.node)
-    unmeasured = {field.name for field in FIELDS if field.value(snapshot) is None}
-    assert {field.name for field in FIELDS} - unmeasured <= set(printed)
-    assert not unmeasured & set(printed)
+    assert {field.name for field in FIELDS} <= set(_fields(bench, "everything"))
 
 
 def test_no_field_is_in_the_table_twice() -> None:
@@ -149,3 +145,16 @@ def test_info_asks_the_engine_once() -> None:
     bench = Bench()
     bench.call(info, "INFO", "everything")
     assert bench.engine.snapshots_taken == 1
+
+
+def test_info_has_single_commands_counted_up_only_for_the_sections_that_show_them() -> None:
+    bench = Bench()
+    bench.engine.numbers["commands"] = [command_row("get", ns1100=1)]
+    assert b"cmdstat_get" in bench.call(info, "INFO", "commandstats")
+    assert needs_commands(wanted_sections(["latencystats"]))
+    assert not needs_commands(wanted_sections([]))
+
+
+def test_a_percent_sign_in_a_value_is_text() -> None:
+    bench = Bench(availability_zone="100%s%%")
+    assert _fields(bench, "server")["availability_zone"] == "100%s%%"

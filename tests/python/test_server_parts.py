@@ -229,7 +229,8 @@ class Inbox:
             os.write(self.writer, b"x")
         return taken
 
-    def reply(self, token: int, data: bytes, close: bool = False) -> None:
+    def reply(self, request: Any, data: bytes, close: bool = False) -> None:
+        token = request.token
         assert token not in self.replies, "a request is answered once"
         self.replies[token] = data
 
@@ -281,7 +282,7 @@ def test_a_request_without_an_answer_is_closed_when_the_loop_stops() -> None:
     async def run() -> list[tuple[int, bytes, bool]]:
         bench = Bench()
         inbox, closed = Inbox(bench), []
-        bench.engine.reply = lambda token, data, close=False: closed.append((token, data, close))  # type: ignore[attr-defined]
+        bench.engine.reply = lambda request, data, close=False: closed.append((request.token, data, close))  # type: ignore[attr-defined]
         control = ControlLoop(bench.node, bench.services, lambda records: None)
         control.start()
         inbox.send(7, b"testonly-wait")

@@ -7,28 +7,50 @@ is a mistake of the server: the client gets a short error, the log gets the trac
 from __future__ import annotations
 
 import inspect
+from collections.abc import Awaitable, Coroutine
+from typing import Any
 
 import structlog
 
 from sherd.errors import CommandError
-from sherd.resp import Error, encode
+from sherd.resp import Error, Reply, encode
 from sherd.spec import Request, registered_commands
 
 _log = structlog.get_logger()
 
 
-async def dispatch(name: str, request: Request) -> bytes:
-    """The encoded reply of the command `name` (`config|get`) to `request`; never raises for what a handler does."""
+def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
+    """The encoded reply of the command `name` (`config|get`) to `request`, or what gives it where the handler waits.
+
+    Never raises for what a handler does. Most handlers wait for nothing; their clients need not wait for a task either.
+    """
     entry = registered_commands().get(name)
     if entry is None or entry.handler is None:
         return encode(Error(f"ERR unknown command '{name}'"), request.resp)
     try:
         reply = entry.handler(request)
         if inspect.isawaitable(reply):
-            reply = await reply
+            return _finish(reply, name, request)
         return encode(reply, request.resp)
-    except CommandError as error:
+    except Exception as error:  # noqa: BLE001 - a handler's mistake must not end the server
+        return _failure(error, name, request)
+
+
+async def dispatch(name: str, request: Request) -> bytes:
+    """The encoded reply, however long it takes."""
+    reply = begin(name, request)
+    return reply if isinstance(reply, bytes) else await reply
+
+
+async def _finish(reply: Awaitable[Reply], name: str, request: Request) -> bytes:
+    try:
+        return encode(await reply, request.resp)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _failure(error, name, request)
+
+
+def _failure(error: Exception, name: str, request: Request) -> bytes:
+    if isinstance(error, CommandError):
         return encode(Error(str(error)), request.resp)
-    except Exception:  # noqa: BLE001 - a handler's mistake must not end the server
-        _log.exception("control command failed", command=name, client_id=request.client_id)
-        return encode(Error("ERR internal error, see the server's log"), request.resp)
+    _log.error("control command failed", command=name, client_id=request.client_id, exc_info=error)
+    return encode(Error("ERR internal error, see the server's log"), request.resp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sherd.observability.info import render_info, wanted_sections
+from sherd.observability.info import needs_commands, render_info, wanted_sections
 from sherd.observability.node import Node
 from sherd.observability.snapshot import take_snapshot
 from sherd.resp import Reply, Verbatim
@@ -27,4 +27,5 @@ def info(request: Request) -> Reply:
     sections = wanted_sections([word.decode("latin-1") for word in request.args[1:]])
     if not sections:
         return Verbatim("txt", "")
-    return Verbatim("txt", render_info(take_snapshot(request.services.get(Node)), sections))
+    snapshot = take_snapshot(request.services.get(Node), commands=needs_commands(sections))
+    return Verbatim("txt", render_info(snapshot, sections))

@@ -35,7 +35,7 @@ _BIG_CLIENT_BUFFER_BYTES = 200 * 1024
 )
 def memory_stats(request: Request) -> Reply:
     """A map of numbers; bytes unless a name says otherwise."""
-    snapshot = take_snapshot(request.services.get(Node))
+    snapshot = take_snapshot(request.services.get(Node), commands=False)
     used, resident = snapshot.memory_used, snapshot.process.resident_bytes
     keys = sum(database.keys for database in snapshot.databases)
     above_start = max(0, used - snapshot.memory_startup)
@@ -86,7 +86,7 @@ def memory_stats(request: Request) -> Reply:
 )
 def memory_doctor(request: Request) -> Reply:
     """Text for people."""
-    return Verbatim("txt", diagnose(take_snapshot(request.services.get(Node))) + "\n")
+    return Verbatim("txt", diagnose(take_snapshot(request.services.get(Node), commands=False)) + "\n")
 
 
 def diagnose(snapshot: Snapshot) -> str:

@@ -2,13 +2,18 @@
 
 The lines come from `info_table`, the ones that depend on the data from the functions here; both read one `Snapshot`.
 Text as Redis 8.0 writes it: `# Section`, `name:value`, an empty line between sections, CRLF throughout.
+
+The table's rows of a section become one format once: all that never changes is text in it. INFO then only asks the
+sources, which matters because it competes with the data plane for the cores: what takes longer than the kernel's next
+tick waits for whole slices of other threads.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from sherd.observability.info_table import FIELDS
+from sherd.observability.info_table import FIELDS, Source
 from sherd.observability.node import Listener
 from sherd.observability.snapshot import CommandNumbers, Snapshot
 
@@ -30,8 +35,8 @@ SECTIONS: Mapping[str, str] = {
     "keyspace": "Keyspace",
     "sherd": "Sherd",
 }
-_NOT_BY_DEFAULT = frozenset({"commandstats", "latencystats"})
-DEFAULT_SECTIONS = tuple(name for name in SECTIONS if name not in _NOT_BY_DEFAULT)
+_ABOUT_COMMANDS = frozenset({"commandstats", "latencystats"})
+DEFAULT_SECTIONS = tuple(name for name in SECTIONS if name not in _ABOUT_COMMANDS)
 # `all` leaves out what modules add, and there are no modules.
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "default": DEFAULT_SECTIONS,
@@ -48,23 +53,36 @@ def wanted_sections(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in SECTIONS if name in wanted)
 
 
+def needs_commands(sections: Iterable[str]) -> bool:
+    """Whether any of the sections tells of single commands."""
+    return not _ABOUT_COMMANDS.isdisjoint(sections)
+
+
 def render_info(snapshot: Snapshot, sections: Iterable[str]) -> str:
     """The text of INFO."""
-    return "\r\n".join(
-        "".join(f"{line}\r\n" for line in (f"# {SECTIONS[name]}", *section_lines(snapshot, name))) for name in sections
-    )
+    return "\r\n".join([_render(snapshot, name) for name in sections])
 
 
-def section_lines(snapshot: Snapshot, section: str) -> Iterator[str]:
-    """The lines of one section, without its heading."""
-    for field in FIELDS:
-        if field.section == section:
-            value = field.value(snapshot)
-            if value is not None:
-                yield f"{field.name}:{value}"
+def _render(snapshot: Snapshot, section: str) -> str:
+    format_text, sources = _format(section)
+    text = format_text % tuple([source(snapshot) for source in sources])
     more = _MORE_LINES.get(section)
-    if more is not None:
-        yield from more(snapshot)
+    return text + "".join([f"{line}\r\n" for line in more(snapshot)]) if more is not None else text
+
+
+@functools.cache
+def _format(section: str) -> tuple[str, tuple[Source, ...]]:
+    """A section's heading and its rows of the table, with a place for each value that comes from a source."""
+    lines, sources = [f"# {SECTIONS[section]}\r\n"], []
+    for field in FIELDS:
+        if field.section != section:
+            continue
+        if callable(field.source):
+            lines.append(f"{field.name}:%s\r\n")
+            sources.append(field.source)
+        else:
+            lines.append(f"{field.name}:{field.source}\r\n".replace("%", "%%"))
+    return "".join(lines), tuple(sources)
 
 
 def _listener_lines(snapshot: Snapshot) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Every field of INFO: section, name, and where its value comes from.
 
 Rows stand in the order in which they are printed, which is that of Redis 8.0 with Valkey's additions at their places. A
-source gives the value from a `Snapshot`; None leaves the line out, for what this data plane does not measure. A plain
-number or text stands for what does not exist here, and is what a server without that capability reports.
+source gives the value from a `Snapshot`. A plain number or text stands for what does not exist here, and is what a server
+without that capability reports. What this data plane does not measure has no row.
 
 Sections whose lines depend on the data (commandstats, keyspace, ...) are in `info`.
 """
@@ -16,7 +16,7 @@ from typing import TypeAlias
 from sherd.observability import process
 from sherd.observability.snapshot import Snapshot
 
-Value: TypeAlias = int | float | str | None
+Value: TypeAlias = int | float | str
 Source: TypeAlias = Callable[[Snapshot], Value]
 
 REDIS_VERSION = "7.2.4"
@@ -29,11 +29,7 @@ class InfoField:
 
     section: str
     name: str
-    source: Source | int | float | str
-
-    def value(self, snapshot: Snapshot) -> Value:
-        """The value as it is printed, or None for no line."""
-        return self.source(snapshot) if callable(self.source) else self.source
+    source: Source | Value
 
 
 def human_bytes(value: int) -> str:
@@ -105,7 +101,7 @@ def _threaded(count: int, snapshot: Snapshot) -> int:
 
 
 def _command_microseconds(snapshot: Snapshot) -> int:
-    return sum(command.nanoseconds for command in snapshot.commands) // 1000
+    return snapshot.totals.command_nanoseconds // 1000
 
 
 def _busy_microseconds(snapshot: Snapshot) -> int:
@@ -116,7 +112,7 @@ def _poll_microseconds(snapshot: Snapshot) -> int:
     return int(snapshot.ratio(snapshot.rate("busy_seconds") * 1e6, snapshot.rate("polls")))
 
 
-def _section(section: str, rows: list[tuple[str, Source | int | float | str]]) -> tuple[InfoField, ...]:
+def _section(section: str, rows: list[tuple[str, Source | Value]]) -> tuple[InfoField, ...]:
     return tuple(InfoField(section, name, source) for name, source in rows)
 
 

@@ -7,12 +7,12 @@ all (replicas, an append-only file) is told by the tables of INFO and the export
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 from sherd.observability.histogram import Histogram
 from sherd.observability.node import Listener, Node
@@ -21,13 +21,15 @@ from sherd.observability.process import ProcessNumbers, read_process
 _Numbers = TypeVar("_Numbers")
 
 
-@dataclass(frozen=True, slots=True)
-class ClientNumbers:
+class ClientNumbers(NamedTuple):
     """Connections and what they wait for; buffers in bytes."""
 
     connected: int
     maxclients: int
     blocked: int
+    in_timeout_table: int
+    blocking_keys: int
+    blocking_keys_on_nokey: int
     monitors: int
     watching: int
     watched_keys: int
@@ -43,16 +45,13 @@ class ClientNumbers:
     evicted: int
     tracking: int = 0
     pubsub: int = 0
-    in_timeout_table: int | None = None
-    blocking_keys: int | None = None
-    blocking_keys_on_nokey: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Counters since the start or CONFIG RESETSTAT; `lazyfree_pending` is a gauge."""
 
     commands: int
+    command_nanoseconds: int
     keyspace_hits: int
     keyspace_misses: int
     expired_keys: int
@@ -70,8 +69,7 @@ class Totals:
     unexpected_errors: int
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkNumbers:
+class NetworkNumbers(NamedTuple):
     """Bytes and system calls of all IO threads."""
 
     input_bytes: int
@@ -80,8 +78,7 @@ class NetworkNumbers:
     writes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShardNumbers:
+class ShardNumbers(NamedTuple):
     """One shard. `batches` were executed in all, `direct_batches` by an IO thread that found the baton free,
     `queued_batches` by whoever held it; `wakes` counts wake-ups of the shard's own thread."""
 
@@ -97,8 +94,7 @@ class ShardNumbers:
     longest_slice_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class IoThreadNumbers:
+class IoThreadNumbers(NamedTuple):
     """One IO thread."""
 
     connections: int
@@ -111,8 +107,7 @@ class IoThreadNumbers:
     busy_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseNumbers:
+class DatabaseNumbers(NamedTuple):
     """One database that has keys."""
 
     number: int
@@ -139,8 +134,7 @@ class CommandNumbers:
         return self.nanoseconds // 1000
 
 
-@dataclass(frozen=True, slots=True)
-class SlowLogNumbers:
+class SlowLogNumbers(NamedTuple):
     """The slow log without its entries."""
 
     length: int
@@ -236,9 +230,13 @@ class Snapshot:
         return part / whole if whole else 0.0
 
 
-def take_snapshot(node: Node, *, hot_keys: int = 0) -> Snapshot:
-    """The numbers of a server now, with so many of its hot keys and, if any, with its big keys; safe in any thread."""
-    native = node.engine.snapshot()
+def take_snapshot(node: Node, *, commands: bool = True, hot_keys: int = 0) -> Snapshot:
+    """The numbers of a server now, with so many of its hot keys and, if any, with its big keys; safe in any thread.
+
+    `commands` are most of it where many were called; who shows none of them need not have them.
+    """
+    native = node.engine.snapshot(commands=commands)
+    memory = native["memory"]
     return Snapshot(
         node=node,
         taken_at=time.time(),
@@ -247,18 +245,18 @@ def take_snapshot(node: Node, *, hot_keys: int = 0) -> Snapshot:
         run_id=native["run_id"],
         shard_count=native["shards"],
         io_thread_count=native["io_threads"],
-        memory_used=native["memory"]["used"],
-        memory_peak=native["memory"]["peak"],
-        memory_startup=native["memory"]["startup"],
-        clients=_numbers(ClientNumbers, native["clients"]),
-        network=_numbers(NetworkNumbers, native["net"]),
-        totals=_numbers(Totals, native["totals"]),
-        shards=[_numbers(ShardNumbers, shard) for shard in native["shards_detail"]],
-        io_threads=[_numbers(IoThreadNumbers, thread) for thread in native["io_detail"]],
+        memory_used=memory["used"],
+        memory_peak=memory["peak"],
+        memory_startup=memory["startup"],
+        clients=_clients(native["clients"]),
+        network=_network(native["net"]),
+        totals=_totals(native["totals"]),
+        shards=[_shard(shard) for shard in native["shards_detail"]],
+        io_threads=[_io_thread(thread) for thread in native["io_detail"]],
         databases=[DatabaseNumbers(*database) for database in native["dbs"]],
         commands=_commands(native["commands"], node.histogram_bounds),
         errors=dict(sorted(native["errors"].items())),
-        slow_log=_numbers(SlowLogNumbers, native["slowlog"]),
+        slow_log=_slow_log(native["slowlog"]),
         process=read_process(),
         process_id=os.getpid(),
         latency_events=[
@@ -271,10 +269,22 @@ def take_snapshot(node: Node, *, hot_keys: int = 0) -> Snapshot:
     )
 
 
-def _numbers(kind: type[_Numbers], values: Mapping[str, Any]) -> _Numbers:
-    """A dataclass from the fields that it knows; the data plane may count more than is shown yet."""
-    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in values.items() if name in known})
+def _reader(kind: Callable[..., _Numbers]) -> Callable[[Mapping[str, Any]], _Numbers]:
+    """What makes numbers of one kind from the data plane's, which may count more than is shown yet.
+
+    Made once a kind: a snapshot is taken ten times a second, and for every INFO.
+    """
+    defaults = kind._field_defaults  # type: ignore[attr-defined]
+    values = itemgetter(*(name for name in kind._fields if name not in defaults))  # type: ignore[attr-defined]
+    return lambda numbers: kind(*values(numbers))
+
+
+_clients = _reader(ClientNumbers)
+_totals = _reader(Totals)
+_network = _reader(NetworkNumbers)
+_shard = _reader(ShardNumbers)
+_io_thread = _reader(IoThreadNumbers)
+_slow_log = _reader(SlowLogNumbers)
 
 
 def _commands(rows: Iterable[tuple[Any, ...]], bounds: Sequence[int]) -> list[CommandNumbers]:

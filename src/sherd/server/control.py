@@ -2,8 +2,8 @@
 
 The data plane rings a descriptor when requests wait. They are taken in bounded batches, so that a flood of INFO cannot
 keep the loop from its timers, and each is answered exactly once, whatever its handler does. Handlers run on the loop's
-thread, one at a time; one that has to wait is a coroutine. A connection has one request here at most, so what is being
-answered is bounded by maxclients.
+thread, one at a time and at once; one that has to wait is a coroutine, which becomes a task. A connection has one request
+here at most, so what is being answered is bounded by maxclients.
 
 A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates. Nothing else polls.
 """
@@ -11,12 +11,12 @@ A tick of 100 ms moves the native log records on and feeds the sampler of the in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from sherd.families.dispatch import dispatch
+from sherd.families.dispatch import begin
 from sherd.observability.node import Node
 from sherd.observability.sampler import INTERVAL_SECONDS
 from sherd.spec import Request, Services
@@ -73,18 +73,8 @@ class ControlLoop:
         for request in self._node.engine.drain_requests(BATCH_REQUESTS):
             self._begin(request)
 
-    def _begin(self, request: native.Request) -> None:
+    def _begin(self, native_request: native.Request) -> None:
         assert self._loop is not None
-        task = self._loop.create_task(self._answer(request))
-        self._active.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._active.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _log.warning("a control request could not be answered", reason=repr(task.exception()))
-
-    async def _answer(self, native_request: native.Request) -> None:
         request = Request(
             token=native_request.token,
             client_id=native_request.client_id,
@@ -96,19 +86,33 @@ class ControlLoop:
             in_multi=native_request.in_multi,
             services=self._services,
         )
+        reply = begin(native_request.command, request)
+        if isinstance(reply, bytes):
+            self._node.engine.reply(native_request, reply)
+            return
+        task = self._loop.create_task(self._answer_later(native_request, reply))
+        self._active.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._active.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.warning("a control request could not be answered", reason=repr(task.exception()))
+
+    async def _answer_later(self, native_request: native.Request, pending: Coroutine[Any, Any, bytes]) -> None:
         try:
-            reply = await dispatch(native_request.command, request)
+            reply = await pending
         except asyncio.CancelledError:
             # The server ends: close the connection at once rather than let it wait for an answer.
-            self._node.engine.reply(request.token, b"", close=True)
+            self._node.engine.reply(native_request, b"", close=True)
             raise
-        self._node.engine.reply(request.token, reply)
+        self._node.engine.reply(native_request, reply)
 
     def _tick(self) -> None:
         assert self._loop is not None
         self._ticker = self._loop.call_later(INTERVAL_SECONDS, self._tick)
         try:
             self.move_logs()
-            self._node.sampler.sample(self._node.engine.snapshot())
+            self._node.sampler.sample(self._node.engine.snapshot(commands=False))
         except Exception:  # noqa: BLE001 - a tick that fails must not be the last one
             _log.exception("the control loop's tick failed")
