@@ -66,8 +66,6 @@ pub struct Multi {
     pub bytes: usize,
     /// A command was refused while queueing; EXEC will abort.
     pub aborted: bool,
-    /// Answers of the control plane to the queue's control commands, in order.
-    pub control_replies: Vec<Vec<u8>>,
 }
 
 /// Watched keys.
@@ -84,8 +82,8 @@ pub enum Waiting {
     Nothing,
     /// The control plane's answer.
     Control,
-    /// The control plane's answer to a command of a transaction that EXEC has begun.
-    ControlInExec,
+    /// A transaction that the control plane executes.
+    Exec,
     /// A key; see `waiter`.
     Blocked,
 }

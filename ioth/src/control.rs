@@ -20,34 +20,57 @@ use crate::shared::{ControlRequest, Message, Shared, Token};
 /// The client gets what his socket takes at once. The IO thread is told all the same and goes on with the connection, but
 /// with all cores busy its turn may come milliseconds later.
 pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: bool) {
-    count(shared, request, &data);
+    count(shared, request.command, request.tick, &data);
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let sent = match &request.socket {
         // What fails here fails again for the IO thread, which then ends the connection.
         Some(socket) if !close => rustix::net::send(socket.as_fd(), &data, flags).unwrap_or(0),
         _ => 0,
     };
-    let Some(mailbox) = shared.mailboxes.get(usize::from(request.token.io_thread)) else { return };
-    let mut message = Message::Reply { connection: request.token, data, sent, close };
+    tell(shared, request.token, Message::Reply { connection: request.token, data, sent, close });
+}
+
+/// A request of a connection, to be answered through its IO thread.
+pub fn control_request(connection: &Connection, command: &'static Command, args: Vec<Vec<u8>>) -> ControlRequest {
+    ControlRequest {
+        token: connection.token,
+        args,
+        command,
+        tick: clock::ticks(),
+        socket: None,
+        client_id: connection.record.id,
+        db: connection.db,
+        resp3: connection.resp3,
+        address: connection.record.address.clone(),
+        local_address: connection.record.local_address.clone(),
+        in_multi: false,
+        exec: None,
+    }
+}
+
+/// Counts an executed command, before anybody can know that it was; its time is that since `tick`, when it was
+/// sent up.
+pub fn count(shared: &Shared, command: &Command, tick: u64, data: &[u8]) {
+    let stats = &shared.control;
+    let failed = data.first() == Some(&b'-');
+    let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(tick));
+    stats.cells.cell(command.id).record(nanoseconds, failed);
+    stats.commands.increment();
+    if failed {
+        stats.error_replies.increment();
+        shared.world.logs.count_error(data);
+    }
+}
+
+/// Puts an answer into the mailbox of a connection's IO thread.
+pub fn tell(shared: &Shared, connection: Token, mut message: Message) {
+    let Some(mailbox) = shared.mailboxes.get(usize::from(connection.io_thread)) else { return };
     while let Err(back) = mailbox.send(message) {
         if shared.stopping.load(Relaxed) {
             return;
         }
         message = back;
         std::thread::yield_now();
-    }
-}
-
-/// Counts an executed command, before anybody can know that it was; its time is that since it was sent up.
-fn count(shared: &Shared, request: &ControlRequest, data: &[u8]) {
-    let stats = &shared.control;
-    let failed = data.first() == Some(&b'-');
-    let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(request.tick));
-    stats.cells.cell(request.command.id).record(nanoseconds, failed);
-    stats.commands.increment();
-    if failed {
-        stats.error_replies.increment();
-        shared.world.logs.count_error(data);
     }
 }
 
@@ -58,35 +81,27 @@ impl IoThread {
         connection: &mut Connection,
         command: &'static Command,
         args: Vec<Vec<u8>>,
-        in_multi: bool,
     ) -> Dispatch {
-        let direct = !in_multi
-            && connection.unsent() == 0
+        let direct = connection.unsent() == 0
             && connection.reply_mode == ReplyMode::On
             && !connection.record.is_monitor.load(Relaxed);
-        let request = ControlRequest {
-            token: connection.token,
-            args,
-            command,
-            tick: clock::ticks(),
-            socket: direct.then(|| Arc::clone(&connection.socket)),
-            client_id: connection.record.id,
-            db: connection.db,
-            resp3: connection.resp3,
-            address: connection.record.address.clone(),
-            local_address: connection.record.local_address.clone(),
-            in_multi,
-        };
+        let mut request = control_request(connection, command, args);
+        request.socket = direct.then(|| Arc::clone(&connection.socket));
         if self.shared.inbox.send(request).is_err() {
-            if self.shared.stopping.load(Relaxed) {
-                let error = CommandError::new("ERR the server is shutting down");
-                return self.refuse(connection, Some(command), &error);
-            }
-            self.held_back.push(connection.token);
-            return Dispatch::Later;
+            return self.hold_back(connection, command);
         }
-        connection.waiting = if in_multi { Waiting::ControlInExec } else { Waiting::Control };
+        connection.waiting = Waiting::Control;
         Dispatch::Wait
+    }
+
+    /// The inbox is full: the request is parsed again when there may be room.
+    pub fn hold_back(&mut self, connection: &mut Connection, command: &'static Command) -> Dispatch {
+        if self.shared.stopping.load(Relaxed) {
+            let error = CommandError::new("ERR the server is shutting down");
+            return self.refuse(connection, Some(command), &error);
+        }
+        self.held_back.push(connection.token);
+        Dispatch::Later
     }
 
     /// Takes the control plane's answer, `sent` bytes of which the client has got already.
@@ -114,12 +129,8 @@ impl IoThread {
                 }
                 advance_reply_mode(&mut connection);
             }
-            Waiting::ControlInExec => {
-                if let Some(multi) = &mut connection.multi {
-                    multi.control_replies.push(data.to_vec());
-                }
-                self.resume_exec(&mut connection);
-            }
+            // The server ends before the transaction was begun.
+            Waiting::Exec => connection.discard(),
         }
         connection.close_after_reply |= close;
         if connection.waiting == Waiting::Nothing {

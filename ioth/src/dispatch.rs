@@ -424,7 +424,7 @@ impl IoThread {
                     return Dispatch::Later;
                 }
                 record.last_command.store(command.id as u32, Relaxed);
-                self.send_to_control(connection, command, request.owned_args(), false)
+                self.send_to_control(connection, command, request.owned_args())
             }
             Plane::Container => unreachable!("the gate refuses containers"),
         }

@@ -261,6 +261,7 @@ impl IoThread {
                     self.complete(batch);
                 }
                 Message::Reply { connection, data, sent, close } => self.control_reply(connection, &data, sent, close),
+                Message::Executed { connection, executed } => self.take_executed(connection, *executed),
                 Message::Accept(socket, peer) => self.add_connection(socket, *peer),
                 Message::WakeClient(wake) => self.wake_client(wake),
                 Message::Unblock { connection, with_error } => self.unblock(connection, with_error),

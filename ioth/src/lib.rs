@@ -9,6 +9,7 @@
 //! - [`dispatch`]: from bytes to a command on its way
 //! - [`complete`]: from executed batches back to sockets
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
+//! - [`exec`]: transactions with commands of both planes
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
 //! - [`schedule`], [`huge_pages`]: what is asked of the kernel
 //! - [`clients`], [`hot_keys`], [`log`], [`panics`]: what operators see
@@ -20,6 +21,7 @@ pub mod complete;
 pub mod connection;
 pub mod control;
 pub mod dispatch;
+pub mod exec;
 pub mod hot_keys;
 pub mod huge_pages;
 pub mod io_thread;

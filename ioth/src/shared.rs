@@ -13,6 +13,7 @@ use sherd_shards::registry::Command;
 use sherd_shards::world::World;
 
 use crate::clients::Clients;
+use crate::exec::{Exec, Executed};
 use crate::hot_keys::HotKeys;
 use crate::listener::Peer;
 use crate::log::Log;
@@ -44,6 +45,8 @@ pub enum Message {
     Batch(Box<Batch>),
     /// The control plane's answer, `sent` bytes of which the client has got already.
     Reply { connection: Token, data: Vec<u8>, sent: usize, close: bool },
+    /// A transaction that the control plane has executed.
+    Executed { connection: Token, executed: Box<Executed> },
     /// A connection to look after.
     Accept(OwnedFd, Box<Peer>),
     /// A key that a connection waits for is ready.
@@ -64,7 +67,6 @@ pub const MAILBOX_CAPACITY: usize = 8192;
 pub const MAILBOX_RESERVE: usize = 1024;
 
 /// A request to the control plane.
-
 pub struct ControlRequest {
     pub token: Token,
     pub args: Vec<Vec<u8>>,
@@ -80,6 +82,8 @@ pub struct ControlRequest {
     pub address: String,
     pub local_address: String,
     pub in_multi: bool,
+    /// The transaction that is to be executed; the command is EXEC then.
+    pub exec: Option<Box<Exec>>,
 }
 
 /// Requests that may wait for the control plane; more are held back at their connections.

@@ -3,8 +3,8 @@
 //! The IO thread takes the batons of all shards involved, in ascending order, and executes at once. The connection has
 //! nothing else out at that moment, so its order is kept.
 //!
-//! Commands of the control plane inside a transaction are asked for before the batons are taken, and their answers put
-//! in their places: nothing that holds a shard ever waits for Python.
+//! A transaction with commands of the control plane is executed by that plane's thread instead ([`crate::exec`]): nothing
+//! that holds a shard waits for another thread.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,12 +24,13 @@ use sherd_shards::slot::slot_of;
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::table;
 use sherd_shards::watch::DirtyFlag;
+use sherd_shards::world::World;
 
 use crate::connection::{Connection, Multi, ReplyMode, Watch};
 use crate::dispatch::{advance_reply_mode, same_slot, slots_of, Dispatch};
 use crate::io_thread::IoThread;
 
-const EXEC_OUT_OF_MEMORY: CommandError = CommandError::new(
+pub const EXEC_OUT_OF_MEMORY: CommandError = CommandError::new(
     "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
 );
 const EXEC_ABORT: CommandError = CommandError::new("EXECABORT Transaction discarded because of previous errors.");
@@ -160,7 +161,7 @@ impl IoThread {
         connection.watch = Some(watch);
     }
 
-    /// EXEC: asks the control plane first if the transaction needs it, else executes.
+    /// EXEC: executes, or sends the transaction to the control plane if it has commands of it.
     pub fn exec(&mut self, connection: &mut Connection) -> Dispatch {
         let Some(multi) = &mut connection.multi else {
             let error = CommandError::new("ERR EXEC without MULTI");
@@ -188,31 +189,11 @@ impl IoThread {
                 return Dispatch::Done;
             }
         }
-        let asked = multi.control_replies.len();
-        let next =
-            multi.commands.iter().filter(|queued| matches!(queued.command.spec.plane, Plane::Control)).nth(asked);
-        if let Some(queued) = next {
-            let (command, args) = (queued.command, queued.args.clone());
-            return self.send_to_control(connection, command, args, true);
+        if multi.commands.iter().any(|queued| matches!(queued.command.spec.plane, Plane::Control)) {
+            return self.send_exec(connection);
         }
         self.exec_now(connection);
         Dispatch::Done
-    }
-
-    /// Goes on with EXEC when an answer of the control plane has come.
-    pub fn resume_exec(&mut self, connection: &mut Connection) {
-        match self.exec(connection) {
-            // The inbox is full: the client waits no longer than it takes to drain it.
-            Dispatch::Later => {
-                connection.discard();
-                let error =
-                    CommandError::new("EXECABORT the control plane is overloaded; nothing was executed, try again");
-                self.count_error(&error);
-                connection.reply(|reply| reply.error(&error));
-            }
-            Dispatch::Done | Dispatch::Wait => {}
-        }
-        advance_reply_mode(connection);
     }
 
     fn exec_now(&mut self, connection: &mut Connection) {
@@ -244,7 +225,7 @@ impl IoThread {
                 {
                     self.count_error(&EXEC_OUT_OF_MEMORY);
                     Reply::new(&mut out, connection.resp3).error(&EXEC_OUT_OF_MEMORY);
-                } else if watch.as_ref().is_some_and(|watch| self.has_changed(watch, &mut shards)) {
+                } else if watch.as_ref().is_some_and(|watch| has_changed(watch, &mut shards, &self.shared.world)) {
                     Reply::new(&mut out, connection.resp3).null_array();
                 } else {
                     self.exec_queue(connection, &multi, Some(shards), &mut out);
@@ -261,21 +242,6 @@ impl IoThread {
         connection.discard();
     }
 
-    /// Whether a watched key has changed. The watched shards are held.
-    fn has_changed(&self, watch: &Watch, shards: &mut Shards<'_>) -> bool {
-        if watch.flag.load(Relaxed) {
-            return true;
-        }
-        let map = self.shared.world.slots;
-        let now_ms = self.shared.world.now_milliseconds();
-        // A key that was there when it was watched and has expired since has changed, removed or not.
-        watch.keys.iter().any(|(db, bytes, was_expired)| {
-            let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
-            let found = shards.of_slot(key.slot).db(*db).and_then(|db| db.find(&key));
-            !was_expired && found.is_some_and(|entry| entry.is_expired(now_ms))
-        })
-    }
-
     fn exec_queue(
         &mut self,
         connection: &mut Connection,
@@ -284,7 +250,6 @@ impl IoThread {
         out: &mut Vec<u8>,
     ) {
         Reply::new(out, connection.resp3).array(multi.commands.len());
-        let mut answers = multi.control_replies.iter();
         for queued in &multi.commands {
             let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
             match queued.command.spec.plane {
@@ -293,7 +258,6 @@ impl IoThread {
                         self.call(shards.reborrow(), connection, queued.command, &args, true, out);
                     }
                 }
-                Plane::Control => out.extend_from_slice(answers.next().map_or(b"_\r\n", Vec::as_slice)),
                 Plane::Connection(number) => {
                     // The connection's own buffer takes the reply; it is moved behind the others.
                     let before = std::mem::take(&mut connection.out);
@@ -301,7 +265,7 @@ impl IoThread {
                     let reply = std::mem::replace(&mut connection.out, before);
                     out.extend_from_slice(&reply);
                 }
-                Plane::Container => {}
+                Plane::Control | Plane::Container => {}
             }
         }
     }
@@ -332,6 +296,21 @@ impl IoThread {
             Route::Nowhere => 0,
         }
     }
+}
+
+/// Whether a watched key has changed. The watched shards are held.
+pub fn has_changed(watch: &Watch, shards: &mut Shards<'_>, world: &World) -> bool {
+    if watch.flag.load(Relaxed) {
+        return true;
+    }
+    let map = world.slots;
+    let now_ms = world.now_milliseconds();
+    // A key that was there when it was watched and has expired since has changed, removed or not.
+    watch.keys.iter().any(|(db, bytes, was_expired)| {
+        let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
+        let found = shards.of_slot(key.slot).db(*db).and_then(|db| db.find(&key));
+        !was_expired && found.is_some_and(|entry| entry.is_expired(now_ms))
+    })
 }
 
 /// Whether a queued command changes data; for CLIENT PAUSE WRITE.

@@ -8,6 +8,7 @@ use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
 
 mod commands;
+mod held;
 mod server;
 mod snapshot;
 mod transfer;

@@ -19,7 +19,7 @@ use sherd_shards::settings::Settings;
 use sherd_shards::shard::DATABASES_MAX;
 use sherd_shards::spec::Plane;
 
-use crate::{commands, snapshot, transfer};
+use crate::{commands, held, snapshot, transfer};
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
 type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
@@ -77,6 +77,11 @@ impl Request {
     #[getter]
     fn in_multi(&self) -> bool {
         self.0.in_multi
+    }
+
+    #[getter]
+    fn queued(&self) -> Option<Vec<Request>> {
+        Some(self.0.queued_requests()?.into_iter().map(Request).collect())
     }
 }
 
@@ -187,6 +192,21 @@ impl Server {
     fn reply(&self, py: Python<'_>, request: &Bound<'_, Request>, data: &[u8], close: bool) {
         let (request, data) = (&request.get().0, data.to_vec());
         py.detach(|| self.engine.answer(request, data, close));
+    }
+
+    fn begin_exec(&self, py: Python<'_>, request: &Bound<'_, Request>) -> bool {
+        let request = &request.get().0;
+        py.detach(|| held::begin(&self.engine.shared, request))
+    }
+
+    fn answer_in_exec(&self, py: Python<'_>, request: &Bound<'_, Request>, reply: &[u8]) -> bool {
+        let request = &request.get().0;
+        py.detach(|| held::answer(request, reply))
+    }
+
+    fn end_exec(&self, py: Python<'_>, request: &Bound<'_, Request>) {
+        let request = &request.get().0;
+        py.detach(|| held::end(request));
     }
 
     fn drain_logs<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<LogEntry<'py>>> {
@@ -326,7 +346,7 @@ impl Server {
             (first..=last)
                 .map(|slot| {
                     let shard = map.shard_of(slot as u16);
-                    engine.with_shards(1 << shard, |mut shards| {
+                    held::with_shards(&self.engine.shared, 1 << shard, |mut shards| {
                         shards.of_slot(slot as u16).db(0).map_or(0, |db| db.table(slot as u16).len())
                     })
                 })
@@ -338,7 +358,7 @@ impl Server {
         let keys: Vec<Vec<u8>> = py.detach(|| {
             let engine = &self.engine.shared.engine;
             let shard = engine.world.slots.shard_of(slot);
-            engine.with_shards(1 << shard, |mut shards| {
+            held::with_shards(&self.engine.shared, 1 << shard, |mut shards| {
                 let db = shards.of_slot(slot).db(0);
                 let entries = db.map(|db| db.table(slot).iter().take(count));
                 entries.into_iter().flatten().map(|entry| sherd_shards::table::Entry::key(entry).to_vec()).collect()
@@ -380,7 +400,9 @@ impl Server {
             now_ms: engine.world.now_milliseconds(),
             in_transaction: true,
         };
-        engine.with_shards(wanted.max(1), |shards| execute::call(shards, &engine.world, &one, &mut out));
+        held::with_shards(&self.engine.shared, wanted.max(1), |shards| {
+            execute::call(shards, &engine.world, &one, &mut out)
+        });
         Ok(out)
     }
 }

@@ -3,18 +3,20 @@
 //! While a key travels its shard is not held, so other clients go on, and may change it. What is removed is therefore
 //! compared with what was sent, value and expiry, while the shards of all its keys are held.
 
+use std::sync::Arc;
+
 use sherd_ioth::shared::Shared;
 use sherd_shards::access::Shards;
 use sherd_shards::context::Client;
 use sherd_shards::execute::{self, Call};
 
-use crate::commands;
+use crate::{commands, held};
 
 /// A key's DUMP, and when it expires (milliseconds since the epoch, -1 for never).
 pub type Payload = (Vec<u8>, i64);
 
 /// Runs a command on shards that are held.
-fn run(shards: &mut Shards<'_>, shared: &Shared, db: u16, args: &[&[u8]]) -> Vec<u8> {
+fn run(shards: &mut Shards<'_>, shared: &Arc<Shared>, db: u16, args: &[&[u8]]) -> Vec<u8> {
     let command = commands::table().find(args[0]).expect("the commands of a transfer are data commands");
     let one = Call {
         command,
@@ -40,26 +42,26 @@ fn integer(reply: &[u8]) -> i64 {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(-1)
 }
 
-fn read(shards: &mut Shards<'_>, shared: &Shared, db: u16, key: &[u8]) -> Option<Payload> {
+fn read(shards: &mut Shards<'_>, shared: &Arc<Shared>, db: u16, key: &[u8]) -> Option<Payload> {
     let payload = bulk(&run(shards, shared, db, &[b"dump", key]))?.to_vec();
     Some((payload, integer(&run(shards, shared, db, &[b"pexpiretime", key]))))
 }
 
-fn shards_of<'k>(shared: &Shared, keys: impl Iterator<Item = &'k [u8]>) -> u64 {
+fn shards_of<'k>(shared: &Arc<Shared>, keys: impl Iterator<Item = &'k [u8]>) -> u64 {
     let map = shared.world.slots;
     keys.fold(0u64, |wanted, key| wanted | 1 << map.shard_of(map.slot(key))).max(1)
 }
 
 /// The keys as they are at one moment; `None` for those that are not there.
-pub fn dump_keys(shared: &Shared, db: u16, keys: &[Vec<u8>]) -> Vec<Option<Payload>> {
+pub fn dump_keys(shared: &Arc<Shared>, db: u16, keys: &[Vec<u8>]) -> Vec<Option<Payload>> {
     let wanted = shards_of(shared, keys.iter().map(Vec::as_slice));
-    shared.engine.with_shards(wanted, |mut shards| keys.iter().map(|key| read(&mut shards, shared, db, key)).collect())
+    held::with_shards(shared, wanted, |mut shards| keys.iter().map(|key| read(&mut shards, shared, db, key)).collect())
 }
 
 /// Removes those of the keys, at one moment, that still are what they were, or are gone; says of each whether it is gone.
-pub fn delete_unchanged(shared: &Shared, db: u16, keys: &[(Vec<u8>, Payload)]) -> Vec<bool> {
+pub fn delete_unchanged(shared: &Arc<Shared>, db: u16, keys: &[(Vec<u8>, Payload)]) -> Vec<bool> {
     let wanted = shards_of(shared, keys.iter().map(|(key, _)| key.as_slice()));
-    shared.engine.with_shards(wanted, |mut shards| {
+    held::with_shards(shared, wanted, |mut shards| {
         let mut delete = |(key, sent): &(Vec<u8>, Payload)| match read(&mut shards, shared, db, key) {
             Some(now) if now != *sent => false,
             Some(_) => {

@@ -5,6 +5,8 @@
 //! baton was let go. The shard's own thread looks after expiry and takes over when a ring stays full.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -212,49 +214,23 @@ impl Engine {
 
     /// Runs `work` with the named shards held (bit `i` of `wanted` is shard `i`), waiting for them in ascending order.
     pub fn with_shards<R>(&self, wanted: u64, work: impl FnOnce(Shards<'_>) -> R) -> R {
-        let indexes = || (0..self.cells.len()).filter(move |index| wanted >> index & 1 == 1);
+        work(Engine::hold(self, wanted).shards())
+    }
+
+    /// Waits for the named shards in ascending order, as [`Engine::with_shards`] does, and holds them until the value is
+    /// dropped.
+    pub fn hold<E: Deref<Target = Engine>>(engine: E, wanted: u64) -> Hold<E> {
         if wanted.count_ones() > 1 {
-            self.cross_shard.fetch_add(1, Ordering::Relaxed);
+            engine.cross_shard.fetch_add(1, Ordering::Relaxed);
         }
-        for index in indexes() {
-            self.cells[index].baton.acquire();
+        for index in indexes(wanted) {
+            engine.cells[index].baton.acquire();
         }
-        // Lets go of everything even if `work` panics: a panic is one client's misfortune.
-        struct Held<'e, F: Fn(&'e Engine)>(&'e Engine, F);
-        impl<'e, F: Fn(&'e Engine)> Drop for Held<'e, F> {
-            fn drop(&mut self) {
-                (self.1)(self.0);
-            }
-        }
-        let start = Slice::begin();
-        let _held = Held(self, |engine: &Engine| {
-            let mut start = start;
-            for index in indexes() {
-                let cell = &engine.cells[index];
-                // SAFETY: this thread holds the baton until `let_go`.
-                let shard = unsafe { &mut *cell.shard.get() };
-                engine.let_go(cell, shard, start);
-                // What was allocated in all of them together is counted to the first.
-                start.bytes = memory::thread_bytes();
-            }
-            for index in indexes() {
-                engine.after(&engine.cells[index], Vec::new());
-            }
-        });
-        let now = self.world.now_milliseconds();
-        let clock = crate::policy::clock_now(self.world.settings.maxmemory_policy.get(), now);
-        // SAFETY: this thread holds the batons of exactly these shards, each of which is borrowed once.
-        let shards = indexes().map(|index| unsafe {
-            let shard = &mut *self.cells[index].shard.get();
-            shard.clock = clock;
-            shard
-        });
-        if wanted.count_ones() == 1 {
-            let mut shards = shards;
-            let one = shards.next().expect("one bit is set");
-            return work(Shards::one(self.world.slots, one));
-        }
-        work(Shards::many(self.world.slots, shards))
+        let mut hold = Hold { start: Slice::begin(), engine, wanted, of_this_thread: PhantomData };
+        let now = hold.engine.world.now_milliseconds();
+        let clock = crate::policy::clock_now(hold.engine.world.settings.maxmemory_policy.get(), now);
+        hold.shards().iter_mut().for_each(|shard| shard.clock = clock);
+        hold
     }
 
     /// The set of all shards for [`Engine::with_shards`].
@@ -448,6 +424,73 @@ impl Engine {
     /// The counters of commands that run over several shards, or none: those of the first shard they hold.
     pub fn cells_of(&self, shard: usize) -> (&Arc<CommandCells>, &Arc<ShardStats>) {
         (&self.cells[shard].cells, &self.cells[shard].stats)
+    }
+}
+
+/// The numbers of the shards in a set.
+fn indexes(wanted: u64) -> impl Iterator<Item = usize> {
+    (0..u64::BITS as usize).filter(move |index| wanted >> index & 1 == 1)
+}
+
+/// Shards that are held. They are let go of when this is dropped, even if what was done with them panicked: a panic is one
+/// client's misfortune.
+pub struct Hold<E: Deref<Target = Engine>> {
+    engine: E,
+    wanted: u64,
+    start: Slice,
+    /// What is allocated meanwhile is counted by thread.
+    of_this_thread: PhantomData<*const ()>,
+}
+
+impl<E: Deref<Target = Engine>> Hold<E> {
+    /// The shards.
+    pub fn shards(&mut self) -> Shards<'_> {
+        let (engine, wanted) = (&*self.engine, self.wanted);
+        // SAFETY: this thread holds the batons of exactly these shards, each of which is borrowed once, for as long as
+        // `self` is.
+        let mut shards = indexes(wanted).map(|index| unsafe { &mut *engine.cells[index].shard.get() });
+        if wanted.count_ones() == 1 {
+            return Shards::one(engine.world.slots, shards.next().expect("one bit is set"));
+        }
+        Shards::many(engine.world.slots, shards)
+    }
+
+    /// Lets other threads see what has changed so far: how many keys there are, and what they take.
+    pub fn publish(&mut self) {
+        self.shards().iter_mut().for_each(Shard::publish_changes);
+        let allocated = memory::thread_bytes() - self.start.bytes;
+        self.start.bytes += allocated;
+        self.shards().first().stats.memory_bytes.fetch_add(allocated, Ordering::Relaxed);
+    }
+
+    /// Does something whose allocations are not the shards'.
+    pub fn uncounted<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let before = memory::thread_bytes();
+        let result = work();
+        self.discount_since(before);
+        result
+    }
+
+    /// Says that what this thread has allocated since `bytes` (of [`memory::thread_bytes`]) is not the shards'.
+    pub fn discount_since(&mut self, bytes: i64) {
+        self.start.bytes += memory::thread_bytes() - bytes;
+    }
+}
+
+impl<E: Deref<Target = Engine>> Drop for Hold<E> {
+    fn drop(&mut self) {
+        let (engine, mut start) = (&*self.engine, self.start);
+        for index in indexes(self.wanted) {
+            let cell = &engine.cells[index];
+            // SAFETY: this thread holds the baton until `let_go`.
+            let shard = unsafe { &mut *cell.shard.get() };
+            engine.let_go(cell, shard, start);
+            // What was allocated in all of them together is counted to the first.
+            start.bytes = memory::thread_bytes();
+        }
+        for index in indexes(self.wanted) {
+            engine.after(&engine.cells[index], Vec::new());
+        }
     }
 }
 

@@ -94,6 +94,8 @@ class Request:
     local_address: str
     in_multi: bool
     """Run by EXEC; the reply becomes an element of its array."""
+    queued: list[Request] | None
+    """The control commands of a transaction, where the request is one."""
 
 @final
 class Server:
@@ -136,6 +138,16 @@ class Server:
     def reply(self, request: Request, data: bytes, close: bool = False) -> None:
         """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""
 
+    def begin_exec(self, request: Request) -> bool:
+        """Begins a transaction (a request with `queued`): takes all shards and executes data commands up to the first
+        control command. False if there is none to answer; `end_exec` follows in any case, in the same thread."""
+
+    def answer_in_exec(self, request: Request, reply: bytes) -> bool:
+        """Takes the encoded reply of the control command that came next and goes on; False after the last one."""
+
+    def end_exec(self, request: Request) -> None:
+        """Lets go of the shards and has the client answered. An unfinished transaction ends with an error."""
+
     def drain_logs(self, limit: int) -> list[tuple[int, float, str, str, dict[str, Any]]]:
         """Log records: (level 0 debug..3 warning 4 critical, Unix time, thread, event, fields)."""
 
@@ -153,8 +165,8 @@ class Server:
                   int}
         net: {input_bytes, output_bytes, reads, writes: int}
         totals: {commands, command_nanoseconds, keyspace_hits, keyspace_misses, expired_keys, expired_fields,
-                 expired_members, evicted_keys, eviction_exceeded_ms, current_eviction_exceeded_ms, error_replies, dirty,
-                 panics, cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
+                 expired_members, evicted_keys, eviction_exceeded_ms, current_eviction_exceeded_ms, error_replies,
+                 dirty, panics, cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
         shards_detail: list of {keys, memory_bytes, commands, busy_seconds, queue_depth, batches, direct_batches,
                   queued_batches, wakes, longest_slice_seconds}
         io_detail: list of {connections, commands, input_bytes, output_bytes, reads, writes, polls, busy_seconds}

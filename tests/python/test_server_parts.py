@@ -213,7 +213,7 @@ class Inbox:
         self.waiting.append(
             SimpleNamespace(
                 token=token, args=list(args), command="testonly-echo", client_id=1, db=0, resp=2, address="a:1",
-                local_address="b:2", in_multi=False,
+                local_address="b:2", in_multi=False, queued=None,
             )
         )  # fmt: skip
         os.write(self.writer, b"x")
@@ -257,6 +257,77 @@ def _run_control(requests: list[tuple[int, bytes]]) -> tuple[Inbox, list[Any]]:
         return inbox, logs
 
     return asyncio.run(run())
+
+
+class Transactions(Inbox):
+    """An inbox whose transactions are followed: what is begun, answered in between and ended."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.steps: list[Any] = []
+        self.answers_wanted = 0
+        for name in ("begin_exec", "answer_in_exec", "end_exec"):
+            setattr(bench.engine, name, getattr(self, name))
+
+    def send_exec(self, token: int, *commands: str) -> None:
+        self.send(token, b"EXEC")
+        exec_request = self.waiting.pop()
+        for name in commands:
+            self.send(token, name.encode(), b"x")
+            self.waiting[-1].command = name
+        exec_request.queued = [self.waiting.pop() for _ in commands][::-1]
+        self.waiting.append(exec_request)
+
+    def begin_exec(self, request: Any) -> bool:
+        self.answers_wanted = len(request.queued)
+        self.steps.append("begin")
+        return self.answers_wanted > 0
+
+    def answer_in_exec(self, request: Any, reply: bytes) -> bool:
+        self.steps.append(reply)
+        self.answers_wanted -= 1
+        return self.answers_wanted > 0
+
+    def end_exec(self, request: Any) -> None:
+        self.steps.append("end")
+
+
+def _run_transaction(*commands: str) -> list[Any]:
+    async def run() -> list[Any]:
+        bench = Bench()
+        inbox = Transactions(bench)
+        control = ControlLoop(bench.node, bench.services, lambda records: None)
+        control.start()
+        inbox.send_exec(1, *commands)
+        for _ in range(1000):
+            if "end" in inbox.steps:
+                break
+            await asyncio.sleep(0.01)
+        await control.stop()
+        os.close(inbox.reader)
+        os.close(inbox.writer)
+        return inbox.steps
+
+    return asyncio.run(run())
+
+
+@command("testonly-later", arity=-1, group="server", since="1.0.0", summary="Answers in its own time; of the tests.")
+async def _later(request: Any) -> str:
+    await asyncio.sleep(0)
+    return "later"
+
+
+def test_the_handlers_of_a_transaction_run_between_its_beginning_and_its_end() -> None:
+    assert _run_transaction("testonly-echo", "testonly-echo") == ["begin", b"$1\r\nx\r\n", b"$1\r\nx\r\n", "end"]
+
+
+def test_a_handler_that_waits_runs_before_its_transaction_holds_the_shards() -> None:
+    steps = _run_transaction("testonly-echo", "testonly-later", "testonly-echo")
+    assert steps == ["begin", b"$1\r\nx\r\n", b"$5\r\nlater\r\n", b"$1\r\nx\r\n", "end"]
+
+
+def test_a_transaction_ends_whatever_happens_to_its_handlers() -> None:
+    assert _run_transaction("no-such-command")[::2] == ["begin", "end"]
 
 
 def test_every_request_is_answered_once_in_bounded_batches() -> None:

@@ -11,6 +11,7 @@ use super::{declare, ok, Declared};
 use crate::connection::{Connection, ReplyMode};
 use crate::dispatch::Dispatch;
 use crate::io_thread::IoThread;
+use crate::shared::Shared;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 
@@ -255,19 +256,24 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
 }
 
 fn select(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
-    let index = args::integer(args[1])?;
+    connection.db = database(&io.shared, args[1])?;
+    connection.record.db.store(u32::from(connection.db), Relaxed);
+    ok(connection)
+}
+
+/// The database that SELECT names.
+pub fn database(shared: &Shared, text: &[u8]) -> std::result::Result<u16, CommandError> {
+    let index = args::integer(text)?;
     if i32::try_from(index).is_err() {
         return Err(CommandError::new("ERR value is out of range, value must between -2147483648 and 2147483647"));
     }
-    if io.shared.cluster && index != 0 {
+    if shared.cluster && index != 0 {
         return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));
     }
-    if !(0..io.shared.world.settings.databases.get()).contains(&index) {
+    if !(0..shared.world.settings.databases.get()).contains(&index) {
         return Err(DB_INDEX);
     }
-    connection.db = index as u16;
-    connection.record.db.store(index as u32, Relaxed);
-    ok(connection)
+    Ok(index as u16)
 }
 
 fn quit(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {

@@ -17,6 +17,7 @@ use sherd_shards::spec::{CommandSpec, Plane};
 use crate::connection::Connection;
 use crate::dispatch::Dispatch;
 use crate::io_thread::IoThread;
+use crate::shared::Shared;
 
 /// A connection command's implementation.
 type Handler = fn(&mut IoThread, &mut Connection, &[&[u8]]) -> Result<Dispatch, CommandError>;
@@ -74,6 +75,11 @@ pub fn needs_quiet(number: u16) -> bool {
 /// Whether the command is EXEC.
 pub fn is_exec(number: u16) -> bool {
     handler(number) as usize == transaction::exec as Handler as usize
+}
+
+/// The database that a queued command selects for those after it; `None` if it is not SELECT.
+pub fn selects(shared: &Shared, command: &Command, args: &[Vec<u8>]) -> Option<Result<u16, CommandError>> {
+    (command.spec.name == "select").then(|| connection::database(shared, &args[1]))
 }
 
 impl IoThread {

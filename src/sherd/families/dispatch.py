@@ -36,6 +36,12 @@ def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
         return _failure(error, name, request)
 
 
+def waits(name: str) -> bool:
+    """Whether the handler of a command is one that may wait."""
+    entry = registered_commands().get(name)
+    return entry is not None and inspect.iscoroutinefunction(entry.handler)
+
+
 async def dispatch(name: str, request: Request) -> bytes:
     """The encoded reply, however long it takes."""
     reply = begin(name, request)

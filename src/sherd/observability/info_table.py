@@ -1,8 +1,8 @@
 """Every field of INFO: section, name, and where its value comes from.
 
 Rows stand in the order in which they are printed, which is that of Redis 8.0 with Valkey's additions at their places. A
-source gives the value from a `Snapshot`. A plain number or text stands for what does not exist here, and is what a server
-without that capability reports. What this data plane does not measure has no row.
+source gives the value from a `Snapshot`. A plain number or text stands for what does not exist here, and is what a
+server without that capability reports. What this data plane does not measure has no row.
 
 Sections whose lines depend on the data (commandstats, keyspace, ...) are in `info`.
 """

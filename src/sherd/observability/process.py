@@ -56,7 +56,7 @@ def read_process() -> ProcessNumbers:
 def open_descriptors() -> int:
     """File descriptors in use."""
     try:
-        # Since Linux 6.2 the directory's size is their number; counting takes milliseconds where there are many clients.
+        # Since Linux 6.2 the directory's size is their number; counting takes milliseconds where clients are many.
         return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))  # noqa: PTH116, PTH208
     except OSError:
         return 0

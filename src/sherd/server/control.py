@@ -2,8 +2,11 @@
 
 The data plane rings a descriptor when requests wait. They are taken in bounded batches, so that a flood of INFO cannot
 keep the loop from its timers, and each is answered exactly once, whatever its handler does. Handlers run on the loop's
-thread, one at a time and at once; one that has to wait is a coroutine, which becomes a task. A connection has one request
-here at most, so what is being answered is bounded by maxclients.
+thread, one at a time and at once; one that has to wait is a coroutine, which becomes a task. A connection has one
+request here at most, so what is being answered is bounded by maxclients.
+
+EXEC of a transaction with control commands is such a request as well: the data plane executes its other commands in
+this thread, between the handlers and with all shards held, so that everything happens in order and at once.
 
 A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates. Nothing else polls.
 """
@@ -11,12 +14,12 @@ A tick of 100 ms moves the native log records on and feeds the sampler of the in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from sherd.families.dispatch import begin
+from sherd.families.dispatch import begin, dispatch, waits
 from sherd.observability.node import Node
 from sherd.observability.sampler import INTERVAL_SECONDS
 from sherd.spec import Request, Services
@@ -71,11 +74,26 @@ class ControlLoop:
     def _drain(self) -> None:
         # Where more waits than a batch takes, the descriptor stays readable.
         for request in self._node.engine.drain_requests(BATCH_REQUESTS):
-            self._begin(request)
+            try:
+                self._begin(request)
+            except Exception:  # noqa: BLE001 - those behind it in the batch are to be answered all the same
+                _log.exception("a control request could not be answered", command=request.command)
 
     def _begin(self, native_request: native.Request) -> None:
         assert self._loop is not None
-        request = Request(
+        queued = native_request.queued
+        if queued is not None:
+            self._begin_exec(native_request, queued)
+            return
+        request = self._request(native_request)
+        reply = begin(native_request.command, request)
+        if isinstance(reply, bytes):
+            self._node.engine.reply(native_request, reply)
+        else:
+            self._start(self._answer_later(native_request, reply))
+
+    def _request(self, native_request: native.Request) -> Request:
+        return Request(
             token=native_request.token,
             client_id=native_request.client_id,
             args=native_request.args,
@@ -86,11 +104,10 @@ class ControlLoop:
             in_multi=native_request.in_multi,
             services=self._services,
         )
-        reply = begin(native_request.command, request)
-        if isinstance(reply, bytes):
-            self._node.engine.reply(native_request, reply)
-            return
-        task = self._loop.create_task(self._answer_later(native_request, reply))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(work)
         self._active.add(task)
         task.add_done_callback(self._finished)
 
@@ -107,6 +124,43 @@ class ControlLoop:
             self._node.engine.reply(native_request, b"", close=True)
             raise
         self._node.engine.reply(native_request, reply)
+
+    def _begin_exec(self, exec_request: native.Request, queued: Sequence[native.Request]) -> None:
+        if any(waits(each.command) for each in queued):
+            self._start(self._execute_later(exec_request, queued))
+        else:
+            self._execute(exec_request, queued, {})
+
+    async def _execute_later(self, exec_request: native.Request, queued: Sequence[native.Request]) -> None:
+        # A handler that waits must not do so while its transaction holds the shards: it runs before.
+        ready: dict[int, bytes] = {}
+        try:
+            for number, each in enumerate(queued):
+                if waits(each.command):
+                    ready[number] = await dispatch(each.command, self._request(each))
+        except asyncio.CancelledError:
+            self._node.engine.reply(exec_request, b"", close=True)
+            raise
+        self._execute(exec_request, queued, ready)
+
+    def _execute(
+        self, exec_request: native.Request, queued: Sequence[native.Request], ready: Mapping[int, bytes]
+    ) -> None:
+        """The transaction from its beginning to its end, without a chance for anything else in between."""
+        engine = self._node.engine
+        try:
+            more = engine.begin_exec(exec_request)
+            for number, each in enumerate(queued):
+                if not more:
+                    break
+                more = engine.answer_in_exec(exec_request, ready.get(number) or self._answer_now(each))
+        finally:
+            engine.end_exec(exec_request)
+
+    def _answer_now(self, native_request: native.Request) -> bytes:
+        reply = begin(native_request.command, self._request(native_request))
+        assert isinstance(reply, bytes), "a handler that waits is known by being a coroutine function"
+        return reply
 
     def _tick(self) -> None:
         assert self._loop is not None

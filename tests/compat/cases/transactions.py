@@ -11,6 +11,96 @@ GET nothing
 EXEC
 GET k1
 
+# INFO inside a transaction counts what came before it and nothing else
+% only redis8
+MULTI
+INFO keyspace
+SET k1 a
+INFO keyspace
+SET k2 b EX 1000
+DEL k1
+SELECT 2
+SET k3 c
+INFO keyspace
+EXEC
+DBSIZE
+DEL k3
+
+# A parameter that a transaction changes is in force for the commands after it
+MULTI
+CONFIG SET hash-max-listpack-entries 2
+HSET h1 a 1 b 2 c 3
+CONFIG GET hash-max-listpack-entries
+CONFIG SET hash-max-listpack-entries 512
+HSET h2 a 1 b 2 c 3
+OBJECT ENCODING h1
+OBJECT ENCODING h2
+EXEC
+
+# Errors of control commands leave the rest of a transaction in force
+MULTI
+SET k1 a
+CONFIG SET no-such-parameter 1
+INCR k1
+CONFIG SET maxmemory nonsense
+CONFIG GET no-such-parameter
+GET k1
+EXEC
+
+# A transaction with control commands watches keys
+SET k1 a
+WATCH k1
+2> SET k1 b
+MULTI
+CONFIG GET databases
+SET k1 c
+EXEC
+GET k1
+WATCH k1
+MULTI
+CONFIG GET databases
+SET k1 d
+EXEC
+GET k1
+
+# A transaction with control commands selects databases, and stays in the last one
+MULTI
+SELECT 1
+SET k1 a
+SELECT 99
+CONFIG GET databases
+GET k1
+SELECT 2
+PING hello
+CLIENT GETNAME
+GET k1
+ECHO x
+EXEC
+SELECT 1
+GET k1
+
+# A blocking command inside a transaction with control commands waits for nothing
+MULTI
+CONFIG GET databases
+BLPOP nothing 0
+RPUSH l1 a
+BLPOP l1 0
+EXEC
+
+# The keys of a slot are counted between the commands of a transaction
+% setting cluster-enabled yes
+MULTI
+CLUSTER COUNTKEYSINSLOT 15495
+SET {a}1 a
+CLUSTER COUNTKEYSINSLOT 15495
+CLUSTER GETKEYSINSLOT 15495 10
+SET {a}2 a
+CLUSTER COUNTKEYSINSLOT 15495
+DEL {a}1 {a}2
+CLUSTER COUNTKEYSINSLOT 15495
+CLUSTER KEYSLOT {a}1
+EXEC
+
 # An empty transaction answers an empty array
 MULTI
 EXEC

@@ -1,0 +1,50 @@
+//! The transaction that a thread of the control plane is executing, if it is, and the shards that it holds for that.
+//!
+//! The handlers that run in between ask for shards as ever; they get those that their own thread holds, for it would wait
+//! for itself otherwise.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use sherd_ioth::exec::Running;
+use sherd_ioth::shared::{ControlRequest, Shared};
+use sherd_shards::access::Shards;
+
+thread_local! {
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+}
+
+/// Begins a transaction; whether it waits for the answer of a control command.
+pub fn begin(shared: &Arc<Shared>, request: &ControlRequest) -> bool {
+    RUNNING.with_borrow_mut(|running| {
+        // A thread executes one at a time, and ends it.
+        assert!(running.is_none(), "a transaction was begun in another one");
+        let begun = running.insert(Running::begin(shared, request));
+        begun.wants_answer(request)
+    })
+}
+
+/// Takes the answer of a control command; whether the transaction waits for another one.
+pub fn answer(request: &ControlRequest, reply: &[u8]) -> bool {
+    RUNNING.with_borrow_mut(|running| {
+        let Some(running) = running else { return false };
+        running.answer(request, reply);
+        running.wants_answer(request)
+    })
+}
+
+/// Ends the transaction of this thread, as far as it has come.
+pub fn end(request: &ControlRequest) {
+    let running = RUNNING.with_borrow_mut(Option::take);
+    if let Some(running) = running {
+        running.end(request);
+    }
+}
+
+/// Runs `work` with shards held: those of this thread's transaction, else the wanted ones.
+pub fn with_shards<R>(shared: &Arc<Shared>, wanted: u64, work: impl FnOnce(Shards<'_>) -> R) -> R {
+    RUNNING.with_borrow_mut(|running| match running {
+        Some(running) if running.is_of(shared) => work(running.shards()),
+        _ => shared.engine.with_shards(wanted, work),
+    })
+}
