@@ -218,6 +218,7 @@ KEYSPACE = (
             (_rate("redis_expired_keys_total"), "{{instance}} expired"),
             (_rate("redis_evicted_keys_total"), "{{instance}} evicted"),
             (_rate("sherd_expired_fields_total"), "{{instance}} fields expired"),
+            (_rate("sherd_expired_members_total"), "{{instance}} members expired"),
         ),
     ),
     Panel(

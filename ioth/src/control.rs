@@ -48,8 +48,7 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
     }
 }
 
-/// Counts an executed command, before anybody can know that it was; its time is that since `tick`, when it was
-/// sent up.
+/// Counts an executed command, before anybody can know that it was; its time is that since `tick`.
 pub fn count(shared: &Shared, command: &Command, tick: u64, data: &[u8]) {
     let stats = &shared.control;
     let failed = data.first() == Some(&b'-');

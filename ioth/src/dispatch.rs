@@ -118,6 +118,7 @@ impl IoThread {
     }
 
     fn note_read(&mut self, connection: &mut Connection, count: usize) {
+        self.input_peaks.note(connection.buffer.len());
         let stats = self.stats();
         stats.reads.increment();
         stats.input_bytes.add(count as u64);
@@ -300,7 +301,9 @@ impl IoThread {
         };
         connection.last_command = Some(command);
         if let Err(error) = self.gate(connection, command, request) {
-            return self.refuse(connection, Some(command), &error);
+            // A container with a subcommand that does not exist is no command that could be counted.
+            let known = !matches!(command.spec.plane, Plane::Container) || request.args.len() == 1;
+            return self.refuse(connection, known.then_some(command), &error);
         }
         if connection.multi.is_some() && !commands::runs_inside_multi(command) {
             return self.queue(connection, command, request);
@@ -571,6 +574,8 @@ impl IoThread {
         let stats = self.stats();
         stats.writes.increment();
         stats.output_bytes.add(sent as u64);
+        self.output_peaks.note(connection.unsent());
+        let stats = self.stats();
         let limit = self.shared.world.settings.output_limit_hard_bytes.size();
         if limit > 0 && connection.unsent() > limit {
             stats.output_limit_disconnections.increment();

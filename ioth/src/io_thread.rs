@@ -22,6 +22,7 @@ use crate::connection::{Connection, ReplyMode, Waiting};
 use crate::listener::Peer;
 use crate::log::Level;
 use crate::parser::Parser;
+use crate::recent_max::RecentMax;
 use crate::shared::{IoStats, Message, Shared, Token};
 
 /// Events taken from one poll.
@@ -119,6 +120,9 @@ pub struct IoThread {
     /// How many of them there may be before the useless ones are removed.
     pub deadlines_max: usize,
     pub now_ms: i64,
+    /// The fullest read buffer and the most unsent replies of a connection of late.
+    pub input_peaks: RecentMax,
+    pub output_peaks: RecentMax,
     /// Counts commands, for sampling.
     pub sample: u32,
     /// What `sample` was at the last tick.
@@ -160,6 +164,8 @@ impl IoThread {
             deadlines_max: DEADLINES_MIN,
             now_ms: shared.world.now_milliseconds(),
             next_tick_ms: 0,
+            input_peaks: RecentMax::default(),
+            output_peaks: RecentMax::default(),
             sample: 0,
             sample_at_tick: 0,
             accept_error_logged_ms: 0,
@@ -406,6 +412,8 @@ impl IoThread {
             let _ = rustix::net::send(&socket, refusal, rustix::net::SendFlags::NOSIGNAL);
             return;
         }
+        // Counted here: of many that come at once, most are still on their way to another thread.
+        shared.admitted.fetch_add(1, Relaxed);
         let threads = shared.mailboxes.len();
         let start = self.next_thread;
         self.next_thread = (self.next_thread + 1) % threads;
@@ -429,6 +437,7 @@ impl IoThread {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         if epoll::add(&self.epoll, socket.as_fd(), EventData::new_u64(u64::from(index)), flags).is_err() {
             self.connections.release(index);
+            self.shared.admitted.fetch_sub(1, Relaxed);
             return;
         }
         let record = Arc::new(ClientRecord {
@@ -510,6 +519,7 @@ impl IoThread {
         }
         self.shared.clients.remove(connection.record.id);
         self.stats().connections.subtract(1);
+        self.shared.admitted.fetch_sub(1, Relaxed);
         // The control plane may keep the socket a moment longer, so that dropping it is not enough.
         let _ = epoll::delete(&self.epoll, &connection.socket);
         drop(connection);
@@ -548,16 +558,15 @@ impl IoThread {
         let idle_max_ms = self.shared.world.settings.timeout.get() * 1000;
         let soft_ms = self.shared.world.settings.output_limit_soft_seconds.get() * 1000;
         let soft_bytes = self.shared.world.settings.output_limit_soft_bytes.size();
-        let (mut input_max, mut output_max, mut total) = (0, 0, 0);
+        let mut total = 0;
         for index in self.connections.indexes() {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             let record = &connection.record;
-            let (input, output) = (connection.buffer.capacity(), connection.out.capacity());
             record.query_buffer_bytes.store(connection.buffer.len() - connection.consumed, Relaxed);
             record.output_buffer_bytes.store(connection.unsent(), Relaxed);
-            input_max = input_max.max(input);
-            output_max = output_max.max(output);
-            total += input + output + connection.scratch.capacity();
+            let buffers = connection.buffer.capacity() + connection.out.capacity() + connection.scratch.capacity();
+            let queued = connection.multi.as_ref().map_or(0, |multi| multi.bytes);
+            total += size_of::<Connection>() + size_of::<ClientRecord>() + buffers + queued;
             let idle_ms = self.now_ms - record.last_interaction_at.load(Relaxed);
             let mut cut = idle_max_ms > 0
                 && idle_ms > idle_max_ms
@@ -579,10 +588,11 @@ impl IoThread {
                 self.make_ready(index);
             }
         }
-        let stats = self.stats();
-        stats.input_buffer_max.set(input_max as u64);
-        stats.output_buffer_max.set(output_max as u64);
+        let stats = &self.shared.io[self.index];
         stats.buffer_bytes.set(total as u64);
+        let second = self.now_ms / 1000;
+        stats.input_buffer_max.set(self.input_peaks.at(second) as u64);
+        stats.output_buffer_max.set(self.output_peaks.at(second) as u64);
         sherd_metrics::memory::sample_peak();
     }
 

@@ -12,7 +12,7 @@
 //! - [`exec`]: transactions with commands of both planes
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
 //! - [`schedule`], [`huge_pages`]: what is asked of the kernel
-//! - [`clients`], [`hot_keys`], [`log`], [`panics`]: what operators see
+//! - [`clients`], [`hot_keys`], [`log`], [`panics`], [`recent_max`]: what operators see
 
 pub mod blocked;
 pub mod clients;
@@ -30,6 +30,7 @@ pub mod log;
 pub mod monitor;
 pub mod panics;
 pub mod parser;
+pub mod recent_max;
 pub mod schedule;
 pub mod server;
 pub mod shared;

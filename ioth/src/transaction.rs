@@ -162,18 +162,13 @@ impl IoThread {
     }
 
     /// EXEC: executes, or sends the transaction to the control plane if it has commands of it.
-    pub fn exec(&mut self, connection: &mut Connection) -> Dispatch {
+    pub fn exec(&mut self, connection: &mut Connection) -> Result<Dispatch, CommandError> {
         let Some(multi) = &mut connection.multi else {
-            let error = CommandError::new("ERR EXEC without MULTI");
-            self.count_error(&error);
-            connection.reply(|reply| reply.error(&error));
-            return Dispatch::Done;
+            return Err(CommandError::new("ERR EXEC without MULTI"));
         };
         if multi.aborted {
             connection.discard();
-            self.count_error(&EXEC_ABORT);
-            connection.reply(|reply| reply.error(&EXEC_ABORT));
-            return Dispatch::Done;
+            return Err(EXEC_ABORT);
         }
         if self.shared.cluster {
             let queue: Vec<(&Command, Vec<&[u8]>)> = multi
@@ -184,16 +179,14 @@ impl IoThread {
             let slots = queue.iter().flat_map(|(command, args)| slots_of(command, args));
             if let Err(error) = same_slot(slots) {
                 connection.discard();
-                self.count_error(&error);
-                connection.reply(|reply| reply.error(&error));
-                return Dispatch::Done;
+                return Err(error);
             }
         }
         if multi.commands.iter().any(|queued| matches!(queued.command.spec.plane, Plane::Control)) {
-            return self.send_exec(connection);
+            return Ok(self.send_exec(connection));
         }
         self.exec_now(connection);
-        Dispatch::Done
+        Ok(Dispatch::Done)
     }
 
     fn exec_now(&mut self, connection: &mut Connection) {

@@ -173,7 +173,8 @@ impl Server {
         let mut requests = Vec::new();
         loop {
             while requests.len() < limit {
-                let Some(request) = inbox.receive() else { break };
+                let Some(mut request) = inbox.receive() else { break };
+                request.tick = sherd_metrics::clock::ticks();
                 requests.push(Request(request));
             }
             if requests.len() >= limit {

@@ -106,6 +106,12 @@ impl Tester {
         self.shards.iter().map(|shard| (0..16).filter_map(|db| shard.db(db)).map(|db| db.len()).sum()).collect()
     }
 
+    /// Reads of keys that were there, and of keys that were not.
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        let stats = self.shards.iter().map(|shard| &shard.stats);
+        stats.fold((0, 0), |sum, stats| (sum.0 + stats.keyspace_hits.get(), sum.1 + stats.keyspace_misses.get()))
+    }
+
     /// Announcements in the shards' calendars, those that are void included.
     pub fn announcements(&self) -> usize {
         self.shards.iter().map(|shard| shard.calendar.len()).sum()

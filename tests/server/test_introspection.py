@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from typing import TYPE_CHECKING
 
 from tests.support.resp import encode_command
-from tests.support.servers import Server
+from tests.support.servers import Server, Shape
 
 if TYPE_CHECKING:
+    from tests.support.servers import ServerPool
     from tests.support.wire import Wire
+
+wait_seconds_max = 20.0
 
 
 def _fields(line: bytes) -> dict[str, str]:
@@ -266,3 +270,95 @@ def test_a_pipeline_that_kills_its_own_connection_gets_the_replies_before(server
     with server.wire() as wire:
         wire.send(encode_command("ECHO", "a") + encode_command("QUIT") + encode_command("ECHO", "b"))
         assert wire.read_until_closed() == b"$1\r\na\r\n+OK\r\n"
+
+
+def test_reads_and_errors_are_counted_as_in_redis(server: Server) -> None:
+    """EXEC that executes nothing has failed; a subcommand that does not exist is no command that could be counted."""
+    with server.wire() as wire:
+        wire.call("CONFIG", "RESETSTAT")
+        assert wire.call("EXEC").is_error
+        for command in (("MULTI",), ("GET",), ("EXEC",), ("OBJECT", "nonsense"), ("CONFIG",), ("CLIENT", "KILL")):
+            wire.call(*command)
+        stats = _info(wire, "commandstats")
+        assert stats["cmdstat_exec"].split(",")[0::4] == ["calls=2", "failed_calls=2"]
+        assert "cmdstat_object" not in stats
+        assert stats["cmdstat_config"].endswith("rejected_calls=1,failed_calls=0")
+        errors = _info(wire, "errorstats")
+        assert (errors["errorstat_EXECABORT"], errors["errorstat_ERR"]) == ("count=1", "count=5")
+        assert _info(wire, "stats")["total_error_replies"] == "6"
+
+
+def test_a_protocol_error_is_an_error_reply_and_no_unexpected_one(server: Server) -> None:
+    with server.wire() as wire, server.wire() as broken:
+        wire.call("CONFIG", "RESETSTAT")
+        broken.send(b"*1\r\n:1\r\n")
+        broken.read_until_closed()
+        stats = _info(wire, "stats")
+        assert (stats["total_error_replies"], stats["unexpected_error_replies"]) == ("1", "0")
+
+
+def test_keys_that_clients_wait_for_are_counted_by_kind(server: Server) -> None:
+    names = ("blocked_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey")
+    waits = [
+        ("BLPOP", "q1", "q2", "0"),
+        ("BLPOP", "q1", "30"),
+        ("XREADGROUP", "GROUP", "g", "me", "BLOCK", "30000", "STREAMS", "x", ">"),
+        ("XREAD", "BLOCK", "0", "STREAMS", "x", "$"),
+    ]
+    with server.wire() as observer:
+        observer.call("XGROUP", "CREATE", "x", "g", "$", "MKSTREAM")
+        wires = [server.wire() for _ in waits]
+        for wire, command in zip(wires, waits, strict=True):
+            wire.write(*command)
+        assert _await_fields(observer, "clients", dict(zip(names, ("4", "2", "3", "1"), strict=True)))
+        observer.call("RPUSH", "q1", "a", "b")
+        assert _await_fields(observer, "clients", dict(zip(names, ("2", "1", "1", "1"), strict=True)))
+        for wire in wires:
+            wire.close()
+        assert _await_fields(observer, "clients", dict.fromkeys(names, "0"))
+
+
+def test_a_large_request_shows_as_the_recent_peak_of_input(server: Server) -> None:
+    with server.wire() as wire:
+        wire.call("SET", "k", "v" * 3_000_000)
+        deadline = time.monotonic() + wait_seconds_max
+        peak = 0
+        while peak < 3_000_000 and time.monotonic() < deadline:
+            peak = int(_info(wire, "clients")["client_recent_max_input_buffer"])
+        assert 3_000_000 <= peak < 3_100_000
+
+
+def test_every_client_takes_memory_even_if_it_is_idle(server: Server) -> None:
+    with server.wire() as observer:
+        wires = [server.wire() for _ in range(50)]
+        for wire in wires:
+            wire.call("PING")
+        deadline = time.monotonic() + wait_seconds_max
+        while int(_info(observer, "memory")["mem_clients_normal"]) < 50 * 500 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert int(_info(observer, "memory")["mem_clients_normal"]) >= 50 * 500
+        for wire in wires:
+            wire.close()
+
+
+def test_connections_that_come_at_once_do_not_exceed_maxclients(pool: ServerPool) -> None:
+    server = pool.get(shape=Shape(shards=1, io_threads=4), directives={"maxclients": "20"})
+    with server.wire() as observer:
+        observer.call("CONFIG", "RESETSTAT")
+        assert isinstance(server.address, tuple)
+        sockets = [socket.create_connection(server.address) for _ in range(80)]
+        assert _await_fields(observer, "stats", {"rejected_connections": "61", "total_connections_received": "19"})
+        assert _info(observer, "clients")["connected_clients"] == "20"
+        for each in sockets:
+            each.close()
+        assert _await_fields(observer, "clients", {"connected_clients": "1"})
+
+
+def _await_fields(wire: Wire, section: str, wanted: dict[str, str]) -> bool:
+    deadline = time.monotonic() + wait_seconds_max
+    while time.monotonic() < deadline:
+        found = _info(wire, section)
+        if all(found[name] == value for name, value in wanted.items()):
+            return True
+        time.sleep(0.02)
+    raise AssertionError({name: found[name] for name in wanted})

@@ -4,7 +4,8 @@ CONFIG GET and INFO are answered by another part of Sherd than data commands; th
 load and that asking them does not slow the load. Redis and Valkey answer them between data commands.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from statistics import median
 
 from sherd_bench.document import Findings
 from sherd_bench.load import LoadResult
@@ -32,14 +33,19 @@ def run(session: Session) -> Findings:
                 f"Round trip under full load, {pin.describe()}, milliseconds",
                 ["question", *(f"{server.label} p50 / p99 / max" for server in servers)],
             )
+            loads = Table(
+                f"What the load reached meanwhile, {pin.describe()}, thousand commands a second",
+                ["question", *(server.label for server in servers)],
+            )
             for question, command in QUESTIONS.items():
-                rounds: dict[str, list[LoadResult]] = {server.label: [] for server in servers}
+                rounds: dict[str, list[Asked]] = {server.label: [] for server in servers}
                 for turn in range(session.parameters.rounds):
                     for server in rotated(servers, turn):
                         rounds[server.label].append(_ask(pinned, server, command, seconds))
-                table.rows.append([question, *(_cell(results) for results in rounds.values())])
+                table.rows.append([question, *(_times(asked) for asked in rounds.values())])
+                loads.rows.append([question, *(_load(asked) for asked in rounds.values())])
                 session.log(" ".join(table.rows[-1]))
-            tables.append(table)
+            tables += [table, loads]
     method = (
         f"{QUESTIONS_PER_SECOND} questions a second on connections of their own, while "
         f"{session.parameters.clients} connections send GET and SET (9:1) at pipeline {LOAD_PIPELINE} as fast as the "
@@ -48,7 +54,15 @@ def run(session: Session) -> Findings:
     return Findings("Control commands under load", method, tables)
 
 
-def _ask(session: Session, server: RunningServer, command: str, seconds: float) -> LoadResult:
+@dataclass(frozen=True)
+class Asked:
+    """One round: the questions, and the load that ran meanwhile."""
+
+    answers: LoadResult
+    load: LoadResult
+
+
+def _ask(session: Session, server: RunningServer, command: str, seconds: float) -> Asked:
     server.flush()
     session.fill(server, "set", session.parameters.keys)
     load = replace(
@@ -63,11 +77,16 @@ def _ask(session: Session, server: RunningServer, command: str, seconds: float) 
     )
     with session.generator.start(server, load) as running:
         answered = session.generator.run(server, question)
-        session.note_errors(server, "load", running.stop())
+        loaded = running.stop()
+    session.note_errors(server, "load", loaded)
     session.note_errors(server, command, answered)
-    return answered
+    return Asked(answered, loaded)
 
 
-def _cell(results: list[LoadResult]) -> str:
-    median = sorted(results, key=lambda result: result.p99_us)[len(results) // 2]
-    return " / ".join(number(value / 1e3) for value in (median.p50_us, median.p99_us, median.max_us))
+def _load(rounds: list[Asked]) -> str:
+    return number(median(asked.load.requests_per_second for asked in rounds) / 1e3)
+
+
+def _times(rounds: list[Asked]) -> str:
+    middle = sorted((asked.answers for asked in rounds), key=lambda answers: answers.p99_us)[len(rounds) // 2]
+    return " / ".join(number(value / 1e3) for value in (middle.p50_us, middle.p99_us, middle.max_us))

@@ -83,7 +83,7 @@ fn multi(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<D
 }
 
 pub(super) fn exec(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
-    Ok(io.exec(connection))
+    io.exec(connection)
 }
 
 fn discard(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {

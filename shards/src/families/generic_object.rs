@@ -1,6 +1,7 @@
 //! How values are stored: OBJECT and MEMORY USAGE. None of it counts as an access to the key.
 
 use crate::args::{self, Options};
+use crate::db::Key;
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::policy;
@@ -119,8 +120,16 @@ const HELP: &[&str] = &[
     "    Print this help.",
 ];
 
+/// OBJECT counts as a read, although it is no access and raises no event for a key that is not there.
+fn count_read(context: &mut Context<'_>, key: &Key<'_>) {
+    let found = context.peek(key).is_some();
+    let stats = &context.shard(key).stats;
+    if found { &stats.keyspace_hits } else { &stats.keyspace_misses }.increment();
+}
+
 fn encoding(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(2);
+    count_read(context, &key);
     match context.peek(&key) {
         Some(entry) => reply.bulk(entry.encoding().as_bytes()),
         None => reply.null(),
@@ -139,6 +148,7 @@ fn idletime(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 /// Writes what the access clock says under a policy that counts accesses, or under the others.
 fn write_clock(context: &mut Context<'_>, reply: &mut Reply<'_>, counts: bool) -> Outcome {
     let key = context.key(2);
+    count_read(context, &key);
     let Some(old) = context.peek(&key).map(crate::entry::Entry::clock) else {
         reply.null();
         return Ok(());
@@ -161,6 +171,7 @@ fn write_clock(context: &mut Context<'_>, reply: &mut Reply<'_>, counts: bool) -
 
 fn refcount(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(2);
+    count_read(context, &key);
     // Values are never shared.
     match context.peek(&key) {
         Some(_) => reply.int(1),

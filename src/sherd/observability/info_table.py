@@ -305,7 +305,8 @@ STATS = _section("stats", [
     ("tracking_total_keys", 0),
     ("tracking_total_items", 0),
     ("tracking_total_prefixes", 0),
-    ("unexpected_error_replies", lambda s: s.totals.unexpected_errors),
+    # Errors of a primary in answer to its replica, or of a log that is loaded.
+    ("unexpected_error_replies", 0),
     ("total_error_replies", lambda s: s.totals.error_replies),
     ("total_reads_processed", lambda s: s.network.reads),
     ("total_writes_processed", lambda s: s.network.writes),

@@ -203,6 +203,8 @@ METRICS: tuple[Metric, ...] = (
     _counter("redis_expired_keys_total", "Keys whose time was over.", lambda s: s.totals.expired_keys),
     _counter("sherd_expired_fields_total", "Fields of hashes whose time was over.",
              lambda s: s.totals.expired_fields),
+    _counter("sherd_expired_members_total", "Members of sets whose time was over.",
+             lambda s: s.totals.expired_members),
     _counter("redis_evicted_keys_total", "Keys that gave way to the memory limit.", lambda s: s.totals.evicted_keys),
     _counter("redis_net_input_bytes_total", "Bytes read from clients.", lambda s: s.network.input_bytes),
     _counter("redis_net_output_bytes_total", "Bytes written to clients.", lambda s: s.network.output_bytes),

@@ -30,6 +30,19 @@ fn looking_at_a_key_does_not_make_it_used() {
 }
 
 #[test]
+fn object_counts_as_a_read_of_its_key() {
+    let mut t = Tester::new(1);
+    t.run("SET k v");
+    for line in ["OBJECT ENCODING", "OBJECT IDLETIME", "OBJECT REFCOUNT"] {
+        t.run(&format!("{line} k"));
+        t.run(&format!("{line} none"));
+    }
+    assert_eq!(t.hits_and_misses(), (3, 3));
+    t.run("MEMORY USAGE k");
+    assert_eq!(t.hits_and_misses(), (3, 3));
+}
+
+#[test]
 fn the_policy_decides_between_frequency_and_idle_time() {
     let mut t = Tester::new(1);
     t.run("SET k v");
