@@ -15,7 +15,7 @@ from sherd_bench import document, procfs
 from sherd_bench.load import Generator, LoadError, find_generator
 from sherd_bench.servers import KINDS, REPOSITORY, ServerUnavailableError, plans
 from sherd_bench.session import Parameters, Pin, Session
-from sherd_bench.suites import SUITES
+from sherd_bench.suites import SUITES, heavy
 from sherd_bench.workloads import BY_NAME
 
 ROUNDS = 3
@@ -120,7 +120,7 @@ def _names(text: str) -> list[str]:
 
 def _workloads(text: str) -> list[str]:
     names = [name.lower() for name in _names(text)]
-    if unknown := [name for name in names if name not in BY_NAME]:
+    if unknown := [name for name in names if name not in {*BY_NAME, *heavy.NAMES}]:
         raise argparse.ArgumentTypeError(f"unknown workload {unknown[0]}")
     return names
 

@@ -90,6 +90,9 @@ ROWS = (
     Row("ZPOPMIN", "ZPOPMIN z", (Fill("ZADD z __int:7__ member:__int:7__", _POPPED + 1000),), 16, requests=_POPPED),
 )
 
+# What `--workloads` calls the rows: their commands.
+NAMES = frozenset(row.name.split()[0].lower() for row in ROWS)
+
 
 def run(session: Session) -> Findings:
     """Server CPU a request of every row, its ratio, and the median latency."""
