@@ -12,6 +12,7 @@
 
 mod dense;
 mod estimate;
+mod histogram;
 mod sparse;
 
 /// Registers.
@@ -32,7 +33,7 @@ const DENSE_LEN: usize = HEADER + dense::BYTES;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// The largest values of all registers of some objects.
+/// The largest values of all registers of some objects, none above 63.
 pub type Registers = [u8; REGISTERS];
 
 /// An object without elements.
@@ -148,14 +149,7 @@ pub fn raise_all(registers: &mut Registers, bytes: &[u8]) -> Result<(), Corrupt>
 
 /// The number of different elements that registers tell of.
 pub fn estimate(registers: &Registers) -> u64 {
-    // Neighbours are often equal, and adding to the same place again would wait for the addition before.
-    let mut parts = [[0u32; 64]; 4];
-    for four in registers.chunks_exact(4) {
-        for (part, register) in parts.iter_mut().zip(four) {
-            part[usize::from(register & 63)] += 1;
-        }
-    }
-    estimate::from_histogram(&std::array::from_fn(|value| parts.iter().map(|part| part[value]).sum()))
+    estimate::from_histogram(&histogram::of(registers))
 }
 
 /// The number of different elements that an object tells of.

@@ -1,13 +1,14 @@
 //! From registers to a number: the improved estimator of Otmar Ertl, "New cardinality estimation algorithms for
 //! HyperLogLog sketches" (2017), which needs no tables of empirical corrections.
 
+use super::histogram::Histogram;
 use super::{REGISTERS, REST_BITS};
 
 /// `1 / (2 ln 2)`.
 const ALPHA: f64 = 0.721_347_520_444_481_7;
 
 /// The estimate for a histogram of register values.
-pub(super) fn from_histogram(histogram: &[u32; 64]) -> u64 {
+pub(super) fn from_histogram(histogram: &Histogram) -> u64 {
     let registers = REGISTERS as f64;
     let full = f64::from(histogram[REST_BITS as usize + 1]);
     let mut sum = registers * tau((registers - full) / registers);
