@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::args::is;
 use crate::context::{Context, Expiry};
+use crate::db::Key;
 use crate::entry::{Entry, NewValue, Text};
 use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::notify::class;
@@ -49,14 +50,36 @@ fn parse_operation(word: &[u8], sources: usize) -> Result<Operation, CommandErro
     }
 }
 
+/// Below this, memory from the allocator costs next to nothing; above, the kernel clears every page of it first.
+const REUSE_BYTES_MIN: usize = 4096;
+
+/// Takes the buffer of the string that is about to be replaced, if the new one fits well; empty if not.
+fn take_buffer(context: &mut Context<'_>, target: &Key<'_>, length: usize) -> Vec<u8> {
+    // What has expired is left alone: it is replaced without a word, as by other commands that overwrite.
+    if length < REUSE_BYTES_MIN || !context.exists(target) {
+        return Vec::new();
+    }
+    match context.get_mut(target).and_then(Entry::editable) {
+        Some(bytes) if (length..=length + length / 4).contains(&bytes.capacity()) => std::mem::take(bytes),
+        _ => Vec::new(),
+    }
+}
+
 fn bitop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let operation = parse_operation(context.args[1], context.args.len() - 3)?;
     let keys: Vec<_> = (3..context.args.len()).map(|index| context.key(index)).collect();
+    let mut length = 0;
     for key in &keys {
         if let Some(entry) = context.get(key) {
-            entry.text().ok_or(WRONG_TYPE)?;
+            length = entry.text().ok_or(WRONG_TYPE)?.len().max(length);
         }
     }
+    let target = context.key(2);
+    let buffer = if keys.iter().any(|key| key.bytes == target.bytes) {
+        Vec::new()
+    } else {
+        take_buffer(context, &target, length)
+    };
     let strings: Vec<Cow<'_, [u8]>> = keys
         .iter()
         .map(|key| match context.peek(key).and_then(Entry::text) {
@@ -66,9 +89,7 @@ fn bitop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         })
         .collect();
     let views: Vec<&[u8]> = strings.iter().map(AsRef::as_ref).collect();
-    let result = combine(operation, &views);
-    let target = context.key(2);
-    let length = result.len();
+    let result = combine(operation, &views, buffer);
     if length > 0 {
         context.insert(&target, NewValue::Editable(result), Expiry::None);
         context.changed(&target, class::STRING, "set");

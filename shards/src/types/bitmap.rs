@@ -1,61 +1,13 @@
 //! Strings as rows of bits: counting, searching and combining them at the speed of memory.
 //!
 //! Bit 0 is the highest bit of the first byte. The loops are plain folds over chunks of fixed size, which the compiler
-//! turns into vector instructions; what the processor has beyond the baseline is asked for once, where it is worth it.
+//! turns into vector instructions; only counting asks what the processor has beyond the baseline.
+
+mod count;
 
 use std::ops::Range;
 
-/// The number of bits that are set.
-pub fn count(bytes: &[u8]) -> u64 {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instructions that the function is compiled for.
-        return unsafe { count_avx2(bytes) };
-    }
-    count_words(bytes)
-}
-
-/// Looks the bits of 64 half-bytes up at once. Left to the compiler, the same takes between 1.1 and 3 times as long,
-/// depending on what it makes of the loop around it.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-#[allow(unused_unsafe)] // these instructions are safe here since Rust 1.87
-fn count_avx2(bytes: &[u8]) -> u64 {
-    use std::arch::x86_64::*;
-    /// Bits in a half-byte, twice: a lookup stays within 16 bytes.
-    const BITS: [u8; 32] =
-        [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4];
-    /// A sum of eight times at most eight bits fits a byte.
-    const TOGETHER: usize = 8 * 32;
-    let chunks = bytes.chunks_exact(TOGETHER);
-    let rest = count_words(chunks.remainder());
-    let mut totals = [0u64; 4];
-    // SAFETY: the function is compiled for these instructions; loads and stores are within their slices and unaligned.
-    unsafe {
-        let bits = _mm256_loadu_si256(BITS.as_ptr().cast());
-        let low = _mm256_set1_epi8(0x0F);
-        let mut total = _mm256_setzero_si256();
-        for chunk in chunks {
-            let mut sums = _mm256_setzero_si256();
-            for part in chunk.chunks_exact(32) {
-                let part = _mm256_loadu_si256(part.as_ptr().cast());
-                let lower = _mm256_shuffle_epi8(bits, _mm256_and_si256(part, low));
-                let upper = _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16::<4>(part), low));
-                sums = _mm256_add_epi8(sums, _mm256_add_epi8(lower, upper));
-            }
-            total = _mm256_add_epi64(total, _mm256_sad_epu8(sums, _mm256_setzero_si256()));
-        }
-        _mm256_storeu_si256(totals.as_mut_ptr().cast(), total);
-    }
-    totals.iter().sum::<u64>() + rest
-}
-
-fn count_words(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks_exact(8);
-    let rest: u64 = words.remainder().iter().map(|byte| u64::from(byte.count_ones())).sum();
-    words.map(|word| u64::from(u64::from_ne_bytes(word.try_into().expect("eight bytes")).count_ones())).sum::<u64>()
-        + rest
-}
+pub use count::count;
 
 /// The bytes that a range of bits touches, with the first and the last byte apart, as masks of their bits in the range.
 struct Cut {
@@ -137,17 +89,21 @@ pub enum Operation {
 /// A block of the result and of one scratch row: both and one of a source stay in the first-level cache.
 const BLOCK: usize = 8192;
 
-/// Combines the sources to a string as long as the longest of them; shorter ones count as filled up with zeros.
-pub fn combine(operation: Operation, sources: &[&[u8]]) -> Vec<u8> {
+/// Combines the sources to a string as long as the longest of them; shorter ones count as filled up with zeros. The
+/// result is written to `buffer`, whatever is in it, if that has the room.
+pub fn combine(operation: Operation, sources: &[&[u8]], buffer: Vec<u8>) -> Vec<u8> {
     let length = sources.iter().map(|source| source.len()).max().unwrap_or(0);
-    let mut result = Vec::with_capacity(length);
-    let mut block = [0u8; BLOCK];
+    let mut result = buffer;
+    if result.capacity() < length {
+        result = vec![0; length];
+    } else {
+        result.resize(length, 0);
+    }
     let mut scratch = [0u8; BLOCK];
-    while result.len() < length {
-        let begin = result.len();
-        let size = BLOCK.min(length - begin);
+    for (number, block) in result.chunks_mut(BLOCK).enumerate() {
+        let (begin, size) = (number * BLOCK, block.len());
         let part = |source: &'_ [u8]| -> Range<usize> { begin.min(source.len())..(begin + size).min(source.len()) };
-        let (block, scratch) = (&mut block[..size], &mut scratch[..size]);
+        let scratch = &mut scratch[..size];
         let x = &sources[0][part(sources[0])];
         let others = sources[1..].iter().map(|source| &source[part(source)]);
         match operation {
@@ -193,7 +149,6 @@ pub fn combine(operation: Operation, sources: &[&[u8]]) -> Vec<u8> {
                 apply(block, scratch, |once, more| once & !more);
             }
         }
-        result.extend_from_slice(block);
     }
     result
 }

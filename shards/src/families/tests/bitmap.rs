@@ -108,6 +108,30 @@ fn strings_are_combined_over_shards() {
 }
 
 #[test]
+fn a_combination_is_the_same_whatever_it_replaces() {
+    for shards in [1, 4] {
+        let mut t = Tester::new(shards);
+        t.run("SETBIT x 70000 1");
+        t.run("SETBIT y 69990 1");
+        t.run("SETBIT long 90000 1");
+        t.run("BITOP OR fresh x y");
+        for before in ["SET to 1", "BITOP NOT to x", "BITOP NOT to y", "BITOP NOT to long", "ZADD to 1 m", "SETBIT to 0 1"] {
+            t.run("DEL to");
+            t.run(before);
+            t.run("PEXPIRE to 100000");
+            assert_eq!(t.run("BITOP OR to x y"), ":8751\r\n", "{before}");
+            assert_eq!(t.run("GET to"), t.run("GET fresh"), "{before}");
+            assert_eq!(t.run("TTL to"), ":-1\r\n", "{before}");
+        }
+        assert_eq!(t.run("BITOP NOT to to"), ":8751\r\n");
+        assert_eq!(t.run("BITCOUNT to"), ":70006\r\n", "a source may be the target");
+        assert_eq!(t.run("BITOP XOR to none x"), ":8751\r\n");
+        assert_eq!(t.run("BITCOUNT to"), ":1\r\n");
+        assert_eq!(t.run("BITCOUNT x"), ":1\r\n", "a source keeps its own");
+    }
+}
+
+#[test]
 fn fields_are_read_written_and_counted_up() {
     check(&[
         ("BITFIELD k GET u8 0", "*1\r\n:0\r\n"),
