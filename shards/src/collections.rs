@@ -1,6 +1,7 @@
 //! The collection types as the keyspace sees them.
 
 use crate::object::{Collection, Object, ObjectMut, ObjectRef, Type};
+use crate::table::Prefetch;
 use crate::types::hash::{Fields, Hash};
 use crate::types::list::List;
 use crate::types::set::Set;
@@ -29,6 +30,11 @@ impl Collection for Hash {
 
     fn free_effort(&self) -> usize {
         Hash::free_effort(self)
+    }
+
+    #[inline]
+    fn element_table(&self) -> Option<&dyn Prefetch> {
+        Hash::element_table(self)
     }
 
     fn duplicate(&self) -> Self {
@@ -99,6 +105,11 @@ impl Collection for Set {
         Set::free_effort(self)
     }
 
+    #[inline]
+    fn element_table(&self) -> Option<&dyn Prefetch> {
+        Set::element_table(self)
+    }
+
     fn duplicate(&self) -> Self {
         self.clone()
     }
@@ -140,6 +151,11 @@ impl Collection for ZSet {
         } else {
             self.len()
         }
+    }
+
+    #[inline]
+    fn element_table(&self) -> Option<&dyn Prefetch> {
+        ZSet::element_table(self)
     }
 
     fn duplicate(&self) -> Self {

@@ -16,7 +16,7 @@ use crate::policy;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::spec::CommandSpec;
-use crate::table::Table;
+use crate::table::{Prefetch, Table};
 use crate::types::hash::Fields;
 use crate::world::World;
 

@@ -14,16 +14,12 @@ use crate::context::{Client, Context};
 use crate::error::{CommandError, OUT_OF_MEMORY};
 use crate::evict;
 use crate::policy;
+use crate::prefetch::Ahead;
 use crate::registry::Command;
 use crate::reply::Reply;
 use crate::shard::{Shard, ShardStats};
 use crate::spec::{flag, Plane};
 use crate::world::World;
-
-/// So many commands ahead of the one that is executed, the bucket of a command's key is asked for, and then its entry: as
-/// far as it takes to cover memory latency, and near enough for the lines to stay in the first-level cache.
-const BUCKETS_AHEAD: usize = 16;
-const ENTRIES_AHEAD: usize = 8;
 
 /// The reply of a command that panicked.
 pub const INTERNAL_ERROR: CommandError =
@@ -165,7 +161,7 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
 fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize, now_ms: i64) {
     let (cells, stats) = (Arc::clone(&shard.cells), Arc::clone(&shard.stats));
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
-    begin_prefetch(shard, &batch.commands[*next..]);
+    let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
     let mut turn = batch.turn_of(*next);
     let mut args_begin = next.checked_sub(1).map_or(0, |before| batch.commands[before].args_end as usize);
     let mut start = batch.reply_start(*next);
@@ -190,12 +186,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
             context.client = turns[turn].as_client();
             end = turns.get(turn + 1).map_or(commands.len(), |turn| turn.first);
         }
-        if let Some(command) = commands.get(*next + BUCKETS_AHEAD) {
-            prefetch_bucket(context.shards.first(), command);
-        }
-        if let Some(command) = commands.get(*next + ENTRIES_AHEAD) {
-            prefetch_entry(context.shards.first(), command);
-        }
+        ahead.prefetch(context.shards.first(), commands, args, *next);
         let Cmd { command, hash, slot, args_end, .. } = commands[*next];
         context.args = &args[args_begin..args_end as usize];
         context.spec = &command.spec;
@@ -234,32 +225,4 @@ fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> A
     let shard = context.shards.first();
     waiter.block.keys.iter().for_each(|key| shard.blocking.add(key, &waiter));
     waiter
-}
-
-/// Asks for what the first commands of a batch need; for the others that is done on the way.
-fn begin_prefetch(shard: &Shard, commands: &[Cmd]) {
-    if commands.len() > 1 {
-        commands.iter().take(BUCKETS_AHEAD).for_each(|command| prefetch_bucket(shard, command));
-        commands.iter().take(ENTRIES_AHEAD).for_each(|command| prefetch_entry(shard, command));
-    }
-}
-
-/// The first of two stages: the bucket of the first key.
-#[inline]
-fn prefetch_bucket(shard: &Shard, command: &Cmd) {
-    if command.hash != 0 {
-        if let Some(db) = shard.db(command.db) {
-            db.table(command.slot).prefetch_bucket(command.hash);
-        }
-    }
-}
-
-/// The second stage: its entry, which is known when the bucket has arrived.
-#[inline]
-fn prefetch_entry(shard: &Shard, command: &Cmd) {
-    if command.hash != 0 {
-        if let Some(db) = shard.db(command.db) {
-            db.table(command.slot).prefetch_entry(command.hash);
-        }
-    }
 }

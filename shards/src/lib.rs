@@ -11,7 +11,7 @@
 //! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
 //! - [`invariant`]: what ends the process
-//! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`]: who executes when
+//! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`], `prefetch`: who executes when
 //! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`blocking`], [`notify`]: what happens besides
 //! - [`heat`], [`survey`]: which keys cost much, which are big
 //! - [`world`], [`settings`], [`client`]: what is shared
@@ -42,6 +42,7 @@ pub mod lazyfree;
 pub mod mailbox;
 pub mod notify;
 pub mod policy;
+mod prefetch;
 pub mod random;
 pub mod rdb;
 pub mod registry;

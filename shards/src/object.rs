@@ -7,6 +7,7 @@
 //!
 //! A new collection type is one line in `objects!` and one `Collection` implementation.
 
+use crate::table::Prefetch;
 use crate::types::hash::Fields;
 
 /// A value's type, as TYPE names it.
@@ -64,6 +65,11 @@ pub trait Collection: Sized {
     fn free_effort(&self) -> usize;
     /// An independent copy (COPY).
     fn duplicate(&self) -> Self;
+    /// The table in which its elements are found by their names, if it has grown one.
+    #[inline]
+    fn element_table(&self) -> Option<&dyn Prefetch> {
+        None
+    }
     /// The elements that expire and those beside them; `None` if nothing in it has ever had a time.
     #[inline]
     fn timed(&self) -> Option<&Fields> {
@@ -155,6 +161,11 @@ macro_rules! objects {
             /// What OBJECT ENCODING says.
             pub fn encoding(self) -> &'static str {
                 match self { $(ObjectRef::$variant(value) => value.encoding_name(),)* }
+            }
+            /// See [`Collection::element_table`].
+            #[inline]
+            pub fn element_table(self) -> Option<&'a dyn Prefetch> {
+                match self { $(ObjectRef::$variant(value) => value.element_table(),)* }
             }
             /// What expires in it; see [`Collection::timed`].
             #[inline]

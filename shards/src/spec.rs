@@ -182,6 +182,9 @@ pub struct CommandSpec {
     /// ACL categories over those that flags and group give, e.g. `keyspace dangerous`.
     pub categories: &'static str,
     pub keys: &'static [KeySpec],
+    /// The argument that names an element of the first key's collection, 0 if none does: what finding it reads is asked of
+    /// memory in advance; see [`crate::prefetch`].
+    pub element: u8,
     /// The arguments as the documentation writes them: `key value [NX | XX]`.
     pub syntax: &'static str,
     pub scope: Scope,
@@ -204,6 +207,7 @@ impl CommandSpec {
         flags: 0,
         categories: "",
         keys: &[],
+        element: 0,
         syntax: "",
         scope: Scope::Keys,
         find_keys: None,

@@ -179,34 +179,6 @@ impl<E: Entry> Table<E> {
         Some(Slot { bucket, index, owner: PhantomData })
     }
 
-    /// Asks for the bucket's cache line; the first of two stages over a batch.
-    #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        if self.buckets != 0 {
-            prefetch(self.bucket(self.index_of(hash)).cast());
-        }
-    }
-
-    /// Asks for the entries whose tag fits; the second stage, when the bucket has arrived.
-    #[inline]
-    pub fn prefetch_entry(&self, hash: u64) {
-        if self.buckets == 0 {
-            return;
-        }
-        let bucket = self.bucket(self.index_of(hash));
-        // SAFETY: a live bucket; the hits are occupied slots.
-        unsafe {
-            let mut hits = (*bucket).matches(tag(hash));
-            while hits != 0 {
-                let entry = (*bucket).slots[(hits.trailing_zeros() / 8) as usize];
-                prefetch(entry);
-                // A short value is in the line after its key's.
-                prefetch(entry.wrapping_add(64));
-                hits &= hits - 1;
-            }
-        }
-    }
-
     /// Adds an entry whose key is not in the table. The slot that it got is returned.
     pub fn insert_new(&mut self, hash: u64, entry: E) -> Slot<'_, E> {
         debug_assert!(self.locate(hash, entry.key()).is_none(), "the key is in the table already");
@@ -305,6 +277,50 @@ impl<E: Entry> Drop for Table<E> {
             }
         }
         self.release_all();
+    }
+}
+
+/// A table whose reading can be announced, whatever is in it: a batch of commands asks for what it will need in two
+/// stages, as the second one needs what the first one brings.
+pub trait Prefetch {
+    /// Entries in the table.
+    fn entries(&self) -> usize;
+    /// Asks for the bucket's cache line.
+    fn prefetch_bucket(&self, hash: u64);
+    /// Asks for the entries whose tag fits, when the bucket has arrived.
+    fn prefetch_entry(&self, hash: u64);
+}
+
+impl<E: Entry> Prefetch for Table<E> {
+    #[inline]
+    fn entries(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    fn prefetch_bucket(&self, hash: u64) {
+        if self.buckets != 0 {
+            prefetch(self.bucket(self.index_of(hash)).cast());
+        }
+    }
+
+    #[inline]
+    fn prefetch_entry(&self, hash: u64) {
+        if self.buckets == 0 {
+            return;
+        }
+        let bucket = self.bucket(self.index_of(hash));
+        // SAFETY: a live bucket; the hits are occupied slots.
+        unsafe {
+            let mut hits = (*bucket).matches(tag(hash));
+            while hits != 0 {
+                let entry = (*bucket).slots[(hits.trailing_zeros() / 8) as usize];
+                prefetch(entry);
+                // A short value is in the line after its key's.
+                prefetch(entry.wrapping_add(64));
+                hits &= hits - 1;
+            }
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW UPDATE", 1)],
+        element: 2,
         syntax: "key (field value) [(field value) ...]",
         plane: Plane::Data(hset),
         ..HASH
@@ -46,6 +47,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW UPDATE", 1)],
+        element: 2,
         syntax: "key (field value) [(field value) ...]",
         plane: Plane::Data(hmset),
         ..HASH
@@ -57,6 +59,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW INSERT", 1)],
+        element: 2,
         syntax: "key field value",
         plane: Plane::Data(hsetnx),
         ..HASH
@@ -68,6 +71,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 3,
         flags: READONLY | FAST,
         keys: &[one_key("RO ACCESS", 1)],
+        element: 2,
         syntax: "key field",
         plane: Plane::Data(hget),
         ..HASH
@@ -80,6 +84,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: READONLY | FAST,
         keys: &[one_key("RO ACCESS", 1)],
+        element: 2,
         syntax: "key field [field ...]",
         plane: Plane::Data(hmget),
         ..HASH
@@ -92,6 +97,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: WRITE | FAST,
         keys: &[one_key("RW DELETE", 1)],
+        element: 2,
         syntax: "key field [field ...]",
         plane: Plane::Data(hdel),
         ..HASH
@@ -115,6 +121,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 3,
         flags: READONLY | FAST,
         keys: &[one_key("RO", 1)],
+        element: 2,
         syntax: "key field",
         plane: Plane::Data(hexists),
         ..HASH
@@ -137,6 +144,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 3,
         flags: READONLY | FAST,
         keys: &[one_key("RO", 1)],
+        element: 2,
         syntax: "key field",
         plane: Plane::Data(hstrlen),
         ..HASH
@@ -148,6 +156,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW ACCESS UPDATE", 1)],
+        element: 2,
         syntax: "key field increment",
         plane: Plane::Data(hincrby),
         ..HASH
@@ -159,6 +168,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW ACCESS UPDATE", 1)],
+        element: 2,
         syntax: "key field increment:double",
         plane: Plane::Data(hincrbyfloat),
         ..HASH

@@ -24,6 +24,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW INSERT", 1)],
+        element: 2,
         syntax: "key member [member ...]",
         plane: Plane::Data(sadd),
         ..SET
@@ -35,6 +36,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: WRITE | FAST,
         keys: &[one_key("RW DELETE", 1)],
+        element: 2,
         syntax: "key member [member ...]",
         plane: Plane::Data(srem),
         ..SET
@@ -45,6 +47,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 4,
         flags: WRITE | FAST,
         keys: &[one_key("RW ACCESS DELETE", 1), one_key("RW INSERT", 2)],
+        element: 3,
         syntax: "source destination member",
         plane: Plane::Data(smove),
         ..SET
@@ -55,6 +58,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 3,
         flags: READONLY | FAST,
         keys: &[one_key("RO", 1)],
+        element: 2,
         syntax: "key member",
         plane: Plane::Data(sismember),
         ..SET
@@ -67,6 +71,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: READONLY | FAST,
         keys: &[one_key("RO ACCESS", 1)],
+        element: 2,
         syntax: "key member [member ...]",
         plane: Plane::Data(smismember),
         ..SET

@@ -27,6 +27,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW UPDATE", 1)],
+        element: 3,
         syntax: "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]",
         plane: Plane::Data(zadd),
         ..SORTED_SET
@@ -39,6 +40,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 4,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW ACCESS UPDATE", 1)],
+        element: 3,
         syntax: "key increment:double member",
         plane: Plane::Data(zincrby),
         ..SORTED_SET
@@ -51,6 +53,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: WRITE | FAST,
         keys: &[one_key("RW DELETE", 1)],
+        element: 2,
         syntax: "key member [member ...]",
         plane: Plane::Data(zrem),
         ..SORTED_SET
@@ -73,6 +76,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 3,
         flags: READONLY | FAST,
         keys: &[one_key("RO ACCESS", 1)],
+        element: 2,
         syntax: "key member",
         plane: Plane::Data(zscore),
         ..SORTED_SET
@@ -85,6 +89,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: READONLY | FAST,
         keys: &[one_key("RO ACCESS", 1)],
+        element: 2,
         syntax: "key member [member ...]",
         plane: Plane::Data(zmscore),
         ..SORTED_SET
@@ -97,6 +102,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: READONLY | FAST,
         keys: &[one_key("RO ACCESS", 1)],
+        element: 2,
         syntax: "key member [WITHSCORE]",
         plane: Plane::Data(zrank),
         ..SORTED_SET
@@ -109,6 +115,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: READONLY | FAST,
         keys: &[one_key("RO ACCESS", 1)],
+        element: 2,
         syntax: "key member [WITHSCORE]",
         plane: Plane::Data(zrevrank),
         ..SORTED_SET

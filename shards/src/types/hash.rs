@@ -13,7 +13,7 @@ mod timing;
 
 use super::listpack::{Encoded, Item, Listpack};
 use super::unaligned_box::UnalignedBox;
-use crate::table;
+use crate::table::{self, Prefetch};
 
 pub(super) use pair::Pair;
 
@@ -83,6 +83,14 @@ impl Hash {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The table of its fields, if it has one.
+    pub fn element_table(&self) -> Option<&dyn Prefetch> {
+        match &self.0 {
+            Form::Packed(_) => None,
+            Form::Table(fields) => Some(&***fields),
+        }
     }
 
     /// What `OBJECT ENCODING` says.

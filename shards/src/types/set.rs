@@ -17,7 +17,7 @@ use super::intset::Intset;
 use super::listpack::{self, Item, Listpack};
 use super::number;
 use super::unaligned_box::UnalignedBox;
-use crate::table::{self, Table};
+use crate::table::{self, Prefetch, Table};
 
 use member::Member;
 use timing::Timed;
@@ -105,6 +105,14 @@ impl Set {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The table of its members, if it has one; with times there are two, and which one a member is in is not known ahead.
+    pub fn element_table(&self) -> Option<&dyn Prefetch> {
+        match &self.0 {
+            Form::Integers(_) | Form::Packed(_) | Form::Timed(_) => None,
+            Form::Table(table) => Some(&**table),
+        }
     }
 
     /// What `OBJECT ENCODING` says.

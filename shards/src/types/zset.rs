@@ -14,7 +14,7 @@ use super::zset_element::Element;
 use super::zset_large::{Handle, Large};
 use super::zset_packed as packed;
 use super::zset_range::{LexRange, ScoreRange};
-use crate::table::{hash, Table};
+use crate::table::{hash, Prefetch, Table};
 use std::ops::Range;
 
 /// Up to where a set stays in the small encoding.
@@ -136,6 +136,14 @@ impl ZSet {
         match &self.0 {
             Encoding::Packed(list) => Some(list),
             Encoding::Large(_) => None,
+        }
+    }
+
+    /// The table of its members, if it has one.
+    pub fn element_table(&self) -> Option<&dyn Prefetch> {
+        match &self.0 {
+            Encoding::Packed(_) => None,
+            Encoding::Large(large) => Some(large.table()),
         }
     }
 

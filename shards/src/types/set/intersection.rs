@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use super::super::listpack::Item;
 use super::super::number::{I64Buffer, I64_TEXT_MAX_BYTES};
 use super::{Form, Set};
-use crate::table;
+use crate::table::{self, Prefetch};
 
 /// Enough to overlap what a core can have under way, few enough that nothing fetched is evicted before use.
 pub(super) const BATCH: usize = 16;
