@@ -344,11 +344,16 @@ impl ZSet {
     pub fn pop(&mut self, count: usize, reverse: bool, mut popped: impl FnMut(&[u8], f64)) -> usize {
         let len = self.len();
         let count = count.min(len);
-        if !reverse {
-            return self.remove_ranks(0..count, popped);
+        if reverse {
+            self.visit(len - count..len, true, &mut popped);
+            self.remove_ranks(len - count..len, |_, _| ());
+        } else {
+            self.remove_ranks(0..count, popped);
         }
-        self.visit(len - count..len, true, &mut popped);
-        self.remove_ranks(len - count..len, |_, _| ())
+        if let Encoding::Large(large) = &self.0 {
+            large.prefetch_outermost(reverse);
+        }
+        count
     }
 
     /// One step of a scan: calls with some members, returns the next cursor, 0 at the end. A small set is one step.

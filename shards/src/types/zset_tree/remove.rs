@@ -23,6 +23,14 @@ impl Tree {
     /// may free them. Returns how many there were.
     pub fn remove_ranks(&mut self, rank: usize, count: usize, mut removed: impl FnMut(Element)) -> usize {
         let count = count.min(self.len.saturating_sub(rank));
+        if count == 1 {
+            // Without a buffer for those that are taken out.
+            let (path, leaf, index) = self.locate_rank(rank);
+            let element = leaf.element(index);
+            self.remove_slots(path, leaf, index, 1);
+            removed(element);
+            return 1;
+        }
         let mut rest = count;
         let mut batch = Vec::with_capacity(count.min(LEAF_CAPACITY));
         while rest > 0 {
