@@ -1,7 +1,7 @@
 //! Values of fields together with their expiry: HGETEX, HSETEX.
 
+use super::element_expire::{parse_time, Base, Timed, Unit};
 use super::hash::{limits, parse_fields, write_value, HASH};
-use super::hash_expire::{parse_time, Base, Timed, Unit};
 use super::timed_access;
 use crate::args;
 use crate::context::Context;
@@ -92,13 +92,13 @@ fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     for field in fields {
         write_value(reply, Some(&*hash), field);
         match lifetime {
-            Lifetime::Until(time) if hash.contains(field) => timed.apply(hash, field, time, now),
-            Lifetime::Persist => _ = timed.persist(hash, field),
+            Lifetime::Until(time) if hash.contains(field) => timed.apply(hash, field, time, now, ()),
+            Lifetime::Persist => _ = timed.persist(hash, field, ()),
             _ => {}
         }
     }
     let emptied = hash.is_empty();
-    timed.finish(context, &key, emptied);
+    timed.finish::<Hash>(context, &key, emptied);
     Ok(())
 }
 
@@ -199,11 +199,11 @@ fn hsetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut timed = Timed::default();
     if let Lifetime::Until(time) = request.lifetime {
         hash.expect_expiries();
-        request.fields().for_each(|field| timed.apply(hash, field, time, now));
+        request.fields().for_each(|field| timed.apply(hash, field, time, now, ()));
     }
     let emptied = hash.is_empty();
     context.changed(&key, class::HASH, "hset");
-    timed.finish(context, &key, emptied);
+    timed.finish::<Hash>(context, &key, emptied);
     reply.int(1);
     Ok(())
 }

@@ -2,10 +2,10 @@
 //!
 //! The command and its reply are those of Redis' development branch for 8.12: all or nothing, 1 or 0, as HSETEX.
 
-use super::hash_expire::parse_time;
+use super::element_expire::{parse_time, Timed};
 use super::hash_timed::{time_option, Lifetime, ONE_LIFETIME};
 use super::set::{limits, SET};
-use super::set_expire::{member_count, unknown, Timed, MEMBERS_ABSENT, MEMBERS_TWICE, TOO_FEW};
+use super::set_expire::{member_count, unknown, MEMBERS_ABSENT, MEMBERS_TWICE, TOO_FEW};
 use super::timed_access;
 use crate::args;
 use crate::context::Context;
@@ -114,7 +114,7 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             let Some(set) = set else { return Ok(()) };
             let removed = members.iter().filter(|member| set.remove(member)).count() > 0;
             let emptied = set.is_empty();
-            Timed { removed, ..Timed::default() }.finish(context, &key, emptied);
+            Timed { removed, ..Timed::default() }.finish::<Set>(context, &key, emptied);
             return Ok(());
         }
     }
@@ -131,7 +131,7 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     context.changed(&key, class::SET, "sadd");
-    timed.finish(context, &key, false);
+    timed.finish::<Set>(context, &key, false);
     Ok(())
 }
 
