@@ -176,8 +176,8 @@ fn audit(keyspace: &mut Keyspace) {
     keyspace.speak_resp2();
     // Both remove all fields and members that have expired, which lengths count until then.
     for key in strings(&keyspace.run_words(&[b"KEYS", b"*"])) {
-        keyspace.run_words(&[b"HRANDFIELD", &key]);
-        keyspace.run_words(&[b"SRANDMEMBER", &key]);
+        keyspace.run_words(&[b"HRANDFIELD", &key, b"1"]);
+        keyspace.run_words(&[b"SRANDMEMBER", &key, b"1"]);
     }
     let keys = strings(&keyspace.run_words(&[b"KEYS", b"*"]));
     assert!(keys.len() <= keyspace.keys());
