@@ -38,6 +38,9 @@ const IN_FLIGHT_MAX: usize = 4;
 /// A batch of so many commands is not made larger: it holds its shard for a few hundred microseconds, and its replies are
 /// sent while they are in the cache.
 const BATCH_COMMANDS: usize = 1024;
+/// Nor is one made larger that will give so many bytes of replies, as far as the one before tells: what does not fit in the
+/// cache is written to memory and read from there.
+const BATCH_REPLY_BYTES: usize = 512 * 1024;
 /// Poll data of the bell and of the listeners; connections have their index.
 const BELL: u64 = u64::MAX;
 const LISTENER: u64 = 1 << 63;
@@ -109,6 +112,8 @@ pub struct IoThread {
     /// The same for commands that usually take long: the shards' own threads execute them.
     pub heavy: Vec<Box<Batch>>,
     in_flight: Vec<usize>,
+    /// Commands that make a batch large enough.
+    batch_commands_max: usize,
     // Batches move by their boxes.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Batch>>,
@@ -157,6 +162,7 @@ impl IoThread {
             building: (0..shards).map(|shard| Box::new(Batch::new(index, shard))).collect(),
             heavy: (0..shards).map(|shard| Box::new(Batch::new(index, shard))).collect(),
             in_flight: vec![0; shards],
+            batch_commands_max: BATCH_COMMANDS,
             spare: Vec::new(),
             buffers: Vec::new(),
             held_back: Vec::new(),
@@ -292,7 +298,7 @@ impl IoThread {
             self.process(&mut connection);
             self.settle(connection);
             for shard in 0..self.building.len() {
-                if self.building[shard].commands.len() >= BATCH_COMMANDS {
+                if self.building[shard].commands.len() >= self.batch_commands_max {
                     self.submit(shard);
                 }
             }
@@ -364,6 +370,8 @@ impl IoThread {
 
     /// Gives a batch back for use.
     pub fn recycle(&mut self, mut batch: Box<Batch>) {
+        let reply_bytes = (batch.out.len() / batch.commands.len().max(1)).max(1);
+        self.batch_commands_max = (BATCH_REPLY_BYTES / reply_bytes).clamp(1, BATCH_COMMANDS);
         batch.clear();
         if self.spare.len() < 64 {
             self.spare.push(batch);

@@ -42,6 +42,7 @@ pub fn give_back_only_when_told() {
 
 /// Gives memory that nothing uses back to the system; a matter of milliseconds, for threads that can take them.
 pub fn give_back() {
+    mapping::give_back();
     // SAFETY: the call concerns what is free, here and in what all threads share.
     unsafe { mi_collect(true) }
 }
@@ -67,7 +68,7 @@ unsafe impl GlobalAlloc for Mimalloc {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if is_mapped(layout) {
-            mapping::allocate(layout.size())
+            mapping::allocate_zeroed(layout.size())
         } else if layout.align() <= PLAIN_ALIGN_MAX {
             // SAFETY: any size may be asked for.
             unsafe { mi_zalloc(layout.size()).cast() }

@@ -5,11 +5,15 @@
 //! are multiples of that, which these are: some 20 us for 256 MB, whatever is in it. Pages that were never written take no
 //! memory, so room to grow costs addresses only, and fresh ones are zero without being written.
 //!
+//! Freed blocks of moderate size are kept for the next ones until [`give_back`]: replies of megabytes come one after another,
+//! and the page faults of a fresh mapping double what one costs.
+//!
 //! Smaller blocks stay with the allocator: copying them is quick, and it hands the same warm memory out again, where a
 //! mapping begins with page faults.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr::null_mut;
+use std::sync::Mutex;
 
 /// Blocks of at least this many bytes are mappings: what the entry of a page table's upper level covers.
 pub const MAPPED_MIN: usize = 2 << 20;
@@ -63,8 +67,61 @@ fn map(size: usize, protection: c_int, flags: c_int) -> *mut u8 {
     }
 }
 
-/// A block of zeros; null if there is no memory.
+/// Blocks that are kept, their bytes together, and the bytes of one: more than that takes its time in any case.
+const KEPT_BLOCKS_MAX: usize = 8;
+const KEPT_BYTES_MAX: usize = 64 << 20;
+const KEPT_BLOCK_BYTES_MAX: usize = 32 << 20;
+
+/// Freed blocks by address and bytes, which are whole pages; places with no bytes are empty. Who finds it locked goes to the
+/// kernel instead.
+static KEPT: Mutex<[(usize, usize); KEPT_BLOCKS_MAX]> = Mutex::new([(0, 0); KEPT_BLOCKS_MAX]);
+
+/// Keeps a block that nobody uses any more; false if there is no room for it.
+fn keep(block: *mut u8, bytes: usize) -> bool {
+    let Ok(mut kept) = KEPT.try_lock() else { return false };
+    let sum: usize = kept.iter().map(|(_, bytes)| bytes).sum();
+    if bytes > KEPT_BLOCK_BYTES_MAX || sum + bytes > KEPT_BYTES_MAX {
+        return false;
+    }
+    let Some(place) = kept.iter_mut().find(|(_, bytes)| *bytes == 0) else { return false };
+    *place = (block.expose_provenance(), bytes);
+    true
+}
+
+/// A kept block of about so many bytes, with how many it has.
+fn take_kept(wanted: usize) -> Option<(*mut u8, usize)> {
+    let mut kept = KEPT.try_lock().ok()?;
+    let fits = |bytes: usize| bytes >= wanted / 2 && bytes / 4 <= wanted;
+    let place = kept.iter_mut().filter(|(_, bytes)| *bytes > 0 && fits(*bytes));
+    let place = place.min_by_key(|(_, bytes)| bytes.abs_diff(wanted))?;
+    let (address, bytes) = std::mem::take(place);
+    Some((std::ptr::with_exposed_provenance_mut(address), bytes))
+}
+
+/// Unmaps the blocks that are kept.
+pub fn give_back() {
+    let kept = KEPT.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
+    for (address, bytes) in kept.into_iter().filter(|(_, bytes)| *bytes > 0) {
+        // SAFETY: the block was freed and kept, and is in nobody's hands.
+        unsafe { munmap(std::ptr::with_exposed_provenance_mut(address), bytes) };
+    }
+}
+
+/// A block with anything in it; null if there is no memory.
 pub fn allocate(size: usize) -> *mut u8 {
+    let Some((block, bytes)) = take_kept(pages(size)) else { return allocate_zeroed(size) };
+    // SAFETY: the block was kept, and is this caller's alone now.
+    unsafe {
+        let resized = resize(block, bytes, size);
+        if resized.is_null() {
+            munmap(block.cast(), bytes);
+        }
+        resized
+    }
+}
+
+/// A block of zeros; null if there is no memory.
+pub fn allocate_zeroed(size: usize) -> *mut u8 {
     map(size, PROT_READ_WRITE, 0)
 }
 
@@ -73,8 +130,10 @@ pub fn allocate(size: usize) -> *mut u8 {
 /// # Safety
 /// The block is one of this module of that size, and is not used again.
 pub unsafe fn free(block: *mut u8, size: usize) {
-    // SAFETY: the mapping is the block's alone, by the caller's promise.
-    unsafe { munmap(block.cast(), pages(size)) };
+    if !keep(block, pages(size)) {
+        // SAFETY: the mapping is the block's alone, by the caller's promise.
+        unsafe { munmap(block.cast(), pages(size)) };
+    }
 }
 
 /// Gives a block another size, which is still one of a mapping; null, with the block as it was, if there is no memory.
@@ -118,7 +177,7 @@ mod tests {
     #[test]
     fn a_mapping_keeps_its_bytes_as_it_grows_and_shrinks_and_what_is_new_is_zero() {
         let sizes = [MAPPED_MIN, 3 * MAPPED_MIN + 5, 64 * MAPPED_MIN, 7 * MAPPED_MIN + 4097, MAPPED_MIN + 1];
-        let mut block = allocate(sizes[0]);
+        let mut block = allocate_zeroed(sizes[0]);
         // Another mapping beside it, so that it has to move.
         let neighbour = allocate(MAPPED_MIN);
         for (before, after) in sizes.iter().zip(&sizes[1..]) {
@@ -139,6 +198,30 @@ mod tests {
             free(block, sizes[sizes.len() - 1]);
             free(neighbour, MAPPED_MIN);
         }
+    }
+
+    #[test]
+    fn a_freed_block_is_used_again_in_another_size_until_all_is_given_back() {
+        // Other tests use the same store: a size that none of them has.
+        const SIZE: usize = 13 * MAPPED_MIN;
+        for size in [SIZE + 9000, SIZE - 9000] {
+            let block = allocate(SIZE);
+            // SAFETY: each block is written within its size and freed once.
+            unsafe {
+                block.write_bytes(3, SIZE);
+                free(block, SIZE);
+                let again = allocate(size);
+                again.write(1);
+                again.add(size - 1).write(2);
+                assert_eq!((at(again, 0), at(again, size - 1)), (1, 2));
+                free(again, size);
+            }
+            give_back();
+        }
+        let zeros = allocate_zeroed(SIZE);
+        assert_eq!((at(zeros, 0), at(zeros, SIZE - 1)), (0, 0));
+        // SAFETY: the block is live and of that size.
+        unsafe { free(zeros, SIZE) };
     }
 
     #[test]

@@ -344,6 +344,8 @@ def test_every_client_takes_memory_even_if_it_is_idle(server: Server) -> None:
 def test_connections_that_come_at_once_do_not_exceed_maxclients(pool: ServerPool) -> None:
     server = pool.get(shape=Shape(shards=1, io_threads=4), directives={"maxclients": "20"})
     with server.wire() as observer:
+        # Whoever was there before may not have been noticed to be gone.
+        assert _await_fields(observer, "clients", {"connected_clients": "1"})
         observer.call("CONFIG", "RESETSTAT")
         assert isinstance(server.address, tuple)
         sockets = [socket.create_connection(server.address) for _ in range(80)]
