@@ -23,6 +23,10 @@ const PLAIN_ALIGN_MAX: usize = 8;
 
 /// mimalloc's number of the option that says how many milliseconds after memory was freed it is given back to the system.
 const PURGE_DELAY: c_int = 15;
+/// And of the one that says after how many calls of its slower path a thread looks through all of its pages.
+const GENERIC_COLLECT: c_int = 34;
+/// The most that it takes.
+const COLLECT_RARELY: c_long = 1_000_000;
 /// More milliseconds than any process runs.
 const NEVER_MS: c_long = 1 << 50;
 
@@ -34,10 +38,14 @@ extern "C" {
 /// From now on memory is given back to the system by [`give_back`] only.
 ///
 /// mimalloc does it in passing, in whichever thread allocates when it is time: after a collection of five million members
-/// was freed, some later command spent 10 to 40 ms on that.
+/// was freed, some later command spent 10 to 40 ms on that. Nor does a thread look through all of its pages every ten thousand
+/// calls for what others have freed there, which took 20 ms where that was much; it meets them in time when it allocates.
 pub fn give_back_only_when_told() {
     // SAFETY: options are plain numbers that may be set at any time.
-    unsafe { mi_option_set(PURGE_DELAY, NEVER_MS) }
+    unsafe {
+        mi_option_set(PURGE_DELAY, NEVER_MS);
+        mi_option_set(GENERIC_COLLECT, COLLECT_RARELY);
+    }
 }
 
 /// Gives memory that nothing uses back to the system; a matter of milliseconds, for threads that can take them.
@@ -152,6 +160,8 @@ mod tests {
         // SAFETY: the option's number is checked by its default; blocks are written within their size and freed once.
         unsafe {
             assert!([1000, NEVER_MS].contains(&mi_option_get(PURGE_DELAY)), "mimalloc has other options");
+            let collects = mi_option_get(GENERIC_COLLECT);
+            assert!([10_000, COLLECT_RARELY].contains(&collects), "mimalloc has other options");
             give_back_only_when_told();
             let blocks: Vec<*mut u8> = (0..BLOCKS).map(|_| Mimalloc.alloc(layout)).collect();
             blocks.iter().for_each(|block| block.write_bytes(1, 4096));
