@@ -2,9 +2,14 @@
 
 use std::ptr::null_mut;
 
-use super::bucket::{take, Bucket, VOLATILE};
+use super::bucket::{prefetch, take, Bucket, VOLATILE};
 use super::{Entry, Table, SHRINK};
 use crate::invariant;
+
+/// The cursor after this one, counted in reversed bits; `mask` has those that the table looks at.
+fn following(cursor: u32, mask: u32) -> u32 {
+    (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits()
+}
 
 impl<E: Entry> Table<E> {
     /// Visits every entry of one step of a scan and returns the next cursor, 0 at the end.
@@ -16,17 +21,36 @@ impl<E: Entry> Table<E> {
             return 0;
         }
         let cursor = cursor as u32;
+        let (index, mask) = self.scan_step(cursor);
+        let next = following(cursor, mask);
+        if next != 0 {
+            // A scan goes on there, and its entries lie anywhere in memory: they are asked for while this step's are visited,
+            // and the bucket behind them, so that it is there when the next step asks for its entries.
+            let (ahead, mask) = self.scan_step(next);
+            self.prefetch_entries(ahead);
+            prefetch(self.bucket(self.scan_step(following(next, mask)).0).cast());
+        }
+        self.visit_chain(index, &mut visit);
+        u64::from(next)
+    }
+
+    /// The bucket that a cursor means, and the mask of the bits that say so.
+    fn scan_step(&self, cursor: u32) -> (usize, u32) {
         let half = self.mask >> 1;
-        let mut index = cursor & self.mask;
-        let mut mask = self.mask;
+        let index = cursor & self.mask;
         let unsplit = |i: u32| i <= half && i >= self.buckets.saturating_sub(half + 1);
         if index >= self.buckets || unsplit(index) && self.buckets <= self.mask {
-            index &= half;
-            mask = half;
+            return ((index & half) as usize, half);
         }
-        self.visit_chain(index as usize, &mut visit);
-        let next = (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits();
-        u64::from(next)
+        (index as usize, self.mask)
+    }
+
+    fn prefetch_entries(&self, index: usize) {
+        // SAFETY: a live bucket; what its slots hold is only prefetched.
+        let bucket = unsafe { &*self.bucket(index) };
+        for slot in (0..bucket.width()).filter(|&slot| bucket.tags[slot] != 0) {
+            prefetch(bucket.slots[slot]);
+        }
     }
 
     fn visit_chain(&self, index: usize, visit: &mut impl FnMut(&E)) {
