@@ -4,8 +4,10 @@
 //! What may take long lets go of the GIL first.
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
+use sherd_shards::glob;
 
 mod commands;
 mod held;
@@ -23,15 +25,12 @@ fn used_memory() -> usize {
     sherd_metrics::memory::used_bytes()
 }
 
-/// Redis' glob matching.
+/// The places of the texts that a glob pattern matches, in their order.
 #[pyfunction]
-#[pyo3(signature = (pattern, text, ignore_case=false))]
-fn glob_match(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
-    if ignore_case {
-        sherd_shards::glob::matches_ignoring_case(pattern, text)
-    } else {
-        sherd_shards::glob::matches(pattern, text)
-    }
+#[pyo3(signature = (pattern, texts, ignore_case=false))]
+fn glob_filter(pattern: &[u8], texts: Vec<PyBackedBytes>, ignore_case: bool) -> Vec<usize> {
+    let matches = if ignore_case { glob::matches_ignoring_case } else { glob::matches };
+    (0..texts.len()).filter(|&place| matches(pattern, &texts[place])).collect()
 }
 
 /// The hash slot of a key.
@@ -63,7 +62,7 @@ fn set_time_slice(microseconds: u32) {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(used_memory, module)?)?;
-    module.add_function(wrap_pyfunction!(glob_match, module)?)?;
+    module.add_function(wrap_pyfunction!(glob_filter, module)?)?;
     module.add_function(wrap_pyfunction!(key_slot, module)?)?;
     module.add_function(wrap_pyfunction!(histogram_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(disable_huge_pages, module)?)?;

@@ -4,6 +4,7 @@ Python calls down; the data plane never calls Python. What it has to say waits i
 become readable when there is something: control requests, and log records.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypedDict, final, type_check_only
 
 __all__ = [
@@ -12,7 +13,7 @@ __all__ = [
     "__version__",
     "command_table",
     "disable_huge_pages",
-    "glob_match",
+    "glob_filter",
     "histogram_bounds",
     "key_positions",
     "key_slot",
@@ -73,8 +74,9 @@ def set_time_slice(microseconds: int) -> None:
 def used_memory() -> int:
     """Bytes allocated by the native side now, over all servers of the process."""
 
-def glob_match(pattern: bytes, text: bytes, ignore_case: bool = False) -> bool:
-    """Redis' glob matching."""
+def glob_filter(pattern: bytes, texts: Sequence[bytes], ignore_case: bool = False) -> list[int]:
+    """The places of the texts that a pattern matches as Redis matches it, in their order; bounded by the product of the
+    lengths."""
 
 def key_slot(key: bytes) -> int:
     """The hash slot of a key."""

@@ -1,8 +1,8 @@
 """Replies: Python values in, RESP2 or RESP3 bytes out, byte for byte what Redis sends.
 
 A handler returns plain Python values; only what Python cannot say has a type here (`Simple`, `Error`, `Verbatim`,
-`Push`, `ReplySet`, `NULL_ARRAY`). One function, `encode`, knows both protocols, so no handler asks which one its client
-speaks. Reading RESP is hiredis' work, never this module's.
+`Push`, `ReplySet`, `Encoded`, `NULL_ARRAY`). One function, `encode`, knows both protocols, so no handler asks which one
+its client speaks. Reading RESP is hiredis' work, never this module's.
 
 Rejected: a class for every RESP type. `[1, b"a", None]` reads like the reply it becomes, wrappers do not.
 """
@@ -54,6 +54,12 @@ class ReplySet(tuple["Reply", ...]):
     __slots__ = ()
 
 
+class Encoded(bytes):
+    """One whole reply as it goes on the wire, kept from an earlier time; its protocol must be the client's."""
+
+    __slots__ = ()
+
+
 class _NullArray:
     """`*-1` in RESP2 and `_` in RESP3."""
 
@@ -101,7 +107,10 @@ def _write(output: bytearray, value: Reply, resp3: bool) -> None:
     if isinstance(value, str):
         _write_text(output, value)
     elif isinstance(value, (bytes, bytearray)):
-        _write_bulk(output, value)
+        if type(value) is Encoded:
+            output += value
+        else:
+            _write_bulk(output, value)
     elif isinstance(value, bool):
         output += (b"#t\r\n" if value else b"#f\r\n") if resp3 else (b":1\r\n" if value else b":0\r\n")
     elif isinstance(value, int):

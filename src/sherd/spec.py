@@ -56,7 +56,9 @@ class CommandSpec:
     """Everything that is known of one command without running it.
 
     name: lower case, `container|subcommand` for a subcommand; arity counts the name (and the subcommand), negative
-    means "at least". `syntax` is the compact form that `sherd.syntax` reads. `plane` says which side runs it.
+    means "at least". `syntax` is the compact form that `sherd.syntax` reads. `plane` says which side runs it. `reads`
+    says what the reply depends on: "nothing", "config" (the configuration alone) or "data" (anything). A transaction
+    holds the shards for commands of the last kind only.
     """
 
     name: str
@@ -75,6 +77,7 @@ class CommandSpec:
     deprecated_since: str = ""
     replaced_by: str = ""
     plane: str = "control"
+    reads: str = "data"
 
     @property
     def container(self) -> str:
@@ -214,6 +217,8 @@ def make_spec(name: str, *, flags: str = "", acl: str = "", **attributes: Any) -
     flag_words, acl_words = set(flags.split()), set(acl.split())
     unknown = flag_words.difference(FLAG_ORDER) | acl_words.difference(ACL_CATEGORY_ORDER)
     assert not unknown, f"{name}: unknown flags or categories {sorted(unknown)}"
+    if name.endswith("|help"):
+        attributes["reads"] = "nothing"
     return CommandSpec(
         name=name,
         flags=tuple(word for word in FLAG_ORDER if word in flag_words),

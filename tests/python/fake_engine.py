@@ -12,6 +12,7 @@ from sherd.config import Config
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
 from sherd.families.hotkeys import HotKeySessions
+from sherd.native import glob_filter
 from sherd.observability.node import Listener, Node
 from sherd.resp import encode
 from sherd.spec import Request, Services
@@ -157,7 +158,7 @@ class Bench:
         self.services = Services(
             self.config,
             self.node,
-            DataPlane(list, lambda args: None, self.engine.reset_stats),
+            DataPlane(list, lambda args: None, self.engine.reset_stats, glob_filter),
             CommandTable([]),
             HotKeySessions(),
         )
@@ -168,4 +169,6 @@ class Bench:
 
     def call(self, handler: Any, *args: bytes | str, resp: int = 2, **more: str) -> bytes:
         """The encoded reply of a handler."""
-        return encode(handler(self.request(*args, **more)), resp)
+        request = self.request(*args, **more)
+        request.resp = resp
+        return encode(handler(request), resp)

@@ -215,6 +215,36 @@ def test_config_get_gives_each_name_once_and_a_plain_name_as_it_was_written() ->
     }
 
 
+def test_config_get_formats_only_what_matches_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of patterns in one transaction hold up everybody else for what they match, not for the whole table."""
+    formatted: list[object] = []
+
+    def format_memory(kind: Memory, value: object) -> str:
+        formatted.append(value)
+        return str(value)
+
+    monkeypatch.setattr(Memory, "format", format_memory)
+    config = Config()
+    for _ in range(1000):
+        assert config.matching([b"maxmemor[y]", b"nothing*", b"*like-that"]) == {b"maxmemory": "0"}
+    assert formatted == [0]
+    set_text(config, "maxmemory", "5")
+    assert config.matching([b"maxmemory"]) == {b"maxmemory": "5"}
+
+
+def test_config_get_shows_what_is_in_force_after_a_change_that_was_taken_back() -> None:
+    config = Config()
+
+    def refuse(changed: frozenset[str]) -> None:
+        if config.text("timeout") == "7":
+            raise ConfigApplyError("timeout", "no")
+
+    config.add_listener(refuse)
+    with pytest.raises(ConfigSetError):
+        set_text(config, "timeout", "7")
+    assert config.matching([b"timeout"]) == {b"timeout": "0"}
+
+
 def test_config_get_of_everything_lists_aliases_too() -> None:
     names = Config().matching([b"*"])
     assert {b"slaveof", b"replicaof", b"hash-max-ziplist-value", b"lua-time-limit"} <= names.keys()

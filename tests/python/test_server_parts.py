@@ -326,6 +326,46 @@ def test_a_handler_that_waits_runs_before_its_transaction_holds_the_shards() -> 
     assert steps == ["begin", b"$1\r\nx\r\n", b"$5\r\nlater\r\n", b"$1\r\nx\r\n", "end"]
 
 
+@command("testonly-static", arity=-1, group="server", since="1.0.0", summary="Depends on nothing; of the tests.",
+         reads="nothing")  # fmt: skip
+def _static(request: Any) -> str:
+    _ran.append("static")
+    return "static"
+
+
+@command("testonly-config", arity=-1, group="server", since="1.0.0", summary="Depends on directives; of the tests.",
+         reads="config")  # fmt: skip
+def _config(request: Any) -> str:
+    _ran.append("config")
+    return "config"
+
+
+_ran: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("commands", "before", "within"),
+    [
+        (("testonly-static", "testonly-config"), ["static", "config"], []),
+        (("config|set", "testonly-static", "testonly-config"), ["static"], ["config"]),
+    ],
+)
+def test_a_reply_that_a_transaction_cannot_change_is_made_before_the_shards_are_held(
+    commands: tuple[str, ...], before: list[str], within: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ran.clear()
+    ran_before: list[str] = []
+    begin_exec = Transactions.begin_exec
+
+    def begin(inbox: Transactions, request: Any) -> bool:
+        ran_before.extend(_ran)
+        return begin_exec(inbox, request)
+
+    monkeypatch.setattr(Transactions, "begin_exec", begin)
+    assert len(_run_transaction(*commands)) == len(commands) + 2
+    assert (ran_before, _ran[len(ran_before) :]) == (before, within)
+
+
 def test_a_transaction_ends_whatever_happens_to_its_handlers() -> None:
     assert _run_transaction("no-such-command")[::2] == ["begin", "end"]
 

@@ -30,6 +30,17 @@ def test_every_command_can_be_documented(row: Any) -> None:
         assert encode(info_reply(TABLE, row), resp)
 
 
+def test_a_row_is_encoded_once_a_protocol_and_form() -> None:
+    table = CommandTable(ROWS)
+    row = table.find(b"GET")
+    for resp in (2, 3):
+        for form in (info_reply, docs_reply):
+            kept = table.encoded(row, resp, form)
+            assert kept == encode(form(table, row), resp)
+            assert table.encoded(row, resp, form) is kept
+            assert encode([kept, b"x"], resp) == b"*2\r\n" + kept + b"$1\r\nx\r\n"
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["name"]))
 def test_every_command_has_known_flags_and_categories(row: Any) -> None:
     assert set(row["flags"]) <= set(FLAG_ORDER)

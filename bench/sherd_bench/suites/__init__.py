@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sherd_bench.document import Findings
 from sherd_bench.session import Session
-from sherd_bench.suites import control, core, heavy, latency, memory, pauses, shards, throughput
+from sherd_bench.suites import control, core, costs, heavy, latency, memory, pauses, shards, throughput
 
 SUITES: dict[str, Callable[[Session], Findings]] = {
     "core": core.run,
@@ -13,6 +13,7 @@ SUITES: dict[str, Callable[[Session], Findings]] = {
     "latency": latency.run,
     "memory": memory.run,
     "control": control.run,
+    "costs": costs.run,
     "pauses": pauses.run,
     "shards": shards.run,
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,13 @@ from sherd.config.kinds import Value
 from sherd.config.parameter import ConfigParam
 from sherd.config.table import BY_NAME, PARAMETERS
 from sherd.errors import ConfigApplyError, ConfigSetError, ValueRefusedError
-from sherd.glob import has_wildcard, matches
 
 Listener = Callable[[frozenset[str]], None]
+
+# What CONFIG GET's patterns choose from, and every name as clients write it.
+_SHOWN_NAMES = tuple(name for name, parameter in BY_NAME.items() if not parameter.hidden)
+_SHOWN_NAMES_ENCODED = [name.encode() for name in _SHOWN_NAMES]
+_NAME_OF = {name.encode(): name for name in BY_NAME}
 
 
 class Source(Enum):
@@ -48,6 +53,8 @@ class Config:
         self._values: dict[str, Value] = {parameter.name: parameter.default for parameter in PARAMETERS}
         self._values["dir"] = str(Path.cwd())
         self._sources: dict[str, Source] = dict.fromkeys(self._values, Source.DEFAULT)
+        # Texts of values that CONFIG GET was asked for; forgotten when the value changes.
+        self._texts: dict[str, str] = {}
         self._listeners: list[Listener] = []
         self.config_file: Path | None = None
         self.warnings: list[str] = []
@@ -90,24 +97,27 @@ class Config:
     def text(self, name: str) -> str:
         """The value as CONFIG GET gives it."""
         parameter = BY_NAME[name]
-        return parameter.kind.format(self._values[parameter.name])
+        text = self._texts.get(parameter.name)
+        if text is None:
+            text = self._texts[parameter.name] = parameter.kind.format(self._values[parameter.name])
+        return text
 
     def matching(self, patterns: Iterable[bytes]) -> dict[bytes, str]:
         """CONFIG GET: names and values that match any pattern, aliases included, each name once.
 
-        A name without wildcards comes back as the client wrote it, as Redis does.
+        A name without wildcards comes back as the client wrote it, as Redis does. Only what matches is formatted, and a
+        pattern is one call of the data plane's matcher: a transaction may ask for thousands of them.
         """
-        found: dict[str, tuple[bytes, str]] = {}
+        found: dict[str, bytes] = {}
         for pattern in patterns:
             if not has_wildcard(pattern):
-                name = pattern.decode("latin-1").lower()
-                if name in BY_NAME and name not in found:
-                    found[name] = (pattern, self.text(name))
+                name = _NAME_OF.get(pattern.lower())
+                if name is not None:
+                    found.setdefault(name, pattern)
                 continue
-            for name, parameter in BY_NAME.items():
-                if name not in found and not parameter.hidden and matches(pattern, name.encode(), ignore_case=True):
-                    found[name] = (name.encode(), self.text(name))
-        return dict(found.values())
+            for place in _matching_names(pattern):
+                found.setdefault(_SHOWN_NAMES[place], _SHOWN_NAMES_ENCODED[place])
+        return {shown: self.text(name) for name, shown in found.items()}
 
     def native_values(self) -> dict[str, Value]:
         """The values that the data plane works with, by parameter name."""
@@ -122,6 +132,7 @@ class Config:
     def put(self, parameter: ConfigParam, value: Value, source: Source) -> None:
         """Store a value while the configuration is read; listeners are not called."""
         self._values[parameter.name] = value
+        self._texts.pop(parameter.name, None)
         self._sources[parameter.name] = source
         self.automatic.discard(parameter.name)
 
@@ -131,6 +142,7 @@ class Config:
         for name, count in zip(("io-threads", "shards"), chosen, strict=True):
             if self._values[name] == 0:
                 self._values[name] = count
+                self._texts.pop(name, None)
                 self.automatic.add(name)
 
     def set_many(self, pairs: Sequence[tuple[bytes, bytes]], *, local_client: bool = False) -> None:
@@ -140,11 +152,13 @@ class Config:
         this host, which `enable-protected-configs local` asks for.
         """
         names = [_decode(name) for name, _ in pairs]
-        for index, name in enumerate(names):
-            self._check_settable(name, names[:index], local_client)
+        earlier: set[str] = set()
+        for name in names:
+            self._check_settable(name, earlier, local_client)
+            earlier.add(name.lower())
         self._commit(self._parse_pairs(names, [_decode(value) for _, value in pairs]))
 
-    def _check_settable(self, name: str, earlier: Sequence[str], local_client: bool) -> None:
+    def _check_settable(self, name: str, earlier: AbstractSet[str], local_client: bool) -> None:
         parameter = BY_NAME.get(name.lower())
         if parameter is None:
             raise ConfigSetError(f"Unknown option or number of arguments for CONFIG SET - '{name}'")
@@ -152,7 +166,7 @@ class Config:
             raise _refusal(name, "can't set immutable config")
         if parameter.protected and not self._protected_allowed(local_client):
             raise _refusal(name, "can't set protected config")
-        if name.lower() in (other.lower() for other in earlier):
+        if name.lower() in earlier:
             raise _refusal(name, "duplicate parameter")
 
     def _protected_allowed(self, local_client: bool) -> bool:
@@ -183,10 +197,25 @@ class Config:
                 listener(changed)
         except ConfigApplyError as error:
             self._values, self._sources, self.automatic = values_before, sources_before, automatic_before
+            self._texts.clear()
             for listener in self._listeners[:told]:
                 with contextlib.suppress(ConfigApplyError):
                     listener(changed)
             raise _refusal(error.parameter, error.reason) from error
+
+
+def has_wildcard(pattern: bytes) -> bool:
+    """Whether a pattern could match more than one name; the test that CONFIG GET makes."""
+    return any(mark in pattern for mark in (b"*", b"[", b"?"))
+
+
+def _matching_names(pattern: bytes) -> Sequence[int]:
+    if pattern == b"*":
+        return range(len(_SHOWN_NAMES))
+    # Reading a configuration needs no data plane; only CONFIG GET, which a server answers, does.
+    from sherd.native import glob_filter
+
+    return glob_filter(pattern, _SHOWN_NAMES_ENCODED, ignore_case=True)
 
 
 def parse_value(parameter: ConfigParam, words: Sequence[str], current: Value) -> Value:

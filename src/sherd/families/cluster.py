@@ -96,7 +96,7 @@ def connected_port(local_address: str) -> int:
     return int(port) if port.isdigit() and "/" not in host else 0
 
 
-@command("cluster|slots", arity=2, flags="loading stale", summary="Returns which node has which slots.",
+@command("cluster|slots", reads="config", arity=2, flags="loading stale", summary="Returns which node has which slots.",
          complexity="O(N) where N is the total number of Cluster nodes", tips=_CHANGING,
          history=(("4.0.0", "Node ids."), ("7.0.0", "More about the network.")), **_COMMON)  # fmt: skip
 def cluster_slots(request: Request) -> Reply:
@@ -105,7 +105,7 @@ def cluster_slots(request: Request) -> Reply:
     return [[0, _LAST_SLOT, [endpoint.preferred, endpoint.port, node.node_id, endpoint.metadata()]]]
 
 
-@command("cluster|shards", arity=2, flags="loading stale", group="cluster", since="7.0.0",
+@command("cluster|shards", reads="config", arity=2, flags="loading stale", group="cluster", since="7.0.0",
          summary="Returns the groups of nodes and their slots.",
          complexity="O(N) where N is the total number of cluster nodes", tips=_CHANGING)  # fmt: skip
 def cluster_shards(request: Request) -> Reply:
@@ -125,7 +125,7 @@ def cluster_shards(request: Request) -> Reply:
     return [{"slots": [0, _LAST_SLOT], "nodes": [described], "id": node.shard_id}]
 
 
-@command("cluster|nodes", arity=2, flags="stale",
+@command("cluster|nodes", reads="config", arity=2, flags="stale",
          summary="Returns the nodes in the form of the nodes.conf file.",
          complexity="O(N) where N is the total number of Cluster nodes", tips=_CHANGING, **_COMMON)  # fmt: skip
 def cluster_nodes(request: Request) -> Reply:
@@ -136,7 +136,7 @@ def cluster_nodes(request: Request) -> Reply:
     return Verbatim("txt", f"{node.node_id} {address}{hostname} myself,master - 0 0 0 connected 0-{_LAST_SLOT}\n")
 
 
-@command("cluster|info", arity=2, flags="stale", summary="Returns the state of the cluster.",
+@command("cluster|info", reads="config", arity=2, flags="stale", summary="Returns the state of the cluster.",
          complexity="O(1)", tips=_CHANGING, **_COMMON)  # fmt: skip
 def cluster_info(request: Request) -> Reply:
     """Lines of `name:value`."""
@@ -164,21 +164,21 @@ INFO_FIELDS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-@command("cluster|myid", arity=2, flags="stale", summary="Returns this node's id.", complexity="O(1)",
+@command("cluster|myid", reads="config", arity=2, flags="stale", summary="Returns this node's id.", complexity="O(1)",
          **_COMMON)  # fmt: skip
 def cluster_myid(request: Request) -> Reply:
     """40 hexadecimal digits."""
     return node_of(request).node_id
 
 
-@command("cluster|myshardid", arity=2, flags="stale", group="cluster", since="7.2.0",
+@command("cluster|myshardid", reads="config", arity=2, flags="stale", group="cluster", since="7.2.0",
          summary="Returns the id of this node's group.", complexity="O(1)", tips=_CHANGING)  # fmt: skip
 def cluster_myshardid(request: Request) -> Reply:
     """40 hexadecimal digits."""
     return node_of(request).shard_id
 
 
-@command("cluster|links", arity=2, flags="stale", group="cluster", since="7.0.0",
+@command("cluster|links", reads="config", arity=2, flags="stale", group="cluster", since="7.0.0",
          summary="Returns the connections to other nodes.",
          complexity="O(N) where N is the total number of Cluster nodes", tips=_CHANGING)  # fmt: skip
 def cluster_links(request: Request) -> Reply:
@@ -193,7 +193,7 @@ def _known_node(request: Request) -> None:
         raise CommandError(f"ERR Unknown node {wanted}")
 
 
-@command("cluster|replicas", arity=3, flags="admin stale", group="cluster", since="5.0.0",
+@command("cluster|replicas", reads="config", arity=3, flags="admin stale", group="cluster", since="5.0.0",
          summary="Returns the replicas of a node.", complexity="O(N) where N is the number of replicas.",
          syntax="node-id", tips=_CHANGING)  # fmt: skip
 def cluster_replicas(request: Request) -> Reply:
@@ -202,7 +202,7 @@ def cluster_replicas(request: Request) -> Reply:
     return []
 
 
-@command("cluster|slaves", arity=3, flags="admin stale", summary="Returns the replicas of a node.",
+@command("cluster|slaves", reads="config", arity=3, flags="admin stale", summary="Returns the replicas of a node.",
          complexity="O(N) where N is the number of replicas.", syntax="node-id", tips=_CHANGING,
          doc_flags=("deprecated",), deprecated_since="5.0.0", replaced_by="`CLUSTER REPLICAS`", **_COMMON)  # fmt: skip
 def cluster_slaves(request: Request) -> Reply:
@@ -210,7 +210,7 @@ def cluster_slaves(request: Request) -> Reply:
     return cluster_replicas(request)
 
 
-@command("cluster|count-failure-reports", arity=3, flags="admin stale",
+@command("cluster|count-failure-reports", reads="config", arity=3, flags="admin stale",
          summary="Returns how many nodes say that a node is failing.",
          complexity="O(N) where N is the number of failure reports", syntax="node-id", tips=_CHANGING,
          **_COMMON)  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.cluster import SLOTS, node_of
-from sherd.resp import Reply
+from sherd.resp import Encoded, Reply, encode
 from sherd.spec import Request, command
 
 _NOT_AN_INTEGER = "ERR value is not an integer or out of range"
@@ -21,7 +21,7 @@ def _integer(word: bytes) -> int:
     return int(word)
 
 
-@command("cluster|keyslot", arity=3, flags="stale", group="cluster", since="3.0.0",
+@command("cluster|keyslot", reads="config", arity=3, flags="stale", group="cluster", since="3.0.0",
          summary="Returns the slot of a key.",
          complexity="O(N) where N is the number of bytes in the key", syntax="key")  # fmt: skip
 def cluster_keyslot(request: Request) -> Reply:
@@ -69,18 +69,21 @@ def cluster_slot_stats(request: Request) -> Reply:
         first, last = (_slot(word) for word in words)
         if first > last:
             raise CommandError(f"ERR Start slot number {first} is greater than end slot number {last}")
-        return _stats(enumerate(node.engine.slot_key_counts(first, last), first))
+        return _stats(enumerate(node.engine.slot_key_counts(first, last), first), request.resp)
     if kind == b"orderby":
         limit, descending = _order(words)
-        counts = sorted(
-            enumerate(node.engine.slot_key_counts(0, SLOTS - 1)), key=lambda row: -row[1] if descending else row[1]
-        )
-        return _stats(counts[:limit])
+        counts = node.engine.slot_key_counts(0, SLOTS - 1)
+        # Of equal ones the lower slot comes first, in either direction.
+        slots = sorted(range(SLOTS), key=counts.__getitem__, reverse=descending)[:limit]
+        return _stats(((slot, counts[slot]) for slot in slots), request.resp)
     raise CommandError("ERR unknown subcommand or wrong number of arguments for 'SLOT-STATS'. Try CLUSTER HELP.")
 
 
-def _stats(rows: Iterable[tuple[int, int]]) -> Reply:
-    return [[slot, {"key-count": count}] for slot, count in rows]
+def _stats(rows: Iterable[tuple[int, int]], resp: int) -> Reply:
+    """One form filled in for each slot: there are up to 16384 of them, and a transaction holds the shards meanwhile."""
+    form = encode([0, {"key-count": 0}], resp).replace(b"%", b"%%").replace(b":0", b":%d")
+    stats = [form % row for row in rows]
+    return Encoded(b"*%d\r\n%b" % (len(stats), b"".join(stats)))
 
 
 def _slot(word: bytes) -> int:

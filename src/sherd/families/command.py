@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.command_docs import docs_reply
-from sherd.families.command_table import CommandTable, Row, info_reply, key_flags_reply
+from sherd.families.command_table import CommandTable, info_reply, key_flags_reply
 from sherd.families.data_plane import DataPlane
-from sherd.glob import matches
 from sherd.resp import Reply, Simple
 from sherd.spec import Request, command
 
@@ -23,6 +22,7 @@ def _table(request: Request) -> CommandTable:
 
 @command(
     "command",
+    reads="nothing",
     arity=-1,
     flags="loading stale",
     acl="connection",
@@ -42,11 +42,12 @@ def command_all(request: Request) -> Reply:
 
 def _all_commands(request: Request) -> Reply:
     table = _table(request)
-    return [info_reply(table, row) for row in table.top_level()]
+    return [table.encoded(row, request.resp, info_reply) for row in table.top_level()]
 
 
 @command(
     "command|count",
+    reads="nothing",
     arity=2,
     flags="loading stale",
     acl="connection",
@@ -57,11 +58,12 @@ def _all_commands(request: Request) -> Reply:
 )
 def command_count(request: Request) -> Reply:
     """A whole number."""
-    return sum(1 for _ in _table(request).top_level())
+    return _table(request).top_level_count
 
 
 @command(
     "command|info",
+    reads="nothing",
     arity=-2,
     flags="loading stale",
     acl="connection",
@@ -80,11 +82,12 @@ def command_info(request: Request) -> Reply:
         return _all_commands(request)
     table = _table(request)
     rows = [table.find(name) for name in names]
-    return [info_reply(table, row) if row is not None else None for row in rows]
+    return [table.encoded(row, request.resp, info_reply) if row is not None else None for row in rows]
 
 
 @command(
     "command|docs",
+    reads="nothing",
     arity=-2,
     flags="loading stale",
     acl="connection",
@@ -100,11 +103,12 @@ def command_docs(request: Request) -> Reply:
     table = _table(request)
     names = request.args[2:]
     rows = map(table.find, names) if names else table.top_level()
-    return {str(row["name"]): docs_reply(table, row) for row in rows if row is not None}
+    return {row["name"]: table.encoded(row, request.resp, docs_reply) for row in rows if row is not None}
 
 
 @command(
     "command|list",
+    reads="nothing",
     arity=-2,
     flags="loading stale",
     acl="connection",
@@ -118,26 +122,30 @@ def command_docs(request: Request) -> Reply:
 def command_list(request: Request) -> Reply:
     """Names, sorted."""
     words = request.args[2:]
-    rows = _table(request).all()
+    table = _table(request)
     if not words:
-        return [str(row["name"]) for row in rows]
+        return table.names
     if len(words) != 3 or words[0].upper() != b"FILTERBY":
         raise CommandError(SYNTAX_ERROR)
-    return [str(row["name"]) for row in rows if _passes(row, words[1].upper(), words[2])]
+    return _filtered(request, words[1].upper(), words[2])
 
 
-def _passes(row: Row, criterion: bytes, wanted: bytes) -> bool:
+def _filtered(request: Request, criterion: bytes, wanted: bytes) -> list[Reply]:
+    table = _table(request)
     if criterion == b"PATTERN":
-        return matches(wanted, str(row["name"]).encode(), ignore_case=True)
+        places = request.services.get(DataPlane).glob_filter(wanted, table.names, True)
+        return [table.names[place] for place in places]
     if criterion == b"ACLCAT":
-        return wanted.decode("latin-1").lower() in row["categories"]
+        category = wanted.decode("latin-1").lower()
+        return [str(row["name"]) for row in table.all() if category in row["categories"]]
     if criterion == b"MODULE":
-        return False  # no command here comes from a module
+        return []  # no command here comes from a module
     raise CommandError(SYNTAX_ERROR)
 
 
 @command(
     "command|getkeys",
+    reads="nothing",
     arity=-3,
     flags="loading stale",
     acl="connection",
@@ -155,6 +163,7 @@ def command_getkeys(request: Request) -> Reply:
 
 @command(
     "command|getkeysandflags",
+    reads="nothing",
     arity=-3,
     flags="loading stale",
     acl="connection",

@@ -3,19 +3,26 @@
 Rows come from the data plane, which joins its own specs with those that the control plane declared; the table is fixed
 for the life of the process, so it is read once. What only the control plane's specs know (history, successors) is
 joined in here.
+
+For the same reason a row is encoded once a protocol and form (COMMAND INFO, COMMAND DOCS), when it is first asked for:
+the replies of COMMAND are the largest of all control commands, and drivers ask for them at every start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from sherd.resp import Reply, ReplySet, Simple
+from sherd.resp import Encoded, Reply, ReplySet, Simple, encode
 from sherd.spec import CommandSpec, registered_commands
 
 Row = Mapping[str, Any]
 # Key flags that are written in capitals: what a command does to the value; all others are in lower case.
 _ACCESS_FLAGS = frozenset({"RW", "RO", "OW", "RM"})
+
+
+# What makes a reply of a row.
+Form: TypeAlias = Callable[["CommandTable", Row], Reply]
 
 
 class CommandTable:
@@ -28,6 +35,18 @@ class CommandTable:
             name = str(row["name"])
             if "|" in name:
                 self._children.setdefault(name.partition("|")[0], []).append(row)
+        self.names = [name.encode() for name in self._rows]
+        self.top_level_count = sum("|" not in name for name in self._rows)
+        # Bounded by the rows, the forms and the two protocols.
+        self._encoded: dict[tuple[str, int, Form], Encoded] = {}
+
+    def encoded(self, row: Row, resp: int, form: Form) -> Encoded:
+        """A row in one of its forms, as it goes on the wire."""
+        key = (str(row["name"]), resp, form)
+        reply = self._encoded.get(key)
+        if reply is None:
+            reply = self._encoded[key] = Encoded(encode(form(self, row), resp))
+        return reply
 
     def top_level(self) -> Iterator[Row]:
         """Commands that are no subcommands, sorted by name."""
@@ -43,7 +62,7 @@ class CommandTable:
 
     def find(self, name: bytes) -> Row | None:
         """A command or `container|sub` by name, in any case."""
-        return self._rows.get(name.decode("latin-1").lower())
+        return self._rows.get(name.lower().decode("latin-1"))
 
     def resolve(self, words: Sequence[bytes]) -> Row | None:
         """The command that a whole command line names, subcommand included."""

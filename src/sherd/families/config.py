@@ -25,6 +25,7 @@ container(
 
 @command(
     "config|get",
+    reads="config",
     arity=-3,
     flags=_ADMIN,
     group="server",

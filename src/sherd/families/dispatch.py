@@ -42,6 +42,12 @@ def waits(name: str) -> bool:
     return entry is not None and inspect.iscoroutinefunction(entry.handler)
 
 
+def reads(name: str) -> str:
+    """What the reply of a command depends on; see `CommandSpec`."""
+    entry = registered_commands().get(name)
+    return entry.spec.reads if entry is not None else "nothing"
+
+
 async def dispatch(name: str, request: Request) -> bytes:
     """The encoded reply, however long it takes."""
     reply = begin(name, request)

@@ -11,6 +11,7 @@ import contextlib
 import re
 import resource
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -234,12 +235,12 @@ def _largest(sums: Sequence[tuple[bytes, int]], count: int, unit: int) -> list[R
 
 def parse_wishes(args: Sequence[bytes], *, in_cluster: bool) -> Wishes:
     """The arguments of START."""
-    wishes, words = Wishes(), list(args)
-    if not words or words.pop(0).upper() != b"METRICS":
+    wishes, words = Wishes(), deque(args)
+    if not words or words.popleft().upper() != b"METRICS":
         raise CommandError("ERR METRICS parameter is required")
     wishes.metrics = _take_metrics(words)
     while words:
-        name = words.pop(0).upper()
+        name = words.popleft().upper()
         if not words:
             raise CommandError(SYNTAX_ERROR)
         match name:
@@ -262,15 +263,14 @@ def parse_wishes(args: Sequence[bytes], *, in_cluster: bool) -> Wishes:
     return wishes
 
 
-def _take_metrics(words: list[bytes]) -> frozenset[str]:
+def _take_metrics(words: deque[bytes]) -> frozenset[str]:
     """CPU and NET; a metric that is not known counts, so that later ones can be asked for, but shows nothing."""
     if not words:
         raise CommandError(SYNTAX_ERROR)
     count = _take(words, 1, len(words) + 1, "ERR METRICS count must be positive and at most the number of metrics")
     if count > len(words):
         raise CommandError("ERR METRICS count does not match number of metric types provided")
-    named = [word.decode("latin-1").upper() for word in words[:count]]
-    del words[:count]
+    named = [words.popleft().decode("latin-1").upper() for _ in range(count)]
     for metric in ("CPU", "NET"):
         if named.count(metric) > 1:
             raise CommandError(f"ERR METRICS {metric} defined more than once")
@@ -280,7 +280,7 @@ def _take_metrics(words: list[bytes]) -> frozenset[str]:
     return known
 
 
-def _take_slots(words: list[bytes]) -> list[int]:
+def _take_slots(words: deque[bytes]) -> list[int]:
     count = _take(words, 1, SLOTS, f"ERR SLOTS count must be between 1 and {SLOTS}")
     if count > len(words):
         raise CommandError("ERR not enough slot numbers provided")
@@ -290,9 +290,9 @@ def _take_slots(words: list[bytes]) -> list[int]:
     return sorted(slots)
 
 
-def _take(words: list[bytes], low: int, high: int, error: str) -> int:
+def _take(words: deque[bytes], low: int, high: int, error: str) -> int:
     """The next word as a number between two bounds."""
-    word = words.pop(0)
+    word = words.popleft()
     if not re.fullmatch(rb"-?\d{1,19}", word) or not low <= int(word) <= high:
         raise CommandError(error)
     return int(word)

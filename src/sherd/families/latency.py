@@ -190,13 +190,13 @@ def latency_histogram(request: Request) -> Reply:
     commands = [command for command in take_snapshot(request.services.get(Node)).commands if command.histogram.count()]
     if len(request.args) == 2:
         return dict(map(_distribution, commands))
-    found: dict[str, Reply] = {}
-    for word in request.args[2:]:
-        wanted = _name(word).lower()
-        for one in commands:
-            if one.name == wanted or one.name.startswith(f"{wanted}|"):
-                found.update([_distribution(one)])
-    return found
+    families: dict[str, list[CommandNumbers]] = {}
+    for one in commands:
+        for name in {one.name, one.name.partition("|")[0]}:
+            families.setdefault(name, []).append(one)
+    # Each name once, in the order in which they were given: the arguments may be many.
+    wanted = dict.fromkeys(_name(word).lower() for word in request.args[2:])
+    return dict(_distribution(one) for name in wanted for one in families.get(name, ()))
 
 
 def _distribution(one: CommandNumbers) -> tuple[str, Reply]:

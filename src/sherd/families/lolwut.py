@@ -17,13 +17,14 @@ from sherd.spec import Request, command
 
 _SHADES = "░▒▓█"
 _COLUMNS, _ROWS, _PIECES = 48, 20, 12
-_COLUMNS_MAX, _ROWS_MAX, _PIECES_MAX = 200, 100, 60
+_COLUMNS_MAX, _ROWS_MAX, _PIECES_MAX = 80, 32, 16
 # A character is about twice as high as it is wide.
 _ASPECT = 2.0
 
 
 @command(
     "lolwut",
+    reads="nothing",
     arity=-1,
     flags="readonly fast",
     group="server",
@@ -68,8 +69,10 @@ def draw_pot(columns: int, rows: int, pieces: int, chance: random.Random) -> str
     lines = []
     for row in range(rows):
         width = _half_width((row + 0.5) / rows) * columns
+        # Of the distance to each centre only the horizontal part changes within a row.
+        near = [(x, (row * _ASPECT - y) ** 2) for x, y in centres]
         line = "".join(
-            _cell(column, row * _ASPECT, centres, shades) if abs(column + 0.5 - columns / 2) <= width else " "
+            _cell(column, near, shades) if abs(column + 0.5 - columns / 2) <= width else " "
             for column in range(columns)
         )
         lines.append(line.rstrip())
@@ -85,9 +88,10 @@ def _half_width(height: float) -> float:
     return max(0.14, 0.5 - 1.9 * (height - 0.55) ** 2 - (0.1 if height < 0.3 else 0.0))
 
 
-def _cell(x: float, y: float, centres: Sequence[tuple[float, float]], shades: Sequence[str]) -> str:
-    distances = sorted(((x - cx) ** 2 + (y - cy) ** 2, index) for index, (cx, cy) in enumerate(centres))
-    nearest, index = distances[0]
-    if len(distances) > 1 and distances[1][0] ** 0.5 - nearest**0.5 < 1.0:
+def _cell(x: float, centres: Sequence[tuple[float, float]], shades: Sequence[str]) -> str:
+    distances = [(x - cx) * (x - cx) + vertical for cx, vertical in centres]
+    nearest = min(distances)
+    crack = (nearest**0.5 + 1.0) ** 2
+    if sum([distance < crack for distance in distances]) > 1:
         return " "
-    return shades[index]
+    return shades[distances.index(nearest)]

@@ -17,6 +17,7 @@ container(
 
 @command(
     "module|list",
+    reads="nothing",
     arity=2,
     flags="admin noscript",
     group="server",

@@ -105,9 +105,8 @@ def _add_histogram(family: Family, distribution: Distribution, command: CommandN
 def _add_summary(
     family: Family, distribution: Distribution, command: CommandNumbers, percentiles: tuple[float, ...]
 ) -> None:
-    for percentile in percentiles:
-        seconds = command.histogram.percentile_ns(percentile) / 1e9
-        _add(family, "", command, seconds / distribution.unit_seconds, quantile=f"{percentile:g}")
+    for percentile, value in zip(percentiles, command.histogram.percentiles_ns(percentiles), strict=True):
+        _add(family, "", command, value / 1e9 / distribution.unit_seconds, quantile=f"{percentile:g}")
     _add(family, "_count", command, command.histogram.count())
     _add(family, "_sum", command, command.nanoseconds / 1e9 / distribution.unit_seconds)
 

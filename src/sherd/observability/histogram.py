@@ -7,6 +7,7 @@ show whole octaves: a fourth of the numbers, with edges that are the same in eve
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -29,6 +30,12 @@ def octave_microseconds(bound_ns: int) -> int:
     return (bound_ns + bound_ns // 128 - 1) // 1000
 
 
+@functools.cache
+def _octave_label(bound_ns: int) -> int:
+    """The octave that the bucket below a bound belongs to; what is longer than the last one counts to it."""
+    return octave_microseconds(OCTAVES_NS[min(bisect_left(OCTAVES_NS, bound_ns), len(OCTAVES_NS) - 1)])
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Counts between bounds; `bounds` are exclusive upper ones in nanoseconds, rising."""
@@ -42,12 +49,17 @@ class Histogram:
 
     def percentile_ns(self, percentile: float) -> int:
         """A value that so many percent of the values do not exceed; 0 for no values."""
-        total = self.count()
+        return self.percentiles_ns((percentile,))[0]
+
+    def percentiles_ns(self, percentiles: Sequence[float]) -> list[int]:
+        """Several of them, for one look at the counts."""
+        sums = list(accumulate(self.counts))
+        total = sums[-1] if sums else 0
         if not total:
-            return 0
-        rank = max(1, math.ceil(total * percentile / 100))
-        index = bisect_left(list(accumulate(self.counts)), rank)
-        return self.bounds[min(index, len(self.bounds) - 1)]
+            return [0] * len(percentiles)
+        last = len(self.bounds) - 1
+        ranks = (max(1, math.ceil(total * percentile / 100)) for percentile in percentiles)
+        return [self.bounds[min(bisect_left(sums, rank), last)] for rank in ranks]
 
     def cumulative(self, edges: Sequence[int]) -> list[int]:
         """How many values lie below each of `edges` (nanoseconds, rising, each one of the bounds)."""
@@ -56,12 +68,10 @@ class Histogram:
 
     def octaves(self) -> list[tuple[int, int]]:
         """(microseconds, values up to there) of the octaves in which the sum grows; the rest says nothing new."""
-        found: list[tuple[int, int]] = []
-        before = 0
-        for edge, total in zip(OCTAVES_NS, self.cumulative(OCTAVES_NS), strict=True):
-            if total > before:
-                found.append((octave_microseconds(edge), total))
-                before = total
-        if self.count() > before:
-            found.append((octave_microseconds(OCTAVES_NS[-1]), self.count()))
-        return found
+        found: dict[int, int] = {}
+        total = 0
+        for bound, count in zip(self.bounds, self.counts, strict=False):
+            if count:
+                total += count
+                found[_octave_label(bound)] = total
+        return list(found.items())

@@ -124,9 +124,8 @@ def _latency_lines(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _percentiles(command: CommandNumbers, percentiles: Sequence[float]) -> str:
-    return ",".join(
-        f"p{percentile:g}={command.histogram.percentile_ns(percentile) / 1000:.3f}" for percentile in percentiles
-    )
+    values = zip(percentiles, command.histogram.percentiles_ns(percentiles), strict=True)
+    return ",".join([f"p{percentile:g}={value / 1000:.3f}" for percentile, value in values])
 
 
 def _keyspace_lines(snapshot: Snapshot) -> Iterator[str]:

@@ -6,7 +6,9 @@ thread, one at a time and at once; one that has to wait is a coroutine, which be
 request here at most, so what is being answered is bounded by maxclients.
 
 EXEC of a transaction with control commands is such a request as well: the data plane executes its other commands in
-this thread, between the handlers and with all shards held, so that everything happens in order and at once.
+this thread, between the handlers and with all shards held, so that everything happens in order and at once. Replies
+that depend on nothing which a transaction changes (CONFIG GET, COMMAND DOCS) are made before the shards are held, so
+that nobody else waits for them.
 
 A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates. Nothing else polls.
 """
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from sherd.families.dispatch import begin, dispatch, waits
+from sherd.families.dispatch import begin, dispatch, reads, waits
 from sherd.observability.node import Node
 from sherd.observability.sampler import INTERVAL_SECONDS
 from sherd.spec import Request, Services
@@ -148,6 +150,7 @@ class ControlLoop:
     ) -> None:
         """The transaction from its beginning to its end, without a chance for anything else in between."""
         engine = self._node.engine
+        ready = {**ready, **self._answer_ahead(queued)}
         try:
             more = engine.begin_exec(exec_request)
             for number, each in enumerate(queued):
@@ -156,6 +159,16 @@ class ControlLoop:
                 more = engine.answer_in_exec(exec_request, ready.get(number) or self._answer_now(each))
         finally:
             engine.end_exec(exec_request)
+
+    def _answer_ahead(self, queued: Sequence[native.Request]) -> dict[int, bytes]:
+        ready = {}
+        changes_config = False
+        for number, each in enumerate(queued):
+            source = reads(each.command)
+            if source == "nothing" or (source == "config" and not changes_config):
+                ready[number] = self._answer_now(each)
+            changes_config = changes_config or each.command == "config|set"
+        return ready
 
     def _answer_now(self, native_request: native.Request) -> bytes:
         reply = begin(native_request.command, self._request(native_request))

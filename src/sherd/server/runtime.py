@@ -143,7 +143,7 @@ class Runtime:
         return Services(
             self.config,
             self.node,
-            DataPlane(native.command_table, native.key_positions, engine.reset_stats),
+            DataPlane(native.command_table, native.key_positions, engine.reset_stats, native.glob_filter),
             CommandTable(native.command_table()),
             Lifecycle(self.request_stop),
             HotKeySessions(),
