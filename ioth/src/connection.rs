@@ -130,6 +130,8 @@ pub struct Connection {
     pub multi: Option<Box<Multi>>,
     pub watch: Option<Box<Watch>>,
     pub last_command: Option<&'static Command>,
+    /// The request that waits for its turn was shown to the monitors already.
+    pub shown_to_monitors: bool,
     pub close_after_reply: bool,
     pub closing: bool,
     /// When the soft output limit was first exceeded (milliseconds), 0 if it is not.

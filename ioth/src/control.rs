@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rustix::net::SendFlags;
 
 use sherd_metrics::clock::{self, TickRate};
+use sherd_shards::client::ClientRecord;
 use sherd_shards::error::CommandError;
+use sherd_shards::execute;
 use sherd_shards::registry::Command;
 
 use crate::connection::{Connection, ReplyMode, Waiting};
@@ -20,7 +22,8 @@ use crate::shared::{ControlRequest, Message, Shared, Token};
 /// The client gets what his socket takes at once. The IO thread is told all the same and goes on with the connection, but
 /// with all cores busy its turn may come milliseconds later.
 pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: bool) {
-    count(shared, request.command, request.tick, &data);
+    let args: Vec<&[u8]> = request.args.iter().map(Vec::as_slice).collect();
+    count(shared, &request.record, request.command, &args, request.tick, &data);
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let sent = match &request.socket {
         // What fails here fails again for the IO thread, which then ends the connection.
@@ -38,23 +41,24 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
         command,
         tick: clock::ticks(),
         socket: None,
-        client_id: connection.record.id,
+        record: Arc::clone(&connection.record),
         db: connection.db,
         resp3: connection.resp3,
-        address: connection.record.address.clone(),
-        local_address: connection.record.local_address.clone(),
         in_multi: false,
         exec: None,
     }
 }
 
 /// Counts an executed command, before anybody can know that it was; its time is that since `tick`.
-pub fn count(shared: &Shared, command: &Command, tick: u64, data: &[u8]) {
+pub fn count(shared: &Shared, record: &ClientRecord, command: &Command, args: &[&[u8]], tick: u64, data: &[u8]) {
     let stats = &shared.control;
     let failed = data.first() == Some(&b'-');
     let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(tick));
     stats.cells.cell(command.id).record(nanoseconds, failed);
     stats.commands.increment();
+    // Nobody else counts meanwhile: the connection waits for the answer.
+    record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+    execute::note_duration(&shared.world, command, args, Some(record), nanoseconds);
     if failed {
         stats.error_replies.increment();
         shared.world.logs.count_error(data);

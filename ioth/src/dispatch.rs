@@ -12,6 +12,7 @@ use sherd_shards::table;
 
 use crate::commands;
 use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode, Waiting};
+use crate::gate::{find_command, unknown_command};
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
@@ -26,8 +27,6 @@ const INLINE_BYTES_MAX: usize = 64 * 1024;
 const INLINE_LIMITS: Limits = Limits { bulk_bytes_max: 0, authenticated: true };
 /// Reads of one connection in one round.
 const ROUND_READS_MAX: usize = 4;
-/// Queued bytes of one transaction: beyond the query buffer limit nothing more is taken.
-const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
 
 /// A request in the read buffer.
 #[derive(Clone, Copy)]
@@ -311,58 +310,6 @@ impl IoThread {
         self.route(connection, command, request)
     }
 
-    /// What must hold before a command is executed or queued.
-    #[inline]
-    fn gate(
-        &self,
-        connection: &Connection,
-        command: &'static Command,
-        request: &Request<'_>,
-    ) -> Result<(), CommandError> {
-        let spec = &command.spec;
-        let argc = request.args.len();
-        if matches!(spec.plane, Plane::Container) && argc > 1 {
-            return Err(unknown_subcommand(spec.name, request.get(1).unwrap_or_default()));
-        }
-        if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
-            return Err(CommandError::arity(spec.name));
-        }
-        if !connection.authenticated && !spec.has(flag::NO_AUTH) && self.shared.has_password.load(Relaxed) {
-            return Err(NO_AUTH);
-        }
-        if connection.multi.is_some() && spec.has(flag::NO_MULTI) {
-            return Err(CommandError::new("ERR Command not allowed inside a transaction"));
-        }
-        Ok(())
-    }
-
-    /// Answers an error to a request that was not executed.
-    #[cold]
-    pub fn refuse(&mut self, connection: &mut Connection, command: Option<&Command>, error: &CommandError) -> Dispatch {
-        if command.is_some_and(|command| command.spec.name == "exec") {
-            connection.discard();
-            let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
-            let text = format!("EXECABORT Transaction discarded because of: {reason}");
-            return self.refuse_bytes(connection, command, text.as_bytes());
-        }
-        self.refuse_bytes(connection, command, error.0.as_bytes())
-    }
-
-    fn refuse_bytes(&mut self, connection: &mut Connection, command: Option<&Command>, error: &[u8]) -> Dispatch {
-        if let Some(multi) = &mut connection.multi {
-            multi.aborted = true;
-        }
-        if let Some(command) = command {
-            self.stats().cells.cell(command.id).rejected.increment();
-        }
-        self.stats().rejected_commands.increment();
-        self.stats().error_replies.increment();
-        self.shared.world.logs.count_error(error);
-        connection.reply(|reply| reply.error_bytes(error));
-        advance_reply_mode(connection);
-        Dispatch::Done
-    }
-
     /// Counts an error reply.
     pub fn count_error(&self, error: &CommandError) {
         self.stats().error_replies.increment();
@@ -400,8 +347,18 @@ impl IoThread {
             return Dispatch::Later;
         }
         if self.shared.monitors.load(Relaxed) > 0 {
-            self.show_monitors(connection, command, request.args);
+            return self.route_shown(connection, command, request);
         }
+        self.route_at_once(connection, command, request)
+    }
+
+    #[inline]
+    pub fn route_at_once(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Dispatch {
         let record = &connection.record;
         match command.spec.plane {
             Plane::Data(_) => self.route_data(connection, command, request),
@@ -587,18 +544,6 @@ impl IoThread {
     }
 }
 
-/// The command that a request names; a container where the subcommand is unknown or missing.
-#[inline(never)]
-fn find_command(request: &Request<'_>) -> Option<&'static Command> {
-    let command = registry::table().find(request.get(0).unwrap_or_default())?;
-    match request.get(1) {
-        Some(name) if !command.subcommands.is_empty() => {
-            registry::table().find_subcommand(command, name).or(Some(command))
-        }
-        _ => Some(command),
-    }
-}
-
 /// Whether a command that can wait is asked to: XREAD and XREADGROUP only where they say BLOCK.
 fn may_wait(command: &Command, request: &Request<'_>) -> bool {
     let says_block = |at: usize| request.get(at).is_some_and(|word| word.eq_ignore_ascii_case(b"BLOCK"));
@@ -659,33 +604,4 @@ fn append_array(words: &[Vec<u8>], arrays: &mut Vec<u8>) {
         arrays.extend_from_slice(word);
         arrays.extend_from_slice(b"\r\n");
     }
-}
-
-#[cold]
-fn unknown_command(request: &Request<'_>) -> Vec<u8> {
-    /// Bytes that are shown of the name, and of all arguments together.
-    const SHOWN_MAX: usize = 128;
-    // As a C string: nothing behind a zero byte is shown.
-    let cut =
-        |word: &[u8], room: usize| -> Vec<u8> { word.iter().copied().take(room).take_while(|&b| b != 0).collect() };
-    let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&cut(request.get(0).unwrap_or_default(), SHOWN_MAX));
-    text.extend_from_slice(b"', with args beginning with: ");
-    let start = text.len();
-    for word in &request.args[1..] {
-        let used = text.len() - start;
-        if used >= SHOWN_MAX {
-            break;
-        }
-        text.push(b'\'');
-        text.extend_from_slice(&cut(word, SHOWN_MAX - used));
-        text.extend_from_slice(b"' ");
-    }
-    text
-}
-
-#[cold]
-fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
-    let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-    CommandError::with(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", container.to_uppercase()))
 }

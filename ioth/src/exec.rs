@@ -19,7 +19,6 @@ use std::sync::Arc;
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::memory;
 use sherd_shards::access::Shards;
-use sherd_shards::client::ClientRecord;
 use sherd_shards::context::Client;
 use sherd_shards::engine::{Engine, Hold};
 use sherd_shards::error::CommandError;
@@ -41,7 +40,6 @@ use crate::transaction::{has_changed, EXEC_OUT_OF_MEMORY};
 pub struct Exec {
     multi: Box<Multi>,
     watch: Option<Box<Watch>>,
-    record: Arc<ClientRecord>,
 }
 
 /// A transaction on its way back.
@@ -69,11 +67,9 @@ impl ControlRequest {
                 command: queued.command,
                 tick: self.tick,
                 socket: None,
-                client_id: self.client_id,
+                record: Arc::clone(&self.record),
                 db,
                 resp3: self.resp3,
-                address: self.address.clone(),
-                local_address: self.local_address.clone(),
                 in_multi: true,
                 exec: None,
             })
@@ -106,7 +102,7 @@ impl Running {
             handed_out: (0, 0),
         };
         match &request.exec {
-            Some(exec) if running.may_begin(exec, request.resp3) => running.go_on(exec, request.resp3),
+            Some(exec) if running.may_begin(exec, request.resp3) => running.go_on(exec, request),
             _ => running.next = usize::MAX,
         }
         running
@@ -123,11 +119,13 @@ impl Running {
         let Some(queued) = exec.multi.commands.get(self.next) else { return };
         let (tick, bytes) = self.handed_out;
         self.held.discount_since(bytes);
-        count(&self.shared, queued.command, tick, data);
+        let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+        count(&self.shared, &request.record, queued.command, &args, tick, data);
+        self.show(queued, request);
         let replies = &mut self.executed.replies;
         self.held.uncounted(|| replies.extend_from_slice(data));
         self.next += 1;
-        self.go_on(exec, request.resp3);
+        self.go_on(exec, request);
     }
 
     /// Lets go of the shards and gives the transaction back to its IO thread.
@@ -141,6 +139,7 @@ impl Running {
         let replies = held.uncounted(|| executed.replies.clone());
         executed.replies = replies;
         drop(held);
+        shared.show_if_monitored(&request.record, executed.db, request.command, &request.args);
         tell(&shared, connection, Message::Executed { connection, executed: Box::new(executed) });
     }
 
@@ -185,7 +184,7 @@ impl Running {
     }
 
     /// Executes commands until one of the control plane comes.
-    fn go_on(&mut self, exec: &Exec, resp3: bool) {
+    fn go_on(&mut self, exec: &Exec, request: &ControlRequest) {
         while let Some(queued) = exec.multi.commands.get(self.next) {
             match queued.command.spec.plane {
                 Plane::Control => {
@@ -193,25 +192,36 @@ impl Running {
                     self.handed_out = (clock::ticks(), memory::thread_bytes());
                     return;
                 }
-                Plane::Data(_) => self.run(queued, exec, resp3),
+                Plane::Data(_) => self.run(queued, request),
                 Plane::Connection(_) => match selects(&self.shared, queued.command, &queued.args) {
-                    Some(Ok(db)) => {
-                        self.executed.db = db;
-                        Reply::new(&mut self.executed.replies, resp3).ok();
-                    }
-                    Some(Err(error)) => self.refuse(&error, resp3),
+                    Some(selected) => self.select(selected, queued, request),
                     None => self.leave(queued),
                 },
                 Plane::Container => {}
             }
+            self.show(queued, request);
             self.next = if self.executed.panicked { usize::MAX } else { self.next + 1 };
         }
     }
 
-    fn refuse(&mut self, error: &CommandError, resp3: bool) {
-        Reply::new(&mut self.executed.replies, resp3).error(error);
-        self.shared.control.error_replies.increment();
-        self.shared.world.logs.count_error(error.0.as_bytes());
+    /// Executes SELECT, which those behind it depend on.
+    fn select(&mut self, selected: Result<u16, CommandError>, queued: &QueuedCommand, request: &ControlRequest) {
+        let start = self.executed.replies.len();
+        let mut reply = Reply::new(&mut self.executed.replies, request.resp3);
+        match selected {
+            Ok(db) => {
+                self.executed.db = db;
+                reply.ok();
+            }
+            Err(error) => reply.error(&error),
+        }
+        let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+        let answer = &self.executed.replies[start..];
+        count(&self.shared, &request.record, queued.command, &args, clock::ticks(), answer);
+    }
+
+    fn show(&self, queued: &QueuedCommand, request: &ControlRequest) {
+        self.shared.show_if_monitored(&request.record, self.executed.db, queued.command, &queued.args);
     }
 
     fn leave(&mut self, queued: &QueuedCommand) {
@@ -220,9 +230,9 @@ impl Running {
     }
 
     /// Executes a data command.
-    fn run(&mut self, queued: &QueuedCommand, exec: &Exec, resp3: bool) {
+    fn run(&mut self, queued: &QueuedCommand, request: &ControlRequest) {
         let world = Arc::clone(&self.shared.world);
-        let record = &exec.record;
+        let (record, resp3) = (&request.record, request.resp3);
         let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
         let call = Call {
             command: queued.command,
@@ -260,14 +270,14 @@ impl Running {
 
 impl IoThread {
     /// Sends a transaction to the control plane; the connection waits until it was executed.
-    pub fn send_exec(&mut self, connection: &mut Connection) -> Dispatch {
+    pub fn send_exec(&mut self, connection: &mut Connection, args: &[&[u8]]) -> Dispatch {
         let Some(multi) = connection.multi.take() else { return Dispatch::Done };
         let command = registry::table().find(b"exec").expect("EXEC is in the table");
-        let mut request = control_request(connection, command, vec![b"EXEC".to_vec()]);
-        let (watch, record) = (connection.watch.take(), Arc::clone(&connection.record));
-        request.exec = Some(Box::new(Exec { multi, watch, record }));
+        let mut request = control_request(connection, command, args.iter().map(|arg| arg.to_vec()).collect());
+        let watch = connection.watch.take();
+        request.exec = Some(Box::new(Exec { multi, watch }));
         if let Err(request) = self.shared.inbox.send(request) {
-            if let Some(Exec { multi, watch, .. }) = request.exec.map(|exec| *exec) {
+            if let Some(Exec { multi, watch }) = request.exec.map(|exec| *exec) {
                 connection.multi = Some(multi);
                 connection.watch = watch;
             }

@@ -512,6 +512,7 @@ impl IoThread {
             multi: None,
             watch: None,
             last_command: None,
+            shown_to_monitors: false,
             close_after_reply: false,
             closing: false,
             over_soft_limit_since_ms: 0,

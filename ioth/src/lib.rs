@@ -6,7 +6,7 @@
 //! - [`server`], [`shared`], [`listener`]: a server, what its threads share, where clients come in
 //! - [`io_thread`]: a thread's loop over its connections
 //! - [`parser`], [`connection`]: requests, and one client's state
-//! - [`dispatch`]: from bytes to a command on its way
+//! - [`dispatch`], [`gate`]: from bytes to a command on its way, and what must hold for it
 //! - [`complete`]: from executed batches back to sockets
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
 //! - [`exec`]: transactions with commands of both planes
@@ -22,6 +22,7 @@ pub mod connection;
 pub mod control;
 pub mod dispatch;
 pub mod exec;
+pub mod gate;
 pub mod hot_keys;
 pub mod huge_pages;
 pub mod io_thread;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use sherd_metrics::{CommandCells, Counter};
 use sherd_shards::batch::Batch;
 use sherd_shards::blocking::Wake;
+use sherd_shards::client::ClientRecord;
 use sherd_shards::engine::Engine;
 use sherd_shards::mailbox::Mailbox;
 use sherd_shards::registry::Command;
@@ -76,11 +77,10 @@ pub struct ControlRequest {
     /// Where the answer may go at once: the client has nothing else to come, and his IO thread sends him nothing before
     /// it has been told of the answer.
     pub socket: Option<Arc<OwnedFd>>,
-    pub client_id: u64,
+    /// Whose request it is.
+    pub record: Arc<ClientRecord>,
     pub db: u16,
     pub resp3: bool,
-    pub address: String,
-    pub local_address: String,
     pub in_multi: bool,
     /// The transaction that is to be executed; the command is EXEC then.
     pub exec: Option<Box<Exec>>,

@@ -162,7 +162,7 @@ impl IoThread {
     }
 
     /// EXEC: executes, or sends the transaction to the control plane if it has commands of it.
-    pub fn exec(&mut self, connection: &mut Connection) -> Result<Dispatch, CommandError> {
+    pub fn exec(&mut self, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
         let Some(multi) = &mut connection.multi else {
             return Err(CommandError::new("ERR EXEC without MULTI"));
         };
@@ -183,7 +183,7 @@ impl IoThread {
             }
         }
         if multi.commands.iter().any(|queued| matches!(queued.command.spec.plane, Plane::Control)) {
-            return Ok(self.send_exec(connection));
+            return Ok(self.send_exec(connection, args));
         }
         self.exec_now(connection);
         Ok(Dispatch::Done)
@@ -260,6 +260,7 @@ impl IoThread {
                 }
                 Plane::Control | Plane::Container => {}
             }
+            self.shared.show_if_monitored(&connection.record, connection.db, queued.command, &queued.args);
         }
     }
 

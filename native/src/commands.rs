@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use sherd_shards::registry::{self, CommandTable};
-use sherd_shards::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, FLAG_NAMES};
+use sherd_shards::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, Secret, FLAG_NAMES};
 
 static DECLARED: Mutex<Vec<CommandSpec>> = Mutex::new(Vec::new());
 static INSTALLED: OnceLock<&'static CommandTable> = OnceLock::new();
@@ -76,6 +76,9 @@ fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
     let keys: Vec<(String, Bound<'_, PyTuple>, Bound<'_, PyTuple>)> = item(spec, "keys")?;
     let keys =
         keys.into_iter().map(|(flags, begin, find)| parse_key(flags, &begin, &find)).collect::<PyResult<Vec<_>>>()?;
+    let secrets: Vec<(String, usize, usize, usize)> = item(spec, "secrets")?;
+    let secrets: Vec<Secret> =
+        secrets.into_iter().map(|(word, from, step, count)| Secret { word: leak(word), from, step, count }).collect();
     let tips: Vec<&'static str> = item::<Vec<String>>(spec, "tips")?.into_iter().map(leak).collect();
     Ok(CommandSpec {
         name: leak(item(spec, "name")?),
@@ -89,6 +92,7 @@ fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
         keys: Vec::leak(keys),
         syntax: leak(item(spec, "syntax")?),
         tips: Vec::leak(tips),
+        secrets: Vec::leak(secrets),
         plane: if item(spec, "container")? { Plane::Container } else { Plane::Control },
         ..CommandSpec::DEFAULT
     })
@@ -134,6 +138,8 @@ pub fn command_table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         row.set_item("keys", spec.keys.iter().map(|key| show_key(py, key)).collect::<PyResult<Vec<_>>>()?)?;
         row.set_item("syntax", spec.syntax)?;
         row.set_item("tips", spec.tips.to_vec())?;
+        let secrets = spec.secrets.iter().map(|secret| (secret.word, secret.from, secret.step, secret.count));
+        row.set_item("secrets", secrets.collect::<Vec<_>>())?;
         row.set_item("container", !command.subcommands.is_empty())?;
         let (first, last, step) = spec.legacy_keys();
         row.set_item("first_key", first)?;

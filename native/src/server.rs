@@ -47,7 +47,7 @@ impl Request {
 
     #[getter]
     fn client_id(&self) -> u64 {
-        self.0.client_id
+        self.0.record.id
     }
 
     #[getter]
@@ -66,12 +66,12 @@ impl Request {
 
     #[getter]
     fn address(&self) -> &str {
-        &self.0.address
+        &self.0.record.address
     }
 
     #[getter]
     fn local_address(&self) -> &str {
-        &self.0.local_address
+        &self.0.record.local_address
     }
 
     #[getter]

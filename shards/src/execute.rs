@@ -110,11 +110,23 @@ pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
     if world.settings.heat_tracking.on() {
         counts.stats.heat.note(&done.command.spec, done.args, nanoseconds, done.reply.len());
     }
+    note_duration(world, done.command, done.args, done.client, nanoseconds);
+}
+
+/// Looks after slow log and latency monitor, for commands of every plane.
+#[inline]
+pub fn note_duration(
+    world: &World,
+    command: &Command,
+    args: &[&[u8]],
+    client: Option<&ClientRecord>,
+    nanoseconds: u64,
+) {
     // Everything below a microsecond is ruled out by one comparison.
     if nanoseconds >= 1000 {
-        account_slow(world, done.command, done.args, done.client, nanoseconds / 1000);
+        account_slow(world, command, args, client, nanoseconds / 1000);
     } else if world.settings.slowlog_log_slower_than.get() == 0 {
-        account_slow(world, done.command, done.args, done.client, 0);
+        account_slow(world, command, args, client, 0);
     }
 }
 
@@ -127,7 +139,7 @@ fn account_slow(world: &World, command: &Command, args: &[&[u8]], client: Option
     if threshold >= 0 && microseconds >= threshold as u64 && !spec.has(flag::SKIP_SLOWLOG) {
         let (address, name) =
             client.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
-        world.logs.log_slow(microseconds, args, &address, &name, settings.slowlog_max_len.size());
+        world.logs.log_slow(microseconds, &spec.shown(args), &address, &name, settings.slowlog_max_len.size());
     }
     let limit = settings.latency_monitor_threshold.get();
     if limit > 0 && microseconds / 1000 >= limit as u64 {

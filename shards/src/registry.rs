@@ -40,7 +40,8 @@ pub struct Command {
 /// All commands.
 pub struct CommandTable {
     commands: Vec<Command>,
-    /// Open addressing by [`name_hash`]; a power of two, at most a quarter full. `u16::MAX` is empty.
+    /// The commands that a client's first word can name, which subcommands are not. Open addressing by [`name_hash`]; a power
+    /// of two, at most a quarter full. `u16::MAX` is empty.
     index: Box<[u16]>,
 }
 
@@ -124,6 +125,7 @@ impl CommandTable {
                 commands[id].parent = Some(parent);
                 commands[parent].subcommands.push(id);
                 commands[parent].packed = 0;
+                continue;
             }
             let mut at = name_hash(name.as_bytes()) & (index.len() - 1);
             while index[at] != u16::MAX {
@@ -134,7 +136,8 @@ impl CommandTable {
         CommandTable { commands, index }
     }
 
-    /// A command by name, in either case.
+    /// A command by the first word of a command line, in either case. A subcommand is not found by its full name: rules about
+    /// it and its container could be passed by.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&Command> {
         let packed = packed_name(name);
@@ -276,6 +279,19 @@ mod tests {
         assert_eq!(object.packed, 0);
         assert_eq!(table.find_subcommand(object, b"FREQ").map(|command| command.packed), Some(0));
         assert!(table.find(b"objects").is_none());
+    }
+
+    #[test]
+    fn no_subcommand_is_found_by_its_full_name() {
+        let table = install(std::iter::empty());
+        let subcommands = table.commands().iter().filter(|command| command.parent.is_some());
+        let mut count = 0;
+        for command in subcommands {
+            count += 1;
+            assert!(table.find(command.spec.name.as_bytes()).is_none(), "{}", command.spec.name);
+            assert!(table.find(command.spec.name.to_ascii_uppercase().as_bytes()).is_none());
+        }
+        assert!(count > 0);
     }
 
     #[test]

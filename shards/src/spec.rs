@@ -1,6 +1,8 @@
 //! The declaration of a command, from which everything else about it is derived: arity check, routing, gating, ACL
 //! categories, COMMAND and COMMAND DOCS, per-command metrics, reference documentation.
 
+use std::borrow::Cow;
+
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::reply::Reply;
@@ -163,6 +165,51 @@ pub const fn numbered_keys(flags: &'static str, index: i16) -> KeySpec {
 /// Gives the argument numbers of a command line's keys.
 pub type FindKeys = fn(&[&[u8]]) -> Vec<usize>;
 
+/// Arguments that nobody but the command itself may see: MONITOR and the slow log show them as [`REDACTED`].
+///
+/// Data and not a function, so that commands of the control plane declare theirs as all others do. A word that is an
+/// argument's value by chance hides what follows it: too much is hidden rather than too little.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Secret {
+    /// The word that they follow, in either case; empty where they begin at `from`.
+    pub word: &'static str,
+    /// The argument at which the word is looked for first.
+    pub from: usize,
+    /// From there it is looked for at every so many arguments.
+    pub step: usize,
+    /// How many they are, at most.
+    pub count: usize,
+}
+
+/// What is shown of a secret.
+pub const REDACTED: &[u8] = b"(redacted)";
+
+impl Secret {
+    /// All arguments from `from` on.
+    pub const fn all_from(from: usize) -> Secret {
+        Secret { word: "", from, step: 1, count: usize::MAX }
+    }
+
+    /// `count` arguments behind each `word` from argument `from` on.
+    pub const fn behind(word: &'static str, from: usize, count: usize) -> Secret {
+        Secret { word, from, step: 1, count }
+    }
+
+    fn hide(&self, args: &[&[u8]], shown: &mut [&[u8]]) {
+        let hide = |from: usize, shown: &mut [&[u8]]| {
+            shown.iter_mut().skip(from).take(self.count).for_each(|arg| *arg = REDACTED);
+        };
+        if self.word.is_empty() {
+            return hide(self.from, shown);
+        }
+        for at in (self.from..args.len()).step_by(self.step.max(1)) {
+            if args[at].eq_ignore_ascii_case(self.word.as_bytes()) {
+                hide(at + 1, shown);
+            }
+        }
+    }
+}
+
 /// See the file's head. Build one with struct update syntax from [`CommandSpec::DEFAULT`].
 #[derive(Clone, Copy)]
 pub struct CommandSpec {
@@ -192,6 +239,8 @@ pub struct CommandSpec {
     pub find_keys: Option<FindKeys>,
     /// COMMAND tips, e.g. `nondeterministic_output`.
     pub tips: &'static [&'static str],
+    /// What MONITOR and the slow log must not show.
+    pub secrets: &'static [Secret],
     pub plane: Plane,
 }
 
@@ -212,6 +261,7 @@ impl CommandSpec {
         scope: Scope::Keys,
         find_keys: None,
         tips: &[],
+        secrets: &[],
         plane: Plane::Control,
     };
 
@@ -229,6 +279,16 @@ impl CommandSpec {
     #[inline]
     pub const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// A command line as others may see it.
+    pub fn shown<'a, 'b>(&self, args: &'b [&'a [u8]]) -> Cow<'b, [&'a [u8]]> {
+        if self.secrets.is_empty() {
+            return Cow::Borrowed(args);
+        }
+        let mut shown = args.to_vec();
+        self.secrets.iter().for_each(|secret| secret.hide(args, &mut shown));
+        Cow::Owned(shown)
     }
 
     /// First key, last key and step as COMMAND gives them; zeros where no fixed positions exist.

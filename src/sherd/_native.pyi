@@ -42,6 +42,8 @@ class SpecDict(TypedDict):
     find `("range", last, step, limit)`, `("keynum", number, first, step)` or `("unknown",)`."""
     syntax: str
     tips: list[str]
+    secrets: list[tuple[str, int, int, int]]
+    """(word, start, step, count): `count` arguments behind each such word are hidden from MONITOR and the slow log."""
     container: bool
 
 @type_check_only

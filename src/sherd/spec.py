@@ -52,6 +52,19 @@ class KeySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """Arguments that MONITOR and the slow log do not show: `count` of them behind each `word`.
+
+    The word is looked for, in either case, at argument `start` and every `step`-th one from there.
+    """
+
+    word: str
+    start: int
+    count: int = 1
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class CommandSpec:
     """Everything that is known of one command without running it.
 
@@ -73,6 +86,7 @@ class CommandSpec:
     complexity: str = ""
     history: tuple[tuple[str, str], ...] = ()
     tips: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     doc_flags: tuple[str, ...] = ()
     deprecated_since: str = ""
     replaced_by: str = ""
@@ -246,6 +260,7 @@ def _native_form(entry: RegisteredCommand) -> dict[str, Any]:
         "keys": [(" ".join(keys.flags), keys.begin, keys.find) for keys in spec.key_specs],
         "syntax": spec.syntax,
         "tips": list(spec.tips),
+        "secrets": [(secret.word, secret.start, secret.step, secret.count) for secret in spec.secrets],
         "container": entry.handler is None,
     }
 

@@ -44,6 +44,7 @@ def row(name: str, arity: int, flags: str, keys: list[Any], **fields: Any) -> di
         "keys": keys,
         "syntax": "key",
         "tips": [],
+        "secrets": [],
         "container": False,
         "first_key": 1,
         "last_key": 1,

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use sherd_shards::args;
 use sherd_shards::error::{CommandError, DB_INDEX, SYNTAX};
-use sherd_shards::spec::{flag::*, CommandSpec, Group};
+use sherd_shards::spec::{flag::*, CommandSpec, Group, Secret};
 
 use super::client::set_name;
 use super::{declare, ok, Declared};
@@ -53,6 +53,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             arity: -2,
             flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             syntax: "[username] password",
+            secrets: &[Secret::all_from(1)],
             ..CONNECTION
         },
         auth,
@@ -65,6 +66,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             arity: -1,
             flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             syntax: "[protover:integer [AUTH username password] [SETNAME clientname]]",
+            secrets: &[Secret::behind("AUTH", 2, 2)],
             ..CONNECTION
         },
         hello,

@@ -7,10 +7,11 @@ mod connection;
 mod transaction;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::error::CommandError;
-use sherd_shards::execute::INTERNAL_ERROR;
+use sherd_shards::execute::{self, INTERNAL_ERROR};
 use sherd_shards::registry::Command;
 use sherd_shards::spec::{CommandSpec, Plane};
 
@@ -111,6 +112,9 @@ impl IoThread {
             let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(tick));
             self.stats().cells.cell(command.id).record(nanoseconds, failed);
             self.stats().commands.increment();
+            let record = &connection.record;
+            record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+            execute::note_duration(&self.shared.world, command, args, Some(record), nanoseconds);
         }
         dispatch
     }

@@ -82,8 +82,8 @@ fn multi(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<D
     ok(connection)
 }
 
-pub(super) fn exec(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
-    io.exec(connection)
+pub(super) fn exec(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    io.exec(connection, args)
 }
 
 fn discard(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {

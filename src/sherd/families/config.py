@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import structlog
 
-from sherd.config import Config, rewrite_config
+from sherd.config import PARAMETERS, Config, rewrite_config
 from sherd.errors import SYNTAX_ERROR, CommandError, ConfigRewriteError, ConfigSetError
 from sherd.families.data_plane import DataPlane
 from sherd.resp import OK, Reply, Simple
-from sherd.spec import Request, command, container
+from sherd.spec import Request, Secret, command, container
 
 _log = structlog.get_logger()
 _ADMIN = "admin noscript loading stale"
@@ -51,6 +51,12 @@ def config_get(request: Request) -> Reply:
     syntax="parameter value [parameter value ...]",
     history=(("7.0.0", "Several parameters in one call."),),
     tips=_ON_ALL_NODES,
+    secrets=tuple(
+        Secret(name, start=2, step=2)
+        for param in PARAMETERS
+        if param.sensitive
+        for name in (param.name, *param.aliases)
+    ),
 )
 def config_set(request: Request) -> Reply:
     """OK once every value is in force."""

@@ -25,7 +25,7 @@ import hiredis
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.observability.node import Node
 from sherd.resp import OK, Reply, Simple, encode
-from sherd.spec import KeySpec, Request, command
+from sherd.spec import KeySpec, Request, Secret, command
 
 TIMEOUT_MS_DEFAULT = 1000
 # One batch of keys is written before its replies are read, so that neither side waits with full buffers.
@@ -105,6 +105,7 @@ class Sending:
         ("6.0.0", "Added the `AUTH2` option."),
     ),
     tips=("nondeterministic_output",),
+    secrets=(Secret("AUTH", start=6), Secret("AUTH2", start=6, count=2)),
 )
 async def migrate(request: Request) -> Reply:
     """OK, or NOKEY if none of the keys is there."""

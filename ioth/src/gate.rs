@@ -1,0 +1,111 @@
+//! The gate: which command a request names, and what must hold before it is executed or queued.
+//!
+//! A subcommand is found by its container and its own name only: spelled in one word (`CONFIG|GET`) it is no command, so
+//! that a rule about either cannot be passed by.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::error::CommandError;
+use sherd_shards::registry::{self, Command};
+use sherd_shards::spec::{flag, Plane};
+
+use crate::connection::Connection;
+use crate::dispatch::{advance_reply_mode, Dispatch, Request};
+use crate::io_thread::IoThread;
+
+const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
+
+impl IoThread {
+    /// What must hold before a command is executed or queued.
+    #[inline]
+    pub fn gate(
+        &self,
+        connection: &Connection,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Result<(), CommandError> {
+        let spec = &command.spec;
+        let argc = request.args.len();
+        if matches!(spec.plane, Plane::Container) && argc > 1 {
+            return Err(unknown_subcommand(spec.name, request.get(1).unwrap_or_default()));
+        }
+        if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
+            return Err(CommandError::arity(spec.name));
+        }
+        if !connection.authenticated && !spec.has(flag::NO_AUTH) && self.shared.has_password.load(Relaxed) {
+            return Err(NO_AUTH);
+        }
+        if connection.multi.is_some() && spec.has(flag::NO_MULTI) {
+            return Err(CommandError::new("ERR Command not allowed inside a transaction"));
+        }
+        Ok(())
+    }
+
+    /// Answers an error to a request that was not executed.
+    #[cold]
+    pub fn refuse(&mut self, connection: &mut Connection, command: Option<&Command>, error: &CommandError) -> Dispatch {
+        if command.is_some_and(|command| command.spec.name == "exec") {
+            connection.discard();
+            let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+            let text = format!("EXECABORT Transaction discarded because of: {reason}");
+            return self.refuse_bytes(connection, command, text.as_bytes());
+        }
+        self.refuse_bytes(connection, command, error.0.as_bytes())
+    }
+
+    pub fn refuse_bytes(&mut self, connection: &mut Connection, command: Option<&Command>, error: &[u8]) -> Dispatch {
+        if let Some(multi) = &mut connection.multi {
+            multi.aborted = true;
+        }
+        if let Some(command) = command {
+            self.stats().cells.cell(command.id).rejected.increment();
+        }
+        self.stats().rejected_commands.increment();
+        self.stats().error_replies.increment();
+        self.shared.world.logs.count_error(error);
+        connection.reply(|reply| reply.error_bytes(error));
+        advance_reply_mode(connection);
+        Dispatch::Done
+    }
+}
+
+/// The command that a request names; a container where the subcommand is unknown or missing.
+#[inline(never)]
+pub fn find_command(request: &Request<'_>) -> Option<&'static Command> {
+    let command = registry::table().find(request.get(0).unwrap_or_default())?;
+    match request.get(1) {
+        Some(name) if !command.subcommands.is_empty() => {
+            registry::table().find_subcommand(command, name).or(Some(command))
+        }
+        _ => Some(command),
+    }
+}
+
+#[cold]
+pub fn unknown_command(request: &Request<'_>) -> Vec<u8> {
+    /// Bytes that are shown of the name, and of all arguments together.
+    const SHOWN_MAX: usize = 128;
+    // As a C string: nothing behind a zero byte is shown.
+    let cut =
+        |word: &[u8], room: usize| -> Vec<u8> { word.iter().copied().take(room).take_while(|&b| b != 0).collect() };
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(&cut(request.get(0).unwrap_or_default(), SHOWN_MAX));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let start = text.len();
+    for word in &request.args[1..] {
+        let used = text.len() - start;
+        if used >= SHOWN_MAX {
+            break;
+        }
+        text.push(b'\'');
+        text.extend_from_slice(&cut(word, SHOWN_MAX - used));
+        text.extend_from_slice(b"' ");
+    }
+    text
+}
+
+#[cold]
+fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
+    let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
+    CommandError::with(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", container.to_uppercase()))
+}
