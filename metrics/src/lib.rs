@@ -10,6 +10,7 @@
 //! - [`commands`]: the per-command cells: calls, time, failures, latency
 //! - [`clock`]: cheap ticks for timing commands, and the wall clock
 //! - [`allocator`], [`mapping`]: mimalloc, as the process uses it, and what is too large for it
+//! - [`loading_thread`]: what mimalloc forgets when the thread that loaded it ends
 //! - [`memory`]: the counting allocator, the source of `used_memory`
 
 pub mod allocator;
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod commands;
 pub mod counter;
 pub mod histogram;
+pub mod loading_thread;
 pub mod mapping;
 pub mod memory;
 

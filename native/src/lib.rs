@@ -60,6 +60,7 @@ fn set_time_slice(microseconds: u32) {
 /// The native engine.
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    sherd_metrics::loading_thread::forget_when_it_ends();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(used_memory, module)?)?;
     module.add_function(wrap_pyfunction!(glob_filter, module)?)?;
