@@ -22,6 +22,6 @@ fn main() -> std::io::Result<()> {
     server.start()?;
     println!("serving on 127.0.0.1:{port}");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
-    server.stop();
+    server.stop(std::time::Duration::from_secs(1));
     Ok(())
 }

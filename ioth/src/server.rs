@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::event::{eventfd, EventfdFlags};
 
@@ -40,6 +42,8 @@ pub struct Server {
     bells: Vec<Arc<OwnedFd>>,
     control_bell: Arc<OwnedFd>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Once the server was told to stop: where its end shows.
+    ending: Mutex<Option<Receiver<()>>>,
 }
 
 fn bell() -> io::Result<Arc<OwnedFd>> {
@@ -76,7 +80,7 @@ impl Server {
         let log = Arc::new(Log::default());
         crate::panics::report_to(&log);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
-        Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()) })
+        Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
     }
 
     /// Binds a TCP address and gives the port.
@@ -105,22 +109,39 @@ impl Server {
         Ok(())
     }
 
-    /// Stops: no new connections, what executes is finished, replies are sent, threads are joined. May be called twice.
-    pub fn stop(&self) {
+    /// Stops: no new connections, what executes is finished, replies are sent, threads are joined and the data are freed.
+    /// That is waited for `at_most` so long. A command that takes longer cannot be broken off: then the answer is false, and
+    /// the rest follows when it has ended. May be called any number of times.
+    pub fn stop(&self, at_most: Duration) -> bool {
         self.shared.stopping.store(true, SeqCst);
         self.shared.listeners().clear();
         self.shared.wake_all();
+        let deadline = Instant::now() + at_most;
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = ending.get_or_insert_with(|| self.join_threads());
+        // Nothing is ever sent: the other end is dropped when all is done.
+        let told = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        told == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Joins the threads and frees the data, in a thread of its own: both may take longer than anybody wants to wait.
+    fn join_threads(&self) -> Receiver<()> {
+        let (at_end, ended) = sync_channel(0);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        // The shards' threads go last: an IO thread may wait for a batch that only they would execute.
-        let is_io = |thread: &JoinHandle<()>| thread.thread().name().is_some_and(|name| name.starts_with("sherd-io"));
-        let (io, shards): (Vec<_>, Vec<_>) = threads.into_iter().partition(is_io);
-        for thread in io {
-            let _ = thread.join();
-        }
-        self.shared.engine.stop();
-        for thread in shards {
-            let _ = thread.join();
-        }
+        let shared = Arc::clone(&self.shared);
+        let join = move || {
+            let _at_end: SyncSender<()> = at_end;
+            // The shards' threads go last: an IO thread may wait for a batch that only they would execute.
+            let is_io =
+                |thread: &JoinHandle<()>| thread.thread().name().is_some_and(|name| name.starts_with("sherd-io"));
+            let (io, shards): (Vec<_>, Vec<_>) = threads.into_iter().partition(is_io);
+            io.into_iter().for_each(|thread| drop(thread.join()));
+            shared.engine.stop();
+            shards.into_iter().for_each(|thread| drop(thread.join()));
+            shared.engine.clear();
+        };
+        std::thread::Builder::new().name("sherd-stop".to_owned()).spawn(join).expect("a thread can be started");
+        ended
     }
 
     /// Readable when control requests wait.
@@ -148,6 +169,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(Duration::ZERO);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -136,8 +137,12 @@ impl Server {
         Ok(self.engine.start()?)
     }
 
-    fn stop(&self, py: Python<'_>) {
-        py.detach(|| self.engine.stop());
+    fn stop(&self, py: Python<'_>, at_most_ms: u64) -> bool {
+        py.detach(|| self.engine.stop(Duration::from_millis(at_most_ms)))
+    }
+
+    fn busy_shards(&self) -> Vec<usize> {
+        self.engine.shared.engine.busy_shards()
     }
 
     fn set_setting(&self, name: &str, value: i64) -> bool {

@@ -23,6 +23,7 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
+use sherd_metrics::allocator::give_back;
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::memory;
 
@@ -158,6 +159,13 @@ impl Engine {
                 thread.unpark();
             }
         }
+    }
+
+    /// Frees all data, and ends the background thread; for a server whose threads have ended.
+    pub fn clear(&self) {
+        Engine::hold(self, self.all_shards()).shards().iter_mut().for_each(Shard::clear);
+        self.world.reaper.stop();
+        give_back();
     }
 
     /// Executes a batch now, or leaves it to whoever executes in its shard; then it comes back through `deliver`.
@@ -381,6 +389,11 @@ impl Engine {
     /// Batches waiting for a shard.
     pub fn queue_len(&self, shard: usize) -> usize {
         self.cells[shard].ring.len()
+    }
+
+    /// The shards that somebody executes in at this moment.
+    pub fn busy_shards(&self) -> Vec<usize> {
+        (0..self.cells.len()).filter(|&index| self.cells[index].baton.is_held()).collect()
     }
 
     /// A shard's counters.

@@ -7,7 +7,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sherd_metrics::allocator::{give_back, give_back_only_when_told};
@@ -59,10 +60,12 @@ fn work(garbage: &Receiver<Garbage>, counts: &Counts) {
     }
 }
 
-/// The way to the background thread; it ends when the last reaper handle is dropped.
+/// The way to the background thread.
 pub struct Reaper {
-    queue: SyncSender<Garbage>,
+    /// None once the server has stopped: then whoever deletes frees.
+    queue: RwLock<Option<SyncSender<Garbage>>>,
     counts: Arc<Counts>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -80,11 +83,21 @@ impl Reaper {
         let (queue, garbage) = sync_channel::<Garbage>(QUEUE_MAX);
         let counts = Arc::new(Counts::default());
         let count = Arc::clone(&counts);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sherd-free".to_owned())
             .spawn(move || work(&garbage, &count))
             .expect("a thread can be started");
-        Reaper { queue, counts }
+        Reaper { queue: RwLock::new(Some(queue)), counts, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// Ends the background thread when it has freed what waits; whoever deletes afterwards frees.
+    pub fn stop(&self) {
+        // Its end of the queue is all that keeps the thread.
+        *self.queue.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
     }
 
     /// Frees an entry: here if that is quick, else in the background; then the bytes that go with it are given
@@ -110,9 +123,13 @@ impl Reaper {
     #[cold]
     fn send(&self, garbage: Garbage) {
         self.counts.sent.fetch_add(1, Relaxed);
-        match self.queue.try_send(garbage) {
-            Ok(()) => {}
-            Err(TrySendError::Full(item) | TrySendError::Disconnected(item)) => item.free(&self.counts),
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        let refused = match queue.as_ref() {
+            Some(queue) => queue.try_send(garbage),
+            None => Err(TrySendError::Disconnected(garbage)),
+        };
+        if let Err(TrySendError::Full(item) | TrySendError::Disconnected(item)) = refused {
+            item.free(&self.counts);
         }
     }
 
@@ -133,5 +150,25 @@ impl Reaper {
     pub fn counts(&self) -> (u64, u64) {
         let freed = self.counts.freed.load(Relaxed);
         (self.counts.sent.load(Relaxed).saturating_sub(freed), freed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Tester;
+
+    #[test]
+    fn what_is_deleted_after_the_stop_is_freed_by_whoever_deletes() {
+        let mut tester = Tester::new(1);
+        let members: Vec<String> = (0..1000).map(|number| format!("member{number}")).collect();
+        let fill = format!("SADD k {}", members.join(" "));
+        tester.run(&fill);
+        tester.run("DEL k");
+        tester.world.reaper.stop();
+        assert_eq!(tester.world.reaper.counts(), (0, 1), "the thread has freed what waited");
+        tester.run(&fill);
+        tester.run("DEL k");
+        assert_eq!(tester.world.reaper.counts(), (0, 2));
+        tester.world.reaper.stop();
     }
 }

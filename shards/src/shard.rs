@@ -194,6 +194,16 @@ impl Shard {
         self.publish_sizes();
     }
 
+    /// Frees everything that it holds, at once: the server has stopped.
+    pub fn clear(&mut self) {
+        self.dbs.iter_mut().for_each(|db| *db = None);
+        self.watches = Watches::default();
+        self.events = Events::default();
+        self.calendar = FieldCalendar::default();
+        self.evictor = Evictor::default();
+        self.publish_sizes();
+    }
+
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u16, b: u16) {
         if a == b {

@@ -122,8 +122,14 @@ class Server:
     def start(self) -> None:
         """Starts the threads; connections are accepted from now on."""
 
-    def stop(self) -> None:
-        """Stops accepting, lets what executes finish, flushes replies, closes connections, joins. Idempotent."""
+    def stop(self, at_most_ms: int) -> bool:
+        """Stops accepting, lets what executes finish, flushes replies, closes connections, joins, and frees the data.
+
+        Waits for `at_most_ms` milliseconds; False if a command takes longer: the rest then follows when it has ended.
+        """
+
+    def busy_shards(self) -> list[int]:
+        """The shards in which something is executed at this moment."""
 
     def set_setting(self, name: str, value: int) -> bool:
         """Changes a setting of the data plane; False if it has none by this name.

@@ -13,6 +13,7 @@ import structlog
 
 from sherd.config import Config, load_config
 from sherd.errors import ConfigError
+from sherd.log import get_logger, send_to, to_python_logging
 from sherd.observability.logs import LogOutput, emit_native, format_time, setup_logs, setup_logs_from
 
 
@@ -22,6 +23,7 @@ def restored() -> Iterator[None]:
     handlers, level = root.handlers, root.level
     yield
     structlog.reset_defaults()
+    send_to(to_python_logging)
     root.handlers = handlers
     root.setLevel(level)
 
@@ -141,3 +143,26 @@ def test_times_have_three_forms() -> None:
     assert str(format_time(0.25, "legacy")).endswith(".250")
     assert "T" in str(format_time(0.0, "iso8601"))
     assert Config().get_str("log-timestamp-format") == "iso8601"
+
+
+def test_the_control_planes_own_events_go_through_structlog_where_the_process_is_sherds(tmp_path: Path) -> None:
+    file = logged(tmp_path)
+    get_logger().verbose("below the level")
+    try:
+        raise ValueError("on purpose")
+    except ValueError:
+        get_logger().exception("failed", command=b"get")
+    (line,) = file.read_text().splitlines()
+    event = json.loads(line)
+    assert (event["level"], event["event"], event["command"]) == ("warning", "failed", "get")
+    assert "ValueError: on purpose" in event["exception"]
+
+
+def test_the_control_planes_own_events_are_python_records_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        get_logger().debug("looked", at="this")
+        get_logger().error("failed", exc_info=ValueError("on purpose"))
+    assert [(record.name, record.levelno, record.getMessage()) for record in caplog.records] == [
+        ("sherd", logging.DEBUG, "looked at=this"), ("sherd", logging.WARNING, "failed"),
+    ]  # fmt: skip
+    assert caplog.records[1].exc_info is not None

@@ -74,3 +74,157 @@ for _ in range(20):
 def test_the_thread_that_loaded_the_data_plane_may_end() -> None:
     """The system gives its id, which the allocator remembers, to one of the threads that follow."""
     run_program(LOADED_IN_A_THREAD_THAT_ENDS)
+
+
+MEMORY_COMES_BACK = """
+import gc, os, socket
+import sherd
+gc.disable()
+
+def resident_mb():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+def fill(port):
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        for number in range(20):
+            # Small values: those do not have mappings of their own.
+            pairs = b"".join(b"$9\\r\\n%03d-%05d\\r\\n$100\\r\\n%s\\r\\n" % (number, each, b"x" * 100) for each in range(10_000))
+            client.sendall(b"*20001\\r\\n$4\\r\\nMSET\\r\\n" + pairs)
+            assert client.recv(100) == b"+OK\\r\\n"
+
+with sherd.Server(port=0) as server:
+    pass
+before, servers = resident_mb(), []
+for _ in range(6):
+    with sherd.Server(port=0) as server:
+        fill(server.port)
+        assert resident_mb() > before + 15, "the data are there"
+    servers.append(server)  # what was stopped holds nothing, though there is still somebody who knows it
+print(before, resident_mb())
+assert resident_mb() < before + 40
+"""
+
+
+def test_a_stopped_server_has_freed_its_data_without_the_cyclic_collector() -> None:
+    """Six with more than twenty megabytes each leave less than the size of two."""
+    run_program(MEMORY_COMES_BACK)
+
+
+NOTHING_REFERS_TO_ITSELF = """
+import gc, os, threading
+import sherd
+gc.disable()
+
+def tasks():
+    return sorted(open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task"))
+
+with sherd.Server(port=0, metrics_port=0):
+    pass
+gc.collect()
+before = tasks()
+for _ in range(10):
+    server = sherd.Server(port=0)
+    server.start()
+    server.stop()
+del server
+left = [one for one in gc.get_objects() if type(one).__module__.startswith("sherd.server")]
+assert not left, left
+assert tasks() == before, (before, tasks())
+assert threading.active_count() == 1
+"""
+
+
+def test_a_stopped_server_leaves_no_thread_and_no_cycle() -> None:
+    """With the cyclic collector off, nothing of ten servers is left once nobody knows them any more."""
+    run_program(NOTHING_REFERS_TO_ITSELF)
+
+
+FORGOTTEN = """
+import sherd
+servers = [sherd.Server(port=0).start() for _ in range(3)]
+print(all(server.port for server in servers))
+"""
+
+
+def test_a_program_that_forgets_its_servers_ends_without_a_word() -> None:
+    """No traceback of an executor that is closed already, no warning."""
+    finished = run_program(FORGOTTEN)
+    assert finished.stdout == "True\n"
+    assert finished.stderr == ""
+
+
+HOST_LOGS = """
+import logging
+import structlog
+
+configured = structlog.is_configured()
+defaults = structlog.get_config()
+root, handlers, level = logging.getLogger(), list(logging.getLogger().handlers), logging.getLogger().level
+ours = logging.getLogger("sherd")
+assert (ours.handlers, ours.level, ours.propagate) == ([], logging.NOTSET, True)
+
+import sherd
+
+with sherd.Server(port=0, maxclients=10) as server:
+    assert structlog.is_configured() == configured
+    assert structlog.get_config() == defaults
+assert structlog.get_config() == defaults
+assert (root.handlers, root.level) == (handlers, level)
+assert (ours.handlers, ours.level, ours.propagate) == ([], logging.NOTSET, True)
+"""
+
+
+@pytest.mark.parametrize(
+    "host", ["", "import structlog; structlog.configure(processors=[structlog.dev.ConsoleRenderer()])\n"]
+)
+def test_the_logs_of_the_program_around_it_stay_as_they_were(host: str) -> None:
+    """Both where the program has set up structlog and where it has not."""
+    run_program(host + HOST_LOGS)
+
+
+LOGGED = """
+import logging
+logging.basicConfig(format="%(name)s %(levelname)s %(message)s")
+import sherd
+with sherd.Server(port=0) as server:
+    try:
+        sherd.Server(port=0, unixsocket="/nonexistent/socket").start()
+    except Exception as error:
+        print(type(error).__name__)
+from sherd.log import get_logger
+get_logger().warning("an event", reason="a reason")
+"""
+
+
+def test_what_an_embedded_server_logs_are_records_of_the_logger_sherd() -> None:
+    """Where the program around it sends them is its own affair."""
+    finished = run_program(LOGGED)
+    assert finished.stdout == "ListenError\n"
+    assert "sherd WARNING an event reason=a reason" in finished.stderr
+
+
+STOPPED_DURING_A_COMMAND = """
+import logging, socket, time
+logging.basicConfig(format="%(message)s")
+import sherd
+
+server = sherd.Server(port=0, enable_debug_command=True).start()
+client = socket.create_connection(("127.0.0.1", server.port))
+client.sendall(b"*3\\r\\n$5\\r\\nDEBUG\\r\\n$5\\r\\nSLEEP\\r\\n$3\\r\\n120\\r\\n")
+while not server.node.engine.busy_shards():
+    time.sleep(0.01)
+server.stop()
+server.stop()
+assert server.node.engine.busy_shards(), "the command goes on"
+"""
+
+
+def test_stop_returns_while_a_command_is_executed() -> None:
+    """And the process ends as well: the command, of two minutes, would outlast the patience of this test."""
+    finished = subprocess.run(
+        [sys.executable, "-c", STOPPED_DURING_A_COMMAND], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "the server ends before its commands do shards=0" in finished.stderr
+    assert "Traceback" not in finished.stderr

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -350,3 +352,115 @@ def test_config_rewrite_keeps_comments_and_writes_what_changed(tmp_path: Path) -
     assert "timeout 77" in text
     assert "maxclients 500" in text
     assert "from-the-environment" not in text
+
+
+def _begins_to_sleep(server: Server, wire: Wire) -> None:
+    """Has a shard execute something that takes two minutes."""
+    wire.send(encode_command("DEBUG", "SLEEP", "120"))
+    # Whatever needs the shard is not answered any more, other things are.
+    with server.wire(timeout_seconds=0.2) as probe:
+        for _ in range(200):
+            try:
+                probe.call("SET", "k", "v")
+            except TimeoutError:
+                return
+    raise AssertionError("the command was not begun")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_while_a_command_is_executed(number: signal.Signals, shape: Shape) -> None:
+    """The log says in which shards; the command, of two minutes, would outlast the patience of this test."""
+    with Server(shape=shape, directives={"enable-debug-command": "yes"}) as server, server.wire() as wire:
+        _begins_to_sleep(server, wire)
+        assert server.signal_and_wait(number) == 0
+        assert "ends before its commands do" in server.log()
+        assert wire.read_until_closed() == b""
+
+
+def _spread(server: Server, stack: contextlib.ExitStack, count: int) -> list[Wire]:
+    """Clients on both IO threads: each is served before the next one comes."""
+    wires = []
+    for _ in range(count):
+        wires.append(stack.enter_context(server.wire(timeout_seconds=2)))
+        wires[-1].call("PING")
+    return wires
+
+
+def _answering(wires: list[Wire]) -> Wire:
+    """One whose IO thread is not the one that executes the long command."""
+    for wire in wires:
+        with contextlib.suppress(TimeoutError):
+            wire.call("PING")
+            return wire
+    raise AssertionError("no IO thread answers")
+
+
+def test_a_signal_ends_the_process_while_the_control_plane_waits_for_a_shard() -> None:
+    """A transaction of both planes waits for the shard in the very thread that would handle the signal."""
+    with Server(shape=Shape(), directives={"enable-debug-command": "yes"}) as server, contextlib.ExitStack() as stack:
+        wires = _spread(server, stack, 5)
+        _begins_to_sleep(server, wires.pop())
+        mixed = _answering(wires)
+        for command in (("MULTI",), ("CONFIG", "GET", "port"), ("SET", "k", "v")):
+            mixed.call(*command)
+        wires.remove(mixed)
+        mixed.send(encode_command("EXEC"))
+        other = _answering(wires)
+        with pytest.raises(TimeoutError):
+            # The control plane is busy once it no longer answers.
+            for _ in range(1000):
+                other.call("CONFIG", "GET", "port")
+        assert server.signal_and_wait(signal.SIGTERM) == 0
+        assert "ends before its commands do" in server.log()
+
+
+def test_shutdown_ends_the_process_while_a_command_is_executed() -> None:
+    """SHUTDOWN by another client is as good as a signal."""
+    with Server(shape=Shape(), directives={"enable-debug-command": "yes"}) as server, contextlib.ExitStack() as stack:
+        wires = _spread(server, stack, 4)
+        _begins_to_sleep(server, wires.pop())
+        _answering(wires).send(encode_command("SHUTDOWN", "NOSAVE"))
+        assert server.process is not None
+        assert server.process.wait(15) == 0
+
+
+def test_a_signal_ends_the_process_with_clients_that_do_not_read(shape: Shape) -> None:
+    """Megabytes of replies wait for each of them."""
+    with Server(shape=shape) as server, server.wire() as wire:
+        wire.call("SET", "k", b"x" * 1_000_000)
+        lazy = [server.wire() for _ in range(10)]
+        for each in lazy:
+            each.send(encode_command("GET", "k") * 20)
+        wire.call("PING")
+        assert server.signal_and_wait(signal.SIGTERM) == 0
+        for each in lazy:
+            each.close()
+
+
+def test_a_signal_ends_the_process_with_ten_thousand_clients() -> None:
+    """As many as the limit of open files leaves this test; each sees its connection closed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 10_000 if hard == resource.RLIM_INFINITY else min(10_000, hard - 500)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted + 400), hard))
+    try:
+        with Server(shape=Shape(), directives={"maxclients": "10100", "tcp-backlog": "4096"}) as server:
+            clients = [socket.create_connection(server.address, timeout=60) for _ in range(wanted)]
+            for client in clients[:: wanted // 10]:
+                client.sendall(encode_command("PING"))
+                assert client.recv(100) == b"+PONG\r\n"
+            assert server.signal_and_wait(signal.SIGTERM) == 0
+            assert all(client.recv(100) == b"" for client in clients[:: wanted // 10])
+            for client in clients:
+                client.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_signal_that_comes_early_ends_the_process() -> None:
+    """Before the first client could connect: at some moment of the start, or just after it."""
+    for delay_seconds in (0.1, 0.2, 0.3):
+        with Server(shape=Shape(), await_ping=False) as server:
+            time.sleep(delay_seconds)
+            # Before it takes signals, the system's way of ending a process.
+            assert server.signal_and_wait(signal.SIGTERM) in (0, -signal.SIGTERM)
+            assert "Traceback" not in server.log()

@@ -129,6 +129,11 @@ class Config:
         """Call `listener` with the names that changed, after every change."""
         self._listeners.append(listener)
 
+    def remove_listener(self, listener: Listener) -> None:
+        """Call it no more; nothing happens where it was not called."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     def put(self, parameter: ConfigParam, value: Value, source: Source) -> None:
         """Store a value while the configuration is read; listeners are not called."""
         self._values[parameter.name] = value

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import structlog
-
 from sherd.config import PARAMETERS, Config, rewrite_config
 from sherd.errors import SYNTAX_ERROR, CommandError, ConfigRewriteError, ConfigSetError
 from sherd.families.data_plane import DataPlane
+from sherd.log import get_logger
 from sherd.resp import OK, Reply, Simple
 from sherd.spec import Request, Secret, command, container
 
-_log = structlog.get_logger()
+_log = get_logger()
 _ADMIN = "admin noscript loading stale"
 _ON_ALL_NODES = ("request_policy:all_nodes", "response_policy:all_succeeded")
 

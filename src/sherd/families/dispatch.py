@@ -10,13 +10,12 @@ import inspect
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-import structlog
-
 from sherd.errors import CommandError
+from sherd.log import get_logger
 from sherd.resp import Error, Reply, encode
 from sherd.spec import Request, registered_commands
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 
 def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.resp import Reply
 from sherd.spec import Request, command
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

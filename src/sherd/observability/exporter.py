@@ -17,18 +17,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from sherd.errors import SherdError
+from sherd.log import get_logger
 from sherd.observability.metrics_table import DISTRIBUTIONS, HOT_KEYS_MAX, METRICS, PAGE_METRICS, Distribution, Metric
 from sherd.observability.node import Node
 from sherd.observability.snapshot import CommandNumbers, Snapshot, take_snapshot
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 REQUEST_BYTES_MAX = 8192
 REQUEST_SECONDS_MAX = 5.0

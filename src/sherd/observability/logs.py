@@ -27,8 +27,8 @@ import structlog
 
 from sherd.config import Config
 from sherd.errors import ConfigError
+from sherd.log import VERBOSE, send_to
 
-VERBOSE = 15
 _NOTHING = logging.CRITICAL + 10
 _LOG_PARAMETERS = frozenset({"loglevel", "log-format", "log-timestamp-format", "logfile"})
 _SYSLOG_PRIORITIES = {logging.DEBUG: syslog.LOG_DEBUG, VERBOSE: syslog.LOG_INFO, logging.INFO: syslog.LOG_NOTICE}
@@ -127,16 +127,12 @@ def setup_logs(*, level: str, form: str, time_format: str = "iso8601", file: str
     """Make structlog and Python's logging write through Sherd's output. May be called again at any time."""
     _output.configure(level=level, form=form, time_format=time_format, file=file)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            _to_output,
-        ],
+        processors=_PROCESSORS,
         wrapper_class=_Logger,
         logger_factory=structlog.ReturnLoggerFactory(),
         cache_logger_on_first_use=False,
     )
+    send_to(_to_structlog)
     root = logging.getLogger()
     root.handlers = [_LibraryHandler()]
     root.setLevel(THRESHOLDS[level])
@@ -206,11 +202,26 @@ class _Logger(structlog.BoundLoggerBase):
             self._proxy_to_logger("msg", event, severity=threshold, **fields)
 
 
+def _to_structlog(severity: int, event: str, fields: Mapping[str, Any]) -> None:
+    """The control plane's own events, in the same form as everything else."""
+    if _output.enabled(severity):
+        _own.msg(event, severity=severity, **fields)
+
+
 def _to_output(_logger: Any, _method: str, event: EventDict) -> str:
     """The last processor: hand the event to the output and give structlog nothing more to do."""
     threshold = event.pop("severity")
     _output.write([(threshold, _now(), event)])
     return ""
+
+
+_PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+    _to_output,
+]
+_own = structlog.wrap_logger(structlog.ReturnLogger(), processors=_PROCESSORS, wrapper_class=structlog.BoundLogger)
 
 
 def _now() -> float:

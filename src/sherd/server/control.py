@@ -19,9 +19,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from sherd.families.dispatch import begin, dispatch, reads, waits
+from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.sampler import INTERVAL_SECONDS
 from sherd.spec import Request, Services
@@ -29,10 +28,12 @@ from sherd.spec import Request, Services
 if TYPE_CHECKING:
     from sherd import native
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 BATCH_REQUESTS = 64
 LOG_RECORDS_A_TICK = 512
+# A handler that is cancelled and does not end within this is left behind.
+CANCEL_SECONDS_MAX = 0.2
 
 NativeRecord = tuple[int, float, str, str, dict[str, Any]]
 LogSink = Callable[[Sequence[NativeRecord]], None]
@@ -65,7 +66,8 @@ class ControlLoop:
             self._ticker.cancel()
         for task in self._active:
             task.cancel()
-        await asyncio.gather(*self._active, return_exceptions=True)
+        if self._active:
+            await asyncio.wait(self._active, timeout=CANCEL_SECONDS_MAX)
 
     def move_logs(self) -> None:
         """Pass on what the data plane logged."""

@@ -1,26 +1,31 @@
-"""What the server needs of its process: file descriptors for the clients, and the pid file."""
+"""What the server needs of its process: file descriptors, the pid file, signals, and a quick end."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import signal
 import socket
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
-
-import structlog
+from typing import NoReturn, Self
 
 from sherd.errors import ConfigError
+from sherd.log import get_logger
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 # Descriptors for everything but clients: listeners, epoll, eventfds, logs, files, the metrics page.
 RESERVED_DESCRIPTORS = 32
 _DESCRIPTORS_PER_IO_THREAD = 4
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def raise_descriptor_limit(maxclients: int, io_threads: int) -> int:
-    """Make room for `maxclients` clients and give how many there is room for.
+    """Make room for `maxclients` clients and return how many there is room for.
 
     The soft limit is raised as far as the hard one allows; the hard one too where the process may. Raises ConfigError
     where there is no room for a single client.
@@ -76,8 +81,40 @@ class PidFile:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the file, if it was written; idempotent."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+class StopSignals:
+    """SIGTERM and SIGINT, taken by a thread of their own.
+
+    Python runs its handlers in the main thread, which is the control plane's: while that waits for a shard, a signal
+    would wait as well. Made before other threads, which inherit that the signals are not theirs.
+    """
+
+    def __init__(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+
+    def start(self, stop: Callable[[signal.Signals], None]) -> None:
+        """Call `stop` with each signal from now on, and with one that has come meanwhile."""
+
+        def wait() -> None:
+            while True:
+                stop(signal.Signals(signal.sigwait(_STOP_SIGNALS)))
+
+        threading.Thread(target=wait, name="sherd-signals", daemon=True).start()
+
+
+def end_process(code: int) -> NoReturn:
+    """End at once. The keyspace is left to the system: freeing it piece by piece takes seconds where it is large."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def notify_supervisor(state: str) -> None:

@@ -12,8 +12,6 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sherd import __version__, native
 from sherd.config import BY_NAME, Config, Source
 from sherd.errors import ConfigApplyError, ConfigError
@@ -21,6 +19,7 @@ from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
 from sherd.families.hotkeys import HotKeySessions
 from sherd.families.server import Lifecycle
+from sherd.log import get_logger
 from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
 from sherd.server.commands import declare_commands
@@ -31,9 +30,9 @@ from sherd.server.settings import native_settings
 from sherd.spec import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 # Parameters whose change needs other sockets, which only a start opens, with Redis' own words for a refusal.
 _FIXED_SOCKETS = {
@@ -42,13 +41,20 @@ _FIXED_SOCKETS = {
 }
 # The loop mostly sleeps, and is to answer soon after it wakes however busy the data plane is.
 _CONTROL_SLICE_MICROSECONDS = 100
+# What is left of a second's end for the data plane: clients that take their replies get them all within this.
+STOP_SECONDS_MAX = 0.6
 _METRICS_PARAMETERS = frozenset({"metrics-port", "metrics-bind"})
 
 
 class Runtime:
-    """See the module. `any_port`: the configured port 0 means "any free one" rather than "no TCP"."""
+    """See the module. `any_port`: the configured port 0 means "any free one" rather than "no TCP".
 
-    def __init__(self, config: Config, log_sink: LogSink, *, any_port: bool = False) -> None:
+    stop_asked: called once, by the first who asks for the end, in whatever thread that is.
+    """
+
+    def __init__(
+        self, config: Config, log_sink: LogSink, *, any_port: bool = False, stop_asked: Callable[[], None] | None = None
+    ) -> None:
         self.config = config
         self._log_sink = log_sink
         self._any_port = any_port
@@ -56,6 +62,8 @@ class Runtime:
         self._metrics: MetricsServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._stop_asked = False
+        self._on_stop_asked = stop_asked
 
     @property
     def node(self) -> Node:
@@ -109,31 +117,57 @@ class Runtime:
         native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
         control.start()
         self.node.ready = True
-        if self.node.stopping:  # asked for before there was a loop
+        if self._stop_asked:  # before there was a loop
             self._stop.set()
         try:
             await self._stop.wait()
         finally:
             self.node.ready, self.node.stopping = False, True
             await control.stop()
-            # Joins threads, for as long as what they execute takes: not on the loop.
-            await self._loop.run_in_executor(None, self.close)
+            # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
+            # closes executors before it tells anybody.
+            self.close()
             control.move_logs()
+            self._loop, self._stop = None, None
 
     def request_stop(self) -> None:
         """End `serve` soon; from any thread, any number of times."""
+        first, self._stop_asked = not self._stop_asked, True
+        if first and self._on_stop_asked is not None:
+            self._on_stop_asked()
         if self._node is not None:
             self._node.stopping = True
-        if self._loop is not None and self._stop is not None:
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended already
-                self._loop.call_soon_threadsafe(self._stop.set)
+                loop.call_soon_threadsafe(stop.set)
 
     def close(self) -> None:
-        """Stop the engine's threads and close every socket; idempotent."""
+        """Stop the engine's threads and close every socket; idempotent.
+
+        A command that takes longer than the bound cannot be broken off. Its threads, and the data, then go when it has
+        ended; what is left is told.
+        """
+        self.config.remove_listener(self._config_changed)
         if self._metrics is not None:
             self._metrics.stop()
             self._metrics = None
-        self.node.engine.stop()
+        ended = self.node.engine.stop(int(STOP_SECONDS_MAX * 1000))
+        self.remove_files()
+        if not ended:
+            self.tell_what_is_cut()
+
+    def tell_what_is_cut(self) -> None:
+        """Log what still runs although the server ends."""
+        if self._node is None:
+            return
+        shards = " ".join(map(str, self.node.engine.busy_shards()))
+        _log.warning("the server ends before its commands do", shards=shards)
+
+    def remove_files(self) -> None:
+        """Remove the sockets' files."""
+        if self._node is None:
+            return
         for path in _socket_files(self.node.listeners):
             with contextlib.suppress(OSError):
                 path.unlink()

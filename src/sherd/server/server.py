@@ -5,7 +5,7 @@
 
 A `Server` listens on a free loopback port unless told otherwise, has no metrics page unless it gets a port, touches no
 signal handler, logs to Python's logger `sherd`, and may have company: any number of them live in one process. Its loop
-has a thread of its own. `run` owns its process: it logs, handles signals, writes the pid file and gives the exit code.
+has a thread of its own. `run` owns its process: it logs, handles signals, writes the pid file, and ends the process.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ import os
 import platform
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
-
-import structlog
+from typing import Any, NoReturn, Self
 
 from sherd import __version__, native
 from sherd.config import BY_NAME, Config, Source, Value
 from sherd.config.store import parse_value
 from sherd.errors import ConfigError
+from sherd.log import get_logger
 from sherd.observability.logs import emit_native, setup_logs_from
 from sherd.observability.node import Node
 from sherd.server.control import NativeRecord
-from sherd.server.process import PidFile, notify_supervisor
+from sherd.server.process import PidFile, StopSignals, end_process, notify_supervisor
 from sherd.server.runtime import Runtime
 
-_log = structlog.get_logger()
+_log = get_logger()
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# From the wish to stop to the end of the process, or to the return of `Server.stop`, whatever is being executed.
+END_SECONDS_MAX = 0.8
 # Levels of native records as Python's logging has them.
 _LOGGING_LEVELS = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING, logging.CRITICAL)
 
@@ -59,7 +60,6 @@ class Server:
     def start(self) -> Self:
         """Bind and serve; returns when clients can connect."""
         assert self._thread is None, "a server starts once"
-        _log_through_python()
         self._runtime.open()
         serving = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(serving,), name="sherd-control", daemon=True)
@@ -79,10 +79,16 @@ class Server:
             serving.set()
 
     def stop(self) -> None:
-        """Stop serving and wait until the last thread has ended; idempotent."""
+        """Stop serving, free the data, and end all threads; idempotent. Returns within a second.
+
+        A command that takes longer cannot be broken off: then a warning is logged, and what it needs, which includes
+        the data, is freed when it has ended.
+        """
         self._runtime.request_stop()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(END_SECONDS_MAX)
+            if self._thread.is_alive():
+                self._runtime.tell_what_is_cut()
         atexit.unregister(self.stop)
 
     @property
@@ -138,21 +144,6 @@ def _words(value: object, *, multi: bool) -> list[str]:
     return str(value).split() if multi else [str(value)]
 
 
-def _log_through_python() -> None:
-    """Let structlog's events go to Python's logging, unless the program around the server has set it up."""
-    if structlog.is_configured():
-        return
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["event"]),
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )
-
-
 def _log_to_python(records: Sequence[NativeRecord]) -> None:
     """Native records to the logger `sherd`, which belongs to the program around the server."""
     logger = logging.getLogger("sherd")
@@ -161,9 +152,12 @@ def _log_to_python(records: Sequence[NativeRecord]) -> None:
         logger.log(_LOGGING_LEVELS[max(0, min(level, 4))], "%s%s thread=%s", event, details, thread)
 
 
-def run(config: Config) -> int:
-    """Serve in the foreground until a signal or SHUTDOWN; gives the exit code. Raises SherdError with one line for what
-    keeps it from starting."""
+def run(config: Config) -> NoReturn:
+    """Serve in the foreground until a signal or SHUTDOWN, and end the process, with code 0.
+
+    Raises SherdError with one line for what keeps it from starting.
+    """
+    signals = StopSignals()
     setup_logs_from(config)
     for warning in config.warnings:
         _log.warning("configuration", warning=warning)
@@ -172,29 +166,38 @@ def run(config: Config) -> int:
     # The process is the server's own here; where it is embedded, huge pages are the host's affair.
     if config.get_bool("disable-thp") and not native.disable_huge_pages():
         _log.warning("huge pages cannot be turned off", disable_thp="yes")
-    runtime = Runtime(config, emit_native)
-    runtime.open()
-    with PidFile(config.get_str("pidfile")):
-        try:
-            asyncio.run(_serve_with_signals(runtime))
-        except KeyboardInterrupt:
-            runtime.close()
-    _log.info("stopped")
-    return 0
-
-
-async def _serve_with_signals(runtime: Runtime) -> None:
-    loop = asyncio.get_running_loop()
+    pid_file = PidFile(config.get_str("pidfile"))
+    runtime = Runtime(config, emit_native, stop_asked=lambda: _end_in_time(runtime, pid_file))
 
     def stop(number: signal.Signals) -> None:
         _log.info("stopping", signal=number.name)
         runtime.request_stop()
 
-    for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, stop, number)
+    signals.start(stop)
+    runtime.open()
+    with pid_file:
+        asyncio.run(_serve(runtime))
+    _log.info("stopped")
+    end_process(0)
+
+
+def _end_in_time(runtime: Runtime, pid_file: PidFile) -> None:
+    """Now that the server is to stop: end the process in time, even where the control plane waits for a command."""
+
+    def end() -> None:
+        time.sleep(END_SECONDS_MAX)
+        runtime.tell_what_is_cut()
+        runtime.remove_files()
+        pid_file.remove()
+        end_process(0)
+
+    threading.Thread(target=end, name="sherd-end", daemon=True).start()
+
+
+async def _serve(runtime: Runtime) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _log_start(runtime)
-    loop.call_soon(_announce_ready, runtime)
+    asyncio.get_running_loop().call_soon(_announce_ready, runtime)
     await runtime.serve()
 
 
