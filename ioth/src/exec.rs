@@ -82,6 +82,8 @@ impl ControlRequest {
 pub struct Running {
     shared: Arc<Shared>,
     held: Hold<Arc<Engine>>,
+    /// The time that all commands of the transaction see.
+    now_ms: i64,
     /// The command that comes next; beyond the last one when the transaction is over.
     next: usize,
     executed: Executed,
@@ -97,6 +99,8 @@ impl Running {
         let mut running = Running {
             shared: Arc::clone(shared),
             held: Engine::hold(engine, all),
+            // Waiting for the shards may have taken long.
+            now_ms: shared.world.now_milliseconds(),
             next: 0,
             executed: Executed { replies: Vec::new(), left: Vec::new(), db: request.db, panicked: false },
             handed_out: (0, 0),
@@ -152,6 +156,11 @@ impl Running {
         Reply::new(replies, resp3).error(&INTERNAL_ERROR);
     }
 
+    /// The time that all commands of the transaction see.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
     /// The shards, for what a handler asks of them.
     pub fn shards(&mut self) -> Shards<'_> {
         self.held.shards()
@@ -175,7 +184,7 @@ impl Running {
             world.logs.count_error(EXEC_OUT_OF_MEMORY.0.as_bytes());
             return false;
         }
-        if exec.watch.as_ref().is_some_and(|watch| has_changed(watch, &mut shards, &world)) {
+        if exec.watch.as_ref().is_some_and(|watch| has_changed(watch, &mut shards, &world, self.now_ms)) {
             reply.null_array();
             return false;
         }
@@ -244,7 +253,7 @@ impl Running {
                 no_touch: record.no_touch.load(Relaxed),
                 record: Some(record),
             },
-            now_ms: world.now_milliseconds(),
+            now_ms: self.now_ms,
             in_transaction: true,
         };
         let out = &mut self.executed.replies;

@@ -33,6 +33,8 @@ const MESSAGES: usize = 1024;
 const ACCEPTS: usize = 64;
 /// The longest sleep: how late a timeout may be noticed.
 const TICK_MS: i64 = 100;
+/// How old the time may be when a connection is looked at.
+const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
 /// Batches that may be out at one shard; with more work than that the connections wait.
 const IN_FLIGHT_MAX: usize = 4;
 /// A batch of so many commands is not made larger: it holds its shard for a few hundred microseconds, and its replies are
@@ -124,7 +126,9 @@ pub struct IoThread {
     pub deadlines: BinaryHeap<Reverse<(i64, u64)>>,
     /// How many of them there may be before the useless ones are removed.
     pub deadlines_max: usize,
+    /// Milliseconds on the monotonic clock; see [`IoThread::look_at_clock`].
     pub now_ms: i64,
+    clock_read: u64,
     /// The fullest read buffer and the most unsent replies of a connection of late.
     pub input_peaks: RecentMax,
     pub output_peaks: RecentMax,
@@ -168,13 +172,14 @@ impl IoThread {
             held_back: Vec::new(),
             deadlines: BinaryHeap::new(),
             deadlines_max: DEADLINES_MIN,
-            now_ms: shared.world.now_milliseconds(),
+            now_ms: shared.world.monotonic_milliseconds(),
+            clock_read: clock::ticks(),
             next_tick_ms: 0,
             input_peaks: RecentMax::default(),
             output_peaks: RecentMax::default(),
             sample: 0,
             sample_at_tick: 0,
-            accept_error_logged_ms: 0,
+            accept_error_logged_ms: -1000,
             next_thread: 0,
             stopping_since_ms: 0,
             shared,
@@ -195,7 +200,7 @@ impl IoThread {
         loop {
             self.poll(&mut events);
             let start = clock::ticks();
-            self.now_ms = self.shared.world.now_milliseconds();
+            self.look_at_clock();
             self.take_events(&events);
             self.take_messages();
             self.end_overdue_waits();
@@ -254,6 +259,21 @@ impl IoThread {
         }
     }
 
+    /// Reads the clock.
+    fn look_at_clock(&mut self) {
+        self.clock_read = clock::ticks();
+        self.now_ms = self.shared.world.monotonic_milliseconds();
+    }
+
+    /// Reads the clock again where what was done in this round took long enough to matter: a client is not idle, and its
+    /// pause no shorter, because others have kept this thread busy.
+    fn look_at_clock_if_old(&mut self) {
+        let age = clock::ticks().wrapping_sub(self.clock_read);
+        if clock::TickRate::get().nanoseconds(age) >= TIME_AGE_NANOSECONDS_MAX {
+            self.look_at_clock();
+        }
+    }
+
     /// Puts a connection on the list of things to do.
     pub fn make_ready(&mut self, index: u32) {
         if let Some(connection) = self.connections.get_mut(index) {
@@ -295,6 +315,7 @@ impl IoThread {
         for &index in &ready {
             let Some(mut connection) = self.connections.take(index) else { continue };
             connection.is_ready = false;
+            self.look_at_clock_if_old();
             self.process(&mut connection);
             self.settle(connection);
             for shard in 0..self.building.len() {

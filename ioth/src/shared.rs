@@ -159,7 +159,7 @@ pub struct ControlStats {
 /// CLIENT PAUSE.
 #[derive(Default, Debug)]
 pub struct Pause {
-    /// Milliseconds since the epoch; 0 is off.
+    /// Milliseconds on the monotonic clock; 0 is off.
     until_ms: AtomicI64,
     writes_only: AtomicBool,
 }
@@ -212,7 +212,9 @@ pub struct Shared {
     /// Connections now, those among them that are still on their way to their thread.
     pub admitted: AtomicU64,
     pub cluster: bool,
+    /// When the server was made, on the monotonic clock and since the Unix epoch.
     pub started_at_ms: i64,
+    pub started_unix_ms: i64,
     /// 40 hexadecimal digits that differ for every server.
     pub run_id: String,
     /// Memory in use when the server was made.
@@ -238,7 +240,8 @@ impl Shared {
                 error_replies: Counter::new(),
                 cells: CommandCells::new(commands),
             },
-            started_at_ms: world.now_milliseconds(),
+            started_at_ms: world.monotonic_milliseconds(),
+            started_unix_ms: world.now_milliseconds(),
             run_id: run_id(),
             startup_bytes: sherd_metrics::memory::used_bytes(),
             engine,

@@ -52,7 +52,7 @@ impl IoThread {
         let mut out = std::mem::take(&mut connection.out);
         let engine = std::sync::Arc::clone(&self.shared.engine);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            engine.with_shards(wanted, |shards| self.call(shards, connection, command, args, false, &mut out))
+            engine.with_shards(wanted, |shards| self.call(shards, connection, command, args, None, &mut out))
         }));
         let waiter = match result {
             Ok(waiter) => waiter,
@@ -82,14 +82,14 @@ impl IoThread {
         self.stats().panics.increment();
     }
 
-    /// Executes one command; gives what it waits for, if it does.
+    /// Executes one command, in a transaction if its time is given; gives what it waits for, if it does.
     fn call(
         &self,
         shards: Shards<'_>,
         connection: &Connection,
         command: &'static Command,
         args: &[&[u8]],
-        in_transaction: bool,
+        transaction_ms: Option<i64>,
         out: &mut Vec<u8>,
     ) -> Option<Arc<Waiter>> {
         let world = &self.shared.world;
@@ -104,8 +104,8 @@ impl IoThread {
                 no_touch: connection.record.no_touch.load(Relaxed),
                 record: Some(&connection.record),
             },
-            now_ms: world.now_milliseconds(),
-            in_transaction,
+            now_ms: transaction_ms.unwrap_or_else(|| world.now_milliseconds()),
+            in_transaction: transaction_ms.is_some(),
         };
         let mut shards = shards;
         let shard_stats = std::sync::Arc::clone(&shards.first().stats);
@@ -212,16 +212,21 @@ impl IoThread {
                 return;
             }
             engine.with_shards(wanted, |mut shards| {
+                // As in Redis, all commands of a transaction see one time, however long they take.
+                let now_ms = self.shared.world.now_milliseconds();
                 // Room is made before the watches are looked at, for an evicted key has changed.
                 if multi.commands.iter().any(|queued| queued.command.spec.has(flag::DENYOOM))
                     && !evict::has_room(&mut shards, &self.shared.world)
                 {
                     self.count_error(&EXEC_OUT_OF_MEMORY);
                     Reply::new(&mut out, connection.resp3).error(&EXEC_OUT_OF_MEMORY);
-                } else if watch.as_ref().is_some_and(|watch| has_changed(watch, &mut shards, &self.shared.world)) {
+                } else if watch
+                    .as_ref()
+                    .is_some_and(|watch| has_changed(watch, &mut shards, &self.shared.world, now_ms))
+                {
                     Reply::new(&mut out, connection.resp3).null_array();
                 } else {
-                    self.exec_queue(connection, &multi, Some(shards), &mut out);
+                    self.exec_queue(connection, &multi, Some((shards, now_ms)), &mut out);
                 }
             });
         }));
@@ -239,7 +244,7 @@ impl IoThread {
         &mut self,
         connection: &mut Connection,
         multi: &Multi,
-        mut shards: Option<Shards<'_>>,
+        mut shards: Option<(Shards<'_>, i64)>,
         out: &mut Vec<u8>,
     ) {
         Reply::new(out, connection.resp3).array(multi.commands.len());
@@ -247,8 +252,8 @@ impl IoThread {
             let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
             match queued.command.spec.plane {
                 Plane::Data(_) => {
-                    if let Some(shards) = &mut shards {
-                        self.call(shards.reborrow(), connection, queued.command, &args, true, out);
+                    if let Some((shards, now_ms)) = &mut shards {
+                        self.call(shards.reborrow(), connection, queued.command, &args, Some(*now_ms), out);
                     }
                 }
                 Plane::Connection(number) => {
@@ -293,12 +298,11 @@ impl IoThread {
 }
 
 /// Whether a watched key has changed. The watched shards are held.
-pub fn has_changed(watch: &Watch, shards: &mut Shards<'_>, world: &World) -> bool {
+pub fn has_changed(watch: &Watch, shards: &mut Shards<'_>, world: &World, now_ms: i64) -> bool {
     if watch.flag.load(Relaxed) {
         return true;
     }
     let map = world.slots;
-    let now_ms = world.now_milliseconds();
     // A key that was there when it was watched and has expired since has changed, removed or not.
     watch.keys.iter().any(|(db, bytes, was_expired)| {
         let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };

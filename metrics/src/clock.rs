@@ -24,6 +24,12 @@ pub fn monotonic_nanoseconds() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
+/// Milliseconds on the monotonic clock, from 1 on: 0 can stand for no time.
+#[inline]
+pub fn monotonic_milliseconds() -> i64 {
+    (monotonic_nanoseconds() / 1_000_000) as i64 + 1
+}
+
 /// Both clocks at one moment.
 struct Reading {
     time: Instant,

@@ -41,6 +41,14 @@ pub fn end(request: &ControlRequest) {
     }
 }
 
+/// The time that a command sees: that of this thread's transaction, else of this moment.
+pub fn now_ms(shared: &Arc<Shared>) -> i64 {
+    RUNNING.with_borrow(|running| match running {
+        Some(running) if running.is_of(shared) => running.now_ms(),
+        _ => shared.world.now_milliseconds(),
+    })
+}
+
 /// Runs `work` with shards held: those of this thread's transaction, else the wanted ones.
 pub fn with_shards<R>(shared: &Arc<Shared>, wanted: u64, work: impl FnOnce(Shards<'_>) -> R) -> R {
     RUNNING.with_borrow_mut(|running| match running {

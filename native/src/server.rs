@@ -403,7 +403,7 @@ impl Server {
             args: &args,
             first_key: (0, 0),
             client: Client { db, resp3: resp == 3, no_touch: false, record: None },
-            now_ms: engine.world.now_milliseconds(),
+            now_ms: held::now_ms(&self.engine.shared),
             in_transaction: true,
         };
         held::with_shards(&self.engine.shared, wanted.max(1), |shards| {

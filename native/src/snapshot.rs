@@ -7,8 +7,8 @@ use pyo3::types::{PyDict, PyList};
 
 use sherd_ioth::shared::{IoStats, Shared};
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
-use sherd_shards::registry;
 use sherd_shards::shard::ShardStats;
+use sherd_shards::{policy, registry};
 
 fn sum_io(shared: &Shared, counter: impl Fn(&IoStats) -> &Counter) -> u64 {
     shared.io.iter().map(|io| counter(io).get()).sum()
@@ -26,9 +26,11 @@ fn sum_shards(shared: &Shared, counter: impl Fn(&ShardStats) -> &Counter) -> u64
 /// described in the module's `.pyi`.
 pub fn take<'py>(py: Python<'py>, shared: &Shared, commands: bool) -> PyResult<Bound<'py, PyDict>> {
     let picture = PyDict::new(py);
-    let now_ms = shared.world.now_milliseconds();
+    let now_ms = shared.world.monotonic_milliseconds();
     picture.set_item("uptime_seconds", (now_ms - shared.started_at_ms) as f64 / 1000.0)?;
-    picture.set_item("start_time", shared.started_at_ms as f64 / 1000.0)?;
+    picture.set_item("start_time", shared.started_unix_ms as f64 / 1000.0)?;
+    // As DEBUG OBJECT tells it of keys, whatever the policy.
+    picture.set_item("lru_clock", policy::clock_now(policy::NO_EVICTION, now_ms))?;
     picture.set_item("run_id", &shared.run_id)?;
     picture.set_item("shards", shared.world.slots.shards())?;
     picture.set_item("io_threads", shared.io.len())?;
@@ -79,7 +81,7 @@ fn clients_part<'py>(py: Python<'py>, shared: &Shared, now_ms: i64) -> PyResult<
     part.set_item("watched_keys", watched_keys)?;
     part.set_item("rejected", shared.rejected_connections.load(Relaxed))?;
     part.set_item("received", sum_io(shared, |io| &io.received))?;
-    part.set_item("paused_until_ms", pause.map_or(0, |(until, _)| until))?;
+    part.set_item("paused_ms", pause.map_or(0, |(until, _)| until - now_ms))?;
     part.set_item("paused_reason", pause.map_or("", |(_, writes)| if writes { "write" } else { "all" }))?;
     part.set_item("input_buffer_max", max_io(shared, |io| &io.input_buffer_max))?;
     part.set_item("output_buffer_max", max_io(shared, |io| &io.output_buffer_max))?;

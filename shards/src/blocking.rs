@@ -39,14 +39,14 @@ pub enum TimeoutReply {
 #[derive(Debug)]
 pub struct Block {
     pub keys: Vec<Vec<u8>>,
-    /// Milliseconds since the epoch; `None` is for ever.
+    /// Milliseconds on the monotonic clock; `None` is for ever.
     pub deadline_ms: Option<i64>,
     /// A key of another type does not wake the client.
     pub wants: Option<Type>,
     pub on_timeout: TimeoutReply,
     /// Arguments by number that are other ones when the command is run again: XREAD's `$` means the moment of the call.
     pub rewrites: Vec<(usize, Vec<u8>)>,
-    /// When the command finds something although no key changes, in milliseconds since the epoch.
+    /// When the command finds something although no key changes, in milliseconds on the monotonic clock.
     pub again_at_ms: Option<i64>,
 }
 

@@ -35,7 +35,7 @@ pub struct Context<'a> {
     /// The whole command, its name first.
     pub args: &'a [&'a [u8]],
     pub spec: &'static CommandSpec,
-    /// Milliseconds since the Unix epoch; the same during a batch, so that a command sees one moment.
+    /// Milliseconds since the Unix epoch; the same during a command, or a transaction, which see one moment.
     pub now_ms: i64,
     pub client: Client<'a>,
     pub world: &'a World,
@@ -64,6 +64,18 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn settings(&self) -> &'a Settings {
         &self.world.settings
+    }
+
+    /// Reads the clocks again: a command that follows may see another moment.
+    #[cold]
+    pub(crate) fn look_at_clocks(&mut self) {
+        self.now_ms = self.world.now_milliseconds();
+        self.shards.iter_mut().for_each(Shard::look_at_clock);
+    }
+
+    /// The time on the monotonic clock at which a wait of so long that begins now is over.
+    pub fn deadline_after(&self, wait_ms: i64) -> i64 {
+        self.world.monotonic_milliseconds().saturating_add(wait_ms)
     }
 
     /// Argument `index` as a key.

@@ -235,9 +235,7 @@ impl Engine {
             engine.cells[index].baton.acquire();
         }
         let mut hold = Hold { start: Slice::begin(), engine, wanted, of_this_thread: PhantomData };
-        let now = hold.engine.world.now_milliseconds();
-        let clock = crate::policy::clock_now(hold.engine.world.settings.maxmemory_policy.get(), now);
-        hold.shards().iter_mut().for_each(|shard| shard.clock = clock);
+        hold.shards().iter_mut().for_each(Shard::look_at_clock);
         hold
     }
 

@@ -334,7 +334,7 @@ impl Round {
     pub fn slice(&mut self, shard: &mut Shard) -> bool {
         let world = &*std::sync::Arc::clone(&shard.world);
         let policy = world.settings.maxmemory_policy.get();
-        shard.clock = policy::clock_now(policy, world.now_milliseconds());
+        shard.look_at_clock();
         let begun = Instant::now();
         let (target, mut freed) = match self.share {
             Some(share) => share,

@@ -13,13 +13,16 @@ use crate::client::ClientRecord;
 use crate::context::{Client, Context};
 use crate::error::{CommandError, OUT_OF_MEMORY};
 use crate::evict;
-use crate::policy;
 use crate::prefetch::Ahead;
 use crate::registry::Command;
 use crate::reply::Reply;
 use crate::shard::{Shard, ShardStats};
 use crate::spec::{flag, Plane};
 use crate::world::World;
+
+/// How old the time of a batch may be when a command begins; after that the clocks are read again. The tick counter, which is
+/// read after each command in any case, tells: clocks are read once in a batch, or a thousand times a second in a long one.
+const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
 
 /// The reply of a command that panicked.
 pub const INTERNAL_ERROR: CommandError =
@@ -150,13 +153,11 @@ fn account_slow(world: &World, command: &Command, args: &[&[u8]], client: Option
 /// Executes a batch. A command that panics is answered with an error and its connection marked for closing.
 pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
     let world = Arc::clone(&shard.world);
-    let now_ms = world.now_milliseconds();
-    shard.clock = policy::clock_now(world.settings.maxmemory_policy.get(), now_ms);
     shard.evictor.begin_batch();
     let mut next = 0;
     while next < batch.commands.len() {
         let first = next;
-        let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next, now_ms)));
+        let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next)));
         shard.stats.commands.add((next - first) as u64);
         if result.is_err() {
             batch.out.truncate(batch.reply_start(next));
@@ -170,7 +171,12 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
     }
 }
 
-fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize, now_ms: i64) {
+fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize) {
+    // Read before the clocks: what they say is no older than this.
+    let mut tick = clock::ticks();
+    let mut clocks_read = tick;
+    shard.look_at_clock();
+    let now_ms = world.now_milliseconds();
     let (cells, stats) = (Arc::clone(&shard.cells), Arc::clone(&shard.stats));
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
@@ -191,7 +197,6 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         in_transaction: false,
         blocked: None,
     };
-    let mut tick = clock::ticks();
     while *next < commands.len() {
         if *next == end {
             turn += 1;
@@ -215,6 +220,10 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         let (args, client, reply) = (context.args, context.client.record, &out[start..]);
         account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
         tick = now;
+        if counts.rate.nanoseconds(now.wrapping_sub(clocks_read)) >= TIME_AGE_NANOSECONDS_MAX {
+            clocks_read = now;
+            context.look_at_clocks();
+        }
         (args_begin, start) = (args_end as usize, out.len());
         commands[*next].end = start;
         *next += 1;

@@ -14,7 +14,7 @@
 //! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`], `prefetch`: who executes when
 //! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`blocking`], [`notify`]: what happens besides
 //! - [`heat`], [`survey`]: which keys cost much, which are big
-//! - [`world`], [`settings`], [`client`]: what is shared
+//! - [`world`], [`clocks`], [`settings`], [`client`]: what is shared
 
 #[macro_use]
 pub mod object;
@@ -24,6 +24,7 @@ pub mod batch;
 pub mod baton;
 pub mod blocking;
 pub mod client;
+pub mod clocks;
 mod collections;
 pub mod context;
 pub mod db;

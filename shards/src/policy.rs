@@ -58,11 +58,11 @@ pub fn is_lfu(policy: i64) -> bool {
 
 /// The clock of this moment, without a counter.
 #[inline]
-pub fn clock_now(policy: i64, now_milliseconds: i64) -> u32 {
+pub fn clock_now(policy: i64, monotonic_ms: i64) -> u32 {
     if is_lfu(policy) {
-        ((now_milliseconds / 60_000) as u32 & 0xFFFF) << 8
+        ((monotonic_ms / 60_000) as u32 & 0xFFFF) << 8
     } else {
-        (now_milliseconds / 1000) as u32 & 0x00FF_FFFF
+        (monotonic_ms / 1000) as u32 & 0x00FF_FFFF
     }
 }
 

@@ -204,6 +204,13 @@ impl Shard {
         self.publish_sizes();
     }
 
+    /// Brings the access clock up to date; the policy may be another one than before.
+    #[inline]
+    pub fn look_at_clock(&mut self) {
+        let policy = self.world.settings.maxmemory_policy.get();
+        self.clock = crate::policy::clock_now(policy, self.world.monotonic_milliseconds());
+    }
+
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u16, b: u16) {
         if a == b {

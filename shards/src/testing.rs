@@ -152,9 +152,7 @@ impl Tester {
             return format!("-ERR wrong number of arguments for '{}' command\r\n", command.spec.name).into_bytes();
         }
         let now_ms = self.world.now_milliseconds();
-        for shard in &mut self.shards {
-            shard.clock = crate::policy::clock_now(self.world.settings.maxmemory_policy.get(), now_ms);
-        }
+        self.shards.iter_mut().for_each(Shard::look_at_clock);
         let mut out = Vec::new();
         let one = Call {
             command,

@@ -1,11 +1,12 @@
 //! What all shards of one server share: settings, the slot map, and the logs that commands leave behind.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sherd_metrics::clock;
 
+use crate::clocks::Clocks;
 use crate::evict::Pressure;
 use crate::lazyfree::Reaper;
 use crate::settings::Settings;
@@ -171,8 +172,7 @@ pub struct World {
     pub pressure: Pressure,
     /// Keys of each shard, for RANDOMKEY and INFO without batons.
     pub shard_keys: Vec<AtomicUsize>,
-    /// A time that tests have stopped the clock at; 0 while it goes.
-    stopped_clock: AtomicI64,
+    pub clocks: Clocks,
 }
 
 impl World {
@@ -185,27 +185,29 @@ impl World {
             reaper: Reaper::start(),
             pressure: Pressure::new(slots.shards()),
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
-            stopped_clock: AtomicI64::new(0),
+            clocks: Clocks::default(),
         })
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch: for what has a date. What lasts for some time is measured with the other clock.
     #[inline]
     pub fn now_milliseconds(&self) -> i64 {
-        match self.stopped_clock.load(Ordering::Relaxed) {
-            0 => clock::unix_milliseconds(),
-            stopped => stopped,
-        }
+        self.clocks.wall_ms()
     }
 
-    /// Stops the clock, so that a test does not depend on how long it takes.
+    /// Milliseconds on the monotonic clock: for deadlines, idle times and everything else that lasts.
+    #[inline]
+    pub fn monotonic_milliseconds(&self) -> i64 {
+        self.clocks.monotonic_ms()
+    }
+
+    /// Stops the clocks, so that a test does not depend on how long it takes.
     pub fn stop_clock(&self) {
-        self.stopped_clock.store(self.now_milliseconds(), Ordering::Relaxed);
+        self.clocks.stop();
     }
 
-    /// Moves a stopped clock on.
+    /// Lets time pass on both clocks.
     pub fn advance_clock(&self, milliseconds: i64) {
-        self.stop_clock();
-        self.stopped_clock.fetch_add(milliseconds, Ordering::Relaxed);
+        self.clocks.advance(milliseconds);
     }
 }

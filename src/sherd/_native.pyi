@@ -167,10 +167,10 @@ class Server:
     def snapshot(self, *, commands: bool = True) -> dict[str, Any]:
         """One consistent-enough picture of all counters; `commands` is empty where it is not asked for:
 
-        uptime_seconds: float; start_time: float (Unix); run_id: str; shards, io_threads: int
+        uptime_seconds: float; start_time: float (Unix); lru_clock: int; run_id: str; shards, io_threads: int
         memory: {used, peak, startup: int}
         clients: {connected, maxclients, blocked, in_timeout_table, blocking_keys, blocking_keys_on_nokey, monitors,
-                  watching, watched_keys, rejected, received, paused_until_ms, paused_reason, input_buffer_max,
+                  watching, watched_keys, rejected, received, paused_ms, paused_reason, input_buffer_max,
                   output_buffer_max, buffers_bytes, query_limit_disconnections, output_limit_disconnections, evicted:
                   int}
         net: {input_bytes, output_bytes, reads, writes: int}

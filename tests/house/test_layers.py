@@ -94,6 +94,33 @@ def test_types_know_no_resp_no_keyspace_and_no_clock() -> None:
     assert not offenders, offenders
 
 
+# Where dates are told. Everything else that asks for the time measures how long something lasts, which a wall clock that is
+# set cannot tell.
+_told_by_the_wall_clock = {
+    "metrics/src/clock.rs",
+    "shards/src/clocks.rs",
+    "shards/src/world.rs",
+    "ioth/src/log.rs",
+    "ioth/src/monitor.rs",
+    "src/sherd/families/hotkeys.py",
+    "src/sherd/families/latency.py",
+    "src/sherd/families/migrate.py",
+    "src/sherd/families/server.py",
+    "src/sherd/observability/logs.py",
+    "src/sherd/observability/node.py",
+    "src/sherd/observability/snapshot.py",
+}
+
+
+def test_the_wall_clock_is_read_only_where_dates_are_told() -> None:
+    clock = re.compile(r"\bunix_(milli|micro)seconds\(|\bSystemTime\b|\btime\.time(_ns)?\b|\bdatetime\.now\b")
+    readers = [file for file in _rust_files(*crates) + _python_files() if clock.search(file.read_text())]
+    assert {str(file.relative_to(root)) for file in readers} == _told_by_the_wall_clock
+    # The expiry of keys is a date, and these have nothing to do with keys.
+    timers = ("io_thread.rs", "dispatch.rs", "clients.rs", "commands/client.rs", "commands/connection.rs")
+    assert not [name for name in timers if "now_milliseconds()" in (root / "ioth/src" / name).read_text()]
+
+
 @pytest.mark.parametrize("package", [*crates, "src"])
 def test_no_file_is_longer_than_700_lines(package: str) -> None:
     """One idea a file; below 400 lines is the aim."""

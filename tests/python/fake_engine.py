@@ -22,6 +22,7 @@ BOUNDS = [(5 + bucket % 4) << (bucket // 4) for bucket in range(144)]
 SNAPSHOT: dict[str, Any] = {
     "uptime_seconds": 90061.5,
     "start_time": 1_700_000_000.0,
+    "lru_clock": 77,
     "run_id": "a" * 40,
     "shards": 2,
     "io_threads": 2,
@@ -29,7 +30,7 @@ SNAPSHOT: dict[str, Any] = {
     "clients": {
         "connected": 3, "maxclients": 10000, "blocked": 1, "in_timeout_table": 1, "blocking_keys": 2,
         "blocking_keys_on_nokey": 1, "monitors": 0, "watching": 1, "watched_keys": 2,
-        "rejected": 4, "received": 9, "paused_until_ms": 0, "paused_reason": "", "input_buffer_max": 5,
+        "rejected": 4, "received": 9, "paused_ms": 0, "paused_reason": "", "input_buffer_max": 5,
         "output_buffer_max": 6, "buffers_bytes": 700, "query_limit_disconnections": 0,
         "output_limit_disconnections": 0, "evicted": 0,
     },

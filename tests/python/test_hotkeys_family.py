@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sherd.errors import CommandError
@@ -113,6 +115,20 @@ def test_the_costliest_keys_come_first_and_totals_are_those_of_the_session() -> 
     stop(bench)
     bench.engine.numbers["net"]["input_bytes"] += 1000
     assert get(bench)["total-net-bytes"] == 70
+
+
+def test_a_session_is_as_long_as_it_lasts_whatever_the_wall_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    start(bench, "METRICS 1 CPU")
+    began_ns, hour_ns = time.monotonic_ns(), 3600 * 1_000_000_000
+    unix_ms = get(bench)["collection-start-time-unix-ms"]
+    monkeypatch.setattr(time, "time_ns", lambda: unix_ms * 1_000_000 - hour_ns)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: began_ns + 5_000_000_000)
+    assert 5000 <= get(bench)["collection-duration-ms"] < 3_600_000
+    stop(bench)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: began_ns + 9_000_000_000)
+    reply = get(bench)
+    assert (reply["collection-start-time-unix-ms"], reply["collection-duration-ms"] // 1000) == (unix_ms, 5)
 
 
 def test_sums_of_selected_slots_are_shown_where_slots_were_selected() -> None:

@@ -45,22 +45,24 @@ const LOCAL_RANGE: CommandError = CommandError::new("ERR value is out of range, 
 const NO_AOF: CommandError =
     CommandError::new("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 
-/// A timeout in milliseconds as the time at which it is over; 0 is never.
-fn deadline(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>, CommandError> {
+/// A timeout in milliseconds; `None`, which is given as 0, is for ever.
+fn parse_timeout(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>, CommandError> {
     match args::integer_or(text, TIMEOUT)? {
         0 => Ok(None),
-        wait @ 1.. => context.now_ms.checked_add(wait).map(Some).ok_or(TIMEOUT_RANGE),
+        // As in Redis, where the end of the wait is a date.
+        wait @ 1.. => context.now_ms.checked_add(wait).map(|_| Some(wait)).ok_or(TIMEOUT_RANGE),
         _ => Err(NEGATIVE_TIMEOUT),
     }
 }
 
 fn wait(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let replicas = args::integer(context.args[1])?;
-    let deadline_ms = deadline(context, context.args[2])?;
+    let timeout_ms = parse_timeout(context, context.args[2])?;
     if replicas <= 0 {
         reply.int(0);
         return Ok(());
     }
+    let deadline_ms = timeout_ms.map(|wait| context.deadline_after(wait));
     let block = Block { keys: Vec::new(), deadline_ms, wants: None, on_timeout: TimeoutReply::Int(0), rewrites: Vec::new(), again_at_ms: None };
     context.block(reply, block);
     Ok(())
@@ -72,7 +74,7 @@ fn waitaof(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(LOCAL_RANGE);
     }
     args::non_negative(context.args[2])?;
-    deadline(context, context.args[3])?;
+    parse_timeout(context, context.args[3])?;
     if local > 0 {
         return Err(NO_AOF);
     }

@@ -88,8 +88,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
     },
 ];
 
-/// A timeout in seconds as the time at which it is over, in milliseconds since the epoch; 0 is never.
-pub(super) fn deadline(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>, CommandError> {
+/// A timeout, which is given in seconds, in milliseconds; `None`, which is given as 0, is for ever.
+pub(super) fn parse_timeout(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>, CommandError> {
     const OUT_OF_RANGE: CommandError = CommandError::new("ERR timeout is out of range");
     // Redis reads it with a wider range than that of f64, beyond which only the sign matters.
     let beyond = || {
@@ -108,7 +108,8 @@ pub(super) fn deadline(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>
     }
     match milliseconds as i64 {
         0 => Ok(None),
-        wait => context.now_ms.checked_add(wait).map(Some).ok_or(OUT_OF_RANGE),
+        // As in Redis, where the end of the wait is a date.
+        wait => context.now_ms.checked_add(wait).map(|_| Some(wait)).ok_or(OUT_OF_RANGE),
     }
 }
 
@@ -117,7 +118,7 @@ pub(super) fn wait_for(
     context: &Context<'_>,
     keys: impl Iterator<Item = usize>,
     wants: Type,
-    deadline_ms: Option<i64>,
+    timeout_ms: Option<i64>,
 ) -> Block {
     let mut names: Vec<Vec<u8>> = Vec::new();
     for index in keys {
@@ -126,12 +127,13 @@ pub(super) fn wait_for(
             names.push(name);
         }
     }
+    let deadline_ms = timeout_ms.map(|wait| context.deadline_after(wait));
     Block { keys: names, deadline_ms, wants: Some(wants), on_timeout: TimeoutReply::NullArray, rewrites: Vec::new(), again_at_ms: None }
 }
 
 fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {
     let last = context.args.len() - 1;
-    let deadline_ms = deadline(context, context.args[last])?;
+    let timeout_ms = parse_timeout(context, context.args[last])?;
     let limit = node_limit(context);
     for index in 1..last {
         let key = context.key(index);
@@ -146,7 +148,7 @@ fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outc
         popped(context, &key, end, emptied);
         return Ok(());
     }
-    let block = wait_for(context, 1..last, Type::List, deadline_ms);
+    let block = wait_for(context, 1..last, Type::List, timeout_ms);
     context.block(reply, block);
     Ok(())
 }
@@ -163,12 +165,12 @@ fn block_move(
     to: End,
     timeout_at: usize,
 ) -> Outcome {
-    let deadline_ms = deadline(context, context.args[timeout_at])?;
+    let timeout_ms = parse_timeout(context, context.args[timeout_at])?;
     let source = context.key(1);
     if context.write::<List>(&source)?.is_some() {
         return move_element(context, reply, from, to);
     }
-    let mut block = wait_for(context, 1..2, Type::List, deadline_ms);
+    let mut block = wait_for(context, 1..2, Type::List, timeout_ms);
     if context.in_transaction {
         block.on_timeout = TimeoutReply::Null;
     }
@@ -178,19 +180,19 @@ fn block_move(
 
 fn blmovem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let request = MoveRequest::parse(context.args, 6)?;
-    let deadline_ms = deadline(context, context.args[5])?;
+    let timeout_ms = parse_timeout(context, context.args[5])?;
     if !move_elements(context, reply, &request)? {
-        let block = wait_for(context, 1..2, Type::List, deadline_ms);
+        let block = wait_for(context, 1..2, Type::List, timeout_ms);
         context.block(reply, block);
     }
     Ok(())
 }
 
 fn blmpop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let deadline_ms = deadline(context, context.args[1])?;
+    let timeout_ms = parse_timeout(context, context.args[1])?;
     let request = PopRequest::parse(context.args, 2)?;
     if !pop_from_first(context, reply, &request)? {
-        let block = wait_for(context, request.keys, Type::List, deadline_ms);
+        let block = wait_for(context, request.keys, Type::List, timeout_ms);
         context.block(reply, block);
     }
     Ok(())

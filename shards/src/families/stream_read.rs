@@ -209,7 +209,7 @@ fn nothing(
     };
     let block = Block {
         keys: options.places().map(|(key, _)| context.args[key].to_vec()).collect(),
-        deadline_ms: (timeout_ms > 0).then(|| context.now_ms + timeout_ms),
+        deadline_ms: (timeout_ms > 0).then(|| context.deadline_after(timeout_ms)),
         wants,
         on_timeout: TimeoutReply::NullArray,
         rewrites,
@@ -293,7 +293,7 @@ fn xreadgroup(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// When the next entry of any of the streams will have been pending for as long as CLAIM says. Where there is nothing yet,
+/// When, on the monotonic clock, the next entry of any of the streams will have been pending for as long as CLAIM says. Where there is nothing yet,
 /// whoever reads an entry first changes the stream, and the waiting command is run again.
 fn next_idle_ms(context: &mut Context<'_>, options: &ReadOptions<'_>, group: &[u8]) -> Option<i64> {
     let idle_ms = options.claim_idle_ms?;
@@ -303,7 +303,8 @@ fn next_idle_ms(context: &mut Context<'_>, options: &ReadOptions<'_>, group: &[u
         let (delivered_ms, _) = group.by_age().find(|&(_, id)| log.contains(id))?;
         Some(delivered_ms.saturating_add(idle_ms))
     });
-    places.min()
+    // Deliveries have a date, waits have not: who sets the wall clock has the command run in vain, and it asks again then.
+    places.min().map(|at_ms| context.deadline_after(at_ms.saturating_sub(context.now_ms).max(1)))
 }
 
 /// Delivers entries of one stream.

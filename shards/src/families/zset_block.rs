@@ -1,6 +1,6 @@
 //! Sorted sets as queues that a client waits for: BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use super::list_block::{deadline, wait_for};
+use super::list_block::{parse_timeout, wait_for};
 use super::zset_take::{after_pop, pop_members, MultiPop};
 use crate::context::Context;
 use crate::error::Outcome;
@@ -49,7 +49,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
 
 fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, highest: bool) -> Outcome {
     let last = context.args.len() - 1;
-    let deadline_ms = deadline(context, context.args[last])?;
+    let timeout_ms = parse_timeout(context, context.args[last])?;
     for index in 1..last {
         let key = context.key(index);
         let Some(set) = context.write::<ZSet>(&key)? else { continue };
@@ -59,16 +59,16 @@ fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, highest: bool) ->
         after_pop(context, &key, 1, highest);
         return Ok(());
     }
-    let block = wait_for(context, 1..last, Type::SortedSet, deadline_ms);
+    let block = wait_for(context, 1..last, Type::SortedSet, timeout_ms);
     context.block(reply, block);
     Ok(())
 }
 
 fn bzmpop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let deadline_ms = deadline(context, context.args[1])?;
+    let timeout_ms = parse_timeout(context, context.args[1])?;
     let pop = MultiPop::parse(context.args, 2)?;
     if !pop.run(context, reply)? {
-        let block = wait_for(context, pop.keys.clone(), Type::SortedSet, deadline_ms);
+        let block = wait_for(context, pop.keys.clone(), Type::SortedSet, timeout_ms);
         context.block(reply, block);
     }
     Ok(())

@@ -71,17 +71,25 @@ class Wishes:
 
 @dataclass(slots=True)
 class Session:
-    """From START to RESET. totals: before the session; once it has ended, those of the session."""
+    """From START to RESET. totals: before the session; once it has ended, those of the session.
+
+    `began_unix_ms` is only told; what has passed since is taken from the monotonic clock.
+    """
 
     wishes: Wishes
-    began_ms: int
     totals: Totals
-    ended_ms: int = 0
+    began_unix_ms: int
+    began_ms: int
+    duration_ms: int | None = None
 
     @property
     def is_active(self) -> bool:
         """Whether keys are still counted."""
-        return self.ended_ms == 0
+        return self.duration_ms is None
+
+    def passed_ms(self) -> int:
+        """How long keys are or were counted."""
+        return _monotonic_ms() - self.began_ms if self.duration_ms is None else self.duration_ms
 
 
 class HotKeySessions:
@@ -107,10 +115,10 @@ def _totals(node: Node) -> Totals:
     )
 
 
-def _stop(node: Node, session: Session, ended_ms: int) -> None:
+def _stop(node: Node, session: Session, duration_ms: int) -> None:
     if session.is_active:
         node.engine.stop_hot_keys()
-        session.ended_ms = max(ended_ms, session.began_ms + 1)
+        session.duration_ms = max(duration_ms, 1)
         session.totals = _totals(node).since(session.totals)
 
 
@@ -131,14 +139,13 @@ def hotkeys_start(request: Request) -> Reply:
     wishes = parse_wishes(request.args[2:], in_cluster=node.cluster_enabled)
     if sessions.current is not None and sessions.current.is_active:
         raise CommandError(IN_PROGRESS)
-    session = sessions.current = Session(wishes, _now_ms(), _totals(node))
+    session = sessions.current = Session(wishes, _totals(node), time.time_ns() // 1_000_000, _monotonic_ms())
     node.engine.start_hot_keys(wishes.sample, wishes.slots)
     if wishes.duration_seconds:
         # Without a loop, in a test of the handler, nothing can be called later.
         with contextlib.suppress(RuntimeError):
             loop = asyncio.get_running_loop()
-            end_ms = session.began_ms + wishes.duration_seconds * 1000
-            loop.call_later(wishes.duration_seconds, _stop, node, session, end_ms)
+            loop.call_later(wishes.duration_seconds, _stop, node, session, wishes.duration_seconds * 1000)
     return OK
 
 
@@ -157,7 +164,7 @@ def hotkeys_stop(request: Request) -> Reply:
     session = _session(request).current
     if session is None or not session.is_active:
         return None
-    _stop(request.services.get(Node), session, _now_ms())
+    _stop(request.services.get(Node), session, session.passed_ms())
     return OK
 
 
@@ -213,8 +220,8 @@ def hotkeys_get(request: Request) -> Reply:
     if wishes.slots:
         reply["net-bytes-all-commands-selected-slots"] = costs["net_bytes"]
     reply["net-bytes-all-commands-all-slots"] = totals.net_bytes
-    reply["collection-start-time-unix-ms"] = session.began_ms
-    reply["collection-duration-ms"] = (session.ended_ms or _now_ms()) - session.began_ms
+    reply["collection-start-time-unix-ms"] = session.began_unix_ms
+    reply["collection-duration-ms"] = session.passed_ms()
     if "CPU" in wishes.metrics:
         reply["total-cpu-time-user-ms"] = totals.user_ms
         reply["total-cpu-time-sys-ms"] = totals.system_ms
@@ -312,8 +319,8 @@ def hotkeys_help(request: Request) -> Reply:
     return help_reply("hotkeys", _HELP)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 _HELP = (

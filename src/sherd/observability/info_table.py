@@ -72,18 +72,6 @@ def _resident(snapshot: Snapshot) -> int:
     return snapshot.process.resident_bytes
 
 
-def _paused(snapshot: Snapshot) -> bool:
-    return snapshot.clients.paused_until_ms > snapshot.taken_at * 1000
-
-
-def _paused_actions(snapshot: Snapshot) -> str:
-    return (snapshot.clients.paused_reason or "none") if _paused(snapshot) else "none"
-
-
-def _paused_ms(snapshot: Snapshot) -> int:
-    return max(0, snapshot.clients.paused_until_ms - int(snapshot.taken_at * 1000)) if _paused(snapshot) else 0
-
-
 def _overhead(snapshot: Snapshot) -> int:
     return snapshot.memory_used - snapshot.memory_dataset
 
@@ -139,7 +127,7 @@ SERVER = _section("server", [
     ("uptime_in_days", lambda s: int(s.uptime_seconds) // 86400),
     ("hz", _hz),
     ("configured_hz", _hz),
-    ("lru_clock", lambda s: int(s.taken_at) & 0xFFFFFF),
+    ("lru_clock", lambda s: s.lru_clock),
     ("executable", lambda s: process.executable()),
     ("config_file", _config_file),
     ("io_threads_active", lambda s: int(s.io_thread_count > 1)),
@@ -160,9 +148,9 @@ CLIENTS = _section("clients", [
     ("total_watched_keys", lambda s: s.clients.watched_keys),
     ("total_blocking_keys", lambda s: s.clients.blocking_keys),
     ("total_blocking_keys_on_nokey", lambda s: s.clients.blocking_keys_on_nokey),
-    ("paused_reason", lambda s: "client_pause" if _paused(s) else "none"),
-    ("paused_actions", _paused_actions),
-    ("paused_timeout_milliseconds", _paused_ms),
+    ("paused_reason", lambda s: "client_pause" if s.clients.paused_ms else "none"),
+    ("paused_actions", lambda s: s.clients.paused_reason or "none"),
+    ("paused_timeout_milliseconds", lambda s: s.clients.paused_ms),
 ])  # fmt: skip
 
 # The allocator has no statistics of its own: as the other servers do with such a one, what is allocated is what was

@@ -35,7 +35,7 @@ class ClientNumbers(NamedTuple):
     watched_keys: int
     rejected: int
     received: int
-    paused_until_ms: int
+    paused_ms: int
     paused_reason: str
     input_buffer_max: int
     output_buffer_max: int
@@ -180,6 +180,7 @@ class Snapshot:
     taken_at: float
     uptime_seconds: float
     start_time: float
+    lru_clock: int
     run_id: str
     shard_count: int
     io_thread_count: int
@@ -242,6 +243,7 @@ def take_snapshot(node: Node, *, commands: bool = True, hot_keys: int = 0) -> Sn
         taken_at=time.time(),
         uptime_seconds=native["uptime_seconds"],
         start_time=native["start_time"],
+        lru_clock=native["lru_clock"],
         run_id=native["run_id"],
         shard_count=native["shards"],
         io_thread_count=native["io_threads"],
