@@ -115,6 +115,9 @@ fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     part.set_item("expired_keys", sum_shards(shared, |shard| &shard.expired_keys))?;
     part.set_item("expired_fields", sum_shards(shared, |shard| &shard.expired_fields))?;
     part.set_item("expired_members", sum_shards(shared, |shard| &shard.expired_members))?;
+    part.set_item("expired_stale_millionths", stale_millionths(shared))?;
+    part.set_item("expire_time_cap_reached", sum_shards(shared, |shard| &shard.expiry.time_cap_reached))?;
+    part.set_item("expire_nanoseconds", sum_shards(shared, |shard| &shard.expiry.nanoseconds))?;
     part.set_item("evicted_keys", sum_shards(shared, |shard| &shard.evicted_keys))?;
     let (exceeded_ms, current_exceeded_ms) = shared.world.pressure.exceeded_ms();
     part.set_item("eviction_exceeded_ms", exceeded_ms)?;
@@ -127,6 +130,16 @@ fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     part.set_item("lazyfreed", freed)?;
     part.set_item("unexpected_errors", sum_io(shared, |io| &io.protocol_errors))?;
     Ok(part)
+}
+
+/// The mean of all shards, each weighing as much as it has keys with an expiry.
+fn stale_millionths(shared: &Shared) -> u64 {
+    let volatile = sum_shards(shared, |shard| &shard.volatile_keys);
+    let stale = |shard: usize| {
+        let stats = shared.engine.stats(shard).0;
+        stats.expiry.stale_millionths.get() * stats.volatile_keys.get()
+    };
+    (0..shared.world.slots.shards()).map(stale).sum::<u64>().checked_div(volatile).unwrap_or(0)
 }
 
 /// The counters of commands of everybody who executes any.

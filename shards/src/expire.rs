@@ -7,6 +7,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use sherd_metrics::Counter;
+
 use crate::evict::log_latency;
 use crate::field_calendar;
 use crate::notify::class;
@@ -28,12 +30,38 @@ const WORTHWHILE: usize = 16;
 /// Steps of the sweep that the average lifetime is taken over.
 const AVERAGED_STEPS: u64 = 16;
 
+/// What INFO tells of a shard's active expiry, read from other threads.
+#[derive(Default, Debug)]
+pub struct ExpiryStats {
+    /// Keys that had expired, of those with an expiry, in millionths, averaged over the sweeps of late.
+    pub stale_millionths: Counter,
+    /// Sweeps that ended because their time was used up.
+    pub time_cap_reached: Counter,
+    pub nanoseconds: Counter,
+}
+
+impl ExpiryStats {
+    /// As Redis averages: the last sweep counts for a twentieth.
+    fn note_sample(&self, expired: usize, living: usize) {
+        let seen = (expired + living) as u64;
+        if let Some(now) = (1_000_000 * expired as u64).checked_div(seen) {
+            self.stale_millionths.set((self.stale_millionths.get() * 19 + now) / 20);
+        }
+    }
+
+    pub(crate) fn reset(&self) {
+        [&self.stale_millionths, &self.time_cap_reached, &self.nanoseconds].iter().for_each(|counter| counter.set(0));
+    }
+}
+
 /// How far the expiry of this tick is.
 #[derive(Default)]
 pub struct Pace {
     started: Option<Instant>,
     buckets: usize,
     expired: usize,
+    /// Keys with an expiry that were seen and stay.
+    living: usize,
     rounds_without: usize,
     done: bool,
     /// The fields that were due in this tick have gone, or have had their time.
@@ -74,6 +102,7 @@ impl Pace {
             let (swept, size) = sweep_some(shard, db);
             self.buckets += swept.buckets;
             self.expired += swept.expired;
+            self.living += swept.living;
             if swept.wrapped || swept.buckets == 0 {
                 shard.sweep_db = (shard.sweep_db + 1) % count;
                 idle += 1;
@@ -82,12 +111,21 @@ impl Pace {
             let enough = self.buckets >= (size / TICKS_A_ROUND).max(TICK_BUCKETS_MIN);
             let worthwhile = self.expired * WORTHWHILE >= self.buckets.max(1);
             // Every database was seen to its end, or the share is done and more would find little.
-            self.done = self.rounds_without > 2 * count || enough && !worthwhile || tick_begun.elapsed() > budget;
+            self.done = self.rounds_without > 2 * count || enough && !worthwhile;
+            if !self.done && tick_begun.elapsed() > budget {
+                self.done = true;
+                shard.stats.expiry.time_cap_reached.increment();
+            }
             if idle > count {
                 break;
             }
         }
-        log_latency(&shard.world, "expire-cycle", begun.elapsed());
+        if self.done {
+            shard.stats.expiry.note_sample(self.expired, self.living);
+        }
+        let taken = begun.elapsed();
+        shard.stats.expiry.nanoseconds.add(taken.as_nanos() as u64);
+        log_latency(&shard.world, "expire-cycle", taken);
     }
 }
 

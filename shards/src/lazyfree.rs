@@ -72,6 +72,8 @@ pub struct Reaper {
 struct Counts {
     sent: AtomicU64,
     freed: AtomicU64,
+    /// What `freed` was when the statistics were last reset.
+    freed_at_reset: AtomicU64,
     /// Bytes of the entries that wait to be freed (estimated for large collections).
     pending_bytes: AtomicUsize,
 }
@@ -146,10 +148,16 @@ impl Reaper {
         }
     }
 
-    /// Values waiting to be freed, and values freed so far.
+    /// Values waiting to be freed, and values freed since the statistics were reset.
     pub fn counts(&self) -> (u64, u64) {
         let freed = self.counts.freed.load(Relaxed);
-        (self.counts.sent.load(Relaxed).saturating_sub(freed), freed)
+        let before = self.counts.freed_at_reset.load(Relaxed);
+        (self.counts.sent.load(Relaxed).saturating_sub(freed), freed.saturating_sub(before))
+    }
+
+    /// Counts from zero what is freed from now on (CONFIG RESETSTAT).
+    pub fn reset_counts(&self) {
+        self.counts.freed_at_reset.store(self.counts.freed.load(Relaxed), Relaxed);
     }
 }
 

@@ -93,6 +93,9 @@ settings! {
     hll_sparse_max_bytes = 3000, "hll-sparse-max-bytes";
     stream_node_max_bytes = 4096, "stream-node-max-bytes";
     stream_node_max_entries = 100, "stream-node-max-entries";
+    /// Microseconds for each key that is written to or read from a snapshot; for tests.
+    rdb_key_save_delay = 0, "rdb-key-save-delay";
+    key_load_delay = 0, "key-load-delay";
     /// Microseconds; negative is off.
     slowlog_log_slower_than = 10_000, "slowlog-log-slower-than";
     slowlog_max_len = 128, "slowlog-max-len";

@@ -9,6 +9,7 @@ use crate::blocking::{Blocking, WaitCounts};
 use crate::db::{Db, Key};
 use crate::entry::Entry;
 use crate::evict::Evictor;
+use crate::expire::ExpiryStats;
 use crate::field_calendar::FieldCalendar;
 use crate::heat::Heat;
 use crate::notify::Events;
@@ -61,6 +62,7 @@ pub struct ShardStats {
     pub panics: Counter,
     /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
     pub next_field_due_ms: AtomicI64,
+    pub expiry: ExpiryStats,
     pub waits: Arc<WaitCounts>,
     pub heat: Heat,
     /// The biggest keys, as far as the survey has come.
@@ -87,6 +89,7 @@ impl ShardStats {
             &self.panics,
         ];
         counters.iter().for_each(|counter| counter.set(0));
+        self.expiry.reset();
     }
 }
 

@@ -37,7 +37,8 @@ SNAPSHOT: dict[str, Any] = {
     "net": {"input_bytes": 1000, "output_bytes": 2000, "reads": 10, "writes": 20},
     "totals": {
         "commands": 100, "command_nanoseconds": 14000, "keyspace_hits": 7, "keyspace_misses": 3, "expired_keys": 1, "expired_fields": 4,
-        "expired_members": 6, "evicted_keys": 2,
+        "expired_members": 6, "expired_stale_millionths": 25000, "expire_time_cap_reached": 1,
+        "expire_nanoseconds": 7_500_000, "evicted_keys": 2,
         "eviction_exceeded_ms": 0, "current_eviction_exceeded_ms": 0,
         "error_replies": 5, "dirty": 8, "panics": 0, "cross_shard": 6, "lazyfree_pending": 0, "lazyfreed": 0,
         "unexpected_errors": 0,

@@ -14,9 +14,12 @@ use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
 use crate::families::generic_object::write_help;
 use crate::families::{data_digest, reload};
 use crate::families::string::check_length;
+use crate::object::ObjectRef;
 use crate::policy;
 use crate::reply::Reply;
+use crate::settings::Settings;
 use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+use crate::types::list::List;
 
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "debug",
@@ -170,13 +173,29 @@ fn write_object(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let entry = context.peek(&key).ok_or(NO_SUCH_KEY)?;
     let clock = entry.clock();
     let idle = if is_lfu { 0 } else { policy::idle_seconds(clock, now) };
-    reply.simple(&format!(
+    let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{clock} lru_seconds_idle:{idle}",
         entry,
         entry.encoding(),
         serialized_length(entry),
-    ));
+    );
+    if let Value::Object(ObjectRef::List(list)) = entry.value() {
+        text.push_str(&list_details(list, context.settings()));
+    }
+    reply.simple(&text);
     Ok(())
+}
+
+/// What Redis tells of a quicklist. The two settings are those in force: a list does not remember those of its making.
+fn list_details(list: &List, settings: &Settings) -> String {
+    let Some((nodes, bytes)) = list.quick_sizes() else { return String::new() };
+    let limit = settings.list_max_listpack_size.get();
+    let compressed = i32::from(settings.list_compress_depth.on());
+    let average = list.len() as f64 / nodes.max(1) as f64;
+    format!(
+        " ql_nodes:{nodes} ql_avg_node:{average:.2} ql_listpack_max:{limit} ql_compressed:{compressed} \
+         ql_uncompressed_size:{bytes}"
+    )
 }
 
 /// What the value takes in a snapshot, without compression; for collections an estimate from the memory they take.

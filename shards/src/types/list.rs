@@ -100,6 +100,14 @@ impl List {
         }
     }
 
+    /// The nodes of a quicklist, and their bytes as listpacks; `None` for a list that is none.
+    pub fn quick_sizes(&self) -> Option<(usize, usize)> {
+        match &self.0 {
+            Form::Packed(_) => None,
+            Form::Quick(quick) => Some((quick.node_count(), quick.listpack_bytes())),
+        }
+    }
+
     /// How many allocations freeing it frees.
     pub fn free_effort(&self) -> usize {
         match &self.0 {

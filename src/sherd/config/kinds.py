@@ -20,6 +20,7 @@ from sherd.errors import ValueRefusedError
 Value: TypeAlias = bool | int | str | tuple[Any, ...]
 
 INT_MAX = 2**31 - 1
+INT_MIN = -(2**31)
 UINT_MAX = 2**32 - 1
 LONG_MAX = 2**63 - 1
 ULONG_MAX = 2**64 - 1

@@ -6,6 +6,7 @@ from sherd.config import PARAMETERS, Config, rewrite_config
 from sherd.errors import SYNTAX_ERROR, CommandError, ConfigRewriteError, ConfigSetError
 from sherd.families.data_plane import DataPlane
 from sherd.log import get_logger
+from sherd.observability.node import Node
 from sherd.resp import OK, Reply, Simple
 from sherd.spec import Request, Secret, command, container
 
@@ -106,6 +107,7 @@ def config_rewrite(request: Request) -> Reply:
 def config_resetstat(request: Request) -> Reply:
     """OK; gauges such as connected clients keep their values."""
     request.services.get(DataPlane).reset_stats()
+    request.services.get(Node).sampler.reset()
     return OK
 
 

@@ -37,6 +37,11 @@ class Rate:
         if last is not None and when > last[0] and value >= last[1]:
             self._samples.append((value - last[1], when - last[0]))
 
+    def reset(self) -> None:
+        """Forget what was observed; the next observation only begins."""
+        self._samples.clear()
+        self._last = None
+
     def per_second(self) -> float:
         """0 as long as nothing was observed twice."""
         seconds = sum(sample[1] for sample in self._samples)
@@ -58,6 +63,11 @@ class Sampler:
             self._rates[name].observe(now, snapshot[group][counter])
         for name in _IO_COUNTERS:
             self._rates[name].observe(now, sum(thread[name] for thread in snapshot["io_detail"]))
+
+    def reset(self) -> None:
+        """Begin all rates anew (CONFIG RESETSTAT)."""
+        for rate in self._rates.values():
+            rate.reset()
 
     def per_second(self, name: str) -> float:
         """The rate of `commands`, `input_bytes`, `output_bytes`, `polls` or `busy_seconds`."""

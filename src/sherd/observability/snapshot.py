@@ -57,6 +57,9 @@ class Totals(NamedTuple):
     expired_keys: int
     expired_fields: int
     expired_members: int
+    expired_stale_millionths: int
+    expire_time_cap_reached: int
+    expire_nanoseconds: int
     evicted_keys: int
     eviction_exceeded_ms: int
     current_eviction_exceeded_ms: int

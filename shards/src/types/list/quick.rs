@@ -59,6 +59,11 @@ impl Quick {
         self.node_count
     }
 
+    /// Bytes of all nodes as listpacks.
+    pub fn listpack_bytes(&self) -> usize {
+        self.chunks.iter().flat_map(|chunk| &chunk.nodes).map(Node::listpack_bytes).sum()
+    }
+
     /// The place of the first or last node.
     #[inline]
     pub fn end_place(&self, end: End) -> Option<Place> {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sherd.config.kinds import INT_MAX, LONG_MAX
+from sherd.config.kinds import INT_MAX, INT_MIN, LONG_MAX
 from sherd.config.parameter import ConfigParam, boolean, choice, integer, memory, text
 from sherd.config.special_kinds import SavePoints
 
@@ -29,6 +29,12 @@ PARAMETERS = (
     boolean("rdbcompression", True, "Compress strings in snapshots."),
     boolean("rdbchecksum", True, "End snapshots with a checksum.", immutable=True),
     choice("rdb-version-check", "strict relaxed", "strict", "Whether snapshots of later versions are loaded."),
+    integer("rdb-key-save-delay", (INT_MIN, INT_MAX), 0,
+            "Microseconds to wait for each key that a snapshot writes, for tests; -n waits one for every nth.",
+            hidden=True, native=True),
+    integer("key-load-delay", (INT_MIN, INT_MAX), 0,
+            "Microseconds to wait for each key that is read from a snapshot, for tests; -n waits one for every nth.",
+            hidden=True, native=True),
     boolean("rdb-save-incremental-fsync", True, "Sync a snapshot to disk bit by bit while it is written."),
     boolean("rdb-del-sync-files", False, "Delete snapshots that were only made for replicas."),
     boolean("stop-writes-on-bgsave-error", True, "Refuse writes after a snapshot failed."),
