@@ -9,14 +9,13 @@ use sherd_shards::execute::{self, Call};
 use sherd_shards::object::{ObjectRef, Type};
 use sherd_shards::policy;
 use sherd_shards::random::Random;
-use sherd_shards::registry::{self, Command, Route};
+use sherd_shards::registry::{self, Command};
 use sherd_shards::settings::Settings;
 use sherd_shards::shard::Shard;
-use sherd_shards::slot::{slot_of, SlotMap, SLOTS};
+use sherd_shards::slot::{slot_of, SlotMap};
 use sherd_shards::spec::flag;
 use sherd_shards::table::Entry as _;
 use sherd_shards::types::hash::Fields;
-use sherd_shards::types::number::parse_i64;
 use sherd_shards::world::World;
 
 /// Strings stay below this, so that a run is quick.
@@ -87,33 +86,9 @@ impl Keyspace {
         self.resp3 = false;
     }
 
-    /// The shards that a command line needs, as a bit set.
-    fn wanted(&self, command: &Command, args: &[&[u8]]) -> u64 {
-        let map = self.world.slots;
-        let all = (1 << map.shards()) - 1;
-        match command.route {
-            _ if map.shards() == 1 => 1,
-            Route::All | Route::Nowhere => all,
-            Route::Cursor => {
-                let cursor = args.get(1).and_then(|text| parse_i64(text)).unwrap_or(0);
-                1 << map.shard_of((cursor as u64 % SLOTS as u64) as u16)
-            }
-            Route::FirstKey | Route::Keys => {
-                let keys = command.spec.key_positions(args).unwrap_or_default();
-                let wanted = keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(slot_of(args[at])));
-                // A command whose keys cannot be told answers its own error; it needs some shard to do so.
-                if wanted == 0 {
-                    1
-                } else {
-                    wanted
-                }
-            }
-        }
-    }
-
     /// Runs a command and gives its reply.
     pub fn run(&mut self, command: &'static Command, args: &[&[u8]]) -> Vec<u8> {
-        let wanted = self.wanted(command, args);
+        let wanted = command.shards_of(args, &self.world.slots).max(1);
         let clock = policy::clock_now(self.world.settings.maxmemory_policy.get(), self.now_ms);
         self.shards.iter_mut().for_each(|shard| shard.clock = clock);
         let call = Call {

@@ -405,6 +405,9 @@ impl IoThread {
             }
             Route::Keys if map.uses_slots() => {
                 let args = request.args;
+                if command.needs_all(args, &map) {
+                    return self.run_over_shards(connection, command, args, map.all_shards());
+                }
                 let keys = command.spec.key_positions(args).unwrap_or_default();
                 let mut wanted = 0u64;
                 for (number, &position) in keys.iter().enumerate() {

@@ -18,9 +18,8 @@ use sherd_shards::db::Key;
 use sherd_shards::error::CommandError;
 use sherd_shards::evict;
 use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
-use sherd_shards::registry::{Command, Route};
+use sherd_shards::registry::Command;
 use sherd_shards::reply::Reply;
-use sherd_shards::slot::slot_of;
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::table;
 use sherd_shards::watch::DirtyFlag;
@@ -191,13 +190,15 @@ impl IoThread {
 
     fn exec_now(&mut self, connection: &mut Connection) {
         let Some(multi) = connection.multi.take() else { return };
+        let map = self.shared.world.slots;
         let watch = connection.watch.take();
         let mut wanted = watch.as_ref().map_or(0, |watch| watch.shards);
         let mut data = false;
         for queued in &multi.commands {
             if matches!(queued.command.spec.plane, Plane::Data(_)) {
                 data = true;
-                wanted |= self.shards_of(queued.command, &queued.args);
+                let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+                wanted |= queued.command.shards_of(&args, &map);
             }
         }
         if data && wanted == 0 {
@@ -266,33 +267,6 @@ impl IoThread {
                 Plane::Control | Plane::Container => {}
             }
             self.shared.show_if_monitored(&connection.record, connection.db, queued.command, &queued.args);
-        }
-    }
-
-    /// The shards that a data command needs, as a bit set.
-    fn shards_of(&self, command: &Command, args: &[Vec<u8>]) -> u64 {
-        let map = self.shared.world.slots;
-        if map.shards() == 1 {
-            return 1;
-        }
-        match command.route {
-            Route::All => self.shared.engine.all_shards(),
-            Route::Cursor => {
-                let cursor = args.get(1).and_then(|text| sherd_shards::types::number::parse_i64(text)).unwrap_or(0);
-                1 << map.shard_of((cursor as u64 % sherd_shards::slot::SLOTS as u64) as u16)
-            }
-            Route::FirstKey | Route::Keys => {
-                let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-                let keys = command.spec.key_positions(&args).unwrap_or_default();
-                let wanted = keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(slot_of(args[at])));
-                // A command whose keys cannot be told answers its own error; it needs some shard to do so.
-                if wanted == 0 {
-                    1
-                } else {
-                    wanted
-                }
-            }
-            Route::Nowhere => 0,
         }
     }
 }

@@ -180,25 +180,34 @@ pub fn key_positions(args: Vec<Vec<u8>>) -> Option<Vec<(usize, &'static str)>> {
     if !command.spec.accepts(args.len()) {
         return None;
     }
-    if command.spec.find_keys.is_some() {
-        let flags = command.spec.keys.first().map_or("", |key| key.flags);
-        return Some(command.spec.key_positions(&args)?.into_iter().map(|at| (at, flags)).collect());
+    let spec = &command.spec;
+    if let Some(tell_flags) = spec.tell_flags {
+        return Some(spec.key_positions(&args)?.into_iter().map(|at| (at, tell_flags(&args, at))).collect());
     }
     let mut found = Vec::new();
-    for key in command.spec.keys.iter().filter(|key| !key.flags.contains("NOT_KEY")) {
-        let one = CommandSpec { keys: std::slice::from_ref(key), ..command.spec };
-        // The specification is used for its key rules only; it need not outlive this call.
-        let positions = positions_of(&one, &args)?;
-        if positions.is_empty() && matches!(key.find, Find::Number { .. }) && !command.spec.has(flag::NO_MANDATORY_KEYS)
-        {
-            // The command would refuse to name no key.
+    for key in spec.keys.iter().filter(|key| !key.flags.contains("NOT_KEY")) {
+        let one = CommandSpec { keys: std::slice::from_ref(key), ..*spec };
+        let positions = one.key_positions(&args)?;
+        // Redis tells nothing of a command line with a rule that finds no key, though a command with others may take it.
+        if positions.is_empty() && is_fixed(key) && !spec.has(flag::NO_MANDATORY_KEYS) {
             return None;
         }
-        found.extend(positions.into_iter().map(|at| (at, key.flags)));
+        match key.flags.strip_suffix(" incomplete") {
+            None => found.extend(positions.into_iter().map(|at| (at, key.flags))),
+            // MIGRATE: a list of keys stands for the one key, which must be empty then.
+            Some(flags) if !positions.is_empty() => {
+                if found.iter().any(|&(at, _): &(usize, _)| !args[at].is_empty()) {
+                    return None;
+                }
+                found = positions.into_iter().map(|at| (at, flags)).collect();
+            }
+            Some(_) => {}
+        }
     }
     Some(found)
 }
 
-fn positions_of(spec: &CommandSpec, args: &[&[u8]]) -> Option<Vec<usize>> {
-    spec.key_positions(args)
+/// Whether a rule says where its keys are without a look at the arguments.
+fn is_fixed(key: &KeySpec) -> bool {
+    matches!((key.begin, key.find), (Begin::Index(_), Find::Range { .. } | Find::Number { .. }))
 }

@@ -15,7 +15,6 @@ use sherd_ioth::shared::ControlRequest;
 use sherd_shards::context::Client;
 use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};
-use sherd_shards::registry::Route;
 use sherd_shards::settings::Settings;
 use sherd_shards::shard::DATABASES_MAX;
 use sherd_shards::spec::Plane;
@@ -389,14 +388,7 @@ impl Server {
             return Err(format!("wrong number of arguments for {}", command.spec.name));
         }
         let engine = &self.engine.shared.engine;
-        let map = engine.world.slots;
-        let wanted = match command.route {
-            Route::FirstKey | Route::Keys => {
-                let keys = command.spec.key_positions(&args).unwrap_or_default();
-                keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(map.slot(args[at])))
-            }
-            _ => engine.all_shards(),
-        };
+        let wanted = command.shards_of(&args, &engine.world.slots);
         let mut out = Vec::new();
         let one = Call {
             command,

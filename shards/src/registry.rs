@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::args;
+use crate::slot::{slot_of, SlotMap, SLOTS};
 use crate::spec::{flag, Begin, CommandSpec, Find, Plane, Scope};
 
 /// How a command finds its shards, decided once from its specification.
@@ -35,6 +37,40 @@ pub struct Command {
     pub parent: Option<usize>,
     /// Numbers of a container's subcommands.
     pub subcommands: Vec<usize>,
+}
+
+impl Command {
+    /// Whether a command line needs all shards, though the command goes by its keys. In a cluster, what the arguments do not
+    /// name is in the slot of the key, or the command refuses it.
+    #[inline]
+    pub fn needs_all(&self, args: &[&[u8]], map: &SlotMap) -> bool {
+        !map.is_cluster() && self.spec.reaches_beyond.is_some_and(|reaches_beyond| reaches_beyond(args))
+    }
+
+    /// The shards that a command line needs, as a bit set; 0 for a command that no shard executes.
+    pub fn shards_of(&self, args: &[&[u8]], map: &SlotMap) -> u64 {
+        match self.route {
+            Route::Nowhere => 0,
+            _ if map.shards() == 1 => 1,
+            Route::All => map.all_shards(),
+            Route::Cursor => {
+                // What is no cursor is refused in any shard.
+                let cursor = args.get(1).map_or(Ok(0), |text| args::cursor(text)).unwrap_or(0);
+                1 << map.shard_of((cursor % SLOTS as u64) as u16)
+            }
+            Route::FirstKey | Route::Keys if self.needs_all(args, map) => map.all_shards(),
+            Route::FirstKey | Route::Keys => {
+                let keys = self.spec.key_positions(args).unwrap_or_default();
+                let wanted = keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(slot_of(args[at])));
+                // A command whose keys cannot be told answers its own error; it needs some shard to do so.
+                if wanted == 0 {
+                    1
+                } else {
+                    wanted
+                }
+            }
+        }
+    }
 }
 
 /// All commands.

@@ -81,6 +81,18 @@ impl SlotMap {
         self.shards
     }
 
+    /// All shards, as a bit set.
+    #[inline]
+    pub fn all_shards(&self) -> u64 {
+        u64::MAX >> (64 - self.shards)
+    }
+
+    /// Whether clients see slots, and name keys of one slot only in a command.
+    #[inline]
+    pub fn is_cluster(&self) -> bool {
+        self.cluster
+    }
+
     /// Whether keys have slots at all; with one shard and no cluster nobody could tell.
     #[inline]
     pub fn uses_slots(&self) -> bool {

@@ -165,6 +165,12 @@ pub const fn numbered_keys(flags: &'static str, index: i16) -> KeySpec {
 /// Gives the argument numbers of a command line's keys.
 pub type FindKeys = fn(&[&[u8]]) -> Vec<usize>;
 
+/// Tells what a command line does to the key at an argument, as [`KeySpec::flags`] does.
+pub type TellFlags = fn(&[&[u8]], usize) -> &'static str;
+
+/// Tells whether a command line reaches keys that its arguments do not name.
+pub type ReachesBeyond = fn(&[&[u8]]) -> bool;
+
 /// Arguments that nobody but the command itself may see: MONITOR and the slow log show them as [`REDACTED`].
 ///
 /// Data and not a function, so that commands of the control plane declare theirs as all others do. A word that is an
@@ -237,6 +243,10 @@ pub struct CommandSpec {
     pub scope: Scope,
     /// Keys that only the arguments tell (SORT ... STORE, MIGRATE): gives the argument numbers of all keys.
     pub find_keys: Option<FindKeys>,
+    /// What is done to a key, where only the arguments tell (`SET ... GET`, `BITFIELD ... GET`).
+    pub tell_flags: Option<TellFlags>,
+    /// Whether all shards are needed besides those of the keys, where only the arguments tell (SORT ... BY).
+    pub reaches_beyond: Option<ReachesBeyond>,
     /// COMMAND tips, e.g. `nondeterministic_output`.
     pub tips: &'static [&'static str],
     /// What MONITOR and the slow log must not show.
@@ -260,6 +270,8 @@ impl CommandSpec {
         syntax: "",
         scope: Scope::Keys,
         find_keys: None,
+        tell_flags: None,
+        reaches_beyond: None,
         tips: &[],
         secrets: &[],
         plane: Plane::Control,

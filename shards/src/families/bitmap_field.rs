@@ -23,6 +23,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         since: "3.2.0",
         flags: WRITE | DENYOOM,
         keys: &[one_key("RW ACCESS UPDATE VARIABLE_FLAGS", 1)],
+        tell_flags: Some(tell_flags),
         syntax: "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | \
                  INCRBY encoding offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] \
                  <SET encoding offset value | INCRBY encoding offset increment> ...]]",
@@ -96,6 +97,21 @@ fn parse_steps(context: &Context<'_>) -> Result<Vec<Step>, CommandError> {
         steps.push(Step { field, offset, action });
     }
     Ok(steps)
+}
+
+/// BITFIELD writes unless all that it does is GET.
+fn tell_flags(args: &[&[u8]], _: usize) -> &'static str {
+    let mut at = 2;
+    while let Some(word) = args.get(at) {
+        let left = args.len() - at - 1;
+        at += match left {
+            2.. if is(word, "GET") => 3,
+            1.. if is(word, "OVERFLOW") => 2,
+            // It writes, or it will be refused.
+            _ => return "RW ACCESS UPDATE",
+        };
+    }
+    "RO ACCESS"
 }
 
 fn parse_overflow(word: &[u8]) -> Result<Overflow, CommandError> {

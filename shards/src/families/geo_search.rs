@@ -57,6 +57,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         flags: WRITE | DENYOOM | MOVABLE_KEYS,
         keys: &[one_key("RO ACCESS", 1), key_behind("STORE", 6), key_behind("STOREDIST", 6)],
         find_keys: Some(radius_keys),
+        tell_flags: Some(|_, at| if at == 1 { "RO ACCESS" } else { "OW UPDATE" }),
         syntax: "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
                  [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
         plane: Plane::Data(georadius),
@@ -78,6 +79,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         flags: WRITE | DENYOOM | MOVABLE_KEYS,
         keys: &[one_key("RO ACCESS", 1), key_behind("STORE", 5), key_behind("STOREDIST", 5)],
         find_keys: Some(radius_keys),
+        tell_flags: Some(|_, at| if at == 1 { "RO ACCESS" } else { "OW UPDATE" }),
         syntax: "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] \
                  [ASC | DESC] [STORE key | STOREDIST key]",
         plane: Plane::Data(georadiusbymember),

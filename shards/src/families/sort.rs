@@ -1,8 +1,8 @@
 //! SORT and SORT_RO over lists, sets and sorted sets.
 //!
 //! The elements are copied out first: BY and GET may look at any key, and STORE may overwrite the one that is sorted.
-//! As the arguments do not tell the keys of BY and GET before the elements are known, every shard is held. With LIMIT only
-//! as many elements are put in order as are wanted.
+//! As the arguments do not tell the keys of BY and GET before the elements are known, every shard is held where there are
+//! any; else those of the key and of STORE. With LIMIT only as many elements are put in order as are wanted.
 //!
 //! Elements that compare equal stay in the order they had (Redis leaves it open), texts are compared by their bytes.
 
@@ -13,12 +13,12 @@ use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::families::list::node_limit;
-use crate::families::sort_pattern::{is_in_slot, Pattern};
+use crate::families::sort_pattern::{is_in_slot, names_keys, Pattern};
 use crate::families::timed_access;
 use crate::notify::class;
 use crate::object::ObjectRef;
 use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, Begin, CommandSpec, Find, Group, KeySpec, Plane, Scope};
+use crate::spec::{flag::*, one_key, Begin, CommandSpec, Find, Group, KeySpec, Plane};
 use crate::types::list::{End, List};
 use crate::types::number::I64Buffer;
 use crate::types::set::Set;
@@ -29,7 +29,8 @@ const SORT: CommandSpec = CommandSpec {
     group: Group::Generic,
     categories: "set sortedset list dangerous",
     arity: -2,
-    scope: Scope::All,
+    tell_flags: Some(|_, at| if at == 1 { "RO ACCESS" } else { "OW UPDATE" }),
+    reaches_beyond: Some(reaches_beyond),
     ..CommandSpec::DEFAULT
 };
 
@@ -87,6 +88,12 @@ fn find_sort_keys(args: &[&[u8]]) -> Vec<usize> {
     }
     keys.extend(target);
     keys
+}
+
+/// Whether BY or GET has a pattern that names keys. A word that is not one of these but looks like it costs shards only.
+fn reaches_beyond(args: &[&[u8]]) -> bool {
+    let options = args.get(2..).unwrap_or_default();
+    options.windows(2).any(|pair| (args::is(pair[0], "BY") || args::is(pair[0], "GET")) && names_keys(pair[1]))
 }
 
 /// The options of SORT.

@@ -52,6 +52,11 @@ impl<'a> Pattern<'a> {
     }
 }
 
+/// Whether a pattern names keys at all.
+pub(super) fn names_keys(text: &[u8]) -> bool {
+    text != b"#" && text.contains(&b'*')
+}
+
 /// Whether all keys of a pattern lie in a slot: when they share a tag that the star is not a part of.
 pub(super) fn is_in_slot(text: &[u8], slot: u16) -> bool {
     match text.iter().position(|&byte| byte == b'*') {

@@ -2,7 +2,7 @@
 //!
 //! Numbers, ranges, comparisons and commands over several keys are in the files beside this one.
 
-use crate::args::Options;
+use crate::args::{self, Options};
 use crate::context::{Context, Expiry};
 use crate::db::Key;
 use crate::entry::{NewValue, Text};
@@ -32,6 +32,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: WRITE | DENYOOM,
         keys: &[one_key("RW ACCESS UPDATE VARIABLE_FLAGS", 1)],
+        tell_flags: Some(tell_set_flags),
         syntax: "key value [NX | XX | IFEQ comparison-value | IFNE comparison-value | IFDEQ comparison-digest | \
                  IFDNE comparison-digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
                  PXAT unix-time-milliseconds | KEEPTTL]",
@@ -261,6 +262,15 @@ fn setnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     reply.flag(absent);
     Ok(())
+}
+
+/// SET reads the old value only with GET.
+fn tell_set_flags(args: &[&[u8]], _: usize) -> &'static str {
+    if args[3..].iter().any(|word| args::is(word, "GET")) {
+        "RW ACCESS UPDATE"
+    } else {
+        "OW UPDATE"
+    }
 }
 
 fn setex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -183,7 +183,8 @@ def _keys_of(request: Request, words: list[bytes]) -> Sequence[tuple[int, str]]:
     row = _table(request).resolve(words)
     if row is None:
         raise CommandError("ERR Invalid command specified")
-    if not row["keys"]:
+    # What only leads to a slot, as CLUSTERSCAN's cursor does, is no key.
+    if all("NOT_KEY" in flags for flags, _, _ in row["keys"]):
         raise CommandError("ERR The command has no key arguments")
     arity = int(row["arity"])
     if (arity > 0 and len(words) != arity) or len(words) < -arity:

@@ -1,6 +1,7 @@
 //! SORT: order, patterns, storing, and the keys that it names.
 
 use crate::registry;
+use crate::slot::{slot_of, SlotMap};
 use crate::testing::Tester;
 
 const NOT_NUMBERS: &str = "-ERR One or more scores can't be converted into double\r\n";
@@ -120,4 +121,26 @@ fn the_keys_of_a_sort_are_its_source_and_its_target() {
     assert_eq!(positions("SORT l STORE a STORE b"), [1, 5]);
     assert_eq!(positions("SORT l LIMIT"), [1]);
     assert_eq!(positions("SORT_RO l STORE a"), [1]);
+}
+
+#[test]
+fn a_sort_takes_the_shards_of_its_keys_unless_patterns_name_others() {
+    Tester::new(1);
+    let table = registry::table();
+    let map = SlotMap::new(4, false);
+    let shards = |map: &SlotMap, line: &str| {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        table.find(args[0]).map_or(0, |command| command.shards_of(&args, map))
+    };
+    let of = |key: &str| 1u64 << map.shard_of(slot_of(key.as_bytes()));
+    for line in ["SORT l", "SORT l BY nosort", "SORT l GET #", "SORT l GET name DESC ALPHA", "SORT_RO l LIMIT 0 1"] {
+        assert_eq!(shards(&map, line), of("l"), "{line}");
+    }
+    assert_ne!(of("l"), of("a"));
+    assert_eq!(shards(&map, "SORT l GET # STORE a"), of("l") | of("a"));
+    for line in ["SORT l BY w_*", "SORT l GET # GET w_*", "sort_ro l by nosort get *", "SORT l BY w_* STORE l"] {
+        assert_eq!(shards(&map, line), map.all_shards(), "{line}");
+    }
+    let cluster = SlotMap::new(4, true);
+    assert_eq!(shards(&cluster, "SORT {u}l BY {u}w_*"), of("{u}"), "all that it may look at is in its slot");
 }
