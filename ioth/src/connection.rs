@@ -72,8 +72,8 @@ pub struct Multi {
 pub struct Watch {
     pub flag: DirtyFlag,
     pub shards: u64,
-    /// Database, key, and whether it was expired already.
-    pub keys: Vec<(u16, Vec<u8>, bool)>,
+    /// With their databases.
+    pub keys: Vec<(u16, Vec<u8>)>,
 }
 
 /// What a connection waits for besides shards.

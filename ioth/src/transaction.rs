@@ -22,7 +22,7 @@ use sherd_shards::registry::Command;
 use sherd_shards::reply::Reply;
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::table;
-use sherd_shards::watch::DirtyFlag;
+use sherd_shards::watch::{DirtyFlag, Presence};
 use sherd_shards::world::World;
 
 use crate::connection::{Connection, Multi, ReplyMode, Watch};
@@ -145,15 +145,14 @@ impl IoThread {
         let now_ms = self.shared.world.now_milliseconds();
         self.shared.engine.with_shards(wanted, |mut shards| {
             for bytes in keys {
-                if watch.keys.iter().any(|(db, key, _)| *db == connection.db && key == bytes) {
+                if watch.keys.iter().any(|(db, key)| *db == connection.db && key == bytes) {
                     continue;
                 }
                 let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
                 let shard = shards.of_slot(key.slot);
-                let expired =
-                    shard.db(connection.db).and_then(|db| db.find(&key)).is_some_and(|entry| entry.is_expired(now_ms));
-                shard.watches.add(connection.db, bytes, &watch.flag);
-                watch.keys.push((connection.db, bytes.to_vec(), expired));
+                let presence = shard.presence(connection.db, &key, now_ms);
+                shard.watches.add(connection.db, bytes, &watch.flag, presence);
+                watch.keys.push((connection.db, bytes.to_vec()));
             }
         });
         connection.record.watched.store(watch.keys.len(), Relaxed);
@@ -190,8 +189,8 @@ impl IoThread {
 
     fn exec_now(&mut self, connection: &mut Connection) {
         let Some(multi) = connection.multi.take() else { return };
-        let map = self.shared.world.slots;
         let watch = connection.watch.take();
+        let map = self.shared.world.slots;
         let mut wanted = watch.as_ref().map_or(0, |watch| watch.shards);
         let mut data = false;
         for queued in &multi.commands {
@@ -277,11 +276,11 @@ pub fn has_changed(watch: &Watch, shards: &mut Shards<'_>, world: &World, now_ms
         return true;
     }
     let map = world.slots;
-    // A key that was there when it was watched and has expired since has changed, removed or not.
-    watch.keys.iter().any(|(db, bytes, was_expired)| {
+    // A key that was found alive and has expired since has changed, though nobody has removed it yet.
+    watch.keys.iter().any(|(db, bytes)| {
         let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
-        let found = shards.of_slot(key.slot).db(*db).and_then(|db| db.find(&key));
-        !was_expired && found.is_some_and(|entry| entry.is_expired(now_ms))
+        let shard = shards.of_slot(key.slot);
+        shard.presence(*db, &key, now_ms) == Presence::Expired && shard.watches.found_alive(*db, bytes, &watch.flag)
     })
 }
 

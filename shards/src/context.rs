@@ -7,8 +7,9 @@ use crate::access::Shards;
 use crate::blocking::Block;
 use crate::client::ClientRecord;
 use crate::db::{Db, Key, Put};
-use crate::entry::{Entry, NewValue, Text, Value};
+use crate::entry::{Entry, NewValue, Text};
 use crate::error::{CommandError, Outcome, WRONG_TYPE};
+use crate::expire;
 use crate::field_calendar;
 use crate::notify::class;
 use crate::object::Collection;
@@ -379,28 +380,22 @@ impl<'a> Context<'a> {
     pub fn remove(&mut self, key: &Key<'_>) -> bool {
         let (db, now) = (self.client.db, self.now_ms);
         let shard = self.shards.of_slot(key.slot);
-        let Some(database) = shard.db_mut(db) else { return false };
-        let Some(entry) = database.remove(key) else { return false };
+        let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) else { return false };
         let expired = entry.is_expired(now);
-        shard.free(entry);
         if expired {
-            shard.stats.expired_keys.increment();
-            self.changed(key, class::EXPIRED, "expired");
+            expire::note(shard, db, key.bytes);
         }
+        shard.free(entry);
         !expired
     }
 
-    /// Removes the key if its collection has become empty, with the `del` event; true if so.
-    pub fn remove_if_empty(&mut self, key: &Key<'_>) -> bool {
-        let empty = match self.peek(key).map(Entry::value) {
-            Some(Value::Object(object)) => object.element_count() == 0,
-            _ => false,
-        };
-        if empty {
-            self.remove(key);
-            self.changed(key, class::GENERIC, "del");
-        }
-        empty
+    /// Removes a key, expired or not; true if it was there. So do commands whose result, which would have replaced the key, is
+    /// empty: Redis does not look first whether it has expired.
+    pub fn discard(&mut self, key: &Key<'_>) -> bool {
+        let db = self.client.db;
+        let shard = self.shards.of_slot(key.slot);
+        let removed = shard.db_mut(db).and_then(|database| database.remove(key));
+        removed.map(|entry| shard.free(entry)).is_some()
     }
 
     /// Removes a key whose collection the command has just emptied, with the `del` event. The change itself was announced by
@@ -416,12 +411,8 @@ impl<'a> Context<'a> {
         let db = self.client.db;
         let shard = self.shards.of_slot(key.slot);
         if let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) {
+            expire::note(shard, db, key.bytes);
             shard.free(entry);
-            shard.stats.expired_keys.increment();
-            // A watched key that expires counts as changed only if it was there when it was watched: EXEC looks at that.
-            if self.settings().notify_keyspace_events.on() {
-                self.notify(key, class::EXPIRED, "expired");
-            }
         }
     }
 
@@ -439,22 +430,27 @@ impl<'a> Context<'a> {
 
     // ----- effects -----
 
-    /// Says that a key has changed: watchers, keyspace events and the count of changes follow from it.
+    /// Says that a key has changed: watchers, waiting clients, keyspace events and the count of changes follow from it.
     #[inline]
     pub fn changed(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {
-        self.touched(key);
+        self.changed_by(1, key, event_class, event);
+    }
+
+    /// The same for a change that counts as `count`: of so many elements, or none where another key's counts for both.
+    #[inline]
+    pub fn changed_by(&mut self, count: usize, key: &Key<'_>, event_class: u32, event: &'static str) {
+        self.touched_by(count, key);
         self.notify(key, event_class, event);
     }
 
-    /// The same without an event, for commands that raise another one for the same change.
+    /// The same without an event, for commands that raise another one for the same change, or none.
     #[inline]
-    pub fn touched(&mut self, key: &Key<'_>) {
+    pub fn touched_by(&mut self, count: usize, key: &Key<'_>) {
         let db = self.client.db;
         let shard = self.shards.of_slot(key.slot);
-        shard.stats.dirty.increment();
-        if !shard.watches.is_empty() {
-            shard.watches.touch(db, key.bytes);
-        }
+        shard.stats.dirty.add(count as u64);
+        shard.touches += 1;
+        shard.touch_watches(db, key);
         if !shard.blocking.is_empty() {
             shard.blocking.mark_ready(db, key.bytes);
         }

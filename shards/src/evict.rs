@@ -275,7 +275,7 @@ fn remove(shard: &mut Shard, db: u16, key: &Key<'_>, expired: bool) -> usize {
     };
     counter.increment();
     if !shard.watches.is_empty() {
-        shard.watches.touch(db, key.bytes);
+        shard.watches.touch(db, key.bytes, || false);
     }
     if wanted & event_class != 0 {
         shard.events.push(db, event, key.bytes);

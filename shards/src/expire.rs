@@ -145,17 +145,21 @@ fn sweep_some(shard: &mut Shard, db: u16) -> (crate::db::Sweep, usize) {
             before => (before * (AVERAGED_STEPS - 1) + seen_ms) / AVERAGED_STEPS,
         });
     }
-    let events = shard.world.settings.notify_keyspace_events.get() as u32;
     for entry in gone {
-        let key = crate::table::Entry::key(&entry);
-        shard.stats.expired_keys.increment();
-        if !shard.watches.is_empty() {
-            shard.watches.touch(db, key);
-        }
-        if events & class::EXPIRED != 0 {
-            shard.events.push(db, "expired", key);
-        }
+        note(shard, db, crate::table::Entry::key(&entry));
         shard.free(entry);
     }
     (swept, size)
+}
+
+/// What follows the removal of a key that has expired, whoever has found it.
+pub fn note(shard: &mut Shard, db: u16, key: &[u8]) {
+    shard.stats.expired_keys.increment();
+    if !shard.watches.is_empty() {
+        shard.watches.touch(db, key, || false);
+    }
+    let wanted = shard.world.settings.notify_keyspace_events.get() as u32;
+    if wanted & class::EXPIRED != 0 {
+        shard.events.push(db, "expired", key);
+    }
 }

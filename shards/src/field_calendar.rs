@@ -165,9 +165,7 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
 
 /// What follows the expiry of fields or members of a key.
 pub fn elements_expired(shard: &mut Shard, db: u16, key: &Key<'_>, kind: Type, count: usize) {
-    if !shard.watches.is_empty() {
-        shard.watches.touch(db, key.bytes);
-    }
+    shard.touch_watches(db, key);
     let (counter, event_class, event) = match kind {
         Type::Set => (&shard.stats.expired_members, class::SET, "sexpired"),
         _ => (&shard.stats.expired_fields, class::HASH, "hexpired"),

@@ -15,7 +15,7 @@ use crate::heat::Heat;
 use crate::notify::Events;
 use crate::random::Random;
 use crate::survey::Findings;
-use crate::watch::Watches;
+use crate::watch::{Presence, Watches};
 use crate::world::World;
 
 /// The most that `databases` may be: each shard keeps a place and four counters for every one.
@@ -114,6 +114,8 @@ pub struct Shard {
     pub clock: u32,
     /// Database that the expiry sweep is at.
     pub(crate) sweep_db: usize,
+    /// Announced changes of keys, each of them once, of however many elements it is.
+    pub(crate) touches: u64,
     /// Changes and expiries at the last publication of sizes.
     published: u64,
 }
@@ -138,6 +140,7 @@ impl Shard {
             cells: Arc::new(CommandCells::new(commands)),
             clock: 0,
             sweep_db: 0,
+            touches: 0,
             published: 0,
         }
     }
@@ -165,6 +168,20 @@ impl Shard {
         place.as_mut().expect("the database was just made")
     }
 
+    /// Tells those who watch a key that it has changed.
+    #[inline]
+    pub fn touch_watches(&mut self, db: u16, key: &Key<'_>) {
+        if !self.watches.is_empty() {
+            let database = self.dbs[usize::from(db)].as_deref();
+            self.watches.touch(db, key.bytes, || database.is_some_and(|database| database.find(key).is_some()));
+        }
+    }
+
+    /// What a database has of a key.
+    pub fn presence(&self, db: u16, key: &Key<'_>, now_ms: i64) -> Presence {
+        presence(self.db(db), key, now_ms)
+    }
+
     /// Databases that the shard can have.
     pub fn db_count(&self) -> usize {
         self.dbs.len()
@@ -177,15 +194,12 @@ impl Shard {
 
     /// Empties a database; its contents are freed in the background, or at once with `sync`.
     pub fn flush(&mut self, db: u16, sync: bool) {
-        let now = self.world.now_milliseconds();
+        let (map, now) = (self.world.slots, self.world.now_milliseconds());
         let Some(old) = self.dbs[usize::from(db)].take() else { return };
-        if !self.watches.is_empty() {
-            let map = self.world.slots;
-            self.watches.touch_where(db, |key| {
-                let key = Key { bytes: key, hash: crate::table::hash(key), slot: map.slot(key) };
-                old.find(&key).is_some_and(|entry| !entry.is_expired(now))
-            });
-        }
+        self.watches.replace_database(db, |key| {
+            let key = Key { bytes: key, hash: crate::table::hash(key), slot: map.slot(key) };
+            (presence(Some(&old), &key, now), Presence::Absent)
+        });
         if sync {
             drop(old);
         } else {
@@ -219,16 +233,12 @@ impl Shard {
         if a == b {
             return;
         }
-        for (from, to) in [(a, b), (b, a)] {
-            if self.watches.is_empty() {
-                break;
-            }
-            // A watched key has changed if it is in either of the two.
-            let map = self.world.slots;
-            let (from_db, to_db) = (self.dbs[usize::from(from)].as_deref(), self.dbs[usize::from(to)].as_deref());
-            self.watches.touch_where(from, |key| {
+        let (map, now) = (self.world.slots, self.world.now_milliseconds());
+        for (old, new) in [(a, b), (b, a)] {
+            let (old_db, new_db) = (self.dbs[usize::from(old)].as_deref(), self.dbs[usize::from(new)].as_deref());
+            self.watches.replace_database(old, |key| {
                 let key = Key { bytes: key, hash: crate::table::hash(key), slot: map.slot(key) };
-                [from_db, to_db].iter().flatten().any(|db| db.find(&key).is_some())
+                (presence(old_db, &key, now), presence(new_db, &key, now))
             });
         }
         self.dbs.swap(usize::from(a), usize::from(b));
@@ -260,7 +270,7 @@ impl Shard {
     pub fn publish_changes(&mut self) {
         let stats = &self.stats;
         let expired = stats.expired_keys.get() + stats.expired_fields.get() + stats.expired_members.get();
-        let changes = stats.dirty.get() + expired + stats.evicted_keys.get();
+        let changes = self.touches + expired + stats.evicted_keys.get();
         if changes != self.published {
             self.published = changes;
             self.publish_sizes();
@@ -281,5 +291,13 @@ impl Shard {
         self.stats.volatile_keys.set(total_volatile as u64);
         self.world.shard_keys[self.index].store(total, Ordering::Relaxed);
         self.world.pressure.publish(self.index, total_volatile);
+    }
+}
+
+fn presence(database: Option<&Db>, key: &Key<'_>, now_ms: i64) -> Presence {
+    match database.and_then(|database| database.find(key)) {
+        None => Presence::Absent,
+        Some(entry) if entry.is_expired(now_ms) => Presence::Expired,
+        Some(_) => Presence::Alive,
     }
 }

@@ -443,7 +443,7 @@ fn an_evicted_key_touches_its_watchers_and_is_counted() {
     running.engine.with_shards(1, |mut shards| {
         let shard = shards.first();
         for number in 0..20 {
-            shard.watches.add(0, format!("key:{number}").as_bytes(), &flag);
+            shard.watches.add(0, format!("key:{number}").as_bytes(), &flag, watch::Presence::Alive);
         }
     });
     let world = &running.engine.world;

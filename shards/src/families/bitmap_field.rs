@@ -133,28 +133,41 @@ fn bitfield(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return read(context, reply, &steps);
     };
     let key = context.key(1);
-    length_for_write(context, &key)?;
+    // What makes the string longer changes it, whatever it writes.
+    let grows = length_for_write(context, &key)?.unwrap_or(0) < length as usize;
     let mut changes = 0;
     reply.array(steps.len());
     edit(context, &key, |bytes| {
         grow(bytes, length as usize);
         for step in &steps {
-            changes += usize::from(execute(bytes, step, reply));
+            changes += usize::from(match execute(bytes, step, reply) {
+                Effect::Nothing => false,
+                Effect::Rewritten => grows,
+                Effect::Changed => true,
+            });
         }
     });
     if changes > 0 {
-        context.changed(&key, class::STRING, "setbit");
+        context.changed_by(changes, &key, class::STRING, "setbit");
     }
     Ok(())
 }
 
-/// Executes one step, writes its reply and says whether it has written.
-fn execute(bytes: &mut [u8], step: &Step, reply: &mut Reply<'_>) -> bool {
+/// What one step has done to the string.
+enum Effect {
+    Nothing,
+    /// It wrote the value that was there.
+    Rewritten,
+    Changed,
+}
+
+/// Executes one step and writes its reply.
+fn execute(bytes: &mut [u8], step: &Step, reply: &mut Reply<'_>) -> Effect {
     let old = step.field.get(bytes, step.offset);
     let (value, answer) = match step.action {
         Action::Get => {
             reply.int(old);
-            return false;
+            return Effect::Nothing;
         }
         Action::Set(value, overflow) => (step.field.fit(value, overflow), Some(old)),
         Action::Add(increment, overflow) => (step.field.add(old, increment, overflow), None),
@@ -163,11 +176,15 @@ fn execute(bytes: &mut [u8], step: &Step, reply: &mut Reply<'_>) -> bool {
         Some(value) => {
             step.field.set(bytes, step.offset, value);
             reply.int(answer.unwrap_or(value));
-            true
+            if value == old {
+                Effect::Rewritten
+            } else {
+                Effect::Changed
+            }
         }
         None => {
             reply.null();
-            false
+            Effect::Nothing
         }
     }
 }

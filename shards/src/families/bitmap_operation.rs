@@ -93,7 +93,7 @@ fn bitop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if length > 0 {
         context.insert(&target, NewValue::Editable(result), Expiry::None);
         context.changed(&target, class::STRING, "set");
-    } else if context.remove(&target) {
+    } else if context.discard(&target) {
         context.changed(&target, class::GENERIC, "del");
     }
     reply.count(length);

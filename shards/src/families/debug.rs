@@ -237,7 +237,7 @@ fn populate(context: &mut Context<'_>) -> Outcome {
         let mut value = format!("value:{number}").into_bytes();
         value.resize(size.unwrap_or(value.len()), 0);
         context.insert(&key, NewValue::Text(&value), Expiry::None);
-        context.touched(&key);
+        context.touched_by(1, &key);
     }
     Ok(())
 }

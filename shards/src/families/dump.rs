@@ -136,7 +136,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             context.changed(&key, class::GENERIC, "restore");
         }
         // What has expired before it is there only removes what it would have replaced.
-        None if context.remove(&key) => context.changed(&key, class::GENERIC, "del"),
+        None if context.discard(&key) => context.changed(&key, class::GENERIC, "del"),
         None => {}
     }
     reply.ok();

@@ -38,7 +38,7 @@ pub(super) trait Expires: Collection {
     /// Times are about to be set.
     fn expect_times(&mut self) {}
     /// The events of what was done, in order.
-    fn events(timed: &Timed) -> [(bool, &'static str); 3];
+    fn events(timed: &Timed) -> [(usize, &'static str); 3];
     /// The condition and the elements behind the time, which is argument 2.
     fn parse_setting<'a>(args: Names<'a>) -> Result<(Condition, Names<'a>), CommandError>;
     /// The elements, whose introduction is argument 2.
@@ -122,12 +122,12 @@ impl Condition {
     }
 }
 
-/// What has become of elements that a command has timed.
+/// What has become of elements that a command has timed: how many got a time, lost theirs, were removed.
 #[derive(Default)]
 pub(super) struct Timed {
-    pub set: bool,
-    pub persisted: bool,
-    pub removed: bool,
+    pub set: usize,
+    pub persisted: usize,
+    pub removed: usize,
 }
 
 impl Timed {
@@ -135,10 +135,10 @@ impl Timed {
     pub fn apply<T: Expires>(&mut self, elements: &mut T, name: &[u8], time: u64, now: u64, limits: T::Limits) {
         if time <= now {
             elements.remove_element(name);
-            self.removed = true;
+            self.removed += 1;
         } else {
             elements.set_time_of(name, Some(time), limits);
-            self.set = true;
+            self.set += 1;
         }
     }
 
@@ -147,21 +147,36 @@ impl Timed {
         let timed = elements.time_of(name).flatten().is_some();
         if timed {
             elements.set_time_of(name, None, limits);
-            self.persisted = true;
+            self.persisted += 1;
         }
         timed
     }
 
     /// Announces what was done; `emptied` if the collection has no element any more.
     pub fn finish<T: Expires>(&self, context: &mut Context<'_>, key: &Key<'_>, emptied: bool) {
-        for (done, event) in T::events(self) {
-            if done {
-                context.changed(key, T::CLASS, event);
+        self.announce::<T>(context, key, emptied, |elements| elements);
+    }
+
+    /// The same where the command has written the elements as well, which counts their change.
+    pub fn finish_written<T: Expires>(&self, context: &mut Context<'_>, key: &Key<'_>, emptied: bool) {
+        self.announce::<T>(context, key, emptied, |_| 0);
+    }
+
+    fn announce<T: Expires>(
+        &self,
+        context: &mut Context<'_>,
+        key: &Key<'_>,
+        emptied: bool,
+        changes: impl Fn(usize) -> usize,
+    ) {
+        for (elements, event) in T::events(self) {
+            if elements > 0 {
+                context.changed_by(changes(elements), key, T::CLASS, event);
             }
         }
         if emptied {
             context.remove_emptied(key);
-        } else if self.set || self.persisted {
+        } else if self.set + self.persisted > 0 {
             context.announce_fields(key);
         }
     }

@@ -191,7 +191,8 @@ fn rename_key(context: &mut Context<'_>, from: &Key<'_>, to: &Key<'_>) {
     let Some(entry) = context.take(from) else { return };
     context.remove(to);
     context.put_entry(context.client.db, to, entry);
-    context.changed(from, class::GENERIC, "rename_from");
+    // One change for the two keys.
+    context.changed_by(0, from, class::GENERIC, "rename_from");
     context.changed(to, class::GENERIC, "rename_to");
 }
 
@@ -260,7 +261,7 @@ fn move_key(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let moved = entry.is_some();
     if let Some(entry) = entry {
         context.put_entry(target_db, &key, entry);
-        context.changed(&key, class::GENERIC, "move_from");
+        context.changed_by(0, &key, class::GENERIC, "move_from");
         context.in_db(target_db, |context| context.changed(&key, class::GENERIC, "move_to"));
     }
     reply.flag(moved);

@@ -133,7 +133,7 @@ fn geoadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     if added + moved > 0 {
-        context.changed(&key, class::ZSET, "zadd");
+        context.changed_by(added + moved, &key, class::ZSET, "zadd");
     }
     reply.count(if count_changed { added + moved } else { added });
     Ok(())

@@ -5,7 +5,7 @@
 
 use super::geo::{parse_place, unit_meters, write_distance, write_place, GEO};
 use super::zset::limits;
-use super::zset_range::store_result;
+use super::zset_range::{store_result, Stored};
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
@@ -425,7 +425,9 @@ fn search(context: &mut Context<'_>, reply: &mut Reply<'_>, command: Command) ->
         Some(destination) => {
             let event = if command.stores { "geosearchstore" } else { "georadiusstore" };
             let destination = context.key_of(destination);
-            store_result(context, reply, &destination, query.collect(&found, limits), event);
+            let result = query.collect(&found, limits);
+            let stored = Stored { changes: result.len(), result, event };
+            store_result(context, reply, &destination, stored);
         }
         None => query.write(reply, &found),
     }

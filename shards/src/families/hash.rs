@@ -212,7 +212,7 @@ fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
             hash.set_expiry(field, None);
         }
     }
-    context.changed(&key, class::HASH, "hset");
+    context.changed_by(pairs.len() / 2, &key, class::HASH, "hset");
     Ok(created)
 }
 
@@ -260,7 +260,7 @@ fn hdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let removed = fields.iter().filter(|field| hash.remove(field)).count();
     let emptied = hash.is_empty();
     if removed > 0 {
-        context.changed(&key, class::HASH, "hdel");
+        context.changed_by(removed, &key, class::HASH, "hdel");
     }
     if emptied {
         context.remove_emptied(&key);
@@ -286,7 +286,7 @@ fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let emptied = hash.is_empty();
     if removed > 0 {
-        context.changed(&key, class::HASH, "hdel");
+        context.changed_by(removed, &key, class::HASH, "hdel");
     }
     if emptied {
         context.remove_emptied(&key);

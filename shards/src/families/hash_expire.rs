@@ -119,7 +119,7 @@ impl Expires for Hash {
         self.expect_expiries();
     }
 
-    fn events(timed: &Timed) -> [(bool, &'static str); 3] {
+    fn events(timed: &Timed) -> [(usize, &'static str); 3] {
         [(timed.set, "hexpire"), (timed.persisted, "hpersist"), (timed.removed, "hdel")]
     }
 

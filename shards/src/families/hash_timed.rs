@@ -202,8 +202,8 @@ fn hsetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         request.fields().for_each(|field| timed.apply(hash, field, time, now, ()));
     }
     let emptied = hash.is_empty();
-    context.changed(&key, class::HASH, "hset");
-    timed.finish::<Hash>(context, &key, emptied);
+    context.changed_by(request.pairs.len() / 2, &key, class::HASH, "hset");
+    timed.finish_written::<Hash>(context, &key, emptied);
     reply.int(1);
     Ok(())
 }

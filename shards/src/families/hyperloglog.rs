@@ -108,22 +108,22 @@ fn pfadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if !exists {
         create(context, &key);
     }
-    let changed = edit(context, &key, |bytes| -> Result<bool, Corrupt> {
-        let mut updated = false;
+    // A key that is made is a change, and so is every element that is new.
+    let changes = edit(context, &key, |bytes| -> Result<usize, Corrupt> {
+        let mut changes = usize::from(!exists);
         for element in elements {
-            updated |= hll::add(bytes, element, sparse_max)?;
+            changes += usize::from(hll::add(bytes, element, sparse_max)?);
         }
-        let changed = updated || !exists;
-        if changed {
+        if changes > 0 {
             hll::invalidate(bytes);
         }
-        Ok(changed)
+        Ok(changes)
     })
     .map_err(corrupt)?;
-    if changed {
-        context.changed(&key, class::STRING, "pfadd");
+    if changes > 0 {
+        context.changed_by(changes, &key, class::STRING, "pfadd");
     }
-    reply.flag(changed);
+    reply.flag(changes > 0);
     Ok(())
 }
 
@@ -162,7 +162,7 @@ fn count_one(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         None => {
             let estimate = text.with(hll::count).map_err(corrupt)?;
             edit(context, &key, |bytes| hll::set_cached(bytes, estimate));
-            context.touched(&key);
+            context.touched_by(1, &key);
             estimate
         }
     };
@@ -243,7 +243,7 @@ fn make_dense(context: &mut Context<'_>, key: &Key<'_>) -> Result<bool, CommandE
     let sparse = !is_dense(context, key);
     if sparse {
         edit(context, key, hll::make_dense).map_err(corrupt)?;
-        context.touched(key);
+        context.touched_by(1, key);
     }
     Ok(sparse)
 }

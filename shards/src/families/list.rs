@@ -173,7 +173,7 @@ fn push(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {
     let (args, limit) = (context.args, node_limit(context));
     let list = context.upsert::<List>(&key)?;
     let length = push_values(list, end, &args[2..], limit);
-    context.changed(&key, class::LIST, push_event(end));
+    context.changed_by(args.len() - 2, &key, class::LIST, push_event(end));
     reply.count(length);
     Ok(())
 }
@@ -186,7 +186,7 @@ fn push_existing(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> 
         return Ok(());
     };
     let length = push_values(list, end, &args[2..], limit);
-    context.changed(&key, class::LIST, push_event(end));
+    context.changed_by(args.len() - 2, &key, class::LIST, push_event(end));
     reply.count(length);
     Ok(())
 }
@@ -216,13 +216,13 @@ fn pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {
         }
         return Ok(());
     };
-    let emptied = match count {
+    let (removed, emptied) = match count {
         None => {
             if let Some(item) = list.peek(end) {
                 write_item(reply, item);
             }
             list.pop(end, limit);
-            list.is_empty()
+            (1, list.is_empty())
         }
         Some(0) => {
             reply.array(0);
@@ -230,30 +230,36 @@ fn pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {
         }
         Some(count) => pop_array(list, reply, end, count, limit),
     };
-    popped(context, &key, end, emptied);
+    popped(context, &key, end, removed, emptied);
     Ok(())
 }
 
-/// Removes up to `count` elements and writes them as an array; true if that is all. In that case they stay in the list, which
-/// is to be removed as a whole: it may be large and is then freed elsewhere.
-pub(super) fn pop_array(list: &mut List, reply: &mut Reply<'_>, end: End, count: usize, limit: NodeLimit) -> bool {
+/// Removes up to `count` elements and writes them as an array; returns how many they are and whether they are all. In that
+/// case they stay in the list, which is to be removed as a whole: it may be large and is then freed elsewhere.
+pub(super) fn pop_array(
+    list: &mut List,
+    reply: &mut Reply<'_>,
+    end: End,
+    count: usize,
+    limit: NodeLimit,
+) -> (usize, bool) {
     let length = list.len();
     let count = count.min(length);
     reply.array(count);
     let first = if end == End::Front { 0 } else { length - 1 };
     list.iter_from(first, end.opposite()).take(count).for_each(|item| write_item(reply, item));
     if count == length {
-        return true;
+        return (count, true);
     }
     let start = if end == End::Front { count } else { 0 };
     list.trim(start, length - count, limit);
-    false
+    (count, false)
 }
 
 /// What follows the removal of elements at one end.
 #[inline]
-pub(super) fn popped(context: &mut Context<'_>, key: &Key<'_>, end: End, emptied: bool) {
-    context.changed(key, class::LIST, pop_event(end));
+pub(super) fn popped(context: &mut Context<'_>, key: &Key<'_>, end: End, removed: usize, emptied: bool) {
+    context.changed_by(removed, key, class::LIST, pop_event(end));
     if emptied {
         context.remove_emptied(key);
     }
@@ -298,11 +304,13 @@ fn ltrim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let limit = node_limit(context);
     let (start, stop) = (args::integer(context.args[2])?, args::integer(context.args[3])?);
     if let Some(list) = context.write::<List>(&key)? {
-        let kept = resolve_range(start, stop, list.len());
+        let length = list.len();
+        let kept = resolve_range(start, stop, length);
         if let Some((first, count)) = kept {
             list.trim(first, count, limit);
         }
-        context.changed(&key, class::LIST, "ltrim");
+        let removed = length - kept.map_or(0, |(_, count)| count);
+        context.changed_by(removed, &key, class::LIST, "ltrim");
         if kept.is_none() {
             context.remove_emptied(&key);
         }

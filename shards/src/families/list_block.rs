@@ -145,7 +145,7 @@ fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outc
         }
         list.pop(end, limit);
         let emptied = list.is_empty();
-        popped(context, &key, end, emptied);
+        popped(context, &key, end, 1, emptied);
         return Ok(());
     }
     let block = wait_for(context, 1..last, Type::List, timeout_ms);

@@ -113,7 +113,7 @@ fn lrem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let removed = list.remove(from, args[3], count.unsigned_abs() as usize, limit);
     let emptied = list.is_empty();
     if removed > 0 {
-        context.changed(&key, class::LIST, "lrem");
+        context.changed_by(removed, &key, class::LIST, "lrem");
     }
     if emptied {
         context.remove_emptied(&key);

@@ -103,8 +103,9 @@ pub(super) fn move_element(context: &mut Context<'_>, reply: &mut Reply<'_>, fro
         emptied = source.is_empty();
         context.upsert::<List>(&target_key)?.push(to, &element, limit);
     }
+    // One element has moved: that is one change, which the source's removal does not count again.
     context.changed(&target_key, class::LIST, push_event(to));
-    popped(context, &source_key, from, emptied);
+    popped(context, &source_key, from, 0, emptied);
     Ok(())
 }
 
@@ -185,8 +186,8 @@ pub(super) fn move_elements(
         End::Back => push_order.iter().for_each(|element| reply.bulk(element)),
         End::Front => push_order.iter().rev().for_each(|element| reply.bulk(element)),
     }
-    context.changed(&target_key, class::LIST, push_event(to));
-    popped(context, &source_key, from, emptied);
+    context.changed_by(count, &target_key, class::LIST, push_event(to));
+    popped(context, &source_key, from, 0, emptied);
     Ok(true)
 }
 
@@ -234,8 +235,8 @@ pub(super) fn pop_from_first(
         let Some(list) = context.write::<List>(&key)? else { continue };
         reply.array(2);
         reply.bulk(key.bytes);
-        let emptied = pop_array(list, reply, request.end, request.count, limit);
-        popped(context, &key, request.end, emptied);
+        let (removed, emptied) = pop_array(list, reply, request.end, request.count, limit);
+        popped(context, &key, request.end, removed, emptied);
         return Ok(true);
     }
     Ok(false)

@@ -133,7 +133,7 @@ fn sadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     set.prepare(members[0], members.len(), limits);
     let added = members.iter().filter(|member| set.add(member, limits)).count();
     if added > 0 {
-        context.changed(&key, class::SET, "sadd");
+        context.changed_by(added, &key, class::SET, "sadd");
     }
     reply.count(added);
     Ok(())
@@ -148,7 +148,7 @@ fn srem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let removed = members.iter().filter(|member| set.remove(member)).count();
     let emptied = set.is_empty();
     if removed > 0 {
-        context.changed(&key, class::SET, "srem");
+        context.changed_by(removed, &key, class::SET, "srem");
     }
     if emptied {
         context.remove_emptied(&key);

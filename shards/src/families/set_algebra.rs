@@ -202,7 +202,7 @@ fn store_result(
     if count > 0 {
         context.store(&key, result);
         context.changed(&key, class::SET, event);
-    } else if context.remove(&key) {
+    } else if context.discard(&key) {
         context.changed(&key, class::GENERIC, "del");
     }
     reply.count(count);

@@ -128,10 +128,11 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
         return Ok(());
     };
-    let emptied = match count {
+    let length = set.len();
+    let (removed, emptied) = match count {
         None => {
             pop_one(set, &mut random, reply);
-            set.is_empty()
+            (1, set.is_empty())
         }
         Some(0) => {
             reply.set(0);
@@ -139,21 +140,21 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
         Some(count) if count >= set.len() => {
             write_members(reply, set, now);
-            true
+            (length, true)
         }
         // What stays keeps its time to live, so a set that has any is not built anew.
         Some(count) if set.timed().is_none() && (set.len() - count).saturating_mul(REBUILD_SHARE) <= count => {
             let remainder = split_off_remainder(set, count, limits, &mut random, reply);
             replace(context, &key, remainder);
-            false
+            (count, false)
         }
         Some(count) => {
             reply.set(count);
             (0..count).for_each(|_| pop_one(set, &mut random, reply));
-            false
+            (count, false)
         }
     };
-    context.changed(&key, class::SET, "spop");
+    context.changed_by(removed, &key, class::SET, "spop");
     if emptied {
         context.remove_emptied(&key);
     }

@@ -142,7 +142,7 @@ impl Expires for Set {
         self.remove(member);
     }
 
-    fn events(timed: &Timed) -> [(bool, &'static str); 3] {
+    fn events(timed: &Timed) -> [(usize, &'static str); 3] {
         [(timed.removed, "srem"), (timed.set, "sexpire"), (timed.persisted, "spersist")]
     }
 

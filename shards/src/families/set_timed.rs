@@ -112,7 +112,7 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         if time <= now {
             // It would be gone at once: what is there goes, and nothing comes.
             let Some(set) = set else { return Ok(()) };
-            let removed = members.iter().filter(|member| set.remove(member)).count() > 0;
+            let removed = members.iter().filter(|member| set.remove(member)).count();
             let emptied = set.is_empty();
             Timed { removed, ..Timed::default() }.finish::<Set>(context, &key, emptied);
             return Ok(());
@@ -130,8 +130,8 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             Lifetime::Unsaid | Lifetime::Persist => _ = set.set_expiry(member, None, limits),
         }
     }
-    context.changed(&key, class::SET, "sadd");
-    timed.finish::<Set>(context, &key, false);
+    context.changed_by(members.len(), &key, class::SET, "sadd");
+    timed.finish_written::<Set>(context, &key, false);
     Ok(())
 }
 

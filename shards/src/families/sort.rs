@@ -373,8 +373,8 @@ fn store(
     let key = context.key(target);
     if length > 0 {
         context.store(&key, list);
-        context.changed(&key, class::LIST, "sortstore");
-    } else if context.remove(&key) {
+        context.changed_by(length, &key, class::LIST, "sortstore");
+    } else if context.discard(&key) {
         context.changed(&key, class::GENERIC, "del");
     }
     reply.count(length);

@@ -109,7 +109,8 @@ struct Claimer<'s> {
     now_ms: i64,
     /// The consumer was made for this command.
     is_new: bool,
-    changed: bool,
+    /// Entries that were handed over or are pending no more.
+    changes: usize,
 }
 
 impl<'s> Claimer<'s> {
@@ -119,14 +120,14 @@ impl<'s> Claimer<'s> {
         let known = group.find_consumer(args[3]);
         let consumer = known.unwrap_or_else(|| group.add_consumer(args[3], now_ms));
         group.consumer_mut(consumer).seen_ms = now_ms;
-        Ok(Claimer { log, group, consumer, now_ms, is_new: known.is_none(), changed: false })
+        Ok(Claimer { log, group, consumer, now_ms, is_new: known.is_none(), changes: 0 })
     }
 
     /// Hands an entry over and writes it; false if it is not pending, or not for long enough.
     fn take(&mut self, reply: &mut Reply<'_>, id: StreamId, claim: &Claim) -> bool {
         let Some(entry) = self.log.get(id) else {
             // Nobody can ever process it.
-            self.changed |= self.group.acknowledge(id);
+            self.changes += usize::from(self.group.acknowledge(id));
             return false;
         };
         let deliveries = match self.group.find_pending(id) {
@@ -144,7 +145,7 @@ impl<'s> Claimer<'s> {
         let deliveries = claim.retry_count.unwrap_or(deliveries.saturating_add(u64::from(!claim.just_id)));
         self.group.assign(id, self.consumer, claim.delivered_ms, deliveries);
         self.group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
-        self.changed = true;
+        self.changes += 1;
         if claim.just_id {
             write_id(reply, id);
         } else {
@@ -153,17 +154,18 @@ impl<'s> Claimer<'s> {
         true
     }
 
-    /// Whether there is something to tell: a new consumer, another change.
-    fn effects(&self) -> (bool, bool) {
-        (self.is_new, self.changed)
+    /// What there is to tell: a new consumer, other changes.
+    fn effects(&self) -> (bool, usize) {
+        (self.is_new, self.changes)
     }
 }
 
-fn announce(context: &mut Context<'_>, key: &Key<'_>, (new_consumer, changed): (bool, bool)) {
+fn announce(context: &mut Context<'_>, key: &Key<'_>, (new_consumer, changes): (bool, usize)) {
     if new_consumer {
         context.changed(key, class::STREAM, "xgroup-createconsumer");
-    } else if changed {
-        context.touched(key);
+    }
+    if changes > 0 {
+        context.touched_by(changes, key);
     }
 }
 
@@ -174,13 +176,17 @@ fn xclaim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     stream_of_group(context, &key, args[2])?;
     let options = ClaimOptions::parse(args, now_ms)?;
     let mut claimer = Claimer::new(stream_of_group(context, &key, args[2])?, args, now_ms)?;
-    if let Some(last_id) = options.last_id.filter(|&id| id > claimer.group.last_id) {
+    let last_id = options.last_id.filter(|&id| id > claimer.group.last_id);
+    if let Some(last_id) = last_id {
         claimer.group.last_id = last_id;
-        claimer.changed = true;
     }
     let place = reply.deferred();
     let claimed = options.ids.iter().filter(|&&id| claimer.take(reply, id, &options.claim)).count();
     reply.close_array(place, claimed);
+    // The new last id goes with the entries; alone it is a change of its own.
+    if last_id.is_some() && claimer.changes == 0 {
+        claimer.changes = 1;
+    }
     let effects = claimer.effects();
     announce(context, &key, effects);
     Ok(())
@@ -225,7 +231,7 @@ fn search(reply: &mut Reply<'_>, claimer: &mut Claimer<'_>, start: StreamId, cou
         next = id.next();
         attempts -= 1;
         if !claimer.log.contains(id) {
-            claimer.changed |= claimer.group.acknowledge(id);
+            claimer.changes += usize::from(claimer.group.acknowledge(id));
             gone.push(id);
             left -= 1;
         } else if claimer.take(&mut entries_reply, id, claim) {

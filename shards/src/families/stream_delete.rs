@@ -61,7 +61,7 @@ fn xdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let ids = parse_ids(&args[2..])?;
     let deleted = ids.iter().filter(|&&id| stream.log_mut().delete(id)).count();
     if deleted > 0 {
-        context.changed(&key, class::STREAM, "xdel");
+        context.changed_by(deleted, &key, class::STREAM, "xdel");
     }
     reply.count(deleted);
     Ok(())
@@ -136,10 +136,11 @@ fn delete_each(
             Deletion::Referenced => 2,
         });
     }
-    if stream.log().len() < length_before {
-        context.changed(&key, class::STREAM, "xdel");
+    let removed = (length_before - stream.log().len()) as usize;
+    if removed > 0 {
+        context.changed_by(removed, &key, class::STREAM, "xdel");
     } else if acted {
-        context.touched(&key);
+        context.touched_by(1, &key);
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ fn xack(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let ids = parse_ids(&args[3..])?;
     let acknowledged = ids.iter().filter(|&&id| group.acknowledge(id)).count();
     if acknowledged > 0 {
-        context.touched(&key);
+        context.touched_by(acknowledged, &key);
     }
     reply.count(acknowledged);
     Ok(())
@@ -141,9 +141,9 @@ fn xnack(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     if released > 0 {
-        context.touched(&key);
+        context.touched_by(released, &key);
     }
-    reply.int(released);
+    reply.count(released);
     Ok(())
 }
 

@@ -342,8 +342,10 @@ fn read_for_member(
     };
     if known.is_none() {
         context.changed(key, class::STREAM, "xgroup-createconsumer");
-    } else if delivered {
-        context.touched(key);
+    }
+    if delivered {
+        // To read again what is pending counts no change, though it counts deliveries.
+        context.touched_by(usize::from(matches!(reading, Reading::New)), key);
     }
     Ok(())
 }

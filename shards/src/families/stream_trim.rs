@@ -136,7 +136,7 @@ fn xtrim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let removed = context.write::<BoxedStream>(&key)?.map_or(0, |stream| stream.trim(&trim));
     if removed > 0 {
-        context.changed(&key, class::STREAM, "xtrim");
+        context.changed_by(removed as usize, &key, class::STREAM, "xtrim");
     }
     reply.int(removed as i64);
     Ok(())

@@ -218,7 +218,7 @@ fn zadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     if added + updated > 0 {
-        context.changed(&key, class::ZSET, "zadd");
+        context.changed_by(added + updated, &key, class::ZSET, "zadd");
     }
     reply.count(if options.count_changed { added + updated } else { added });
     Ok(())
@@ -274,13 +274,18 @@ fn zincrby(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn zrem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args) = (context.key(1), context.args);
-    let removed = match context.write::<ZSet>(&key)? {
-        Some(set) => args[2..].iter().filter(|member| set.remove(member).is_some()).count(),
-        None => 0,
+    let (removed, emptied) = match context.write::<ZSet>(&key)? {
+        Some(set) => {
+            let removed = args[2..].iter().filter(|member| set.remove(member).is_some()).count();
+            (removed, set.is_empty())
+        }
+        None => (0, false),
     };
     if removed > 0 {
-        context.changed(&key, class::ZSET, "zrem");
-        context.remove_if_empty(&key);
+        context.changed_by(removed, &key, class::ZSET, "zrem");
+        if emptied {
+            context.remove_emptied(&key);
+        }
     }
     reply.count(removed);
     Ok(())

@@ -56,7 +56,8 @@ fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, highest: bool) ->
         reply.array(3);
         reply.bulk(key.bytes);
         pop_members(set, 1, highest, false, reply);
-        after_pop(context, &key, 1, highest);
+        let emptied = set.is_empty();
+        after_pop(context, &key, 1, highest, emptied);
         return Ok(());
     }
     let block = wait_for(context, 1..last, Type::SortedSet, timeout_ms);

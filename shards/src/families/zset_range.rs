@@ -342,8 +342,17 @@ fn zrangestore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             builder.add(member, if packed { score + 0.0 } else { score });
         });
     }
-    store_result(context, reply, &destination, builder.finish(limits), "zrangestore");
+    let stored = Stored { result: builder.finish(limits), event: "zrangestore", changes: 1 };
+    store_result(context, reply, &destination, stored);
     Ok(())
+}
+
+/// A sorted set that a command stores.
+pub(super) struct Stored {
+    pub result: ZSet,
+    pub event: &'static str,
+    /// As how many changes it counts.
+    pub changes: usize,
 }
 
 /// Stores a result under the destination, or removes that key if the result is empty, and replies with its size.
@@ -351,14 +360,13 @@ pub(super) fn store_result(
     context: &mut Context<'_>,
     reply: &mut Reply<'_>,
     destination: &crate::db::Key<'_>,
-    result: ZSet,
-    event: &'static str,
+    stored: Stored,
 ) {
-    let len = result.len();
+    let len = stored.result.len();
     if len > 0 {
-        context.store(destination, result);
-        context.changed(destination, class::ZSET, event);
-    } else if context.remove(destination) {
+        context.store(destination, stored.result);
+        context.changed_by(stored.changes, destination, class::ZSET, stored.event);
+    } else if context.discard(destination) {
         context.changed(destination, class::GENERIC, "del");
     }
     reply.count(len);
@@ -382,16 +390,18 @@ fn zlexcount(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 fn remove_range(context: &mut Context<'_>, reply: &mut Reply<'_>, by: By, event: &'static str) -> Outcome {
     let (key, args) = (context.key(1), context.args);
     let bounds = Bounds::parse(by, args[2], args[3])?;
-    let removed = match context.write::<ZSet>(&key)? {
+    let (removed, emptied) = match context.write::<ZSet>(&key)? {
         Some(set) => {
             let ranks = bounds.ranks(set, false);
-            set.remove_ranks(ranks, |_, _| ())
+            (set.remove_ranks(ranks, |_, _| ()), set.is_empty())
         }
-        None => 0,
+        None => (0, false),
     };
     if removed > 0 {
-        context.changed(&key, class::ZSET, event);
-        context.remove_if_empty(&key);
+        context.changed_by(removed, &key, class::ZSET, event);
+        if emptied {
+            context.remove_emptied(&key);
+        }
     }
     reply.count(removed);
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::timed_access;
 use super::zset::{begin_members, limits, write_member, SORTED_SET};
-use super::zset_range::store_result;
+use super::zset_range::{store_result, Stored};
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::entry::{Entry, Value};
@@ -226,7 +226,7 @@ fn store(context: &mut Context<'_>, reply: &mut Reply<'_>, operation: Operation,
     let (destination, limits) = (context.key(1), limits(context));
     let query = Query::parse(context, 2, operation)?;
     let result = query.run(context)?.into_set(limits);
-    store_result(context, reply, &destination, result, event);
+    store_result(context, reply, &destination, Stored { result, event, changes: 1 });
     Ok(())
 }
 

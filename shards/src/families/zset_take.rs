@@ -104,7 +104,8 @@ fn pop_one_key(context: &mut Context<'_>, reply: &mut Reply<'_>, highest: bool) 
     let count = count.unwrap_or(1).min(set.len());
     reply.array(if nested { count } else { count * 2 });
     pop_members(set, count, highest, nested, reply);
-    after_pop(context, &key, count, highest);
+    let emptied = set.is_empty();
+    after_pop(context, &key, count, highest, emptied);
     Ok(())
 }
 
@@ -120,10 +121,12 @@ pub(super) fn pop_members(set: &mut ZSet, count: usize, highest: bool, nested: b
 }
 
 /// The events of a pop, and the end of the key if nothing is left.
-pub(super) fn after_pop(context: &mut Context<'_>, key: &Key<'_>, popped: usize, highest: bool) {
+pub(super) fn after_pop(context: &mut Context<'_>, key: &Key<'_>, popped: usize, highest: bool, emptied: bool) {
     if popped > 0 {
-        context.changed(key, class::ZSET, if highest { "zpopmax" } else { "zpopmin" });
-        context.remove_if_empty(key);
+        context.changed_by(popped, key, class::ZSET, if highest { "zpopmax" } else { "zpopmin" });
+        if emptied {
+            context.remove_emptied(key);
+        }
     }
 }
 
@@ -174,7 +177,8 @@ impl MultiPop {
             reply.bulk(key.bytes);
             reply.array(count);
             pop_members(set, count, self.highest, true, reply);
-            after_pop(context, &key, count, self.highest);
+            let emptied = set.is_empty();
+            after_pop(context, &key, count, self.highest, emptied);
             return Ok(true);
         }
         Ok(false)
