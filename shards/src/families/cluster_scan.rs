@@ -7,7 +7,7 @@
 
 use std::sync::OnceLock;
 
-use super::generic_scan::{scan_slots, Position, ScanOptions};
+use super::generic_scan::{remove_expired, scan_slots, Position, ScanOptions};
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
@@ -161,10 +161,11 @@ fn scan_from(
     let mut body = Vec::new();
     let mut keys = Reply::new(&mut body, reply.is_resp3());
     let mut found = 0;
+    let mut expired = Vec::new();
     match shard.db(db) {
         None => position = Position { slot: end, bucket: 0 },
         Some(database) => scan_slots(database, &mut position, end, options.count, |entry| {
-            if options.wants(entry, now_ms) {
+            if options.wants(entry, now_ms, &mut expired) {
                 keys.bulk(crate::table::Entry::key(entry));
                 found += 1;
             }
@@ -174,6 +175,7 @@ fn scan_from(
     write_cursor(reply, (!is_over).then_some(position));
     reply.array(found);
     reply.raw(&body);
+    remove_expired(context, &expired);
     Ok(())
 }
 

@@ -81,16 +81,31 @@ fn keys(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (db, now_ms) = (context.client.db, context.now_ms);
     let place = reply.deferred();
     let mut found = 0;
+    let mut expired = Vec::new();
     for database in context.all_shards().filter_map(|shard| shard.db(db)) {
-        for entry in database.iter().filter(|entry| !entry.is_expired(now_ms)) {
-            if pattern == b"*" || glob::matches(pattern, entry.key()) {
+        for entry in database.iter() {
+            if pattern != b"*" && !glob::matches(pattern, entry.key()) {
+                continue;
+            }
+            if entry.is_expired(now_ms) {
+                expired.push(Box::from(entry.key()));
+            } else {
                 reply.bulk(entry.key());
                 found += 1;
             }
         }
     }
     reply.close_array(place, found);
+    remove_expired(context, &expired);
     Ok(())
+}
+
+/// Removes what a scan has met and found expired.
+pub(super) fn remove_expired(context: &mut Context<'_>, keys: &[Box<[u8]>]) {
+    for bytes in keys {
+        let key = context.key_of(bytes);
+        context.expire_now(&key);
+    }
 }
 
 /// The options of SCAN.
@@ -131,10 +146,16 @@ impl<'a> ScanOptions<'a> {
         Ok(())
     }
 
-    pub fn wants(&self, entry: &Entry, now_ms: i64) -> bool {
-        !entry.is_expired(now_ms)
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
-            && self.value_type.is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()))
+    /// Whether an entry is one of those that are looked for. One that would be, but for its type, and has expired is noted.
+    pub fn wants(&self, entry: &Entry, now_ms: i64, expired: &mut Vec<Box<[u8]>>) -> bool {
+        if self.pattern.is_some_and(|pattern| !glob::matches(pattern, entry.key())) {
+            return false;
+        }
+        if entry.is_expired(now_ms) {
+            expired.push(Box::from(entry.key()));
+            return false;
+        }
+        self.value_type.is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()))
     }
 }
 
@@ -173,11 +194,12 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut body = Vec::new();
     let mut keys = Reply::new(&mut body, reply.is_resp3());
     let mut found = 0;
+    let mut expired = Vec::new();
     let shard = context.shards.of_slot_ref(position.slot as u16);
     match shard.db(context.client.db) {
         None => position = Position { slot: map.slots_of(shard.index).end, bucket: 0 },
         Some(database) => scan_slots(database, &mut position, database.slots().end, options.count, |entry| {
-            if options.wants(entry, now_ms) {
+            if options.wants(entry, now_ms, &mut expired) {
                 keys.bulk(entry.key());
                 found += 1;
             }
@@ -188,6 +210,7 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.bulk_int(position.cursor(&map) as i64);
     reply.array(found);
     reply.raw(&body);
+    remove_expired(context, &expired);
     Ok(())
 }
 

@@ -134,3 +134,39 @@ fn a_random_key_has_not_expired() {
         assert_eq!(t.run("RANDOMKEY"), "$-1\r\n");
     }
 }
+
+#[test]
+fn scans_remove_the_expired_keys_that_they_meet() {
+    for shards in [1, 4] {
+        for command in ["SCAN 0 COUNT 1000", "KEYS *"] {
+            let mut t = Tester::new(shards);
+            t.world.settings.notify_keyspace_events.set(-1);
+            for number in 0..100 {
+                t.run(&format!("SET lasting:{number} v"));
+                t.run(&format!("SET volatile:{number} v PX 5"));
+            }
+            t.world.advance_clock(10);
+            assert_eq!(t.run("DBSIZE"), ":200\r\n");
+            t.events();
+            if command.starts_with("SCAN") {
+                assert_eq!(scan_all(&mut t, "COUNT 1000").0.len(), 100);
+            } else {
+                assert!(t.run(command).starts_with("*100\r\n"));
+            }
+            assert_eq!(t.run("DBSIZE"), ":100\r\n", "{command}");
+            assert_eq!(t.events().iter().filter(|event| event.starts_with("expired volatile:")).count(), 100);
+        }
+    }
+}
+
+#[test]
+fn a_scan_leaves_the_expired_keys_that_it_does_not_look_for() {
+    let mut t = Tester::new(1);
+    for key in ["a1", "a2", "b1"] {
+        t.run(&format!("SET {key} v PX 5"));
+    }
+    t.world.advance_clock(10);
+    // As in Redis, the pattern comes before the expiry, and that before the type.
+    t.expect(&[("SCAN 0 MATCH b*", "*2|$1|0|*0"), ("DBSIZE", ":2"), ("SCAN 0 TYPE list MATCH a1", "*2|$1|0|*0")]);
+    t.expect(&[("DBSIZE", ":1"), ("KEYS x*", "*0"), ("DBSIZE", ":1"), ("KEYS a?", "*0"), ("DBSIZE", ":0")]);
+}
