@@ -260,8 +260,9 @@ impl Db {
             self.volatile -= expired;
             self.timed -= timed;
             done.expired += expired;
-            // An empty table costs a look only, but not nothing: 16384 of them are some 10 us.
-            done.buckets += step.max(1);
+            // An empty table costs a look, 16384 of them some 10 us: counted as a bucket each, those of a shard with few keys
+            // would be all that it is seen to have.
+            done.buckets += if before == 0 { 0 } else { step.max(1) };
             self.sweep_at = (index, next);
             if next == 0 {
                 self.sweep_at = ((index + 1) % self.tables.len(), 0);

@@ -163,3 +163,7 @@ pub fn note(shard: &mut Shard, db: u16, key: &[u8]) {
         shard.events.push(db, "expired", key);
     }
 }
+
+#[cfg(test)]
+#[path = "expire_tests.rs"]
+mod tests;

@@ -88,6 +88,19 @@ impl Tester {
         }
     }
 
+    /// One tick of the shards' own sweeps; returns how many keys with an expiry are left.
+    #[cfg(test)]
+    pub fn sweep_tick(&mut self) -> u64 {
+        self.sweep_fields();
+        self.shards
+            .iter_mut()
+            .map(|shard| {
+                shard.publish_sizes();
+                shard.stats.volatile_keys.get()
+            })
+            .sum()
+    }
+
     /// One round of eviction in each shard, as the shards' own threads do it, however many slices it takes.
     #[allow(dead_code)] // Used where memory is counted: `tests/eviction.rs`.
     pub fn evict_round(&mut self) {

@@ -1,0 +1,39 @@
+//! The shards' own sweep: how much of it one tick does.
+
+use crate::expire::Pace;
+use crate::testing::Tester;
+
+/// Ticks until nothing with an expiry is left in any shard, when `keys` have expired among `others` that never do.
+fn ticks_until_gone(mut t: Tester, keys: usize, others: usize) -> usize {
+    const TICKS_MAX: usize = 100;
+    // A tick may take long: it is counted how often the sweep stops by itself.
+    t.world.settings.hz.set(1);
+    for number in 0..keys {
+        t.run(&format!("SET volatile:{number} v PX 5"));
+    }
+    for number in 0..others {
+        t.run(&format!("SET lasting:{number} v"));
+    }
+    t.world.advance_clock(10);
+    (1..TICKS_MAX).find(|_| t.sweep_tick() == 0).expect("the sweep comes to an end")
+}
+
+#[test]
+fn the_sweep_is_as_quick_over_many_slots_as_over_one_table() {
+    for (keys, others) in [(1, 0), (100, 0), (1000, 0), (3000, 500)] {
+        assert_eq!(ticks_until_gone(Tester::new(1), keys, others), 1, "one table, {keys} keys");
+        assert_eq!(ticks_until_gone(Tester::new(4), keys, others), 1, "four shards, {keys} keys");
+        assert_eq!(ticks_until_gone(Tester::of_cluster(1), keys, others), 1, "a cluster, {keys} keys");
+        assert_eq!(ticks_until_gone(Tester::of_cluster(4), keys, others), 1, "a cluster of four shards, {keys} keys");
+    }
+}
+
+#[test]
+fn a_sweep_without_anything_to_do_ends() {
+    let mut t = Tester::of_cluster(2);
+    t.run("SET k v PX 100000");
+    t.sweep_tick();
+    let mut pace = Pace::default();
+    pace.tick_over();
+    assert_eq!(t.run("DBSIZE"), ":1\r\n");
+}
