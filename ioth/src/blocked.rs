@@ -1,15 +1,17 @@
 //! Connections that wait for a key: their deadlines, and what ends their waiting.
+//!
+//! A wait ends by a message from whoever served it, or here, by [`Waiter`]'s state: see `sherd_shards::waiter`. This thread
+//! never waits for a shard: a waiter that has ended here leaves the shards' queues when their batons are next held, and a
+//! connection whose waiter is just being served stays until its message has come, even if it is to be closed: what was taken
+//! for it out of the keyspace is sent.
 
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::access::Shards;
-use sherd_shards::blocking::{self, Waiter, Wake};
-use sherd_shards::context::Client;
+use sherd_shards::blocking::{Interrupt, Waiter, Wake};
 use sherd_shards::error::CommandError;
-use sherd_shards::execute::{call_or_block, Call};
-use sherd_shards::world::World;
+use sherd_shards::reply::Reply;
 
 use crate::connection::{Connection, Waiting};
 use crate::io_thread::IoThread;
@@ -19,17 +21,6 @@ const UNBLOCKED: CommandError = CommandError::new("UNBLOCKED client unblocked vi
 
 /// Times of waiting connections that are kept before those that no longer mean anything are looked for.
 pub const DEADLINES_MIN: usize = 1024;
-
-/// Takes a waiter out of the queues of its keys, all of whose shards are held, and has those behind it served.
-fn remove_from_queues(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>, then_ready: bool) {
-    for key in &waiter.block.keys {
-        let blocking = &mut shards.of_slot(world.slots.slot(key)).blocking;
-        blocking.remove(waiter);
-        if then_ready {
-            blocking.mark_ready(waiter.db, key);
-        }
-    }
-}
 
 impl IoThread {
     /// The connection waits from now on.
@@ -42,6 +33,8 @@ impl IoThread {
         self.stats().blocked.increment();
         self.stats().blocked_with_timeout.add(u64::from(waiter.block.deadline_ms.is_some()));
         connection.waiter = Some(waiter);
+        // Its end may have been noticed while the command was on its way: nothing will tell of it again.
+        connection.closing |= connection.peer_closed;
         self.settle_wait(connection);
     }
 
@@ -62,7 +55,7 @@ impl IoThread {
         }
     }
 
-    /// A shard has something for a waiting client. It may come before the batch in which the client began to wait.
+    /// A message about a waiting client. It may come before the batch in which the client began to wait.
     pub fn wake_client(&mut self, wake: Wake) {
         let token = Token::from_bits(wake.token());
         if self.connections.by_token(token).is_none() {
@@ -73,10 +66,14 @@ impl IoThread {
             return;
         }
         let Some(mut connection) = self.connections.take(token.index) else { return };
-        match wake {
-            Wake::Reply { reply, .. } => connection.wake_reply = Some(reply),
-            Wake::Retry { .. } | Wake::Later { .. } => self.retry(&mut connection),
-        }
+        connection.wake_reply = match wake {
+            Wake::Reply { reply, close, .. } => {
+                connection.close_after_reply |= close;
+                Some(reply)
+            }
+            // Only what was interrupted here ends so; a connection that is closing needs no answer.
+            _ => Some(connection.interrupt_reply.take().unwrap_or_default()),
+        };
         self.settle_wait(&mut connection);
         self.settle(connection);
     }
@@ -92,7 +89,6 @@ impl IoThread {
     }
 
     fn end_wait(&mut self, connection: &mut Connection, reply: &[u8]) {
-        connection.waiting = Waiting::Nothing;
         self.take_waiter(connection);
         connection.record.last_interaction_at.store(self.now_ms, Relaxed);
         if reply.first() == Some(&b'-') {
@@ -105,69 +101,13 @@ impl IoThread {
         if self.flush(connection).is_err() {
             connection.closing = true;
         }
+        if connection.close_after_reply && connection.unsent() == 0 {
+            connection.closing = true;
+        }
         self.ready_again(connection);
     }
 
-    /// Takes a waiter out of the queues of his shards.
-    fn unregister(&self, waiter: &Arc<Waiter>, then_ready: bool) {
-        let map = self.shared.world.slots;
-        let wanted = waiter.block.keys.iter().fold(0u64, |wanted, key| wanted | 1 << map.shard_of(map.slot(key)));
-        if wanted == 0 {
-            return;
-        }
-        self.shared.engine.with_shards(wanted, |mut shards| {
-            remove_from_queues(&mut shards, &self.shared.world, waiter, then_ready);
-        });
-    }
-
-    /// Runs the command of a waiting client again: a key is ready and they lie on several shards, or its time has come.
-    fn retry(&mut self, connection: &mut Connection) {
-        let Some(waiter) = connection.waiter.clone().filter(|waiter| !waiter.has_ended()) else { return };
-        let map = self.shared.world.slots;
-        let shard_of = |key: &[u8]| 1u64 << map.shard_of(map.slot(key));
-        let wanted = waiter.block.keys.iter().fold(0, |wanted, key| wanted | shard_of(key));
-        let args: Vec<&[u8]> = waiter.args.iter().map(Vec::as_slice).collect();
-        // Keys that the command writes to (BLMOVE's destination) are among its keys, not among those waited for.
-        let command_keys = waiter.command.spec.key_positions(&args).unwrap_or_default();
-        let wanted = command_keys.iter().fold(wanted, |wanted, &at| wanted | shard_of(args[at]));
-        let world = Arc::clone(&self.shared.world);
-        let mut out = Vec::new();
-        waiter.begin_retry();
-        let again_at_ms = self.shared.engine.with_shards(wanted, |mut shards| {
-            // Where all keys are on one shard, its holder may have served him before the baton was taken.
-            if waiter.has_ended() {
-                return None;
-            }
-            let call = Call {
-                command: waiter.command,
-                args: &args,
-                first_key: (0, 0),
-                client: Client {
-                    db: waiter.db,
-                    resp3: waiter.resp3,
-                    no_touch: false,
-                    record: Some(&connection.record),
-                },
-                now_ms: world.now_milliseconds(),
-                in_transaction: false,
-            };
-            let (_, blocked) = call_or_block(shards.reborrow(), &world, &call, &mut out);
-            if blocked.is_none() && waiter.claim() {
-                connection.wake_reply = Some(std::mem::take(&mut out));
-                remove_from_queues(&mut shards, &world, &waiter, true);
-            } else if waiter.spread {
-                for key in &waiter.block.keys {
-                    blocking::serve_behind(shards.of_slot(map.slot(key)), &waiter, key);
-                }
-            }
-            blocked.and_then(|block| block.again_at_ms)
-        });
-        if let Some(at_ms) = again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms)) {
-            self.look_at(connection.token, at_ms);
-        }
-    }
-
-    /// Ends waits whose time is over, and runs commands again that asked for it.
+    /// Ends waits whose time is over, and has commands run again that asked for it.
     pub fn end_overdue_waits(&mut self) {
         while let Some(&Reverse((at_ms, bits))) = self.deadlines.peek() {
             if at_ms > self.now_ms {
@@ -176,59 +116,63 @@ impl IoThread {
             self.deadlines.pop();
             let token = Token::from_bits(bits);
             let now_ms = self.now_ms;
-            let waiter = self.connections.by_token(token).and_then(|connection| connection.waiter.as_ref());
-            if waiter.is_some_and(|waiter| waiter.take_again(now_ms)) {
-                self.retry_at(token);
+            let waiter = self.connections.by_token(token).and_then(|connection| connection.waiter.clone());
+            let Some(waiter) = waiter else { continue };
+            if waiter.block.deadline_ms == Some(at_ms) {
+                self.interrupt(token, None);
+            } else if waiter.take_again(now_ms) {
+                self.shared.engine.serve(waiter);
             }
-            self.interrupt(token, |waiter| waiter.block.deadline_ms == Some(at_ms), None);
         }
-    }
-
-    /// Runs the command of a client again because its time has come.
-    fn retry_at(&mut self, token: Token) {
-        let Some(mut connection) = self.connections.take(token.index) else { return };
-        self.retry(&mut connection);
-        self.settle_wait(&mut connection);
-        self.settle(connection);
     }
 
     /// CLIENT UNBLOCK: ends a wait as if its time were over, or with an error.
     pub fn unblock(&mut self, token: Token, with_error: bool) {
-        self.interrupt(token, |_| true, with_error.then_some(&UNBLOCKED));
+        if let Some(connection) = self.connections.by_token(token) {
+            connection.record.unblock_asked.store(false, Relaxed);
+        }
+        self.interrupt(token, with_error.then_some(&UNBLOCKED));
     }
 
-    fn interrupt(&mut self, token: Token, applies: impl FnOnce(&Waiter) -> bool, error: Option<&CommandError>) {
+    /// Ends a wait with an error or as if its time were over, unless it is served first.
+    fn interrupt(&mut self, token: Token, error: Option<&CommandError>) {
         let Some(connection) = self.connections.by_token(token) else { return };
-        let Some(waiter) = connection.waiter.clone().filter(|waiter| applies(waiter)) else { return };
-        if !waiter.claim() {
-            // Its reply is on the way.
-            return;
-        }
-        let Some(mut connection) = self.connections.take(token.index) else { return };
-        self.unregister(&waiter, false);
+        let Some(waiter) = connection.waiter.clone() else { return };
         let mut reply = Vec::new();
-        let mut writer = sherd_shards::reply::Reply::new(&mut reply, connection.resp3);
+        let mut writer = Reply::new(&mut reply, connection.resp3);
         match error {
             Some(error) => writer.error(error),
             None => writer.timed_out(waiter.block.on_timeout),
         }
+        if waiter.state.interrupt() == Interrupt::Late {
+            // The one that came first is what the client is answered, if the server finds nothing.
+            connection.interrupt_reply.get_or_insert(reply);
+            return;
+        }
+        let Some(mut connection) = self.connections.take(token.index) else { return };
+        self.shared.engine.forget(&waiter);
         connection.wake_reply = Some(reply);
         self.settle_wait(&mut connection);
         self.settle(connection);
     }
 
-    /// The client goes away while it waits.
-    pub fn abandon_wait(&mut self, connection: &mut Connection) {
-        if let Some(waiter) = self.take_waiter(connection) {
-            if waiter.claim() {
-                self.unregister(&waiter, true);
-            }
+    /// The client is to go while it waits; false if a message about its waiter has yet to come.
+    pub fn abandon_wait(&mut self, connection: &mut Connection) -> bool {
+        let Some(waiter) = &connection.waiter else { return true };
+        if waiter.state.interrupt() == Interrupt::Late {
+            return false;
         }
+        if let Some(waiter) = self.take_waiter(connection) {
+            self.shared.engine.forget(&waiter);
+        }
+        true
     }
 
     /// The connection waits for no key any more.
     fn take_waiter(&self, connection: &mut Connection) -> Option<Arc<Waiter>> {
         let waiter = connection.waiter.take()?;
+        connection.waiting = Waiting::Nothing;
+        connection.interrupt_reply = None;
         connection.record.blocked.store(false, Relaxed);
         self.stats().blocked.subtract(1);
         self.stats().blocked_with_timeout.subtract(u64::from(waiter.block.deadline_ms.is_some()));

@@ -37,6 +37,11 @@ impl Clients {
         self.map().remove(&id);
     }
 
+    /// A client by its id.
+    pub fn get(&self, id: u64) -> Option<(Arc<ClientRecord>, Token)> {
+        self.map().get(&id).cloned()
+    }
+
     /// Looks at all clients in the order of their ids, without keeping them; nobody connects meanwhile.
     pub fn for_each(&self, mut look: impl FnMut(&ClientRecord)) {
         self.map().values().for_each(|(record, _)| look(record));

@@ -3,6 +3,7 @@
 //! Commands that were sent to shards are remembered as *runs*: so many replies to come from one source, in the order of
 //! the requests. While any are out, the read buffer is not touched, for their arguments point into it.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
@@ -73,7 +74,7 @@ pub struct Watch {
     pub flag: DirtyFlag,
     pub shards: u64,
     /// With their databases.
-    pub keys: Vec<(u16, Vec<u8>)>,
+    pub keys: HashSet<(u16, Vec<u8>)>,
 }
 
 /// What a connection waits for besides shards.
@@ -84,6 +85,8 @@ pub enum Waiting {
     Control,
     /// A transaction that the control plane executes.
     Exec,
+    /// An errand over shards that were busy.
+    Errand,
     /// A key; see `waiter`.
     Blocked,
 }
@@ -119,6 +122,8 @@ pub struct Connection {
     pub waiter: Option<Arc<Waiter>>,
     /// Its reply, when it has come before everything in front of it was sent.
     pub wake_reply: Option<Vec<u8>>,
+    /// Its answer if the wait was interrupted while it was being served and nothing was found.
+    pub interrupt_reply: Option<Vec<u8>>,
     /// CLIENT REPLY said not to send it.
     pub wake_suppressed: bool,
     /// The connection is in its thread's list of things to do.
@@ -151,6 +156,11 @@ impl Connection {
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.shards_out == 0 && self.waiting == Waiting::Nothing && !self.closing
+    }
+
+    /// Whether no shard and no errand has anything of this connection.
+    pub fn has_nothing_out(&self) -> bool {
+        self.shards_out == 0 && self.waiting != Waiting::Errand
     }
 
     /// Reads once. Only while nothing is out: the buffer may move.

@@ -65,15 +65,10 @@ pub fn count(shared: &Shared, record: &ClientRecord, command: &Command, args: &[
     }
 }
 
-/// Puts an answer into the mailbox of a connection's IO thread.
-pub fn tell(shared: &Shared, connection: Token, mut message: Message) {
-    let Some(mailbox) = shared.mailboxes.get(usize::from(connection.io_thread)) else { return };
-    while let Err(back) = mailbox.send(message) {
-        if shared.stopping.load(Relaxed) {
-            return;
-        }
-        message = back;
-        std::thread::yield_now();
+/// Puts an answer into the mailbox of a connection's IO thread; a connection waits for one at most.
+pub fn tell(shared: &Shared, connection: Token, message: Message) {
+    if let Some(mailbox) = shared.mailboxes.get(usize::from(connection.io_thread)) {
+        mailbox.deliver(message);
     }
 }
 
@@ -114,14 +109,14 @@ impl IoThread {
             return;
         }
         let Some(mut connection) = self.connections.take(token.index) else { return };
-        if connection.waiting == Waiting::Blocked {
-            // No request of a waiting client is with the control plane.
+        if matches!(connection.waiting, Waiting::Blocked | Waiting::Errand) {
+            // No request of such a client is with the control plane.
             self.connections.put_back(connection);
             return;
         }
         let waiting = std::mem::replace(&mut connection.waiting, Waiting::Nothing);
         match waiting {
-            Waiting::Nothing | Waiting::Blocked => {}
+            Waiting::Nothing | Waiting::Blocked | Waiting::Errand => {}
             Waiting::Control => {
                 if sent > 0 {
                     connection.note_sent(sent);

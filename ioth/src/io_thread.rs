@@ -294,6 +294,7 @@ impl IoThread {
                 }
                 Message::Reply { connection, data, sent, close } => self.control_reply(connection, &data, sent, close),
                 Message::Executed { connection, executed } => self.take_executed(connection, *executed),
+                Message::Performed { connection, performed } => self.take_performed(connection, *performed),
                 Message::Accept(socket, peer) => self.add_connection(socket, *peer),
                 Message::WakeClient(wake) => self.wake_client(wake),
                 Message::Unblock { connection, with_error } => self.unblock(connection, with_error),
@@ -358,10 +359,7 @@ impl IoThread {
         let batch = std::mem::replace(&mut self.heavy[shard], next);
         self.in_flight[shard] += 1;
         let engine = Arc::clone(&self.shared.engine);
-        if let Some(batch) = engine.leave_to_thread(batch) {
-            self.in_flight[shard] -= 1;
-            self.complete(batch);
-        }
+        engine.leave_to_thread(batch);
     }
 
     fn empty_batch(&mut self, shard: usize) -> Box<Batch> {
@@ -372,8 +370,7 @@ impl IoThread {
 
     /// After a connection was worked on: keeps it, or closes it.
     pub fn settle(&mut self, mut connection: Box<Connection>) {
-        if connection.closing && connection.shards_out == 0 {
-            self.abandon_wait(&mut connection);
+        if connection.closing && connection.has_nothing_out() && self.abandon_wait(&mut connection) {
             self.close(connection);
             return;
         }
@@ -495,6 +492,7 @@ impl IoThread {
             no_evict: false.into(),
             no_touch: false.into(),
             blocked: false.into(),
+            unblock_asked: false.into(),
             readonly: false.into(),
             unix_socket: peer.is_unix,
             killed: false.into(),
@@ -524,6 +522,7 @@ impl IoThread {
             waiting: Waiting::Nothing,
             waiter: None,
             wake_reply: None,
+            interrupt_reply: None,
             wake_suppressed: false,
             is_ready: false,
             db: 0,
@@ -635,11 +634,8 @@ impl IoThread {
         let mut busy = self.in_flight.iter().sum::<usize>();
         for index in self.connections.indexes() {
             let Some(mut connection) = self.connections.take(index) else { continue };
-            if connection.waiting == Waiting::Blocked && connection.shards_out == 0 {
-                self.abandon_wait(&mut connection);
-                connection.waiting = Waiting::Nothing;
-            }
-            if connection.shards_out == 0 && connection.unsent() == 0 && connection.waiting == Waiting::Nothing {
+            let idle = connection.has_nothing_out() && self.abandon_wait(&mut connection);
+            if idle && connection.unsent() == 0 && connection.waiting == Waiting::Nothing {
                 self.close(connection);
             } else {
                 busy += 1;

@@ -18,6 +18,7 @@ use crate::exec::{Exec, Executed};
 use crate::hot_keys::HotKeys;
 use crate::listener::Peer;
 use crate::log::Log;
+use crate::transaction::Performed;
 
 /// A connection by its IO thread, its place there, and how often that place was used: a reply that comes late never
 /// reaches the next client in the same place.
@@ -46,8 +47,10 @@ pub enum Message {
     Batch(Box<Batch>),
     /// The control plane's answer, `sent` bytes of which the client has got already.
     Reply { connection: Token, data: Vec<u8>, sent: usize, close: bool },
-    /// A transaction that the control plane has executed.
+    /// A transaction that another thread has executed.
     Executed { connection: Token, executed: Box<Executed> },
+    /// A command over shards that another thread has executed.
+    Performed { connection: Token, performed: Box<Performed> },
     /// A connection to look after.
     Accept(OwnedFd, Box<Peer>),
     /// A key that a connection waits for is ready.
@@ -62,9 +65,10 @@ pub enum Message {
     Wake,
 }
 
-/// Messages that may wait for an IO thread. Batches and replies are bounded by what is in flight and always fit; the rest
-/// must leave them the reserve.
+/// Messages that may wait for an IO thread before what may be refused is. Batches, answers and wake-ups always arrive: they are
+/// bounded by what is in flight, one for a connection or a waiting client; what goes beyond the capacity spills into a list.
 pub const MAILBOX_CAPACITY: usize = 8192;
+/// Places that what may be refused leaves to the rest.
 pub const MAILBOX_RESERVE: usize = 1024;
 
 /// A request to the control plane.
@@ -363,22 +367,15 @@ fn run_id() -> String {
     id[..40].to_owned()
 }
 
-/// Tells an IO thread about one of its waiting clients. There are at most as many of these as clients that wait.
+/// Tells an IO thread about one of its waiting clients; nobody ever waits for room there. There are at most as many of these
+/// as clients that wait, but for times to look again, of which a client has few.
 pub fn wake_client(mailboxes: &[Mailbox<Message>], wake: Wake) {
-    let Some(mailbox) = mailboxes.get(usize::from(Token::from_bits(wake.token()).io_thread)) else { return };
-    let mut message = Message::WakeClient(wake);
-    while let Err(back) = mailbox.send(message) {
-        message = back;
-        std::thread::yield_now();
+    if let Some(mailbox) = mailboxes.get(usize::from(Token::from_bits(wake.token()).io_thread)) {
+        mailbox.deliver(Message::WakeClient(wake));
     }
 }
 
-/// Puts a completed batch into its IO thread's mailbox. There is room: what is in flight is bounded below the reserve.
+/// Puts a completed batch into its IO thread's mailbox. What is in flight is bounded.
 pub fn deliver(mailboxes: &[Mailbox<Message>], batch: Box<Batch>) {
-    let mailbox = &mailboxes[batch.io_thread];
-    let mut message = Message::Batch(batch);
-    while let Err(back) = mailbox.send(message) {
-        message = back;
-        std::thread::yield_now();
-    }
+    mailboxes[batch.io_thread].deliver(Message::Batch(batch));
 }

@@ -1,41 +1,217 @@
-//! What needs shards held from outside: commands over several shards, MULTI/EXEC, WATCH.
+//! What needs shards held from outside: commands over several shards, WATCH, EXEC.
 //!
-//! The IO thread takes the batons of all shards involved, in ascending order, and executes at once. The connection has
+//! The IO thread tries the batons of all shards involved. If all are free, it executes at once, from the connection's own
+//! buffer into its own buffer. If one is not, it does not wait: the command becomes an errand with copies of what it needs, the
+//! thread of the busy shard runs it, and the connection waits for the message that it is done. Either way the connection has
 //! nothing else out at that moment, so its order is kept.
 //!
-//! A transaction with commands of the control plane is executed by that plane's thread instead ([`crate::exec`]): nothing
-//! that holds a shard waits for another thread.
+//! Transactions are in [`crate::exec`].
 
+use std::collections::HashSet;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::access::Shards;
-use sherd_shards::blocking::Waiter;
+use sherd_shards::blocking::{self, Waiter};
+use sherd_shards::client::ClientRecord;
 use sherd_shards::context::Client;
 use sherd_shards::db::Key;
+use sherd_shards::engine::Engine;
+use sherd_shards::errand::Errand;
 use sherd_shards::error::CommandError;
-use sherd_shards::evict;
 use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
-use sherd_shards::registry::Command;
+use sherd_shards::registry::{self, Command};
 use sherd_shards::reply::Reply;
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::table;
 use sherd_shards::watch::{DirtyFlag, Presence};
 use sherd_shards::world::World;
 
-use crate::connection::{Connection, Multi, ReplyMode, Watch};
+use crate::connection::{Connection, QueuedCommand, ReplyMode, Waiting, Watch};
 use crate::dispatch::{advance_reply_mode, same_slot, slots_of, Dispatch};
+use crate::exec::Exec;
 use crate::io_thread::IoThread;
+use crate::shared::{Message, Shared, Token};
 
-pub const EXEC_OUT_OF_MEMORY: CommandError = CommandError::new(
-    "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
-);
 const EXEC_ABORT: CommandError = CommandError::new("EXECABORT Transaction discarded because of previous errors.");
 
+/// A command with copies of its arguments.
+struct OwnedCommand {
+    command: &'static Command,
+    args: Vec<Vec<u8>>,
+}
+
+/// What an errand knows of its client: what is left of the connection while it waits.
+pub struct Caller {
+    pub shared: Arc<Shared>,
+    pub token: Token,
+    pub record: Arc<ClientRecord>,
+    pub db: u16,
+    pub resp3: bool,
+}
+
+impl Caller {
+    /// The client of a connection.
+    pub fn of(shared: &Arc<Shared>, connection: &Connection) -> Caller {
+        Caller {
+            shared: Arc::clone(shared),
+            token: connection.token,
+            record: Arc::clone(&connection.record),
+            db: connection.db,
+            resp3: connection.resp3,
+        }
+    }
+
+    /// The client as its commands see it.
+    pub fn client(&self) -> Client<'_> {
+        Client {
+            db: self.db,
+            resp3: self.resp3,
+            no_touch: self.record.no_touch.load(Relaxed),
+            record: Some(&self.record),
+        }
+    }
+
+    /// Shows a command of the client that has been executed to the monitors.
+    pub fn show(&self, db: u16, command: &Command, args: &[Vec<u8>]) {
+        self.shared.show_if_monitored(&self.record, db, command, args);
+    }
+
+    /// Sends a message to the client's IO thread.
+    pub fn tell(&self, message: Message) {
+        if let Some(mailbox) = self.shared.mailboxes.get(usize::from(self.token.io_thread)) {
+            mailbox.deliver(message);
+        }
+    }
+}
+
+/// What an errand over shards has done.
+#[derive(Default)]
+pub struct Performed {
+    reply: Vec<u8>,
+    /// What the command waits for, instead of a reply.
+    waiter: Option<Arc<Waiter>>,
+    /// The keys that WATCH has registered.
+    watch: Option<Box<Watch>>,
+    panicked: bool,
+}
+
+/// The errand of one command over several shards.
+struct OneCommand {
+    caller: Caller,
+    owned: OwnedCommand,
+    needs: u64,
+    performed: Performed,
+}
+
+impl Errand for OneCommand {
+    fn needs(&self) -> u64 {
+        self.needs
+    }
+
+    fn run(&mut self, shards: &mut Shards<'_>, world: &World) {
+        let args: Vec<&[u8]> = self.owned.args.iter().map(Vec::as_slice).collect();
+        let (client, token) = (self.caller.client(), self.caller.token);
+        let out = &mut self.performed.reply;
+        self.performed.waiter = call(shards, world, client, token, (self.owned.command, &args), out);
+    }
+
+    fn panicked(&mut self) {
+        self.performed.reply.clear();
+        Reply::new(&mut self.performed.reply, self.caller.resp3).error(&INTERNAL_ERROR);
+        self.performed.panicked = true;
+    }
+
+    fn end(self: Box<Self>) {
+        let message = Message::Performed { connection: self.caller.token, performed: Box::new(self.performed) };
+        self.caller.tell(message);
+    }
+}
+
+/// The errand of watching keys.
+struct WatchKeys {
+    caller: Caller,
+    owned: OwnedCommand,
+    needs: u64,
+    watch: Box<Watch>,
+}
+
+impl Errand for WatchKeys {
+    fn needs(&self) -> u64 {
+        self.needs
+    }
+
+    fn run(&mut self, shards: &mut Shards<'_>, world: &World) {
+        let keys = self.owned.args[1..].iter().map(Vec::as_slice);
+        watch_keys(&mut self.watch, shards, world, self.caller.db, keys);
+    }
+
+    // What was not registered counts as changed.
+    fn panicked(&mut self) {
+        self.watch.flag.store(true, Relaxed);
+    }
+
+    fn end(self: Box<Self>) {
+        self.caller.show(self.caller.db, self.owned.command, &self.owned.args);
+        let performed = Performed { reply: b"+OK\r\n".to_vec(), watch: Some(self.watch), ..Performed::default() };
+        self.caller.tell(Message::Performed { connection: self.caller.token, performed: Box::new(performed) });
+    }
+}
+
+/// Executes one command in shards that are held; returns what it waits for, if it does.
+fn call(
+    shards: &mut Shards<'_>,
+    world: &World,
+    client: Client<'_>,
+    token: Token,
+    (command, args): (&'static Command, &[&[u8]]),
+    out: &mut Vec<u8>,
+) -> Option<Arc<Waiter>> {
+    let call =
+        Call { command, args, first_key: (0, 0), client, now_ms: world.now_milliseconds(), in_transaction: false };
+    // Counted with the first shard's cells, which are those of whoever holds it.
+    let first = shards.first();
+    let (stats, cells) = (Arc::clone(&first.stats), Arc::clone(&first.cells));
+    let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
+    let (start, capacity, tick) = (out.len(), out.capacity(), clock::ticks());
+    let (failed, block) = execute::call_or_block(shards.reborrow(), world, &call, out);
+    stats.commands.increment();
+    stats.discount_buffer(capacity, out.capacity());
+    let (ticks, reply) = (clock::ticks().wrapping_sub(tick), &out[start..]);
+    execute::account(&counts, world, &Done { command, args, client: client.record, ticks, failed, reply });
+    if let Some(record) = client.record {
+        record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+    }
+    // Registered while everything is held, so that no change of the keys can be missed.
+    block.map(|block| blocking::register(shards, world, &call, token.to_bits(), *block))
+}
+
+/// Registers keys with their shards, which are held.
+fn watch_keys<'a>(
+    watch: &mut Watch,
+    shards: &mut Shards<'_>,
+    world: &World,
+    db: u16,
+    keys: impl Iterator<Item = &'a [u8]>,
+) {
+    let map = world.slots;
+    let now_ms = world.now_milliseconds();
+    for bytes in keys {
+        if !watch.keys.insert((db, bytes.to_vec())) {
+            continue;
+        }
+        let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
+        let shard = shards.of_slot(key.slot);
+        let presence = shard.presence(db, &key, now_ms);
+        shard.watches.add(db, bytes, &watch.flag, presence);
+        watch.shards |= 1 << shard.index;
+    }
+}
+
 impl IoThread {
-    /// Executes one command over several shards.
+    /// Executes one command over several shards, now or when they are free.
     pub fn run_over_shards(
         &mut self,
         connection: &mut Connection,
@@ -47,116 +223,124 @@ impl IoThread {
             return Dispatch::Later;
         }
         connection.record.last_command.store(command.id as u32, Relaxed);
-        let start = connection.out.len();
-        let mut out = std::mem::take(&mut connection.out);
-        let engine = std::sync::Arc::clone(&self.shared.engine);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            engine.with_shards(wanted, |shards| self.call(shards, connection, command, args, None, &mut out))
-        }));
-        let waiter = match result {
-            Ok(waiter) => waiter,
-            Err(_) => {
-                self.note_panic(connection, &mut out, start);
-                None
-            }
-        };
-        if connection.reply_mode != ReplyMode::On {
-            out.truncate(start);
-        }
-        connection.out = out;
         connection.wake_suppressed = connection.reply_mode != ReplyMode::On;
         advance_reply_mode(connection);
-        if let Some(waiter) = waiter {
-            self.begin_wait(connection, waiter);
-            return Dispatch::Wait;
-        }
-        Dispatch::Done
-    }
-
-    /// A command panicked: its client is told and will be closed; the server goes on.
-    fn note_panic(&mut self, connection: &mut Connection, out: &mut Vec<u8>, start: usize) {
-        out.truncate(start);
-        Reply::new(out, connection.resp3).error(&INTERNAL_ERROR);
-        connection.close_after_reply = true;
-        self.stats().panics.increment();
-    }
-
-    /// Executes one command, in a transaction if its time is given; gives what it waits for, if it does.
-    fn call(
-        &self,
-        shards: Shards<'_>,
-        connection: &Connection,
-        command: &'static Command,
-        args: &[&[u8]],
-        transaction_ms: Option<i64>,
-        out: &mut Vec<u8>,
-    ) -> Option<Arc<Waiter>> {
-        let world = &self.shared.world;
-        let stats = self.stats();
-        let call = Call {
-            command,
-            args,
-            first_key: (0, 0),
-            client: Client {
-                db: connection.db,
-                resp3: connection.resp3,
-                no_touch: connection.record.no_touch.load(Relaxed),
-                record: Some(&connection.record),
-            },
-            now_ms: transaction_ms.unwrap_or_else(|| world.now_milliseconds()),
-            in_transaction: transaction_ms.is_some(),
-        };
-        let mut shards = shards;
-        let shard_stats = std::sync::Arc::clone(&shards.first().stats);
-        // Counted with this thread's cells: the shard's belong to whoever holds it, which may change in between.
-        let counts = Counts { cells: &stats.cells, stats: &shard_stats, rate: TickRate::get() };
-        let start = out.len();
-        let tick = clock::ticks();
-        let (failed, block) = execute::call_or_block(shards.reborrow(), world, &call, out);
-        counts.stats.commands.increment();
-        let (ticks, reply) = (clock::ticks().wrapping_sub(tick), &out[start..]);
-        let client = call.client.record;
-        execute::account(&counts, world, &Done { command, args, client, ticks, failed, reply });
-        let record = &connection.record;
-        record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
-        // Registered while everything is held, so that no change of the keys can be missed.
-        block.map(|block| {
-            let map = world.slots;
-            let waiter = Waiter::new(record.token, &call, *block, true);
-            for key in &waiter.block.keys {
-                shards.of_slot(map.slot(key)).blocking.add(key, &waiter);
+        let engine = Arc::clone(&self.shared.engine);
+        let first = wanted.trailing_zeros() as usize;
+        // What usually takes long is left to another thread: this one has connections with work for other shards.
+        let heavy = !command.spec.has(flag::FAST) && engine.is_heavy(first, command.id);
+        let held = if heavy { Err(first) } else { Engine::try_hold(&*engine, wanted) };
+        let mut held = match held {
+            Ok(held) => held,
+            Err(busy) => {
+                let errand = OneCommand {
+                    caller: Caller::of(&self.shared, connection),
+                    owned: OwnedCommand { command, args: args.iter().map(|arg| arg.to_vec()).collect() },
+                    needs: wanted,
+                    performed: Performed::default(),
+                };
+                return self.leave_errand(connection, busy, Box::new(errand));
             }
-            waiter
-        })
+        };
+        let start = connection.out.len();
+        let mut out = std::mem::take(&mut connection.out);
+        let caller = Caller::of(&self.shared, connection);
+        let world = &self.shared.world;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            call(&mut held.shards(), world, caller.client(), caller.token, (command, args), &mut out)
+        }));
+        drop(held);
+        let panicked = result.is_err();
+        if panicked {
+            out.truncate(start);
+            Reply::new(&mut out, connection.resp3).error(&INTERNAL_ERROR);
+            self.stats().panics.increment();
+        }
+        connection.out = out;
+        self.end_over_shards(connection, start, result.unwrap_or_default(), panicked)
+    }
+
+    /// Leaves work to the thread of a shard that is busy; the connection waits until it is done.
+    pub fn leave_errand(&mut self, connection: &mut Connection, busy: usize, errand: Box<dyn Errand>) -> Dispatch {
+        connection.waiting = Waiting::Errand;
+        self.shared.engine.leave_errand(busy, errand);
+        Dispatch::Wait
+    }
+
+    /// A command over shards is done; its reply begins at `start`, unless it waits for a key.
+    fn end_over_shards(
+        &mut self,
+        connection: &mut Connection,
+        start: usize,
+        waiter: Option<Arc<Waiter>>,
+        panicked: bool,
+    ) -> Dispatch {
+        if connection.wake_suppressed {
+            connection.out.truncate(start);
+        }
+        connection.close_after_reply |= panicked;
+        let Some(waiter) = waiter else { return Dispatch::Done };
+        self.begin_wait(connection, waiter);
+        Dispatch::Wait
+    }
+
+    /// An errand of a connection is done.
+    pub fn take_performed(&mut self, token: Token, performed: Performed) {
+        // A connection with an errand out is not closed before this.
+        let Some(mut connection) = self.connections.take(token.index) else { return };
+        if connection.token != token || connection.waiting != Waiting::Errand {
+            self.connections.put_back(connection);
+            return;
+        }
+        connection.waiting = Waiting::Nothing;
+        if let Some(watch) = performed.watch {
+            connection.record.watched.store(watch.keys.len(), Relaxed);
+            connection.watch = Some(watch);
+        }
+        let start = connection.out.len();
+        connection.out.extend_from_slice(&performed.reply);
+        self.end_over_shards(&mut connection, start, performed.waiter, performed.panicked);
+        self.go_on_with(connection);
+    }
+
+    /// Sends the answer of what another thread has executed, and goes on with the connection. A client that was killed meanwhile
+    /// gets it all the same: what a command took out of the keyspace is not lost on the way.
+    pub fn go_on_with(&mut self, mut connection: Box<Connection>) {
+        if self.flush(&mut connection).is_err() {
+            connection.closing = true;
+        }
+        self.ready_again(&mut connection);
+        self.settle(connection);
     }
 
     /// WATCH: registers the client with the shards of the keys.
-    pub fn watch(&mut self, connection: &mut Connection, keys: &[&[u8]]) {
+    pub fn watch(&mut self, connection: &mut Connection, args: &[&[u8]]) -> Dispatch {
+        let keys = &args[1..];
         let map = self.shared.world.slots;
         let mut watch = connection
             .watch
             .take()
-            .unwrap_or_else(|| Box::new(Watch { flag: DirtyFlag::default(), shards: 0, keys: Vec::new() }));
-        let mut wanted = 0u64;
-        for key in keys {
-            wanted |= 1 << map.shard_of(map.slot(key));
-        }
-        watch.shards |= wanted;
-        let now_ms = self.shared.world.now_milliseconds();
-        self.shared.engine.with_shards(wanted, |mut shards| {
-            for bytes in keys {
-                if watch.keys.iter().any(|(db, key)| *db == connection.db && key == bytes) {
-                    continue;
-                }
-                let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
-                let shard = shards.of_slot(key.slot);
-                let presence = shard.presence(connection.db, &key, now_ms);
-                shard.watches.add(connection.db, bytes, &watch.flag, presence);
-                watch.keys.push((connection.db, bytes.to_vec()));
+            .unwrap_or_else(|| Box::new(Watch { flag: DirtyFlag::default(), shards: 0, keys: HashSet::new() }));
+        let wanted = keys.iter().fold(0u64, |wanted, key| wanted | 1 << map.shard_of(map.slot(key)));
+        let engine = Arc::clone(&self.shared.engine);
+        match Engine::try_hold(engine, wanted) {
+            Ok(mut held) => {
+                let world = &self.shared.world;
+                watch_keys(&mut watch, &mut held.shards(), world, connection.db, keys.iter().copied());
+                drop(held);
+                connection.record.watched.store(watch.keys.len(), Relaxed);
+                connection.watch = Some(watch);
+                connection.reply(|reply| reply.ok());
+                Dispatch::Done
             }
-        });
-        connection.record.watched.store(watch.keys.len(), Relaxed);
-        connection.watch = Some(watch);
+            Err(busy) => {
+                connection.wake_suppressed = connection.reply_mode != ReplyMode::On;
+                let command = registry::table().find(b"watch").expect("WATCH is in the table");
+                let owned = OwnedCommand { command, args: args.iter().map(|arg| arg.to_vec()).collect() };
+                let errand = WatchKeys { caller: Caller::of(&self.shared, connection), owned, needs: wanted, watch };
+                self.leave_errand(connection, busy, Box::new(errand))
+            }
+        }
     }
 
     /// EXEC: executes, or sends the transaction to the control plane if it has commands of it.
@@ -183,90 +367,45 @@ impl IoThread {
         if multi.commands.iter().any(|queued| matches!(queued.command.spec.plane, Plane::Control)) {
             return Ok(self.send_exec(connection, args));
         }
-        self.exec_now(connection);
-        Ok(Dispatch::Done)
+        Ok(self.exec_over_shards(connection, args))
     }
 
-    fn exec_now(&mut self, connection: &mut Connection) {
-        let Some(multi) = connection.multi.take() else { return };
+    fn exec_over_shards(&mut self, connection: &mut Connection, args: &[&[u8]]) -> Dispatch {
+        let Some(multi) = connection.multi.take() else { return Dispatch::Done };
         let watch = connection.watch.take();
         let map = self.shared.world.slots;
-        let mut wanted = watch.as_ref().map_or(0, |watch| watch.shards);
-        let mut data = false;
-        for queued in &multi.commands {
-            if matches!(queued.command.spec.plane, Plane::Data(_)) {
-                data = true;
-                let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
-                wanted |= queued.command.shards_of(&args, &map);
+        let of_data = multi.commands.iter().filter(|queued| matches!(queued.command.spec.plane, Plane::Data(_)));
+        let wanted = of_data.fold(watch.as_ref().map_or(0, |watch| watch.shards), |wanted, queued| {
+            let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+            wanted | queued.command.shards_of(&args, &map)
+        });
+        // A transaction needs some shard to be executed in.
+        let wanted = wanted.max(1);
+        connection.wake_suppressed = connection.reply_mode != ReplyMode::On;
+        let exec = Exec::new(Caller::of(&self.shared, connection), args, (multi, watch), wanted);
+        let engine = Arc::clone(&self.shared.engine);
+        match Engine::try_hold(engine, wanted) {
+            Ok(mut held) => {
+                let executed = exec.run_all(&mut held.shards(), &mut |queued, replies| {
+                    self.run_in_transaction(connection, queued, replies);
+                    (connection.db, connection.resp3)
+                });
+                drop(held);
+                self.end_exec(connection, executed);
+                Dispatch::Done
             }
+            Err(busy) => self.leave_errand(connection, busy, Box::new(exec)),
         }
-        if data && wanted == 0 {
-            wanted = 1;
-        }
-        let start = connection.out.len();
-        let mut out = std::mem::take(&mut connection.out);
-        let engine = std::sync::Arc::clone(&self.shared.engine);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            if wanted == 0 {
-                self.exec_queue(connection, &multi, None, &mut out);
-                return;
-            }
-            engine.with_shards(wanted, |mut shards| {
-                // As in Redis, all commands of a transaction see one time, however long they take.
-                let now_ms = self.shared.world.now_milliseconds();
-                // Room is made before the watches are looked at, for an evicted key has changed.
-                if multi.commands.iter().any(|queued| queued.command.spec.has(flag::DENYOOM))
-                    && !evict::has_room(&mut shards, &self.shared.world)
-                {
-                    self.count_error(&EXEC_OUT_OF_MEMORY);
-                    Reply::new(&mut out, connection.resp3).error(&EXEC_OUT_OF_MEMORY);
-                } else if watch
-                    .as_ref()
-                    .is_some_and(|watch| has_changed(watch, &mut shards, &self.shared.world, now_ms))
-                {
-                    Reply::new(&mut out, connection.resp3).null_array();
-                } else {
-                    self.exec_queue(connection, &multi, Some((shards, now_ms)), &mut out);
-                }
-            });
-        }));
-        if result.is_err() {
-            self.note_panic(connection, &mut out, start);
-        }
-        if connection.reply_mode != ReplyMode::On {
-            out.truncate(start);
-        }
-        connection.out = out;
-        connection.discard();
     }
 
-    fn exec_queue(
-        &mut self,
-        connection: &mut Connection,
-        multi: &Multi,
-        mut shards: Option<(Shards<'_>, i64)>,
-        out: &mut Vec<u8>,
-    ) {
-        Reply::new(out, connection.resp3).array(multi.commands.len());
-        for queued in &multi.commands {
-            let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
-            match queued.command.spec.plane {
-                Plane::Data(_) => {
-                    if let Some((shards, now_ms)) = &mut shards {
-                        self.call(shards.reborrow(), connection, queued.command, &args, Some(*now_ms), out);
-                    }
-                }
-                Plane::Connection(number) => {
-                    // The connection's own buffer takes the reply; it is moved behind the others.
-                    let before = std::mem::take(&mut connection.out);
-                    self.run_connection_command(connection, queued.command, number, &args);
-                    let reply = std::mem::replace(&mut connection.out, before);
-                    out.extend_from_slice(&reply);
-                }
-                Plane::Control | Plane::Container => {}
-            }
-            self.shared.show_if_monitored(&connection.record, connection.db, queued.command, &queued.args);
-        }
+    /// Executes a command of the connection in its place among the others of a transaction.
+    fn run_in_transaction(&mut self, connection: &mut Connection, queued: &QueuedCommand, replies: &mut Vec<u8>) {
+        let Plane::Connection(number) = queued.command.spec.plane else { return };
+        let args: Vec<&[u8]> = queued.args.iter().map(Vec::as_slice).collect();
+        // The connection's own buffer takes the reply; it is moved behind the others.
+        let before = std::mem::take(&mut connection.out);
+        self.run_connection_command(connection, queued.command, number, &args);
+        replies.extend_from_slice(&std::mem::replace(&mut connection.out, before));
     }
 }
 
@@ -282,9 +421,4 @@ pub fn has_changed(watch: &Watch, shards: &mut Shards<'_>, world: &World, now_ms
         let shard = shards.of_slot(key.slot);
         shard.presence(*db, &key, now_ms) == Presence::Expired && shard.watches.found_alive(*db, bytes, &watch.flag)
     })
-}
-
-/// Whether a queued command changes data; for CLIENT PAUSE WRITE.
-pub fn writes(multi: &Multi) -> bool {
-    multi.commands.iter().any(|queued| queued.command.spec.has(flag::WRITE))
 }

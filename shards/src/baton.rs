@@ -46,6 +46,24 @@ impl Baton {
         self.0.compare_exchange(0, HELD, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
+    /// Takes the baton as [`Baton::try_acquire`] does, looking at it so many times if it is held.
+    #[inline]
+    pub fn try_for(&self, looks: u32) -> bool {
+        let mut left = looks;
+        while !self.try_acquire() {
+            // Looking leaves the word in the holder's cache; only trying takes it away.
+            while left > 0 && self.0.load(Ordering::Relaxed) != 0 {
+                left -= 1;
+                std::hint::spin_loop();
+            }
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+        }
+        true
+    }
+
     /// Waits for the baton.
     pub fn acquire(&self) {
         if self.try_acquire() {

@@ -5,16 +5,17 @@
 //! is over and before the baton is let go, the queues of the ready keys are served in the order of arrival by running
 //! each waiter's command again. Nobody else can come in between, so the order is fair.
 //!
-//! A waiter whose keys lie on several shards cannot be run by the holder of one of them. His IO thread is told and runs
-//! the command again with all its shards; the key's further waiters are served after that.
+//! A waiter whose command needs several shards cannot be run by the holder of one of them: the run is an errand of the
+//! engine ([`Serve`]), and the key's further waiters are served after that.
 //!
 //! Some find something by time alone (XREADGROUP CLAIM: an entry that has been pending for long enough): such a command says
-//! when it is to be run again, and the client's IO thread does that.
+//! when it is to be run again, and the client's IO thread sees to that.
 //!
-//! A waiter ends once: served, timed out, unblocked or gone, whoever claims him first.
+//! Whoever joins, leaves or is served does so in logarithmic time a key, however many wait: a queue is ordered by the
+//! places of its waiters, and a command that waits for many keys looks at each of them once.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 use sherd_metrics::Counter;
@@ -22,153 +23,60 @@ use sherd_metrics::Counter;
 use crate::access::Shards;
 use crate::context::Client;
 use crate::db::Key;
-use crate::execute::{call_or_block, Call};
-use crate::object::Type;
-use crate::registry::Command;
+use crate::errand::Errand;
+use crate::execute::{call_or_block, Call, INTERNAL_ERROR};
+use crate::reply::Reply;
 use crate::shard::Shard;
+pub use crate::waiter::{Block, Interrupt, TimeoutReply, Waiter};
+use crate::world::World;
 
-/// What a command answers when its time is over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TimeoutReply {
-    NullArray,
-    Null,
-    Int(i64),
-}
-
-/// What a command waits for.
-#[derive(Debug)]
-pub struct Block {
-    pub keys: Vec<Vec<u8>>,
-    /// Milliseconds on the monotonic clock; `None` is for ever.
-    pub deadline_ms: Option<i64>,
-    /// A key of another type does not wake the client.
-    pub wants: Option<Type>,
-    pub on_timeout: TimeoutReply,
-    /// Arguments by number that are other ones when the command is run again: XREAD's `$` means the moment of the call.
-    pub rewrites: Vec<(usize, Vec<u8>)>,
-    /// When the command finds something although no key changes, in milliseconds on the monotonic clock.
-    pub again_at_ms: Option<i64>,
-}
-
-const NEVER: i64 = i64::MAX;
-
-/// A client that waits, with the command that it waits in.
-pub struct Waiter {
-    /// The connection, in the IO layer's own terms.
-    pub token: u64,
-    pub command: &'static Command,
-    pub args: Vec<Vec<u8>>,
-    pub db: u16,
-    pub resp3: bool,
-    pub block: Block,
-    /// The keys lie on several shards.
-    pub spread: bool,
-    /// When the command is to be run again; [`NEVER`] if no time is set.
-    again_at_ms: AtomicI64,
-    /// His IO thread was told to run the command again and has not begun yet.
-    told: AtomicBool,
-    ended: AtomicBool,
-}
-
-impl Waiter {
-    /// A waiter who has not ended.
-    pub fn new(token: u64, call: &Call<'_>, block: Block, spread: bool) -> Arc<Waiter> {
-        let mut args: Vec<Vec<u8>> = call.args.iter().map(|arg| arg.to_vec()).collect();
-        for (index, arg) in &block.rewrites {
-            args[*index].clone_from(arg);
-        }
-        Arc::new(Waiter {
-            token,
-            command: call.command,
-            args,
-            db: call.client.db,
-            resp3: call.client.resp3,
-            again_at_ms: AtomicI64::new(block.again_at_ms.unwrap_or(NEVER)),
-            block,
-            spread,
-            told: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        })
-    }
-
-    /// Ends the waiting; true for the one who did. AcqRel: what the claimer does next happens after what the last holder did.
-    pub fn claim(&self) -> bool {
-        !self.ended.swap(true, Ordering::AcqRel)
-    }
-
-    /// When the command is to be run again even if no key changes.
-    pub fn again_at_ms(&self) -> Option<i64> {
-        // Relaxed: whoever sets an earlier time also sends a message about it.
-        Some(self.again_at_ms.load(Ordering::Relaxed)).filter(|&at_ms| at_ms != NEVER)
-    }
-
-    /// Has the command run again at a time; true if it would have been later or never.
-    pub fn run_again_at(&self, at_ms: i64) -> bool {
-        at_ms < self.again_at_ms.fetch_min(at_ms, Ordering::Relaxed)
-    }
-
-    /// Whether his IO thread has yet to be told that a key is ready: once is enough however often it changes, and keeps
-    /// the thread's mailbox from filling up.
-    fn must_be_told(&self) -> bool {
-        !self.told.swap(true, Ordering::AcqRel)
-    }
-
-    /// The IO thread is about to take the batons and run the command: what changes from now on it must be told again.
-    pub fn begin_retry(&self) {
-        self.told.store(false, Ordering::Release);
-    }
-
-    /// Whether the time to run the command again has come, which is then forgotten.
-    pub fn take_again(&self, now_ms: i64) -> bool {
-        let due = self.again_at_ms.load(Ordering::Relaxed) <= now_ms;
-        if due {
-            self.again_at_ms.store(NEVER, Ordering::Relaxed);
-        }
-        due
-    }
-
-    /// Whether the waiting ends when a key is no longer there.
-    fn ends_without_key(&self) -> bool {
-        self.block.wants.is_none()
-    }
-
-    /// Whether the waiting is over.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-}
-
-/// What a shard has to tell IO threads about waiters, when its baton was let go.
+/// What a shard has to tell about waiters, when its baton was let go.
 pub enum Wake {
-    /// The command was run: its reply.
-    Reply { token: u64, reply: Vec<u8> },
-    /// A key is ready; the command is to be run again with all its shards.
-    Retry { token: u64 },
+    /// The command was run: its reply, after which the connection ends if the command panicked.
+    Reply { token: u64, reply: Vec<u8>, close: bool },
+    /// The wait was interrupted while it was being served, and nothing was found: the IO thread answers.
+    Interrupted { token: u64 },
     /// The command is to be run again at this time, earlier than was known.
     Later { token: u64, at_ms: i64 },
+    /// The command is to be run with all shards that it needs; for the engine.
+    Run(Arc<Waiter>),
 }
 
 impl Wake {
     /// The connection that is concerned.
     pub fn token(&self) -> u64 {
-        let (Wake::Reply { token, .. } | Wake::Retry { token } | Wake::Later { token, .. }) = self;
-        *token
+        match self {
+            Wake::Reply { token, .. } | Wake::Interrupted { token } | Wake::Later { token, .. } => *token,
+            Wake::Run(waiter) => waiter.token,
+        }
     }
 }
-
-type Queues = HashMap<(u16, Box<[u8]>), VecDeque<Arc<Waiter>>>;
 
 /// How many keys of one shard are waited for, read from other threads.
 #[derive(Default, Debug)]
 pub struct WaitCounts {
     pub keys: Counter,
-    /// Those whose disappearance ends a wait: a consumer of a group cannot go on without his stream.
+    /// Those whose disappearance ends a wait: a consumer of a group cannot go on without its stream.
     pub keys_on_nokey: Counter,
 }
 
+/// Those who wait for one key, by their places.
+#[derive(Default)]
+struct KeyQueue {
+    waiters: BTreeMap<u64, Arc<Waiter>>,
+    /// Waiters that end when the key is no longer there.
+    ending_without_key: usize,
+    is_ready: bool,
+}
+
+type KeyQueues = HashMap<Box<[u8]>, KeyQueue>;
+
 /// The waiters of one shard.
 pub struct Blocking {
-    queues: Queues,
+    /// By database.
+    queues: HashMap<u16, KeyQueues>,
+    /// Keys that are waited for.
+    keys: usize,
     counts: Arc<WaitCounts>,
     ready: VecDeque<(u16, Box<[u8]>)>,
     pub wakes: Vec<Wake>,
@@ -177,13 +85,13 @@ pub struct Blocking {
 impl Blocking {
     /// Nobody waits.
     pub fn new(counts: Arc<WaitCounts>) -> Blocking {
-        Blocking { queues: Queues::default(), counts, ready: VecDeque::new(), wakes: Vec::new() }
+        Blocking { queues: HashMap::new(), keys: 0, counts, ready: VecDeque::new(), wakes: Vec::new() }
     }
 
     /// Whether nobody waits here.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+        self.keys == 0
     }
 
     /// Whether a waited-for key has changed.
@@ -192,123 +100,153 @@ impl Blocking {
         !self.ready.is_empty()
     }
 
-    /// Adds a waiter to the queue of a key.
-    pub fn add(&mut self, key: &[u8], waiter: &Arc<Waiter>) {
-        let queue = self.queues.entry((waiter.db, key.into())).or_default();
-        if !queue.iter().any(|other| Arc::ptr_eq(other, waiter)) {
-            if waiter.ends_without_key() && !queue.iter().any(|other| other.ends_without_key()) {
-                self.counts.keys_on_nokey.increment();
-            }
-            queue.push_back(Arc::clone(waiter));
-        }
-        self.counts.keys.set(self.queues.len() as u64);
+    fn queue(&mut self, db: u16, key: &[u8]) -> Option<&mut KeyQueue> {
+        self.queues.get_mut(&db)?.get_mut(key)
     }
 
-    /// Takes a waiter out of all queues that he is in here.
-    pub fn remove(&mut self, waiter: &Arc<Waiter>) {
-        for key in &waiter.block.keys {
-            let place = (waiter.db, Box::from(key.as_slice()));
-            if let Some(queue) = self.queues.get_mut(&place) {
-                let before = queue.len();
-                queue.retain(|other| !Arc::ptr_eq(other, waiter));
-                let was_here = queue.len() < before;
-                if was_here && waiter.ends_without_key() && !queue.iter().any(|other| other.ends_without_key()) {
-                    self.counts.keys_on_nokey.subtract(1);
-                }
-                if queue.is_empty() {
-                    self.queues.remove(&place);
-                }
+    /// Adds a waiter, which has its place, to the queue of a key.
+    fn join(&mut self, key: &[u8], waiter: &Arc<Waiter>) {
+        let queue = self.queues.entry(waiter.db).or_default().entry(key.into()).or_default();
+        self.keys += usize::from(queue.waiters.is_empty());
+        if queue.waiters.insert(waiter.place(), Arc::clone(waiter)).is_none() && waiter.ends_without_key() {
+            queue.ending_without_key += 1;
+            if queue.ending_without_key == 1 {
+                self.counts.keys_on_nokey.increment();
             }
         }
-        self.counts.keys.set(self.queues.len() as u64);
+        self.counts.keys.set(self.keys as u64);
+    }
+
+    /// Takes a waiter out of the queue of a key.
+    fn leave(&mut self, key: &[u8], waiter: &Waiter) {
+        let Some(of_db) = self.queues.get_mut(&waiter.db) else { return };
+        let Some(queue) = of_db.get_mut(key) else { return };
+        if queue.waiters.remove(&waiter.place()).is_none() {
+            return;
+        }
+        if waiter.ends_without_key() {
+            queue.ending_without_key -= 1;
+            if queue.ending_without_key == 0 {
+                self.counts.keys_on_nokey.subtract(1);
+            }
+        }
+        if queue.waiters.is_empty() {
+            of_db.remove(key);
+            self.keys -= 1;
+            if of_db.is_empty() {
+                self.queues.remove(&waiter.db);
+            }
+        }
+        self.counts.keys.set(self.keys as u64);
     }
 
     /// Says that a key has changed, if anybody waits for it.
     pub fn mark_ready(&mut self, db: u16, key: &[u8]) {
-        let place = (db, Box::from(key));
-        if self.queues.contains_key(&place) && !self.ready.contains(&place) {
-            self.ready.push_back(place);
+        if let Some(queue) = self.queue(db, key).filter(|queue| !queue.is_ready) {
+            queue.is_ready = true;
+            self.ready.push_back((db, key.into()));
         }
     }
 
     /// Says that every waited-for key of a database may have changed (SWAPDB, FLUSHDB).
     pub fn mark_all_ready(&mut self, db: u16) {
-        let keys: Vec<Box<[u8]>> = self.queues.keys().filter(|(of, _)| *of == db).map(|(_, key)| key.clone()).collect();
-        for key in keys {
-            self.mark_ready(db, &key);
+        let Some(of_db) = self.queues.get_mut(&db) else { return };
+        for (key, queue) in of_db.iter_mut().filter(|(_, queue)| !queue.is_ready) {
+            queue.is_ready = true;
+            self.ready.push_back((db, key.clone()));
         }
     }
 
-    fn nth(&self, place: &(u16, Box<[u8]>), index: usize) -> Option<Arc<Waiter>> {
-        self.queues.get(place)?.get(index).cloned()
+    /// The first waiter of a key from a place on.
+    fn next(&mut self, db: u16, key: &[u8], from: u64) -> Option<Arc<Waiter>> {
+        self.queue(db, key)?.waiters.range(from..).next().map(|(_, waiter)| Arc::clone(waiter))
+    }
+
+    /// Whether waiters of a key end when it is not there.
+    fn ends_without_key(&mut self, db: u16, key: &[u8]) -> bool {
+        self.queue(db, key).is_some_and(|queue| queue.ending_without_key > 0)
+    }
+}
+
+/// Keys to wait for, each once, in their order.
+pub fn distinct<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let mut seen = HashSet::new();
+    keys.filter(|key| seen.insert(*key)).map(<[u8]>::to_vec).collect()
+}
+
+/// Puts a command that blocks into the queues of the keys that it waits for. The shards of all its keys are held, so no
+/// change of them can be missed.
+pub fn register(shards: &mut Shards<'_>, world: &World, call: &Call<'_>, token: u64, block: Block) -> Arc<Waiter> {
+    let map = world.slots;
+    let shard_of = |key: &[u8]| 1u64 << map.shard_of(map.slot(key));
+    let queued_in = block.keys.iter().fold(0, |set, key| set | shard_of(key));
+    // Keys that the command writes to (BLMOVE's destination) are among its keys, not among those waited for.
+    let keys = call.command.spec.key_positions(call.args).unwrap_or_default();
+    let needs = keys.iter().fold(queued_in, |set, &at| set | shard_of(call.args[at]));
+    let waiter = Waiter::new(call, token, block, (queued_in, needs));
+    waiter.set_place(world.next_wait_place());
+    for key in &waiter.block.keys {
+        shards.of_slot(map.slot(key)).blocking.join(key, &waiter);
+    }
+    waiter
+}
+
+/// Takes a waiter that has ended out of the queues of one shard.
+pub fn forget(shard: &mut Shard, waiter: &Waiter) {
+    let map = shard.world.slots;
+    for key in waiter.block.keys.iter().filter(|key| map.shard_of(map.slot(key)) == shard.index) {
+        shard.blocking.leave(key, waiter);
+        // Those behind it may have been waiting for its run.
+        if waiter.run_is_due() {
+            shard.blocking.mark_ready(waiter.db, key);
+        }
     }
 }
 
 /// Serves the waiters of all ready keys. Serving may make further keys ready; those are served as well.
 pub fn serve(shard: &mut Shard) {
-    while let Some(place) = shard.blocking.ready.pop_front() {
-        serve_key(shard, &place, 0);
+    while let Some((db, key)) = shard.blocking.ready.pop_front() {
+        if let Some(queue) = shard.blocking.queue(db, &key) {
+            queue.is_ready = false;
+            serve_key(shard, db, &key, 0);
+        }
     }
 }
 
-/// Serves those who stand behind a waiter in the queue of a key: he was run by his IO thread and found nothing.
-pub fn serve_behind(shard: &mut Shard, waiter: &Arc<Waiter>, key: &[u8]) {
-    let place = (waiter.db, Box::from(key));
-    let position =
-        shard.blocking.queues.get(&place).and_then(|queue| queue.iter().position(|w| Arc::ptr_eq(w, waiter)));
-    if let Some(position) = position {
-        serve_key(shard, &place, position + 1);
-    }
-}
-
-/// Serves the queue of a key from the waiter number `index` on.
-fn serve_key(shard: &mut Shard, place: &(u16, Box<[u8]>), mut index: usize) {
-    while let Some(waiter) = shard.blocking.nth(place, index) {
-        if waiter.has_ended() {
-            shard.blocking.remove(&waiter);
+/// Serves the queue of a key from a place on.
+fn serve_key(shard: &mut Shard, db: u16, bytes: &[u8], mut from: u64) {
+    let key = Key { bytes, hash: crate::table::hash(bytes), slot: shard.world.slots.slot(bytes) };
+    while let Some(waiter) = shard.blocking.next(db, bytes, from) {
+        from = waiter.place() + 1;
+        if waiter.state.has_ended() {
+            shard.blocking.leave(bytes, &waiter);
             continue;
         }
-        if !is_for(shard, place, &waiter) {
-            index += 1;
+        let found = shard.db(db).and_then(|db| db.find(&key)).map(crate::entry::Entry::value_type);
+        if found.is_none() && !shard.blocking.ends_without_key(db, bytes) {
+            return;
+        }
+        if waiter.block.wants.is_some() && waiter.block.wants != found {
             continue;
         }
-        if waiter.spread {
-            // His IO thread runs the command; those behind him come after that.
-            if waiter.must_be_told() {
-                shard.blocking.wakes.push(Wake::Retry { token: waiter.token });
+        if waiter.needs_several() {
+            // Those behind it come after its run.
+            if waiter.make_run_due() {
+                shard.blocking.wakes.push(Wake::Run(waiter));
             }
             return;
         }
-        match run(shard, &waiter) {
-            Some(reply) => {
-                shard.blocking.remove(&waiter);
-                if waiter.claim() {
-                    shard.blocking.wakes.push(Wake::Reply { token: waiter.token, reply });
-                }
-            }
-            None => index += 1,
-        }
+        let world = Arc::clone(&shard.world);
+        run(&mut Shards::one(world.slots, shard), &world, &waiter);
     }
 }
 
-/// Whether the key holds what the waiter waits for.
-fn is_for(shard: &Shard, (db, bytes): &(u16, Box<[u8]>), waiter: &Waiter) -> bool {
-    let key = Key { bytes, hash: crate::table::hash(bytes), slot: shard.world.slots.slot(bytes) };
-    let found = shard.db(*db).and_then(|db| db.find(&key)).map(crate::entry::Entry::value_type);
-    match (waiter.block.wants, found) {
-        (Some(wanted), Some(found)) => wanted == found,
-        (Some(_), None) => false,
-        (None, _) => true,
+/// Runs a waiter's command again; all shards that it needs are held. It leaves the queues unless it goes on waiting.
+fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
+    if !waiter.state.begin_serving() {
+        leave_all(shards, world, waiter);
+        return;
     }
-}
-
-/// Runs a waiter's command again. `None`: there is still nothing for him. He is claimed afterwards, as the command has had
-/// its effect only if it did not block; a waiter who ends meanwhile cannot: ending takes the shard's baton or the claim.
-fn run(shard: &mut Shard, waiter: &Arc<Waiter>) -> Option<Vec<u8>> {
-    if waiter.has_ended() {
-        return None;
-    }
-    let world = Arc::clone(&shard.world);
     let args: Vec<&[u8]> = waiter.args.iter().map(Vec::as_slice).collect();
     let call = Call {
         command: waiter.command,
@@ -318,11 +256,55 @@ fn run(shard: &mut Shard, waiter: &Arc<Waiter>) -> Option<Vec<u8>> {
         now_ms: world.now_milliseconds(),
         in_transaction: false,
     };
-    let mut out = Vec::new();
-    let (_, blocked) = call_or_block(Shards::one(world.slots, shard), &world, &call, &mut out);
-    let Some(block) = blocked else { return Some(out) };
-    if let Some(at_ms) = block.again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms)) {
-        shard.blocking.wakes.push(Wake::Later { token: waiter.token, at_ms });
+    let (token, mut reply) = (waiter.token, Vec::new());
+    let result = catch_unwind(AssertUnwindSafe(|| call_or_block(shards.reborrow(), world, &call, &mut reply).1));
+    let wake = match result {
+        Ok(Some(block)) if waiter.state.goes_on_waiting() => {
+            let earlier = block.again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms));
+            let Some(at_ms) = earlier else { return };
+            shards.first().blocking.wakes.push(Wake::Later { token, at_ms });
+            return;
+        }
+        Ok(Some(_)) => Wake::Interrupted { token },
+        Ok(None) => Wake::Reply { token, reply, close: false },
+        Err(_) => {
+            shards.first().stats.panics.increment();
+            reply.clear();
+            Reply::new(&mut reply, waiter.resp3).error(&INTERNAL_ERROR);
+            Wake::Reply { token, reply, close: true }
+        }
+    };
+    waiter.state.end();
+    leave_all(shards, world, waiter);
+    shards.first().blocking.wakes.push(wake);
+}
+
+fn leave_all(shards: &mut Shards<'_>, world: &World, waiter: &Waiter) {
+    for key in &waiter.block.keys {
+        shards.of_slot(world.slots.slot(key)).blocking.leave(key, waiter);
     }
-    None
+}
+
+/// The errand of running a waiter's command with all shards that it needs, and of serving those behind it.
+pub struct Serve(pub Arc<Waiter>);
+
+impl Errand for Serve {
+    fn needs(&self) -> u64 {
+        self.0.needs
+    }
+
+    fn run(&mut self, shards: &mut Shards<'_>, world: &World) {
+        let waiter = &self.0;
+        waiter.begin_run();
+        run(shards, world, waiter);
+        let place = waiter.place() + 1;
+        for key in &waiter.block.keys {
+            serve_key(shards.of_slot(world.slots.slot(key)), waiter.db, key, place);
+        }
+    }
+
+    // The client's command is guarded by itself.
+    fn panicked(&mut self) {}
+
+    fn end(self: Box<Self>) {}
 }

@@ -3,10 +3,19 @@
 //! An IO thread [`Engine::submit`]s a batch: it executes it itself when the baton is free, else the batch waits on the
 //! shard's ring for whoever holds the baton. Completed batches of other threads go back through `deliver`, after the
 //! baton was let go. The shard's own thread looks after expiry and takes over when a ring stays full.
+//!
+//! What needs several shards is an [`Errand`]. An IO thread tries their batons and, if one is not free, leaves the errand to
+//! the thread of the shard that was busy and goes on. Threads that may wait (the shards' own, the control plane's) take
+//! several batons in ascending order.
+//!
+//! No thread waits for room in a queue, and nobody who holds a baton waits for anything but batons further up: what is to be
+//! told to others is collected and told when all batons have been let go.
 
 use std::cell::UnsafeCell;
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -30,20 +39,30 @@ use sherd_metrics::memory;
 use crate::access::Shards;
 use crate::batch::Batch;
 use crate::baton::Baton;
-use crate::blocking::{self, Wake};
+use crate::blocking::{self, Serve, Waiter, Wake};
+use crate::errand::{self, Errand};
 use crate::evict;
 use crate::execute::run_batch;
 use crate::expire;
 use crate::heat::Costs;
 use crate::invariant;
-use crate::ring::Ring;
+use crate::queue::Queue;
 use crate::shard::{Shard, ShardStats};
 use crate::survey::{BigKey, Survey};
 use crate::world::World;
 use sherd_metrics::CommandCells;
 
-/// Batches that may wait for one shard: each IO thread has at most two on the way.
-const RING_CAPACITY: usize = 256;
+/// Batches that may wait for one shard before its queues overflow: each IO thread has only a few on the way.
+const QUEUE_CAPACITY: usize = 256;
+/// Errands and leaving waiters that may wait likewise; they are few but for bursts.
+const ERRANDS_CAPACITY: usize = 16;
+/// How often an errand is sent on from one busy shard to another before the thread that has it waits for all of them while it
+/// holds some: without an end to it, an errand over busy shards might never run.
+const ERRAND_MOVES_MAX: u32 = 4;
+/// Looks at a baton that is held before an IO thread leaves an errand to another thread: some 2 us, less than that costs.
+const TRIES: u32 = if cfg!(loom) { 1 } else { 100 };
+/// Waiting clients over several shards that one thread serves in a row; the rest is left to the shards' own threads.
+const RUNS_MAX: usize = 64;
 /// A command that takes longer than this on average is left to the shard's own thread where there are several shards.
 const HEAVY_NANOSECONDS: u64 = 500_000;
 /// Batches that a holder executes for others before it lets go.
@@ -68,9 +87,13 @@ pub struct HandOff {
 
 struct ShardCell {
     baton: Baton,
-    ring: Ring<Box<Batch>>,
+    ring: Queue<Box<Batch>>,
     /// Batches of commands that take long, which only the shard's own thread executes.
-    heavy: Ring<Box<Batch>>,
+    heavy: Queue<Box<Batch>>,
+    /// Errands that have found the shard busy, for its own thread. A connection and a waiter have at most one.
+    errands: Queue<errand::Waiting>,
+    /// Waiters that have ended and are still in the shard's queues, for whoever holds the baton next.
+    leaving: Queue<Arc<Waiter>>,
     shard: UnsafeCell<Shard>,
     stats: Arc<ShardStats>,
     cells: Arc<CommandCells>,
@@ -84,8 +107,14 @@ unsafe impl Sync for ShardCell {}
 
 impl ShardCell {
     /// Whether nothing waits that the shard's own thread would execute.
-    fn has_no_batches(&self) -> bool {
-        self.ring.is_empty() && self.heavy.is_empty()
+    fn has_no_work(&self) -> bool {
+        self.has_nothing_for_holders() && self.heavy.is_empty() && self.errands.is_empty()
+    }
+
+    /// Whether nothing waits that any holder of the baton sees to.
+    #[inline]
+    fn has_nothing_for_holders(&self) -> bool {
+        self.ring.is_empty() && self.leaving.is_empty()
     }
 }
 
@@ -114,8 +143,10 @@ impl Engine {
                 let shard = Shard::new(&world, index, commands);
                 ShardCell {
                     baton: Baton::new(),
-                    ring: Ring::new(RING_CAPACITY),
-                    heavy: Ring::new(RING_CAPACITY),
+                    ring: Queue::new(QUEUE_CAPACITY),
+                    heavy: Queue::new(QUEUE_CAPACITY),
+                    errands: Queue::new(ERRANDS_CAPACITY),
+                    leaving: Queue::new(ERRANDS_CAPACITY),
                     stats: Arc::clone(&shard.stats),
                     cells: Arc::clone(&shard.cells),
                     shard: UnsafeCell::new(shard),
@@ -173,29 +204,18 @@ impl Engine {
         let cell = &self.cells[batch.shard];
         if cell.baton.try_acquire() {
             let start = Slice::begin();
-            // SAFETY: this thread holds the baton until `release`.
+            // SAFETY: this thread holds the baton until `let_go`.
             let shard = unsafe { &mut *cell.shard.get() };
             let done = self.drain(cell, shard, start);
             run_batch(shard, &mut batch);
-            self.let_go(cell, shard, start);
+            let wakes = self.let_go(cell, shard, start);
             cell.hand_off.direct.fetch_add(1, Ordering::Relaxed);
-            self.after(cell, done);
+            self.after(cell, done, wakes);
             return Some(batch);
         }
         cell.hand_off.queued.fetch_add(1, Ordering::Relaxed);
-        if let Err(mut batch) = cell.ring.push(batch) {
-            // Cannot happen while each IO thread keeps to its bound; waiting is right all the same.
-            let start = Slice::begin();
-            cell.baton.acquire();
-            // SAFETY: this thread holds the baton.
-            let shard = unsafe { &mut *cell.shard.get() };
-            let done = self.drain(cell, shard, start);
-            run_batch(shard, &mut batch);
-            self.let_go(cell, shard, start);
-            self.after(cell, done);
-            return Some(batch);
-        }
-        self.after(cell, Vec::new());
+        cell.ring.push(batch);
+        self.after(cell, Vec::new(), Vec::new());
         None
     }
 
@@ -206,18 +226,13 @@ impl Engine {
         cell.nanoseconds.get() > cell.calls.get().saturating_mul(HEAVY_NANOSECONDS)
     }
 
-    /// Leaves a batch to the shard's own thread. It is given back executed where the ring has no room for it.
-    pub fn leave_to_thread(&self, batch: Box<Batch>) -> Option<Box<Batch>> {
+    /// Leaves a batch to the shard's own thread.
+    pub fn leave_to_thread(&self, batch: Box<Batch>) {
         let cell = &self.cells[batch.shard];
         cell.hand_off.queued.fetch_add(1, Ordering::Relaxed);
-        match cell.heavy.push(batch) {
-            Ok(()) => {
-                fence(Ordering::SeqCst);
-                self.wake(cell);
-                None
-            }
-            Err(batch) => self.submit(batch),
-        }
+        cell.heavy.push(batch);
+        fence(Ordering::SeqCst);
+        self.wake(cell);
     }
 
     /// Runs `work` with the named shards held (bit `i` of `wanted` is shard `i`), waiting for them in ascending order.
@@ -231,12 +246,71 @@ impl Engine {
         if wanted.count_ones() > 1 {
             engine.cross_shard.fetch_add(1, Ordering::Relaxed);
         }
-        for index in indexes(wanted) {
-            engine.cells[index].baton.acquire();
+        indexes(wanted).for_each(|index| engine.cells[index].baton.acquire());
+        Engine::held(engine, wanted)
+    }
+
+    /// Takes the named shards if all of them are free; else holds none, and returns the one that is busy.
+    pub fn try_hold<E: Deref<Target = Engine>>(engine: E, wanted: u64) -> Result<Hold<E>, usize> {
+        match indexes(wanted).find(|&index| !engine.cells[index].baton.try_for(TRIES)) {
+            None => {
+                if wanted.count_ones() > 1 {
+                    engine.cross_shard.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(Engine::held(engine, wanted))
+            }
+            Some(busy) => {
+                engine.give_back(wanted & ((1 << busy) - 1));
+                Err(busy)
+            }
         }
+    }
+
+    /// Lets go of shards in which nothing was done.
+    fn give_back(&self, held: u64) {
+        indexes(held).for_each(|index| self.cells[index].baton.release());
+        indexes(held).for_each(|index| self.after(&self.cells[index], Vec::new(), Vec::new()));
+    }
+
+    /// The named shards, whose batons this thread has.
+    fn held<E: Deref<Target = Engine>>(engine: E, wanted: u64) -> Hold<E> {
         let mut hold = Hold { start: Slice::begin(), engine, wanted, of_this_thread: PhantomData };
         hold.shards().iter_mut().for_each(Shard::look_at_clock);
         hold
+    }
+
+    /// Runs an errand if its shards are free, else leaves it to the thread of the one that is busy.
+    pub fn run_errand(&self, errand: Box<dyn Errand>) {
+        match Engine::try_hold(self, errand.needs()) {
+            Ok(held) => self.tell(held.run(errand)),
+            Err(busy) => self.leave_errand(busy, errand),
+        }
+    }
+
+    /// Leaves an errand to the thread of a shard that was busy.
+    pub fn leave_errand(&self, busy: usize, errand: Box<dyn Errand>) {
+        self.send_on(busy, errand::Waiting { errand, moves: 0 });
+    }
+
+    fn send_on(&self, busy: usize, waiting: errand::Waiting) {
+        let cell = &self.cells[busy];
+        cell.errands.push(waiting);
+        fence(Ordering::SeqCst);
+        self.wake(cell);
+    }
+
+    /// Has the command of a waiting client run again, if it goes on waiting.
+    pub fn serve(&self, waiter: Arc<Waiter>) {
+        self.tell(vec![Wake::Run(waiter)]);
+    }
+
+    /// Takes a waiter that has ended out of the queues of its shards, and has those behind it served.
+    pub fn forget(&self, waiter: &Arc<Waiter>) {
+        for index in indexes(waiter.queued_in) {
+            let cell = &self.cells[index];
+            cell.leaving.push(Arc::clone(waiter));
+            self.after(cell, Vec::new(), Vec::new());
+        }
     }
 
     /// The set of all shards for [`Engine::with_shards`].
@@ -248,33 +322,49 @@ impl Engine {
         }
     }
 
-    fn let_go(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) {
+    /// Lets go of a shard; what it has to tell about waiters is told when all batons have been let go.
+    #[must_use]
+    fn let_go(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Vec<Wake> {
+        let wakes = self.conclude(cell, shard, start);
+        self.release(cell);
+        wakes
+    }
+
+    fn release(&self, cell: &ShardCell) {
+        invariant!(cell.baton.is_held(), "a baton was let go that nobody held");
+        cell.baton.release();
+    }
+
+    /// What is to be done in a shard before its baton is let go.
+    fn conclude(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Vec<Wake> {
+        while !cell.leaving.is_empty() {
+            let Some(waiter) = cell.leaving.pop() else { break };
+            blocking::forget(shard, &waiter);
+        }
+        if shard.blocking.has_ready() {
+            blocking::serve(shard);
+        }
         shard.publish_changes();
         let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));
         cell.stats.memory_bytes.fetch_add(memory::thread_bytes() - start.bytes, Ordering::Relaxed);
         cell.stats.busy_nanoseconds.add(nanoseconds);
         cell.stats.batches.increment();
         cell.stats.longest_slice_nanoseconds.raise(nanoseconds);
-        if shard.blocking.has_ready() {
-            blocking::serve(shard);
-        }
-        let wakes = std::mem::take(&mut shard.blocking.wakes);
-        invariant!(cell.baton.is_held(), "a baton was let go that nobody held");
-        cell.baton.release();
-        for wake in wakes {
-            (self.wake_client)(wake);
-        }
+        std::mem::take(&mut shard.blocking.wakes)
     }
 
-    /// Delivers what was executed for others and sees to what was published meanwhile.
+    /// Delivers what was executed for others and sees to what was published meanwhile. No baton is held.
     // Batches move by their boxes: from ring to list to IO thread.
     #[allow(clippy::vec_box)]
-    fn after(&self, cell: &ShardCell, mut done: Vec<Box<Batch>>) {
+    fn after(&self, cell: &ShardCell, mut done: Vec<Box<Batch>>, mut wakes: Vec<Wake>) {
         for look in 0..=TAKES_AGAIN_MAX {
             for batch in done.drain(..) {
                 (self.deliver)(batch);
             }
-            if cell.ring.is_empty() {
+            if !wakes.is_empty() {
+                self.tell(std::mem::take(&mut wakes));
+            }
+            if cell.has_nothing_for_holders() {
                 return;
             }
             // Others keep bringing work: their replies should not wait until this thread has time for its own.
@@ -289,7 +379,31 @@ impl Engine {
             // SAFETY: this thread holds the baton.
             let shard = unsafe { &mut *cell.shard.get() };
             done = self.drain(cell, shard, start);
-            self.let_go(cell, shard, start);
+            wakes = self.let_go(cell, shard, start);
+        }
+    }
+
+    /// Tells IO threads what has become of waiting clients, and runs the commands of those that need several shards. No baton
+    /// is held.
+    #[cold]
+    fn tell(&self, wakes: Vec<Wake>) {
+        let mut wakes = VecDeque::from(wakes);
+        let mut runs = 0;
+        while let Some(wake) = wakes.pop_front() {
+            let Wake::Run(waiter) = wake else {
+                (self.wake_client)(wake);
+                continue;
+            };
+            let errand = Box::new(Serve(waiter));
+            runs += 1;
+            if runs > RUNS_MAX {
+                self.leave_errand(errand.needs().trailing_zeros() as usize, errand);
+                continue;
+            }
+            match Engine::try_hold(self, errand.needs()) {
+                Ok(held) => wakes.extend(held.run(errand)),
+                Err(busy) => self.leave_errand(busy, errand),
+            }
         }
     }
 
@@ -332,10 +446,10 @@ impl Engine {
         let mut eviction = evict::Round::default();
         let mut survey = Survey::default();
         // What was left to this thread is done before it ends.
-        while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_batches() {
+        while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_work() {
             // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
             cell.asleep.swap(true, Ordering::SeqCst);
-            if cell.has_no_batches() && !eviction.is_due(&self.world, index) {
+            if cell.has_no_work() && !eviction.is_due(&self.world, index) {
                 let hz = self.world.settings.hz.get().clamp(1, 500) as u64;
                 park(eviction.sleep_at_most(Duration::from_millis(1000 / hz)));
             }
@@ -346,7 +460,7 @@ impl Engine {
                 let evicts = eviction.is_due(&self.world, index);
                 let surveys = survey.is_due(&cell.stats);
                 let work = expires || evicts || surveys;
-                if cell.has_no_batches() && !work {
+                if cell.has_no_work() && !work {
                     break;
                 }
                 cell.baton.acquire();
@@ -367,13 +481,18 @@ impl Engine {
                 if surveys {
                     survey.slice(shard);
                 }
-                self.let_go(cell, shard, start);
-                if done.is_empty() && !work {
+                let wakes = self.let_go(cell, shard, start);
+                let errand = cell.errands.pop();
+                if done.is_empty() && errand.is_none() && !work {
                     // A place on the ring is taken but not filled yet: whoever took it needs the processor.
                     thread::yield_now();
                 }
                 for batch in done {
                     (self.deliver)(batch);
+                }
+                self.tell(wakes);
+                if let Some(waiting) = errand {
+                    self.run_left(index, waiting);
                 }
                 if self.stopping.load(Ordering::SeqCst) {
                     break;
@@ -382,6 +501,26 @@ impl Engine {
             expiry.tick_over();
             survey.tick_over();
         }
+    }
+
+    /// Runs an errand that was left to the thread of a shard, which may wait for that shard. For the others it does not wait
+    /// at first: whoever held this shard meanwhile would hold up its clients.
+    fn run_left(&self, index: usize, mut waiting: errand::Waiting) {
+        let needs = waiting.errand.needs();
+        let held = if waiting.moves < ERRAND_MOVES_MAX {
+            self.cells[index].baton.acquire();
+            let others = needs & !(1 << index);
+            if let Some(busy) = indexes(others).find(|&other| !self.cells[other].baton.try_acquire()) {
+                self.give_back(others & ((1 << busy) - 1) | 1 << index);
+                waiting.moves += 1;
+                self.send_on(busy, waiting);
+                return;
+            }
+            Engine::held(self, needs)
+        } else {
+            Engine::hold(self, needs)
+        };
+        self.tell(held.run(waiting.errand));
     }
 
     /// Batches waiting for a shard.
@@ -466,6 +605,19 @@ impl<E: Deref<Target = Engine>> Hold<E> {
         Shards::many(engine.world.slots, shards)
     }
 
+    /// Runs an errand, lets go, and tells whom the errand concerns; what is to be told about waiters is returned.
+    #[must_use]
+    fn run(mut self, mut errand: Box<dyn Errand>) -> Vec<Wake> {
+        let world = Arc::clone(&self.engine.world);
+        if catch_unwind(AssertUnwindSafe(|| errand.run(&mut self.shards(), &world))).is_err() {
+            self.shards().first().stats.panics.increment();
+            errand.panicked();
+        }
+        let wakes = self.release();
+        errand.end();
+        wakes
+    }
+
     /// Lets other threads see what has changed so far: how many keys there are, and what they take.
     pub fn publish(&mut self) {
         self.shards().iter_mut().for_each(Shard::publish_changes);
@@ -488,20 +640,31 @@ impl<E: Deref<Target = Engine>> Hold<E> {
     }
 }
 
-impl<E: Deref<Target = Engine>> Drop for Hold<E> {
-    fn drop(&mut self) {
-        let (engine, mut start) = (&*self.engine, self.start);
-        for index in indexes(self.wanted) {
-            let cell = &engine.cells[index];
-            // SAFETY: this thread holds the baton until `let_go`.
+impl<E: Deref<Target = Engine>> Hold<E> {
+    /// Lets go of all shards. Everything in them is concluded before the first one is let go, so that nobody sees a part of
+    /// what was done; nothing is told to anybody before the last one is.
+    fn release(&mut self) -> Vec<Wake> {
+        let (engine, mut start, wanted) = (&*self.engine, self.start, self.wanted);
+        self.wanted = 0;
+        let mut wakes = Vec::new();
+        for cell in indexes(wanted).map(|index| &engine.cells[index]) {
+            // SAFETY: this thread holds the baton until the loop below.
             let shard = unsafe { &mut *cell.shard.get() };
-            engine.let_go(cell, shard, start);
+            wakes.append(&mut engine.conclude(cell, shard, start));
             // What was allocated in all of them together is counted to the first.
             start.bytes = memory::thread_bytes();
         }
-        for index in indexes(self.wanted) {
-            engine.after(&engine.cells[index], Vec::new());
-        }
+        indexes(wanted).for_each(|index| engine.release(&engine.cells[index]));
+        indexes(wanted).for_each(|index| engine.after(&engine.cells[index], Vec::new(), Vec::new()));
+        wakes
+    }
+}
+
+impl<E: Deref<Target = Engine>> Drop for Hold<E> {
+    fn drop(&mut self) {
+        // Nothing is held any more if this was an errand's.
+        let wakes = self.release();
+        self.engine.tell(wakes);
     }
 }
 

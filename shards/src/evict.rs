@@ -277,6 +277,7 @@ fn remove(shard: &mut Shard, db: u16, key: &Key<'_>, expired: bool) -> usize {
     if !shard.watches.is_empty() {
         shard.watches.touch(db, key.bytes, || false);
     }
+    shard.key_has_gone(db, key.bytes);
     if wanted & event_class != 0 {
         shard.events.push(db, event, key.bytes);
     }

@@ -242,8 +242,5 @@ fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> A
         now_ms: context.now_ms,
         in_transaction: false,
     };
-    let waiter = Waiter::new(token, &call, block, false);
-    let shard = context.shards.first();
-    waiter.block.keys.iter().for_each(|key| shard.blocking.add(key, &waiter));
-    waiter
+    blocking::register(&mut context.shards, context.world, &call, token, block)
 }

@@ -158,6 +158,7 @@ pub fn note(shard: &mut Shard, db: u16, key: &[u8]) {
     if !shard.watches.is_empty() {
         shard.watches.touch(db, key, || false);
     }
+    shard.key_has_gone(db, key);
     let wanted = shard.world.settings.notify_keyspace_events.get() as u32;
     if wanted & class::EXPIRED != 0 {
         shard.events.push(db, "expired", key);

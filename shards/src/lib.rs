@@ -11,8 +11,8 @@
 //! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
 //! - [`invariant`]: what ends the process
-//! - [`ring`], [`baton`], [`mailbox`], [`batch`], [`engine`], [`execute`], `prefetch`: who executes when
-//! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`blocking`], [`notify`]: what happens besides
+//! - [`ring`], [`queue`], [`baton`], [`mailbox`], [`batch`], [`errand`], [`engine`], [`execute`], `prefetch`: who executes when
+//! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`waiter`], [`blocking`], [`notify`]: what happens besides
 //! - [`heat`], [`survey`]: which keys cost much, which are big
 //! - [`world`], [`clocks`], [`settings`], [`client`]: what is shared
 
@@ -30,6 +30,7 @@ pub mod context;
 pub mod db;
 pub mod engine;
 pub mod entry;
+pub mod errand;
 pub mod error;
 pub mod evict;
 pub mod execute;
@@ -44,6 +45,7 @@ pub mod mailbox;
 pub mod notify;
 pub mod policy;
 mod prefetch;
+pub mod queue;
 pub mod random;
 pub mod rdb;
 pub mod registry;
@@ -60,5 +62,6 @@ pub mod table;
 #[allow(dead_code)]
 mod testing;
 pub mod types;
+pub mod waiter;
 pub mod watch;
 pub mod world;

@@ -1,4 +1,7 @@
-//! A bounded queue with a bell: how a thread that sleeps in a poll or a futex is told that something has come for it.
+//! A queue with a bell: how a thread that sleeps in a poll or a futex is told that something has come for it.
+//!
+//! What must arrive is delivered ([`Mailbox::deliver`]), without waiting and whoever the sender is, the owner included; what
+//! may be refused, because its sender can hold it back or leave it, is sent ([`Mailbox::send`]) and bounded.
 //!
 //! The bell is rung only if the owner sleeps: ringing costs a system call and waking costs the owner tens of
 //! microseconds. The owner says that it is going to sleep, looks once more, and then sleeps; a sender pushes and then
@@ -9,26 +12,32 @@ use loom::sync::atomic::{fence, AtomicBool, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{fence, AtomicBool, Ordering};
 
-use crate::ring::Ring;
+use crate::queue::Queue;
 
 /// See the file's head.
 pub struct Mailbox<T> {
-    ring: Ring<T>,
+    queue: Queue<T>,
     asleep: AtomicBool,
     bell: Box<dyn Fn() + Send + Sync>,
 }
 
 impl<T> Mailbox<T> {
-    /// A mailbox for at least `capacity` items; `bell` wakes its owner.
+    /// A mailbox that refuses what is sent beyond at least `capacity` items; `bell` wakes its owner.
     pub fn new(capacity: usize, bell: Box<dyn Fn() + Send + Sync>) -> Mailbox<T> {
-        Mailbox { ring: Ring::new(capacity), asleep: AtomicBool::new(false), bell }
+        Mailbox { queue: Queue::new(capacity), asleep: AtomicBool::new(false), bell }
     }
 
-    /// Sends an item, or gives it back when the box is full.
+    /// Sends an item, or returns it when the box is full.
     pub fn send(&self, item: T) -> Result<(), T> {
-        self.ring.push(item)?;
+        self.queue.try_push(item)?;
         self.ring_if_asleep();
         Ok(())
+    }
+
+    /// Sends an item that is never refused. Whoever calls this keeps to a bound of its own.
+    pub fn deliver(&self, item: T) {
+        self.queue.push(item);
+        self.ring_if_asleep();
     }
 
     /// Wakes the owner if it sleeps.
@@ -41,14 +50,14 @@ impl<T> Mailbox<T> {
 
     /// Takes the oldest item; for the owner.
     pub fn receive(&self) -> Option<T> {
-        self.ring.pop()
+        self.queue.pop()
     }
 
     /// Says that the owner is going to sleep; false if there is something to do first.
     pub fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        if self.ring.is_empty() {
+        if self.queue.is_empty() {
             return true;
         }
         self.wake_up();
@@ -62,11 +71,11 @@ impl<T> Mailbox<T> {
 
     /// Items waiting.
     pub fn len(&self) -> usize {
-        self.ring.len()
+        self.queue.len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        self.queue.is_empty()
     }
 }

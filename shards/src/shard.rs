@@ -74,6 +74,17 @@ impl ShardStats {
         ShardStats { databases: (0..databases).map(|_| DbStats::default()).collect(), ..ShardStats::default() }
     }
 
+    /// Says that a buffer which has grown from one capacity to another while the shard was held is not the shard's.
+    pub fn discount_buffer(&self, before: usize, after: usize) {
+        let counted = |capacity| std::alloc::Layout::array::<u8>(capacity).map_or(0, sherd_metrics::memory::block_size);
+        let bytes = if after == before {
+            0
+        } else {
+            counted(after) as i64 - if before == 0 { 0 } else { counted(before) as i64 }
+        };
+        self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Sets what only ever grows to zero (CONFIG RESETSTAT).
     pub fn reset(&self) {
         let counters = [
@@ -208,6 +219,9 @@ impl Shard {
                 self.stats.memory_bytes.store(0, Ordering::Relaxed);
             }
         }
+        if !self.blocking.is_empty() {
+            self.blocking.mark_all_ready(db);
+        }
         self.publish_sizes();
     }
 
@@ -226,6 +240,14 @@ impl Shard {
     pub fn look_at_clock(&mut self) {
         let policy = self.world.settings.maxmemory_policy.get();
         self.clock = crate::policy::clock_now(policy, self.world.monotonic_milliseconds());
+    }
+
+    /// Tells those who wait for a key that it has gone without a command's doing: it expired or was evicted.
+    #[inline]
+    pub fn key_has_gone(&mut self, db: u16, key: &[u8]) {
+        if !self.blocking.is_empty() {
+            self.blocking.mark_ready(db, key);
+        }
     }
 
     /// Exchanges two databases.

@@ -1,7 +1,7 @@
 //! What all shards of one server share: settings, the slot map, and the logs that commands leave behind.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sherd_metrics::clock;
@@ -173,6 +173,8 @@ pub struct World {
     /// Keys of each shard, for RANDOMKEY and INFO without batons.
     pub shard_keys: Vec<AtomicUsize>,
     pub clocks: Clocks,
+    /// The place in the queues of the client that begins to wait next; see [`crate::waiter`].
+    wait_places: AtomicU64,
 }
 
 impl World {
@@ -186,7 +188,13 @@ impl World {
             pressure: Pressure::new(slots.shards()),
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
             clocks: Clocks::default(),
+            wait_places: AtomicU64::new(0),
         })
+    }
+
+    /// The place of a client that begins to wait. Relaxed: taken while the shards of its keys are held, which orders it there.
+    pub fn next_wait_place(&self) -> u64 {
+        self.wait_places.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Milliseconds since the Unix epoch: for what has a date. What lasts for some time is measured with the other clock.

@@ -20,18 +20,22 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
+use sherd_shards::access::Shards;
 use sherd_shards::batch::{Batch, ClientPointer, Turn};
 use sherd_shards::baton::Baton;
 use sherd_shards::context::Context;
 use sherd_shards::engine::Engine;
+use sherd_shards::errand::Errand;
 use sherd_shards::error::Outcome;
 use sherd_shards::mailbox::Mailbox;
+use sherd_shards::queue::Queue;
 use sherd_shards::registry;
 use sherd_shards::reply::Reply;
 use sherd_shards::ring::Ring;
 use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
 use sherd_shards::spec::{CommandSpec, Plane};
+use sherd_shards::waiter::{Interrupt, WaitState};
 use sherd_shards::world::World;
 
 /// What only the holder of a baton may touch; loom finds out if two do.
@@ -99,6 +103,82 @@ fn two_threads_that_pop_share_the_items() {
         let rest: i32 = std::iter::from_fn(|| ring.pop()).map(|item| *item).sum();
         assert_eq!(sum + rest, 3);
     });
+}
+
+// ----- the queue -----
+
+#[test]
+fn what_overflows_is_popped_once_each_and_in_the_order_of_its_sender() {
+    loom::model(|| {
+        let queue = Arc::new(Queue::new(2));
+        queue.push(Box::new(0));
+        let senders: Vec<_> = [10, 20]
+            .into_iter()
+            .map(|first| {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || (first..first + 2).for_each(|item| queue.push(Box::new(item))))
+            })
+            .collect();
+        let mut popped: Vec<i32> = (0..2).filter_map(|_| queue.pop()).map(|item| *item).collect();
+        senders.into_iter().for_each(|sender| sender.join().expect("a sender ends well"));
+        popped.extend(std::iter::from_fn(|| queue.pop()).map(|item| *item));
+        assert_eq!(popped.len(), 5, "{popped:?}");
+        for first in [10, 20] {
+            let own: Vec<i32> = popped.iter().copied().filter(|item| (first..first + 2).contains(item)).collect();
+            assert_eq!(own, [first, first + 1], "{popped:?}");
+        }
+        assert!(queue.is_empty());
+    });
+}
+
+// ----- a waiter -----
+
+/// A server that finds an element or not, and two threads that would end the wait.
+fn serve_and_interrupt(finds: bool) {
+    loom::model(move || {
+        // The state, the element, and the answers: the server's, and those of the threads that interrupt.
+        let shared = Arc::new((WaitState::default(), Guarded::new(), AtomicUsize::new(0), AtomicUsize::new(0)));
+        let interrupters: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || {
+                    if shared.0.interrupt() == Interrupt::Ended {
+                        shared.3.fetch_add(1, Relaxed);
+                    }
+                })
+            })
+            .collect();
+        if shared.0.begin_serving() {
+            if finds {
+                shared.1.touch();
+                shared.0.end();
+                shared.2.fetch_add(1, Relaxed);
+            } else if !shared.0.goes_on_waiting() {
+                shared.2.fetch_add(1, Relaxed);
+            }
+        }
+        interrupters.into_iter().for_each(|thread| thread.join().expect("a thread ends well"));
+        let (by_server, by_others) = (shared.2.load(Relaxed), shared.3.load(Relaxed));
+        assert_eq!(by_server + by_others, 1, "a client is answered once");
+        assert!(shared.0.has_ended());
+        if finds {
+            assert_eq!(
+                shared.1.count(),
+                by_server,
+                "what was taken is answered, and nothing is taken for who was answered"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_waiter_that_is_served_while_it_is_interrupted_is_answered_once() {
+    serve_and_interrupt(true);
+}
+
+#[test]
+fn a_waiter_that_finds_nothing_while_it_is_interrupted_is_answered_once() {
+    serve_and_interrupt(false);
 }
 
 // ----- the baton -----
@@ -252,6 +332,10 @@ struct Back {
 impl Back {
     fn take(&self, batch: &Batch) {
         assert_eq!(batch.out, b"+OK\r\n");
+        self.note();
+    }
+
+    fn note(&self) {
         self.count.fetch_add(1, Relaxed);
         if let Some(waiting) = &self.waiting {
             waiting.unpark();
@@ -374,7 +458,7 @@ fn a_batch_that_is_left_to_the_shard_thread_is_executed_by_it() {
     loom::model(|| {
         let model = Model::new(1);
         let other = model.submitter(0);
-        assert!(model.engine.leave_to_thread(batch_for(0)).is_none());
+        model.engine.leave_to_thread(batch_for(0));
         model.finish(2, [other]);
         assert_eq!(TOUCHED[0].count(), 2);
     });
@@ -391,6 +475,52 @@ fn threads_that_stop_while_work_is_coming_do_it_first() {
         model.threads.into_iter().for_each(|thread| thread.join().expect("a shard's thread ends well"));
         assert_eq!(model.engine.queue_len(0), 0);
         assert_eq!(model.back.count.load(Relaxed), 3);
+    });
+}
+
+/// An errand that touches both shards.
+struct TouchBoth(Back);
+
+impl Errand for TouchBoth {
+    fn needs(&self) -> u64 {
+        0b11
+    }
+
+    fn run(&mut self, _: &mut Shards<'_>, _: &World) {
+        TOUCHED.iter().for_each(Guarded::touch);
+    }
+
+    fn panicked(&mut self) {
+        unreachable!("touching does not panic")
+    }
+
+    fn end(self: Box<Self>) {
+        self.0.note();
+    }
+}
+
+#[test]
+fn errands_over_busy_shards_are_run_once_each_and_nobody_waits_for_ever() {
+    loom::model(|| {
+        let model = Model::new(2);
+        let other = {
+            let (engine, back) = (std::sync::Arc::clone(&model.engine), model.back.clone());
+            thread::spawn(move || engine.run_errand(Box::new(TouchBoth(back))))
+        };
+        model.engine.run_errand(Box::new(TouchBoth(model.back.clone())));
+        model.finish(2, [other]);
+        assert_eq!((TOUCHED[0].count(), TOUCHED[1].count()), (2, 2));
+    });
+}
+
+#[test]
+fn an_errand_and_a_batch_leave_nothing_behind() {
+    loom::model(|| {
+        let model = Model::new(2);
+        let other = model.submitter(1);
+        model.engine.run_errand(Box::new(TouchBoth(model.back.clone())));
+        model.finish(2, [other]);
+        assert_eq!((TOUCHED[0].count(), TOUCHED[1].count()), (1, 2));
     });
 }
 

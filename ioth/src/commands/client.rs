@@ -294,12 +294,14 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
             connection.close_after_reply = true;
             continue;
         }
-        record.killed.store(true, Relaxed);
+        // One message a client, however often it is killed.
+        if record.killed.swap(true, Relaxed) {
+            continue;
+        }
         if token.io_thread as usize == io.index {
             io.make_ready(token.index);
         } else {
-            // A full mailbox delays the end until the thread's next look at the connection.
-            let _ = io.shared.send(usize::from(token.io_thread), Message::Kill(token));
+            io.shared.mailboxes[usize::from(token.io_thread)].deliver(Message::Kill(token));
         }
     }
     if !old_form {
@@ -456,15 +458,15 @@ fn unblock(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Re
         _ => return Err(CommandError::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = args::integer(args[2])?;
-    let found = io.shared.clients.all().into_iter().find(|(record, _)| record.id as i64 == id);
+    let found = u64::try_from(id).ok().and_then(|id| io.shared.clients.get(id));
     let blocked = found.filter(|(record, _)| record.blocked.load(Relaxed));
     let is_blocked = blocked.is_some();
-    if let Some((_, token)) = blocked {
+    if let Some((record, token)) = blocked {
         if usize::from(token.io_thread) == io.index {
             io.unblock(token, with_error);
-        } else {
-            // A full mailbox is a client that stays blocked a little longer; the caller may try again.
-            let _ = io.shared.send(usize::from(token.io_thread), Message::Unblock { connection: token, with_error });
+        } else if !record.unblock_asked.swap(true, Relaxed) {
+            let message = Message::Unblock { connection: token, with_error };
+            io.shared.mailboxes[usize::from(token.io_thread)].deliver(message);
         }
     }
     connection.reply(|reply| reply.flag(is_blocked));

@@ -83,6 +83,15 @@ pub fn selects(shared: &Shared, command: &Command, args: &[Vec<u8>]) -> Option<R
     (command.spec.name == "select").then(|| connection::database(shared, &args[1]))
 }
 
+/// Whether the commands after a queued HELLO are answered in RESP3; `None` if it does not change that.
+pub fn protocol_after(command: &Command, args: &[Vec<u8>]) -> Option<bool> {
+    match args.get(1).filter(|_| command.spec.name == "hello")?.as_slice() {
+        b"2" => Some(false),
+        b"3" => Some(true),
+        _ => None,
+    }
+}
+
 impl IoThread {
     /// Executes a connection command and answers it.
     pub fn run_connection_command(

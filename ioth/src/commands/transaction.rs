@@ -98,8 +98,7 @@ pub(super) fn watch(io: &mut IoThread, connection: &mut Connection, args: &[&[u8
     if connection.multi.is_some() {
         return Err(CommandError::new("ERR WATCH inside MULTI is not allowed"));
     }
-    io.watch(connection, &args[1..]);
-    ok(connection)
+    Ok(io.watch(connection, args))
 }
 
 fn unwatch(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {

@@ -5,7 +5,7 @@
 
 use super::list::{node_limit, popped, write_item, LIST};
 use super::list_move::{move_element, move_elements, parse_end, pop_from_first, MoveRequest, PopRequest};
-use crate::blocking::{Block, TimeoutReply};
+use crate::blocking::{self, Block, TimeoutReply};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
 use crate::object::Type;
@@ -120,15 +120,8 @@ pub(super) fn wait_for(
     wants: Type,
     timeout_ms: Option<i64>,
 ) -> Block {
-    let mut names: Vec<Vec<u8>> = Vec::new();
-    for index in keys {
-        let name = context.args[index].to_vec();
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let deadline_ms = timeout_ms.map(|wait| context.deadline_after(wait));
-    Block { keys: names, deadline_ms, wants: Some(wants), on_timeout: TimeoutReply::NullArray, rewrites: Vec::new(), again_at_ms: None }
+    Block { keys: blocking::distinct(keys.map(|index| context.args[index])), deadline_ms, wants: Some(wants), on_timeout: TimeoutReply::NullArray, rewrites: Vec::new(), again_at_ms: None }
 }
 
 fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outcome {

@@ -2,7 +2,7 @@
 
 use super::stream::{no_group, parse_id, write_entries, write_entry, write_fields, write_id, STREAM};
 use crate::args::{self, Options};
-use crate::blocking::{Block, TimeoutReply};
+use crate::blocking::{self, Block, TimeoutReply};
 use crate::context::Context;
 use crate::db::Key;
 use crate::error::{CommandError, Outcome, SYNTAX};
@@ -208,7 +208,7 @@ fn nothing(
         return;
     };
     let block = Block {
-        keys: options.places().map(|(key, _)| context.args[key].to_vec()).collect(),
+        keys: blocking::distinct(options.places().map(|(key, _)| context.args[key])),
         deadline_ms: (timeout_ms > 0).then(|| context.deadline_after(timeout_ms)),
         wants,
         on_timeout: TimeoutReply::NullArray,
