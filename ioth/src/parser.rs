@@ -10,6 +10,9 @@ pub const LINE_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16_384;
 const ARGS_MAX: i64 = i32::MAX as i64;
+/// A length or an argument is followed by other bytes than CR and LF: refused as in Valkey 9.1. Redis skips the two bytes
+/// unseen, and takes what somebody else put behind a wrong length for a request.
+const INVALID_LINE_END: &str = "invalid CRLF in request";
 
 /// What a client sent that is no request; the text follows `ERR Protocol error: `.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub const SHORT_ARG_BYTES_MAX: usize = 999;
 /// [`Parser`] has to look at it.
 #[inline]
 pub fn short_request<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; SHORT_ARGS_MAX]) -> Option<(usize, usize)> {
-    let &[b'*', count, b'\r', _, ref rest @ ..] = buffer else { return None };
+    let &[b'*', count, b'\r', b'\n', ref rest @ ..] = buffer else { return None };
     let count = usize::from(count.wrapping_sub(b'0'));
     if !(1..=SHORT_ARGS_MAX).contains(&count) {
         return None;
@@ -104,6 +107,7 @@ fn short_argument(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
     let (first, head) = (digit(first), if second == b'\r' { 4 } else { 5 });
     let mut length = first;
+    let mut line_feed = third;
     let mut body = buffer.get(head..)?;
     if second != b'\r' {
         // A length that begins with 0, or with what is no digit, is not for this function.
@@ -111,18 +115,18 @@ fn short_argument(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
             return None;
         }
         length = first * 10 + digit(second);
+        line_feed = fourth;
         if third != b'\r' {
             if digit(third) > 9 || fourth != b'\r' {
                 return None;
             }
             length = length * 10 + digit(third);
-            body = body.get(1..)?;
+            (line_feed, body) = (*body.first()?, &body[1..]);
         }
     }
-    if first > 9 || body.len() < length + 2 {
+    if first > 9 || line_feed != b'\n' || body.len() < length + 2 || body[length..length + 2] != *b"\r\n" {
         return None;
     }
-    // The two bytes after an argument are skipped unseen, as in Redis.
     Some((&body[..length], &body[length + 2..]))
 }
 
@@ -212,10 +216,12 @@ impl Parser {
                     length as usize
                 }
             };
-            // The two bytes after an argument are skipped unseen, as in Redis.
             let end = self.at + length;
             if buffer.len() < end + 2 {
                 break;
+            }
+            if buffer[end..end + 2] != *b"\r\n" {
+                return Err(error(INVALID_LINE_END));
             }
             self.args.push((self.at, end));
             self.at = end + 2;
@@ -253,12 +259,12 @@ fn unexpected(byte: u8) -> ProtocolError {
 #[inline]
 fn length_line(buffer: &[u8], at: usize, too_long: &str) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
     // Lengths of one and two digits, nearly all there are, without a search for the line's end.
-    if let Some(&[first, second, third, _]) = buffer.get(at..at + 4) {
+    if let Some(&[first, second, third, fourth]) = buffer.get(at..at + 4) {
         let (tens, ones) = (first.wrapping_sub(b'0'), second.wrapping_sub(b'0'));
-        if second == b'\r' && tens < 10 {
+        if second == b'\r' && third == b'\n' && tens < 10 {
             return Ok(Some((Some(i64::from(tens)), at + 3)));
         }
-        if third == b'\r' && ones < 10 && (1..10).contains(&tens) {
+        if third == b'\r' && fourth == b'\n' && ones < 10 && (1..10).contains(&tens) {
             return Ok(Some((Some(i64::from(tens) * 10 + i64::from(ones)), at + 4)));
         }
     }
@@ -272,6 +278,8 @@ fn long_length_line(buffer: &[u8], at: usize, too_long: &str) -> Result<Option<(
         None if rest.len() > LINE_MAX => Err(error(too_long)),
         None => Ok(None),
         Some(end) if rest.len() < end + 2 => Ok(None),
+        // Before the number is looked at, as in Valkey.
+        Some(end) if rest[end + 1] != b'\n' => Err(error(INVALID_LINE_END)),
         Some(end) => Ok(Some((sherd_shards::types::number::parse_i64(&rest[..end]), at + end + 2))),
     }
 }

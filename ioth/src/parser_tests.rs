@@ -86,6 +86,14 @@ fn a_request_with_the_head_of_another_is_what_the_parser_finds() {
             assert_eq!(head.request(&request(other), &mut [&[]; SHORT_ARGS_MAX]), None, "{other:?} after {name}");
         }
         // One byte of the head differs, wherever it is.
+        // Nor is one taken whose line ends are none; only the parser tells of it.
+        for (at, _) in first.iter().enumerate().filter(|(_, byte)| b"\r\n".contains(byte)) {
+            let mut broken = first.clone();
+            broken[at] = b'X';
+            assert_eq!(head.request(&broken, &mut [&[]; SHORT_ARGS_MAX]), None, "line end at {at}");
+            assert_eq!(short_request(&broken, &mut [&[]; SHORT_ARGS_MAX]), None, "line end at {at}");
+            assert!(parse(&broken).is_err(), "line end at {at}");
+        }
         for at in 0..10 + name.len() {
             let mut changed = first.clone();
             changed[at] ^= 1;
@@ -105,9 +113,24 @@ fn what_is_no_request_gets_the_error_of_redis() {
         (b"*1\r\n$536870913\r\n", "invalid bulk length"),
         (b"*1\r\n$01\r\n", "invalid bulk length"),
         (&long, "too big mbulk count string"),
+        (b"*1\rX", "invalid CRLF in request"),
+        (b"*x\rX", "invalid CRLF in request"),
+        (b"*12\rX", "invalid CRLF in request"),
+        (b"*0\rX*1\r\n", "invalid CRLF in request"),
+        (b"*1\r\n$4\rXPING\r\n", "invalid CRLF in request"),
+        (b"*1\r\n$-1\rX", "invalid CRLF in request"),
+        (b"*1\r\n$10\rX0123456789\r\n", "invalid CRLF in request"),
+        (b"*1\r\n$4\r\nPINGXX", "invalid CRLF in request"),
+        (b"*1\r\n$4\r\nPING\rX", "invalid CRLF in request"),
+        (b"*1\r\n$4\r\nPINGX\n", "invalid CRLF in request"),
+        (b"*1\r\n$3\r\nPING\r\n", "invalid CRLF in request"),
         (&[b'a'; LINE_MAX + 1], "too big inline request"),
     ] {
         assert_eq!(parse(bytes).expect_err("refused").0, text);
+    }
+    // What may still become a line's end is waited for.
+    for bytes in [b"*1\r".as_slice(), b"*1\r\n$4\r", b"*1\r\n$4\r\nPING", b"*1\r\n$4\r\nPING\r", b"*1\r\n$4\r\nPINGX"] {
+        assert!(matches!(parse(bytes), Ok((Parsed::Incomplete(_), _))), "{bytes:?}");
     }
     let limits = Limits { authenticated: false, ..LIMITS };
     assert!(Parser::default().next(b"*11\r\n", limits).is_err());

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.references import need_reference
 from tests.support.wire import ConnectionClosed, Wire
 
 if TYPE_CHECKING:
-    from tests.support.servers import Server
+    from tests.support.servers import Server, ServerPool
 
 # The marker is sent in the same packet, so that a connection that survives is recognised without waiting.
 marker = b"*2\r\n$4\r\nECHO\r\n$6\r\nmarker\r\n"
@@ -44,6 +45,24 @@ MALFORMED = {
     "an inline command with text after a closing quote": b'SET k "value"x\r\n',
 }
 
+# Valkey 9.1 refuses these; Redis skips the two bytes unseen, and takes what somebody else put behind them for a request.
+LINE_ENDS = {
+    "after a multibulk length": b"*1\rX$4\r\nPING\r\n",
+    "after a multibulk length of two digits": b"*10\rX",
+    "after a multibulk length that is no number": b"*x\rX",
+    "after an empty array": b"*0\rX",
+    "after a bulk length": b"*1\r\n$4\rXPING\r\n",
+    "after a bulk length of two digits": b"*2\r\n$4\r\nECHO\r\n$10\rX0123456789\r\n",
+    "after a bulk length of three digits": b"*2\r\n$4\r\nECHO\r\n$100\rX" + b"x" * 100 + b"\r\n",
+    "after a negative bulk length": b"*1\r\n$-1\rX",
+    "after an argument": b"*1\r\n$4\r\nPINGXX",
+    "after an argument, the line feed": b"*1\r\n$4\r\nPING\rX",
+    "after an argument, the carriage return": b"*1\r\n$4\r\nPINGX\n",
+    "after an argument with a wrong length": b"*2\r\n$4\r\nECHO\r\n$3\r\nabcd\r\n",
+    "after an argument of kilobytes": b"*2\r\n$4\r\nECHO\r\n$4000\r\n" + b"x" * 4000 + b"XX",
+    "after the eleventh argument": b"*11\r\n" + b"$4\r\nPING\r\n" * 10 + b"$1\r\naXX",
+}
+
 UNTERMINATED = {
     "an inline command": b"x" * 70_000,
     "a multibulk header": b"*" + b"1" * 70_000,
@@ -65,7 +84,6 @@ TOLERATED = {
     "an inline command of only spaces": b"     \r\n",
     "an empty command name": b"*1\r\n$0\r\n\r\n",
     "a command name of binary": b"*1\r\n$3\r\n\x00\xff\r\r\n",
-    "a bulk whose end is not checked": b"*2\r\n$4\r\nECHO\r\n$3\r\nabcXX",
     "an inline command that looks like RESP": b"+OK\r\n",
     "an inline command that is a number": b":1\r\n",
     "an inline command with an HTTP-like word": b"GETX / HTTP/1.1\r\n",
@@ -101,6 +119,33 @@ def test_a_malformed_request_gets_the_references_error_and_a_closed_connection(
     assert exchange(server, request_bytes) == expected
     with server.wire() as wire:
         assert wire.call("PING").raw == b"+PONG\r\n"
+
+
+@pytest.mark.parametrize("request_bytes", LINE_ENDS.values(), ids=LINE_ENDS)
+def test_other_bytes_than_a_line_end_are_refused(request_bytes: bytes, server: Server) -> None:
+    """Alone, behind a good request, and behind one that begins with the same bytes, which takes a shorter way."""
+    error = b"-ERR Protocol error: invalid CRLF in request\r\n<closed>"
+    assert exchange(server, request_bytes) == error
+    for before, reply in (
+        (b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n"),
+        (b"*2\r\n$4\r\nECHO\r\n$1\r\na\r\n", b"$1\r\na\r\n"),
+    ):
+        assert exchange(server, before * 3 + request_bytes) == reply * 3 + error
+
+
+@pytest.mark.parametrize("request_bytes", LINE_ENDS.values(), ids=LINE_ENDS)
+def test_valkey_refuses_the_same_line_ends(request_bytes: bytes, server: Server, pool: ServerPool) -> None:
+    """The reference for this is Valkey 9.1 alone."""
+    valkey = need_reference("valkey9")
+    assert exchange(server, request_bytes) == exchange(pool.get(valkey), request_bytes)
+
+
+def test_a_line_end_in_two_pieces_is_one(server: Server) -> None:
+    """Half of it is neither refused nor taken for a whole one."""
+    with server.wire() as wire:
+        for part in (b"*1\r", b"\n$4", b"\r", b"\nPING", b"\r", b"\n"):
+            wire.send(part)
+        assert wire.read().raw == b"+PONG\r\n"
 
 
 @pytest.mark.parametrize("request_bytes", UNTERMINATED.values(), ids=UNTERMINATED)
