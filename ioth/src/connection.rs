@@ -1,7 +1,8 @@
 //! One client's connection: its buffers, and what its commands have set up.
 //!
 //! Commands that were sent to shards are remembered as *runs*: so many replies to come from one source, in the order of
-//! the requests. While any are out, the read buffer is not touched, for their arguments point into it.
+//! the requests. While any are out, the read buffer is not touched, for their arguments point into it, and neither are the
+//! words of inline requests.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -102,6 +103,8 @@ pub struct Connection {
     /// Bytes of the buffer that are done with.
     pub consumed: usize,
     pub parser: Parser,
+    /// The words of inline requests that commands which are out may point to.
+    pub inline_words: Vec<Vec<Vec<u8>>>,
     /// Bytes that are sure to come for the request that is being read.
     pub expected: usize,
     /// There may be something to read.

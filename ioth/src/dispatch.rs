@@ -1,4 +1,4 @@
-//! From bytes to commands: reading, parsing, looking up, gating, routing.
+//! From requests to commands: looking up, gating, routing.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,24 +11,13 @@ use sherd_shards::spec::{flag, Group, Plane};
 use sherd_shards::table;
 
 use crate::commands;
-use crate::connection::{Connection, Multi, QueuedCommand, Read, ReplyMode, Waiting};
+use crate::connection::{Connection, Multi, QueuedCommand, ReplyMode};
 use crate::gate::{find_command, unknown_command};
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
-use crate::parser::{short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError};
-use crate::parser::{SHORT_ARGS_MAX, SHORT_ARG_BYTES_MAX};
 
-/// Commands of one connection in one round; the rest waits for the others to have had their turn.
-const ROUND_COMMANDS_MAX: usize = 1024;
-/// Bytes of inline requests that are turned into arrays together; more of them wait for the next round.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// Inline requests have a limit of their own, the length of a line.
-const INLINE_LIMITS: Limits = Limits { bulk_bytes_max: 0, authenticated: true };
-/// Reads of one connection in one round.
-const ROUND_READS_MAX: usize = 4;
-
-/// A request in the read buffer.
+/// A request: its arguments are in the read buffer or, if it is an inline one, kept by the connection.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The arguments; the first one is the command's name.
@@ -50,16 +39,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Why no more requests are taken from a buffer for now.
-enum Pause {
-    /// It holds no further whole request.
-    Hungry,
-    /// The connection waits, or has had its share.
-    Enough,
-    /// An inline request of so many bytes comes next.
-    Inline(usize),
-}
-
 /// What became of a request.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Dispatch {
@@ -72,217 +51,9 @@ pub enum Dispatch {
 }
 
 impl IoThread {
-    /// Reads and takes the requests of a ready connection.
-    pub fn process(&mut self, connection: &mut Connection) {
-        if connection.record.killed.load(Relaxed) {
-            connection.closing = true;
-        }
-        if connection.unsent() > 0 && self.flush(connection).is_err() {
-            connection.closing = true;
-        }
-        if !connection.is_idle() {
-            // A client that has gone while it waits for a key. The control plane's answer comes soon in any case, and who
-            // has closed only his side for sending may want it.
-            connection.closing |= connection.peer_closed && connection.waiting == Waiting::Blocked;
-            return;
-        }
-        if connection.unsent() >= crate::connection::OUTPUT_PAUSE_BYTES {
-            return;
-        }
-        let mut reads = 0;
-        loop {
-            let hungry = self.take_requests(connection);
-            if !hungry || connection.closing || !connection.runs.is_empty() || !connection.readable {
-                break;
-            }
-            if reads == ROUND_READS_MAX {
-                break;
-            }
-            reads += 1;
-            match connection.read(&mut self.buffers) {
-                Read::Some(count) => self.note_read(connection, count),
-                Read::Nothing => break,
-                Read::Closed => {
-                    connection.closing = true;
-                    break;
-                }
-            }
-        }
-        if connection.shards_out == 0 && self.flush(connection).is_err() {
-            connection.closing = true;
-        }
-        if connection.close_after_reply && connection.runs.is_empty() && connection.unsent() == 0 {
-            connection.closing = true;
-        }
-    }
-
-    fn note_read(&mut self, connection: &mut Connection, count: usize) {
-        self.input_peaks.note(connection.buffer.len());
-        let stats = self.stats();
-        stats.reads.increment();
-        stats.input_bytes.add(count as u64);
-        let record = &connection.record;
-        record.input_bytes.store(record.input_bytes.load(Relaxed) + count as u64, Relaxed);
-        record.last_interaction_at.store(self.now_ms, Relaxed);
-        let limit = self.shared.world.settings.client_query_buffer_limit.size();
-        if connection.buffer.len() - connection.consumed > limit {
-            stats.query_limit_disconnections.increment();
-            let fields = vec![("client", record.id.to_string()), ("address", record.address.clone())];
-            self.shared.log.add(Level::Warning, "a client was cut at its query buffer limit", fields);
-            connection.closing = true;
-        }
-    }
-
-    /// Takes what requests there are in the buffer; true if more bytes are wanted.
-    fn take_requests(&mut self, connection: &mut Connection) -> bool {
-        loop {
-            // Buffer and parser are borrowed apart from the connection; nothing changes the buffer while commands are
-            // taken, for their arguments point into it.
-            let buffer = std::mem::take(&mut connection.buffer);
-            let mut parser = std::mem::take(&mut connection.parser);
-            let pause = self.take_from(connection, &mut parser, &buffer);
-            connection.parser = parser;
-            connection.buffer = buffer;
-            match pause {
-                Pause::Hungry => return true,
-                Pause::Enough => return false,
-                Pause::Inline(length) => {
-                    if let Err(error) = inline_as_arrays(connection, connection.consumed, length) {
-                        self.protocol_error(connection, &error);
-                        return false;
-                    }
-                }
-            }
-        }
-    }
-
-    fn take_from(&mut self, connection: &mut Connection, parser: &mut Parser, buffer: &[u8]) -> Pause {
-        let bulk_bytes_max = self.shared.world.settings.proto_max_bulk_len.size();
-        let mut short_args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
-        let mut long_args: Vec<&[u8]> = Vec::new();
-        let mut budget = ROUND_COMMANDS_MAX;
-        while budget > 0 {
-            budget -= 1;
-            if connection.close_after_reply {
-                // What follows QUIT or a broken request is not looked at.
-                return Pause::Enough;
-            }
-            let rest = &buffer[connection.consumed..];
-            if parser.is_fresh() && bulk_bytes_max >= SHORT_ARG_BYTES_MAX {
-                if let Some((count, length)) = short_request(rest, &mut short_args) {
-                    let request = Request { args: &short_args[..count], length };
-                    match self.take_command(connection, &request) {
-                        Dispatch::Done => {
-                            connection.consumed += length;
-                            if rest.len() > length {
-                                self.take_repeats(connection, &request, buffer, &mut budget);
-                            }
-                        }
-                        Dispatch::Wait => {
-                            connection.consumed += length;
-                            return Pause::Enough;
-                        }
-                        Dispatch::Later => return Pause::Enough,
-                    }
-                    continue;
-                }
-            }
-            let limits = Limits { bulk_bytes_max, authenticated: connection.authenticated };
-            match parser.next(rest, limits) {
-                Ok(Parsed::Command(length)) => {
-                    long_args.clear();
-                    long_args.extend(parser.args().iter().map(|&(start, end)| &rest[start..end]));
-                    let request = Request { args: &long_args, length };
-                    match self.take_command(connection, &request) {
-                        Dispatch::Done => connection.consumed += length,
-                        Dispatch::Wait => {
-                            connection.consumed += length;
-                            return Pause::Enough;
-                        }
-                        Dispatch::Later => {
-                            parser.reset();
-                            return Pause::Enough;
-                        }
-                    }
-                }
-                Ok(Parsed::Nothing(length)) => connection.consumed += length,
-                Ok(Parsed::Inline(length)) if connection.runs.is_empty() => return Pause::Inline(length),
-                Ok(Parsed::Inline(_)) => return Pause::Enough,
-                Ok(Parsed::Incomplete(expected)) => {
-                    connection.expected = expected;
-                    return Pause::Hungry;
-                }
-                Err(error) => {
-                    self.protocol_error(connection, &error);
-                    return Pause::Enough;
-                }
-            }
-        }
-        // The budget is used up; the connection goes on in the next round.
-        self.ready_again(connection);
-        Pause::Enough
-    }
-
-    /// Sees to it that a connection which is being worked on is looked at in the next round.
-    pub fn ready_again(&mut self, connection: &mut Connection) {
-        if !connection.is_ready {
-            connection.is_ready = true;
-            self.ready.push(connection.token.index);
-        }
-    }
-
-    #[cold]
-    fn protocol_error(&mut self, connection: &mut Connection, error: &ProtocolError) {
-        self.stats().protocol_errors.increment();
-        let fields = vec![("client", connection.record.address.clone()), ("error", error.0.clone())];
-        self.shared.log.add(Level::Verbose, "protocol error", fields);
-        let error = CommandError::with(format!("ERR Protocol error: {}", error.0));
-        connection.reply_mode = ReplyMode::On;
-        self.count_error(&error);
-        connection.reply(|reply| reply.error(&error));
-        connection.close_after_reply = true;
-    }
-
-    /// Takes the requests that follow one and begin with the same bytes, which is most of a pipeline: nothing but their
-    /// other arguments is looked at, if the command is such that this will do.
-    fn take_repeats(&mut self, connection: &mut Connection, request: &Request<'_>, buffer: &[u8], budget: &mut usize) {
-        // It may have been refused, or not be known at all.
-        let was_taken = |last: &&Command| {
-            last.plain
-                && last.spec.accepts(request.args.len())
-                && last.spec.name.as_bytes().eq_ignore_ascii_case(request.args[0])
-        };
-        let Some(command) = connection.last_command.filter(was_taken) else { return };
-        if !self.takes_plain_commands(connection) {
-            return;
-        }
-        let begin = connection.consumed - request.length;
-        let head = Head::new(&buffer[begin..], request.args);
-        let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
-        while *budget > 0 {
-            let Some(length) = head.request(&buffer[connection.consumed..], &mut args) else { return };
-            *budget -= 1;
-            connection.consumed += length;
-            let (hash, slot, shard) = self.place_of(args[1]);
-            self.send_to_shard(connection, command, &args[..head.count], hash, slot, shard);
-        }
-    }
-
-    /// Whether plain commands of this connection need not be looked at one by one before they go to their shards. What
-    /// others may change meanwhile counts from the next round on.
-    fn takes_plain_commands(&self, connection: &Connection) -> bool {
-        let shared = &self.shared;
-        (connection.authenticated || !shared.has_password.load(Relaxed))
-            && connection.multi.is_none()
-            && connection.reply_mode == ReplyMode::On
-            && !connection.close_after_reply
-            && !shared.pause.may_be_on()
-            && shared.monitors.load(Relaxed) == 0
-    }
-
-    /// Takes one request, whose bytes begin at `request`.
+    /// Takes one request.
     #[inline]
-    fn take_command(&mut self, connection: &mut Connection, request: &Request<'_>) -> Dispatch {
+    pub fn take_command(&mut self, connection: &mut Connection, request: &Request<'_>) -> Dispatch {
         let name = request.get(0).unwrap_or_default();
         let command = match connection.last_command {
             Some(last) if last.packed != 0 && last.packed == registry::packed_name(name) => Some(last),
@@ -462,7 +233,7 @@ impl IoThread {
 
     /// The hash, slot and shard of a key.
     #[inline]
-    fn place_of(&self, key: &[u8]) -> (u64, u16, usize) {
+    pub fn place_of(&self, key: &[u8]) -> (u64, u16, usize) {
         let map = self.shared.world.slots;
         let slot = map.slot(key);
         (table::hash(key), slot, map.shard_of(slot))
@@ -470,7 +241,7 @@ impl IoThread {
 
     /// Puts a command into the batch of its shard.
     #[inline(always)]
-    fn send_to_shard(
+    pub fn send_to_shard(
         &mut self,
         connection: &mut Connection,
         command: &'static Command,
@@ -489,8 +260,9 @@ impl IoThread {
             connection.turns_open |= 1 << shard;
             batch.begin_turn(connection.token.index, &connection.record, connection.db, connection.resp3);
         }
-        // SAFETY: the bytes are in the connection's read buffer, which is neither moved nor changed nor freed while the
-        // connection has commands out (`Connection::is_idle`), and the batch is cleared before it is again.
+        // SAFETY: the bytes are in the connection's read buffer or among its inline words, which are neither moved nor
+        // changed nor freed while the connection has commands out (`Connection::is_idle`), and the batch is cleared before
+        // they are again.
         let args = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(args) };
         batch.push(command, args, hash, slot, connection.db);
         connection.expect_from(shard);
@@ -578,33 +350,5 @@ pub fn same_slot(mut slots: impl Iterator<Item = u16>) -> Result<(), CommandErro
     match slots.next() {
         Some(first) if slots.any(|slot| slot != first) => Err(CROSS_SLOT),
         _ => Ok(()),
-    }
-}
-
-/// Puts inline requests into the buffer as arrays, so that only one path follows from here: the one of `length` bytes at
-/// `begin` and those that follow it, as far as they are whole, up to a bound.
-fn inline_as_arrays(connection: &mut Connection, begin: usize, length: usize) -> Result<(), ProtocolError> {
-    let mut arrays = Vec::new();
-    let mut end = begin + length;
-    append_array(&split_inline(&connection.buffer[begin..end])?, &mut arrays);
-    while end - begin < INLINE_BYTES_MAX && connection.buffer.get(end).is_some_and(|&first| first != b'*') {
-        let Ok(Parsed::Inline(length)) = Parser::default().next(&connection.buffer[end..], INLINE_LIMITS) else {
-            break;
-        };
-        // One that is wrong is answered when its turn comes.
-        let Ok(words) = split_inline(&connection.buffer[end..end + length]) else { break };
-        append_array(&words, &mut arrays);
-        end += length;
-    }
-    connection.buffer.splice(begin..end, arrays);
-    Ok(())
-}
-
-fn append_array(words: &[Vec<u8>], arrays: &mut Vec<u8>) {
-    arrays.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        arrays.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        arrays.extend_from_slice(word);
-        arrays.extend_from_slice(b"\r\n");
     }
 }

@@ -377,6 +377,7 @@ impl IoThread {
         let idle = connection.is_idle();
         let more = idle && connection.readable && connection.unsent() < crate::connection::OUTPUT_PAUSE_BYTES;
         if idle {
+            connection.inline_words = Vec::new();
             connection.release_buffer(&mut self.buffers);
         }
         let index = connection.token.index;
@@ -509,6 +510,7 @@ impl IoThread {
             buffer: Vec::new(),
             consumed: 0,
             parser: Parser::default(),
+            inline_words: Vec::new(),
             expected: 0,
             readable: true,
             peer_closed: false,
@@ -646,3 +648,7 @@ impl IoThread {
         busy == 0 || self.now_ms - self.stopping_since_ms > 500
     }
 }
+
+#[cfg(test)]
+#[path = "io_thread_tests.rs"]
+mod tests;

@@ -6,7 +6,8 @@
 //! - [`server`], [`shared`], [`listener`]: a server, what its threads share, where clients come in
 //! - [`io_thread`]: a thread's loop over its connections
 //! - [`parser`], [`connection`]: requests, and one client's state
-//! - [`dispatch`], [`gate`]: from bytes to a command on its way, and what must hold for it
+//! - [`intake`]: from bytes to requests, and how many of them in a round
+//! - [`dispatch`], [`gate`]: from a request to a command on its way, and what must hold for it
 //! - [`complete`]: from executed batches back to sockets
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
 //! - [`exec`]: transactions with commands of both planes
@@ -25,6 +26,7 @@ pub mod exec;
 pub mod gate;
 pub mod hot_keys;
 pub mod huge_pages;
+pub mod intake;
 pub mod io_thread;
 pub mod listener;
 pub mod log;

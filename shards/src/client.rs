@@ -13,7 +13,7 @@ pub struct ClientRecord {
     pub local_address: String,
     pub descriptor: i32,
     pub io_thread: usize,
-    /// Milliseconds since the Unix epoch.
+    /// Milliseconds on the monotonic clock.
     pub connected_at: i64,
     pub last_interaction_at: AtomicI64,
     pub name: Mutex<Vec<u8>>,

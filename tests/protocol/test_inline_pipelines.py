@@ -67,6 +67,29 @@ def test_inline_requests_and_arrays_mix_in_one_pipeline(wire: Wire) -> None:
     assert _send_while_reading(wire, b"".join(data), len(replies)) == replies
 
 
+def test_quoted_words_and_errors_are_answered_between_arrays(wire: Wire) -> None:
+    """Behind a large argument, so that all of it is in the buffer at once; the last request ends the connection."""
+    wire.send(encode_command("SET", "large", b"x" * (1 << 20)))
+    assert wire.read().raw == b"+OK\r\n"
+    turns = [
+        (b'ECHO "a\\x41\\n b"\r\n', b"$5\r\naA\n b\r\n"),
+        (encode_command("ECHO", "array"), b"$5\r\narray\r\n"),
+        (b"ECHO 'it\\'s'\n", b"$4\r\nit's\r\n"),
+        (b'NOSUCH "a b"\r\n', b"-ERR unknown command 'NOSUCH', with args beginning with: 'a b' \r\n"),
+        (b"\r\n", b""),
+        (b"GET\r\n", b"-ERR wrong number of arguments for 'get' command\r\n"),
+        (encode_command("SET", "key", "array"), b"+OK\r\n"),
+        (b'GET "key"\r\n', b"$5\r\narray\r\n"),
+        (b'SET "key" ""\r\n', b"+OK\r\n"),
+        (encode_command("STRLEN", "key"), b":0\r\n"),
+    ]
+    pipeline = encode_command("SET", "large", b"y" * (1 << 20)) + b"".join(data for data, _ in turns) * 300
+    expected = b"+OK\r\n" + b"".join(reply for _, reply in turns) * 300
+    unbalanced = b"-ERR Protocol error: unbalanced quotes in request\r\n"
+    data = pipeline + b'GET "key\r\n' + encode_command("SET", "key", "not executed")
+    assert _send_while_reading(wire, data, len(expected + unbalanced)) == expected + unbalanced
+
+
 def test_a_client_of_inline_requests_that_never_reads_is_held_back(shape: Shape) -> None:
     """The server stops reading, or cuts the client off, before its buffers of requests and replies have grown far."""
     directives = {
