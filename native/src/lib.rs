@@ -62,6 +62,7 @@ fn set_time_slice(microseconds: u32) {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sherd_metrics::loading_thread::forget_when_it_ends();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("redis_version", sherd_ioth::commands::REDIS_VERSION)?;
     module.add_function(wrap_pyfunction!(used_memory, module)?)?;
     module.add_function(wrap_pyfunction!(glob_filter, module)?)?;
     module.add_function(wrap_pyfunction!(key_slot, module)?)?;

@@ -189,6 +189,17 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// A double whose text is given; a bulk string in RESP2.
+    pub fn double_as(&mut self, text: &[u8]) {
+        if self.resp3 {
+            self.out.push(b',');
+            self.out.extend_from_slice(text);
+            self.crlf();
+        } else {
+            self.bulk(text);
+        }
+    }
+
     /// A boolean; an integer in RESP2.
     pub fn boolean(&mut self, value: bool) {
         if self.resp3 {

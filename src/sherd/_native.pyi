@@ -24,6 +24,9 @@ __all__ = [
 
 __version__: str
 
+redis_version: str
+"""The version of Redis whose behaviour clients may rely on, as HELLO tells it."""
+
 @type_check_only
 class SpecDict(TypedDict):
     """A command specification, as the control plane declares it and as `command_table` gives it back."""

@@ -109,6 +109,18 @@ def same_but_order(ours: Node, theirs: Node) -> bool:
     return same_members((), ours, theirs)
 
 
+def same_but_too_many_read(ours: Node, theirs: Node) -> bool:
+    """Equal but for groups of which the other server says that they lag behind by less than none."""
+    if ours.items is None or theirs.items is None or len(ours.items) != len(theirs.items):
+        return ours == theirs
+    fields = {theirs.items[place].text: place + 1 for place in range(len(theirs.items) - 1)}
+    lag, read = fields.get(b"lag"), fields.get(b"entries-read")
+    if lag is not None and read is not None and theirs.items[lag].kind == ":" and int(theirs.items[lag].text) < 0:
+        too_many = -int(theirs.items[lag].text)
+        return int(ours.items[lag].text) == 0 and int(ours.items[read].text) == int(theirs.items[read].text) - too_many
+    return all(same_but_too_many_read(mine, other) for mine, other in zip(ours.items, theirs.items, strict=True))
+
+
 def same_before_odd_bytes(ours: Node, theirs: Node) -> bool:
     """Errors that are equal up to the first byte that is no text."""
     mine, other = (re.split(rb"[\x00\x80-\xff]", node.text)[0] for node in (ours, theirs))

@@ -104,8 +104,51 @@ def test_lmovem_moves_several_elements(wire: Wire) -> None:
     assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 2 OBO", "LRANGE b 0 -1") == [[b"2", b"1"]] * 2
     assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 2 BULK", "LRANGE b 0 -1") == [[b"3", b"4"], [b"3", b"4", b"2", b"1"]]
     assert _run(wire, "LMOVEM a b LEFT LEFT EXACTLY 2 BULK", "LMOVEM a b LEFT RIGHT", "EXISTS a") == [None, [b"5"], 0]
-    assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 2 BULK", "LMOVEM a b LEFT LEFT EXACTLY 1 OBO") == [[], None]
+    assert _run(wire, "LMOVEM a b LEFT LEFT COUNT 2 BULK", "LMOVEM a b LEFT LEFT EXACTLY 1 OBO") == [None, None]
     assert _run(wire, "BLMOVEM b a RIGHT RIGHT 0 EXACTLY 2 BULK", "LRANGE a 0 -1") == [[b"1", b"5"]] * 2
+
+
+def test_lmovem_of_an_empty_source_is_null_in_each_protocol(wire: Wire, protocol: int) -> None:
+    """As where there are too few, and as LMPOP is."""
+    null = b"*-1\r\n" if protocol == 2 else b"_\r\n"
+    for line in ("LMOVEM no b LEFT LEFT", "LMOVEM no b LEFT LEFT COUNT 2 OBO", "LMOVEM no b LEFT LEFT EXACTLY 2 OBO"):
+        assert wire.call(*line.split()).raw == null
+
+
+def test_aggregate_count_adds_up_weights_instead_of_scores(wire: Wire) -> None:
+    """Without weights it is the number of sets that have the member, in plain sets as well."""
+
+    def scores(line: str, *members: str) -> list[float | None]:
+        assert wire.value(*line.split()) == len(members)
+        return [float(score) for score in wire.value("ZMSCORE", "d", *members)]
+
+    wire.pipeline([("ZADD", "a", "10", "x", "20", "y"), ("ZADD", "b", "-5", "x"), ("SADD", "s", "x", "z")])
+    assert scores("ZUNIONSTORE d 3 a b s AGGREGATE COUNT", "x", "y", "z") == [3, 1, 1]
+    assert scores("ZINTERSTORE d 3 a b s AGGREGATE count", "x") == [3]
+    assert scores("ZUNIONSTORE d 3 a b s WEIGHTS 2 0.5 -1 AGGREGATE COUNT", "x", "y", "z") == [1.5, 2, -1]
+    assert scores("ZINTERSTORE d 2 a b WEIGHTS inf -inf AGGREGATE COUNT", "x") == [0]
+    assert _run(wire, "ZINTER 2 a b AGGREGATE COUNT", "ZUNION 2 a b AGGREGATE COUNT") == [[b"x"], [b"y", b"x"]]
+    assert _run(wire, "ZUNION 1 a AGGREGATE NUMBER", "ZDIFF 1 a AGGREGATE COUNT") == [b"-ERR syntax error\r\n"] * 2
+
+
+def test_no_group_has_read_more_than_there_was(wire: Wire) -> None:
+    """XGROUP and XSETID keep what a group has read within what was added, so that its lag is never negative."""
+
+    def read_and_lag() -> list[object]:
+        (group,) = wire.value("XINFO", "GROUPS", "x")
+        if isinstance(group, list):
+            group = dict(zip(group[::2], group[1::2], strict=True))
+        return [group[b"entries-read"], group[b"lag"]]
+
+    wire.pipeline([("XADD", "x", f"{number}-1", "f", "v") for number in range(1, 6)])
+    wire.call("XGROUP", "CREATE", "x", "g", "5-1", "ENTRIESREAD", "100")
+    assert read_and_lag() == [5, 0]
+    wire.call("XGROUP", "SETID", "x", "g", "3-1", "ENTRIESREAD", "3")
+    assert read_and_lag() == [3, 2]
+    wire.call("XGROUP", "SETID", "x", "g", "5-1", "ENTRIESREAD", "6")
+    assert read_and_lag() == [5, 0]
+    wire.pipeline([("XTRIM", "x", "MAXLEN", "1"), ("XSETID", "x", "5-1", "ENTRIESADDED", "2")])
+    assert read_and_lag() == [2, 0]
 
 
 def test_lmovem_refuses_what_it_does_not_know(wire: Wire) -> None:

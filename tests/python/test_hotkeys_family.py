@@ -21,8 +21,10 @@ def start(bench: Bench, words: str) -> Reply:
 def get(bench: Bench) -> dict[str, Reply]:
     """The reply to HOTKEYS GET."""
     reply = hotkeys.hotkeys_get(bench.request("HOTKEYS", "GET"))
-    assert isinstance(reply, dict)
-    return reply
+    assert isinstance(reply, list)
+    (found,) = reply
+    assert isinstance(found, dict)
+    return found
 
 
 def stop(bench: Bench) -> Reply:
@@ -134,9 +136,9 @@ def test_a_session_is_as_long_as_it_lasts_whatever_the_wall_clock_says(monkeypat
 def test_sums_of_selected_slots_are_shown_where_slots_were_selected() -> None:
     bench = Bench(cluster_enabled=True)
     bench.engine.costs.update(nanoseconds=7000, net_bytes=8, sampled_nanoseconds=3000, sampled_net_bytes=4)
-    start(bench, "METRICS 1 CPU SLOTS 2 5 0")
+    start(bench, "METRICS 1 CPU SLOTS 4 5 0 6 4")
     reply = get(bench)
-    assert reply["selected-slots"] == [0, 5]
+    assert reply["selected-slots"] == [[0], [4, 6]]
     assert (reply["all-commands-selected-slots-us"], reply["net-bytes-all-commands-selected-slots"]) == (7, 8)
     assert "sampled-commands-selected-slots-us" not in reply
     stop(bench)

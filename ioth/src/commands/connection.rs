@@ -15,7 +15,9 @@ use crate::shared::Shared;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 
-/// The Redis version whose behaviour clients may rely on.
+/// The Redis version whose behaviour clients may rely on; what it does not have comes on top. Not 8, although most of that is
+/// there: clients take modules for granted in it (search, JSON), and some then speak to a cluster in another way. Sidekiq and
+/// others refuse what is older than 7.0.
 pub const REDIS_VERSION: &str = "7.2.4";
 
 const CONNECTION: CommandSpec =

@@ -6,6 +6,8 @@ mod client;
 mod connection;
 mod transaction;
 
+pub use connection::REDIS_VERSION;
+
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 

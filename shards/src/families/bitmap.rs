@@ -45,7 +45,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -2,
         flags: READONLY,
         keys: &[one_key("RO ACCESS", 1)],
-        syntax: "key [start end [BYTE | BIT]]",
+        syntax: "key [start [end [BYTE | BIT]]]",
         plane: Plane::Data(bitcount),
         ..BITMAP
     },
@@ -155,9 +155,6 @@ impl Part {
 
 fn bitcount(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let words = &context.args[2..];
-    if words.len() == 1 {
-        return Err(SYNTAX);
-    }
     let part = Part::parse(words, false)?;
     let key = context.key(1);
     let text = context.read_text(&key)?.unwrap_or(Text::Bytes(b""));

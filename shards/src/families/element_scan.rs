@@ -1,4 +1,4 @@
-//! What the cursor walks over one collection have in common (SSCAN, HSCAN): cursor, options, the bound on work a call.
+//! What the cursor walks over one collection have in common (SSCAN, HSCAN, ZSCAN): cursor, options, the bound on work a call.
 
 use crate::args::{self, Options};
 use crate::error::{CommandError, SYNTAX};
@@ -16,13 +16,21 @@ const STEPS_AN_ELEMENT: usize = 10;
 pub(super) struct ScanOptions<'a> {
     pattern: Option<&'a [u8]>,
     count: usize,
-    /// HSCAN: fields only.
+    /// HSCAN NOVALUES: fields only; ZSCAN NOSCORES: members only.
     pub no_values: bool,
+}
+
+/// What a collection has beside its elements, and can leave out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    Nothing,
+    Values,
+    Scores,
 }
 
 impl<'a> ScanOptions<'a> {
     /// From argument 3 on.
-    pub fn parse(args: &'a [&'a [u8]], of_hash: bool) -> Result<Self, CommandError> {
+    pub fn parse(args: &'a [&'a [u8]], beside: Beside) -> Result<Self, CommandError> {
         let mut parsed = ScanOptions { pattern: None, count: COUNT_DEFAULT, no_values: false };
         let mut options = Options::new(args, 3);
         while options.more() {
@@ -32,9 +40,11 @@ impl<'a> ScanOptions<'a> {
             } else if let Some(pattern) = options.take_value("MATCH") {
                 parsed.pattern = Some(pattern).filter(|pattern| *pattern != b"*");
             } else if options.take("NOVALUES") {
-                if !of_hash {
+                if beside != Beside::Values {
                     return Err(NO_VALUES_ELSEWHERE);
                 }
+                parsed.no_values = true;
+            } else if beside == Beside::Scores && options.take("NOSCORES") {
                 parsed.no_values = true;
             } else {
                 return Err(SYNTAX);

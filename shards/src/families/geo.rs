@@ -96,8 +96,14 @@ pub(super) fn write_distance(reply: &mut Reply<'_>, distance: f64) {
 /// Writes longitude and latitude.
 pub(super) fn write_place(reply: &mut Reply<'_>, place: Place) {
     reply.array(2);
-    reply.double(place.longitude);
-    reply.double(place.latitude);
+    write_coordinate(reply, place.longitude);
+    write_coordinate(reply, place.latitude);
+}
+
+/// Writes a coordinate as Redis 7 and Valkey do: up to seventeen decimals, the digits that a double really has.
+fn write_coordinate(reply: &mut Reply<'_>, degrees: f64) {
+    let text = format!("{degrees:.17}");
+    reply.double_as(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
 }
 
 fn geoadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {

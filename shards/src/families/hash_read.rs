@@ -1,7 +1,7 @@
 //! Hashes as a whole: all of their pairs, some at random, a step of a scan.
 
 use super::draw::{self, Draw};
-use super::element_scan::{write_scan, ScanOptions};
+use super::element_scan::{write_scan, Beside, ScanOptions};
 use super::hash::HASH;
 use super::timed_access;
 use super::list::write_item;
@@ -208,7 +208,7 @@ fn hscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         write_scan(reply, 0, 0, &[]);
         return Ok(());
     };
-    let options = ScanOptions::parse(args, true)?;
+    let options = ScanOptions::parse(args, Beside::Values)?;
     let (mut elements, mut written) = (Vec::new(), 0);
     let mut part = Reply::new(&mut elements, reply.is_resp3());
     let next = options.run(cursor, |cursor| {

@@ -143,11 +143,7 @@ impl MoveRequest {
 fn lmovem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let request = MoveRequest::parse(context.args, 5)?;
     if !move_elements(context, reply, &request)? {
-        if request.exactly {
-            reply.null_array();
-        } else {
-            reply.array(0);
-        }
+        reply.null_array();
     }
     Ok(())
 }

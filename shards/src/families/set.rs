@@ -2,7 +2,7 @@
 //!
 //! Members at random are in `set_draw`, the algebra of sets in `set_algebra`.
 
-use super::element_scan::{write_scan, ScanOptions};
+use super::element_scan::{write_scan, Beside, ScanOptions};
 use super::list::write_item;
 use super::timed_access;
 use crate::args;
@@ -242,7 +242,7 @@ fn sscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         write_scan(reply, 0, 0, &[]);
         return Ok(());
     };
-    let options = ScanOptions::parse(args, false)?;
+    let options = ScanOptions::parse(args, Beside::Nothing)?;
     let (mut members, mut written) = (Vec::new(), 0);
     let mut part = Reply::new(&mut members, reply.is_resp3());
     let next = options.run(cursor, |cursor| {

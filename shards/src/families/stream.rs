@@ -231,7 +231,8 @@ fn xsetid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     let key = context.key(1);
-    let log = context.write::<BoxedStream>(&key)?.ok_or(NO_SUCH_KEY)?.log_mut();
+    let stream = context.write::<BoxedStream>(&key)?.ok_or(NO_SUCH_KEY)?;
+    let log = stream.log();
     if last_id < log.max_deleted_id() {
         return Err(SET_BELOW_DELETED);
     }
@@ -243,7 +244,7 @@ fn xsetid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             return Err(ADDED_BELOW_LENGTH);
         }
     }
-    log.set_memory(last_id, entries_added, max_deleted_id.filter(|id| !id.is_zero()));
+    stream.set_memory(last_id, entries_added, max_deleted_id.filter(|id| !id.is_zero()));
     reply.ok();
     context.changed(&key, class::STREAM, "xsetid");
     Ok(())

@@ -9,7 +9,7 @@ use crate::error::{CommandError, Outcome};
 use crate::notify::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
-use crate::types::stream::{BoxedStream, Group, StreamId};
+use crate::types::stream::{BoxedStream, Group, Log, StreamId};
 
 const NO_KEY: CommandError = CommandError::new(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option \
@@ -146,6 +146,11 @@ struct CursorOptions {
 }
 
 impl CursorOptions {
+    /// How many entries the group has read: no more than there were, or it would lag behind by less than none.
+    fn entries_read_of(&self, log: &Log) -> Option<u64> {
+        self.entries_read.map(|read| read.min(log.entries_added()))
+    }
+
     fn parse(args: &[&[u8]], creating: bool) -> Result<Self, CommandError> {
         let mut parsed = Self::default();
         let mut options = Options::new(args, 5);
@@ -181,7 +186,8 @@ fn create(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         id => parse_id(id)?,
     };
     let stream = context.upsert::<BoxedStream>(&key)?;
-    if !stream.add_group(args[3], Group::new(last_id, options.entries_read)) {
+    let entries_read = options.entries_read_of(stream.log());
+    if !stream.add_group(args[3], Group::new(last_id, entries_read)) {
         return Err(GROUP_EXISTS);
     }
     reply.ok();
@@ -193,7 +199,8 @@ fn setid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let options = CursorOptions::parse(args, false)?;
     let key = context.key(2);
-    let last_id = existing(context, &key)?.log().last_id();
+    let log = existing(context, &key)?.log();
+    let (last_id, entries_read) = (log.last_id(), options.entries_read_of(log));
     let group = existing_group(context, &key)?;
     if args.len() > SETID_WORDS_MAX {
         return Err(bad_subcommand(args, "XGROUP"));
@@ -202,7 +209,7 @@ fn setid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         b"$" => last_id,
         id => StreamId::parse_bound(id, 0).ok_or(INVALID_ID)?,
     };
-    group.entries_read = options.entries_read;
+    group.entries_read = entries_read;
     reply.ok();
     context.changed(&key, class::STREAM, "xgroup-setid");
     Ok(())

@@ -42,7 +42,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zunion",
         summary: "Returns the members of any of several sorted sets.",
         complexity: UNION_COST,
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX)] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX | COUNT)] [WITHSCORES]",
         plane: Plane::Data(zunion),
         ..READ
     },
@@ -50,7 +50,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zinter",
         summary: "Returns the members that are in all of several sorted sets.",
         complexity: INTERSECTION_COST,
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX)] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX | COUNT)] [WITHSCORES]",
         plane: Plane::Data(zinter),
         ..READ
     },
@@ -75,7 +75,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zunionstore",
         summary: "Stores the members of any of several sorted sets under a key.",
         complexity: UNION_COST,
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX)]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX | COUNT)]",
         plane: Plane::Data(zunionstore),
         ..STORE
     },
@@ -83,7 +83,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zinterstore",
         summary: "Stores the members that are in all of several sorted sets under a key.",
         complexity: INTERSECTION_COST,
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX)]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE (SUM | MIN | MAX | COUNT)]",
         plane: Plane::Data(zinterstore),
         ..STORE
     },
@@ -167,6 +167,7 @@ impl Query {
                     word if args::is(word, "sum") => Aggregate::Sum,
                     word if args::is(word, "min") => Aggregate::Min,
                     word if args::is(word, "max") => Aggregate::Max,
+                    word if args::is(word, "count") => Aggregate::Count,
                     _ => return Err(SYNTAX),
                 };
             } else if reading && !counting && options.take("withscores") {

@@ -1,7 +1,7 @@
 //! Sorted sets from their ends, by chance and piece by piece: ZPOPMIN, ZMPOP, ZRANDMEMBER, ZSCAN.
 
 use super::draw::Draw;
-use super::element_scan::{write_scan, ScanOptions};
+use super::element_scan::{write_scan, Beside, ScanOptions};
 use super::zset::{begin_members, write_member, SORTED_SET};
 use crate::args;
 use crate::context::Context;
@@ -262,7 +262,7 @@ fn zscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         write_scan(reply, 0, 0, &[]);
         return Ok(());
     };
-    let options = ScanOptions::parse(args, false)?;
+    let options = ScanOptions::parse(args, Beside::Scores)?;
     let (mut items, mut matching) = (Vec::new(), 0);
     let mut part = Reply::new(&mut items, reply.is_resp3());
     let is_packed = set.packed().is_some();
@@ -272,13 +272,15 @@ fn zscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             visited += 1;
             if options.matches(member) {
                 part.bulk(member);
-                write_scanned_score(&mut part, score, is_packed);
+                if !options.no_values {
+                    write_scanned_score(&mut part, score, is_packed);
+                }
                 matching += 1;
             }
         });
         (visited, next)
     });
-    write_scan(reply, next, matching * 2, &items);
+    write_scan(reply, next, if options.no_values { matching } else { matching * 2 }, &items);
     Ok(())
 }
 

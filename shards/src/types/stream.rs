@@ -64,6 +64,15 @@ impl Stream {
         &mut self.log
     }
 
+    /// Sets the last id and what is remembered of entries that are gone (XSETID). No group has read more than there were.
+    pub fn set_memory(&mut self, last_id: StreamId, entries_added: Option<u64>, max_deleted_id: Option<StreamId>) {
+        self.log.set_memory(last_id, entries_added, max_deleted_id);
+        let added = self.log.entries_added();
+        for group in self.groups.values_mut() {
+            group.entries_read = group.entries_read.map(|read| read.min(added));
+        }
+    }
+
     // ----- groups -----
 
     pub fn group_count(&self) -> usize {

@@ -24,12 +24,22 @@ pub enum Aggregate {
     Sum,
     Min,
     Max,
+    /// The scores do not count, only the weights of the sources that have the member: without weights, their number.
+    Count,
 }
 
 impl Aggregate {
+    /// What a member with a score in a source of a weight adds.
+    fn weighted(self, weight: f64, score: f64) -> f64 {
+        match self {
+            Aggregate::Count => weight,
+            _ => weight * score,
+        }
+    }
+
     fn combine(self, present: f64, other: f64) -> f64 {
         match self {
-            Aggregate::Sum => nan_as_zero(present + other),
+            Aggregate::Sum | Aggregate::Count => nan_as_zero(present + other),
             Aggregate::Min if other < present => other,
             Aggregate::Max if other > present => other,
             Aggregate::Min | Aggregate::Max => present,
@@ -188,7 +198,7 @@ pub fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Ranking {
     for source in smallest_first(sources) {
         let Ranking { elements, table } = &mut result;
         source.visit_while(|member, score| {
-            let score = nan_as_zero(source.weight * score);
+            let score = nan_as_zero(aggregate.weighted(source.weight, score));
             let hash = hash(member);
             // The members of one source differ, so the first one need not ask.
             let present = if first { None } else { table.find(hash, member) };
@@ -216,10 +226,10 @@ pub fn intersection(sources: &[Source<'_>], aggregate: Aggregate) -> Ranking {
     let sources = smallest_first(sources);
     let Some((smallest, others)) = sources.split_first() else { return result };
     smallest.visit_while(|member, score| {
-        let start = nan_as_zero(smallest.weight * score);
+        let start = nan_as_zero(aggregate.weighted(smallest.weight, score));
         let combined = others.iter().try_fold(start, |present, other| {
             let score = other.members?.score(member)?;
-            Some(aggregate.combine(present, other.weight * score))
+            Some(aggregate.combine(present, aggregate.weighted(other.weight, score)))
         });
         if let Some(score) = combined {
             result.push(member, score);

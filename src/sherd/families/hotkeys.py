@@ -199,7 +199,7 @@ def hotkeys_reset(request: Request) -> Reply:
     tips=("request_policy:special", "response_policy:special", "nondeterministic_output"),
 )
 def hotkeys_get(request: Request) -> Reply:
-    """A map of numbers and of key-and-sum lists, or null where nothing was counted. Times are in microseconds."""
+    """A list of one map of numbers and key-and-sum lists, null where nothing was counted. Times are in microseconds."""
     node, session = request.services.get(Node), _session(request).current
     if session is None:
         return None
@@ -208,7 +208,7 @@ def hotkeys_get(request: Request) -> Reply:
     reply: dict[str, Reply] = {
         "tracking-active": int(session.is_active),
         "sample-ratio": wishes.sample,
-        "selected-slots": list(wishes.slots),
+        "selected-slots": _ranges(wishes.slots),
     }
     if wishes.slots and wishes.sample > 1:
         reply["sampled-commands-selected-slots-us"] = costs["sampled_nanoseconds"] // 1000
@@ -231,7 +231,18 @@ def hotkeys_get(request: Request) -> Reply:
         reply["by-cpu-time-us"] = _largest(costs["by_nanoseconds"], wishes.count, 1000)
     if "NET" in wishes.metrics:
         reply["by-net-bytes"] = _largest(costs["by_net_bytes"], wishes.count, 1)
-    return reply
+    return [reply]
+
+
+def _ranges(slots: Sequence[int]) -> list[Reply]:
+    """Sorted slots as Redis shows them: one alone in a list of its own, neighbours as their first and last."""
+    ranges: list[list[int]] = []
+    for slot in slots:
+        if ranges and slot == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], slot]
+        else:
+            ranges.append([slot])
+    return [list[Reply](bounds) for bounds in ranges]
 
 
 def _largest(sums: Sequence[tuple[bytes, int]], count: int, unit: int) -> list[Reply]:

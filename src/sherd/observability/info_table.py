@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sherd.native import redis_version
 from sherd.observability import process
 from sherd.observability.snapshot import Snapshot
 
 Value: TypeAlias = int | float | str
 Source: TypeAlias = Callable[[Snapshot], Value]
 
-REDIS_VERSION = "7.2.4"
 NO_ID = "0" * 40
 
 
@@ -105,7 +105,7 @@ def _section(section: str, rows: list[tuple[str, Source | Value]]) -> tuple[Info
 
 
 SERVER = _section("server", [
-    ("redis_version", REDIS_VERSION),
+    ("redis_version", redis_version),
     ("server_name", "sherd"),
     ("sherd_version", lambda s: s.node.version),
     ("redis_git_sha1", "00000000"),

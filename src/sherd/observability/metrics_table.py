@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sherd.native import redis_version
 from sherd.observability import process
 from sherd.observability.histogram import SHOWN_OCTAVES_NS, octave_microseconds
-from sherd.observability.info_table import REDIS_VERSION
 from sherd.observability.snapshot import CommandNumbers, Snapshot
 
 Labelled: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
@@ -114,7 +114,7 @@ def _instance(snapshot: Snapshot) -> Labelled:
     mode = "cluster" if node.cluster_enabled else "standalone"
     policy = node.config.get_str("maxmemory-policy")
     yield (
-        "master", REDIS_VERSION, node.build_id, mode, process.operating_system(), policy, str(node.port),
+        "master", redis_version, node.build_id, mode, process.operating_system(), policy, str(node.port),
         snapshot.run_id, str(snapshot.process_id), node.replication_id,
     ), 1  # fmt: skip
 

@@ -26,6 +26,15 @@ SETBIT k3 6 1
 GET k3
 OBJECT ENCODING k3
 
+# BITCOUNT with a start alone goes on to the end
+SET k1 foobar
+BITCOUNT k1 0
+BITCOUNT k1 1
+BITCOUNT k1 -2
+BITCOUNT k1 100
+BITCOUNT nothing 1
+BITCOUNT k1 abc
+
 # BITCOUNT counts in bytes and in bits
 SET k1 foobar
 BITCOUNT k1

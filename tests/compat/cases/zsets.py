@@ -506,6 +506,13 @@ ZPOPMAX z 3
 ZRANGE z 0 -1
 ZREMRANGEBYSCORE z -inf +inf
 
+# ZSCAN NOSCORES leaves out the scores
+ZADD k1 1 a 2 b 3 c
+ZSCAN k1 0 NOSCORES
+ZSCAN k1 0 NOSCORES MATCH a*
+ZSCAN k1 0 COUNT 10 noscores
+ZSCAN nothing 0 NOSCORES
+
 # ZSCAN walks a small sorted set at once
 ZADD k1 1 a 2 b 3.5 c
 ZSCAN k1 0
