@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sherd.observability import exporter
+from sherd.observability import exporter, page_server
 from sherd.observability.exporter import MetricsServer, MetricsServerError, SnapshotCollector
 from sherd.observability.metrics_table import METRICS, key_label, metric_names
 from tests.python.fake_engine import Bench, command_row
@@ -208,14 +209,44 @@ def test_anything_may_be_sent_to_the_page(
         assert connection.recv(12).split(b" ")[1] == status
 
 
-def test_silent_connections_do_not_keep_others_from_the_page(
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /healthz HT", b"GET /metrics HTTP/1.1\r\n\r\n"], ids=["silent", "slow", "deaf"]
+)
+def test_slow_clients_keep_nobody_from_the_page(page: tuple[Bench, str, MetricsServer], said: bytes) -> None:
+    """However many hold their connections open, and whatever they wait for."""
+    slow = []
+    for _ in range(100):
+        client = socket.create_connection(("127.0.0.1", page[2].port))
+        client.sendall(said)
+        slow.append(client)
+    for path in ("/healthz", "/readyz", "/healthz"):
+        assert _get(page[1] + path)[0] == 200
+    for client in slow:
+        client.close()
+
+
+def test_a_client_that_says_nothing_is_cut_after_a_while(
     page: tuple[Bench, str, MetricsServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "REQUEST_SECONDS_MAX", 0.5)
-    silent = [socket.create_connection(("127.0.0.1", page[2].port)) for _ in range(exporter.WORKERS)]
-    assert _get(page[1] + "/healthz")[0] == 200
-    for connection in silent:
-        connection.close()
+    monkeypatch.setattr(page_server, "REQUEST_SECONDS_MAX", 0.05)
+    with socket.create_connection(("127.0.0.1", page[2].port), timeout=30) as silent:
+        assert silent.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("offer", "coding"),
+    [("gzip", "gzip"), ("deflate, GZIP;q=0.5", "gzip"), ("*", "gzip"), ("gzip;q=0", None), ("br", None), ("", None)],
+)
+def test_the_page_is_compressed_for_who_takes_it(
+    page: tuple[Bench, str, MetricsServer], offer: str, coding: str | None
+) -> None:
+    request = urllib.request.Request(page[1] + "/metrics", headers={"Accept-Encoding": offer})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        body = answer.read()
+        assert answer.headers["Content-Encoding"] == coding
+    text = gzip.decompress(body) if coding else body
+    assert b"# TYPE redis_commands_processed_total counter" in text
+    assert coding is None or len(body) < len(text) / 2
 
 
 def test_stopping_ends_every_thread_even_while_a_client_is_silent() -> None:

@@ -3,19 +3,16 @@
 It has a listener and a thread of its own, so that a probe is answered while the control plane is busy and a scrape
 never delays a command. A scrape reads one native snapshot; nothing on the way of a command knows of Prometheus.
 
-The HTTP server is small on purpose: one request a connection, a limit on its size and on the time it may take, a few
-workers. Rejected: `http.server`, which lets a slow client hold a thread for as long as it sends a byte now and then.
+The HTTP server is small on purpose, see `page_server`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -23,19 +20,11 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from sherd.errors import SherdError
-from sherd.log import get_logger
 from sherd.observability.metrics_table import DISTRIBUTIONS, HOT_KEYS_MAX, METRICS, PAGE_METRICS, Distribution, Metric
 from sherd.observability.node import Node
+from sherd.observability.page_server import TEXT, Answer, PageServer
 from sherd.observability.snapshot import CommandNumbers, Snapshot, take_snapshot
 
-_log = get_logger()
-
-REQUEST_BYTES_MAX = 8192
-REQUEST_SECONDS_MAX = 5.0
-WORKERS = 3
-WAITING_CONNECTIONS_MAX = 32
-ACCEPT_PAUSE_SECONDS = 0.1
-STOP_SECONDS_MAX = 0.5
 # A control loop that has not come round for so long will not come back.
 LOOP_LAG_SECONDS_MAX = 30.0
 
@@ -122,113 +111,38 @@ class MetricsServer:
         self._node = node
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(SnapshotCollector(node))
-        self._socket = _bind(host, port)
-        self._connections: queue.Queue[socket.socket | None] = queue.Queue(WAITING_CONNECTIONS_MAX)
-        self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._accept, name="sherd-metrics", daemon=True),
-            *(threading.Thread(target=self._work, name=f"sherd-metrics-{n}", daemon=True) for n in range(WORKERS)),
-        ]
-        self._pages: dict[str, Callable[[str], tuple[int, str, bytes]]] = {
-            "/metrics": self._metrics,
-            "/healthz": self._healthz,
-            "/readyz": self._readyz,
-        }
+        pages = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+        self._server = PageServer(_bind(host, port), pages, slow={"/metrics"})
 
     @property
     def port(self) -> int:
         """The port in use."""
-        port: int = self._socket.getsockname()[1]
-        return port
+        return self._server.port
 
     def start(self) -> None:
         """Serve in threads of its own."""
-        for thread in self._threads:
-            thread.start()
+        self._server.start()
 
-    def stop(self) -> None:
-        """Close the listener and end the threads; idempotent."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._socket.close()
-        for _ in range(WORKERS):
-            with contextlib.suppress(queue.Full):
-                self._connections.put_nowait(None)
-        for thread in self._threads:
-            if thread.is_alive():
-                # A worker that a slow client holds must not hold up the server's end.
-                thread.join(STOP_SECONDS_MAX)
+    def stop(self, *, wait: bool = True) -> None:
+        """Close the listener and end the threads; idempotent. Without `wait` a scrape that goes on ends by itself."""
+        self._server.stop(wait=wait)
 
     # ---- pages: status, content type, body
 
-    def _metrics(self, accept: str) -> tuple[int, str, bytes]:
+    def _metrics(self, accept: str) -> Answer:
         encode, content_type = choose_encoder(accept)
         return 200, content_type, encode(self._registry)
 
-    def _healthz(self, _accept: str) -> tuple[int, str, bytes]:
+    def _healthz(self, _accept: str) -> Answer:
         lag = self._node.sampler.seconds_since_sample()
         if lag > LOOP_LAG_SECONDS_MAX:
-            return 503, _TEXT, f"the control plane has not come round for {lag:.0f} seconds\n".encode()
-        return 200, _TEXT, b"ok\n"
+            return 503, TEXT, f"the control plane has not come round for {lag:.0f} seconds\n".encode()
+        return 200, TEXT, b"ok\n"
 
-    def _readyz(self, _accept: str) -> tuple[int, str, bytes]:
+    def _readyz(self, _accept: str) -> Answer:
         if self._node.ready:
-            return 200, _TEXT, b"ready\n"
-        return 503, _TEXT, b"stopping\n" if self._node.stopping else b"starting\n"
-
-    # ---- connections
-
-    def _accept(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:  # stopping, or out of descriptors for a moment
-                self._stopping.wait(ACCEPT_PAUSE_SECONDS)
-                continue
-            try:
-                self._connections.put_nowait(connection)
-            except queue.Full:
-                connection.close()
-
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            connection = self._connections.get()
-            if connection is not None:
-                with contextlib.closing(connection), contextlib.suppress(OSError):
-                    self._answer(connection)
-
-    def _answer(self, connection: socket.socket) -> None:
-        request = _read_request(connection)
-        if request is None:
-            status, content_type, body = 400, _TEXT, b"bad request\n"
-            method = "GET"
-        else:
-            method, path, accept = request
-            status, content_type, body = self._page(method, path, accept)
-        connection.settimeout(REQUEST_SECONDS_MAX)
-        connection.sendall(_head(status, content_type, len(body)) + (b"" if method == "HEAD" else body))
-
-    def _page(self, method: str, path: str, accept: str) -> tuple[int, str, bytes]:
-        page = self._pages.get(path)
-        if page is None:
-            return 404, _TEXT, b"not found: try /metrics, /healthz or /readyz\n"
-        if method not in ("GET", "HEAD"):
-            return 405, _TEXT, b"only GET\n"
-        try:
-            return page(accept)
-        except Exception:  # noqa: BLE001 - a scrape that fails must not end the page
-            _log.exception("the metrics page failed", path=path)
-            return 500, _TEXT, b"see the server's log\n"
-
-
-_TEXT = "text/plain; charset=utf-8"
-_REASONS = {
-    200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 500: "Internal Server Error",
-    503: "Service Unavailable",
-}  # fmt: skip
+            return 200, TEXT, b"ready\n"
+        return 503, TEXT, b"stopping\n" if self._node.stopping else b"starting\n"
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -238,38 +152,12 @@ def _bind(host: str, port: int) -> socket.socket:
             return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server(("0.0.0.0" if wildcard else host, port), family=family)  # noqa: S104 - asked for
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that no system could know is a ValueError
         where = f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
         raise MetricsServerError(f"cannot serve metrics on {where}: {_reason(error)}") from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return "that is no host name"
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-
-
-def _read_request(connection: socket.socket) -> tuple[str, str, str] | None:
-    """Method, path without its query, and the Accept header; None for what is no HTTP request."""
-    deadline = time.monotonic() + REQUEST_SECONDS_MAX
-    data = b""
-    while b"\r\n\r\n" not in data:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0 or len(data) > REQUEST_BYTES_MAX:
-            return None
-        connection.settimeout(remaining)
-        received = connection.recv(REQUEST_BYTES_MAX)
-        if not received:
-            return None
-        data += received
-    first, *headers = data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        return None
-    accept = [line.partition(":")[2].strip() for line in headers if line.lower().startswith("accept:")]
-    return words[0], words[1].partition("?")[0], ", ".join(accept)
-
-
-def _head(status: int, content_type: str, length: int) -> bytes:
-    return (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n"
-        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
-    ).encode()
