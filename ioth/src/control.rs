@@ -54,7 +54,11 @@ pub fn count(shared: &Shared, record: &ClientRecord, command: &Command, args: &[
     let stats = &shared.control;
     let failed = data.first() == Some(&b'-');
     let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(tick));
-    stats.cells.cell(command.id).record(nanoseconds, failed);
+    let cell = stats.cells.cell(command.id);
+    cell.record(nanoseconds, failed);
+    if !shared.world.settings.latency_tracking.on() {
+        cell.latency.take_back(nanoseconds);
+    }
     stats.commands.increment();
     // Nobody else counts meanwhile: the connection waits for the answer.
     record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);

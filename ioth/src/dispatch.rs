@@ -16,6 +16,7 @@ use crate::gate::{find_command, unknown_command};
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
+use crate::restraints::NO_REPLICAS;
 
 /// A request: its arguments are in the read buffer or, if it is an inline one, kept by the connection.
 #[derive(Clone, Copy)]
@@ -97,6 +98,9 @@ impl IoThread {
         if command.spec.has(flag::DENYOOM) && evict::is_hopeless(&self.shared.world) {
             return self.refuse(connection, Some(command), &OUT_OF_MEMORY);
         }
+        if self.lacks_replicas(connection, command) {
+            return self.refuse(connection, Some(command), &NO_REPLICAS);
+        }
         let limit = self.shared.world.settings.client_query_buffer_limit.size();
         let multi = connection.multi.get_or_insert_with(Box::<Multi>::default);
         multi.bytes += request.length;
@@ -114,8 +118,10 @@ impl IoThread {
     /// Sends a command to whoever executes it.
     #[inline]
     fn route(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
-        if self.shared.pause.may_be_on() && self.is_paused(connection, command) {
-            return Dispatch::Later;
+        if self.shared.pause.may_be_on() {
+            if let Some(dispatch) = self.restrain(connection, command) {
+                return dispatch;
+            }
         }
         if self.shared.monitors.load(Relaxed) > 0 {
             return self.route_shown(connection, command, request);
@@ -275,20 +281,6 @@ impl IoThread {
             return self.heavy[shard].turns.last().is_some_and(|last| last.connection == connection.token.index);
         }
         !command.spec.has(flag::FAST) && self.shared.engine.is_heavy(shard, command.id)
-    }
-
-    fn is_paused(&mut self, connection: &Connection, command: &Command) -> bool {
-        let Some((_, writes_only)) = self.shared.pause.get(self.now_ms) else { return false };
-        let spec = &command.spec;
-        let concerned = match spec.plane {
-            Plane::Data(_) => !writes_only || spec.has(flag::WRITE),
-            Plane::Connection(number) => commands::is_exec(number),
-            _ => false,
-        };
-        if concerned {
-            self.held_back.push(connection.token);
-        }
-        concerned
     }
 
     /// Sends what waits at a connection.

@@ -17,10 +17,11 @@ use sherd_metrics::clock;
 use sherd_shards::batch::Batch;
 use sherd_shards::client::ClientRecord;
 
+use crate::accept::watch_listeners;
 use crate::blocked::DEADLINES_MIN;
 use crate::connection::{Connection, ReplyMode, Waiting};
 use crate::listener::Peer;
-use crate::log::Level;
+use crate::log::Occasional;
 use crate::parser::Parser;
 use crate::recent_max::RecentMax;
 use crate::shared::{IoStats, Message, Shared, Token};
@@ -29,8 +30,6 @@ use crate::shared::{IoStats, Message, Shared, Token};
 const EVENTS: usize = 256;
 /// Messages taken from the mailbox in one round.
 const MESSAGES: usize = 1024;
-/// Connections accepted in one round.
-const ACCEPTS: usize = 64;
 /// The longest sleep: how late a timeout may be noticed.
 const TICK_MS: i64 = 100;
 /// How old the time may be when a connection is looked at.
@@ -45,7 +44,7 @@ const BATCH_COMMANDS: usize = 1024;
 const BATCH_REPLY_BYTES: usize = 512 * 1024;
 /// Poll data of the bell and of the listeners; connections have their index.
 const BELL: u64 = u64::MAX;
-const LISTENER: u64 = 1 << 63;
+pub const LISTENER: u64 = 1 << 63;
 
 /// Connections by index, with the number of times each place was used.
 #[derive(Default)]
@@ -105,7 +104,7 @@ impl Connections {
 pub struct IoThread {
     pub shared: Arc<Shared>,
     pub index: usize,
-    epoll: OwnedFd,
+    pub epoll: OwnedFd,
     bell: Arc<OwnedFd>,
     pub connections: Connections,
     pub ready: Vec<u32>,
@@ -137,8 +136,11 @@ pub struct IoThread {
     /// What `sample` was at the last tick.
     sample_at_tick: u32,
     next_tick_ms: i64,
-    accept_error_logged_ms: i64,
-    next_thread: usize,
+    pub accept_error_logged_ms: i64,
+    /// The thread that gets the next connection if all have as many.
+    pub next_thread: usize,
+    /// When a failed authentication was last logged, and how many there were since.
+    pub auth_failures: Occasional,
     stopping_since_ms: i64,
 }
 
@@ -148,14 +150,7 @@ impl IoThread {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN)?;
         if index == 0 {
-            for (number, listener) in shared.listeners().iter().enumerate() {
-                epoll::add(
-                    &epoll,
-                    listener.descriptor(),
-                    EventData::new_u64(LISTENER | number as u64),
-                    EventFlags::IN,
-                )?;
-            }
+            watch_listeners(&epoll, &shared)?;
         }
         let shards = shared.world.slots.shards();
         Ok(IoThread {
@@ -181,6 +176,7 @@ impl IoThread {
             sample_at_tick: 0,
             accept_error_logged_ms: -1000,
             next_thread: 0,
+            auth_failures: Occasional::default(),
             stopping_since_ms: 0,
             shared,
             index,
@@ -241,7 +237,7 @@ impl IoThread {
                 continue;
             }
             if data & LISTENER != 0 {
-                self.accept((data & !LISTENER) as usize);
+                self.accept(data & !LISTENER);
                 continue;
             }
             let flags = event.flags;
@@ -304,7 +300,10 @@ impl IoThread {
                     }
                 }
                 Message::Monitor(line) => self.feed_monitors(&line),
-                Message::Wake => self.release_held_back(),
+                Message::Wake => {
+                    self.release_held_back();
+                    self.renew_listeners();
+                }
             }
         }
     }
@@ -397,67 +396,7 @@ impl IoThread {
         }
     }
 
-    fn accept(&mut self, number: usize) {
-        let shared = Arc::clone(&self.shared);
-        for _ in 0..ACCEPTS {
-            let accepted = match shared.listeners().get(number) {
-                Some(listener) => listener.accept(shared.world.settings.tcp_keepalive.get()),
-                None => return,
-            };
-            match accepted {
-                Ok(Some((socket, peer))) => self.admit(socket, peer),
-                Ok(None) => return,
-                Err(error) => {
-                    // Out of descriptors, most likely: told once a second, and tried again at the next poll.
-                    if self.now_ms - self.accept_error_logged_ms >= 1000 {
-                        self.accept_error_logged_ms = self.now_ms;
-                        let fields = vec![("error", error.to_string())];
-                        shared.log.add(Level::Warning, "a connection could not be accepted", fields);
-                    }
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Decides whether a new connection may stay, and which thread looks after it.
-    fn admit(&mut self, socket: OwnedFd, peer: Peer) {
-        let shared = Arc::clone(&self.shared);
-        let settings = &shared.world.settings;
-        let refusal: &[u8] = if shared.connection_count() >= settings.maxclients.size() as u64 {
-            b"-ERR max number of clients reached\r\n"
-        } else if settings.protected_mode.on() && !shared.has_password.load(Relaxed) && !peer.is_local {
-            b"-DENIED Sherd is running in protected mode because no password is set. Connections are accepted from the \
-              loopback interface only. To let others connect, set a password (requirepass), or switch protected-mode \
-              off if the network is trusted.\r\n"
-        } else {
-            b""
-        };
-        if !refusal.is_empty() {
-            shared.rejected_connections.fetch_add(1, Relaxed);
-            let _ = rustix::net::send(&socket, refusal, rustix::net::SendFlags::NOSIGNAL);
-            return;
-        }
-        // Counted here: of many that come at once, most are still on their way to another thread.
-        shared.admitted.fetch_add(1, Relaxed);
-        let threads = shared.mailboxes.len();
-        let start = self.next_thread;
-        self.next_thread = (self.next_thread + 1) % threads;
-        let load = |thread: usize| shared.io[thread].connections.get();
-        let target =
-            (0..threads).map(|i| (start + i) % threads).min_by_key(|&thread| load(thread)).unwrap_or(self.index);
-        if target == self.index {
-            self.add_connection(socket, peer);
-        } else if let Err(Message::Accept(socket, peer)) = shared.send(target, Message::Accept(socket, Box::new(peer)))
-        {
-            self.add_connection(socket, *peer);
-        } else {
-            // Counted by the receiving thread when it takes the message.
-        }
-    }
-
-    fn add_connection(&mut self, socket: OwnedFd, peer: Peer) {
+    pub fn add_connection(&mut self, socket: OwnedFd, peer: Peer) {
         use std::os::fd::AsRawFd;
         let (index, generation) = self.connections.reserve();
         let token = Token { io_thread: self.index as u16, generation, index };

@@ -3,11 +3,12 @@
 //! Knows no data types and no Python.
 //!
 //! # Layout
-//! - [`server`], [`shared`], [`listener`]: a server, what its threads share, where clients come in
+//! - [`server`], [`shared`], [`listener`], [`accept`]: a server, what its threads share, where clients come in
 //! - [`io_thread`]: a thread's loop over its connections
 //! - [`parser`], [`connection`]: requests, and one client's state
 //! - [`intake`]: from bytes to requests, and how many of them in a round
-//! - [`dispatch`], [`gate`]: from a request to a command on its way, and what must hold for it
+//! - [`dispatch`], [`gate`], [`restraints`]: from a request to a command on its way, what must hold for it, and what keeps it
+//!   from that for now
 //! - [`complete`]: from executed batches back to sockets
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
 //! - [`exec`]: transactions with commands of both planes
@@ -15,6 +16,7 @@
 //! - [`schedule`], [`huge_pages`]: what is asked of the kernel
 //! - [`clients`], [`hot_keys`], [`log`], [`panics`], [`recent_max`]: what operators see
 
+pub mod accept;
 pub mod blocked;
 pub mod clients;
 pub mod commands;
@@ -34,6 +36,7 @@ pub mod monitor;
 pub mod panics;
 pub mod parser;
 pub mod recent_max;
+pub mod restraints;
 pub mod schedule;
 pub mod server;
 pub mod shared;

@@ -11,6 +11,23 @@ use socket2::{Domain, SockAddr, Socket, Type};
 pub struct Listener {
     pub socket: Socket,
     pub is_unix: bool,
+    /// What the accepting thread knows it by; no other listener of the server ever has the same.
+    pub id: u64,
+    pub stage: Stage,
+}
+
+/// Where a listener is in its life. Addresses change while the server runs by opening all new ones before any old one is
+/// closed, so that one that cannot be had leaves everything as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Bound, and not polled yet.
+    New,
+    /// The accepting thread polls it.
+    Open,
+    /// Open, and to be replaced by the new ones if they can be had.
+    Old,
+    /// To be closed by the accepting thread, when it has accepted what waits.
+    Leaving,
 }
 
 /// What is known of a client before it has said anything.
@@ -24,10 +41,12 @@ pub struct Peer {
 }
 
 impl Listener {
-    /// Binds a TCP address; returns the port as well, for port 0.
-    pub fn tcp(address: SocketAddr, backlog: i32) -> io::Result<(Listener, u16)> {
+    /// Binds a TCP address; returns the port as well, for port 0. `shared` lets it overlap with listeners whose port is shared
+    /// too (see [`Listener::share_port`]).
+    pub fn tcp(address: SocketAddr, backlog: i32, shared: bool) -> io::Result<(Listener, u16)> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -35,7 +54,21 @@ impl Listener {
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
         let port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
-        Ok((Listener { socket, is_unix: false }, port))
+        Ok((Listener { socket, is_unix: false, id: 0, stage: Stage::New }, port))
+    }
+
+    /// Its port, if it has one.
+    pub fn port(&self) -> Option<u16> {
+        self.socket.local_addr().ok()?.as_socket().map(|address| address.port())
+    }
+
+    /// Whether another listener may be bound to the same port, by this user. Only while addresses are replaced: at any other
+    /// time a second server on the port is a mistake that must be told.
+    pub fn share_port(&self, shared: bool) -> io::Result<()> {
+        if self.is_unix {
+            return Ok(());
+        }
+        self.socket.set_reuse_port(shared)
     }
 
     /// Binds a Unix socket, replacing one that is left over.
@@ -48,7 +81,7 @@ impl Listener {
         }
         socket.bind(&SockAddr::unix(path)?)?;
         socket.listen(backlog)?;
-        Ok(Listener { socket, is_unix: true })
+        Ok(Listener { socket, is_unix: true, id: 0, stage: Stage::New })
     }
 
     /// Accepts one connection, if there is one.

@@ -23,6 +23,33 @@ pub struct Record {
     pub fields: Vec<(&'static str, String)>,
 }
 
+/// Something that clients can cause as often as they like: a few a second are told one by one, the others as a number.
+#[derive(Default, Debug)]
+pub struct Occasional {
+    second: i64,
+    told: u32,
+    untold: u64,
+}
+
+/// How many are told in one second.
+const TOLD_A_SECOND: u32 = 10;
+
+impl Occasional {
+    /// Takes one; if it is to be told, how many were not since the last one that was.
+    pub fn note(&mut self, now_ms: i64) -> Option<u64> {
+        let second = now_ms / 1000;
+        if second != self.second {
+            (self.second, self.told) = (second, 0);
+        }
+        if self.told == TOLD_A_SECOND {
+            self.untold += 1;
+            return None;
+        }
+        self.told += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 /// Records that may wait; the oldest give way, and how many did is told.
 const RECORDS_MAX: usize = 4096;
 
@@ -67,5 +94,19 @@ impl Log {
             );
         }
         records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_flood_only_so_many_are_told_in_a_second_and_the_rest_as_a_number() {
+        let mut flood = Occasional::default();
+        let told = (0..1000).filter(|number| flood.note(5000 + number / 10) == Some(0)).count();
+        assert_eq!(told, TOLD_A_SECOND as usize);
+        assert_eq!(flood.note(6000), Some(1000 - u64::from(TOLD_A_SECOND)));
+        assert_eq!(flood.note(6001), Some(0));
     }
 }

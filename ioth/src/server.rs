@@ -21,7 +21,7 @@ use sherd_shards::world::World;
 
 use crate::control;
 use crate::io_thread::IoThread;
-use crate::listener::Listener;
+use crate::listener::{Listener, Stage};
 use crate::log::Log;
 use crate::shared::{deliver, wake_client, ControlRequest, Message, Shared, INBOX_CAPACITY, MAILBOX_CAPACITY};
 
@@ -85,15 +85,48 @@ impl Server {
 
     /// Binds a TCP address and gives the port.
     pub fn listen(&self, address: SocketAddr, backlog: i32) -> io::Result<u16> {
-        let (listener, port) = Listener::tcp(address, backlog)?;
-        self.shared.listeners().push(listener);
+        // Only what this server has itself may be overlapped with; a port of another one is taken.
+        let overlaps = |old: &Listener| old.stage == Stage::Old && old.port() == Some(address.port());
+        let shared = self.shared.listeners().iter().any(overlaps);
+        let (listener, port) = Listener::tcp(address, backlog, shared)?;
+        self.shared.add_listener(listener);
         Ok(port)
+    }
+
+    /// Begins to replace all TCP listeners: what is bound from here on may overlap with them. [`Server::end_rebind`] follows.
+    pub fn begin_rebind(&self) -> io::Result<()> {
+        for listener in self.shared.listeners().iter_mut().filter(|listener| !listener.is_unix) {
+            listener.share_port(true)?;
+            if matches!(listener.stage, Stage::New | Stage::Open) {
+                listener.stage = Stage::Old;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends replacing listeners: with the new ones in place of the old ones, or with the old ones and none of the new ones.
+    pub fn end_rebind(&self, keep_new: bool) {
+        self.shared.listeners().retain_mut(|listener| {
+            if listener.is_unix {
+                return true;
+            }
+            match (listener.stage, keep_new) {
+                (Stage::New, false) => return false,
+                (Stage::Old, true) => listener.stage = Stage::Leaving,
+                // Whether it is polled already, the accepting thread finds out.
+                (Stage::Old, false) => listener.stage = Stage::New,
+                _ => {}
+            }
+            // One that stays shared is no harm but to a mistake of the operator.
+            let _ = listener.share_port(false);
+            true
+        });
+        self.shared.wake_all();
     }
 
     /// Binds a Unix socket.
     pub fn listen_unix(&self, path: &Path, backlog: i32) -> io::Result<()> {
-        let listener = Listener::unix(path, backlog)?;
-        self.shared.listeners().push(listener);
+        self.shared.add_listener(Listener::unix(path, backlog)?);
         Ok(())
     }
 

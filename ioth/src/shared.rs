@@ -1,7 +1,7 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sherd_metrics::{CommandCells, Counter};
@@ -160,13 +160,18 @@ pub struct ControlStats {
     pub cells: CommandCells,
 }
 
-/// CLIENT PAUSE.
+/// What may keep commands from being executed now: CLIENT PAUSE, and too few replicas. One byte tells that there is neither,
+/// for it is looked at with every command.
 #[derive(Default, Debug)]
 pub struct Pause {
+    reasons: AtomicU8,
     /// Milliseconds on the monotonic clock; 0 is off.
     until_ms: AtomicI64,
     writes_only: AtomicBool,
 }
+
+const PAUSED: u8 = 1;
+const TOO_FEW_REPLICAS: u8 = 2;
 
 impl Pause {
     /// Pauses until a time; a pause that is on is only ever made longer and stricter.
@@ -175,11 +180,31 @@ impl Pause {
         let writes_only = if on { writes_only && self.writes_only.load(Ordering::Relaxed) } else { writes_only };
         self.writes_only.store(writes_only, Ordering::Relaxed);
         self.until_ms.fetch_max(until_ms, Ordering::Relaxed);
+        self.reasons.fetch_or(PAUSED, Ordering::Relaxed);
     }
 
     /// Ends the pause.
     pub fn end(&self) {
         self.until_ms.store(0, Ordering::Relaxed);
+        self.reasons.fetch_and(!PAUSED, Ordering::Relaxed);
+        if self.until_ms.load(Ordering::Relaxed) != 0 {
+            // Somebody has paused again meanwhile.
+            self.reasons.fetch_or(PAUSED, Ordering::Relaxed);
+        }
+    }
+
+    /// Refuses writes, or does so no longer, for want of replicas.
+    pub fn set_too_few_replicas(&self, too_few: bool) {
+        if too_few {
+            self.reasons.fetch_or(TOO_FEW_REPLICAS, Ordering::Relaxed);
+        } else {
+            self.reasons.fetch_and(!TOO_FEW_REPLICAS, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there are fewer replicas than writes need.
+    pub fn too_few_replicas(&self) -> bool {
+        self.reasons.load(Ordering::Relaxed) & TOO_FEW_REPLICAS != 0
     }
 
     /// Until when and for which commands clients are paused: `Some((until, writes only))`.
@@ -189,10 +214,10 @@ impl Pause {
         (until > now_ms).then(|| (until, self.writes_only.load(Ordering::Relaxed)))
     }
 
-    /// Whether a pause may be on, without looking at the clock.
+    /// Whether a pause may be on or writes are refused, without looking at the clock.
     #[inline]
     pub fn may_be_on(&self) -> bool {
-        self.until_ms.load(Ordering::Relaxed) != 0
+        self.reasons.load(Ordering::Relaxed) != 0
     }
 }
 
@@ -224,6 +249,8 @@ pub struct Shared {
     /// Memory in use when the server was made.
     pub startup_bytes: usize,
     listeners: Mutex<Vec<crate::listener::Listener>>,
+    /// The id of the next listener.
+    next_listener: AtomicU64,
 }
 
 impl Shared {
@@ -263,6 +290,7 @@ impl Shared {
             admitted: AtomicU64::new(0),
             cluster,
             listeners: Mutex::new(Vec::new()),
+            next_listener: AtomicU64::new(0),
         }
     }
 
@@ -304,6 +332,21 @@ impl Shared {
     /// The listeners, for the thread that accepts.
     pub fn listeners(&self) -> MutexGuard<'_, Vec<crate::listener::Listener>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a listener, which is polled when the accepting thread has looked.
+    pub fn add_listener(&self, mut listener: crate::listener::Listener) {
+        listener.id = self.next_listener.fetch_add(1, Ordering::Relaxed);
+        self.listeners().push(listener);
+    }
+
+    /// Takes settings into account that the data plane reads in another form.
+    pub fn apply_settings(&self) {
+        let settings = &self.world.settings;
+        settings.apply();
+        // There is no replication, so no replica is ever good. A lag of 0 switches the rule off, as in Redis.
+        let wanted = settings.min_replicas_to_write.on() && settings.min_replicas_max_lag.on();
+        self.pause.set_too_few_replicas(wanted);
     }
 
     /// The `count` most frequent keys over all IO threads, most frequent first.

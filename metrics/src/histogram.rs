@@ -42,6 +42,11 @@ impl Histogram {
         self.buckets[bucket_of(nanoseconds)].increment();
     }
 
+    /// Takes back a value that was counted.
+    pub fn take_back(&self, nanoseconds: u64) {
+        self.buckets[bucket_of(nanoseconds)].subtract(1);
+    }
+
     /// Forgets everything.
     pub fn reset(&self) {
         for bucket in &self.buckets {

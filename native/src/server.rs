@@ -1,6 +1,7 @@
 //! `sherd._native.Server`: a handle on one engine, and `Request`, what it asks of the control plane.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -85,6 +86,14 @@ impl Request {
     }
 }
 
+/// An error of the system with its number, which pyo3's own conversion leaves out.
+fn os_error(error: io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
 /// One engine: shards, IO threads, listeners.
 #[pyclass(frozen, module = "sherd._native")]
 pub struct Server {
@@ -120,16 +129,24 @@ impl Server {
     fn listen(&self, host: &str, port: u16, backlog: i32) -> PyResult<u16> {
         let address: IpAddr =
             host.parse().map_err(|_| PyOSError::new_err(format!("'{host}' is not an address of an interface")))?;
-        Ok(self.engine.listen(SocketAddr::new(address, port), backlog)?)
+        self.engine.listen(SocketAddr::new(address, port), backlog).map_err(os_error)
     }
 
     fn listen_unix(&self, path: PathBuf, mode: u32, backlog: i32) -> PyResult<()> {
         use std::os::unix::fs::PermissionsExt;
-        self.engine.listen_unix(&path, backlog)?;
+        self.engine.listen_unix(&path, backlog).map_err(os_error)?;
         if mode != 0 {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(os_error)?;
         }
         Ok(())
+    }
+
+    fn begin_rebind(&self) -> PyResult<()> {
+        self.engine.begin_rebind().map_err(os_error)
+    }
+
+    fn end_rebind(&self, keep_new: bool) {
+        self.engine.end_rebind(keep_new);
     }
 
     fn start(&self) -> PyResult<()> {
@@ -151,6 +168,7 @@ impl Server {
             return true;
         }
         let known = world.settings.set(name, value);
+        self.engine.shared.apply_settings();
         if name.starts_with("maxmemory") && excess_bytes(world) > 0 {
             world.pressure.ask(world);
         }
@@ -276,9 +294,13 @@ impl Server {
         events.into_iter().map(|(event, max, samples)| (event, max, pairs(samples))).collect()
     }
 
-    fn latency_reset(&self, events: Vec<String>) -> usize {
-        let events: Vec<&str> = events.iter().map(String::as_str).collect();
-        self.engine.shared.world.logs.reset_latency(&events)
+    fn latency_reset(&self, events: Vec<Vec<u8>>) -> usize {
+        // What is no text names no event.
+        let named: Vec<&str> = events.iter().filter_map(|event| std::str::from_utf8(event).ok()).collect();
+        if named.is_empty() && !events.is_empty() {
+            return 0;
+        }
+        self.engine.shared.world.logs.reset_latency(&named)
     }
 
     fn reset_stats(&self) {
@@ -321,7 +343,7 @@ impl Server {
     }
 
     fn stop_hot_keys(&self) {
-        self.engine.shared.engine.world.settings.heat_tracking.set(0);
+        self.engine.shared.world.settings.track_heat(false);
     }
 
     fn reset_hot_keys(&self) {

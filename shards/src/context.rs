@@ -378,6 +378,11 @@ impl<'a> Context<'a> {
 
     /// Removes a key; true if it was there. The caller raises the event.
     pub fn remove(&mut self, key: &Key<'_>) -> bool {
+        self.remove_key(key, true)
+    }
+
+    /// Likewise; a big value is freed in the background only if that is wanted.
+    pub fn remove_key(&mut self, key: &Key<'_>, lazily: bool) -> bool {
         let (db, now) = (self.client.db, self.now_ms);
         let shard = self.shards.of_slot(key.slot);
         let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) else { return false };
@@ -385,7 +390,11 @@ impl<'a> Context<'a> {
         if expired {
             expire::note(shard, db, key.bytes);
         }
-        shard.free(entry);
+        if lazily {
+            shard.free(entry);
+        } else {
+            drop(entry);
+        }
         !expired
     }
 

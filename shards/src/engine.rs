@@ -550,12 +550,12 @@ impl Engine {
     /// Begins to count what keys cost: one command in `sample`, of these slots or, if there are none, of all.
     pub fn start_heat(&self, sample: u32, slots: &[u16]) {
         self.cells.iter().for_each(|cell| cell.stats.heat.start(sample, slots));
-        self.world.settings.heat_tracking.set(1);
+        self.world.settings.track_heat(true);
     }
 
     /// Forgets what keys have cost.
     pub fn reset_heat(&self) {
-        self.world.settings.heat_tracking.set(0);
+        self.world.settings.track_heat(false);
         self.cells.iter().for_each(|cell| cell.stats.heat.reset());
     }
 

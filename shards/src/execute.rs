@@ -110,8 +110,8 @@ pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
         counts.stats.error_replies.increment();
         world.logs.count_error(done.reply);
     }
-    if world.settings.heat_tracking.on() {
-        counts.stats.heat.note(&done.command.spec, done.args, nanoseconds, done.reply.len());
+    if world.settings.unusual_accounting.on() {
+        account_unusually(counts, world, done, nanoseconds);
     }
     note_duration(world, done.command, done.args, done.client, nanoseconds);
 }
@@ -130,6 +130,17 @@ pub fn note_duration(
         account_slow(world, command, args, client, nanoseconds / 1000);
     } else if world.settings.slowlog_log_slower_than.get() == 0 {
         account_slow(world, command, args, client, 0);
+    }
+}
+
+/// What is seldom wanted: costs by key, and no latency histograms.
+#[cold]
+fn account_unusually(counts: &Counts<'_>, world: &World, done: &Done<'_>, nanoseconds: u64) {
+    if world.settings.heat_tracking.on() {
+        counts.stats.heat.note(&done.command.spec, done.args, nanoseconds, done.reply.len());
+    }
+    if !world.settings.latency_tracking.on() {
+        counts.cells.cell(done.command.id).latency.take_back(nanoseconds);
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Buckets carry a mark that tells whether anything in them can expire at all, so a sweep of a database with few
 //! expiring keys touches one cache line in eight keys and no entry. Each tick sweeps a share of the tables; when it
-//! finds much that has expired, it goes on, up to a quarter of the tick's time.
+//! finds much that has expired, it goes on, up to a quarter of the tick's time. `active-expire-effort` lets it sweep more each
+//! tick, go on for less, and take up to 43 % of the time.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,13 +20,15 @@ use crate::world::World;
 const SLICE: Duration = Duration::from_micros(300);
 /// Buckets between two looks at the clock.
 const STEP: usize = 128;
-/// A full sweep takes at most this many ticks.
+/// A full sweep takes at most this many ticks, at the least effort.
 const TICKS_A_ROUND: usize = 16;
 /// Buckets swept each tick even if the tables are small.
 const TICK_BUCKETS_MIN: usize = 1024;
-/// The part of a tick that expiry may take when there is much to expire: 1 over this.
-const TIME_SHARE: u32 = 4;
-/// Removed keys, of the visited buckets, that make it worth while to go on: one in this many.
+/// The part of a tick, in percent, that expiry may take when there is much to expire, and what each step of
+/// `active-expire-effort` adds to it.
+const TIME_PERCENT: u32 = 25;
+const TIME_PERCENT_A_STEP: u32 = 2;
+/// Removed keys, of the visited buckets, that make it worth while to go on: one in this many, at the least effort.
 const WORTHWHILE: usize = 16;
 /// Steps of the sweep that the average lifetime is taken over.
 const AVERAGED_STEPS: u64 = 16;
@@ -80,6 +83,11 @@ impl Pace {
         !self.fields_done && due_ms != 0 && due_ms <= world.now_milliseconds()
     }
 
+    /// Buckets that were swept in this tick.
+    pub fn buckets(&self) -> usize {
+        self.buckets
+    }
+
     /// A new tick begins.
     pub fn tick_over(&mut self) {
         *self = Pace::default();
@@ -90,7 +98,8 @@ impl Pace {
         let begun = Instant::now();
         let tick_begun = *self.started.get_or_insert(begun);
         let hz = shard.world.settings.hz.get().clamp(1, 500) as u32;
-        let budget = Duration::from_secs(1) / hz / TIME_SHARE;
+        let effort = shard.world.settings.active_expire_effort.get().clamp(1, 10) as u32;
+        let budget = budget(hz, effort);
         if self.are_fields_due(&shard.world, &shard.stats) {
             field_calendar::slice(shard);
             self.fields_done = tick_begun.elapsed() > budget || !self.are_fields_due(&shard.world, &shard.stats);
@@ -108,8 +117,8 @@ impl Pace {
                 idle += 1;
                 self.rounds_without += 1;
             }
-            let enough = self.buckets >= (size / TICKS_A_ROUND).max(TICK_BUCKETS_MIN);
-            let worthwhile = self.expired * WORTHWHILE >= self.buckets.max(1);
+            let enough = self.buckets >= (size * effort as usize / TICKS_A_ROUND).max(TICK_BUCKETS_MIN);
+            let worthwhile = self.expired * WORTHWHILE * effort as usize >= self.buckets.max(1);
             // Every database was seen to its end, or the share is done and more would find little.
             self.done = self.rounds_without > 2 * count || enough && !worthwhile;
             if !self.done && tick_begun.elapsed() > budget {
@@ -127,6 +136,11 @@ impl Pace {
         shard.stats.expiry.nanoseconds.add(taken.as_nanos() as u64);
         log_latency(&shard.world, "expire-cycle", taken);
     }
+}
+
+/// Time that expiry may take in one tick.
+fn budget(hz: u32, effort: u32) -> Duration {
+    Duration::from_secs(1) / hz * (TIME_PERCENT + TIME_PERCENT_A_STEP * (effort - 1)) / 100
 }
 
 fn sweep_some(shard: &mut Shard, db: u16) -> (crate::db::Sweep, usize) {

@@ -1,5 +1,8 @@
 //! The shards' own sweep: how much of it one tick does.
 
+use std::time::Duration;
+
+use super::budget;
 use crate::expire::Pace;
 use crate::testing::Tester;
 
@@ -36,4 +39,29 @@ fn a_sweep_without_anything_to_do_ends() {
     let mut pace = Pace::default();
     pace.tick_over();
     assert_eq!(t.run("DBSIZE"), ":1\r\n");
+}
+
+#[test]
+fn effort_adds_two_percent_of_the_time_a_step() {
+    assert_eq!(budget(10, 1), Duration::from_millis(25));
+    assert_eq!(budget(10, 10), Duration::from_millis(43));
+    assert_eq!(budget(500, 1), Duration::from_micros(500));
+}
+
+/// Buckets that are swept in one tick where nothing has expired.
+fn swept_with(effort: i64) -> usize {
+    let mut t = Tester::new(1);
+    for number in 0..100_000 {
+        t.run(&format!("SET key:{number} v EX 1000"));
+    }
+    // So few ticks that the time of one is no limit.
+    t.world.settings.hz.set(1);
+    t.world.settings.active_expire_effort.set(effort);
+    t.swept_in_a_tick()
+}
+
+#[test]
+fn effort_decides_how_much_is_swept_in_a_tick() {
+    let (least, most) = (swept_with(1), swept_with(10));
+    assert!(most > 4 * least, "{least} {most}");
 }

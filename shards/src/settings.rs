@@ -69,6 +69,19 @@ impl Setting {
     }
 }
 
+impl Settings {
+    /// Counts what keys cost, or does so no longer.
+    pub fn track_heat(&self, on: bool) {
+        self.heat_tracking.set(i64::from(on));
+        self.apply();
+    }
+
+    /// Brings those up to date that follow from others.
+    pub fn apply(&self) {
+        self.unusual_accounting.set(i64::from(self.heat_tracking.on() || !self.latency_tracking.on()));
+    }
+}
+
 settings! {
     /// Bytes; 0 is no limit.
     maxmemory = 0, "maxmemory";
@@ -106,6 +119,13 @@ settings! {
     notify_keyspace_events = 0, "notify-keyspace-events";
     /// Not 0 while HOTKEYS counts what keys cost; see [`crate::heat`].
     heat_tracking = 0, "heat-tracking";
+    /// Not 0 while an executed command is accounted for in any unusual way, that is while keys are counted or latency is
+    /// not tracked: one thing to look at with every command. Follows from others, see [`Settings::apply`].
+    unusual_accounting = 0, "unusual-accounting";
+    /// Replicas that writes need; there are none yet, so any number but 0 refuses writes.
+    min_replicas_to_write = 0, "min-replicas-to-write";
+    /// Seconds; 0 switches `min-replicas-to-write` off.
+    min_replicas_max_lag = 10, "min-replicas-max-lag";
     active_expire_effort = 1, "active-expire-effort";
     /// Set by DEBUG SET-ACTIVE-EXPIRE.
     active_expire_enabled = 1, "active-expire-enabled";

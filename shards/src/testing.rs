@@ -101,6 +101,18 @@ impl Tester {
             .sum()
     }
 
+    /// Buckets of the first shard that its own thread sweeps in one tick.
+    #[allow(dead_code)] // Likewise.
+    pub fn swept_in_a_tick(&mut self) -> usize {
+        let shard = &mut self.shards[0];
+        shard.publish_sizes();
+        let mut pace = crate::expire::Pace::default();
+        while pace.is_due(&self.world, &shard.stats) {
+            pace.slice(shard);
+        }
+        pace.buckets()
+    }
+
     /// One round of eviction in each shard, as the shards' own threads do it, however many slices it takes.
     #[allow(dead_code)] // Used where memory is counted: `tests/eviction.rs`.
     pub fn evict_round(&mut self) {

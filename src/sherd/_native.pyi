@@ -122,6 +122,14 @@ class Server:
     def listen_unix(self, path: str, mode: int, backlog: int) -> None:
         """Binds a Unix socket; mode 0 leaves the umask's."""
 
+    def begin_rebind(self) -> None:
+        """Begins to replace the TCP listeners: those that `listen` binds from here on may overlap with the present
+        ones, and accept nothing before `end_rebind`."""
+
+    def end_rebind(self, keep_new: bool) -> None:
+        """Closes the old TCP listeners, whose clients stay connected, or the new ones. The old ones first accept what
+        waits there, so their ports are free a moment later."""
+
     def start(self) -> None:
         """Starts the threads; connections are accepted from now on."""
 
@@ -198,7 +206,7 @@ class Server:
     def latency(self) -> list[tuple[str, int, list[tuple[int, int]]]]:
         """(event, all-time maximum in ms, samples (Unix seconds, ms) oldest first)."""
 
-    def latency_reset(self, events: list[str]) -> int: ...
+    def latency_reset(self, events: list[bytes]) -> int: ...
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
 

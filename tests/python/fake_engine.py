@@ -113,8 +113,8 @@ class FakeEngine:
     def latency(self) -> list[tuple[str, int, list[tuple[int, int]]]]:
         return self.events
 
-    def latency_reset(self, events: list[str]) -> int:
-        kept = [event for event in self.events if events and event[0] not in events]
+    def latency_reset(self, events: list[bytes]) -> int:
+        kept = [event for event in self.events if events and event[0].encode() not in events]
         forgotten = len(self.events) - len(kept)
         self.events = kept
         return forgotten

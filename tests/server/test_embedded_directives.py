@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 
 import pytest
 
@@ -81,9 +82,13 @@ def test_an_embedded_server_logs_to_pythons_logging(caplog: pytest.LogCaptureFix
 
 
 def test_a_change_that_the_data_plane_cannot_make_is_taken_back() -> None:
-    """Ports are opened at the start only."""
-    with sherd.Server() as server, Wire(("127.0.0.1", server.port)) as wire:
-        reply = wire.call("CONFIG", "SET", "maxmemory", "1gb", "port", "1").raw
+    """All of it, where one of several values cannot be had."""
+    with (
+        sherd.Server() as server,
+        Wire(("127.0.0.1", server.port)) as wire,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        reply = wire.call("CONFIG", "SET", "maxmemory", "1gb", "port", str(taken.getsockname()[1])).raw
         assert reply == (
             b"-ERR CONFIG SET failed (possibly related to argument 'port') - "
             b"Unable to listen on this port. Check server logs.\r\n"

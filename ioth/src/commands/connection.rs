@@ -11,6 +11,7 @@ use super::{declare, ok, Declared};
 use crate::connection::{Connection, ReplyMode};
 use crate::dispatch::Dispatch;
 use crate::io_thread::IoThread;
+use crate::log::Level;
 use crate::shared::Shared;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
@@ -191,12 +192,26 @@ fn auth(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
     ok(connection)
 }
 
-fn authenticate(io: &IoThread, connection: &mut Connection, user: &[u8], password: &[u8]) -> Result<()> {
+fn authenticate(io: &mut IoThread, connection: &mut Connection, user: &[u8], password: &[u8]) -> Result<()> {
     if user != b"default" || !io.shared.is_password(password) {
+        log_failure(io, connection, user);
         return Err(CommandError::new("WRONGPASS invalid username-password pair or user is disabled."));
     }
     connection.authenticated = true;
     Ok(())
+}
+
+/// Who guesses passwords shall be seen, and shall not fill the log.
+fn log_failure(io: &mut IoThread, connection: &Connection, user: &[u8]) {
+    /// Bytes of the name that are shown.
+    const USER_BYTES_MAX: usize = 64;
+    let Some(untold) = io.auth_failures.note(io.now_ms) else { return };
+    let user = String::from_utf8_lossy(&user[..user.len().min(USER_BYTES_MAX)]).into_owned();
+    let mut fields = vec![("client", connection.record.address.clone()), ("user", user)];
+    if untold > 0 {
+        fields.push(("failures_not_shown", untold.to_string()));
+    }
+    io.shared.log.add(Level::Warning, "a client failed to authenticate", fields);
 }
 
 fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {

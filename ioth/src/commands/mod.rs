@@ -121,7 +121,11 @@ impl IoThread {
         };
         if dispatch != Dispatch::Later {
             let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(tick));
-            self.stats().cells.cell(command.id).record(nanoseconds, failed);
+            let cell = self.stats().cells.cell(command.id);
+            cell.record(nanoseconds, failed);
+            if !self.shared.world.settings.latency_tracking.on() {
+                cell.latency.take_back(nanoseconds);
+            }
             self.stats().commands.increment();
             let record = &connection.record;
             record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);

@@ -24,7 +24,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         keys: &[key_range("RM DELETE", 1, -1, 1)],
         syntax: "key [key ...]",
         tips: SUM_TIPS,
-        plane: Plane::Data(delete),
+        plane: Plane::Data(del),
         ..GENERIC
     },
     CommandSpec {
@@ -37,7 +37,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         keys: &[key_range("RM DELETE", 1, -1, 1)],
         syntax: "key [key ...]",
         tips: SUM_TIPS,
-        plane: Plane::Data(delete),
+        plane: Plane::Data(unlink),
         ..GENERIC
     },
     CommandSpec {
@@ -121,10 +121,19 @@ pub(super) const SPECS: &[CommandSpec] = &[
 
 const MOVE_IN_CLUSTER: CommandError = CommandError::new("ERR MOVE is not allowed in cluster mode");
 
-fn delete(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+fn del(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let lazily = context.settings().lazyfree_lazy_user_del.on();
+    delete(context, reply, lazily)
+}
+
+fn unlink(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
+    delete(context, reply, true)
+}
+
+fn delete(context: &mut Context<'_>, reply: &mut Reply<'_>, lazily: bool) -> Outcome {
     let mut deleted = 0;
     context.for_each_key(1..context.args.len(), 1, |context, key, _| {
-        if context.remove(key) {
+        if context.remove_key(key, lazily) {
             context.changed(key, class::GENERIC, "del");
             deleted += 1;
         }

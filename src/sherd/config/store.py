@@ -56,6 +56,8 @@ class Config:
         # Texts of values that CONFIG GET was asked for; forgotten when the value changes.
         self._texts: dict[str, str] = {}
         self._listeners: list[Listener] = []
+        # Where each value that did not come from the table stands: `file:line`, `environment` or `command line`.
+        self.places: dict[str, str] = {}
         self.config_file: Path | None = None
         self.warnings: list[str] = []
         self.automatic: set[str] = set()
@@ -118,6 +120,15 @@ class Config:
             for place in _matching_names(pattern):
                 found.setdefault(_SHOWN_NAMES[place], _SHOWN_NAMES_ENCODED[place])
         return {shown: self.text(name) for name, shown in found.items()}
+
+    def without_effect(self) -> list[str]:
+        """Names of parameters that have another value than their default, though nothing reads it in this version."""
+        inert = (parameter for parameter in PARAMETERS if parameter.inert)
+        return [
+            parameter.name
+            for parameter in inert
+            if self._sources[parameter.name] is not Source.DEFAULT and self._values[parameter.name] != parameter.default
+        ]
 
     def native_values(self) -> dict[str, Value]:
         """The values that the data plane works with, by parameter name."""
@@ -200,13 +211,16 @@ class Config:
             for listener in self._listeners if changed else ():
                 told += 1
                 listener(changed)
-        except ConfigApplyError as error:
+        except Exception as error:
+            # Whatever it was, a listener that could not follow must leave nothing half changed.
             self._values, self._sources, self.automatic = values_before, sources_before, automatic_before
             self._texts.clear()
             for listener in self._listeners[:told]:
                 with contextlib.suppress(ConfigApplyError):
                     listener(changed)
-            raise _refusal(error.parameter, error.reason) from error
+            if isinstance(error, ConfigApplyError):
+                raise _refusal(error.parameter, error.reason) from error
+            raise
 
 
 def has_wildcard(pattern: bytes) -> bool:

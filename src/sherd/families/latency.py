@@ -93,7 +93,7 @@ def latency_history(request: Request) -> Reply:
 )
 def latency_reset(request: Request) -> Reply:
     """The number of kinds that were forgotten."""
-    return request.services.get(Node).engine.latency_reset([_name(word) for word in request.args[2:]])
+    return request.services.get(Node).engine.latency_reset(request.args[2:])
 
 
 @command(

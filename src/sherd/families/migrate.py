@@ -267,7 +267,7 @@ async def _connected(migration: Migration) -> Any:
     try:
         async with asyncio.timeout(migration.timeout_seconds):
             reader, writer = await asyncio.open_connection(migration.host, migration.port)
-    except (socket.gaierror, UnicodeError, TimeoutError):
+    except (socket.gaierror, ValueError, TimeoutError):  # a name that no system could know is a ValueError
         raise CommandError(NOT_CONNECTED) from None
     except OSError:
         # What refuses the connection is told as Redis tells it, which connects while it writes.

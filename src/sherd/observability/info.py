@@ -119,7 +119,7 @@ def _latency_lines(snapshot: Snapshot) -> Iterator[str]:
     if not snapshot.node.config.get_bool("latency-tracking") or not percentiles:
         return
     for command in snapshot.commands:
-        if command.calls:
+        if command.histogram.count():
             yield f"latency_percentiles_usec_{command.name}:{_percentiles(command, percentiles)}"
 
 

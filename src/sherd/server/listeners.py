@@ -51,10 +51,11 @@ def parse_address(word: str) -> Address:
         return Address(word, (wildcard,), optional)
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that no system could know is a ValueError
         if optional:
             return Address(word, (), optional)
-        raise ListenError(f"cannot resolve the address '{host}': {error.strerror}") from error
+        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
+        raise ListenError(f"cannot resolve the address '{host}': {reason}") from error
     return Address(word, tuple(dict.fromkeys(str(entry[4][0]) for entry in found)), optional)
 
 
@@ -71,6 +72,25 @@ def open_listeners(engine: native.Server, config: Config, port: int) -> list[Lis
     if not listeners:
         raise ListenError("nothing to listen on: no address of the bind directive could be used")
     return listeners
+
+
+def replace_tcp_listeners(engine: native.Server, config: Config, present: Sequence[Listener]) -> list[Listener]:
+    """Bind what the configuration names now in place of what is bound by TCP; port 0 closes that only.
+
+    All new addresses are bound before any old one is closed. Raises ListenError where one cannot be had; then all
+    is as it was.
+    """
+    port = config.get_int("port")
+    addresses = [parse_address(word) for word in config.get_tuple("bind")] if port else []
+    engine.begin_rebind()
+    opened: list[Listener] = []
+    try:
+        opened = _open_tcp(engine, addresses, port, config.get_int("tcp-backlog"))
+    finally:
+        engine.end_rebind(bool(opened) or not port)
+    if port and not opened:
+        raise ListenError("no address of the bind directive could be used")
+    return opened + [listener for listener in present if listener.kind != "tcp"]
 
 
 def _open_tcp(engine: native.Server, addresses: Sequence[Address], port: int, backlog: int) -> list[Listener]:

@@ -24,7 +24,7 @@ from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
 from sherd.server.commands import declare_commands
 from sherd.server.control import ControlLoop, LogSink
-from sherd.server.listeners import open_listeners
+from sherd.server.listeners import ListenError, open_listeners, replace_tcp_listeners
 from sherd.server.process import raise_descriptor_limit
 from sherd.server.settings import native_settings
 from sherd.spec import Services
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _log = get_logger()
 
-# Parameters whose change needs other sockets, which only a start opens, with Redis' own words for a refusal.
-_FIXED_SOCKETS = {
+# Parameters whose change needs other sockets, with Redis' own words for a refusal.
+_SOCKETS = {
     "port": "Unable to listen on this port. Check server logs.",
     "bind": "Failed to bind to specified addresses.",
 }
@@ -60,6 +60,8 @@ class Runtime:
         self._any_port = any_port
         self._node: Node | None = None
         self._metrics: MetricsServer | None = None
+        # The port and the addresses of the TCP listeners, as they were configured.
+        self._listened: tuple[int, tuple[str, ...]] = (0, ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._stop_asked = False
@@ -107,6 +109,7 @@ class Runtime:
         self.node.listeners = open_listeners(self.node.engine, self.config, port)
         if self.node.port:
             self.config.put(BY_NAME["port"], self.node.port, self.config.source("port"))
+        self._listened = (self.config.get_int("port"), self.config.get_tuple("bind"))
 
     async def serve(self) -> None:
         """Serve until `request_stop`, then stop everything; in the thread that runs the loop."""
@@ -195,10 +198,9 @@ class Runtime:
 
     def _config_changed(self, changed: Iterable[str]) -> None:
         names = frozenset(changed)
-        for name, reason in _FIXED_SOCKETS.items():
-            if name in names and not self._already_so(name):
-                _log.warning("this parameter cannot be changed while the server runs", parameter=name)
-                raise ConfigApplyError(name, reason)
+        sockets = [name for name in _SOCKETS if name in names]
+        if sockets:
+            self._listen_elsewhere(sockets[0])
         if "maxclients" in names:
             self._make_room_for_clients()
         if "requirepass" in names:
@@ -207,12 +209,20 @@ class Runtime:
             self._reopen_metrics()
         self._push_settings(native_settings(self.config, names))
 
-    def _already_so(self, name: str) -> bool:
-        """Whether what is configured is what is in use, as when a refused change is taken back."""
-        if name == "port":
-            return self.config.get_int("port") == self.node.port
-        bound = next((listener.addresses for listener in self.node.listeners if listener.kind == "tcp"), ())
-        return set(bound) <= set(self.config.get_tuple("bind"))
+    def _listen_elsewhere(self, parameter: str) -> None:
+        """Put the TCP listeners where the configuration says. Clients that are connected stay."""
+        wanted = (self.config.get_int("port"), self.config.get_tuple("bind"))
+        if wanted == self._listened:
+            return  # a refused change is taken back
+        try:
+            self.node.listeners = replace_tcp_listeners(self.node.engine, self.config, self.node.listeners)
+        except ListenError as error:
+            _log.warning("the server goes on listening where it did", parameter=parameter, reason=str(error))
+            raise ConfigApplyError(parameter, _SOCKETS[parameter]) from error
+        self._listened = wanted
+        for listener in self.node.listeners:
+            if listener.kind == "tcp":
+                _log.info("listening", kind="tcp", addresses=" ".join(listener.addresses), port=listener.port)
 
     def _make_room_for_clients(self) -> None:
         wanted = self.config.get_int("maxclients")
@@ -241,7 +251,8 @@ class Runtime:
 
     def _reopen_metrics(self) -> None:
         if self._metrics is not None:
-            self._metrics.stop()
+            # A scrape may be waiting for shards that a transaction with this very CONFIG SET holds.
+            self._metrics.stop(wait=False)
             self._metrics = None
         try:
             self._open_metrics()

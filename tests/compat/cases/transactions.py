@@ -26,6 +26,45 @@ EXEC
 DBSIZE
 DEL k3
 
+# Writes are refused while fewer replicas keep up than they need
+CONFIG SET min-replicas-to-write 2
+SET k1 a
+GET k1
+DEL k1 k2
+EXPIRE k1 5
+INCR k1
+BLPOP k1 1
+PFCOUNT k1
+OBJECT ENCODING k1
+XREADGROUP GROUP g c STREAMS k1 >
+NOSUCHCOMMAND
+SET k1
+MULTI
+GET k1
+SET k1 a
+GET k1
+EXEC
+MULTI
+GET k1
+EXEC
+CONFIG SET min-replicas-max-lag 0
+SET k1 a
+CONFIG SET min-replicas-max-lag 10
+SET k1 b
+CONFIG SET min-slaves-to-write 0
+SET k1 c
+MULTI
+SET k1 d
+2> CONFIG SET min-slaves-to-write 1
+EXEC
+MULTI
+CONFIG SET min-replicas-to-write 0
+SET k1 e
+EXEC
+CONFIG SET min-slaves-to-write 0
+GET k1
+CONFIG GET min-slaves-*
+
 # A parameter that a transaction changes is in force for the commands after it
 MULTI
 CONFIG SET hash-max-listpack-entries 2

@@ -113,3 +113,17 @@ fn waiting_for_nothing_or_in_a_transaction_ends_at_once() {
         ("WAITAOF 0 -1 0", "-ERR value is out of range, must be positive\r\n"),
     ]);
 }
+
+#[test]
+fn del_frees_a_big_value_in_the_background_unless_it_is_told_not_to() {
+    for (lazily, command, in_background) in [(1, "DEL", 1), (0, "DEL", 0), (0, "UNLINK", 1)] {
+        let mut t = Tester::new(1);
+        t.world.settings.lazyfree_lazy_user_del.set(lazily);
+        for number in 0..2000 {
+            t.run(&format!("SADD s member:{number}"));
+        }
+        assert_eq!(t.run(&format!("{command} s")), ":1\r\n");
+        t.world.reaper.wait_until_idle();
+        assert_eq!(t.world.reaper.counts().1, in_background, "{command} with lazyfree-lazy-user-del {lazily}");
+    }
+}
