@@ -9,21 +9,18 @@ commands are in the compiled data plane, which only `sherd.native` imports.
         print(server.port)
 """
 
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
-
+# The standard library's own checks of types and versions take longer to import than `sherd --version` may take.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sherd.server import Server
 
-try:
-    __version__ = version("sherd")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0.1.0"
+# The same as in Cargo.toml, which the package's metadata comes from; a test compares them.
+__version__ = "0.1.0"
 
 __all__ = ["Server", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Loaded when asked for: `sherd --version` needs neither the data plane nor an event loop.
     if name == "Server":
         from sherd.server import Server

@@ -2,34 +2,31 @@
 
 Directives belong to the configuration, not to an argument parser: everything after the subcommand goes to
 `sherd.config` as it is, so that `--save "" --port 0` means what it means to redis-server. argparse was left aside for
-that reason; it would need an option a parameter and still get `--save` wrong.
+that reason; it would need an option a parameter and still get `--save` wrong. Where the subcommand is left out,
+`sherd redis.conf --port 7000` serves, as redis-server does.
 
-Exit codes: 0 all is well, 1 with one line on the standard error where something is wrong.
+Exit codes: 0 all is well, 1 with one line on the standard error where something is wrong. What only some subcommands
+need is imported by them: `--version` is asked by scripts and answered at once.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import textwrap
-from collections.abc import Callable, Sequence
 
-from sherd import __version__
-from sherd.config import PARAMETERS, Config, ConfigParam, load_config
-from sherd.errors import SherdError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sherd.config import Config
 
 USAGE = """\
 sherd: a Redis-compatible, multi-threaded, sharded in-memory data store
 
-Usage:
-  sherd serve [redis.conf | -] [--directive value ...]
-  sherd check-config [redis.conf | -] [--directive value ...]
+  sherd serve [redis.conf | -] [--directive value ...]    serve until SIGINT or SIGTERM
+  sherd check-config [redis.conf | -] [--directive ...]   tell all that is wrong, start nothing
+  sherd serve --help [directive]                          all directives, or one of them
   sherd --version
-  sherd --help
-
-Commands:
-  serve         run the server in the foreground until it gets SIGINT or SIGTERM
-  check-config  read the configuration as serve would, say what is wrong with it, start nothing
 
 Configuration, the later one wins:
   redis.conf                 a file in Redis' format, or - for the standard input
@@ -40,58 +37,118 @@ Configuration, the later one wins:
 
 Examples:
   sherd serve
-  sherd serve /etc/sherd/redis.conf --maxmemory 2gb --maxmemory-policy allkeys-lru
-  sherd serve --bind 127.0.0.1 --port 7000 --shards 4 --io-threads 4 --log-format json
+  sherd /etc/redis/redis.conf --maxmemory 2gb --maxmemory-policy allkeys-lru
+  sherd serve --bind 127.0.0.1 --port 7000 --shards 4 --io-threads 4"""
 
-Directives:
-"""
+_HELP_WORDS = ("-h", "--help", "help")
+# What a shell reports of a program that was ended by SIGINT.
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(help_text())
+    """Run the command line and return the exit code."""
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough of it (`sherd --help | head`); nor shall the exit complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in _HELP_WORDS:
+        print(USAGE)
         return 0 if words else 1
     if words[0] in ("-v", "--version", "version"):
+        from sherd import __version__
+
         print(f"sherd {__version__}")
         return 0
+    if words[0] not in _ACTIONS and _means_serve(words[0]):
+        words = ["serve", *words]
     action = _ACTIONS.get(words[0])
     if action is None:
-        return _fail(f"unknown command '{words[0]}' (try sherd --help)")
-    if any(word in ("-h", "--help") for word in words[1:]):
-        print(help_text())
-        return 0
+        from sherd.config import did_you_mean
+
+        return _fail(f"unknown command '{words[0]}'{did_you_mean(words[0], _ACTIONS)} (try sherd --help)")
+    if any(word in _HELP_WORDS[:2] for word in words[1:]):
+        return _help([word for word in words[1:] if word not in _HELP_WORDS])
+    return action(words[1:])
+
+
+def _means_serve(word: str) -> bool:
+    """Whether a command line that begins so leaves `serve` out: with a directive, or with a file."""
+    return word.startswith("--") or word == "-" or word.endswith(".conf") or os.sep in word or os.path.isfile(word)  # noqa: PTH113 - pathlib takes longer to import than all the rest
+
+
+def _split(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """The configuration file, if there is one, and the directives."""
+    if words and not words[0].startswith("--"):
+        return words[0], words[1:]
+    return None, words
+
+
+def _serve(words: Sequence[str]) -> int:
+    from sherd.config import load_config
+    from sherd.errors import SherdError
+
+    config_file, directives = _split(words)
     try:
-        return action(_read_config(words[1:]))
+        config = load_config(config_file, directives)
+    except SherdError as error:
+        _leave_in_log(config_file, directives, str(error))
+        return _fail(str(error))
+    try:
+        return _start(config)
     except SherdError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
 
 
-def _read_config(words: Sequence[str]) -> Config:
-    config_file = words[0] if words and not words[0].startswith("--") else None
-    return load_config(config_file, words[1:] if config_file is not None else words)
-
-
-def _serve(config: Config) -> int:
-    # Imported here: --version and check-config need no data plane and no event loop.
+def _start(config: Config) -> int:
     from sherd.server import run
 
     if config.get_bool("daemonize"):
+        from sherd.observability.logs import check_log_file
+
+        # The last moment at which anybody sees that there will be no log.
+        check_log_file(config)
         _go_to_background()
     return run(config)
 
 
-def _check_config(config: Config) -> int:
-    for warning in config.warnings:
-        print(f"sherd: warning: {warning}", file=sys.stderr)
+def _leave_in_log(config_file: str | None, directives: Sequence[str], reason: str) -> None:
+    """Write why the server does not start to the log that it would have had, as far as that can be told."""
+    from sherd.config import load_config
+    from sherd.errors import SherdError
+    from sherd.log import get_logger
+    from sherd.observability.logs import setup_logs_from
+
+    config = load_config(config_file, directives, on_error=lambda _error: None)
+    if config.get_str("logfile") or config.get_bool("syslog-enabled"):
+        try:
+            setup_logs_from(config)
+        except SherdError:
+            return
+        get_logger().error("the server cannot start", reason=reason)
+
+
+def _check_config(words: Sequence[str]) -> int:
+    from sherd.config import check_config
+
+    findings = check_config(*_split(words))
+    for finding in findings:
+        _tell(finding.text if finding.is_error else f"warning: {finding.text}")
+    if any(finding.is_error for finding in findings):
+        return 1
     print("sherd: the configuration is good")
     return 0
 
 
-_ACTIONS: dict[str, Callable[[Config], int]] = {"serve": _serve, "check-config": _check_config}
+_ACTIONS: dict[str, Callable[[Sequence[str]], int]] = {"serve": _serve, "check-config": _check_config}
 
 
 def _go_to_background() -> None:
@@ -105,27 +162,23 @@ def _go_to_background() -> None:
     os.close(null)
 
 
-def _fail(message: str) -> int:
+def _tell(message: str) -> None:
     print(f"sherd: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _fail(message: str) -> int:
+    _tell(message)
     return 1
 
 
-def help_text() -> str:
-    """The whole of --help: usage, then every directive with its kind, default and one sentence."""
-    return USAGE + "\n".join(_describe(parameter) for parameter in PARAMETERS if not parameter.hidden)
+def _help(words: Sequence[str]) -> int:
+    """All directives, or those that are named."""
+    from sherd import directive_help
+    from sherd.config import BY_NAME, did_you_mean
 
-
-def _describe(parameter: ConfigParam) -> str:
-    default = parameter.kind.format(parameter.default) or '""'
-    notes = [f"default {default}"]
-    if parameter.immutable:
-        notes.append("only at start")
-    if parameter.capability:
-        notes.append(f"{parameter.capability} is not part of this version")
-    elif parameter.inert:
-        notes.append("accepted, without effect")
-    if parameter.aliases:
-        notes.append("also " + ", ".join(parameter.aliases))
-    text = f"{parameter.description} ({parameter.kind.describe()}; {'; '.join(notes)})"
-    body = textwrap.fill(text, width=110, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False)
-    return f"  --{parameter.name}\n{body}"
+    names = [word.removeprefix("--").lower() for word in words]
+    unknown = next((name for name in names if name not in BY_NAME), None)
+    if unknown is not None:
+        return _fail(f"there is no directive '{unknown}'{did_you_mean(unknown, BY_NAME)}")
+    print("\n".join(map(directive_help.describe, names)) if names else directive_help.overview())
+    return 0

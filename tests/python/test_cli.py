@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
+import shlex
+import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
 
@@ -10,7 +15,7 @@ import pytest
 
 from sherd import __version__
 from sherd.cli import main
-from sherd.config import PARAMETERS, Config
+from sherd.config import TOPICS, Config
 
 
 @pytest.fixture
@@ -33,11 +38,68 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"sherd {__version__}\n"
 
 
-def test_help_lists_every_directive(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_told_without_loading_anything_that_takes_time() -> None:
+    """Scripts ask for it: neither the configuration, nor the data plane, nor what the standard library is slow with."""
+    code = "import sys; from sherd.cli import main; main(['--version']); print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    loaded = set(output.split())
+    assert not loaded & {"sherd.config", "sherd._native", "structlog", "asyncio", "importlib.metadata"}
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    cargo = tomllib.loads((Path(__file__).parents[2] / "Cargo.toml").read_text())
+    assert __version__ == cargo["workspace"]["package"]["version"] == importlib.metadata.version("sherd")
+
+
+def test_help_fits_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for parameter in PARAMETERS:
-        assert f"  --{parameter.name}" in lines
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+
+
+def test_help_of_serve_names_every_directive_under_its_topic(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--help"]) == 0
+    text = capsys.readouterr().out
+    for topic, parameters in TOPICS.items():
+        section = text.partition(f"\n{topic}:\n")[2].partition("\n\n")[0]
+        for parameter in (one for one in parameters if not one.hidden):
+            assert re.search(rf"[ -]{parameter.name}\b", section), parameter.name
+
+
+@pytest.mark.parametrize("words", [("serve", "--help", "maxmemory"), ("serve", "--maxmemory", "--help")])
+def test_help_of_one_directive_tells_its_value_and_default(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "--maxmemory"
+    assert "  default: 0" in lines
+    assert any("kb" in line for line in lines)
+    assert len(lines) < 10
+
+
+def test_who_reads_only_the_head_of_the_help_gets_no_traceback() -> None:
+    script = f"{shlex.quote(sys.executable)} -m sherd serve --help | head -1"
+    for _ in range(3):
+        finished = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+        assert finished.stderr == ""
+        assert finished.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [(["--port", "7990"], 7990), (["FILE"], 7001), (["FILE", "--port", "7002"], 7002), (["./my.conf"], 7001)],
+)
+def test_serve_may_be_left_out_before_a_file_or_a_directive(
+    words: list[str], port: int, served: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with redis-server."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my.conf"
+    file.write_text("port 7001\n")
+    assert main([str(file) if word == "FILE" else word for word in words]) == 0
+    assert served[0].get_int("port") == port
 
 
 def test_serve_starts_the_server_with_the_configuration(served: list[Config], tmp_path: Path) -> None:
@@ -55,6 +117,14 @@ def test_serve_starts_the_server_with_the_configuration(served: list[Config], tm
         (["serve", "/nowhere.conf"], "sherd: can't open config file '/nowhere.conf': No such file or directory"),
         (["check-config", "--foo"], "sherd: command line: '--foo': Bad directive or wrong number of arguments"),
         (["frobnicate"], "sherd: unknown command 'frobnicate' (try sherd --help)"),
+        (["srve"], "sherd: unknown command 'srve' (did you mean 'serve'?) (try sherd --help)"),
+        (["chek-config"], "sherd: unknown command 'chek-config' (did you mean 'check-config'?) (try sherd --help)"),
+        (
+            ["serve", "--maxmemori", "1gb"],
+            "sherd: command line: '--maxmemori 1gb': Bad directive or wrong number of arguments "
+            "(did you mean 'maxmemory'?)",
+        ),
+        (["serve", "--help", "prot"], "sherd: there is no directive 'prot' (did you mean 'port'?)"),
     ],
 )
 def test_a_mistake_is_one_line_on_the_standard_error(
@@ -74,4 +144,4 @@ def test_a_good_configuration_is_confirmed(capsys: pytest.CaptureFixture[str]) -
 
 def test_nothing_at_all_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 1
-    assert "Usage:" in capsys.readouterr().out
+    assert "sherd serve" in capsys.readouterr().out

@@ -5,23 +5,30 @@
 - `kinds`, `special_kinds`: kinds of value, how each is parsed, printed and rewritten
 - `lexer`: quoting of a configuration line
 - `store`: `Config`, the values in use; `load`: file < environment < command line; `rewrite`: CONFIG REWRITE
+- `check`: all that is wrong with a configuration, for `check-config`
 - `cores`: how many threads by default
 """
 
+from sherd.config.check import NOTHING_SAVED, Finding, check_config
 from sherd.config.kinds import Value
-from sherd.config.load import load_config
+from sherd.config.load import did_you_mean, load_config
 from sherd.config.parameter import ConfigParam
 from sherd.config.rewrite import rewrite_config
 from sherd.config.store import Config, Source
-from sherd.config.table import BY_NAME, PARAMETERS
+from sherd.config.table import BY_NAME, PARAMETERS, TOPICS
 
 __all__ = [
     "BY_NAME",
+    "NOTHING_SAVED",
     "PARAMETERS",
+    "TOPICS",
     "Config",
     "ConfigParam",
+    "Finding",
     "Source",
     "Value",
+    "check_config",
+    "did_you_mean",
     "load_config",
     "rewrite_config",
 ]

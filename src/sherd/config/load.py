@@ -6,7 +6,8 @@ command line has `--directive value ...`, where a bare `--save` means `--save ""
 and value together.
 
 All three become `Directive`s and go through one function, so a value is checked the same way wherever it stands.
-Everything that is wrong raises ConfigFileError, whose text is one line. Secrets never appear in it.
+Everything that is wrong is a ConfigFileError, whose text is one line. Secrets never appear in it. A start ends with the
+first one; `check-config` collects them, so what is wrong is handed to a function that raises it or keeps it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -36,6 +37,7 @@ _REFUSED = {
     "rename-command": "commands can't be renamed in this version",
     "loadmodule": "modules in machine code can't be loaded here",
 }
+ErrorSink = Callable[[ConfigError], None]
 _UNKNOWN = "Bad directive or wrong number of arguments"
 # What Kubernetes puts into the environment for a Service that is called "sherd".
 _SERVICE_LINK = re.compile(r"SHERD_(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_(TCP|UDP).*)")
@@ -50,6 +52,11 @@ class Directive:
     text: str
     words: tuple[str, ...]
 
+    @property
+    def place(self) -> str:
+        """Where it stands: `file:line`, or which of the other sources."""
+        return f"{self.origin}:{self.line}" if self.line else self.origin
+
     def error(self, reason: str) -> ConfigFileError:
         """The failure of this directive; a secret's value is left out of the message."""
         parameter = BY_NAME.get(self.words[0].lower()) if self.words else None
@@ -57,62 +64,79 @@ class Directive:
         return ConfigFileError(self.origin, self.line, text, reason)
 
 
+def _raise(error: ConfigError) -> None:
+    raise error
+
+
 def load_config(
     config_file: str | None = None,
     command_line: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    on_error: ErrorSink = _raise,
 ) -> Config:
     """The configuration that the three sources make; raises ConfigError with one clear line.
 
-    `config_file` is a path or "-" for the standard input; `command_line` holds `--directive value ...` only.
+    `config_file` is a path or "-" for the standard input; `command_line` holds `--directive value ...` only. With
+    another `on_error` whatever is wrong is passed to that and left out.
     """
     config = Config()
     if config_file is not None:
-        _apply(config, read_file(config_file), Source.FILE)
+        _apply(config, _main_file(config_file, on_error), Source.FILE, on_error)
         if config_file != "-":
             config.config_file = Path(config_file).absolute()
-    _apply(config, _from_environment(os.environ if environment is None else environment, config), Source.ENVIRONMENT)
-    _apply(config, _from_command_line(command_line), Source.COMMAND_LINE)
+    variables = os.environ if environment is None else environment
+    _apply(config, _from_environment(variables, config, on_error), Source.ENVIRONMENT, on_error)
+    _apply(config, _from_command_line(command_line, on_error), Source.COMMAND_LINE, on_error)
     config.choose_threads()
     if not (config.get_int("port") or config.get_int("tls-port") or config.get_str("unixsocket")):
-        raise ConfigError("nothing to listen on: port and tls-port are 0 and there is no unixsocket")
+        on_error(ConfigError("nothing to listen on: port and tls-port are 0 and there is no unixsocket"))
     return config
 
 
 # ---- files
 
 
-def read_file(name: str, depth: int = 0) -> Iterator[Directive]:
-    """The directives of a file and of all files that it includes, in order."""
+def _main_file(name: str, on_error: ErrorSink) -> Iterator[Directive]:
+    try:
+        yield from read_file(name, on_error)
+    except ConfigError as error:
+        on_error(error)
+
+
+def read_file(name: str, on_error: ErrorSink = _raise, depth: int = 0) -> Iterator[Directive]:
+    """The directives of a file and of all files that it includes, in order; raises ConfigError if it cannot be read."""
     for number, raw in enumerate(_read_text(name).split("\n"), start=1):
         line = raw.strip(" \t\r\n")
         if not line or line.startswith("#"):
             continue
         try:
             words = tuple(split_words(line))
-        except UnbalancedQuotesError as error:
-            raise ConfigFileError(name, number, line, "Unbalanced quotes in configuration line") from error
+        except UnbalancedQuotesError:
+            on_error(ConfigFileError(name, number, line, "Unbalanced quotes in configuration line"))
+            continue
         directive = Directive(name, number, line, words)
         if words and words[0].lower() == "include" and len(words) == 2:
-            yield from _read_included(directive, depth)
+            yield from _read_included(directive, on_error, depth)
         elif words:
             yield directive
 
 
-def _read_included(directive: Directive, depth: int) -> Iterator[Directive]:
+def _read_included(directive: Directive, on_error: ErrorSink, depth: int) -> Iterator[Directive]:
     if depth >= INCLUDE_DEPTH_MAX:
-        raise directive.error("files include each other too deeply")
+        on_error(directive.error("files include each other too deeply"))
+        return
     pattern = directive.words[1]
     names = [pattern]
     if any(mark in pattern for mark in "*?["):
         names = sorted(glob.glob(pattern))  # noqa: PTH207 - the pattern may be absolute
     for name in names:
         try:
-            included = list(read_file(name, depth + 1))
+            included = list(read_file(name, on_error, depth + 1))
         except ConfigFileError:
             raise
         except ConfigError as error:
-            raise directive.error(str(error)) from error
+            on_error(directive.error(str(error)))
+            continue
         yield from included
 
 
@@ -130,7 +154,7 @@ def _read_text(name: str) -> str:
 # ---- environment
 
 
-def _from_environment(environment: Mapping[str, str], config: Config) -> Iterator[Directive]:
+def _from_environment(environment: Mapping[str, str], config: Config, on_error: ErrorSink) -> Iterator[Directive]:
     given = {name: value for name, value in environment.items() if name.startswith("SHERD_")}
     for secret in ("REDIS_PASSWORD", "REDIS_PASSWORD_FILE"):
         if secret in environment and not {"SHERD_REQUIREPASS", "SHERD_REQUIREPASS_FILE"} & given.keys():
@@ -138,7 +162,11 @@ def _from_environment(environment: Mapping[str, str], config: Config) -> Iterato
     for variable, value in sorted(given.items()):
         if _SERVICE_LINK.fullmatch(variable) or re.match(r"(tcp|udp)://", value):
             continue
-        directive = _environment_directive(variable, value)
+        try:
+            directive = _environment_directive(variable, value)
+        except ConfigFileError as error:
+            on_error(error)
+            continue
         if directive is None:
             config.warnings.append(f"environment variable {variable} names no directive and is ignored")
         else:
@@ -183,14 +211,19 @@ def _read_secret(variable: str, path: str) -> str:
 # ---- command line
 
 
-def _from_command_line(arguments: Sequence[str]) -> Iterator[Directive]:
+def _from_command_line(arguments: Sequence[str], on_error: ErrorSink) -> Iterator[Directive]:
     words: list[str] = []
     value_expected = False
     for index, argument in enumerate(arguments):
         if argument.startswith("--") and len(argument) > 2 and not value_expected:
             if words:
                 yield _command_line_directive(words)
-            words = _option_words(argument)
+            try:
+                words = _option_words(argument)
+            except ConfigFileError as error:
+                on_error(error)
+                words = []
+                continue
             following = arguments[index + 1] if index + 1 < len(arguments) else "--"
             if words[0].lower() == "save" and len(words) == 1 and following.startswith("--"):
                 words.append("")
@@ -199,7 +232,7 @@ def _from_command_line(arguments: Sequence[str]) -> Iterator[Directive]:
             words.append(argument)
             value_expected = False
         else:
-            raise ConfigError(f"unexpected argument '{argument}': directives are written --directive value")
+            on_error(ConfigError(f"unexpected argument '{argument}': directives are written --directive value"))
     if words:
         yield _command_line_directive(words)
 
@@ -224,22 +257,29 @@ def _command_line_directive(words: Sequence[str]) -> Directive:
 # ---- applying
 
 
-def _apply(config: Config, directives: Iterator[Directive], source: Source) -> None:
+def _apply(config: Config, directives: Iterator[Directive], source: Source, on_error: ErrorSink) -> None:
     """Put every directive into `config`; lines that add up do so within one source and replace an earlier one's."""
     seen: set[str] = set()
     for directive in directives:
-        name = directive.words[0].lower()
-        parameter = BY_NAME.get(name)
-        if parameter is None:
-            _refuse(directive)
-        current = config.get(parameter.name)
-        value = _parse_directive(directive, parameter, current)
-        if parameter.kind.accumulates and parameter.name in seen and value:
-            assert isinstance(current, tuple)
-            assert isinstance(value, tuple)
-            value = current + value
-        seen.add(parameter.name)
-        config.put(parameter, value, source)
+        try:
+            _apply_one(config, directive, source, seen)
+        except ConfigFileError as error:
+            on_error(error)
+
+
+def _apply_one(config: Config, directive: Directive, source: Source, seen: set[str]) -> None:
+    parameter = BY_NAME.get(directive.words[0].lower())
+    if parameter is None:
+        _refuse(directive)
+    current = config.get(parameter.name)
+    value = _parse_directive(directive, parameter, current)
+    if parameter.kind.accumulates and parameter.name in seen and value:
+        assert isinstance(current, tuple)
+        assert isinstance(value, tuple)
+        value = current + value
+    seen.add(parameter.name)
+    config.put(parameter, value, source)
+    config.places[parameter.name] = directive.place
 
 
 def _parse_directive(directive: Directive, parameter: ConfigParam, current: Value) -> Value:
@@ -263,5 +303,10 @@ def _refuse(directive: Directive) -> NoReturn:
     if arguments and name in _REFUSED:
         # Ignoring one of these would leave a server open that its operator believes to be closed.
         raise directive.error(_REFUSED[name])
-    close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.8)
-    raise directive.error(_UNKNOWN + (f" (did you mean '{close[0]}'?)" if close else ""))
+    raise directive.error(_UNKNOWN + did_you_mean(name, BY_NAME))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'port'?)`, or nothing where no known word is near."""
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sherd.config import PARAMETERS, Config, rewrite_config
+from sherd.config import BY_NAME, PARAMETERS, Config, rewrite_config
 from sherd.errors import SYNTAX_ERROR, CommandError, ConfigRewriteError, ConfigSetError
 from sherd.families.data_plane import DataPlane
 from sherd.log import get_logger
@@ -71,6 +71,9 @@ def config_set(request: Request) -> Reply:
     # Names only: values may be secrets.
     names = [name.decode("ascii", "backslashreplace").lower() for name, _ in pairs]
     _log.info("configuration changed", parameters=names, client=request.addr)
+    ignored = [name for name in names if BY_NAME[name].inert]
+    if ignored:
+        _log.warning("parameters without effect in this version were set", parameters=ignored, client=request.addr)
     return OK
 
 

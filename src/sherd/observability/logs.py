@@ -80,12 +80,8 @@ class LogOutput:
     def _reopen(self, file: str) -> None:
         previous, self._owned, self._stream = self._owned, None, sys.stdout
         if file:
-            try:
-                # Kept open for the life of the output.
-                self._owned = Path(file).open("a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-            except OSError as error:
-                raise ConfigError(f"can't open the log file '{file}': {error.strerror}") from error
-            self._stream = self._owned
+            # Kept open for the life of the output.
+            self._stream = self._owned = open_log_file(file)
         if previous is not None:
             previous.close()
 
@@ -154,6 +150,20 @@ def setup_logs_from(config: Config) -> None:
     apply(_LOG_PARAMETERS)
     if config.get_bool("syslog-enabled"):
         _output.open_syslog(config.get_str("syslog-ident"), config.get_str("syslog-facility"))
+
+
+def check_log_file(config: Config) -> None:
+    """Raise ConfigError where the log file of a configuration cannot be opened."""
+    if config.get_str("logfile"):
+        open_log_file(config.get_str("logfile")).close()
+
+
+def open_log_file(name: str) -> TextIO:
+    """A log file, for appending; raises ConfigError with one line."""
+    try:
+        return Path(name).open("a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise ConfigError(f"can't open the log file '{name}': {error.strerror}") from error
 
 
 def emit_native(records: Iterable[NativeRecord]) -> None:

@@ -23,9 +23,9 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from sherd import __version__, native
-from sherd.config import BY_NAME, Config, Source, Value
+from sherd.config import BY_NAME, NOTHING_SAVED, Config, Source, Value
 from sherd.config.store import parse_value
-from sherd.errors import ConfigError
+from sherd.errors import ConfigError, SherdError
 from sherd.log import get_logger
 from sherd.observability.logs import emit_native, setup_logs_from
 from sherd.observability.node import Node
@@ -159,8 +159,7 @@ def run(config: Config) -> NoReturn:
     """
     signals = StopSignals()
     setup_logs_from(config)
-    for warning in config.warnings:
-        _log.warning("configuration", warning=warning)
+    _log_findings(config)
     _log.info("starting", version=__version__, pid=os.getpid(), python=platform.python_version(),
               config_file=str(config.config_file or ""))  # fmt: skip
     # The process is the server's own here; where it is embedded, huge pages are the host's affair.
@@ -174,11 +173,27 @@ def run(config: Config) -> NoReturn:
         runtime.request_stop()
 
     signals.start(stop)
-    runtime.open()
+    try:
+        runtime.open()
+    except SherdError as error:
+        # Who started the server in the background, or has its log collected, sees nothing else of it.
+        _log.error("the server cannot start", reason=str(error))
+        raise
     with pid_file:
         asyncio.run(_serve(runtime))
     _log.info("stopped")
     end_process(0)
+
+
+def _log_findings(config: Config) -> None:
+    """What an operator should know of a configuration that can be used."""
+    for warning in config.warnings:
+        _log.warning("configuration", warning=warning)
+    if config.source("save") is Source.DEFAULT:
+        _log.warning(NOTHING_SAVED)
+    ignored = config.without_effect()
+    if ignored:
+        _log.warning("directives without effect in this version", directives=" ".join(ignored))
 
 
 def _end_in_time(runtime: Runtime, pid_file: PidFile) -> None:

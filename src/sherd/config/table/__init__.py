@@ -20,16 +20,19 @@ from sherd.config.table import (
     security,
 )
 
-PARAMETERS: tuple[ConfigParam, ...] = (
-    *network.PARAMETERS,
-    *process.PARAMETERS,
-    *keyspace.PARAMETERS,
-    *security.PARAMETERS,
-    *observability.PARAMETERS,
-    *persistence.PARAMETERS,
-    *replication.PARAMETERS,
-    *cluster.PARAMETERS,
-)
+# The rows by topic, as `sherd serve --help` groups them.
+TOPICS: Mapping[str, tuple[ConfigParam, ...]] = MappingProxyType({
+    "Network, clients and threads": network.PARAMETERS,
+    "Process": process.PARAMETERS,
+    "Keys, memory and encodings": keyspace.PARAMETERS,
+    "Security": security.PARAMETERS,
+    "Observability": observability.PARAMETERS,
+    "Persistence": persistence.PARAMETERS,
+    "Replication": replication.PARAMETERS,
+    "Cluster": cluster.PARAMETERS,
+})  # fmt: skip
+
+PARAMETERS: tuple[ConfigParam, ...] = tuple(parameter for rows in TOPICS.values() for parameter in rows)
 
 
 def _index() -> Mapping[str, ConfigParam]:

@@ -14,7 +14,7 @@ PARAMETERS = (
     ConfigParam(
         "bind", Addresses(), ("*", "-::*"), "Addresses to listen on; a leading '-' makes one optional.", native=True
     ),
-    text("bind-source-addr", "", "Local address that outgoing connections are made from."),
+    text("bind-source-addr", "", "Local address that outgoing connections are made from.", inert=True),
     integer("port", _PORT, 6379, "TCP port for clients; 0 turns plain TCP off.", native=True),
     text("unixsocket", "", "Path of a Unix socket to listen on as well.", immutable=True, native=True),
     ConfigParam(

@@ -33,5 +33,5 @@ PARAMETERS = (
     ConfigParam("notify-keyspace-events", EventFlags(), "", "Classes of keyspace events that are published.",
                 native=True),
     integer("tracking-table-max-keys", _LENGTH, 1000000,
-            "Keys that client-side caching remembers at most; 0 sets no limit."),
+            "Keys that client-side caching remembers at most; 0 sets no limit.", inert=True),
 )  # fmt: skip

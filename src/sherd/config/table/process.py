@@ -30,7 +30,8 @@ def _shutdown_reason(names: frozenset[str]) -> str | None:
 
 
 PARAMETERS = (
-    ConfigParam("dir", Directory(), ".", "Directory of every file that the server writes.", protected=True),
+    ConfigParam("dir", Directory(), ".", "Directory of the files with data; none is written yet.", protected=True,
+                inert=True),
     boolean("daemonize", False, "Go into the background after the start.", immutable=True),
     text("pidfile", "", "File that holds the process id while the server runs.", immutable=True),
     choice("supervised", "upstart systemd auto no", "no", "Tell a supervisor when the server is ready.",
@@ -43,7 +44,7 @@ PARAMETERS = (
         "Form of the log lines: readable, one JSON object a line, or key=value pairs.",
     ),
     choice("log-timestamp-format", "iso8601 legacy milliseconds", "iso8601", "Form of the time in log lines."),
-    boolean("hide-user-data-from-log", True, "Keep keys, values and arguments of clients out of the log."),
+    boolean("hide-user-data-from-log", True, "Keep keys, values and arguments of clients out of the log.", inert=True),
     boolean("syslog-enabled", False, "Send the log to syslog as well.", immutable=True),
     text("syslog-ident", "sherd", "Name that the server has in syslog.", immutable=True),
     choice("syslog-facility", _FACILITIES, "local0", "Facility that syslog lines are sent under.", immutable=True),
@@ -54,10 +55,13 @@ PARAMETERS = (
     text("proc-title-template", "{title} {listen-addr} {server-mode}", "Form of the process title.", _title_reason,
          inert=True),
     text("locale-collate", "", "Locale that strings are compared under; only byte order exists here.",
-         lambda name: None if name in ("", "C", "POSIX") else "Invalid locale name"),
-    ConfigParam("shutdown-on-sigint", Flags(_SHUTDOWN, _shutdown_reason), (), "How SIGINT shuts the server down."),
-    ConfigParam("shutdown-on-sigterm", Flags(_SHUTDOWN, _shutdown_reason), (), "How SIGTERM shuts the server down."),
-    integer("shutdown-timeout", (0, INT_MAX), 10, "Seconds that a shutdown waits for replicas to catch up."),
+         lambda name: None if name in ("", "C", "POSIX") else "Invalid locale name", inert=True),
+    ConfigParam("shutdown-on-sigint", Flags(_SHUTDOWN, _shutdown_reason), (), "How SIGINT shuts the server down.",
+                inert=True),
+    ConfigParam("shutdown-on-sigterm", Flags(_SHUTDOWN, _shutdown_reason), (), "How SIGTERM shuts the server down.",
+                inert=True),
+    integer("shutdown-timeout", (0, INT_MAX), 10, "Seconds that a shutdown waits for replicas to catch up.",
+            inert=True),
     ConfigParam(
         "hz", Integer(0, INT_MAX, clamp=(1, 500)), 10, "Rounds a second of background work such as active expiry.",
         native=True,
