@@ -99,6 +99,13 @@ impl SlotMap {
         self.shards > 1 || self.cluster
     }
 
+    /// Whether every slot has a table of its own: in cluster mode, where clients ask for a slot's keys and slots move to other
+    /// nodes. Elsewhere a slot only says which shard a key belongs to.
+    #[inline]
+    pub fn has_slot_tables(&self) -> bool {
+        self.cluster
+    }
+
     /// The slot of a key; 0 where no slots are used.
     #[inline]
     pub fn slot(&self, key: &[u8]) -> u16 {

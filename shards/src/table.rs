@@ -8,6 +8,9 @@
 //! and the load stays constant instead of swinging between a half and full as with doubling. Buckets live in segments
 //! of 64 (4 KiB) behind a directory, so growing moves at most the directory (8 bytes for some 350 entries).
 //!
+//! A table of few entries has no buckets but one block just large enough for them (`table/compact.rs`): in cluster mode there
+//! are 16384 tables.
+//!
 //! A bucket that overflows links to another one through its seventh slot. The eighth tag byte holds flags: "the seventh
 //! slot is a link" and "an entry here may have an expiry", which lets the expiry sweep skip whole buckets.
 //!
@@ -23,6 +26,7 @@ use ahash::RandomState;
 use crate::invariant;
 
 mod bucket;
+mod compact;
 mod name;
 mod room;
 pub mod sample;
@@ -31,6 +35,7 @@ mod walk;
 
 pub use bucket::prefetch;
 use bucket::{drain_chain, place, place_raw, tag, take, Bucket};
+use compact::COMPACT_MAX;
 pub use name::NameEntry;
 pub use slot::Slot;
 pub use walk::Iter;
@@ -79,11 +84,11 @@ const SHRINK: usize = 2;
 
 /// See the file's head.
 pub struct Table<E: Entry> {
-    /// Up to `SEGMENT` buckets: the one segment itself (capacity: the next power of two). More: an array of segment
-    /// pointers (capacity: the next power of two of the number of segments).
+    /// Without buckets: the block of a compact table, or null if it is empty. Up to `SEGMENT` buckets: the one segment itself.
+    /// More: an array of segment pointers (capacity: the next power of two of the number of segments).
     root: *mut u8,
     buckets: u32,
-    /// The power of two above `buckets`, less one.
+    /// The power of two above `buckets`, less one; without buckets the places of the block.
     mask: u32,
     count: usize,
     owner: PhantomData<E>,
@@ -116,9 +121,13 @@ impl<E: Entry> Table<E> {
         self.count == 0
     }
 
-    /// Primary buckets in the table, the unit of [`Table::sweep`].
+    /// Primary buckets in the table, the unit of [`Table::sweep`]; a compact table counts as one.
     pub fn bucket_count(&self) -> usize {
-        self.buckets as usize
+        if self.buckets == 0 {
+            usize::from(self.count > 0)
+        } else {
+            self.buckets as usize
+        }
     }
 
     #[inline]
@@ -133,9 +142,7 @@ impl<E: Entry> Table<E> {
 
     #[inline]
     fn locate(&self, hash: u64, key: &[u8]) -> Option<(*mut Bucket, usize)> {
-        if self.buckets == 0 {
-            return None;
-        }
+        debug_assert!(self.buckets != 0);
         let tag = tag(hash);
         let mut bucket = self.bucket(self.index_of(hash));
         // SAFETY: chains are made of live buckets; a tag between 1 and 254 stands for a live entry.
@@ -161,6 +168,11 @@ impl<E: Entry> Table<E> {
     /// The entry with this key.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<&E> {
+        if self.buckets == 0 {
+            let (block, index) = self.locate_compact(hash, key)?;
+            // SAFETY: there is an entry at a place that was located, and the table is borrowed.
+            return Some(unsafe { &*block.slot(index).cast::<E>() });
+        }
         let (bucket, index) = self.locate(hash, key)?;
         // SAFETY: `locate` gives an occupied slot.
         Some(unsafe { &*(&raw const (*bucket).slots[index]).cast::<E>() })
@@ -175,25 +187,45 @@ impl<E: Entry> Table<E> {
     /// Where the entry with this key is.
     #[inline]
     pub fn find_slot(&mut self, hash: u64, key: &[u8]) -> Option<Slot<'_, E>> {
+        if self.buckets == 0 {
+            let (block, index) = self.locate_compact(hash, key)?;
+            return Some(Slot::new(block.slot(index), block.meta()));
+        }
         let (bucket, index) = self.locate(hash, key)?;
-        Some(Slot { bucket, index, owner: PhantomData })
+        // SAFETY: `locate` gives a place in a live bucket.
+        Some(unsafe { Slot::new(&raw mut (*bucket).slots[index], &raw mut (*bucket).meta) })
     }
 
     /// Adds an entry whose key is not in the table. The slot that it got is returned.
     pub fn insert_new(&mut self, hash: u64, entry: E) -> Slot<'_, E> {
-        debug_assert!(self.locate(hash, entry.key()).is_none(), "the key is in the table already");
+        debug_assert!(self.find(hash, entry.key()).is_none(), "the key is in the table already");
+        if self.buckets == 0 {
+            if self.count < COMPACT_MAX {
+                return self.insert_compact(hash, entry);
+            }
+            self.spread();
+        }
         if self.count * 2 >= self.buckets as usize * GROW_HALVES {
             self.grow();
         }
         self.count += 1;
         let bucket = self.bucket(self.index_of(hash));
         // SAFETY: a live bucket of this table, and the entry is handed over.
-        let (bucket, index) = unsafe { place(bucket, tag(hash), entry) };
-        Slot { bucket, index, owner: PhantomData }
+        unsafe {
+            let (bucket, index) = place(bucket, tag(hash), entry);
+            Slot::new(&raw mut (*bucket).slots[index], &raw mut (*bucket).meta)
+        }
     }
 
     /// Takes the entry with this key out of the table.
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<E> {
+        if self.buckets == 0 {
+            let (block, index) = self.locate_compact(hash, key)?;
+            // SAFETY: there is an entry at a place that was located.
+            let entry = unsafe { self.take_compact(block, index) };
+            self.fit_block();
+            return Some(entry);
+        }
         let (bucket, index) = self.locate(hash, key)?;
         let home = self.bucket(self.index_of(hash));
         // SAFETY: `locate` gave an occupied slot of the chain that starts at `home`.
@@ -203,20 +235,35 @@ impl<E: Entry> Table<E> {
         if self.buckets > 1 && self.count < self.buckets as usize * SHRINK {
             self.shrink();
         }
+        self.gather();
         Some(entry)
     }
 
     /// Adds one bucket and splits the one whose entries it shares.
     fn grow(&mut self) {
         let new = self.buckets as usize;
-        self.reserve_bucket(new);
+        self.add_bucket();
+        self.redistribute(new - (1 << new.ilog2()));
+    }
+
+    /// Adds one bucket; whose entries belong there now is the caller's to see to.
+    fn add_bucket(&mut self) {
+        self.reserve_bucket(self.buckets as usize);
         self.buckets += 1;
         self.mask = (self.buckets as usize).next_power_of_two() as u32 - 1;
-        if new == 0 {
-            return;
+    }
+
+    /// Puts an entry that is in no bucket where it belongs; `volatile` is what is to be marked there.
+    ///
+    /// # Safety
+    /// `pointer` is a live entry with this hash, which becomes the table's; it is counted already.
+    unsafe fn place_marked(&mut self, hash: u64, pointer: *mut u8, volatile: u8) {
+        let home = self.bucket(self.index_of(hash));
+        // SAFETY: by the caller's promise; the bucket that takes the entry, which may be a link with a mark of its own, is live.
+        unsafe {
+            let (taken, _) = place_raw(home, tag(hash), pointer);
+            (*taken).meta |= volatile;
         }
-        let parent = new - (1 << new.ilog2());
-        self.redistribute(parent);
     }
 
     /// Removes the last bucket and gives its entries to the one that it was split from.
@@ -251,13 +298,11 @@ impl<E: Entry> Table<E> {
         for (_, pointer) in &entries {
             prefetch(*pointer);
         }
-        for (tag, pointer) in entries {
+        for (_, pointer) in entries {
             // SAFETY: `pointer` is a live entry, at the moment in no bucket.
             unsafe {
                 let hash = hash((*(&raw const pointer).cast::<E>()).key());
-                let target = self.bucket(self.index_of(hash));
-                let (taken, _) = place_raw(target, tag, pointer);
-                (*taken).meta |= volatile;
+                self.place_marked(hash, pointer, volatile);
             }
         }
     }
@@ -265,13 +310,13 @@ impl<E: Entry> Table<E> {
 
 impl<E: Entry> Drop for Table<E> {
     fn drop(&mut self) {
+        self.drop_compact();
+        let (mut entries, mut volatile) = (Vec::new(), 0);
         for index in 0..self.buckets as usize {
-            let mut entries = Vec::new();
-            let mut volatile = 0;
             // SAFETY: the table is going away: every entry is dropped once, every chain freed once.
             unsafe {
                 drain_chain(self.bucket(index), &mut entries, &mut volatile);
-                for (_, pointer) in entries {
+                for (_, pointer) in entries.drain(..) {
                     drop((&raw const pointer).cast::<E>().read());
                 }
             }
@@ -299,7 +344,9 @@ impl<E: Entry> Prefetch for Table<E> {
 
     #[inline]
     fn prefetch_bucket(&self, hash: u64) {
-        if self.buckets != 0 {
+        if self.buckets == 0 {
+            prefetch(self.root);
+        } else {
             prefetch(self.bucket(self.index_of(hash)).cast());
         }
     }
@@ -307,7 +354,7 @@ impl<E: Entry> Prefetch for Table<E> {
     #[inline]
     fn prefetch_entry(&self, hash: u64) {
         if self.buckets == 0 {
-            return;
+            return self.prefetch_compact(hash);
         }
         let bucket = self.bucket(self.index_of(hash));
         // SAFETY: a live bucket; the hits are occupied slots.

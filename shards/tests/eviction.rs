@@ -392,8 +392,8 @@ fn each_shard_gives_its_part_of_what_is_too_much() {
         fill(&mut t, 8000);
         let before = t.shard_sizes();
         let used = memory::used_bytes();
-        // Half of what the keys take are the slots' tables, which stay: a quarter of the keys has to go.
-        t.world.settings.maxmemory.set((used - (used - empty) / 8) as i64);
+        // About a quarter of the keys has to go.
+        t.world.settings.maxmemory.set((used - (used - empty) / 4) as i64);
         let mut rounds = 0;
         while memory::used_bytes() > t.world.settings.maxmemory.size() {
             t.evict_round();

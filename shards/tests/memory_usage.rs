@@ -81,8 +81,9 @@ const CASES: &[Case] = &[
 
 /// Removes the key, runs `make` and gives the bytes that are allocated more afterwards.
 fn allocated(t: &mut Tester, make: impl FnOnce(&mut Tester)) -> i64 {
-    // What a table with one key needs is there before.
+    // What a table with one key more needs is there before.
     t.run("SET other x");
+    t.run("SET key x");
     t.run("DEL key");
     // Of this thread only: other values are still being freed elsewhere.
     let before = memory::thread_bytes();

@@ -2,7 +2,8 @@
 //!
 //! A SCAN cursor carries the slot it stands in below the position in the slot's table, so that every call is routed to
 //! one shard and needs only that one. A call goes on over empty slots, but ends with its shard's last slot: the next
-//! call begins with the first slot of the next shard. Where no slots are used, the cursor is the table's alone.
+//! call begins with the first slot of the next shard. Outside cluster mode a shard has one table, and its first slot stands
+//! for it; where no slots are used, the cursor is the table's alone.
 
 use crate::args::{self, Options};
 use crate::context::Context;
@@ -196,14 +197,17 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut found = 0;
     let mut expired = Vec::new();
     let shard = context.shards.of_slot_ref(position.slot as u16);
-    match shard.db(context.client.db) {
-        None => position = Position { slot: map.slots_of(shard.index).end, bucket: 0 },
-        Some(database) => scan_slots(database, &mut position, database.slots().end, options.count, |entry| {
+    let database = shard.db(context.client.db);
+    if let Some(database) = database {
+        scan_slots(database, &mut position, database.slots().end, options.count, |entry| {
             if options.wants(entry, now_ms, &mut expired) {
                 keys.bulk(entry.key());
                 found += 1;
             }
-        }),
+        });
+    }
+    if database.is_none_or(|database| position.slot >= database.slots().end) {
+        position = Position { slot: map.slots_of(shard.index).end, bucket: 0 };
     }
     reply.array(2);
     // A table's position has 32 bits, so the cursor is far from the sign bit.

@@ -20,8 +20,9 @@ pub(super) const VOLATILE: u8 = 0x01;
 /// The tag of a link, which no entry has.
 const TAG_LINK: u8 = 0xFF;
 
-/// See the file's head. The seventh slot may be a link, as `meta` says.
-#[repr(C, align(64))]
+/// See the file's head. The seventh slot may be a link, as `meta` says. Segments and single buckets begin with a cache line;
+/// that is not in the type, for the few buckets of a small table may begin anywhere (`room.rs`).
+#[repr(C)]
 pub(super) struct Bucket {
     pub(super) tags: [u8; SLOTS],
     pub(super) meta: u8,
@@ -32,13 +33,9 @@ impl Bucket {
     /// A bit mask with bit 7 of byte `i` set for every slot `i` whose tag equals `tag`.
     #[inline]
     pub(super) fn matches(&self, tag: u8) -> u64 {
-        const LOW: u64 = 0x0101_0101_0101_0101;
-        const SEVEN: u64 = 0x7F7F_7F7F_7F7F_7F7F;
         // SAFETY: the first eight bytes of a bucket are its tags and meta, initialised and 8-aligned.
-        let word = unsafe { (self as *const Bucket).cast::<u64>().read() }.to_le();
-        let x = word ^ (LOW * u64::from(tag));
-        // Exact zero-byte test (the shorter one gives false hits above a true one, and a hit here is dereferenced).
-        !(((x & SEVEN) + SEVEN) | x | SEVEN) & 0x00FF_FFFF_FFFF_FFFF
+        let word = unsafe { (self as *const Bucket).cast::<u64>().read() };
+        matches_in(word, tag) & LAST_IS_META
     }
 
     /// The chain's next bucket, null at its end.
@@ -62,15 +59,35 @@ impl Bucket {
     }
 }
 
+/// All bytes of a word of tags but the last, which is no tag.
+pub(super) const LAST_IS_META: u64 = 0x00FF_FFFF_FFFF_FFFF;
+
+/// A bit mask with bit 7 of byte `i` set for every byte `i` of a word in memory that equals `tag`.
+#[inline]
+pub(super) fn matches_in(word: u64, tag: u8) -> u64 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const SEVEN: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    let x = word.to_le() ^ (LOW * u64::from(tag));
+    // Exact zero-byte test (the shorter one gives false hits above a true one, and a hit here is dereferenced).
+    !(((x & SEVEN) + SEVEN) | x | SEVEN)
+}
+
 /// The tag of an entry with this hash.
 #[inline]
 pub(super) fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).clamp(1, 254)
 }
 
+/// The layout of buckets side by side. Where their size is a power of two they begin with a cache line for nothing; for other
+/// sizes the allocator would have to give more.
+fn layout_of(count: usize) -> Layout {
+    let align = if count.is_power_of_two() { size_of::<Bucket>() } else { align_of::<Bucket>() };
+    Layout::from_size_align(count * size_of::<Bucket>(), align).expect("a segment's size fits")
+}
+
 /// Empty buckets side by side; at least one.
 pub(super) fn alloc_buckets(count: usize) -> *mut Bucket {
-    let layout = Layout::array::<Bucket>(count).expect("a segment's size fits");
+    let layout = layout_of(count);
     // SAFETY: the layout is not of size zero, count being at least 1.
     let pointer = unsafe { alloc_zeroed(layout) }.cast::<Bucket>();
     if pointer.is_null() {
@@ -82,9 +99,8 @@ pub(super) fn alloc_buckets(count: usize) -> *mut Bucket {
 /// # Safety
 /// `pointer` came from `alloc_buckets(count)` and is not used again.
 pub(super) unsafe fn free_buckets(pointer: *mut Bucket, count: usize) {
-    let layout = Layout::array::<Bucket>(count).expect("a segment's size fits");
     // SAFETY: by the caller's promise.
-    unsafe { dealloc(pointer.cast(), layout) }
+    unsafe { dealloc(pointer.cast(), layout_of(count)) }
 }
 
 /// Puts an entry into a chain's first empty slot and gives where that is.

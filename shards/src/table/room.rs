@@ -1,17 +1,36 @@
 //! Where a table's buckets lie: one segment while they are few, a directory of segments when they are more.
 //!
 //! Growing by a bucket allocates at most one segment and moves at most the directory, so no insertion waits for more
-//! than that. A small table's one segment grows by doubling: a set of ten members takes two buckets, not a whole segment.
+//! than that. The last segment of a small table is only as large as its buckets need, in the allocator's size classes: four
+//! steps until it has twice as many. In cluster mode a node has thousands of small tables, whose half-empty segments would
+//! add up; one large table has a single one.
 
 use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
 use std::ptr::null_mut;
 
-use super::bucket::{alloc_buckets, free_buckets, Bucket};
+use sherd_metrics::memory::size_class;
+
+use super::bucket::{alloc_buckets, drain_chain, free_buckets, Bucket};
 use super::{Entry, Table};
 
 /// Buckets a segment: 4 KiB, small enough that a table of a few hundred entries wastes little.
 const SEGMENT: usize = 64;
 const SEGMENT_SHIFT: u32 = SEGMENT.trailing_zeros();
+/// In tables of more segments half of the last one does not matter, and moving it again and again would cost time.
+const FITTED_SEGMENTS_MAX: usize = 16;
+
+/// Buckets that the last of so many segments has room for while `used` of them are in use.
+fn room(segments: usize, used: usize) -> usize {
+    if segments > FITTED_SEGMENTS_MAX {
+        return SEGMENT;
+    }
+    size_class(used * size_of::<Bucket>()) / size_of::<Bucket>()
+}
+
+/// The same for a table of so many buckets.
+fn last_room(buckets: usize) -> usize {
+    room(buckets.div_ceil(SEGMENT), (buckets - 1) % SEGMENT + 1)
+}
 
 /// Tables of so many buckets are looked at one by one to tell their memory: some microseconds.
 const LINKS_COUNTED_MAX: usize = 1024;
@@ -44,67 +63,86 @@ impl<E: Entry> Table<E> {
         }
     }
 
+    /// Where the pointer to a segment of a table of so many segments is.
+    fn segment(&mut self, index: usize, segments: usize) -> *mut *mut Bucket {
+        if segments == 1 {
+            (&raw mut self.root).cast()
+        } else {
+            self.root.cast::<*mut Bucket>().wrapping_add(index)
+        }
+    }
+
     /// Makes room for the bucket number `index`, which is the first unused one.
     pub(super) fn reserve_bucket(&mut self, index: usize) {
-        // SAFETY: capacities follow from the number of buckets as said at `root`; what is copied is plain pointers.
+        let (last, used) = (index >> SEGMENT_SHIFT, index & (SEGMENT - 1));
+        let segments = last + 1;
+        if used == 0 {
+            self.reserve_segment(last);
+            // SAFETY: there is a place for the segment now.
+            unsafe { *self.segment(last, segments) = alloc_buckets(room(segments, 1)) };
+        } else if room(segments, used) == used {
+            self.move_segment(last, used, used, room(segments, used + 1));
+        }
+    }
+
+    /// Gives back the room of the last bucket, which is empty; the reverse of `reserve_bucket`.
+    pub(super) fn release_bucket(&mut self, index: usize) {
+        let (last, used) = (index >> SEGMENT_SHIFT, index & (SEGMENT - 1));
+        let segments = last + 1;
+        let had = room(segments, used + 1);
+        if used == 0 {
+            // SAFETY: the segment has no buckets in use any more.
+            unsafe { free_buckets(*self.segment(last, segments), had) };
+            self.release_segment(last);
+        } else if room(segments, used) < had {
+            self.move_segment(last, had, used, room(segments, used));
+        }
+    }
+
+    /// Moves the buckets of the last segment, `used` of them, to one of another size.
+    fn move_segment(&mut self, last: usize, had: usize, used: usize, room: usize) {
+        let segment = self.segment(last, last + 1);
+        // SAFETY: both segments have room for the buckets, which move; chains do not point back to where they begin.
         unsafe {
-            if index == 0 {
-                self.root = alloc_buckets(1).cast();
-            } else if index < SEGMENT {
-                if index.is_power_of_two() {
-                    let bigger = alloc_buckets(index * 2);
-                    std::ptr::copy_nonoverlapping(self.root.cast::<Bucket>(), bigger, index);
-                    free_buckets(self.root.cast(), index);
-                    self.root = bigger.cast();
-                }
-            } else if index % SEGMENT == 0 {
-                let segments = index >> SEGMENT_SHIFT;
-                if segments == 1 {
-                    let directory = alloc_directory(2);
-                    *directory = self.root.cast();
-                    self.root = directory.cast();
-                } else if segments.is_power_of_two() {
-                    let directory = alloc_directory(segments * 2);
-                    std::ptr::copy_nonoverlapping(self.root.cast::<*mut Bucket>(), directory, segments);
-                    free_directory(self.root.cast(), segments);
-                    self.root = directory.cast();
-                }
-                *self.root.cast::<*mut Bucket>().add(segments) = alloc_buckets(SEGMENT);
+            let moved = alloc_buckets(room);
+            moved.copy_from_nonoverlapping(*segment, used);
+            free_buckets(*segment, had);
+            *segment = moved;
+        }
+    }
+
+    /// Makes a place for the pointer to segment number `last`.
+    fn reserve_segment(&mut self, last: usize) {
+        // SAFETY: capacities follow from the number of segments as said at `root`; what is copied is plain pointers.
+        unsafe {
+            if last == 1 {
+                let directory = alloc_directory(2);
+                *directory = self.root.cast();
+                self.root = directory.cast();
+            } else if last > 1 && last.is_power_of_two() {
+                let directory = alloc_directory(last * 2);
+                std::ptr::copy_nonoverlapping(self.root.cast::<*mut Bucket>(), directory, last);
+                free_directory(self.root.cast(), last);
+                self.root = directory.cast();
             }
         }
     }
 
-    /// Gives back the room of the last bucket; the reverse of `reserve_bucket`.
-    pub(super) fn release_bucket(&mut self, index: usize) {
-        // SAFETY: the mirror image of `reserve_bucket`; the bucket is empty.
+    /// Takes away the place of the pointer to segment number `last`; the reverse of `reserve_segment`.
+    fn release_segment(&mut self, last: usize) {
+        let directory = self.root.cast::<*mut Bucket>();
+        // SAFETY: the mirror image of `reserve_segment`.
         unsafe {
-            if index == 0 {
-                free_buckets(self.root.cast(), 1);
+            if last == 0 {
                 self.root = null_mut();
-            } else if index < SEGMENT {
-                *self.root.cast::<Bucket>().add(index) = std::mem::zeroed();
-                if index.is_power_of_two() {
-                    let smaller = alloc_buckets(index);
-                    std::ptr::copy_nonoverlapping(self.root.cast::<Bucket>(), smaller, index);
-                    free_buckets(self.root.cast(), index * 2);
-                    self.root = smaller.cast();
-                }
-            } else {
-                *self.bucket(index) = std::mem::zeroed();
-                if index % SEGMENT == 0 {
-                    let segments = index >> SEGMENT_SHIFT;
-                    let directory = self.root.cast::<*mut Bucket>();
-                    free_buckets(*directory.add(segments), SEGMENT);
-                    if segments == 1 {
-                        self.root = (*directory).cast();
-                        free_directory(directory, 2);
-                    } else if segments.is_power_of_two() {
-                        let smaller = alloc_directory(segments);
-                        std::ptr::copy_nonoverlapping(directory, smaller, segments);
-                        free_directory(directory, segments * 2);
-                        self.root = smaller.cast();
-                    }
-                }
+            } else if last == 1 {
+                self.root = (*directory).cast();
+                free_directory(directory, 2);
+            } else if last.is_power_of_two() {
+                let smaller = alloc_directory(last);
+                std::ptr::copy_nonoverlapping(directory, smaller, last);
+                free_directory(directory, last * 2);
+                self.root = smaller.cast();
             }
         }
     }
@@ -112,15 +150,10 @@ impl<E: Entry> Table<E> {
     /// Bytes of buckets and directory, entries not counted.
     pub fn memory_bytes(&self) -> usize {
         let buckets = self.buckets as usize;
-        let primary = if buckets <= SEGMENT {
-            if buckets == 0 {
-                0
-            } else {
-                buckets.next_power_of_two()
-            }
-        } else {
-            buckets.div_ceil(SEGMENT) * SEGMENT
-        };
+        if buckets == 0 {
+            return self.compact_bytes();
+        }
+        let primary = (buckets.div_ceil(SEGMENT) - 1) * SEGMENT + last_room(buckets);
         let directory = if buckets > SEGMENT { buckets.div_ceil(SEGMENT).next_power_of_two() } else { 0 };
         primary * size_of::<Bucket>() + directory * size_of::<usize>() + self.links() * size_of::<Bucket>()
     }
@@ -152,25 +185,34 @@ impl<E: Entry> Table<E> {
         links
     }
 
+    /// Takes every entry out of the buckets, with its tag; and whether any may be volatile.
+    pub(super) fn drain_all(&mut self) -> (Vec<(u8, *mut u8)>, u8) {
+        let (mut entries, mut volatile) = (Vec::new(), 0);
+        for index in 0..self.buckets as usize {
+            // SAFETY: the bucket begins a live chain, which is empty then; the entries are the caller's.
+            unsafe { drain_chain(self.bucket(index), &mut entries, &mut volatile) };
+        }
+        (entries, volatile)
+    }
+
     /// Gives back every bucket and the directory; the entries are gone already.
     pub(super) fn release_all(&mut self) {
         let buckets = std::mem::take(&mut self.buckets) as usize;
         if buckets == 0 {
             return;
         }
+        let segments = buckets.div_ceil(SEGMENT);
         // SAFETY: the capacities are as said at `root`, and no bucket is counted any more.
         unsafe {
-            if buckets <= SEGMENT {
-                free_buckets(self.root.cast(), buckets.next_power_of_two());
-            } else {
-                let directory = self.root.cast::<*mut Bucket>();
-                let segments = buckets.div_ceil(SEGMENT);
-                for segment in 0..segments {
-                    free_buckets(*directory.add(segment), SEGMENT);
-                }
-                free_directory(directory, directory_capacity(segments));
+            for index in 0..segments {
+                let room = if index + 1 == segments { last_room(buckets) } else { SEGMENT };
+                free_buckets(*self.segment(index, segments), room);
+            }
+            if segments > 1 {
+                free_directory(self.root.cast(), directory_capacity(segments));
             }
         }
+        self.root = null_mut();
     }
 }
 

@@ -64,13 +64,29 @@ fn a_call_passes_no_more_buckets_than_it_may() {
 
 #[test]
 fn a_mark_without_a_volatile_entry_is_cleared() {
-    let mut table = table(1, |_| true);
-    let key = b"key:0";
-    table.find_slot(hash(key), key).expect("the key is there").rebuild(|entry| entry.with_expiry(None));
-    assert_eq!(table.sample(0, 1, 5, true, |_| {}).visited, 0);
-    let bucket = table.bucket(0);
-    // SAFETY: the table has one live bucket.
-    assert_eq!(unsafe { (*bucket).meta } & VOLATILE, 0);
+    for keys in [1, 2000] {
+        let mut table = table(keys, |_| true);
+        for number in 0..keys {
+            let key = format!("key:{number}").into_bytes();
+            let mut slot = table.find_slot(hash(&key), &key).expect("the key is there");
+            slot.rebuild(|entry| entry.with_expiry(None));
+        }
+        assert_eq!(table.sample(0, usize::MAX, 5, true, |_| {}).visited, 0);
+        let mut looked_at = 0;
+        let look = |_: &KeyEntry| {
+            looked_at += 1;
+            false
+        };
+        table.sweep(0, usize::MAX / 2, look, |_| {});
+        assert_eq!(looked_at, 0);
+        let marks = (0..table.buckets as usize).filter(|&index| {
+            // SAFETY: the table has a live bucket with this number.
+            unsafe { (*table.bucket(index)).meta & VOLATILE != 0 }
+        });
+        assert_eq!(marks.count(), 0);
+        // SAFETY: the block of a table that has one is live.
+        assert!(table.block().is_none_or(|block| unsafe { *block.meta() } & VOLATILE == 0));
+    }
 }
 
 #[test]

@@ -2,36 +2,44 @@
 
 use std::marker::PhantomData;
 
-use super::bucket::{Bucket, VOLATILE};
+use super::bucket::VOLATILE;
 use super::Entry;
 
 /// A place in the table: where an entry is, for replacing it without a second lookup.
 pub struct Slot<'a, E: Entry> {
-    pub(super) bucket: *mut Bucket,
-    pub(super) index: usize,
-    pub(super) owner: PhantomData<&'a mut E>,
+    place: *mut E,
+    /// Where it is marked that something beside the entry or itself is volatile.
+    meta: *mut u8,
+    owner: PhantomData<&'a mut E>,
 }
 
 impl<'a, E: Entry> Slot<'a, E> {
+    /// The place in a bucket or block that is borrowed as long as the handle is, with the mark that belongs to it; there is an
+    /// entry.
+    #[inline]
+    pub(super) fn new(place: *mut *mut u8, meta: *mut u8) -> Self {
+        Slot { place: place.cast(), meta, owner: PhantomData }
+    }
+
     /// The entry here.
     #[inline]
     pub fn get(&self) -> &E {
         // SAFETY: a slot handle borrows the table mutably and points at an occupied slot; E is a thin pointer.
-        unsafe { &*(&raw const (*self.bucket).slots[self.index]).cast::<E>() }
+        unsafe { &*self.place }
     }
 
     /// The entry here, for changing what it holds.
     #[inline]
     pub fn get_mut(&mut self) -> &mut E {
         // SAFETY: as in `get`, and the handle is borrowed mutably.
-        unsafe { &mut *(&raw mut (*self.bucket).slots[self.index]).cast::<E>() }
+        unsafe { &mut *self.place }
     }
 
     /// The entry here, for as long as the table is borrowed.
     #[inline]
     pub fn into_mut(self) -> &'a mut E {
         // SAFETY: as in `get_mut`, for the table's own borrow.
-        unsafe { &mut *(&raw mut (*self.bucket).slots[self.index]).cast::<E>() }
+        unsafe { &mut *self.place }
     }
 
     /// Replaces the entry by one with the same key and gives back the old one.
@@ -49,22 +57,21 @@ impl<'a, E: Entry> Slot<'a, E> {
         // SAFETY: the slot is read out and written back before anything else sees it; a panic in `build` would leave
         // a freed entry behind, hence the guard that ends the process: a broken table must not be served from.
         unsafe {
-            let place = (&raw mut (*self.bucket).slots[self.index]).cast::<E>();
             let guard = AbortOnUnwind;
-            let entry = build(place.read());
+            let entry = build(self.place.read());
             std::mem::forget(guard);
             if entry.is_volatile() {
-                (*self.bucket).meta |= VOLATILE;
+                *self.meta |= VOLATILE;
             }
-            place.write(entry);
+            self.place.write(entry);
         }
     }
 
     /// Says that the entry here has got an expiry.
     #[inline]
     pub fn mark_volatile(&mut self) {
-        // SAFETY: the bucket is live as long as the handle borrows the table.
-        unsafe { (*self.bucket).meta |= VOLATILE }
+        // SAFETY: the bucket or block is live as long as the handle borrows the table.
+        unsafe { *self.meta |= VOLATILE }
     }
 }
 

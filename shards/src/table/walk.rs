@@ -12,12 +12,14 @@ fn following(cursor: u32, mask: u32) -> u32 {
 }
 
 impl<E: Entry> Table<E> {
-    /// Visits every entry of one step of a scan and returns the next cursor, 0 at the end.
+    /// Visits every entry of one step of a scan and returns the next cursor, 0 at the end. A compact table is one step, wherever
+    /// the scan has come while there were buckets.
     ///
     /// Cursors count in reversed bits, as in Redis: every entry that is in the table from the first call to the last
     /// is visited at least once, however the table grows or shrinks in between.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(&E)) -> u64 {
         if self.buckets == 0 {
+            self.visit_block(&mut visit);
             return 0;
         }
         let cursor = cursor as u32;
@@ -68,6 +70,13 @@ impl<E: Entry> Table<E> {
         }
     }
 
+    fn visit_block(&self, visit: &mut impl FnMut(&E)) {
+        let Some(block) = self.block() else { return };
+        (0..self.count).for_each(|index| prefetch(block.pointer(index)));
+        // SAFETY: the first places of the table's block are live entries.
+        (0..self.count).for_each(|index| visit(unsafe { &*block.slot(index).cast::<E>() }));
+    }
+
     /// Every entry, in no particular order.
     pub fn iter(&self) -> Iter<'_, E> {
         let bucket = if self.buckets == 0 { null_mut() } else { self.bucket(0) };
@@ -80,6 +89,11 @@ impl<E: Entry> Table<E> {
         const DRAWS: usize = 16;
         if self.count == 0 {
             return None;
+        }
+        if let Some(block) = self.block() {
+            let index = ((random() >> 32) * self.count as u64) >> 32;
+            // SAFETY: the first places of the table's block are live entries.
+            return Some(unsafe { &*block.slot(index as usize).cast::<E>() });
         }
         loop {
             let bits = random();
@@ -115,6 +129,10 @@ impl<E: Entry> Table<E> {
         mut expired: impl FnMut(&E) -> bool,
         mut removed: impl FnMut(E),
     ) -> usize {
+        if self.buckets == 0 {
+            self.sweep_block(expired, removed);
+            return 0;
+        }
         let end = (start + limit).min(self.buckets as usize);
         let mut gone = 0;
         for index in start..end {
@@ -167,11 +185,46 @@ impl<E: Entry> Table<E> {
             self.shrink();
             gone -= 1;
         }
+        self.gather();
         if end >= self.buckets as usize {
             0
         } else {
             end
         }
+    }
+
+    fn sweep_block(&mut self, mut expired: impl FnMut(&E) -> bool, mut removed: impl FnMut(E)) {
+        let Some(block) = self.block() else { return };
+        // SAFETY: the first places of the table's block are live entries, and the block stays while entries are taken out.
+        unsafe {
+            if *block.meta() & VOLATILE == 0 {
+                return;
+            }
+            let mut volatile = 0;
+            let mut index = 0;
+            while index < self.count {
+                let entry = &*block.slot(index).cast::<E>();
+                if entry.is_volatile() && expired(entry) {
+                    removed(self.take_compact(block, index));
+                    continue;
+                }
+                volatile |= u8::from(entry.is_volatile()) * VOLATILE;
+                index += 1;
+            }
+            *block.meta() = volatile;
+        }
+        self.fit_block();
+    }
+}
+
+impl<'a, E: Entry> Iter<'a, E> {
+    /// The next entry of a compact table; none of one with buckets.
+    fn next_of_block(&mut self) -> Option<&'a E> {
+        let block = self.table.block()?;
+        let index = self.slot;
+        self.slot += 1;
+        // SAFETY: the first places of the table's block are live entries, and the table is borrowed.
+        (index < self.table.count).then(|| unsafe { &*block.slot(index).cast::<E>() })
     }
 }
 
@@ -190,7 +243,7 @@ impl<'a, E: Entry> Iterator for Iter<'a, E> {
         loop {
             if self.bucket.is_null() {
                 if self.next_index >= self.table.buckets as usize {
-                    return None;
+                    return self.next_of_block();
                 }
                 self.bucket = self.table.bucket(self.next_index);
                 self.next_index += 1;
