@@ -148,3 +148,27 @@ fn waiters_over_several_shards_are_served_however_busy_these_are() {
     other.call(&format!("EXISTS {}\n", keys[2]), ":0\n");
     assert!(server.stop(Duration::from_secs(60)), "the threads have ended");
 }
+
+#[test]
+fn who_stands_behind_a_waiter_that_is_unblocked_before_its_run_is_served() {
+    let (server, address) = server();
+    let keys = keys();
+    let (mut first, mut second, mut other) = (Client::new(address), Client::new(address), Client::new(address));
+    first.call("CLIENT ID\n", ":1\n");
+    first.send(&format!("BLPOP {} {} 0\n", keys[0], keys[2]));
+    while server.shared.io[0].blocked.get() < 1 {
+        other.call("PING\n", "+PONG\n");
+    }
+    second.send(&format!("BLPOP {} 0\n", keys[2]));
+    while server.shared.io[0].blocked.get() < 2 {
+        other.call("PING\n", "+PONG\n");
+    }
+    // The first one's run waits for a busy shard when it is unblocked: the element is the second one's.
+    let held = Engine::hold(&*server.shared.engine, 1);
+    other.call(&format!("RPUSH {} x\n", keys[2]), ":1\n");
+    other.call("CLIENT UNBLOCK 1\n", ":1\n");
+    first.expect("*-1\n");
+    drop(held);
+    second.expect(&format!("*2\n${}\n{}\n$1\nx\n", keys[2].len(), keys[2]));
+    assert!(server.stop(Duration::from_secs(60)), "the threads have ended");
+}
