@@ -7,6 +7,7 @@ use sherd_shards::access::Shards;
 use sherd_shards::context::Client;
 use sherd_shards::execute::{self, Call};
 use sherd_shards::object::{ObjectRef, Type};
+use sherd_shards::origin::Origin;
 use sherd_shards::policy;
 use sherd_shards::random::Random;
 use sherd_shards::registry::{self, Command};
@@ -98,7 +99,7 @@ impl Keyspace {
             client: Client { db: 0, resp3: self.resp3, no_touch: false, record: None },
             now_ms: self.now_ms,
             // There is nobody who could wait.
-            in_transaction: command.spec.has(flag::BLOCKING),
+            origin: if command.spec.has(flag::BLOCKING) { Origin::Internal } else { Origin::Client },
         };
         let map = self.world.slots;
         let mut held = self.shards.iter_mut().filter(|shard| wanted >> shard.index & 1 == 1);

@@ -72,7 +72,11 @@ impl IoThread {
                 Some(reply)
             }
             // Only what was interrupted here ends so; a connection that is closing needs no answer.
-            _ => Some(connection.interrupt_reply.take().unwrap_or_default()),
+            _ => {
+                let reply = connection.interrupt_reply.take().unwrap_or_default();
+                self.count_interrupted(&connection, &reply);
+                Some(reply)
+            }
         };
         self.settle_wait(&mut connection);
         self.settle(connection);
@@ -91,10 +95,6 @@ impl IoThread {
     fn end_wait(&mut self, connection: &mut Connection, reply: &[u8]) {
         self.take_waiter(connection);
         connection.record.last_interaction_at.store(self.now_ms, Relaxed);
-        if reply.first() == Some(&b'-') {
-            self.stats().error_replies.increment();
-            self.shared.world.logs.count_error(reply);
-        }
         if !connection.wake_suppressed {
             connection.out.extend_from_slice(reply);
         }
@@ -151,9 +151,21 @@ impl IoThread {
         }
         let Some(mut connection) = self.connections.take(token.index) else { return };
         self.shared.engine.forget(&waiter);
+        self.count_interrupted(&connection, &reply);
         connection.wake_reply = Some(reply);
         self.settle_wait(&mut connection);
         self.settle(connection);
+    }
+
+    /// Counts a call that has ended without being served, as a failed one if its answer is an error.
+    fn count_interrupted(&self, connection: &Connection, reply: &[u8]) {
+        let Some(waiter) = &connection.waiter else { return };
+        let failed = reply.first() == Some(&b'-');
+        self.stats().cells.cell(waiter.command.id).record(0, failed);
+        if failed {
+            self.stats().error_replies.increment();
+            self.shared.world.logs.count_error(reply);
+        }
     }
 
     /// The client is to go while it waits; false if a message about its waiter has yet to come.

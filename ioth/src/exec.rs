@@ -27,6 +27,7 @@ use sherd_shards::errand::Errand;
 use sherd_shards::error::CommandError;
 use sherd_shards::evict;
 use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
+use sherd_shards::origin::Origin;
 use sherd_shards::registry::{self, Command};
 use sherd_shards::reply::Reply;
 use sherd_shards::spec::{flag, Plane};
@@ -208,7 +209,7 @@ impl Executed {
             first_key: (0, 0),
             client,
             now_ms: self.now_ms,
-            in_transaction: true,
+            origin: Origin::Exec,
         };
         let start = self.replies.len();
         let tick = clock::ticks();

@@ -406,7 +406,8 @@ impl IoThread {
             self.shared.admitted.fetch_sub(1, Relaxed);
             return;
         }
-        let record = Arc::new(ClientRecord {
+        let record = Arc::new_cyclic(|own| ClientRecord {
+            own: own.clone(),
             id: self.shared.clients.next_id(),
             token: token.to_bits(),
             address: peer.address,

@@ -12,7 +12,6 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::access::Shards;
 use sherd_shards::blocking::{self, Waiter};
 use sherd_shards::client::ClientRecord;
@@ -21,7 +20,8 @@ use sherd_shards::db::Key;
 use sherd_shards::engine::Engine;
 use sherd_shards::errand::Errand;
 use sherd_shards::error::CommandError;
-use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
+use sherd_shards::execute::{self, Call, INTERNAL_ERROR};
+use sherd_shards::origin::Origin;
 use sherd_shards::registry::{self, Command};
 use sherd_shards::reply::Reply;
 use sherd_shards::spec::{flag, Plane};
@@ -169,21 +169,9 @@ fn call(
     (command, args): (&'static Command, &[&[u8]]),
     out: &mut Vec<u8>,
 ) -> Option<Arc<Waiter>> {
-    let call =
-        Call { command, args, first_key: (0, 0), client, now_ms: world.now_milliseconds(), in_transaction: false };
-    // Counted with the first shard's cells, which are those of whoever holds it.
-    let first = shards.first();
-    let (stats, cells) = (Arc::clone(&first.stats), Arc::clone(&first.cells));
-    let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
-    let (start, capacity, tick) = (out.len(), out.capacity(), clock::ticks());
-    let (failed, block) = execute::call_or_block(shards.reborrow(), world, &call, out);
-    stats.commands.increment();
-    stats.discount_buffer(capacity, out.capacity());
-    let (ticks, reply) = (clock::ticks().wrapping_sub(tick), &out[start..]);
-    execute::account(&counts, world, &Done { command, args, client: client.record, ticks, failed, reply });
-    if let Some(record) = client.record {
-        record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
-    }
+    let now_ms = world.now_milliseconds();
+    let call = Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
+    let (_, block) = execute::call_counted(shards, world, &call, out);
     // Registered while everything is held, so that no change of the keys can be missed.
     block.map(|block| blocking::register(shards, world, &call, token.to_bits(), *block))
 }

@@ -16,6 +16,7 @@ use sherd_ioth::shared::ControlRequest;
 use sherd_shards::context::Client;
 use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};
+use sherd_shards::origin::Origin;
 use sherd_shards::settings::Settings;
 use sherd_shards::shard::DATABASES_MAX;
 use sherd_shards::spec::Plane;
@@ -418,10 +419,10 @@ impl Server {
             first_key: (0, 0),
             client: Client { db, resp3: resp == 3, no_touch: false, record: None },
             now_ms: held::now_ms(&self.engine.shared),
-            in_transaction: true,
+            origin: Origin::Internal,
         };
-        held::with_shards(&self.engine.shared, wanted.max(1), |shards| {
-            execute::call(shards, &engine.world, &one, &mut out)
+        held::with_shards(&self.engine.shared, wanted.max(1), |mut shards| {
+            execute::call_counted(&mut shards, &engine.world, &one, &mut out);
         });
         Ok(out)
     }

@@ -9,6 +9,7 @@ use sherd_ioth::shared::Shared;
 use sherd_shards::access::Shards;
 use sherd_shards::context::Client;
 use sherd_shards::execute::{self, Call};
+use sherd_shards::origin::Origin;
 
 use crate::{commands, held};
 
@@ -24,7 +25,7 @@ fn run(shards: &mut Shards<'_>, shared: &Arc<Shared>, db: u16, args: &[&[u8]]) -
         first_key: (0, 0),
         client: Client { db, resp3: true, no_touch: true, record: None },
         now_ms: shared.world.now_milliseconds(),
-        in_transaction: true,
+        origin: Origin::Internal,
     };
     let mut out = Vec::new();
     execute::call(shards.reborrow(), &shared.world, &one, &mut out);

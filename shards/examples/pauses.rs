@@ -11,6 +11,7 @@ use sherd_shards::access::Shards;
 use sherd_shards::context::Client;
 use sherd_shards::execute::{call, Call};
 use sherd_shards::expire::Pace;
+use sherd_shards::origin::Origin;
 use sherd_shards::registry;
 use sherd_shards::settings::Settings;
 use sherd_shards::shard::Shard;
@@ -101,7 +102,7 @@ impl Bench {
                 first_key: (0, 0),
                 client: Client { db: 0, resp3: false, no_touch: false, record: None },
                 now_ms: bench.world.now_milliseconds(),
-                in_transaction: false,
+                origin: Origin::Client,
             };
             bench.out.clear();
             call(Shards::one(bench.world.slots, &mut bench.shard), &bench.world, &one, &mut bench.out);

@@ -11,6 +11,7 @@ use sherd_metrics::memory::{self, Counting};
 use sherd_shards::context::Client;
 use sherd_shards::engine::Engine;
 use sherd_shards::execute::{call, Call};
+use sherd_shards::origin::Origin;
 use sherd_shards::registry;
 use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
@@ -34,7 +35,7 @@ fn run(engine: &Engine, line: &str, out: &mut Vec<u8>) {
         first_key: (0, 0),
         client: Client { db: 0, resp3: false, no_touch: false, record: None },
         now_ms: world.now_milliseconds(),
-        in_transaction: false,
+        origin: Origin::Client,
     };
     out.clear();
     let shard = world.slots.shard_of(world.slots.slot(args[1]));

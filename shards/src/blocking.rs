@@ -24,7 +24,8 @@ use crate::access::Shards;
 use crate::context::Client;
 use crate::db::Key;
 use crate::errand::Errand;
-use crate::execute::{call_or_block, Call, INTERNAL_ERROR};
+use crate::execute::{call_counted, Call, INTERNAL_ERROR};
+use crate::origin::Origin;
 use crate::reply::Reply;
 use crate::shard::Shard;
 pub use crate::waiter::{Block, Interrupt, TimeoutReply, Waiter};
@@ -252,12 +253,12 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
         command: waiter.command,
         args: &args,
         first_key: (0, 0),
-        client: Client { db: waiter.db, resp3: waiter.resp3, no_touch: false, record: None },
+        client: Client { db: waiter.db, resp3: waiter.resp3, no_touch: false, record: waiter.record.as_deref() },
         now_ms: world.now_milliseconds(),
-        in_transaction: false,
+        origin: Origin::Waiter,
     };
     let (token, mut reply) = (waiter.token, Vec::new());
-    let result = catch_unwind(AssertUnwindSafe(|| call_or_block(shards.reborrow(), world, &call, &mut reply).1));
+    let result = catch_unwind(AssertUnwindSafe(|| call_counted(shards, world, &call, &mut reply).1));
     let wake = match result {
         Ok(Some(block)) if waiter.state.goes_on_waiting() => {
             let earlier = block.again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms));

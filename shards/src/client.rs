@@ -1,12 +1,14 @@
 //! What is known of a client outside its connection: read by CLIENT LIST, the slow log and MONITOR from any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
-use std::sync::Mutex;
+use std::sync::{Mutex, Weak};
 
 /// One connected client. The connection's IO thread writes; others read, relaxed, what may be a moment old.
 #[derive(Debug)]
 pub struct ClientRecord {
     pub id: u64,
+    /// Itself, for whoever keeps it longer than a command lasts.
+    pub own: Weak<ClientRecord>,
     /// The connection, in the IO layer's own terms.
     pub token: u64,
     pub address: String,

@@ -13,6 +13,7 @@ use crate::expire;
 use crate::field_calendar;
 use crate::notify::class;
 use crate::object::Collection;
+use crate::origin::Origin;
 use crate::policy;
 use crate::settings::Settings;
 use crate::shard::Shard;
@@ -43,8 +44,8 @@ pub struct Context<'a> {
     /// The first key's hash and slot, computed while routing.
     pub(crate) first_key: (u64, u16),
     pub(crate) shards: Shards<'a>,
-    /// Inside EXEC or a script, where nothing may block.
-    pub in_transaction: bool,
+    /// Who has the command executed.
+    pub origin: Origin,
     /// What the command waits for, if it does; see [`Context::block`].
     pub(crate) blocked: Option<Box<Block>>,
 }
@@ -486,7 +487,7 @@ impl<'a> Context<'a> {
     /// Makes the client wait instead of answering it; a handler that calls this writes nothing. Where nothing may wait, in a
     /// transaction or a script, the reply is the one for a time that is over.
     pub fn block(&mut self, reply: &mut crate::reply::Reply<'_>, block: Block) {
-        if self.in_transaction {
+        if !self.origin.may_wait() {
             reply.timed_out(block.on_timeout);
         } else {
             self.blocked = Some(Box::new(block));

@@ -1,6 +1,7 @@
 //! Executing commands in shards that are held: one, or a batch with prefetching.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
@@ -13,6 +14,7 @@ use crate::client::ClientRecord;
 use crate::context::{Client, Context};
 use crate::error::{CommandError, OUT_OF_MEMORY};
 use crate::evict;
+use crate::origin::Origin;
 use crate::prefetch::Ahead;
 use crate::registry::Command;
 use crate::reply::Reply;
@@ -35,7 +37,7 @@ pub struct Call<'a> {
     pub first_key: (u64, u16),
     pub client: Client<'a>,
     pub now_ms: i64,
-    pub in_transaction: bool,
+    pub origin: Origin,
 }
 
 /// Where a command is counted.
@@ -49,6 +51,35 @@ pub struct Counts<'a> {
 #[inline]
 pub fn call(shards: Shards<'_>, world: &World, call: &Call<'_>, out: &mut Vec<u8>) -> bool {
     call_or_block(shards, world, call, out).0
+}
+
+/// Executes a command in shards that are held and counts it, with the first one's counters: they are those of whoever holds it.
+/// Returns whether it answered an error, and what it waits for.
+pub fn call_counted(
+    shards: &mut Shards<'_>,
+    world: &World,
+    call: &Call<'_>,
+    out: &mut Vec<u8>,
+) -> (bool, Option<Box<Block>>) {
+    let (start, capacity, tick) = (out.len(), out.capacity(), clock::ticks());
+    let (failed, block) = call_or_block(shards.reborrow(), world, call, out);
+    let ticks = clock::ticks().wrapping_sub(tick);
+    let first = shards.first();
+    first.stats.discount_buffer(capacity, out.capacity());
+    let client = call.client.record;
+    // One that has waited was counted among the commands when it came, and counts as a call when it ends.
+    if call.origin != Origin::Waiter {
+        first.stats.commands.increment();
+        if let Some(record) = client {
+            record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+        }
+    }
+    if block.is_none() {
+        let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
+        let done = Done { command: call.command, args: call.args, client, ticks, failed, reply: &out[start..] };
+        account(&counts, world, &done);
+    }
+    (failed, block)
 }
 
 /// Executes a command; gives whether it answered an error, and what it waits for if it blocks instead of answering.
@@ -66,7 +97,7 @@ pub fn call_or_block(
         world,
         first_key: call.first_key,
         shards,
-        in_transaction: call.in_transaction,
+        origin: call.origin,
         blocked: None,
     };
     let failed = run(&mut context, out);
@@ -79,8 +110,7 @@ fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
     let mut reply = Reply::new(out, context.client.resp3);
     let spec = context.spec;
     let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
-    // A transaction or a script has made room before it began: its commands are executed as one.
-    if spec.has(flag::DENYOOM) && !context.in_transaction && !evict::has_room(&mut context.shards, context.world) {
+    if spec.has(flag::DENYOOM) && context.origin.makes_room() && !evict::has_room(&mut context.shards, context.world) {
         reply.error(&OUT_OF_MEMORY);
         return true;
     }
@@ -205,7 +235,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         world,
         first_key: (0, 0),
         shards: Shards::one(world.slots, shard),
-        in_transaction: false,
+        origin: Origin::Client,
         blocked: None,
     };
     while *next < commands.len() {
@@ -220,16 +250,20 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         context.spec = &command.spec;
         context.first_key = (hash, slot);
         let failed = run(&mut context, out);
-        if let Some(block) = context.blocked.take() {
-            waiters.push((*next, wait(&mut context, command, *block)));
+        let mut now = clock::ticks();
+        match context.blocked.take() {
+            // One that waits is a call when it ends.
+            Some(block) => waiters.push((*next, wait(&mut context, command, *block))),
+            None => {
+                let (args, client, reply) = (context.args, context.client.record, &out[start..]);
+                account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
+            }
         }
         let shard = context.shards.first();
         if shard.blocking.has_ready() {
             blocking::serve(shard);
+            now = clock::ticks();
         }
-        let now = clock::ticks();
-        let (args, client, reply) = (context.args, context.client.record, &out[start..]);
-        account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
         tick = now;
         if counts.rate.nanoseconds(now.wrapping_sub(clocks_read)) >= TIME_AGE_NANOSECONDS_MAX {
             clocks_read = now;
@@ -251,7 +285,7 @@ fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> A
         first_key: context.first_key,
         client: context.client,
         now_ms: context.now_ms,
-        in_transaction: false,
+        origin: Origin::Client,
     };
     blocking::register(&mut context.shards, context.world, &call, token, block)
 }

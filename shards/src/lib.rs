@@ -6,7 +6,7 @@
 //! # Layout
 //! - [`spec`], [`registry`]: declaring commands, and the table of all of them
 //! - [`families`]: the commands, one file a family
-//! - [`context`], [`reply`], [`error`], [`args`]: what a handler works with
+//! - [`context`], [`origin`], [`reply`], [`error`], [`args`]: what a handler works with
 //! - [`types`], [`object`]: the data types
 //! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
@@ -43,6 +43,7 @@ pub mod invariant;
 pub mod lazyfree;
 pub mod mailbox;
 pub mod notify;
+pub mod origin;
 pub mod policy;
 mod prefetch;
 pub mod queue;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::access::Shards;
 use crate::context::Client;
 use crate::execute::{call, Call};
+use crate::origin::Origin;
 use crate::registry;
 use crate::settings::Settings;
 use crate::shard::Shard;
@@ -185,7 +186,7 @@ impl Tester {
             first_key: (0, 0),
             client: Client { db: self.db, resp3: self.resp3, no_touch: false, record: None },
             now_ms,
-            in_transaction: self.in_transaction,
+            origin: if self.in_transaction { Origin::Exec } else { Origin::Client },
         };
         let map = self.world.slots;
         let shards = if self.shards.len() == 1 {

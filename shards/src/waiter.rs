@@ -27,6 +27,7 @@ use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
 
+use crate::client::ClientRecord;
 use crate::object::Type;
 use crate::registry::Command;
 
@@ -131,6 +132,8 @@ impl WaitState {
 pub struct Waiter {
     /// The connection, in the IO layer's own terms.
     pub token: u64,
+    /// What is known of the client, for the slow log.
+    pub record: Option<Arc<ClientRecord>>,
     pub command: &'static Command,
     pub args: Vec<Vec<u8>>,
     pub db: u16,
@@ -163,6 +166,7 @@ impl Waiter {
         }
         Arc::new(Waiter {
             token,
+            record: call.client.record.and_then(|record| record.own.upgrade()),
             command: call.command,
             args,
             db: call.client.db,

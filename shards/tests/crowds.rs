@@ -10,6 +10,7 @@ use sherd_shards::blocking::{self, Interrupt, Waiter, Wake};
 use sherd_shards::context::Client;
 use sherd_shards::engine::Engine;
 use sherd_shards::execute::{call_or_block, Call};
+use sherd_shards::origin::Origin;
 use sherd_shards::registry;
 use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
@@ -51,7 +52,7 @@ impl Crowd {
             first_key: (0, 0),
             client: Client { db: 0, resp3: false, no_touch: false, record: None },
             now_ms: world.now_milliseconds(),
-            in_transaction: false,
+            origin: Origin::Client,
         };
         self.engine.with_shards(self.engine.all_shards(), |mut shards| {
             let block = call_or_block(shards.reborrow(), world, &call, &mut Vec::new()).1?;

@@ -11,6 +11,7 @@ use sherd_shards::*;
 use crate::context::Client;
 use crate::engine::Engine;
 use crate::execute::{call, Call};
+use crate::origin::Origin;
 use crate::settings::Settings;
 use crate::slot::SlotMap;
 use crate::world::World;
@@ -313,7 +314,7 @@ impl Running {
             first_key: (0, 0),
             client: Client { db: 0, resp3: false, no_touch: false, record: None },
             now_ms: world.now_milliseconds(),
-            in_transaction: false,
+            origin: Origin::Client,
         };
         let mut out = Vec::new();
         self.engine.with_shards(1 << shard, |shards| {

@@ -164,7 +164,7 @@ fn block_move(
         return move_element(context, reply, from, to);
     }
     let mut block = wait_for(context, 1..2, Type::List, timeout_ms);
-    if context.in_transaction {
+    if !context.origin.may_wait() {
         block.on_timeout = TimeoutReply::Null;
     }
     context.block(reply, block);

@@ -215,7 +215,7 @@ fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let object = context.peek(&key).and_then(|entry| entry.object());
     if options.keeps_order()
         && matches!(object, Some(ObjectRef::Set(_)))
-        && (options.store.is_some() || context.in_transaction)
+        && (options.store.is_some() || context.origin.wants_an_order())
     {
         // A set has no order to keep, but what is stored or computed on must not be arbitrary.
         options.by = None;

@@ -1,0 +1,46 @@
+//! Who has a command executed, and what follows from that: said once for every command, where it begins.
+
+/// See the file's head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A request of a client.
+    Client,
+    /// A waiting client's command that is run again.
+    Waiter,
+    /// A command of a transaction, which is executed as one: room was made before it began.
+    Exec,
+    /// The program that embeds the server, or a command of the control plane that works with data commands.
+    Internal,
+}
+
+impl Origin {
+    /// Whether there is a client that can wait for a key. Where nobody can, a blocking command answers as if its time were
+    /// over.
+    pub fn may_wait(self) -> bool {
+        matches!(self, Origin::Client | Origin::Waiter)
+    }
+
+    /// Whether a command that needs memory has to find room, or make it, by itself.
+    #[inline]
+    pub fn makes_room(self) -> bool {
+        self != Origin::Exec
+    }
+
+    /// Whether what comes out must not depend on the order in which a table happens to have its elements: others may build
+    /// on it.
+    pub fn wants_an_order(self) -> bool {
+        !self.may_wait()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_transaction_has_made_room_and_only_clients_wait() {
+        use Origin::{Client, Exec, Internal, Waiter};
+        assert_eq!([Client, Waiter, Exec, Internal].map(Origin::makes_room), [true, true, false, true]);
+        assert_eq!([Client, Waiter, Exec, Internal].map(Origin::may_wait), [true, true, false, false]);
+    }
+}
