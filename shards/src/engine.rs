@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 // What the model tests follow; counters decide nothing and stay as they are.
@@ -51,6 +51,8 @@ use crate::shard::{Shard, ShardStats};
 use crate::survey::{BigKey, Survey};
 use crate::world::World;
 use sherd_metrics::CommandCells;
+
+mod elsewhere;
 
 /// Batches that may wait for one shard before its queues overflow: each IO thread has only a few on the way.
 const QUEUE_CAPACITY: usize = 256;
@@ -156,7 +158,7 @@ impl Engine {
                 }
             })
             .collect();
-        Arc::new(Engine {
+        let engine = Arc::new(Engine {
             world,
             cells,
             deliver,
@@ -164,7 +166,10 @@ impl Engine {
             rate: TickRate::get(),
             stopping: AtomicBool::new(false),
             cross_shard: AtomicU64::new(0),
-        })
+        });
+        let others: Weak<Engine> = Arc::downgrade(&engine);
+        engine.world.pressure.set_others(others);
+        engine
     }
 
     /// Starts the shards' own threads.

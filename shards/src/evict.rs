@@ -5,9 +5,8 @@
 //! the same and the shards' own threads go on in slices ([`Round`]), each freeing its share by the number of its keys.
 //! The command is refused only if nothing can be evicted in any shard.
 //!
-//! Memory belongs to the process, not to a shard: a shard that has nothing to evict asks the others. It does not take
-//! their batons, which while holding one would be a deadlock waiting to happen; where the others cannot keep up, the
-//! writer waits for them a bounded time.
+//! Memory belongs to the process, not to a shard: for a shard that has nothing to evict the others do ([`elsewhere`]), as
+//! if all keys were in one. A write is refused only when no shard can free anything.
 //!
 //! A victim is chosen as in Redis: some keys are sampled ([`crate::table::sample`]) and set against a pool of the best
 //! candidates seen so far ([`pool`]); the best one goes, unless it has been used since.
@@ -27,11 +26,12 @@ use crate::shard::Shard;
 use crate::table;
 use crate::world::World;
 
+mod elsewhere;
 pub mod pool;
 mod pressure;
 
 use pool::{Candidate, Pool};
-pub use pressure::{excess_bytes, Pressure};
+pub use pressure::{excess_bytes, Others, Pressure};
 
 /// Evictions between two looks at the clock.
 const STEPS: usize = 16;
@@ -41,9 +41,6 @@ const BATCH_LIMITS: u64 = 4;
 const SLICE: Duration = Duration::from_micros(500);
 /// Rest of a shard's own thread between two rounds, in which the other shards do their share.
 const REST: Duration = Duration::from_millis(10);
-/// A writer waits for other shards to evict when the limit is exceeded by more than one part in this many.
-const OVERSHOOT: usize = 16;
-
 /// A shard's state of eviction.
 #[derive(Default)]
 pub struct Evictor {
@@ -94,36 +91,45 @@ fn make_room(shards: &mut Shards<'_>, world: &World, excess: usize) -> bool {
         world.pressure.note(true);
         return false;
     }
-    let begun = clock::ticks();
-    let limit = time_limit(&world.settings);
     let mut held: Vec<&mut Shard> = shards.iter_mut().collect();
-    let done = evict_from(&mut held, world, policy_number, limit, begun);
-    log_latency(world, "eviction-cycle", Duration::from_nanos(nanoseconds_since(begun)));
+    let limit = u64::try_from(time_limit(&world.settings).as_nanos()).unwrap_or(u64::MAX);
+    let time = Time { begun: clock::ticks(), limit, spent_before: held[0].evictor.spent };
+    let mut done = evict_from(&mut held, world, policy_number, &time);
+    if matches!(done, Done::Nothing) {
+        done = elsewhere::evict(&mut held, world, policy_number, &time, excess);
+    }
+    log_latency(world, "eviction-cycle", Duration::from_nanos(nanoseconds_since(time.begun)));
     // What one command can put right is not time over the limit.
     world.pressure.note(!matches!(done, Done::Enough));
-    match done {
-        Done::Enough => true,
-        Done::TimeUp => {
-            world.pressure.ask(world);
-            true
-        }
-        Done::Nothing => {
-            let nothing_elsewhere = || {
-                (0..world.shard_keys.len())
-                    .filter(|&index| !held.iter().any(|shard| shard.index == index))
-                    .all(|index| world.pressure.evictable(world, index, policy_number) == 0)
-            };
-            let nothing_pending = || world.reaper.pending_bytes() == 0;
-            if nothing_elsewhere() {
-                let freed = !nothing_pending() && pressure::await_others(world, limit, nothing_pending);
-                return freed || excess_bytes(world) == 0;
-            }
-            world.pressure.ask(world);
-            if excess > world.settings.maxmemory.size() / OVERSHOOT {
-                pressure::await_others(world, limit, || nothing_elsewhere() && nothing_pending());
-            }
-            true
-        }
+    held[0].evictor.spent = time.spent_before.saturating_add(nanoseconds_since(time.begun));
+    if matches!(done, Done::TimeUp) {
+        world.pressure.ask(world);
+    }
+    !matches!(done, Done::Nothing)
+}
+
+/// The time that a command may take for evicting, in nanoseconds.
+struct Time {
+    /// When it began, in ticks.
+    begun: u64,
+    limit: u64,
+    /// By the commands of the same batch before this one.
+    spent_before: u64,
+}
+
+impl Time {
+    fn is_up(&self) -> bool {
+        nanoseconds_since(self.begun) >= self.limit
+    }
+
+    /// Whether the command has waited for others for as long as any may, whatever the limit is.
+    fn has_waited_enough(&self) -> bool {
+        nanoseconds_since(self.begun) >= pressure::WAIT_MAX.as_nanos() as u64
+    }
+
+    /// Whether the batch has not spent yet what all of its commands may together.
+    fn is_generous(&self) -> bool {
+        self.spent_before < self.limit.saturating_mul(BATCH_LIMITS)
     }
 }
 
@@ -135,22 +141,16 @@ enum Done {
 }
 
 /// Evicts from shards in turn until the limit is kept, time is up or they have nothing more.
-fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, limit: Duration, begun: u64) -> Done {
-    let limit = limit.as_nanos() as u64;
+fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, time: &Time) -> Done {
     let count = held.len();
-    let first = held[0].random.below(count);
-    let spent_before = held[first].evictor.spent;
-    let mut at = first;
+    let mut at = held[0].random.below(count);
     let mut without = 0;
     loop {
         let shard = &mut *held[at];
         let mut searching = false;
         for _ in 0..STEPS {
             match evict_one(shard, world, policy) {
-                Step::Evicted(_) if excess_bytes(world) == 0 => {
-                    held[first].evictor.spent = spent_before + nanoseconds_since(begun);
-                    return Done::Enough;
-                }
+                Step::Evicted(_) if excess_bytes(world) == 0 => return Done::Enough,
                 Step::Evicted(_) => without = 0,
                 Step::Searching => {
                     without = 0;
@@ -166,10 +166,7 @@ fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, limit: Durati
         if without == count {
             return if excess_bytes(world) == 0 { Done::Enough } else { Done::Nothing };
         }
-        let spent = nanoseconds_since(begun);
-        let generous = spent_before < limit.saturating_mul(BATCH_LIMITS);
-        if spent >= limit || !generous && !searching {
-            held[first].evictor.spent = spent_before.saturating_add(spent);
+        if time.is_up() || !time.is_generous() && !searching {
             return Done::TimeUp;
         }
         at = (at + 1) % count;
@@ -323,7 +320,9 @@ impl Round {
 
     /// Takes notice of having been asked, and of memory that is within its limit again.
     pub fn look(&mut self, world: &World, shard: usize) {
-        world.pressure.take_asked(shard);
+        if world.pressure.take_asked(shard) {
+            self.rest_since = None;
+        }
         let over = excess_bytes(world) > 0;
         world.pressure.note(over);
         if !over {

@@ -1,5 +1,6 @@
 //! Eviction with memory counted for real: the whole test binary runs under the counting allocator, one test at a time.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -302,6 +303,14 @@ impl Running {
         Running { engine, threads }
     }
 
+    /// The same without the shards' threads: whatever is evicted, the writer evicts.
+    fn without_threads(shards: usize, policy: i64) -> Running {
+        let mut running = Running::new(shards, policy);
+        running.engine.stop();
+        running.threads.drain(..).for_each(|thread| thread.join().expect("the thread ends well"));
+        running
+    }
+
     /// Runs a command with only the shard of its key held.
     fn run(&self, line: &str) -> String {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
@@ -324,7 +333,7 @@ impl Running {
     }
 
     fn keys(&self) -> Vec<usize> {
-        self.engine.world.shard_keys.iter().map(|keys| keys.load(std::sync::atomic::Ordering::Relaxed)).collect()
+        self.engine.world.shard_keys.iter().map(|keys| keys.load(Ordering::Relaxed)).collect()
     }
 
     /// Keys of one shard only.
@@ -435,6 +444,50 @@ fn a_shard_without_evictable_keys_goes_on_writing_while_others_evict_for_it() {
     assert!(running.keys()[3] < 20_000);
 }
 
+/// As with one shard: keys without an expiry take the place of those with one, wherever those are, until none is left.
+#[test]
+fn a_shard_without_evictable_keys_keeps_the_limit_at_the_expense_of_the_others() {
+    let _alone = alone();
+    for policy in [VOLATILE_LRU, VOLATILE_LFU, VOLATILE_RANDOM, VOLATILE_TTL] {
+        let running = Running::without_threads(4, policy);
+        let world = &running.engine.world;
+        world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
+        (1..4).for_each(|shard| running.fill_shard(shard, 500, " EX 1000"));
+        let limit = memory::used_bytes() + 1000;
+        world.settings.maxmemory.set(limit as i64);
+        let map = world.slots;
+        let names = (0..).map(|number: usize| format!("key:{number}"));
+        let mut names = names.filter(|name| map.shard_of(map.slot(name.as_bytes())) == 0);
+        let value = "v".repeat(200);
+        let mut written = 0;
+        while running.run(&format!("SET {} {value}", names.next().expect("names have no end"))) == "+OK\r\n" {
+            assert!(memory::used_bytes() < limit + 8192, "{} bytes, limit {limit}", memory::used_bytes());
+            written += 1;
+            assert!(written < 10_000, "a write is refused when nothing is left to evict");
+        }
+        assert_eq!(running.keys(), [written, 0, 0, 0], "policy {policy}");
+        assert!(written > 1200, "{written} keys have taken the place of 1500");
+        let told: i64 = (0..4).map(|shard| running.engine.stats(shard).0.memory_bytes.load(Ordering::Relaxed)).sum();
+        assert!((told - written as i64 * 300).abs() < written as i64 * 150, "{told} bytes for {written} keys");
+    }
+}
+
+/// The baton of the one shard that could help is held all the while, and not by anybody who will let go soon.
+#[test]
+fn a_writer_does_not_wait_for_a_shard_that_is_held() {
+    let _alone = alone();
+    let running = Running::new(2, VOLATILE_LRU);
+    running.fill_shard(1, 2000, " EX 1000");
+    let world = &running.engine.world;
+    world.settings.maxmemory.set(memory::used_bytes() as i64 - 10_000);
+    let held = Engine::hold(&*running.engine, 0b10);
+    running.fill_shard(0, 50, "");
+    assert_eq!(running.keys()[0], 50);
+    drop(held);
+    running.fill_shard(0, 51, "");
+    eventually("memory is within its limit", || memory::used_bytes() <= world.settings.maxmemory.size());
+}
+
 #[test]
 fn an_evicted_key_touches_its_watchers_and_is_counted() {
     let _alone = alone();
@@ -450,7 +503,7 @@ fn an_evicted_key_touches_its_watchers_and_is_counted() {
     let world = &running.engine.world;
     world.settings.maxmemory.set(memory::used_bytes() as i64 - 300);
     assert_eq!(running.run("SET another value"), "+OK\r\n");
-    assert!(flag.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(flag.load(Ordering::Relaxed));
     let (stats, _, _) = running.engine.stats(0);
     assert_eq!(stats.evicted_keys.get() as usize + running.keys()[0], 21);
 }

@@ -1,8 +1,8 @@
 //! What threads tell each other about memory over its limit: which shards have something to evict, since when the limit is
-//! exceeded, and which shards' own threads are asked to help.
+//! exceeded, and which shards' own threads are asked to help; and the way to a shard that is free.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -10,12 +10,19 @@ use sherd_metrics::clock;
 use sherd_metrics::memory;
 
 use crate::policy;
+use crate::shard::Shard;
 use crate::world::World;
 
+/// The shards that a thread does not hold which needs memory that only they can free.
+pub trait Others: Send + Sync {
+    /// Does something in a shard if nobody holds it at this moment; whether it was done. Never waits.
+    fn try_in_shard(&self, shard: usize, work: &mut dyn FnMut(&mut Shard)) -> bool;
+}
+
 /// How often memory is looked at again while a command waits for other threads to free some.
-const LOOK_AGAIN: Duration = Duration::from_micros(50);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_micros(50);
 /// The longest wait for other threads, whatever `maxmemory-eviction-tenacity` says: a baton is held all the while.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct ShardPart {
@@ -23,12 +30,15 @@ struct ShardPart {
     volatile_keys: AtomicUsize,
     /// The thread is asked to evict; it takes that back when it has begun.
     asked: AtomicBool,
+    /// A writer waits for that: there is no time to rest.
+    is_urgent: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
 /// See the file's head.
 pub struct Pressure {
     shards: Vec<ShardPart>,
+    others: OnceLock<Weak<dyn Others>>,
     /// Since when the limit is exceeded, in microseconds of the monotonic clock; 0 when it is not.
     over_since: AtomicU64,
     /// Microseconds that the limit was exceeded for, times that are over.
@@ -40,6 +50,7 @@ impl Pressure {
     pub fn new(shards: usize) -> Pressure {
         Pressure {
             shards: (0..shards).map(|_| ShardPart::default()).collect(),
+            others: OnceLock::new(),
             over_since: AtomicU64::new(0),
             exceeded: AtomicU64::new(0),
         }
@@ -48,6 +59,17 @@ impl Pressure {
     /// Says which thread is a shard's own.
     pub fn set_thread(&self, shard: usize, thread: Thread) {
         let _ = self.shards[shard].thread.set(thread);
+    }
+
+    /// Says who knows the way to all shards.
+    pub fn set_others(&self, others: Weak<dyn Others>) {
+        let _ = self.others.set(others);
+    }
+
+    /// Does something in a shard if nobody holds it at this moment; whether it was done.
+    pub fn try_in_shard(&self, shard: usize, work: &mut dyn FnMut(&mut Shard)) -> bool {
+        let others = self.others.get().and_then(Weak::upgrade);
+        others.is_some_and(|others| others.try_in_shard(shard, work))
     }
 
     /// Lets other threads see how many keys of a shard have an expiry.
@@ -69,6 +91,12 @@ impl Pressure {
         (0..self.shards.len()).map(|shard| self.evictable(world, shard, policy)).sum()
     }
 
+    /// The same, for a writer that waits for it: the threads do not rest between their rounds.
+    pub fn ask_urgently(&self, world: &World) {
+        self.shards.iter().for_each(|shard| shard.is_urgent.store(true, Ordering::SeqCst));
+        self.ask(world);
+    }
+
     /// Has the threads of shards with something to evict do so at once.
     #[cold]
     pub fn ask(&self, world: &World) {
@@ -83,9 +111,10 @@ impl Pressure {
         }
     }
 
-    /// A shard's thread has seen that it was asked.
-    pub fn take_asked(&self, shard: usize) {
+    /// A shard's thread has seen that it was asked; whether it is urgent.
+    pub fn take_asked(&self, shard: usize) -> bool {
         self.shards[shard].asked.store(false, Ordering::SeqCst);
+        self.shards[shard].is_urgent.swap(false, Ordering::SeqCst)
     }
 
     /// Notes whether the limit is exceeded at this moment.
@@ -138,16 +167,16 @@ pub fn excess_bytes(world: &World) -> usize {
     used.saturating_sub(world.reaper.pending_bytes()).saturating_sub(limit)
 }
 
-/// Waits for other threads to free memory, for a bounded time; whether the limit is kept then. A baton may be held meanwhile:
-/// the wait ends whatever the others do, at the latest when they have `nothing_left` to free.
+/// Waits for memory that is freed in the background, for so many nanoseconds at most; whether the limit is kept then. A baton
+/// may be held meanwhile: the wait ends whatever others do, at the latest when they are `done`.
 #[cold]
-pub fn await_others(world: &World, at_most: Duration, nothing_left: impl Fn() -> bool) -> bool {
+pub(super) fn await_freed(world: &World, at_most: u64, done: impl Fn() -> bool) -> bool {
     let begun = clock::ticks();
     let rate = clock::TickRate::get();
-    let at_most = at_most.min(WAIT_MAX).as_nanos() as u64;
+    let at_most = at_most.min(WAIT_MAX.as_nanos() as u64);
     loop {
         // Asked before the look at memory: what was freed in between counts.
-        let last = nothing_left();
+        let last = done();
         let limit = world.settings.maxmemory.size();
         if limit == 0 || memory::used_bytes() <= limit {
             return true;
