@@ -15,8 +15,10 @@ from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
 from sherd.families.dispatch import dispatch
 from sherd.native import glob_filter
+from sherd.observability.node import Node
 from sherd.resp import Reply, encode
 from sherd.spec import Request, Services, command, declared_specs, registered_commands
+from tests.python.fake_engine import BOUNDS, FakeEngine
 
 load_families()
 
@@ -89,7 +91,8 @@ class Harness:
         self.resets = 0
         rows = sorted([*control_rows(), *DATA_ROWS], key=lambda each: str(each["name"]))
         data_plane = DataPlane(lambda: rows, key_positions, self._reset, glob_filter)
-        self.services = Services(self.config, CommandTable(rows), data_plane)
+        node = Node(FakeEngine(), self.config, BOUNDS, "1.2.3")  # type: ignore[arg-type]
+        self.services = Services(self.config, CommandTable(rows), data_plane, node)
 
     def _reset(self) -> None:
         self.resets += 1
