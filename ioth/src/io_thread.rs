@@ -30,8 +30,10 @@ use crate::shared::{IoStats, Message, Shared, Token};
 const EVENTS: usize = 256;
 /// Messages taken from the mailbox in one round.
 const MESSAGES: usize = 1024;
-/// The longest sleep: how late a timeout may be noticed.
+/// How often timeouts and limits are looked at, as long as something happens.
 const TICK_MS: i64 = 100;
+/// And how often when nothing does: the longest sleep. Limits over time are in seconds.
+const QUIET_TICK_MS: i64 = 1000;
 /// How old the time may be when a connection is looked at.
 const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
 /// Batches that may be out at one shard; with more work than that the connections wait.
@@ -136,6 +138,8 @@ pub struct IoThread {
     /// What `sample` was at the last tick.
     sample_at_tick: u32,
     next_tick_ms: i64,
+    /// Nothing has happened since the last tick.
+    quiet: bool,
     pub accept_error_logged_ms: i64,
     /// The thread that gets the next connection if all have as many.
     pub next_thread: usize,
@@ -170,6 +174,7 @@ impl IoThread {
             now_ms: shared.world.monotonic_milliseconds(),
             clock_read: clock::ticks(),
             next_tick_ms: 0,
+            quiet: false,
             input_peaks: RecentMax::default(),
             output_peaks: RecentMax::default(),
             sample: 0,
@@ -201,10 +206,7 @@ impl IoThread {
             self.take_messages();
             self.end_overdue_waits();
             self.work();
-            if self.now_ms >= self.next_tick_ms {
-                self.next_tick_ms = self.now_ms + TICK_MS;
-                self.tick();
-            }
+            self.tick_in_time(!events.is_empty() || !self.ready.is_empty() || !self.held_back.is_empty());
             self.stats().busy_nanoseconds.add(rate.nanoseconds(clock::ticks().wrapping_sub(start)));
             if self.shared.stopping.load(SeqCst) && self.has_stopped() {
                 return;
@@ -212,11 +214,25 @@ impl IoThread {
         }
     }
 
+    /// Ticks if it is time to. A tick in which nothing happens is followed by a longer sleep, out of which what happens then
+    /// brings the next one nearer.
+    fn tick_in_time(&mut self, something_happens: bool) {
+        if something_happens {
+            self.quiet = false;
+            self.next_tick_ms = self.next_tick_ms.min(self.now_ms + TICK_MS);
+        }
+        if self.now_ms >= self.next_tick_ms {
+            let quiet = std::mem::replace(&mut self.quiet, true);
+            self.next_tick_ms = self.now_ms + if quiet { QUIET_TICK_MS } else { TICK_MS };
+            self.tick();
+        }
+    }
+
     fn poll(&mut self, events: &mut Vec<epoll::Event>) {
         let mailbox = &self.shared.mailboxes[self.index];
         let sleep = self.ready.is_empty() && mailbox.fall_asleep();
         let deadline = self.deadlines.peek().map_or(i64::MAX, |Reverse((deadline, _))| *deadline);
-        let wait_ms = if sleep { (self.next_tick_ms.min(deadline) - self.now_ms).clamp(1, TICK_MS) } else { 0 };
+        let wait_ms = if sleep { (self.next_tick_ms.min(deadline) - self.now_ms).clamp(1, QUIET_TICK_MS) } else { 0 };
         let timeout = Timespec { tv_sec: 0, tv_nsec: wait_ms * 1_000_000 };
         events.clear();
         // An interrupted poll is an empty one.

@@ -54,10 +54,19 @@ impl Occasional {
 const RECORDS_MAX: usize = 4096;
 
 /// See the file's head.
-#[derive(Default)]
-pub struct Log(Mutex<(VecDeque<Record>, u64)>);
+pub struct Log {
+    /// With the number of those that were lost.
+    records: Mutex<(VecDeque<Record>, u64)>,
+    /// Wakes the control plane; rung with the first record after it took all.
+    bell: Box<dyn Fn() + Send + Sync>,
+}
 
 impl Log {
+    /// An empty log.
+    pub fn new(bell: Box<dyn Fn() + Send + Sync>) -> Log {
+        Log { records: Mutex::default(), bell }
+    }
+
     /// Adds a record.
     pub fn add(&self, level: Level, event: &str, fields: Vec<(&'static str, String)>) {
         let record = Record {
@@ -67,17 +76,22 @@ impl Log {
             event: event.to_owned(),
             fields,
         };
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = log.0.is_empty();
         if log.0.len() >= RECORDS_MAX {
             log.0.pop_front();
             log.1 += 1;
         }
         log.0.push_back(record);
+        drop(log);
+        if is_first {
+            (self.bell)();
+        }
     }
 
     /// Takes up to `limit` records; the first tells how many were lost, if any were.
     pub fn drain(&self, limit: usize) -> Vec<Record> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let count = log.0.len().min(limit);
         let mut records: Vec<Record> = log.0.drain(..count).collect();
         let lost = std::mem::take(&mut log.1);

@@ -77,7 +77,7 @@ impl Server {
             Box::new(move |wake| wake_client(&wake_to, wake)),
         );
         let inbox = Mailbox::new(INBOX_CAPACITY, ringer(&control_bell));
-        let log = Arc::new(Log::default());
+        let log = Arc::new(Log::new(ringer(&control_bell)));
         crate::panics::report_to(&log);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
         Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })

@@ -18,7 +18,6 @@ use std::ops::Deref;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 // What the model tests follow; counters decide nothing and stay as they are.
 #[cfg(loom)]
@@ -47,6 +46,7 @@ use crate::expire;
 use crate::heat::Costs;
 use crate::invariant;
 use crate::queue::Queue;
+use crate::rest::Rest;
 use crate::shard::{Shard, ShardStats};
 use crate::survey::{BigKey, Survey};
 use crate::world::World;
@@ -101,6 +101,7 @@ struct ShardCell {
     cells: Arc<CommandCells>,
     hand_off: HandOff,
     asleep: AtomicBool,
+    rest: Rest,
     thread: OnceLock<Thread>,
 }
 
@@ -154,6 +155,7 @@ impl Engine {
                     shard: UnsafeCell::new(shard),
                     hand_off: HandOff::default(),
                     asleep: AtomicBool::new(false),
+                    rest: Rest::default(),
                     thread: OnceLock::new(),
                 }
             })
@@ -338,6 +340,7 @@ impl Engine {
     fn release(&self, cell: &ShardCell) {
         invariant!(cell.baton.is_held(), "a baton was let go that nobody held");
         cell.baton.release();
+        cell.rest.end_if_something_expires(&cell.stats, &cell.thread);
     }
 
     /// What is to be done in a shard before its baton is let go.
@@ -455,8 +458,7 @@ impl Engine {
             // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
             cell.asleep.swap(true, Ordering::SeqCst);
             if cell.has_no_work() && !eviction.is_due(&self.world, index) {
-                let hz = self.world.settings.hz.get().clamp(1, 500) as u64;
-                park(eviction.sleep_at_most(Duration::from_millis(1000 / hz)));
+                cell.rest.sleep(&self.world, &cell.stats, &eviction, &survey);
             }
             cell.asleep.swap(false, Ordering::SeqCst);
             eviction.look(&self.world, index);
@@ -685,16 +687,4 @@ impl Slice {
     fn begin() -> Slice {
         Slice { tick: clock::ticks(), bytes: memory::thread_bytes() }
     }
-}
-
-/// Sleeps until somebody wakes the thread, or for so long.
-#[cfg(not(loom))]
-fn park(at_most: Duration) {
-    thread::park_timeout(at_most);
-}
-
-/// Sleeps without an end, so that a wake-up that got lost shows as a deadlock.
-#[cfg(loom)]
-fn park(_: Duration) {
-    thread::park();
 }

@@ -57,6 +57,11 @@ impl ExpiryStats {
     }
 }
 
+/// Whether a shard has anything that expires, as its holder said last.
+pub fn may_be_due(stats: &ShardStats) -> bool {
+    stats.volatile_keys.get() > 0 || stats.next_field_due_ms.load(Ordering::Relaxed) != 0
+}
+
 /// How far the expiry of this tick is.
 #[derive(Default)]
 pub struct Pace {

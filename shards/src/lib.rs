@@ -11,7 +11,8 @@
 //! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
 //! - [`invariant`]: what ends the process
-//! - [`ring`], [`queue`], [`baton`], [`mailbox`], [`batch`], [`errand`], [`engine`], [`execute`], `prefetch`: who executes when
+//! - [`ring`], [`queue`], [`baton`], [`mailbox`], [`batch`], [`errand`], [`engine`], [`rest`], [`execute`], `prefetch`: who
+//!   executes when
 //! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`waiter`], [`blocking`], [`notify`]: what happens besides
 //! - [`heat`], [`survey`]: which keys cost much, which are big
 //! - [`world`], [`clocks`], [`settings`], [`client`]: what is shared
@@ -51,6 +52,7 @@ pub mod random;
 pub mod rdb;
 pub mod registry;
 pub mod reply;
+pub mod rest;
 pub mod ring;
 pub mod settings;
 pub mod shard;

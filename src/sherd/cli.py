@@ -109,6 +109,13 @@ def _serve(words: Sequence[str]) -> int:
 
 
 def _start(config: Config) -> int:
+    from sherd.later import put_off
+
+    # The process is the server's own: what the control plane may never use is loaded when it does, and the allocator
+    # has no huge pages from the beginning.
+    put_off("ssl", "asyncio.sslproto")
+    if config.get_bool("disable-thp"):
+        os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from sherd.server import run
 
     if config.get_bool("daemonize"):

@@ -8,7 +8,6 @@ them be tested with a fake engine and no compiled module.
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,11 @@ __all__ = [
 @functools.cache
 def build_id() -> str:
     """16 hexadecimal digits that stand for the compiled data plane: of its bytes, so that equal builds are equal."""
+    # Loads a large library, for what few ever ask.
+    import hashlib
+
     try:
-        return hashlib.sha256(Path(_native.__file__ or "").read_bytes()).hexdigest()[:16]
+        with Path(_native.__file__ or "").open("rb") as module:
+            return hashlib.file_digest(module, "sha256").hexdigest()[:16]
     except OSError:
         return "0" * 16

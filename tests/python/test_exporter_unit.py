@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sherd.observability import exporter, page_server
-from sherd.observability.exporter import MetricsServer, MetricsServerError, SnapshotCollector
+from sherd.observability.exporter import MetricsServer, MetricsServerError
+from sherd.observability.exposition import SnapshotCollector
 from sherd.observability.metrics_table import METRICS, key_label, metric_names
 from tests.python.fake_engine import Bench, command_row
 

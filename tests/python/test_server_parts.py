@@ -15,6 +15,7 @@ import pytest
 
 from sherd.config import Config
 from sherd.errors import ConfigError
+from sherd.observability.sampler import INTERVAL_SECONDS, SAMPLES
 from sherd.server.control import ControlLoop
 from sherd.server.listeners import ListenError, open_listeners, parse_address
 from sherd.server.process import PidFile, notify_supervisor, raise_descriptor_limit
@@ -404,3 +405,49 @@ def test_a_request_without_an_answer_is_closed_when_the_loop_stops() -> None:
         return closed
 
     assert asyncio.run(run()) == [(7, b"", True)]
+
+
+def test_the_loop_of_an_idle_server_ticks_rarely_until_a_request_comes() -> None:
+    """The rates that the request may ask for are those of its moment, not of a second ago."""
+
+    async def run() -> None:
+        bench = Bench()
+        inbox = Inbox(bench)
+        control = ControlLoop(bench.node, bench.services, lambda _records: None)
+        control.start()
+        for _ in range(SAMPLES + 1):
+            control._tick()
+        ticker = control._ticker
+        assert ticker is not None
+        assert ticker.when() - asyncio.get_running_loop().time() > 2 * INTERVAL_SECONDS
+        last_sample = bench.node.sampler.last_sample
+        inbox.send(7, b"testonly-echo", b"x")
+        while 7 not in inbox.replies:  # noqa: ASYNC110 - the fake engine has no event
+            await asyncio.sleep(0.001)
+        assert bench.node.sampler.last_sample > last_sample
+        await control.stop()
+        os.close(inbox.reader)
+        os.close(inbox.writer)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_the_bell_alone_moves_the_logs() -> None:
+    """The data plane rings for log records as well; then there is no request."""
+
+    async def run() -> list[Any]:
+        bench, logs = Bench(), []
+        inbox = Inbox(bench)
+        control = ControlLoop(bench.node, bench.services, logs.extend)
+        control.start()
+        logs.clear()
+        inbox.logs = [(3, 2.0, "sherd-io-1", "trouble", {})]
+        os.write(inbox.writer, b"x")
+        while not logs:  # noqa: ASYNC110 - the fake engine has no event
+            await asyncio.sleep(0.001)
+        await control.stop()
+        os.close(inbox.reader)
+        os.close(inbox.writer)
+        return logs
+
+    assert asyncio.run(asyncio.wait_for(run(), 60)) == [(3, 2.0, "sherd-io-1", "trouble", {})]

@@ -12,7 +12,6 @@ first one; `check-config` collects them, so what is wrong is handed to a functio
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import re
@@ -308,5 +307,7 @@ def _refuse(directive: Directive) -> NoReturn:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'port'?)`, or nothing where no known word is near."""
+    import difflib  # for a mistake only
+
     close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
     return f" (did you mean '{close[0]}'?)" if close else ""

@@ -5,8 +5,6 @@ MEMORY USAGE looks at one key and is the data plane's, which also declares the c
 
 from __future__ import annotations
 
-import ctypes
-
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
 from sherd.observability.snapshot import Snapshot, take_snapshot
@@ -125,6 +123,8 @@ def diagnose(snapshot: Snapshot) -> str:
 )
 def memory_purge(request: Request) -> Reply:
     """OK, also where the C library has nothing to trim. The data plane's own allocator gives back twice a second."""
+    import ctypes  # which few ever need
+
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

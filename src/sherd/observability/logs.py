@@ -23,11 +23,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-import structlog
-
 from sherd.config import Config
 from sherd.errors import ConfigError
 from sherd.log import VERBOSE, send_to
+
+# Where rich is installed, structlog loads it, for tracebacks that are never shown here; that takes half of a start.
+_hides_rich = "rich" not in sys.modules
+if _hides_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _hides_rich:
+    del sys.modules["rich"]
 
 _NOTHING = logging.CRITICAL + 10
 _LOG_PARAMETERS = frozenset({"loglevel", "log-format", "log-timestamp-format", "logfile"})

@@ -10,7 +10,6 @@ the same value, and absent when that has none.
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -145,6 +144,8 @@ def _big_keys(measure: str) -> Source:
 def key_label(key: bytes, *, plain: bool) -> str:
     """A key as a label: its hash, since keys may name people; or its text where the operator asked for it."""
     if not plain:
+        import hashlib  # loads a large library
+
         return hashlib.sha256(key).hexdigest()[:12]
     text = key.decode("utf-8", "backslashreplace")
     return text if len(text) <= _KEY_LABEL_MAX else text[:_KEY_LABEL_MAX] + "..."

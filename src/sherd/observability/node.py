@@ -6,9 +6,9 @@ the same identity. It holds no logic of its own; the server fills it in while it
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ _ID_BYTES = 20
 
 def random_id() -> str:
     """40 hexadecimal digits, the form of run, node and replication ids."""
-    return secrets.token_hex(_ID_BYTES)
+    return os.urandom(_ID_BYTES).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Node:
     version: str
     sampler: Sampler = field(default_factory=Sampler)
     listeners: list[Listener] = field(default_factory=list)
-    build_id: str = "0" * 16
+    # Asked for when somebody wants to know it: it is computed from the whole data plane.
+    find_build_id: Callable[[], str] = lambda: "0" * 16
     node_id: str = field(default_factory=random_id)
     shard_id: str = field(default_factory=random_id)
     replication_id: str = field(default_factory=random_id)
@@ -57,6 +58,11 @@ class Node:
     def port(self) -> int:
         """The TCP port in use; 0 where there is none."""
         return next((listener.port for listener in self.listeners if listener.kind == "tcp"), 0)
+
+    @property
+    def build_id(self) -> str:
+        """16 hexadecimal digits that stand for the compiled data plane."""
+        return self.find_build_id()
 
     @property
     def cluster_enabled(self) -> bool:

@@ -1,8 +1,8 @@
 """Rates over the last moments: the instantaneous_* values of INFO.
 
-A counter is looked at every 100 ms and the differences of the last 16 looks are kept, which is what the servers that
-people compare with do, so a dashboard shows the same lag and the same smoothness. Sampling is one small native call; a
-rate computed from the caller's previous INFO would depend on who asks how often.
+A counter is looked at every 100 ms, or every second while nothing happens, and the differences of the last 16 looks are
+kept, which is what the servers that people compare with do, so a dashboard shows the same lag and the same smoothness.
+Sampling is one small native call; a rate computed from the caller's previous INFO would depend on who asks how often.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Rate:
         """Take the counter's value at a monotonic time in seconds; a counter that was reset starts over."""
         last, self._last = self._last, (when, value)
         if last is not None and when > last[0] and value >= last[1]:
-            self._samples.append((value - last[1], when - last[0]))
+            # A late look counts as the looks that it stands for.
+            looks = max(1, round((when - last[0]) / INTERVAL_SECONDS))
+            self._samples.extend([((value - last[1]) / looks, (when - last[0]) / looks)] * min(looks, SAMPLES))
 
     def reset(self) -> None:
         """Forget what was observed; the next observation only begins."""
@@ -54,15 +56,19 @@ class Sampler:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rates = {name: Rate() for name in (*_COUNTERS, *_IO_COUNTERS)}
+        self._counts: list[float] = []
         self.last_sample = clock()
 
-    def sample(self, snapshot: Mapping[str, Any]) -> None:
-        """Look at the counters of a native snapshot."""
+    def sample(self, snapshot: Mapping[str, Any]) -> bool:
+        """Look at the counters of a native snapshot; whether clients have done anything since the last look."""
         now = self.last_sample = self._clock()
+        counts = [snapshot[group][counter] for group, counter in _COUNTERS.values()]
+        changed, self._counts = counts != self._counts, counts
         for name, (group, counter) in _COUNTERS.items():
             self._rates[name].observe(now, snapshot[group][counter])
         for name in _IO_COUNTERS:
             self._rates[name].observe(now, sum(thread[name] for thread in snapshot["io_detail"]))
+        return changed
 
     def reset(self) -> None:
         """Begin all rates anew (CONFIG RESETSTAT)."""

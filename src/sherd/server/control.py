@@ -10,7 +10,8 @@ this thread, between the handlers and with all shards held, so that everything h
 that depend on nothing which a transaction changes (CONFIG GET, COMMAND DOCS) are made before the shards are held, so
 that nobody else waits for them.
 
-A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates. Nothing else polls.
+A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates; while clients do
+nothing it is a second. The bell rings for log records as well. Nothing else polls.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from sherd.families.dispatch import begin, dispatch, reads, waits
 from sherd.log import get_logger
 from sherd.observability.node import Node
-from sherd.observability.sampler import INTERVAL_SECONDS
+from sherd.observability.sampler import INTERVAL_SECONDS, SAMPLES
 from sherd.spec import Request, Services
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ BATCH_REQUESTS = 64
 LOG_RECORDS_A_TICK = 512
 # A handler that is cancelled and does not end within this is left behind.
 CANCEL_SECONDS_MAX = 0.2
+QUIET_TICK_SECONDS = 1.0
 
 NativeRecord = tuple[int, float, str, str, dict[str, Any]]
 LogSink = Callable[[Sequence[NativeRecord]], None]
@@ -50,6 +52,7 @@ class ControlLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
         self._ticker: asyncio.TimerHandle | None = None
+        self._quiet_ticks = 0
 
     def start(self) -> None:
         """Listen to the data plane, in the running loop."""
@@ -76,8 +79,14 @@ class ControlLoop:
             self._log_sink(records)
 
     def _drain(self) -> None:
+        if self._is_quiet():
+            # Whoever asks for rates now gets those of this moment.
+            self._tick()
         # Where more waits than a batch takes, the descriptor stays readable.
-        for request in self._node.engine.drain_requests(BATCH_REQUESTS):
+        requests = self._node.engine.drain_requests(BATCH_REQUESTS)
+        if not requests:
+            self.move_logs()
+        for request in requests:
             try:
                 self._begin(request)
             except Exception:  # noqa: BLE001 - those behind it in the batch are to be answered all the same
@@ -177,11 +186,18 @@ class ControlLoop:
         assert isinstance(reply, bytes), "a handler that waits is known by being a coroutine function"
         return reply
 
+    def _is_quiet(self) -> bool:
+        # All samples of the rates are those of a server that does nothing.
+        return self._quiet_ticks >= SAMPLES
+
     def _tick(self) -> None:
         assert self._loop is not None
-        self._ticker = self._loop.call_later(INTERVAL_SECONDS, self._tick)
         try:
             self.move_logs()
-            self._node.sampler.sample(self._node.engine.snapshot(commands=False))
+            changed = self._node.sampler.sample(self._node.engine.snapshot(commands=False))
+            self._quiet_ticks = 0 if changed else self._quiet_ticks + 1
         except Exception:  # noqa: BLE001 - a tick that fails must not be the last one
             _log.exception("the control loop's tick failed")
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._ticker = self._loop.call_later(QUIET_TICK_SECONDS if self._is_quiet() else INTERVAL_SECONDS, self._tick)

@@ -92,7 +92,7 @@ class Runtime:
             cluster=config.get_bool("cluster-enabled"),
             settings={"databases": config.get_int("databases")},
         )
-        self._node = Node(engine, config, native.histogram_bounds(), __version__, build_id=native.build_id())
+        self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         try:
             self._push_settings(native_settings(config))
             self._push_password()

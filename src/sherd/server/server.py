@@ -27,7 +27,6 @@ from sherd.config import BY_NAME, NOTHING_SAVED, Config, Source, Value
 from sherd.config.store import parse_value
 from sherd.errors import ConfigError, SherdError
 from sherd.log import get_logger
-from sherd.observability.logs import emit_native, setup_logs_from
 from sherd.observability.node import Node
 from sherd.server.control import NativeRecord
 from sherd.server.process import PidFile, StopSignals, end_process, notify_supervisor
@@ -157,6 +156,9 @@ def run(config: Config) -> NoReturn:
 
     Raises SherdError with one line for what keeps it from starting.
     """
+    # structlog is of use here only: a program that embeds a server has logs of its own.
+    from sherd.observability.logs import emit_native, setup_logs_from
+
     signals = StopSignals()
     setup_logs_from(config)
     _log_findings(config)
