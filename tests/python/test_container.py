@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import threading
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
 BASH = shutil.which("bash") or "/bin/bash"
 
 
@@ -102,25 +104,83 @@ def health() -> Iterator[http.server.HTTPServer]:
     thread.join()
 
 
-def check(port: int) -> int:
-    environment = {"PATH": os.environ["PATH"], "SHERD_METRICS_PORT": str(port)}
+def check(proc: Path) -> int:
+    """The exit code of the health check where these processes are."""
+    environment = {"PATH": os.environ["PATH"], "SHERD_PROC": str(proc)}
     return subprocess.run(
         [BASH, str(DEPLOY / "healthcheck.sh")], env=environment, capture_output=True, check=False
     ).returncode
 
 
-def test_the_health_check_asks_healthz(health: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = health.server_address[1]
-    assert check(port) == 0
+def processes(root: Path, *, of_first: tuple[str, ...] = (), of_another: tuple[str, ...] = ()) -> Path:
+    """Process 1 and another one with threads of these names, as /proc shows them."""
+    for pid, names in ((1, of_first), (77, of_another)):
+        for number, name in enumerate(names):
+            task = root / str(pid) / "task" / str(pid + number)
+            task.mkdir(parents=True)
+            (task / "comm").write_text(f"{name}\n")
+    return root
+
+
+def test_the_health_check_asks_the_port_after_which_the_server_named_its_thread(
+    health: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = ("sherd", "sherd-io-0", f"metrics-{health.server_address[1]}")
+    first = processes(tmp_path / "first", of_first=names)
+    behind_init = processes(tmp_path / "behind-init", of_first=("tini",), of_another=names)
+    assert check(first) == 0
+    assert check(behind_init) == 0
     monkeypatch.setattr(_Health, "status", 503)
-    assert check(port) != 0
+    assert check(first) != 0
 
 
-def test_the_health_check_fails_where_nobody_listens(health: http.server.HTTPServer) -> None:
+def test_the_health_check_prefers_the_containers_own_process(health: http.server.HTTPServer, tmp_path: Path) -> None:
+    names = (f"metrics-{health.server_address[1]}",)
+    assert check(processes(tmp_path, of_first=names, of_another=("metrics-1",))) == 0
+
+
+def test_the_health_check_fails_where_nobody_listens(health: http.server.HTTPServer, tmp_path: Path) -> None:
     port = health.server_address[1]
     health.server_close()
-    assert check(port) != 0
+    assert check(processes(tmp_path, of_first=("sherd-io-0", f"metrics-{port}"))) != 0
 
 
-def test_the_health_check_passes_where_metrics_are_off() -> None:
-    assert check(0) == 0
+def test_the_health_check_passes_where_a_server_has_no_page_and_fails_where_there_is_no_server(tmp_path: Path) -> None:
+    assert check(processes(tmp_path / "no-page", of_first=("sherd", "sherd-io-0"))) == 0
+    assert check(processes(tmp_path / "no-server", of_first=("bash",))) != 0
+
+
+# ---- what the image is built from
+
+
+def copied_by_the_build() -> set[str]:
+    """What the stage that builds copies from the source tree."""
+    build = (ROOT / "Dockerfile").read_text().partition(" AS build\n")[2].partition("\nFROM ")[0]
+    lines = [line.split() for line in build.splitlines() if line.startswith("COPY ")]
+    return {source for words in lines for source in words[1:-1]}
+
+
+def needed_to_build() -> set[str]:
+    """What cargo and maturin read: each member of the workspace, their own files, and what the package consists of."""
+    members = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    files = ["Cargo.toml", "Cargo.lock", "pyproject.toml", project["project"]["readme"]]
+    files += [*project["project"]["license-files"], project["tool"]["maturin"]["python-source"]]
+    included = [entry["path"].split("/")[0] for entry in project["tool"]["maturin"]["include"]]
+    return {*members, *files, *included}
+
+
+def test_the_build_copies_every_member_of_the_workspace_and_what_the_package_consists_of() -> None:
+    missing = {
+        path for path in needed_to_build() - copied_by_the_build()
+        # Of a member that is not built, its manifest and sources are enough.
+        if not {f"{path}/Cargo.toml", f"{path}/src"} <= copied_by_the_build()
+    }  # fmt: skip
+    assert not missing
+
+
+def test_what_the_image_copies_is_there_and_is_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for path in copied_by_the_build() | {"deploy"}:
+        assert (ROOT / path).exists()
+        assert f"!{path}" in ignored
