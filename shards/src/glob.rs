@@ -1,4 +1,115 @@
 //! Redis' glob patterns: `*`, `?`, `[a-z]`, `[^x]`, `\x`.
+//!
+//! A pattern that many texts are compared with is taken apart once ([`Pattern`]): nearly all have literal ends, which are
+//! compared as bytes, and little or nothing in between that has to be interpreted.
+
+use std::borrow::Cow;
+
+/// A pattern, ready for many texts.
+pub struct Pattern<'p> {
+    source: &'p [u8],
+    prefix: Cow<'p, [u8]>,
+    middle: Middle<'p>,
+    suffix: Cow<'p, [u8]>,
+}
+
+/// What is between the literal ends.
+enum Middle<'p> {
+    /// Nothing: the pattern is literal, and all of it is the prefix.
+    Nothing,
+    Star,
+    /// A literal between two stars.
+    Contains(&'p [u8]),
+    Other(&'p [u8]),
+}
+
+impl<'p> Pattern<'p> {
+    /// Takes a pattern apart. A lone star matches everything, the empty text too.
+    pub fn new(pattern: &'p [u8]) -> Pattern<'p> {
+        let mut first_special = None;
+        let mut literal_from = 0;
+        let mut at = 0;
+        while at < pattern.len() {
+            let (is_special, next) = element(pattern, at);
+            if is_special {
+                first_special = first_special.or(Some(at));
+                literal_from = next;
+            }
+            at = next;
+        }
+        let Some(special_from) = first_special else {
+            let (prefix, suffix) = (unescape(pattern), Cow::Borrowed(&[][..]));
+            return Pattern { source: pattern, prefix, middle: Middle::Nothing, suffix };
+        };
+        let middle = match &pattern[special_from..literal_from] {
+            b"*" => Middle::Star,
+            [b'*', literal @ .., b'*'] if !literal.iter().any(|byte| b"*?[\\".contains(byte)) => {
+                if literal.is_empty() {
+                    Middle::Star
+                } else {
+                    Middle::Contains(literal)
+                }
+            }
+            other => Middle::Other(other),
+        };
+        let (prefix, suffix) = (unescape(&pattern[..special_from]), unescape(&pattern[literal_from..]));
+        Pattern { source: pattern, prefix, middle, suffix }
+    }
+
+    /// The pattern as it was given.
+    pub fn source(&self) -> &'p [u8] {
+        self.source
+    }
+
+    /// Whether a text matches; as [`matches`] says but for the lone star.
+    #[inline]
+    pub fn matches(&self, text: &[u8]) -> bool {
+        // The first byte rules most texts out, without a call.
+        if self.prefix.first().is_some_and(|first| text.first() != Some(first)) {
+            return false;
+        }
+        if text.is_empty() {
+            return self.source.is_empty() || self.source == b"*";
+        }
+        let Some(rest) = text.strip_prefix(&*self.prefix) else { return false };
+        let Some(rest) = rest.strip_suffix(&*self.suffix) else { return false };
+        match self.middle {
+            Middle::Nothing => rest.is_empty(),
+            Middle::Star => true,
+            Middle::Contains(literal) => contains(rest, literal),
+            Middle::Other(pattern) => matches_rest(pattern, rest, false),
+        }
+    }
+}
+
+/// Whether the element of a pattern at `at` is more than a byte that stands for itself, and where the next one begins.
+fn element(pattern: &[u8], at: usize) -> (bool, usize) {
+    match pattern[at] {
+        b'*' | b'?' => (true, at + 1),
+        b'[' => (true, match_class(pattern, at + 1, 0, false).1),
+        b'\\' if at + 1 < pattern.len() => (false, at + 2),
+        _ => (false, at + 1),
+    }
+}
+
+/// The bytes that a literal part of a pattern stands for.
+fn unescape(literal: &[u8]) -> Cow<'_, [u8]> {
+    if !literal.contains(&b'\\') {
+        return Cow::Borrowed(literal);
+    }
+    let mut bytes = Vec::with_capacity(literal.len());
+    let mut at = 0;
+    while at < literal.len() {
+        let next = element(literal, at).1;
+        bytes.push(literal[next - 1]);
+        at = next;
+    }
+    Cow::Owned(bytes)
+}
+
+fn contains(text: &[u8], literal: &[u8]) -> bool {
+    text.windows(literal.len()).any(|part| part[0] == literal[0] && part == literal)
+}
 
 /// Whether `text` matches `pattern`. Time is bounded by the product of the lengths, whatever the pattern.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
@@ -18,6 +129,11 @@ fn matches_with(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     if text.is_empty() {
         return pattern.is_empty();
     }
+    matches_rest(pattern, text, fold)
+}
+
+/// The same where the empty text is one like any other.
+fn matches_rest(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
@@ -122,6 +238,45 @@ mod tests {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
         }
         assert!(matches_ignoring_case(b"MAX*", b"maxmemory"));
+    }
+
+    #[test]
+    fn a_pattern_taken_apart_matches_the_same_texts() {
+        // Every pattern and every text of up to so many of these bytes.
+        let all = |bytes: &[u8], length_max: usize| {
+            let mut found: Vec<Vec<u8>> = vec![Vec::new()];
+            let mut last = found.clone();
+            for _ in 0..length_max {
+                last = last.iter().flat_map(|text| bytes.iter().map(|&byte| [text, &[byte][..]].concat())).collect();
+                found.extend(last.iter().cloned());
+            }
+            found
+        };
+        let texts = all(b"ab*\\", if cfg!(miri) { 2 } else { 4 });
+        for pattern in all(b"ab*?[]\\", if cfg!(miri) { 2 } else { 5 }) {
+            let compiled = Pattern::new(&pattern);
+            for text in &texts {
+                let expected = matches(&pattern, text) || pattern == b"*";
+                assert_eq!(compiled.matches(text), expected, "{} {}", pattern.escape_ascii(), text.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn literal_ends_do_not_overlap() {
+        for (pattern, text, expected) in [
+            ("key:*:end", "key:end", false),
+            ("key:*:end", "key::end", true),
+            ("ab*ba", "aba", false),
+            ("*mid*", "xmidx", true),
+            ("*mid*", "mi", false),
+            ("a*mid*z", "amidz", true),
+            ("a?z", "az", false),
+            ("[ab]*c]", "bc]", true),
+            ("a\\*", "a*", true),
+        ] {
+            assert_eq!(Pattern::new(pattern.as_bytes()).matches(text.as_bytes()), expected, "{pattern} {text}");
+        }
     }
 
     #[test]

@@ -190,3 +190,22 @@ fn a_sweep_visits_everything_volatile_after_buckets_were_merged() {
         }
     }
 }
+
+#[test]
+fn a_table_with_room_reserved_is_as_one_that_has_grown() {
+    for total in [64, 353, 2000, 5000] {
+        let (mut grown, mut reserved) = (Table::new(), Table::new());
+        reserved.reserve(total);
+        let buckets = reserved.bucket_count();
+        for i in 0..total {
+            insert(&mut grown, &name(i));
+            insert(&mut reserved, &name(i));
+        }
+        assert_eq!(reserved.bucket_count(), buckets, "nothing was split while {total} entries came");
+        assert_eq!(reserved.bucket_count(), grown.bucket_count());
+        assert!((0..total).all(|i| reserved.find(hash(&name(i)), &name(i)).is_some()));
+        assert_eq!(reserved.iter().count(), total);
+        insert(&mut reserved, b"one more");
+        assert!((0..total).rev().all(|i| reserved.remove(hash(&name(i)), &name(i)).is_some()));
+    }
+}

@@ -125,7 +125,7 @@ fn clusterscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(CommandError::with(format!("ERR unknown type name '{}'", String::from_utf8_lossy(name))));
     }
     let begin = parse_cursor(context.args[1], slot)?;
-    let wanted = scan.pattern.and_then(slot_of_pattern);
+    let wanted = scan.pattern.as_ref().and_then(|pattern| slot_of_pattern(pattern.source()));
     // A scan of the slot that the pattern cannot match is over, as is one that has passed the slot that it can.
     let is_over = match (wanted, slot, begin) {
         (Some(wanted), Some(slot), _) => wanted != slot,

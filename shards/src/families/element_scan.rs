@@ -2,7 +2,7 @@
 
 use crate::args::{self, Options};
 use crate::error::{CommandError, SYNTAX};
-use crate::glob;
+use crate::glob::Pattern;
 use crate::reply::Reply;
 
 const NO_VALUES_ELSEWHERE: CommandError = CommandError::new("ERR NOVALUES option can only be used in HSCAN");
@@ -14,7 +14,7 @@ const STEPS_AN_ELEMENT: usize = 10;
 
 /// The options of one call.
 pub(super) struct ScanOptions<'a> {
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Pattern<'a>>,
     count: usize,
     /// HSCAN NOVALUES: fields only; ZSCAN NOSCORES: members only.
     pub no_values: bool,
@@ -38,7 +38,7 @@ impl<'a> ScanOptions<'a> {
                 let count = args::integer(text)?;
                 parsed.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(SYNTAX)?;
             } else if let Some(pattern) = options.take_value("MATCH") {
-                parsed.pattern = Some(pattern).filter(|pattern| *pattern != b"*");
+                parsed.pattern = Some(Pattern::new(pattern));
             } else if options.take("NOVALUES") {
                 if beside != Beside::Values {
                     return Err(NO_VALUES_ELSEWHERE);
@@ -56,7 +56,7 @@ impl<'a> ScanOptions<'a> {
     /// Whether an element is wanted.
     #[inline]
     pub fn matches(&self, element: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, element))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(element))
     }
 
     /// Runs `step`, which visits the elements at a cursor and gives their number and the next cursor, until enough were

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::db::Db;
 use crate::entry::Entry;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::glob;
+use crate::glob::Pattern;
 use crate::reply::Reply;
 use crate::slot::{SlotMap, SLOTS};
 use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
@@ -78,14 +78,14 @@ const BUCKETS_A_KEY: u64 = 10;
 const EXPIRED_DRAWS_MAX: usize = 1000;
 
 fn keys(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let pattern = context.args[1];
+    let pattern = Pattern::new(context.args[1]);
     let (db, now_ms) = (context.client.db, context.now_ms);
     let place = reply.deferred();
     let mut found = 0;
     let mut expired = Vec::new();
     for database in context.all_shards().filter_map(|shard| shard.db(db)) {
         for entry in database.iter() {
-            if pattern != b"*" && !glob::matches(pattern, entry.key()) {
+            if !pattern.matches(entry.key()) {
                 continue;
             }
             if entry.is_expired(now_ms) {
@@ -111,7 +111,7 @@ pub(super) fn remove_expired(context: &mut Context<'_>, keys: &[Box<[u8]>]) {
 
 /// The options of SCAN.
 pub(super) struct ScanOptions<'a> {
-    pub pattern: Option<&'a [u8]>,
+    pub pattern: Option<Pattern<'a>>,
     pub count: usize,
     pub value_type: Option<&'a [u8]>,
 }
@@ -134,7 +134,7 @@ impl<'a> ScanOptions<'a> {
     /// Takes the next option.
     pub fn take(&mut self, options: &mut Options<'a>) -> Outcome {
         if let Some(pattern) = options.take_value("MATCH") {
-            self.pattern = (pattern != b"*").then_some(pattern);
+            self.pattern = Some(Pattern::new(pattern));
         } else if let Some(text) = options.take_value("COUNT") {
             self.count = usize::try_from(args::integer(text)?).ok().filter(|&count| count > 0).ok_or(SYNTAX)?;
         } else if let Some(name) = options.take_value("TYPE") {
@@ -149,7 +149,7 @@ impl<'a> ScanOptions<'a> {
 
     /// Whether an entry is one of those that are looked for. One that would be, but for its type, and has expired is noted.
     pub fn wants(&self, entry: &Entry, now_ms: i64, expired: &mut Vec<Box<[u8]>>) -> bool {
-        if self.pattern.is_some_and(|pattern| !glob::matches(pattern, entry.key())) {
+        if self.pattern.as_ref().is_some_and(|pattern| !pattern.matches(entry.key())) {
             return false;
         }
         if entry.is_expired(now_ms) {

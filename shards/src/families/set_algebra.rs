@@ -212,14 +212,15 @@ fn store_result(
 /// A set of the members, each of which comes once, in the form that Redis would choose: unions and differences grow member
 /// by member, intersections become integers only if they fit and are a listpack before they are a table.
 fn collect(members: &[Item<'_>], operation: Operation, limits: SetLimits) -> Set {
+    if members.len() > limits.integers.max(limits.packed.entries) {
+        // It becomes a table, at the latest on the way.
+        return Set::table_of(members);
+    }
     let mut result = Set::new();
     if operation == Operation::Intersection {
         let fits_integers = members.len() <= limits.integers && members.iter().all(|member| member.to_i64().is_some());
         let first: &[u8] = if fits_integers { b"0" } else { b"text" };
         result.prepare(first, members.len(), limits);
-    } else if members.len() > limits.integers.max(limits.packed.entries) {
-        // It would become a table on the way.
-        result.prepare(b"text", members.len(), limits);
     }
     for member in members {
         result.add_absent(member.as_bytes(&mut Default::default()), limits);

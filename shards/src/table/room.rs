@@ -11,7 +11,7 @@ use std::ptr::null_mut;
 use sherd_metrics::memory::size_class;
 
 use super::bucket::{alloc_buckets, drain_chain, free_buckets, Bucket};
-use super::{Entry, Table};
+use super::{Entry, Table, GROW_HALVES};
 
 /// Buckets a segment: 4 KiB, small enough that a table of a few hundred entries wastes little.
 const SEGMENT: usize = 64;
@@ -70,6 +70,18 @@ impl<E: Entry> Table<E> {
         } else {
             self.root.cast::<*mut Bucket>().wrapping_add(index)
         }
+    }
+
+    /// Makes room for so many entries in an empty table: as many buckets as it would have if they had been added one by one,
+    /// without splitting any.
+    pub fn reserve(&mut self, entries: usize) {
+        debug_assert!(self.is_empty(), "only an empty table has nothing to split");
+        let Some(all_but_the_last) = entries.checked_sub(1) else { return };
+        while self.buckets as usize * GROW_HALVES <= all_but_the_last * 2 {
+            self.reserve_bucket(self.buckets as usize);
+            self.buckets += 1;
+        }
+        self.mask = (self.buckets as usize).next_power_of_two() as u32 - 1;
     }
 
     /// Makes room for the bucket number `index`, which is the first unused one.

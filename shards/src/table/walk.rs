@@ -228,6 +228,10 @@ impl<'a, E: Entry> Iter<'a, E> {
     }
 }
 
+/// Buckets between the one that an iterator is at and the one whose entries it asks for: as many entries as arrive while the
+/// ones between are looked at.
+const AHEAD: usize = 3;
+
 /// Iterator over all entries.
 pub struct Iter<'a, E: Entry> {
     table: &'a Table<E>,
@@ -247,6 +251,9 @@ impl<'a, E: Entry> Iterator for Iter<'a, E> {
                 }
                 self.bucket = self.table.bucket(self.next_index);
                 self.next_index += 1;
+                if self.next_index + AHEAD < self.table.buckets as usize {
+                    self.table.prefetch_entries(self.next_index + AHEAD);
+                }
                 self.slot = 0;
             }
             // SAFETY: the bucket is live while the table is borrowed; a tag within the width is a live entry.

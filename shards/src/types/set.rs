@@ -211,6 +211,35 @@ impl Set {
         }
     }
 
+    /// A table of members that are all different.
+    pub fn table_of(members: &[listpack::Item<'_>]) -> Self {
+        /// Members that are hashed at once: their buckets, and the next ones' bytes, arrive meanwhile.
+        const TOGETHER: usize = 16;
+        /// A table of fewer members has its own form while it is small, and is soon grown.
+        const RESERVED_MIN: usize = 1024;
+        let mut table = UnalignedBox::new(Table::new());
+        if members.len() > RESERVED_MIN {
+            table.reserve(members.len());
+        }
+        let mut chunks = members.chunks(TOGETHER).peekable();
+        while let Some(chunk) = chunks.next() {
+            for item in chunks.peek().copied().unwrap_or_default() {
+                if let Item::Str(bytes) = item {
+                    table::prefetch(bytes.as_ptr());
+                }
+            }
+            let mut hashes = [0; TOGETHER];
+            for (hash, item) in hashes.iter_mut().zip(chunk) {
+                *hash = table::hash(item.as_bytes(&mut Default::default()));
+                table.prefetch_bucket(*hash);
+            }
+            for (&hash, item) in hashes.iter().zip(chunk) {
+                table.insert_new(hash, Member::new(item.as_bytes(&mut Default::default())));
+            }
+        }
+        Self(Form::Table(table))
+    }
+
     /// Adds a member that is known not to be there, which saves looking for it in a table.
     pub fn add_absent(&mut self, member: &[u8], limits: SetLimits) {
         match &mut self.0 {
