@@ -222,7 +222,8 @@ impl IoThread {
                 let all = self.shared.engine.all_shards();
                 return self.run_over_shards(connection, command, request.args, all);
             }
-            Route::Cursor | Route::All | Route::Nowhere => {}
+            Route::Each if map.shards() > 1 => return self.run_in_each_shard(connection, command, request.args),
+            Route::Cursor | Route::All | Route::Each | Route::Nowhere => {}
         }
         self.send_to_shard(connection, command, request.args, hash, slot, shard);
         let suppressed = connection.reply_mode != ReplyMode::On;

@@ -11,6 +11,7 @@
 //!   from that for now
 //! - [`complete`]: from executed batches back to sockets
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
+//! - [`each_shard`]: commands that look at one shard after the other
 //! - [`exec`]: transactions with commands of both planes
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
 //! - [`schedule`], [`huge_pages`]: what is asked of the kernel
@@ -24,6 +25,7 @@ pub mod complete;
 pub mod connection;
 pub mod control;
 pub mod dispatch;
+pub mod each_shard;
 pub mod exec;
 pub mod gate;
 pub mod hot_keys;

@@ -98,6 +98,13 @@ pub struct Performed {
     panicked: bool,
 }
 
+impl Performed {
+    /// A command has answered.
+    pub fn answered(reply: Vec<u8>, panicked: bool) -> Performed {
+        Performed { reply, panicked, ..Performed::default() }
+    }
+}
+
 /// The errand of one command over several shards.
 struct OneCommand {
     caller: Caller,
@@ -256,7 +263,7 @@ impl IoThread {
     }
 
     /// A command over shards is done; its reply begins at `start`, unless it waits for a key.
-    fn end_over_shards(
+    pub fn end_over_shards(
         &mut self,
         connection: &mut Connection,
         start: usize,

@@ -172,3 +172,32 @@ fn who_stands_behind_a_waiter_that_is_unblocked_before_its_run_is_served() {
     second.expect(&format!("*2\n${}\n{}\n$1\nx\n", keys[2].len(), keys[2]));
     assert!(server.stop(Duration::from_secs(60)), "the threads have ended");
 }
+
+#[test]
+fn keys_holds_each_shard_for_its_own_part_unless_in_a_transaction() {
+    let (server, address) = server();
+    let keys = keys();
+    let [a, b, c] = [&keys[0], &keys[1], &keys[2]];
+    let (mut lister, mut exec, mut other) = (Client::new(address), Client::new(address), Client::new(address));
+    let bulk = |key: &str| format!("${}\n{key}\n", key.len());
+    other.call(&format!("SET {b} 1\nSET {c} 1\n"), "+OK\n+OK\n");
+    exec.call("MULTI\nKEYS *\n", "+OK\n+QUEUED\n");
+    let over_shards = server.shared.engine.cross_shard_count();
+    let held = Engine::hold(&*server.shared.engine, 4);
+    lister.send("KEYS *\nPING\n");
+    exec.send("EXEC\n");
+    // Both are under way when another client has been answered a few times.
+    for _ in 0..10 {
+        other.call("PING\n", "+PONG\n");
+    }
+    // KEYS has been in the first shard already, the transaction has not begun.
+    other.call(&format!("SET {a} 1\n"), "+OK\n");
+    drop(held);
+    lister.expect(&format!("*2\n{}{}+PONG\n", bulk(b), bulk(c)));
+    exec.expect(&format!("*1\n*3\n{}{}{}", bulk(a), bulk(b), bulk(c)));
+    lister.call("KEYS *\n", &format!("*3\n{}{}{}", bulk(a), bulk(b), bulk(c)));
+    lister.call("KEYS none\nDBSIZE\n", "*0\n:3\n");
+    let counted = server.shared.engine.cross_shard_count() - over_shards;
+    assert_eq!(counted, 2, "the transaction and DBSIZE, but none of three KEYS, were over several shards at once");
+    assert!(server.stop(Duration::from_secs(60)), "the threads have ended");
+}

@@ -17,6 +17,8 @@ pub enum Route {
     Cursor,
     /// To all shards.
     All,
+    /// To each shard by itself.
+    Each,
     /// To no shard.
     Nowhere,
 }
@@ -52,7 +54,7 @@ impl Command {
         match self.route {
             Route::Nowhere => 0,
             _ if map.shards() == 1 => 1,
-            Route::All => map.all_shards(),
+            Route::All | Route::Each => map.all_shards(),
             Route::Cursor => {
                 // What is no cursor is refused in any shard.
                 let cursor = args.get(1).map_or(Ok(0), |text| args::cursor(text)).unwrap_or(0);
@@ -113,6 +115,7 @@ fn name_hash(name: &[u8]) -> usize {
 fn route_of(spec: &CommandSpec) -> Route {
     match (spec.plane, spec.scope) {
         (Plane::Data(_), Scope::All) => Route::All,
+        (Plane::Data(_), Scope::Each) => Route::Each,
         (Plane::Data(_), Scope::Cursor) => Route::Cursor,
         (Plane::Data(_), Scope::Keys) => match spec.keys {
             [one]

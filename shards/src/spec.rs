@@ -30,6 +30,8 @@ pub enum Scope {
     Keys,
     /// All of them, with its database as a whole.
     All,
+    /// All of them, but each by itself: one is held at a time, unless in a transaction. The replies are arrays, which are joined.
+    Each,
     /// The one that the cursor in argument 1 stands in.
     Cursor,
 }

@@ -1,7 +1,8 @@
 //! Looking through the keyspace: KEYS, SCAN, RANDOMKEY, DBSIZE.
 //!
 //! A SCAN cursor carries the slot it stands in below the position in the slot's table, so that every call is routed to
-//! one shard and needs only that one. A call goes on over empty slots, but ends with its shard's last slot: the next
+//! one shard and needs only that one. KEYS goes through the shards one after the other, so that each is held for its own keys
+//! only: a key that comes while it does is found or not. In a transaction all are held. A SCAN call goes on over empty slots, but ends with its shard's last slot: the next
 //! call begins with the first slot of the next shard. Outside cluster mode a shard has one table, and its first slot stands
 //! for it; where no slots are used, the cursor is the table's alone.
 
@@ -27,7 +28,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         flags: READONLY,
         categories: "keyspace dangerous",
         syntax: "pattern",
-        scope: Scope::All,
+        scope: Scope::Each,
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         plane: Plane::Data(keys),
         ..GENERIC

@@ -1,0 +1,166 @@
+//! Commands that look at each shard by itself, as KEYS does: one shard is held at a time, so that the others go on.
+//!
+//! Like a command over shards ([`crate::transaction`]), such a command does not wait for a busy shard: it becomes an errand,
+//! which goes from shard to shard. What the shards answer are arrays, and the reply is one of all their elements.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use sherd_metrics::clock::{self, TickRate};
+use sherd_shards::access::Shards;
+use sherd_shards::engine::Engine;
+use sherd_shards::errand::Errand;
+use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
+use sherd_shards::origin::Origin;
+use sherd_shards::registry::Command;
+use sherd_shards::reply::Reply;
+use sherd_shards::spec::flag;
+use sherd_shards::types::number;
+use sherd_shards::world::World;
+
+use crate::connection::{Connection, ReplyMode};
+use crate::dispatch::{advance_reply_mode, Dispatch};
+use crate::io_thread::IoThread;
+use crate::shared::Message;
+use crate::transaction::{Caller, Performed};
+
+/// A command on its way through the shards.
+struct InEachShard {
+    caller: Caller,
+    command: &'static Command,
+    args: Vec<Vec<u8>>,
+    /// The shards that it has yet to look at, the lowest first.
+    left: u64,
+    /// What it has been answered so far.
+    parts: Vec<Vec<u8>>,
+    ticks: u64,
+    panicked: bool,
+}
+
+impl InEachShard {
+    /// Writes the one reply.
+    fn write_to(&self, out: &mut Vec<u8>) {
+        let mut reply = Reply::new(out, self.caller.resp3);
+        if self.panicked {
+            return reply.error(&INTERNAL_ERROR);
+        }
+        let arrays: Option<Vec<(usize, &[u8])>> = self.parts.iter().map(|part| split_array(part)).collect();
+        match arrays {
+            Some(arrays) => {
+                reply.array(arrays.iter().map(|(count, _)| count).sum());
+                arrays.iter().for_each(|(_, elements)| reply.raw(elements));
+            }
+            // An error is the same in every shard.
+            None => self.parts.iter().take(1).for_each(|part| reply.raw(part)),
+        }
+    }
+}
+
+/// The number of elements of an encoded array, and the elements; `None` for another reply.
+fn split_array(reply: &[u8]) -> Option<(usize, &[u8])> {
+    let end = reply.iter().position(|&byte| byte == b'\r')?;
+    let count = number::parse_i64(reply[..end].strip_prefix(b"*")?)?;
+    Some((usize::try_from(count).ok()?, &reply[end + 2..]))
+}
+
+impl Errand for InEachShard {
+    fn needs(&self) -> u64 {
+        self.left & self.left.wrapping_neg()
+    }
+
+    fn run(&mut self, shards: &mut Shards<'_>, world: &World) {
+        let args: Vec<&[u8]> = self.args.iter().map(Vec::as_slice).collect();
+        let (client, now_ms) = (self.caller.client(), world.now_milliseconds());
+        let call =
+            Call { command: self.command, args: &args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
+        let first = shards.first();
+        let (stats, cells) = (Arc::clone(&first.stats), Arc::clone(&first.cells));
+        let mut part = Vec::new();
+        let tick = clock::ticks();
+        let (failed, _) = execute::call_or_block(shards.reborrow(), world, &call, &mut part);
+        self.ticks += clock::ticks().wrapping_sub(tick);
+        stats.discount_buffer(0, part.capacity());
+        self.left &= self.left - 1;
+        if self.left == 0 || failed {
+            self.left = 0;
+            // It is one command: counted where it ends.
+            stats.commands.increment();
+            let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
+            let done = Done {
+                command: self.command,
+                args: &args,
+                client: client.record,
+                ticks: self.ticks,
+                failed,
+                reply: &part,
+            };
+            execute::account(&counts, world, &done);
+            let record = &self.caller.record;
+            record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+        }
+        self.parts.push(part);
+    }
+
+    fn panicked(&mut self) {
+        self.left = 0;
+        self.panicked = true;
+    }
+
+    fn end(self: Box<Self>) {
+        if self.left != 0 {
+            let shared = Arc::clone(&self.caller.shared);
+            shared.engine.run_errand(self);
+            return;
+        }
+        let mut reply = Vec::new();
+        self.write_to(&mut reply);
+        let performed = Box::new(Performed::answered(reply, self.panicked));
+        self.caller.tell(Message::Performed { connection: self.caller.token, performed });
+    }
+}
+
+impl IoThread {
+    /// Executes a command in each shard, now or when it is free.
+    pub fn run_in_each_shard(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        args: &[&[u8]],
+    ) -> Dispatch {
+        if !connection.runs.is_empty() {
+            return Dispatch::Later;
+        }
+        connection.record.last_command.store(command.id as u32, Relaxed);
+        connection.wake_suppressed = connection.reply_mode != ReplyMode::On;
+        advance_reply_mode(connection);
+        let engine = Arc::clone(&self.shared.engine);
+        let mut work = Box::new(InEachShard {
+            caller: Caller::of(&self.shared, connection),
+            command,
+            args: args.iter().map(|arg| arg.to_vec()).collect(),
+            left: engine.all_shards(),
+            parts: Vec::new(),
+            ticks: 0,
+            panicked: false,
+        });
+        // What usually takes long is left to the shards' threads: this one has connections with other work.
+        let heavy = !command.spec.has(flag::FAST) && engine.is_heavy(engine.all_shards().ilog2() as usize, command.id);
+        while work.left != 0 {
+            let next = work.needs();
+            let held = if heavy { Err(next.trailing_zeros() as usize) } else { Engine::try_hold(&*engine, next) };
+            let mut held = match held {
+                Ok(held) => held,
+                Err(busy) => return self.leave_errand(connection, busy, work),
+            };
+            let world = &self.shared.world;
+            if catch_unwind(AssertUnwindSafe(|| work.run(&mut held.shards(), world))).is_err() {
+                work.panicked();
+                self.stats().panics.increment();
+            }
+        }
+        let start = connection.out.len();
+        work.write_to(&mut connection.out);
+        self.end_over_shards(connection, start, None, work.panicked)
+    }
+}
