@@ -120,7 +120,7 @@ impl IoThread {
             let Some(waiter) = waiter else { continue };
             if waiter.block.deadline_ms == Some(at_ms) {
                 self.interrupt(token, None);
-            } else if waiter.take_again(now_ms) {
+            } else if waiter.take_again(now_ms) && !self.postpones(token, waiter.command) {
                 self.shared.engine.serve(waiter);
             }
         }

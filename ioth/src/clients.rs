@@ -68,7 +68,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
     let mut flags = String::new();
     for (on, letter) in [
         (record.is_monitor.load(Relaxed), 'O'),
-        (record.blocked.load(Relaxed), 'b'),
+        (record.blocked.load(Relaxed) || record.paused.load(Relaxed), 'b'),
         (record.queued.load(Relaxed) >= 0, 'x'),
         (record.readonly.load(Relaxed), 'r'),
         (record.unix_socket, 'U'),

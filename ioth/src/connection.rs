@@ -129,6 +129,8 @@ pub struct Connection {
     pub interrupt_reply: Option<Vec<u8>>,
     /// CLIENT REPLY said not to send it.
     pub wake_suppressed: bool,
+    /// Nothing more is taken from it until its thread releases it; see [`crate::paused`].
+    pub held: bool,
     /// The connection is in its thread's list of things to do.
     pub is_ready: bool,
     pub db: u16,

@@ -102,7 +102,7 @@ impl IoThread {
             let error = CommandError::new("ERR the server is shutting down");
             return self.refuse(connection, Some(command), &error);
         }
-        self.held_back.push(connection.token);
+        self.hold(connection);
         Dispatch::Later
     }
 

@@ -16,7 +16,6 @@ use crate::gate::{find_command, unknown_command};
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
-use crate::restraints::NO_REPLICAS;
 
 /// A request: its arguments are in the read buffer or, if it is an inline one, kept by the connection.
 #[derive(Clone, Copy)]
@@ -76,6 +75,11 @@ impl IoThread {
             let known = !matches!(command.spec.plane, Plane::Container) || request.args.len() == 1;
             return self.refuse(connection, known.then_some(command), &error);
         }
+        if self.shared.world.pause.may_be_on() {
+            if let Some(dispatch) = self.restrain(connection, command) {
+                return dispatch;
+            }
+        }
         if connection.multi.is_some() && !commands::runs_inside_multi(command) {
             return self.queue(connection, command, request);
         }
@@ -98,9 +102,6 @@ impl IoThread {
         if command.spec.has(flag::DENYOOM) && evict::is_hopeless(&self.shared.world) {
             return self.refuse(connection, Some(command), &OUT_OF_MEMORY);
         }
-        if self.lacks_replicas(connection, command) {
-            return self.refuse(connection, Some(command), &NO_REPLICAS);
-        }
         let limit = self.shared.world.settings.client_query_buffer_limit.size();
         let multi = connection.multi.get_or_insert_with(Box::<Multi>::default);
         multi.bytes += request.length;
@@ -118,11 +119,6 @@ impl IoThread {
     /// Sends a command to whoever executes it.
     #[inline]
     fn route(&mut self, connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
-        if self.shared.pause.may_be_on() {
-            if let Some(dispatch) = self.restrain(connection, command) {
-                return dispatch;
-            }
-        }
         if self.shared.monitors.load(Relaxed) > 0 {
             return self.route_shown(connection, command, request);
         }
@@ -151,6 +147,7 @@ impl IoThread {
                     }
                 }
                 let dispatch = self.run_connection_command(connection, command, number, args);
+                self.begin_pauses();
                 // Database, protocol or name may be others now.
                 connection.turns_open = 0;
                 advance_reply_mode(connection);

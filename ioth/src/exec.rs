@@ -408,6 +408,7 @@ impl IoThread {
                 self.run_connection_command(connection, command, number, &args);
             }
         }
+        self.begin_pauses();
         connection.out.extend_from_slice(&executed.replies[copied..]);
         if connection.wake_suppressed || connection.reply_mode != ReplyMode::On {
             connection.out.truncate(start);

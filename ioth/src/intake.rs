@@ -79,10 +79,11 @@ impl IoThread {
         if connection.unsent() > 0 && self.flush(connection).is_err() {
             connection.closing = true;
         }
-        if !connection.is_idle() {
-            // A client that has gone while it waits for a key. The control plane's answer comes soon in any case, and who
+        if !connection.is_idle() || connection.held {
+            // A client that has gone while it waits for a key or is paused. The control plane's answer comes soon in any case, and who
             // has closed only his side for sending may want it.
-            connection.closing |= connection.peer_closed && connection.waiting == Waiting::Blocked;
+            let waits = connection.waiting == Waiting::Blocked || connection.record.paused.load(Relaxed);
+            connection.closing |= connection.peer_closed && waits;
             return;
         }
         if connection.unsent() >= crate::connection::OUTPUT_PAUSE_BYTES {
@@ -293,7 +294,7 @@ impl IoThread {
             && connection.multi.is_none()
             && connection.reply_mode == ReplyMode::On
             && !connection.close_after_reply
-            && !shared.pause.may_be_on()
+            && !shared.world.pause.may_be_on()
             && shared.monitors.load(Relaxed) == 0
     }
 }

@@ -23,6 +23,7 @@ use crate::connection::{Connection, ReplyMode, Waiting};
 use crate::listener::Peer;
 use crate::log::Occasional;
 use crate::parser::Parser;
+use crate::paused::AskedPause;
 use crate::recent_max::RecentMax;
 use crate::shared::{IoStats, Message, Shared, Token};
 
@@ -123,6 +124,10 @@ pub struct IoThread {
     pub buffers: Vec<Vec<u8>>,
     /// Connections that are held back by CLIENT PAUSE or a full inbox; looked at again every tick.
     pub held_back: Vec<Token>,
+    /// Connections that wait for a key and whose commands are to be run again when a pause is over.
+    pub postponed: Vec<Token>,
+    /// Pauses that the command being executed has asked for.
+    pub asked_pauses: Vec<AskedPause>,
     /// When waits of connections end: milliseconds and token.
     pub deadlines: BinaryHeap<Reverse<(i64, u64)>>,
     /// How many of them there may be before the useless ones are removed.
@@ -137,7 +142,7 @@ pub struct IoThread {
     pub sample: u32,
     /// What `sample` was at the last tick.
     sample_at_tick: u32,
-    next_tick_ms: i64,
+    pub next_tick_ms: i64,
     /// Nothing has happened since the last tick.
     quiet: bool,
     pub accept_error_logged_ms: i64,
@@ -169,6 +174,8 @@ impl IoThread {
             spare: Vec::new(),
             buffers: Vec::new(),
             held_back: Vec::new(),
+            postponed: Vec::new(),
+            asked_pauses: Vec::new(),
             deadlines: BinaryHeap::new(),
             deadlines_max: DEADLINES_MIN,
             now_ms: shared.world.monotonic_milliseconds(),
@@ -317,7 +324,7 @@ impl IoThread {
                 }
                 Message::Monitor(line) => self.feed_monitors(&line),
                 Message::Wake => {
-                    self.release_held_back();
+                    self.release_held_back(true);
                     self.renew_listeners();
                 }
             }
@@ -390,7 +397,10 @@ impl IoThread {
             return;
         }
         let idle = connection.is_idle();
-        let more = idle && connection.readable && connection.unsent() < crate::connection::OUTPUT_PAUSE_BYTES;
+        let more = idle
+            && !connection.held
+            && connection.readable
+            && connection.unsent() < crate::connection::OUTPUT_PAUSE_BYTES;
         if idle {
             connection.inline_words = Vec::new();
             connection.release_buffer(&mut self.buffers);
@@ -450,6 +460,7 @@ impl IoThread {
             no_touch: false.into(),
             blocked: false.into(),
             unblock_asked: false.into(),
+            paused: false.into(),
             readonly: false.into(),
             unix_socket: peer.is_unix,
             killed: false.into(),
@@ -482,6 +493,7 @@ impl IoThread {
             wake_reply: None,
             interrupt_reply: None,
             wake_suppressed: false,
+            held: false,
             is_ready: false,
             db: 0,
             resp3: false,
@@ -499,8 +511,9 @@ impl IoThread {
     }
 
     /// Ends a connection that has nothing out any more.
-    pub fn close(&mut self, connection: Box<Connection>) {
+    pub fn close(&mut self, mut connection: Box<Connection>) {
         let index = connection.token.index;
+        self.unhold(&mut connection);
         if connection.record.is_monitor.load(Relaxed) {
             self.shared.monitors.fetch_sub(1, SeqCst);
         }
@@ -511,15 +524,6 @@ impl IoThread {
         let _ = epoll::delete(&self.epoll, &connection.socket);
         drop(connection);
         self.connections.release(index);
-    }
-
-    /// Lets those go on that were held back, as far as the reason is gone.
-    pub fn release_held_back(&mut self) {
-        for token in std::mem::take(&mut self.held_back) {
-            if self.connections.by_token(token).is_some() {
-                self.make_ready(token.index);
-            }
-        }
     }
 
     /// Frees batches and buffers that are kept for use again, after a tick without commands: what a burst needed shall
@@ -540,7 +544,7 @@ impl IoThread {
 
     /// Once every tick: timeouts, limits over time, those held back.
     fn tick(&mut self) {
-        self.release_held_back();
+        self.release_held_back(false);
         self.release_unused();
         let idle_max_ms = self.shared.world.settings.timeout.get() * 1000;
         let soft_ms = self.shared.world.settings.output_limit_soft_seconds.get() * 1000;
@@ -559,7 +563,8 @@ impl IoThread {
                 && idle_ms > idle_max_ms
                 && connection.is_idle()
                 && !record.is_monitor.load(Relaxed)
-                && !record.blocked.load(Relaxed);
+                && !record.blocked.load(Relaxed)
+                && !record.paused.load(Relaxed);
             if soft_bytes > 0 && connection.unsent() > soft_bytes {
                 if connection.over_soft_limit_since_ms == 0 {
                     connection.over_soft_limit_since_ms = self.now_ms;

@@ -13,6 +13,7 @@
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
 //! - [`each_shard`]: commands that look at one shard after the other
 //! - [`exec`]: transactions with commands of both planes
+//! - [`paused`]: who is held back, by CLIENT PAUSE or for lack of room
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
 //! - [`schedule`], [`huge_pages`]: what is asked of the kernel
 //! - [`clients`], [`hot_keys`], [`log`], [`panics`], [`recent_max`]: what operators see
@@ -37,6 +38,7 @@ pub mod log;
 pub mod monitor;
 pub mod panics;
 pub mod parser;
+pub mod paused;
 pub mod recent_max;
 pub mod restraints;
 pub mod schedule;

@@ -1,6 +1,6 @@
 //! What keeps commands from being executed for now: CLIENT PAUSE, and `min-replicas-to-write` while too few replicas keep up.
 //!
-//! Asked only where [`crate::shared::Pause::may_be_on`] says that there may be a reason.
+//! Asked only where [`sherd_shards::pause::Pause::may_be_on`] says that there may be a reason.
 
 use sherd_shards::error::CommandError;
 use sherd_shards::registry::Command;
@@ -12,7 +12,7 @@ use crate::dispatch::Dispatch;
 use crate::io_thread::IoThread;
 
 /// What a write is answered while too few replicas keep up.
-pub const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
+const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
 
 impl IoThread {
     /// What becomes of a command that may not be executed now.
@@ -21,12 +21,16 @@ impl IoThread {
         if self.lacks_replicas(connection, command) {
             return Some(self.refuse(connection, Some(command), &NO_REPLICAS));
         }
-        self.is_paused(connection, command).then_some(Dispatch::Later)
+        if self.is_paused(connection, command) {
+            self.hold_for_pause(connection, command);
+            return Some(Dispatch::Later);
+        }
+        None
     }
 
     /// Whether a command writes, or executes what was queued and does, while too few replicas keep up.
-    pub fn lacks_replicas(&self, connection: &Connection, command: &Command) -> bool {
-        if !self.shared.pause.too_few_replicas() {
+    fn lacks_replicas(&self, connection: &Connection, command: &Command) -> bool {
+        if !self.shared.world.pause.too_few_replicas() {
             return false;
         }
         let queued = || connection.multi.iter().flat_map(|multi| &multi.commands);
@@ -36,19 +40,5 @@ impl IoThread {
             }
             _ => command.spec.has(flag::WRITE),
         }
-    }
-
-    fn is_paused(&mut self, connection: &Connection, command: &Command) -> bool {
-        let Some((_, writes_only)) = self.shared.pause.get(self.now_ms) else { return false };
-        let spec = &command.spec;
-        let concerned = match spec.plane {
-            Plane::Data(_) => !writes_only || spec.has(flag::WRITE),
-            Plane::Connection(number) => commands::is_exec(number),
-            _ => false,
-        };
-        if concerned {
-            self.held_back.push(connection.token);
-        }
-        concerned
     }
 }

@@ -1,7 +1,7 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sherd_metrics::{CommandCells, Counter};
@@ -118,6 +118,8 @@ pub struct IoStats {
     /// Connections that wait for a key now, and those of them that will not wait for ever.
     pub blocked: Counter,
     pub blocked_with_timeout: Counter,
+    /// Connections that CLIENT PAUSE holds back.
+    pub paused: Counter,
     pub cells: CommandCells,
     pub hot_keys: HotKeys,
 }
@@ -147,6 +149,7 @@ impl IoStats {
             buffer_bytes: zero(),
             blocked: zero(),
             blocked_with_timeout: zero(),
+            paused: zero(),
             cells: CommandCells::new(commands),
             hot_keys: HotKeys::default(),
         }
@@ -161,67 +164,6 @@ pub struct ControlStats {
     pub cells: CommandCells,
 }
 
-/// What may keep commands from being executed now: CLIENT PAUSE, and too few replicas. One byte tells that there is neither,
-/// for it is looked at with every command.
-#[derive(Default, Debug)]
-pub struct Pause {
-    reasons: AtomicU8,
-    /// Milliseconds on the monotonic clock; 0 is off.
-    until_ms: AtomicI64,
-    writes_only: AtomicBool,
-}
-
-const PAUSED: u8 = 1;
-const TOO_FEW_REPLICAS: u8 = 2;
-
-impl Pause {
-    /// Pauses until a time; a pause that is on is only ever made longer and stricter.
-    pub fn start(&self, until_ms: i64, writes_only: bool, now_ms: i64) {
-        let on = self.until_ms.load(Ordering::Relaxed) > now_ms;
-        let writes_only = if on { writes_only && self.writes_only.load(Ordering::Relaxed) } else { writes_only };
-        self.writes_only.store(writes_only, Ordering::Relaxed);
-        self.until_ms.fetch_max(until_ms, Ordering::Relaxed);
-        self.reasons.fetch_or(PAUSED, Ordering::Relaxed);
-    }
-
-    /// Ends the pause.
-    pub fn end(&self) {
-        self.until_ms.store(0, Ordering::Relaxed);
-        self.reasons.fetch_and(!PAUSED, Ordering::Relaxed);
-        if self.until_ms.load(Ordering::Relaxed) != 0 {
-            // Somebody has paused again meanwhile.
-            self.reasons.fetch_or(PAUSED, Ordering::Relaxed);
-        }
-    }
-
-    /// Refuses writes, or does so no longer, for want of replicas.
-    pub fn set_too_few_replicas(&self, too_few: bool) {
-        if too_few {
-            self.reasons.fetch_or(TOO_FEW_REPLICAS, Ordering::Relaxed);
-        } else {
-            self.reasons.fetch_and(!TOO_FEW_REPLICAS, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether there are fewer replicas than writes need.
-    pub fn too_few_replicas(&self) -> bool {
-        self.reasons.load(Ordering::Relaxed) & TOO_FEW_REPLICAS != 0
-    }
-
-    /// Until when and for which commands clients are paused: `Some((until, writes only))`.
-    #[inline]
-    pub fn get(&self, now_ms: i64) -> Option<(i64, bool)> {
-        let until = self.until_ms.load(Ordering::Relaxed);
-        (until > now_ms).then(|| (until, self.writes_only.load(Ordering::Relaxed)))
-    }
-
-    /// Whether a pause may be on or writes are refused, without looking at the clock.
-    #[inline]
-    pub fn may_be_on(&self) -> bool {
-        self.reasons.load(Ordering::Relaxed) != 0
-    }
-}
-
 /// See the file's head.
 pub struct Shared {
     pub engine: Arc<Engine>,
@@ -232,7 +174,6 @@ pub struct Shared {
     pub io: Vec<IoStats>,
     pub control: ControlStats,
     pub log: Arc<Log>,
-    pub pause: Pause,
     password: RwLock<Option<Vec<u8>>>,
     /// Whether `password` is set, without its lock.
     pub has_password: AtomicBool,
@@ -282,7 +223,6 @@ impl Shared {
             inbox,
             clients: Clients::default(),
             log,
-            pause: Pause::default(),
             password: RwLock::new(None),
             has_password: AtomicBool::new(false),
             monitors: AtomicUsize::new(0),
@@ -347,7 +287,7 @@ impl Shared {
         settings.apply();
         // There is no replication, so no replica is ever good. A lag of 0 switches the rule off, as in Redis.
         let wanted = settings.min_replicas_to_write.on() && settings.min_replicas_max_lag.on();
-        self.pause.set_too_few_replicas(wanted);
+        self.world.pause.set_too_few_replicas(wanted);
     }
 
     /// The `count` most frequent keys over all IO threads, most frequent first.

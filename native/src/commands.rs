@@ -128,8 +128,10 @@ pub fn command_table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         row.set_item("complexity", spec.complexity)?;
         row.set_item("group", spec.group.name())?;
         row.set_item("arity", spec.arity)?;
+        // Redis does not show that a command may replicate though it is no write.
+        let shown = spec.flags & !flag::MAY_REPLICATE;
         let mut flags: Vec<&str> =
-            FLAG_NAMES.iter().filter(|(bit, _)| spec.flags & bit != 0).map(|(_, name)| *name).collect();
+            FLAG_NAMES.iter().filter(|(bit, _)| shown & bit != 0).map(|(_, name)| *name).collect();
         if spec.find_keys.is_some() && !spec.has(flag::MOVABLE_KEYS) {
             flags.push("movablekeys");
         }

@@ -69,10 +69,10 @@ fn clients_part<'py>(py: Python<'py>, shared: &Shared, now_ms: i64) -> PyResult<
         watched_keys += watched;
         watching += usize::from(watched > 0);
     });
-    let pause = shared.pause.get(now_ms);
+    let pause = shared.world.pause.get(now_ms);
     part.set_item("connected", shared.connection_count())?;
     part.set_item("maxclients", shared.world.settings.maxclients.get())?;
-    part.set_item("blocked", sum_io(shared, |io| &io.blocked))?;
+    part.set_item("blocked", sum_io(shared, |io| &io.blocked) + sum_io(shared, |io| &io.paused))?;
     part.set_item("in_timeout_table", sum_io(shared, |io| &io.blocked_with_timeout))?;
     part.set_item("blocking_keys", sum_shards(shared, |shard| &shard.waits.keys))?;
     part.set_item("blocking_keys_on_nokey", sum_shards(shared, |shard| &shard.waits.keys_on_nokey))?;

@@ -40,6 +40,8 @@ pub struct ClientRecord {
     pub blocked: AtomicBool,
     /// CLIENT UNBLOCK has told the client's IO thread, which has not looked yet: once is enough however often it is asked.
     pub unblock_asked: AtomicBool,
+    /// CLIENT PAUSE holds a command of it back.
+    pub paused: AtomicBool,
     pub readonly: AtomicBool,
     pub unix_socket: bool,
     /// Set by CLIENT KILL; the IO thread closes the connection at its next look.

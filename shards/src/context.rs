@@ -17,7 +17,7 @@ use crate::origin::Origin;
 use crate::policy;
 use crate::settings::Settings;
 use crate::shard::Shard;
-use crate::spec::CommandSpec;
+use crate::spec::{flag, CommandSpec};
 use crate::table::{Prefetch, Table};
 use crate::types::hash::Fields;
 use crate::world::World;
@@ -415,9 +415,19 @@ impl<'a> Context<'a> {
         self.notify(key, class::GENERIC, "del");
     }
 
+    /// Whether what has expired stays where it is, though it is not there for this command: clients are paused. A write that
+    /// was on its way when the pause began needs the place.
+    #[inline]
+    pub fn keeps_expired(&self) -> bool {
+        !self.spec.has(flag::WRITE) && self.world.keeps_expired()
+    }
+
     /// Removes a key that is known to have expired.
     #[cold]
     pub fn expire_now(&mut self, key: &Key<'_>) {
+        if self.keeps_expired() {
+            return;
+        }
         let db = self.client.db;
         let shard = self.shards.of_slot(key.slot);
         if let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) {

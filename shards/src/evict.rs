@@ -310,6 +310,7 @@ impl Round {
         world.settings.maxmemory.on()
             && self.rest_since.is_none_or(|since| since.elapsed() >= REST)
             && excess_bytes(world) > 0
+            && !world.keeps_expired()
             && world.pressure.evictable(world, shard, world.settings.maxmemory_policy.get()) > 0
     }
 

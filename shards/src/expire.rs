@@ -80,7 +80,9 @@ impl Pace {
     /// Whether there is expiry to do in this tick.
     pub fn is_due(&self, world: &World, stats: &ShardStats) -> bool {
         let keys = !self.done && stats.volatile_keys.get() > 0;
-        world.settings.active_expire_enabled.on() && (keys || self.are_fields_due(world, stats))
+        world.settings.active_expire_enabled.on()
+            && (keys || self.are_fields_due(world, stats))
+            && !world.keeps_expired()
     }
 
     fn are_fields_due(&self, world: &World, stats: &ShardStats) -> bool {

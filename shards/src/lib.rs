@@ -15,7 +15,7 @@
 //!   executes when
 //! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`waiter`], [`blocking`], [`notify`]: what happens besides
 //! - [`heat`], [`survey`]: which keys cost much, which are big
-//! - [`world`], [`clocks`], [`settings`], [`client`]: what is shared
+//! - [`world`], [`clocks`], [`pause`], [`settings`], [`client`]: what is shared
 
 #[macro_use]
 pub mod object;
@@ -45,6 +45,7 @@ pub mod lazyfree;
 pub mod mailbox;
 pub mod notify;
 pub mod origin;
+pub mod pause;
 pub mod policy;
 mod prefetch;
 pub mod queue;

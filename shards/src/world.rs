@@ -9,6 +9,7 @@ use sherd_metrics::clock;
 use crate::clocks::Clocks;
 use crate::evict::Pressure;
 use crate::lazyfree::Reaper;
+use crate::pause::Pause;
 use crate::settings::Settings;
 use crate::slot::SlotMap;
 
@@ -175,6 +176,8 @@ pub struct World {
     pub clocks: Clocks,
     /// The place in the queues of the client that begins to wait next; see [`crate::waiter`].
     wait_places: AtomicU64,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
 }
 
 impl World {
@@ -189,6 +192,7 @@ impl World {
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
             clocks: Clocks::default(),
             wait_places: AtomicU64::new(0),
+            pause: Pause::default(),
         })
     }
 
@@ -207,6 +211,12 @@ impl World {
     #[inline]
     pub fn monotonic_milliseconds(&self) -> i64 {
         self.clocks.monotonic_ms()
+    }
+
+    /// Whether what has expired stays where it is for now, as clients are paused.
+    #[inline]
+    pub fn keeps_expired(&self) -> bool {
+        self.pause.may_be_on() && self.pause.get(self.monotonic_milliseconds()).is_some()
     }
 
     /// Stops the clocks, so that a test does not depend on how long it takes.

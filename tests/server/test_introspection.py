@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import time
@@ -113,6 +114,60 @@ def test_client_pause_holds_writes_and_lets_reads_through(server: Server) -> Non
             assert operator.call("CLIENT", "UNPAUSE").raw == b"+OK\r\n"
         assert writer.read().raw == b"+OK\r\n"
         assert reader.value("GET", "k") == b"paused"
+
+
+def test_client_pause_of_all_holds_back_the_control_plane_as_well(server: Server) -> None:
+    """Nobody is answered but those who ask for what does not exist; each counts as blocked until the pause is over."""
+    requests = [("INFO", "server"), ("CONFIG", "GET", "hz"), ("HELLO", "3"), ("TIME",), ("SLOWLOG", "LEN"), ("PING",)]
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(server.wire()) for _ in requests]
+        operator, stranger = stack.enter_context(server.wire()), stack.enter_context(server.wire())
+        assert operator.call("CLIENT", "PAUSE", "1500", "ALL").raw == b"+OK\r\n"
+        begun = time.monotonic()
+        for wire, request in zip(wires, requests, strict=True):
+            wire.write(*request)
+        assert stranger.call("NOSUCH").raw.startswith(b"-ERR unknown command")
+        for wire in wires:
+            assert not wire.read().raw.startswith(b"-")
+            assert time.monotonic() - begun > 1.0
+
+
+def test_client_pause_of_writes_holds_back_writes_of_the_control_plane_and_counts_who_waits(server: Server) -> None:
+    """MIGRATE takes keys away; who is held back is among the blocked clients, which INFO tells."""
+    with server.wire() as writer, server.wire() as mover, server.wire() as operator:
+        operator.call("SET", "k", "v")
+        assert operator.call("CLIENT", "PAUSE", "60000", "WRITE").raw == b"+OK\r\n"
+        try:
+            writer.write("SET", "k", "paused")
+            mover.write("MIGRATE", "127.0.0.1", "1", "k", "0", "100")
+            deadline = time.monotonic() + wait_seconds_max
+            while _info(operator, "clients")["blocked_clients"] != "2":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert operator.value("CONFIG", "GET", "hz")
+            assert _info(operator, "clients")["paused_actions"] == "write"
+        finally:
+            assert operator.call("CLIENT", "UNPAUSE").raw == b"+OK\r\n"
+        assert writer.read().raw == b"+OK\r\n"
+        assert mover.read().raw.startswith(b"-IOERR")
+        assert _info(operator, "clients")["blocked_clients"] == "0"
+
+
+def test_a_pause_in_a_transaction_of_both_planes_begins_when_it_ends(server: Server) -> None:
+    """INFO in it tells of no pause yet, and a write behind it in the same transaction is executed."""
+    with server.wire() as operator, server.wire() as other:
+        for request in (("MULTI",), ("CLIENT", "PAUSE", "60000", "WRITE"), ("INFO", "clients"), ("SET", "k", "v")):
+            operator.call(*request)
+        try:
+            replies = operator.value("EXEC")
+            assert (replies[0], replies[2]) == (b"OK", b"OK")
+            assert b"paused_actions:none" in replies[1]
+            other.write("SET", "k", "w")
+            time.sleep(0.1)
+            assert operator.value("GET", "k") == b"v"
+        finally:
+            assert operator.call("CLIENT", "UNPAUSE").raw == b"+OK\r\n"
+        assert other.read().raw == b"+OK\r\n"
 
 
 def test_client_pause_ends_by_itself(server: Server) -> None:

@@ -12,6 +12,7 @@ use crate::clients::{describe, lock, CLIENT_TYPES};
 use crate::connection::{Connection, ReplyMode};
 use crate::dispatch::Dispatch;
 use crate::io_thread::IoThread;
+use crate::paused::AskedPause;
 use crate::shared::Message;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
@@ -485,13 +486,16 @@ fn pause(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
     if timeout < 0 {
         return Err(CommandError::new("ERR timeout is negative"));
     }
-    let until = io.now_ms.checked_add(timeout).ok_or(CommandError::new("ERR timeout is out of range"))?;
-    io.shared.pause.start(until, writes_only, io.now_ms);
+    if io.now_ms.checked_add(timeout).is_none() {
+        return Err(CommandError::new("ERR timeout is out of range"));
+    }
+    io.asked_pauses.push(AskedPause { timeout_ms: timeout, writes_only });
     ok(connection)
 }
 
 fn unpause(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    io.shared.pause.end();
+    io.asked_pauses.clear();
+    io.shared.world.pause.end();
     io.shared.wake_all();
     ok(connection)
 }

@@ -251,12 +251,13 @@ pub(super) fn get_time<T: Expires>(
     base: Base,
 ) -> Outcome {
     let (key, args, base_ms) = (context.key(1), context.args, base.time_ms(context));
+    let now = timed_access::now(context);
     context.read::<T>(&key)?;
     let names = T::parse_names(args)?;
     let elements = timed_access::read::<T>(context, &key, names.iter())?;
     reply.array(names.len());
     for name in names {
-        reply.int(match elements.and_then(|elements| elements.time_of(name)) {
+        reply.int(match timed_access::living(elements, name, now).and_then(|elements| elements.time_of(name)) {
             None => ABSENT,
             Some(None) => NO_EXPIRY,
             // Seconds are rounded up: what has not expired has at least one left.

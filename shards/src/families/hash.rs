@@ -229,17 +229,17 @@ fn hsetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn hget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, fields) = (context.key(1), &context.args[2..]);
+    let (key, fields, now) = (context.key(1), &context.args[2..], timed_access::now(context));
     let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
-    write_value(reply, hash, fields[0]);
+    write_value(reply, timed_access::living(hash, fields[0], now), fields[0]);
     Ok(())
 }
 
 fn hmget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, fields) = (context.key(1), &context.args[2..]);
+    let (key, fields, now) = (context.key(1), &context.args[2..], timed_access::now(context));
     let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
     reply.array(fields.len());
-    fields.iter().for_each(|field| write_value(reply, hash, field));
+    fields.iter().for_each(|field| write_value(reply, timed_access::living(hash, field, now), field));
     Ok(())
 }
 
@@ -308,9 +308,9 @@ pub(super) fn parse_fields<'a>(args: &'a [&'a [u8]], first: usize) -> Result<&'a
 }
 
 fn hexists(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, fields) = (context.key(1), &context.args[2..]);
+    let (key, fields, now) = (context.key(1), &context.args[2..], timed_access::now(context));
     let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
-    reply.flag(hash.is_some_and(|hash| hash.contains(fields[0])));
+    reply.flag(timed_access::living(hash, fields[0], now).is_some_and(|hash| hash.contains(fields[0])));
     Ok(())
 }
 
@@ -321,8 +321,9 @@ fn hlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn hstrlen(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, fields) = (context.key(1), &context.args[2..]);
-    let value = timed_access::read::<Hash>(context, &key, fields.iter())?.and_then(|hash| hash.get(fields[0]));
+    let (key, fields, now) = (context.key(1), &context.args[2..], timed_access::now(context));
+    let hash = timed_access::read::<Hash>(context, &key, fields.iter())?;
+    let value = timed_access::living(hash, fields[0], now).and_then(|hash| hash.get(fields[0]));
     reply.count(value.map_or(0, |value| value.text_len()));
     Ok(())
 }

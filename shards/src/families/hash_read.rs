@@ -130,8 +130,14 @@ fn hrandfield(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let draw = if context.args.len() > 2 { Some(parse_draw(context.args)?) } else { None };
     let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
+    let keeps_expired = context.keeps_expired();
     let mut hash = context.read::<Hash>(&key)?;
-    if hash.is_some_and(|hash| hash.is_due(now)) {
+    let is_due = hash.is_some_and(|hash| hash.is_due(now));
+    let copy;
+    if is_due && keeps_expired {
+        copy = timed_access::without_expired::<Hash>(context, &key);
+        hash = copy.as_ref();
+    } else if is_due {
         if draw.is_some() {
             timed_access::expire_all::<Hash>(context, &key);
         } else {

@@ -30,7 +30,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
         summary: "Estimates the number of different elements of HyperLogLogs together.",
         complexity: "O(1) for one key, mostly from its cached estimate, and O(N) for N keys",
         arity: -2,
-        flags: READONLY,
+        // The estimate is cached in the key.
+        flags: READONLY | MAY_REPLICATE,
         keys: &[key_range("RW ACCESS", 1, -1, 1)],
         syntax: "key [key ...]",
         plane: Plane::Data(pfcount),

@@ -198,18 +198,18 @@ fn smove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn sismember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, members) = (context.key(1), &context.args[2..]);
+    let (key, members, now) = (context.key(1), &context.args[2..], timed_access::now(context));
     let set = timed_access::read::<Set>(context, &key, members.iter())?;
-    reply.flag(set.is_some_and(|set| set.contains(members[0])));
+    reply.flag(timed_access::living(set, members[0], now).is_some_and(|set| set.contains(members[0])));
     Ok(())
 }
 
 fn smismember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, members) = (context.key(1), &context.args[2..]);
+    let (key, members, now) = (context.key(1), &context.args[2..], timed_access::now(context));
     let set = timed_access::read::<Set>(context, &key, members.iter())?;
     reply.array(members.len());
     for member in members {
-        reply.flag(set.is_some_and(|set| set.contains(member)));
+        reply.flag(timed_access::living(set, member, now).is_some_and(|set| set.contains(member)));
     }
     Ok(())
 }

@@ -57,8 +57,14 @@ fn srandmember(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         _ => return Err(SYNTAX),
     };
     let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
+    let keeps_expired = context.keeps_expired();
     let mut set = context.read::<Set>(&key)?;
-    if set.is_some_and(|set| set.is_due(now)) {
+    let is_due = set.is_some_and(|set| set.is_due(now));
+    let copy;
+    if is_due && keeps_expired {
+        copy = timed_access::without_expired::<Set>(context, &key);
+        set = copy.as_ref();
+    } else if is_due {
         expire(context, &key, draw.is_none(), &mut random);
         set = context.peek_typed(&key)?;
     }

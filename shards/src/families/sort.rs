@@ -209,7 +209,9 @@ fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             _ => false,
         },
     };
-    if due {
+    // Clients are paused: nothing is removed.
+    let copy = (due && context.keeps_expired()).then(|| timed_access::without_expired::<Set>(context, &key));
+    if due && copy.is_none() {
         timed_access::expire_all::<Set>(context, &key);
     }
     let object = context.peek(&key).and_then(|entry| entry.object());
@@ -221,7 +223,10 @@ fn sort(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         options.by = None;
         options.alphabetic = true;
     }
-    let object = context.peek(&key).and_then(|entry| entry.object());
+    let object = match &copy {
+        Some(copy) => copy.as_ref().map(ObjectRef::Set),
+        None => context.peek(&key).and_then(|entry| entry.object()),
+    };
     let (elements, order) = if options.keeps_order() {
         let elements = load_window(object, &options)?;
         let order = (0..elements.len()).collect();

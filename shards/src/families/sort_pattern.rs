@@ -43,8 +43,9 @@ impl<'a> Pattern<'a> {
                 match field {
                     None => context.get(&key).and_then(Entry::text).map(|text| text.to_vec()),
                     Some(field) => {
-                        let hash = timed_access::read::<Hash>(context, &key, std::iter::once(&field)).ok()??;
-                        hash.get(field).map(|value| value.to_vec())
+                        let now = timed_access::now(context);
+                        let hash = timed_access::read::<Hash>(context, &key, std::iter::once(&field)).ok()?;
+                        timed_access::living(hash, field, now)?.get(field).map(|value| value.to_vec())
                     }
                 }
             }

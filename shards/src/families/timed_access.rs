@@ -2,6 +2,9 @@
 //!
 //! Nothing is looked at twice unless the collection says that something may have expired ([`Fields::is_due`]); where nothing
 //! expires that is one comparison. What no command names is removed by the shard ([`crate::field_calendar`]).
+//!
+//! While clients are paused ([`crate::pause`]) readers leave what has expired where it is and pass over it ([`living`],
+//! [`without_expired`]).
 
 use crate::context::Context;
 use crate::db::Key;
@@ -23,7 +26,24 @@ pub(super) fn is_due<T: Collection>(collection: &T, now: u64) -> bool {
     collection.timed().is_some_and(|timed| timed.is_due(now))
 }
 
-/// The collection of a key for a read by a client.
+/// The collection, if what it has under a name has not expired; it may still be there while clients are paused.
+#[inline]
+pub(super) fn living<'c, T: Collection>(found: Option<&'c T>, name: &[u8], now: u64) -> Option<&'c T> {
+    let has_expired = |timed: &Fields| timed.expiry(name).flatten().is_some_and(|expiry| expiry <= now);
+    found.filter(|found| !is_due(*found, now) || !found.timed().is_some_and(has_expired))
+}
+
+/// A copy of a collection without what has expired, for a reader who must not remove it; `None` if nothing is left.
+#[cold]
+pub(super) fn without_expired<T: Collection + Clone>(context: &Context<'_>, key: &Key<'_>) -> Option<T> {
+    let mut copy = context.peek_typed::<T>(key).ok()??.clone();
+    if let Some(timed) = copy.timed_mut() {
+        timed.remove_all_expired(now(context));
+    }
+    (copy.element_count() > 0).then_some(copy)
+}
+
+/// The collection of a key for a read by a client. What it has under the names may have expired: see [`living`].
 #[inline]
 pub(super) fn read<'c, 'f, T: Collection + 'c>(
     context: &'c mut Context<'_>,
@@ -85,6 +105,9 @@ fn expire_named<'f, T: Collection>(
     key: &Key<'_>,
     mut fields: impl Iterator<Item = &'f &'f [u8]>,
 ) {
+    if context.keeps_expired() {
+        return;
+    }
     let now = now(context);
     remove::<T>(context, key, |timed| fields.by_ref().filter(|field| timed.remove_if_expired(field, now)).count());
 }

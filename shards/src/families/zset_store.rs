@@ -112,6 +112,8 @@ struct Query {
     operation: Operation,
     /// Argument numbers of the keys.
     keys: std::ops::Range<usize>,
+    /// Sets with members that have expired and cannot be removed now, by argument numbers: copies of what is left of them.
+    copies: Vec<(usize, Option<Set>)>,
     weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
@@ -133,13 +135,18 @@ impl Query {
             return Err(SYNTAX);
         }
         let keys = first..first + number;
+        let mut copies = Vec::new();
         for index in keys.clone() {
             let key = context.key(index);
             let Some(entry) = context.get(&key) else { continue };
             members_of(entry)?;
             // Members of plain sets that have expired shall not be seen.
             if matches!(entry.object(), Some(ObjectRef::Set(set)) if set.is_due(now)) {
-                timed_access::expire_all::<Set>(context, &key);
+                if context.keeps_expired() {
+                    copies.push((index, timed_access::without_expired(context, &key)));
+                } else {
+                    timed_access::expire_all::<Set>(context, &key);
+                }
             }
         }
         let mut query = Query {
@@ -149,6 +156,7 @@ impl Query {
             with_scores: false,
             limit: 0,
             keys,
+            copies,
         };
         query.parse_options(Options::new(args, first + number), number_at == 1)?;
         Ok(query)
@@ -188,6 +196,9 @@ impl Query {
         use_sources: impl FnOnce(&[Source<'_>]) -> R,
     ) -> Result<R, CommandError> {
         let source = |(index, &weight): (usize, &f64)| {
+            if let Some((_, copy)) = self.copies.iter().find(|(of, _)| *of == index) {
+                return Ok(Source { members: copy.as_ref().map(|copy| copy as &dyn Members), weight });
+            }
             let entry = context.peek(&context.key(index));
             Ok(Source { members: entry.map(members_of).transpose()?, weight })
         };

@@ -1,0 +1,282 @@
+//! CLIENT PAUSE: which commands it holds back, for how long, and that nothing expires meanwhile. What is expected is what
+//! Redis 8.0 and Valkey 9.1 do.
+
+mod served;
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use served::{Client, Served};
+
+/// Has each line held back by a pause of that kind, after some that are not, and answered when it is over.
+fn expect_held(mode: &str, cases: &[(&[&str], &str, &str)]) {
+    for shards in [1, 4] {
+        let served = Served::start(shards);
+        let world = &served.shared().world;
+        world.stop_clock();
+        let mut operator = served.client();
+        for (before, line, reply) in cases {
+            let mut client = served.client();
+            before.iter().for_each(|line| prepare(&mut client, line));
+            operator.run(&format!("CLIENT PAUSE 1000 {mode}"), "+OK|");
+            client.send_lines(&[line]);
+            served.wait_until(line, |shared| shared.io[0].paused.get() == 1);
+            world.advance_clock(1001);
+            client.expect(reply);
+            assert_eq!(served.shared().io[0].paused.get(), 0, "{line}");
+        }
+    }
+}
+
+/// Sends a line whose reply is of one line.
+fn prepare(client: &mut Client, line: &str) {
+    let reply = if line == "MULTI" { "+OK|" } else { "+QUEUED|" };
+    client.run(line, reply);
+}
+
+#[test]
+fn a_pause_of_all_holds_back_whatever_would_be_executed() {
+    expect_held(
+        "ALL",
+        &[
+            (&[], "PING", "+PONG|"),
+            (&[], "GET none", "$-1|"),
+            (&[], "SELECT 0", "+OK|"),
+            (&[], "MULTI", "+OK|"),
+            (&["MULTI"], "GET none", "+QUEUED|"),
+            (&["MULTI", "GET none"], "EXEC", "*1|$-1|"),
+            (&["MULTI", "GET none"], "DISCARD", "+OK|"),
+            (&[], "RESET", "+RESET|"),
+            (&[], "QUIT", "+OK|"),
+            (&[], "WATCH k", "+OK|"),
+            (&[], "CLIENT UNPAUSE", "+OK|"),
+            (&[], "CLIENT GETNAME", "$-1|"),
+            (&[], "ECHO a", "$1|a|"),
+        ],
+    );
+}
+
+#[test]
+fn a_pause_of_writes_holds_back_what_may_write_by_its_flags() {
+    expect_held(
+        "WRITE",
+        &[
+            (&[], "SET k v", "+OK|"),
+            (&[], "GETEX none", "$-1|"),
+            (&[], "SORT none", "*0|"),
+            (&[], "PFCOUNT none", ":0|"),
+            (&[], "FLUSHALL", "+OK|"),
+            (&["MULTI"], "SET k v", "+QUEUED|"),
+            (&["MULTI", "SET k v"], "EXEC", "*1|+OK|"),
+            (&["MULTI", "PFCOUNT none"], "EXEC", "*1|:0|"),
+        ],
+    );
+}
+
+#[test]
+fn a_pause_of_writes_lets_everything_else_through() {
+    let served = Served::start(1);
+    let mut client = served.client();
+    client.run("CLIENT PAUSE 100000 WRITE", "+OK|");
+    for (line, reply) in [
+        ("GET none", "$-1|"),
+        ("SORT_RO none", "*0|"),
+        ("PING", "+PONG|"),
+        ("SET k", "-ERR wrong number of arguments for 'set' command|"),
+        ("NOSUCH", "-ERR unknown command 'NOSUCH', with args beginning with: |"),
+        ("MULTI", "+OK|"),
+        ("GET none", "+QUEUED|"),
+        ("EXEC", "*1|$-1|"),
+        ("WATCH k", "+OK|"),
+        ("DISCARD", "-ERR DISCARD without MULTI|"),
+        ("CLIENT UNPAUSE", "+OK|"),
+        ("SET k v", "+OK|"),
+    ] {
+        client.run(line, reply);
+    }
+    // A transaction that will not be executed writes nothing.
+    let mut other = served.client();
+    ["MULTI", "SET k w"].iter().for_each(|line| prepare(&mut other, line));
+    other.run("NOSUCH", "-ERR unknown command 'NOSUCH', with args beginning with: |");
+    client.run("CLIENT PAUSE 100000 WRITE", "+OK|");
+    other.run("EXEC", "-EXECABORT Transaction discarded because of previous errors.|");
+    client.run("GET k", "$1|v|");
+}
+
+#[test]
+fn who_pauses_all_is_paused_as_well_and_pipelines_go_on_where_they_were() {
+    let served = Served::start(1);
+    let world = &served.shared().world;
+    world.stop_clock();
+    let mut client = served.client();
+    client.send_lines(&["SET k 1", "CLIENT PAUSE 1000", "INCR k", "PING", "GET k"]);
+    served.wait_until("the pipeline is held", |shared| shared.io[0].paused.get() == 1);
+    client.expect("+OK|+OK|");
+    world.advance_clock(1001);
+    client.expect(":2|+PONG|$1|2|");
+}
+
+#[test]
+fn an_older_pause_of_all_outlasts_a_newer_pause_of_writes() {
+    let served = Served::start(1);
+    let world = &served.shared().world;
+    world.stop_clock();
+    let (mut operator, mut client) = (served.client(), served.client());
+    // In one transaction, for the first pause would hold back the second one.
+    operator.send_lines(&["MULTI", "CLIENT PAUSE 1000 ALL", "CLIENT PAUSE 5000 WRITE", "EXEC"]);
+    operator.expect("+OK|+QUEUED|+QUEUED|*2|+OK|+OK|");
+    client.send_lines(&["GET k"]);
+    served.wait_until("the read is held", |shared| shared.io[0].paused.get() == 1);
+    world.advance_clock(1001);
+    // Some ticks.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(served.shared().io[0].paused.get(), 1);
+    world.advance_clock(4000);
+    client.expect("$-1|");
+}
+
+#[test]
+fn a_pause_in_a_transaction_begins_when_it_ends() {
+    for shards in [1, 4] {
+        let served = Served::with_io_threads(shards, 2);
+        let world = &served.shared().world;
+        let (mut operator, mut client) = (served.client(), served.client());
+        let begun = world.monotonic_milliseconds();
+        operator.send_lines(&["MULTI", "CLIENT PAUSE 100000 ALL", "DEBUG SLEEP 0.3", "SET l w", "EXEC"]);
+        operator.expect("+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|+OK|");
+        let (until, _) = world.pause.get(world.monotonic_milliseconds()).expect("a pause");
+        assert!(until >= begun + 300 + 100_000, "{shards} shards: {}", until - begun);
+        client.send_lines(&["GET l"]);
+        served.wait_until("reads are held", |shared| shared.io.iter().any(|io| io.paused.get() == 1));
+        world.pause.end();
+        served.shared().wake_all();
+        client.expect("$1|w|");
+    }
+}
+
+#[test]
+fn a_paused_client_is_told_of_as_blocked_but_cannot_be_unblocked_and_is_never_idle() {
+    let served = Served::start(1);
+    let world = &served.shared().world;
+    world.stop_clock();
+    world.settings.timeout.set(10);
+    let (mut operator, mut client) = (served.client(), served.client());
+    let id = client.integer("CLIENT ID");
+    operator.run("CLIENT PAUSE 100000 WRITE", "+OK|");
+    client.send_lines(&["SET k v"]);
+    served.wait_until("the write is held", |shared| shared.io[0].paused.get() == 1);
+    let all = served.shared().clients.all();
+    let (record, _) = all.iter().find(|(record, _)| record.id as i64 == id).expect("the client");
+    let line = sherd_ioth::clients::describe(record, world.monotonic_milliseconds());
+    assert!(line.contains(" flags=b ") && line.contains(" cmd=set "), "{line}");
+    operator.run(&format!("CLIENT UNBLOCK {id}"), ":0|");
+    world.advance_clock(20_000);
+    // The operator has been idle for too long, and another one ends the pause.
+    operator.expect_end();
+    let mut operator = served.client();
+    operator.run("CLIENT UNPAUSE", "+OK|");
+    client.expect("+OK|");
+    assert!(!record.paused.load(Relaxed));
+}
+
+#[test]
+fn what_a_client_asked_for_that_has_gone_or_was_killed_meanwhile_is_not_executed() {
+    let served = Served::start(1);
+    let (mut operator, mut gone, mut killed) = (served.client(), served.client(), served.client());
+    let id = killed.integer("CLIENT ID");
+    operator.run("CLIENT PAUSE 100000 WRITE", "+OK|");
+    gone.send_lines(&["SET gone v"]);
+    killed.send_lines(&["SET killed v"]);
+    served.wait_until("both are held", |shared| shared.io[0].paused.get() == 2);
+    drop(gone);
+    operator.run(&format!("CLIENT KILL ID {id}"), ":1|");
+    killed.expect_end();
+    served.wait_until("both have gone", |shared| shared.io[0].paused.get() == 0);
+    operator.run("CLIENT UNPAUSE", "+OK|");
+    operator.run("EXISTS gone killed", ":0|");
+}
+
+#[test]
+fn nothing_expires_while_clients_are_paused_but_nothing_expired_is_seen() {
+    for shards in [1, 4] {
+        let served = Served::start(shards);
+        let world = &served.shared().world;
+        world.stop_clock();
+        let mut client = served.client();
+        client.send_lines(&["MSET a 1 b 2", "PEXPIRE a 100", "HSET h f 1 g 2 i 3", "HPEXPIRE h 100 FIELDS 1 f"]);
+        client.expect("+OK|:1|:3|*1|:1|");
+        client.send_lines(&["SADD s x y", "SPEXPIRE s 100 MEMBERS 1 x", "CLIENT PAUSE 5000 WRITE"]);
+        client.expect(":2|*1|:1|+OK|");
+        world.advance_clock(101);
+        for (line, reply) in [
+            ("GET a", "$-1|"),
+            ("EXISTS a b", ":1|"),
+            ("TTL a", ":-2|"),
+            ("HGET h f", "$-1|"),
+            ("HMGET h f g", "*2|$-1|$1|2|"),
+            ("HEXISTS h f", ":0|"),
+            ("HSTRLEN h f", ":0|"),
+            ("HTTL h FIELDS 2 f g", "*2|:-2|:-1|"),
+            ("SISMEMBER s x", ":0|"),
+            ("SMISMEMBER s x y", "*2|:0|:1|"),
+            ("SMEMBERS s", "*1|$1|y|"),
+            ("SRANDMEMBER s", "$1|y|"),
+            ("SRANDMEMBER s 5", "*1|$1|y|"),
+            ("SORT_RO s ALPHA", "*1|$1|y|"),
+            ("HLEN h", ":3|"),
+            ("SCARD s", ":2|"),
+            ("DBSIZE", ":4|"),
+        ] {
+            client.run(line, reply);
+        }
+        // A shard's thread has had its time to sweep.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        client.run("DBSIZE", ":4|");
+        let stats = || (0..shards).map(|shard| served.shared().engine.stats(shard).0);
+        let expired = || stats().map(|stats| stats.expired_keys.get() + stats.expired_fields.get()).sum::<u64>();
+        assert_eq!(expired(), 0);
+        client.run("CLIENT UNPAUSE", "+OK|");
+        served.wait_until("all of it expires", |_| expired() == 2);
+        client.run("DBSIZE", ":3|");
+        client.run("HLEN h", ":2|");
+    }
+}
+
+#[test]
+fn algebra_over_sets_with_expired_members_leaves_them_where_they_are_while_clients_are_paused() {
+    let served = Served::start(1);
+    let world = &served.shared().world;
+    world.stop_clock();
+    world.settings.active_expire_enabled.set(0);
+    let mut client = served.client();
+    client.send_lines(&["SADD s x y", "SPEXPIRE s 100 MEMBERS 1 x", "SADD t z", "SPEXPIRE t 100 MEMBERS 1 z"]);
+    client.expect(":2|*1|:1|:1|*1|:1|");
+    client.run("CLIENT PAUSE 5000 WRITE", "+OK|");
+    world.advance_clock(101);
+    client.run("ZUNION 2 s t", "*1|$1|y|");
+    client.run("ZINTERCARD 2 s t", ":0|");
+    client.run("SCARD s", ":2|");
+    client.run("CLIENT UNPAUSE", "+OK|");
+    client.run("ZUNION 2 s t", "*1|$1|y|");
+    client.run("SCARD s", ":1|");
+}
+
+#[test]
+fn who_waits_for_keys_times_out_during_a_pause_and_is_not_served_by_the_clock() {
+    let served = Served::start(1);
+    let world = &served.shared().world;
+    world.stop_clock();
+    let (mut operator, mut popper, mut reader) = (served.client(), served.client(), served.client());
+    operator.send_lines(&["XADD s 1-0 f v", "XGROUP CREATE s g 0", "XREADGROUP GROUP g a STREAMS s >"]);
+    operator.expect("$3|1-0|+OK|*1|*2|$1|s|*1|*2|$3|1-0|*2|$1|f|$1|v|");
+    popper.send_lines(&["BLPOP none 1"]);
+    reader.send_lines(&["XREADGROUP GROUP g b CLAIM 2000 BLOCK 0 STREAMS s >"]);
+    served.wait_until("both wait", |shared| shared.io[0].blocked.get() == 2);
+    operator.run("CLIENT PAUSE 5000 WRITE", "+OK|");
+    world.advance_clock(1001);
+    popper.expect("*-1|");
+    world.advance_clock(1500);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    operator.run("XPENDING s g - + 10 b", "*0|");
+    operator.run("CLIENT UNPAUSE", "+OK|");
+    reader.expect("*1|*2|$1|s|*1|*4|$3|1-0|*2|$1|f|$1|v|:2501|:1|");
+}

@@ -1,0 +1,136 @@
+//! What may keep commands from being executed now: CLIENT PAUSE, and too few replicas.
+//!
+//! Several pauses are one that lasts as long as the longest and is as strict as the strictest of them, as in Redis. Until it
+//! ends nothing expires and nothing is evicted either: who pauses writes wants the data to stay as they are. A key that has
+//! expired is no longer there for readers all the same.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+/// See the file's head.
+#[derive(Default, Debug)]
+pub struct Pause {
+    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`] and [`TOO_FEW_REPLICAS`]: one word, so that
+    /// nobody sees the time of one pause with the strictness of another, and a command looks at one. 0: no restraint.
+    state: AtomicI64,
+}
+
+/// Reads are held back as well.
+const ALL: i64 = 1;
+/// Writes are refused.
+const TOO_FEW_REPLICAS: i64 = 2;
+/// Bits below the time.
+const TIME_SHIFT: u32 = 2;
+/// The latest time that there is room for.
+const UNTIL_MAX: i64 = i64::MAX >> TIME_SHIFT;
+
+impl Pause {
+    /// Pauses until a time; a pause that is on is only ever made longer and stricter.
+    pub fn start(&self, until_ms: i64, writes_only: bool, now_ms: i64) {
+        let until_ms = until_ms.min(UNTIL_MAX);
+        // Relaxed: it is the word alone that counts.
+        let _ = self.state.fetch_update(Relaxed, Relaxed, |state| {
+            let old_ms = state >> TIME_SHIFT;
+            let (old_ms, kept) = if old_ms > now_ms { (old_ms, ALL | TOO_FEW_REPLICAS) } else { (0, TOO_FEW_REPLICAS) };
+            let until_ms = until_ms.max(old_ms);
+            let all = if writes_only { 0 } else { ALL };
+            (until_ms > now_ms).then_some(until_ms << TIME_SHIFT | state & kept | all)
+        });
+    }
+
+    /// Ends the pause.
+    pub fn end(&self) {
+        self.state.fetch_and(TOO_FEW_REPLICAS, Relaxed);
+    }
+
+    /// Refuses writes, or does so no longer, for want of replicas.
+    pub fn set_too_few_replicas(&self, too_few: bool) {
+        if too_few {
+            self.state.fetch_or(TOO_FEW_REPLICAS, Relaxed);
+        } else {
+            self.state.fetch_and(!TOO_FEW_REPLICAS, Relaxed);
+        }
+    }
+
+    /// Whether there are fewer replicas than writes need.
+    pub fn too_few_replicas(&self) -> bool {
+        self.state.load(Relaxed) & TOO_FEW_REPLICAS != 0
+    }
+
+    /// Until when and for which commands clients are paused: `Some((until, writes only))`.
+    #[inline]
+    pub fn get(&self, now_ms: i64) -> Option<(i64, bool)> {
+        let state = self.state.load(Relaxed);
+        let until_ms = state >> TIME_SHIFT;
+        (until_ms > now_ms).then_some((until_ms, state & ALL == 0))
+    }
+
+    /// Whether a pause may be on or writes are refused, without looking at the clock.
+    #[inline]
+    pub fn may_be_on(&self) -> bool {
+        self.state.load(Relaxed) != 0
+    }
+
+    /// Forgets a pause whose time is over, so that nobody has to look at the clock for it any more.
+    pub fn forget_if_over(&self, now_ms: i64) {
+        let state = self.state.load(Relaxed);
+        if state >> TIME_SHIFT != 0 && state >> TIME_SHIFT <= now_ms {
+            // Fails where something has changed meanwhile; the next look does it then.
+            let _ = self.state.compare_exchange(state, state & TOO_FEW_REPLICAS, Relaxed, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_together_are_as_long_as_the_longest_and_as_strict_as_the_strictest() {
+        for pauses in [[(500, false), (900, true)], [(900, true), (500, false)], [(900, false), (500, true)]] {
+            let pause = Pause::default();
+            pauses.iter().for_each(|&(until, writes_only)| pause.start(until, writes_only, 100));
+            assert_eq!(
+                (pause.get(100), pause.get(899), pause.get(900)),
+                (Some((900, false)), Some((900, false)), None)
+            );
+        }
+    }
+
+    #[test]
+    fn a_pause_that_is_over_makes_no_later_one_stricter() {
+        let pause = Pause::default();
+        pause.start(500, false, 100);
+        pause.start(900, true, 500);
+        assert_eq!(pause.get(600), Some((900, true)));
+        pause.forget_if_over(899);
+        assert!(pause.may_be_on());
+        pause.forget_if_over(900);
+        assert!(!pause.may_be_on());
+    }
+
+    #[test]
+    fn too_few_replicas_are_told_of_whatever_becomes_of_a_pause() {
+        let pause = Pause::default();
+        pause.set_too_few_replicas(true);
+        pause.start(500, false, 100);
+        assert_eq!((pause.too_few_replicas(), pause.get(100)), (true, Some((500, false))));
+        pause.forget_if_over(500);
+        assert_eq!((pause.too_few_replicas(), pause.get(100), pause.may_be_on()), (true, None, true));
+        pause.start(900, true, 600);
+        pause.set_too_few_replicas(false);
+        assert_eq!((pause.too_few_replicas(), pause.get(600)), (false, Some((900, true))));
+        pause.end();
+        assert!(!pause.may_be_on());
+    }
+
+    #[test]
+    fn a_pause_of_no_time_is_none_and_one_for_ever_has_room() {
+        let pause = Pause::default();
+        pause.start(100, false, 100);
+        assert!(!pause.may_be_on());
+        pause.start(i64::MAX, true, 100);
+        assert_eq!(pause.get(100), Some((UNTIL_MAX, true)));
+        pause.end();
+        assert_eq!(pause.get(100), None);
+    }
+}
