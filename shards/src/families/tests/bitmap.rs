@@ -45,7 +45,7 @@ fn bits_are_counted_by_bytes_or_bits() {
         ("BITCOUNT k 5 30 BIT", ":17\r\n"),
         ("BITCOUNT k -8 -1 BIT", ":4\r\n"),
         ("BITCOUNT k -6 -7", ":0\r\n"),
-        ("BITCOUNT k 0", "-ERR syntax error\r\n"),
+        ("BITCOUNT k 0", ":26\r\n"),
         ("BITCOUNT k 0 1 WORD", "-ERR syntax error\r\n"),
         ("BITCOUNT k a b", "-ERR value is not an integer or out of range\r\n"),
         ("BITCOUNT none", ":0\r\n"),

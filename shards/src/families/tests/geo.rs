@@ -51,12 +51,12 @@ fn geopos_gives_the_middle_of_the_cell_with_all_digits() {
     each(|t| {
         t.expect(&[
             (SICILY, ":2"),
-            ("GEOPOS g Palermo none", "*2|*2|$18|13.361389338970184|$16|38.1155563954963|*-1"),
+            ("GEOPOS g Palermo none", "*2|*2|$20|13.36138933897018433|$20|38.11555639549629859|*-1"),
             ("GEOPOS none a b", "*2|*-1|*-1"),
             ("GEOPOS g", "*0"),
         ]);
         t.resp3 = true;
-        t.expect(&[("GEOPOS g Palermo none", "*2|*2|,13.361389338970184|,38.1155563954963|_")]);
+        t.expect(&[("GEOPOS g Palermo none", "*2|*2|,13.36138933897018433|,38.11555639549629859|_")]);
     });
 }
 
