@@ -106,6 +106,9 @@ settings! {
     hll_sparse_max_bytes = 3000, "hll-sparse-max-bytes";
     stream_node_max_bytes = 4096, "stream-node-max-bytes";
     stream_node_max_entries = 100, "stream-node-max-entries";
+    /// For how many seconds idempotent ids are kept, and how many of each producer, unless XCFGSET says otherwise.
+    stream_idmp_duration = 100, "stream-idmp-duration";
+    stream_idmp_maxsize = 100, "stream-idmp-maxsize";
     /// Microseconds for each key that is written to or read from a snapshot; for tests.
     rdb_key_save_delay = 0, "rdb-key-save-delay";
     key_load_delay = 0, "key-load-delay";

@@ -59,6 +59,7 @@ families!(
     stream_claim,
     stream_delete,
     stream_group,
+    stream_idempotent,
     stream_info,
     stream_pending,
     stream_range,

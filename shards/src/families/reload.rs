@@ -10,6 +10,7 @@ use crate::db::Key;
 use crate::entry::{Entry, NewValue};
 use crate::error::{CommandError, Outcome};
 use crate::field_calendar;
+use crate::object::{Object, ObjectRef};
 use crate::random::Random;
 use crate::rdb::dump;
 use crate::rdb::{Limits, Loaded};
@@ -43,6 +44,13 @@ fn delay(setting: i64) {
     }
 }
 
+/// What a stream keeps of producers is not in DUMP's payload, but would be in a snapshot.
+fn keep_producers(old: &Entry, new: &mut Object) {
+    if let (Some(ObjectRef::Stream(old)), Object::Stream(new)) = (old.object(), new) {
+        new.take_producers(old);
+    }
+}
+
 fn entry_key(entry: &Entry) -> &[u8] {
     table::Entry::key(entry)
 }
@@ -56,7 +64,10 @@ fn reload_key(shard: &mut Shard, number: u16, key: &Key<'_>, limits: &Limits, no
     let value = match dump::restore(&payload, limits, now_ms).map_err(|_| NOT_LOADED)? {
         _ if entry.is_expired(now_ms) => None,
         Loaded::Text(bytes) => Some(Entry::new(key.bytes, NewValue::Text(&bytes), expiry, clock)),
-        Loaded::Object(object) => Some(Entry::new(key.bytes, NewValue::Object(object), expiry, clock)),
+        Loaded::Object(mut object) => {
+            keep_producers(entry, &mut object);
+            Some(Entry::new(key.bytes, NewValue::Object(object), expiry, clock))
+        }
         Loaded::Expired => None,
     };
     let db = shard.db_or_new(number);

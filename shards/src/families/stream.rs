@@ -2,6 +2,7 @@
 //!
 //! Reading, trimming, deleting, groups and their pending entries are in the files beside this one.
 
+use super::stream_idempotent::{default_limits, Named};
 use super::stream_trim::AddOrTrim;
 use crate::args;
 use crate::context::Context;
@@ -46,7 +47,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -5,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW UPDATE", 1)],
-        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] \
+        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
+                 [IDMPAUTO producer-id | IDMP producer-id idempotent-id] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] \
                  <* | id> (field value) [(field value) ...]",
         tips: &["nondeterministic_output"],
         plane: Plane::Data(xadd),
@@ -182,6 +184,9 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if requested == RequestedId::Exact(StreamId::MIN) {
         return Err(ID_ZERO);
     }
+    if parsed.named.is_some() {
+        Named::check(requested)?;
+    }
     let key = context.key(1);
     let limits = block_limits(context);
     let now_ms = context.now_ms as u64;
@@ -192,6 +197,15 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if pairs.iter().map(|text| text.len()).sum::<usize>() > BLOCK_BYTES_MAX {
         return Err(TOO_LARGE);
     }
+    let named = parsed.named.map(|named| named.of(args, pairs));
+    let producer_limits = default_limits(context.settings());
+    if let Some((producer, id)) = &named {
+        let producers = context.write::<BoxedStream>(&key)?.map(|stream| stream.producers_or_new(producer_limits));
+        if let Some(known) = producers.and_then(|producers| producers.find(producer, id, now_ms as i64)) {
+            write_id(reply, known);
+            return Ok(());
+        }
+    }
     // An id can be refused by a stream that is there, never by a new one.
     let stream = context.upsert::<BoxedStream>(&key)?;
     let id = stream.log().choose_id(requested, now_ms).map_err(|refused| match refused {
@@ -199,6 +213,9 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         IdRefused::Exhausted => ID_EXHAUSTED,
     })?;
     stream.log_mut().append(id, pairs, limits);
+    if let Some((producer, name)) = named {
+        stream.producers_or_new(producer_limits).add(producer, &name, id, now_ms as i64);
+    }
     let trimmed = parsed.trim.map_or(0, |trim| stream.trim(&trim));
     write_id(reply, id);
     context.changed(&key, class::STREAM, "xadd");

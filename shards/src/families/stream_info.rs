@@ -119,21 +119,22 @@ fn parse_full(args: &[&[u8]]) -> Result<Option<usize>, CommandError> {
 }
 
 fn stream(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let args = context.args;
+    let (args, now_ms) = (context.args, context.now_ms);
     let key = context.key(2);
     // A missing key is told before arguments that are wrong.
     let stream = context.read::<BoxedStream>(&key)?.ok_or(NO_SUCH_KEY)?;
     match parse_full(args)? {
-        Some(count) => write_full(reply, stream, count),
-        None => write_overview(reply, stream),
+        Some(count) => write_full(reply, stream, count, now_ms),
+        None => write_overview(reply, stream, now_ms),
     }
     Ok(())
 }
 
-fn write_overview(reply: &mut Reply<'_>, stream: &Stream) {
+fn write_overview(reply: &mut Reply<'_>, stream: &Stream, now_ms: i64) {
     let log = stream.log();
-    reply.map(10);
+    reply.map(10 + producer_fields(stream));
     write_counters(reply, log);
+    write_producers(reply, stream, now_ms);
     write_int(reply, "groups", stream.group_count() as u64);
     let ends = [
         ("first-entry", log.range(StreamId::MIN, StreamId::MAX).next()),
@@ -159,10 +160,27 @@ fn write_counters(reply: &mut Reply<'_>, log: &Log) {
     write_named_id(reply, "recorded-first-entry-id", log.first_id());
 }
 
-fn write_full(reply: &mut Reply<'_>, stream: &Stream, count: usize) {
+/// Fields of a stream that has or had producers with names: clients of others would have to skip them.
+fn producer_fields(stream: &Stream) -> usize {
+    stream.producers().map_or(0, |_| 6)
+}
+
+fn write_producers(reply: &mut Reply<'_>, stream: &Stream, now_ms: i64) {
+    let Some(producers) = stream.producers() else { return };
+    let (limits, (tracked, ids)) = (producers.limits(), producers.tracked(now_ms));
+    write_int(reply, "idmp-duration", u64::from(limits.duration_seconds));
+    write_int(reply, "idmp-maxsize", u64::from(limits.ids_max));
+    write_int(reply, "pids-tracked", tracked as u64);
+    write_int(reply, "iids-tracked", ids as u64);
+    write_int(reply, "iids-added", producers.added);
+    write_int(reply, "iids-duplicates", producers.duplicates);
+}
+
+fn write_full(reply: &mut Reply<'_>, stream: &Stream, count: usize, now_ms: i64) {
     let log = stream.log();
-    reply.map(9);
+    reply.map(9 + producer_fields(stream));
     write_counters(reply, log);
+    write_producers(reply, stream, now_ms);
     write_name(reply, "entries");
     write_entries(reply, log.range(StreamId::MIN, StreamId::MAX), count);
     write_name(reply, "groups");

@@ -1,5 +1,6 @@
 //! Trimming streams: XTRIM, and the options that it shares with XADD.
 
+use super::stream_idempotent::Named;
 use super::stream::{parse_id, INVALID_ID, STREAM};
 use crate::args::{self, Options};
 use crate::context::Context;
@@ -45,13 +46,15 @@ pub(super) struct AddOrTrim {
     pub id: Option<(RequestedId, usize)>,
     /// NOMKSTREAM
     pub only_existing: bool,
+    /// IDMP, IDMPAUTO
+    pub named: Option<Named>,
     pub trim: Option<Trim>,
 }
 
 impl AddOrTrim {
     /// Reads the options from argument 2 on: all of them, or as far as the id if an entry is added.
     pub fn parse(args: &[&[u8]], settings: &Settings, adding: bool) -> Result<Self, CommandError> {
-        let mut parsed = AddOrTrim { id: None, only_existing: false, trim: None };
+        let mut parsed = AddOrTrim { id: None, only_existing: false, named: None, trim: None };
         let (mut keep, mut approximate, mut limit, mut references) = (None, false, None, None);
         let mut options = Options::new(args, 2);
         while let Some(word) = options.peek() {
@@ -75,6 +78,8 @@ impl AddOrTrim {
                 limit = Some(u64::try_from(args::integer(options.value()?)?).map_err(|_| LIMIT_NEGATIVE)?);
             } else if adding && options.take("NOMKSTREAM") {
                 parsed.only_existing = true;
+            } else if let Some(named) = take_named(&mut options, adding, parsed.named)? {
+                parsed.named = Some(named);
             } else if let Some(named) = take_references(&mut options) {
                 if references.replace(named).is_some() {
                     return Err(SYNTAX);
@@ -94,6 +99,14 @@ impl AddOrTrim {
             references: references.unwrap_or_default(),
         });
         Ok(parsed)
+    }
+}
+
+fn take_named(options: &mut Options<'_>, adding: bool, before: Option<Named>) -> Result<Option<Named>, CommandError> {
+    if adding {
+        Named::take(options, before)
+    } else {
+        Ok(None)
     }
 }
 

@@ -18,6 +18,7 @@ mod id;
 mod lag;
 mod load;
 mod log;
+mod producers;
 mod radix;
 mod range;
 mod trim;
@@ -34,6 +35,7 @@ pub use group::{Consumer, ConsumerNumber, Group, Pending};
 pub use id::{IdBuffer, RequestedId, StreamId, ID_TEXT_MAX_BYTES};
 pub use load::{ConsumerParts, Counters, GroupParts, LoadError};
 pub use log::{IdRefused, Log};
+pub use producers::{Limits as ProducerLimits, Producers};
 pub use range::{Range, RangeBack};
 pub use trim::{Deletion, Keep, References, Trim};
 
@@ -42,6 +44,8 @@ pub use trim::{Deletion, Keep, References, Trim};
 pub struct Stream {
     log: Log,
     groups: BTreeMap<Box<[u8]>, Group>,
+    /// There once an entry was added by a producer with a name, or limits for such ones were set.
+    producers: Option<Box<Producers>>,
 }
 
 /// A stream in an allocation of its own, as it has a lot to remember.
@@ -71,6 +75,22 @@ impl Stream {
         for group in self.groups.values_mut() {
             group.entries_read = group.entries_read.map(|read| read.min(added));
         }
+    }
+
+    // ----- producers -----
+
+    pub fn producers(&self) -> Option<&Producers> {
+        self.producers.as_deref()
+    }
+
+    /// What is kept of producers; begins with these limits.
+    pub fn producers_or_new(&mut self, limits: ProducerLimits) -> &mut Producers {
+        self.producers.get_or_insert_with(|| Box::new(Producers::new(limits)))
+    }
+
+    /// Takes over what another stream keeps of producers.
+    pub fn take_producers(&mut self, from: &Stream) {
+        self.producers.clone_from(&from.producers);
     }
 
     // ----- groups -----
@@ -117,13 +137,15 @@ impl Stream {
         let groups: usize = groups.sum();
         size_class(size_of::<Stream>())
             + self.log.allocated_bytes(samples)
+            + self.producers.as_ref().map_or(0, |producers| producers.allocated_bytes(samples))
             + scaled(groups, self.groups.len(), samples)
             + btree_bytes::<Box<[u8]>, Group>(self.groups.len())
     }
 
     /// How many allocations freeing it frees, about.
     pub fn free_effort(&self) -> usize {
-        self.log.block_count() + self.groups.values().map(Group::free_effort).sum::<usize>()
+        let producers = self.producers.as_ref().map_or(0, |producers| producers.free_effort());
+        producers + self.log.block_count() + self.groups.values().map(Group::free_effort).sum::<usize>()
     }
 }
 
