@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use sherd_shards::blocking::{Interrupt, Waiter, Wake};
 use sherd_shards::error::CommandError;
+use sherd_shards::execute;
 use sherd_shards::reply::Reply;
 
 use crate::connection::{Connection, Waiting};
@@ -162,6 +163,8 @@ impl IoThread {
         let Some(waiter) = &connection.waiter else { return };
         let failed = reply.first() == Some(&b'-');
         self.stats().cells.cell(waiter.command.id).record(0, failed);
+        let (world, client) = (&self.shared.world, Some(&*connection.record));
+        execute::note_duration(world, waiter.command, &waiter.sent_args(), client, 0);
         if failed {
             self.stats().error_replies.increment();
             self.shared.world.logs.count_error(reply);

@@ -178,7 +178,7 @@ fn call(
 ) -> Option<Arc<Waiter>> {
     let now_ms = world.now_milliseconds();
     let call = Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
-    let (_, block) = execute::call_counted(shards, world, &call, out);
+    let (_, block) = execute::call_counted(shards, world, &call, args, out);
     // Registered while everything is held, so that no change of the keys can be missed.
     block.map(|block| blocking::register(shards, world, &call, token.to_bits(), *block))
 }

@@ -422,7 +422,7 @@ impl Server {
             origin: Origin::Internal,
         };
         held::with_shards(&self.engine.shared, wanted.max(1), |mut shards| {
-            execute::call_counted(&mut shards, &engine.world, &one, &mut out);
+            execute::call_counted(&mut shards, &engine.world, &one, &args, &mut out);
         });
         Ok(out)
     }

@@ -258,7 +258,8 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
         origin: Origin::Waiter,
     };
     let (token, mut reply) = (waiter.token, Vec::new());
-    let result = catch_unwind(AssertUnwindSafe(|| call_counted(shards, world, &call, &mut reply).1));
+    let result =
+        catch_unwind(AssertUnwindSafe(|| call_counted(shards, world, &call, &waiter.sent_args(), &mut reply).1));
     let wake = match result {
         Ok(Some(block)) if waiter.state.goes_on_waiting() => {
             let earlier = block.again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms));

@@ -54,11 +54,12 @@ pub fn call(shards: Shards<'_>, world: &World, call: &Call<'_>, out: &mut Vec<u8
 }
 
 /// Executes a command in shards that are held and counts it, with the first one's counters: they are those of whoever holds it.
-/// Returns whether it answered an error, and what it waits for.
+/// Returns whether it answered an error, and what it waits for. The slow log gets the arguments as they were `sent`.
 pub fn call_counted(
     shards: &mut Shards<'_>,
     world: &World,
     call: &Call<'_>,
+    sent: &[&[u8]],
     out: &mut Vec<u8>,
 ) -> (bool, Option<Box<Block>>) {
     let (start, capacity, tick) = (out.len(), out.capacity(), clock::ticks());
@@ -76,7 +77,7 @@ pub fn call_counted(
     }
     if block.is_none() {
         let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
-        let done = Done { command: call.command, args: call.args, client, ticks, failed, reply: &out[start..] };
+        let done = Done { command: call.command, args: sent, client, ticks, failed, reply: &out[start..] };
         account(&counts, world, &done);
     }
     (failed, block)

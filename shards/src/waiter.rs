@@ -138,6 +138,7 @@ pub struct Waiter {
     pub args: Vec<Vec<u8>>,
     pub db: u16,
     pub resp3: bool,
+    /// Its `rewrites` are done; what they have replaced is in their place.
     pub block: Block,
     /// The shards that have it in their queues, and those that its command needs, as bit sets.
     pub queued_in: u64,
@@ -157,12 +158,12 @@ impl Waiter {
     pub fn new(
         call: &crate::execute::Call<'_>,
         token: u64,
-        block: Block,
+        mut block: Block,
         (queued_in, needs): (u64, u64),
     ) -> Arc<Waiter> {
         let mut args: Vec<Vec<u8>> = call.args.iter().map(|arg| arg.to_vec()).collect();
-        for (index, arg) in &block.rewrites {
-            args[*index].clone_from(arg);
+        for (index, arg) in &mut block.rewrites {
+            std::mem::swap(&mut args[*index], arg);
         }
         Arc::new(Waiter {
             token,
@@ -179,6 +180,15 @@ impl Waiter {
             run_is_due: AtomicBool::new(false),
             state: WaitState::default(),
         })
+    }
+
+    /// The command as the client has sent it.
+    pub fn sent_args(&self) -> Vec<&[u8]> {
+        let mut args: Vec<&[u8]> = self.args.iter().map(Vec::as_slice).collect();
+        for (index, sent) in &self.block.rewrites {
+            args[*index] = sent;
+        }
+        args
     }
 
     /// Whether the holder of one shard cannot run its command.

@@ -7,6 +7,7 @@ by themselves as well.
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,6 +171,65 @@ def test_the_slow_log_has_the_commands_that_the_references_have(both: list[Serve
     sherd, reference = both
     commands = _commands(text)
     _same(_log(sherd, commands), _log(reference, commands))
+
+
+def test_a_blocking_command_is_logged_and_counted_when_it_is_answered(both: list[Server]) -> None:
+    """Behind the command that has served it, as it was sent, and as a failure where an error ends the wait."""
+    found = []
+    for server in both:
+        with server.wire() as admin, server.wire() as wire, server.wire() as waiting:
+            admin.call("CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "1000")
+            admin.call("CONFIG", "RESETSTAT")
+            waiting.call("CLIENT", "SETNAME", "waiting")
+            identity = str(waiting.value("CLIENT", "ID"))
+            admin.call("SLOWLOG", "RESET")
+            answers = [_wait_for(admin, waiting, wire, *step) for step in BLOCKING]
+            waiting.write("BLPOP", "unblocked", "0")
+            _await_blocked(admin)
+            wire.call("CLIENT", "UNBLOCK", identity, "ERROR")
+            answers.append(waiting.read().raw)
+            admin.call("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+            log = [(entry[3], entry[5]) for entry in reversed(admin.value("SLOWLOG", "GET", "-1"))]
+            stats, errors = _stats(admin), admin.value("INFO", "errorstats")
+            # Who unblocks is logged before, with an id of its own; the observer's questions are as many as it takes.
+            hidden = (b"CLIENT", b"INFO")
+            counted = {name: stats[name] for name in ("cmdstat_blmove", "cmdstat_xreadgroup", "cmdstat_xread")}
+            calls = stats["cmdstat_blpop"].split(",")[0]
+            found.append((answers, [entry for entry in log if entry[0][0] not in hidden], counted, calls, errors))
+            wire.call("FLUSHALL")
+    assert found[0] == found[1]
+
+
+BLOCKING = [
+    (["BLPOP", "q", "0"], [["SET", "other", "1"], ["LPUSH", "q", "v"]]),
+    (["blpop", "q", "0.01"], []),
+    (["BLPOP", "q", "0"], [["MULTI"], ["LPUSH", "q", "v"], ["PING"], ["EXEC"]]),
+    (["BLMOVE", "source", "other", "LEFT", "RIGHT", "0"], [["RPUSH", "source", "v"]]),
+    (["XREAD", "BLOCK", "0", "STREAMS", "stream", "$"], [["XADD", "stream", "1-1", "f", "v"]]),
+    (
+        ["XREADGROUP", "GROUP", "g", "me", "BLOCK", "0", "STREAMS", "stream", ">"],
+        [["XGROUP", "CREATE", "stream", "g", "$"], ["DEL", "stream"]],
+    ),
+]
+
+
+def _wait_for(admin: Wire, waiting: Wire, wire: Wire, blocking: list[str], serving: list[list[str]]) -> bytes:
+    """The answer to a command that waits for what others do."""
+    if blocking[0] == "XREADGROUP":
+        wire.call(*serving[0])
+        serving = serving[1:]
+    waiting.write(*blocking)
+    if serving:
+        _await_blocked(admin)
+        for command in serving:
+            wire.call(*command)
+    return waiting.read().raw
+
+
+def _await_blocked(admin: Wire) -> None:
+    deadline = time.monotonic() + 30
+    while b"blocked_clients:1\r\n" not in admin.value("INFO", "clients"):
+        assert time.monotonic() < deadline
 
 
 def test_the_slow_log_cuts_long_commands_as_the_references_do(both: list[Server]) -> None:
