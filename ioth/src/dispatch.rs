@@ -12,7 +12,7 @@ use sherd_shards::table;
 
 use crate::commands;
 use crate::connection::{Connection, Multi, QueuedCommand, ReplyMode};
-use crate::gate::{find_command, unknown_command};
+use crate::gate::unknown_command;
 use crate::hot_keys::SAMPLE;
 use crate::io_thread::IoThread;
 use crate::log::Level;
@@ -57,7 +57,7 @@ impl IoThread {
         let name = request.get(0).unwrap_or_default();
         let command = match connection.last_command {
             Some(last) if last.packed != 0 && last.packed == registry::packed_name(name) => Some(last),
-            _ => find_command(request),
+            _ => self.find_command(connection, request),
         };
         let Some(command) = command else {
             if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
@@ -69,7 +69,6 @@ impl IoThread {
             }
             return self.refuse_bytes(connection, None, &unknown_command(request));
         };
-        connection.last_command = Some(command);
         if let Err(error) = self.gate(connection, command, request) {
             // A container with a subcommand that does not exist is no command that could be counted.
             let known = !matches!(command.spec.plane, Plane::Container) || request.args.len() == 1;

@@ -16,6 +16,27 @@ use crate::io_thread::IoThread;
 const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
 
 impl IoThread {
+    /// The command that a request names; a container where the subcommand is unknown or missing. It becomes the connection's
+    /// last one, unless it goes by another name than its own here.
+    #[inline(never)]
+    pub fn find_command(&self, connection: &mut Connection, request: &Request<'_>) -> Option<&'static Command> {
+        let name = request.get(0).unwrap_or_default();
+        let renames = self.shared.renames.get();
+        let found = match renames {
+            Some(renames) => renames.find(name)?,
+            None => registry::table().find(name)?,
+        };
+        let command = match request.get(1) {
+            Some(name) if !found.subcommands.is_empty() => {
+                registry::table().find_subcommand(found, name).unwrap_or(found)
+            }
+            _ => found,
+        };
+        let is_renamed = renames.is_some_and(|renames| renames.concern(name));
+        connection.last_command = (!is_renamed).then_some(command);
+        Some(command)
+    }
+
     /// What must hold before a command is executed or queued.
     #[inline]
     pub fn gate(
@@ -27,7 +48,7 @@ impl IoThread {
         let spec = &command.spec;
         let argc = request.args.len();
         if matches!(spec.plane, Plane::Container) && argc > 1 {
-            return Err(unknown_subcommand(spec.name, request.get(1).unwrap_or_default()));
+            return Err(unknown_subcommand(request.get(0).unwrap_or_default(), request.get(1).unwrap_or_default()));
         }
         if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
             return Err(CommandError::arity(spec.name));
@@ -69,18 +90,6 @@ impl IoThread {
     }
 }
 
-/// The command that a request names; a container where the subcommand is unknown or missing.
-#[inline(never)]
-pub fn find_command(request: &Request<'_>) -> Option<&'static Command> {
-    let command = registry::table().find(request.get(0).unwrap_or_default())?;
-    match request.get(1) {
-        Some(name) if !command.subcommands.is_empty() => {
-            registry::table().find_subcommand(command, name).or(Some(command))
-        }
-        _ => Some(command),
-    }
-}
-
 #[cold]
 pub fn unknown_command(request: &Request<'_>) -> Vec<u8> {
     /// Bytes that are shown of the name, and of all arguments together.
@@ -105,7 +114,8 @@ pub fn unknown_command(request: &Request<'_>) -> Vec<u8> {
 }
 
 #[cold]
-fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
+fn unknown_subcommand(container: &[u8], name: &[u8]) -> CommandError {
     let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-    CommandError::with(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", container.to_uppercase()))
+    let container = String::from_utf8_lossy(container).to_ascii_uppercase();
+    CommandError::with(format!("ERR unknown subcommand '{shown}'. Try {container} HELP."))
 }

@@ -7,8 +7,8 @@
 //! - [`io_thread`]: a thread's loop over its connections
 //! - [`parser`], [`connection`]: requests, and one client's state
 //! - [`intake`]: from bytes to requests, and how many of them in a round
-//! - [`dispatch`], [`gate`], [`restraints`]: from a request to a command on its way, what must hold for it, and what keeps it
-//!   from that for now
+//! - [`dispatch`], [`gate`], [`renames`], [`restraints`]: from a request to a command on its way, what must hold for it, and what
+//!   keeps it from that for now
 //! - [`complete`]: from executed batches back to sockets
 //! - [`transaction`], [`blocked`], [`control`], [`monitor`]: several shards, waiting for keys, the control plane, MONITOR
 //! - [`each_shard`]: commands that look at one shard after the other
@@ -40,6 +40,7 @@ pub mod panics;
 pub mod parser;
 pub mod paused;
 pub mod recent_max;
+pub mod renames;
 pub mod restraints;
 pub mod schedule;
 pub mod server;

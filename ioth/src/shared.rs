@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use sherd_metrics::{CommandCells, Counter};
 use sherd_shards::batch::Batch;
@@ -18,6 +18,7 @@ use crate::exec::{Exec, Executed};
 use crate::hot_keys::HotKeys;
 use crate::listener::Peer;
 use crate::log::Log;
+use crate::renames::Renames;
 use crate::transaction::Performed;
 
 /// A connection by its IO thread, its place there, and how often that place was used: a reply that comes late never
@@ -171,6 +172,8 @@ pub struct Shared {
     pub mailboxes: Arc<Vec<Mailbox<Message>>>,
     pub inbox: Mailbox<ControlRequest>,
     pub clients: Clients,
+    /// Set before the server starts, if at all.
+    pub renames: OnceLock<Renames>,
     pub io: Vec<IoStats>,
     pub control: ControlStats,
     pub log: Arc<Log>,
@@ -222,6 +225,7 @@ impl Shared {
             mailboxes,
             inbox,
             clients: Clients::default(),
+            renames: OnceLock::new(),
             log,
             password: RwLock::new(None),
             has_password: AtomicBool::new(false),

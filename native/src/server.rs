@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use sherd_ioth::renames::Renames;
 use sherd_ioth::server::{Server as Engine, Shape};
 use sherd_ioth::shared::ControlRequest;
 use sherd_shards::context::Client;
@@ -125,6 +126,11 @@ impl Server {
         // The control plane sleeps until the bell rings for the first time.
         engine.shared.inbox.fall_asleep();
         Ok(Server { engine })
+    }
+
+    fn rename_commands(&self, names: Vec<(Vec<u8>, Option<String>)>) {
+        let renames = &self.engine.shared.renames;
+        assert!(renames.set(Renames::new(names)).is_ok(), "commands are renamed once, before the server starts");
     }
 
     fn listen(&self, host: &str, port: u16, backlog: i32) -> PyResult<u16> {

@@ -116,6 +116,9 @@ class Server:
         cluster: bool,
         settings: dict[str, int],
     ) -> Server: ...
+    def rename_commands(self, names: list[tuple[bytes, str | None]]) -> None:
+        """Has clients call commands by other names: pairs of a name and the command's own, None where the name is to be
+        unknown. Once, before `start`."""
     def listen(self, host: str, port: int, backlog: int) -> int:
         """Binds a TCP address and returns the port (useful for port 0). OSError as from bind."""
 

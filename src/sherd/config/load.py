@@ -24,6 +24,7 @@ from typing import NoReturn
 from sherd.config.kinds import Value
 from sherd.config.lexer import UnbalancedQuotesError, split_words
 from sherd.config.parameter import ConfigParam
+from sherd.config.renames import RenamedCommand
 from sherd.config.store import Config, Source, parse_value
 from sherd.config.table import BY_NAME
 from sherd.errors import ConfigError, ConfigFileError, ValueRefusedError
@@ -33,7 +34,6 @@ FILE_BYTES_MAX = 64 * 1024 * 1024
 SECRET_BYTES_MAX = 64 * 1024
 _REFUSED = {
     "user": "users are not part of this version, only requirepass is",
-    "rename-command": "commands can't be renamed in this version",
     "loadmodule": "modules in machine code can't be loaded here",
 }
 ErrorSink = Callable[[ConfigError], None]
@@ -267,7 +267,11 @@ def _apply(config: Config, directives: Iterator[Directive], source: Source, on_e
 
 
 def _apply_one(config: Config, directive: Directive, source: Source, seen: set[str]) -> None:
-    parameter = BY_NAME.get(directive.words[0].lower())
+    name = directive.words[0].lower()
+    if name == "rename-command":
+        config.renamed_commands.append(_parse_rename(directive))
+        return
+    parameter = BY_NAME.get(name)
     if parameter is None:
         _refuse(directive)
     current = config.get(parameter.name)
@@ -279,6 +283,14 @@ def _apply_one(config: Config, directive: Directive, source: Source, seen: set[s
     seen.add(parameter.name)
     config.put(parameter, value, source)
     config.places[parameter.name] = directive.place
+
+
+def _parse_rename(directive: Directive) -> RenamedCommand:
+    """`rename-command old new`, with an empty new name for a command that shall not be there."""
+    if len(directive.words) != 3:
+        raise directive.error("wrong number of arguments")
+    old, new = (word.lower().encode("utf-8", "surrogateescape") for word in directive.words[1:])
+    return RenamedCommand(old, new, directive.error)
 
 
 def _parse_directive(directive: Directive, parameter: ConfigParam, current: Value) -> Value:

@@ -21,6 +21,7 @@ from typing import Any
 from sherd.config.cores import available_cores, default_threads
 from sherd.config.kinds import Value
 from sherd.config.parameter import ConfigParam
+from sherd.config.renames import RenamedCommand
 from sherd.config.table import BY_NAME, PARAMETERS
 from sherd.errors import ConfigApplyError, ConfigSetError, ValueRefusedError
 
@@ -47,6 +48,7 @@ class Config:
 
     config_file: the file that was read, which CONFIG REWRITE writes. warnings: lines for the log, noticed while the
     configuration was read. automatic: names whose value was left to the server (`io-threads auto`).
+    renamed_commands: in the order of their directives, which is that of their effect.
     """
 
     def __init__(self) -> None:
@@ -61,6 +63,7 @@ class Config:
         self.config_file: Path | None = None
         self.warnings: list[str] = []
         self.automatic: set[str] = set()
+        self.renamed_commands: list[RenamedCommand] = []
 
     # ---- reading
 

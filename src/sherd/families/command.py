@@ -189,7 +189,9 @@ def _keys_of(request: Request, words: list[bytes]) -> Sequence[tuple[int, str]]:
     arity = int(row["arity"])
     if (arity > 0 and len(words) != arity) or len(words) < -arity:
         raise CommandError("ERR Invalid number of arguments specified for command")
-    positions = request.services.get(DataPlane).key_positions(words)
+    # By the name that the data plane knows.
+    own = str(row["name"]).partition("|")[0].encode()
+    positions = request.services.get(DataPlane).key_positions([own, *words[1:]])
     if positions:
         return positions
     if "no_mandatory_keys" in row["flags"]:

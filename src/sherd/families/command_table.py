@@ -26,9 +26,16 @@ Form: TypeAlias = Callable[["CommandTable", Row], Reply]
 
 
 class CommandTable:
-    """Rows by name, and each container's subcommands."""
+    """Rows by name, and each container's subcommands.
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    `renames` has the names that clients call commands by, where they are not the commands' own: these are looked up,
+    while replies tell the commands' own, as Redis does. A command that has no name any more is not there.
+    """
+
+    def __init__(self, rows: Sequence[Row], renames: Mapping[bytes, bytes | None] | None = None) -> None:
+        self._renames = renames or {}
+        gone = set(self._renames) - {own for own in self._renames.values() if own is not None}
+        rows = [row for row in rows if str(row["name"]).partition("|")[0].encode() not in gone]
         self._rows = {str(row["name"]): row for row in rows}
         self._children: dict[str, list[Row]] = {}
         for row in rows:
@@ -61,8 +68,15 @@ class CommandTable:
         return self._children.get(str(row["name"]), ())
 
     def find(self, name: bytes) -> Row | None:
-        """A command or `container|sub` by name, in any case."""
-        return self._rows.get(name.lower().decode("latin-1"))
+        """A command or `container|sub` by the name that clients use, in any case."""
+        own = self.own_name(name)
+        return None if own is None else self._rows.get(own)
+
+    def own_name(self, name: bytes) -> str | None:
+        """The own name of what clients call so, if there is such a command; None if the name was taken away."""
+        called, bar, subcommand = name.lower().partition(b"|")
+        own = self._renames.get(called, called)
+        return None if own is None else (own + bar + subcommand).decode("latin-1")
 
     def resolve(self, words: Sequence[bytes]) -> Row | None:
         """The command that a whole command line names, subcommand included."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sherd.config import Config
 from sherd.errors import CommandError
+from sherd.families.command_table import CommandTable
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
 from sherd.observability.snapshot import CommandNumbers, take_snapshot
@@ -195,8 +196,9 @@ def latency_histogram(request: Request) -> Reply:
         for name in {one.name, one.name.partition("|")[0]}:
             families.setdefault(name, []).append(one)
     # Each name once, in the order in which they were given: the arguments may be many.
-    wanted = dict.fromkeys(_name(word).lower() for word in request.args[2:])
-    return dict(_distribution(one) for name in wanted for one in families.get(name, ()))
+    table = request.services.get(CommandTable)
+    wanted = dict.fromkeys(map(table.own_name, request.args[2:]))
+    return dict(_distribution(one) for name in wanted if name for one in families.get(name, ()))
 
 
 def _distribution(one: CommandNumbers) -> tuple[str, Reply]:

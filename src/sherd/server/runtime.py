@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sherd import __version__, native
 from sherd.config import BY_NAME, Config, Source
+from sherd.config.renames import resolve_renames
 from sherd.errors import ConfigApplyError, ConfigError
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
@@ -92,6 +93,7 @@ class Runtime:
             cluster=config.get_bool("cluster-enabled"),
             settings={"databases": config.get_int("databases")},
         )
+        self._commands = self._name_commands(engine)
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         try:
             self._push_settings(native_settings(config))
@@ -102,6 +104,14 @@ class Runtime:
             self.close()
             raise
         config.add_listener(self._config_changed)
+
+    def _name_commands(self, engine: native.Server) -> CommandTable:
+        rows = native.command_table()
+        own = [str(row["name"]).encode() for row in rows if "|" not in row["name"]]
+        renames = resolve_renames(self.config.renamed_commands, own)
+        if renames:
+            engine.rename_commands([(name, command.decode() if command else None) for name, command in renames.items()])
+        return CommandTable(rows, renames)
 
     def _open_listeners(self) -> None:
         wanted = self.config.get_int("port")
@@ -181,7 +191,7 @@ class Runtime:
             self.config,
             self.node,
             DataPlane(native.command_table, native.key_positions, engine.reset_stats, native.glob_filter),
-            CommandTable(native.command_table()),
+            self._commands,
             Lifecycle(self.request_stop),
             HotKeySessions(),
         )
