@@ -104,7 +104,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
         query,
         output,
         output,
-        query + output + size_of::<ClientRecord>(),
+        record.memory_bytes.load(Relaxed).max(query + output + size_of::<ClientRecord>()),
         if output > 0 { "rw" } else { "r" },
         command,
         lock(&record.user),

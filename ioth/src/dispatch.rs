@@ -305,6 +305,7 @@ impl IoThread {
             self.shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
             connection.closing = true;
         }
+        self.look_at_growth(connection);
     }
 }
 

@@ -132,6 +132,7 @@ impl IoThread {
             self.shared.log.add(Level::Warning, "a client was cut at its query buffer limit", fields);
             connection.closing = true;
         }
+        self.look_at_growth(connection);
     }
 
     /// Takes what requests there are in the buffer.

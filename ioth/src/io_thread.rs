@@ -19,6 +19,7 @@ use sherd_shards::client::ClientRecord;
 
 use crate::accept::watch_listeners;
 use crate::blocked::DEADLINES_MIN;
+use crate::client_eviction::account;
 use crate::connection::{Connection, ReplyMode, Waiting};
 use crate::listener::Peer;
 use crate::log::Occasional;
@@ -453,6 +454,7 @@ impl IoThread {
             output_bytes: 0.into(),
             query_buffer_bytes: 0.into(),
             output_buffer_bytes: 0.into(),
+            memory_bytes: 0.into(),
             queued: (-1).into(),
             watched: 0.into(),
             is_monitor: false.into(),
@@ -518,6 +520,7 @@ impl IoThread {
             self.shared.monitors.fetch_sub(1, SeqCst);
         }
         self.shared.clients.remove(connection.record.id);
+        self.shared.client_bytes.fetch_sub(connection.record.memory_bytes.load(Relaxed) as i64, Relaxed);
         self.stats().connections.subtract(1);
         self.shared.admitted.fetch_sub(1, Relaxed);
         // The control plane may keep the socket a moment longer, so that dropping it is not enough.
@@ -555,9 +558,6 @@ impl IoThread {
             let record = &connection.record;
             record.query_buffer_bytes.store(connection.buffer.len() - connection.consumed, Relaxed);
             record.output_buffer_bytes.store(connection.unsent(), Relaxed);
-            let buffers = connection.buffer.capacity() + connection.out.capacity() + connection.scratch.capacity();
-            let queued = connection.multi.as_ref().map_or(0, |multi| multi.bytes);
-            total += size_of::<Connection>() + size_of::<ClientRecord>() + buffers + queued;
             let idle_ms = self.now_ms - record.last_interaction_at.load(Relaxed);
             let mut cut = idle_max_ms > 0
                 && idle_ms > idle_max_ms
@@ -575,11 +575,13 @@ impl IoThread {
             } else {
                 connection.over_soft_limit_since_ms = 0;
             }
+            connection.closing |= cut;
+            total += account(&self.shared, connection);
             if cut {
-                connection.closing = true;
                 self.make_ready(index);
             }
         }
+        self.evict_clients();
         let stats = &self.shared.io[self.index];
         stats.buffer_bytes.set(total as u64);
         let second = self.now_ms / 1000;

@@ -16,10 +16,12 @@
 //! - [`paused`]: who is held back, by CLIENT PAUSE or for lack of room
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
 //! - [`schedule`], [`huge_pages`]: what is asked of the kernel
+//! - [`client_eviction`] closes the largest clients over maxmemory-clients
 //! - [`clients`], [`hot_keys`], [`log`], [`panics`], [`recent_max`]: what operators see
 
 pub mod accept;
 pub mod blocked;
+pub mod client_eviction;
 pub mod clients;
 pub mod commands;
 pub mod complete;

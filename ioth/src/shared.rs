@@ -1,7 +1,7 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use sherd_metrics::{CommandCells, Counter};
@@ -183,6 +183,9 @@ pub struct Shared {
     pub monitors: AtomicUsize,
     pub stopping: AtomicBool,
     pub rejected_connections: AtomicU64,
+    /// What all clients take, as last accounted for.
+    pub client_bytes: AtomicI64,
+    pub evicted_clients: AtomicU64,
     /// Connections now, those among them that are still on their way to their thread.
     pub admitted: AtomicU64,
     pub cluster: bool,
@@ -232,6 +235,8 @@ impl Shared {
             monitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             rejected_connections: AtomicU64::new(0),
+            client_bytes: AtomicI64::new(0),
+            evicted_clients: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
             cluster,
             listeners: Mutex::new(Vec::new()),
@@ -339,6 +344,7 @@ impl Shared {
             cells.reset();
         }
         self.rejected_connections.store(0, Ordering::Relaxed);
+        self.evicted_clients.store(0, Ordering::Relaxed);
         self.world.logs.reset_errors();
         sherd_metrics::memory::reset_peak();
     }

@@ -88,7 +88,7 @@ fn clients_part<'py>(py: Python<'py>, shared: &Shared, now_ms: i64) -> PyResult<
     part.set_item("buffers_bytes", sum_io(shared, |io| &io.buffer_bytes))?;
     part.set_item("query_limit_disconnections", sum_io(shared, |io| &io.query_limit_disconnections))?;
     part.set_item("output_limit_disconnections", sum_io(shared, |io| &io.output_limit_disconnections))?;
-    part.set_item("evicted", 0)?;
+    part.set_item("evicted", shared.evicted_clients.load(Relaxed))?;
     Ok(part)
 }
 

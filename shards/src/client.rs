@@ -31,6 +31,8 @@ pub struct ClientRecord {
     pub output_bytes: AtomicU64,
     pub query_buffer_bytes: AtomicUsize,
     pub output_buffer_bytes: AtomicUsize,
+    /// All that it takes, as last accounted for.
+    pub memory_bytes: AtomicUsize,
     /// Queued commands of MULTI; -1 outside.
     pub queued: AtomicI64,
     pub watched: AtomicUsize,

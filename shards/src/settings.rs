@@ -137,6 +137,8 @@ settings! {
     lazyfree_lazy_user_del = 1, "lazyfree-lazy-user-del";
     lazyfree_lazy_user_flush = 1, "lazyfree-lazy-user-flush";
     maxclients = 10_000, "maxclients";
+    /// Bytes of all clients' buffers together, or a negative percentage of `maxmemory`; 0 is no limit.
+    maxmemory_clients = 0, "maxmemory-clients";
     /// Seconds of silence after which a client is cut; 0 is never.
     timeout = 0, "timeout";
     tcp_keepalive = 300, "tcp-keepalive";

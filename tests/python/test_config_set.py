@@ -127,7 +127,6 @@ def test_a_value_that_redis_takes_is_shown_as_redis_shows_it(name: str, text: st
         ("databases", "3", "can't set immutable config"),
         ("dir", "/tmp", "can't set protected config"),
         ("replicaof", "a 1", "can't set immutable config"),
-        ("maxmemory-clients", "5%", "client eviction is not part of this version, only 0 is accepted"),
         ("appendonly", "yes", "persistence is not part of this version, only no is accepted"),
         ("save", "3600 1", 'persistence is not part of this version, only "" is accepted'),
     ],

@@ -299,11 +299,7 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
         if record.killed.swap(true, Relaxed) {
             continue;
         }
-        if token.io_thread as usize == io.index {
-            io.make_ready(token.index);
-        } else {
-            io.shared.mailboxes[usize::from(token.io_thread)].deliver(Message::Kill(token));
-        }
+        io.end_killed(token);
     }
     if !old_form {
         connection.reply(|reply| reply.int(killed));

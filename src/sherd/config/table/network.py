@@ -31,7 +31,7 @@ PARAMETERS = (
     ConfigParam(
         "maxmemory-clients", Memory(0, LONG_MAX, percent=True), 0,
         "Most memory that all client buffers together may take, in bytes or as a share of maxmemory; 0 sets no limit.",
-        capability="client eviction",
+        native=True,
     ),
     ConfigParam(
         "client-output-buffer-limit", BufferLimits(),

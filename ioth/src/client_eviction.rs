@@ -1,0 +1,126 @@
+//! maxmemory-clients: when the buffers of all clients take more than that, the largest clients are closed.
+//!
+//! Each thread accounts for its connections at every tick, and in between for one that has grown by a megabyte. Whoever finds
+//! that all of them together are too large chooses from all clients, whichever thread they belong to: the largest first, until
+//! the rest is small enough. That looks at every client once, which is why it is not done for each command. Clients that have
+//! asked for it (CLIENT NO-EVICT) count, but stay.
+//!
+//! Rejected: buckets of clients by size, as Redis keeps them up to date with every command. They spare looking at all
+//! clients, which is worth it only for somebody who is over the limit all the time.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::client::ClientRecord;
+
+use crate::connection::Connection;
+use crate::io_thread::IoThread;
+use crate::log::Level;
+use crate::shared::{Message, Shared, Token};
+
+/// A limit below this would shut out everybody, the one who wants to raise it included; as in Redis.
+const LIMIT_MIN_BYTES: usize = 128 * 1024;
+/// A connection that has grown by so much is accounted for at once.
+const GROWTH_BYTES: usize = 1024 * 1024;
+
+impl Shared {
+    /// The limit for all clients together, in bytes; `None` if there is none. A share of no memory limit is none.
+    fn client_memory_limit(&self) -> Option<usize> {
+        let settings = &self.world.settings;
+        let limit = match settings.maxmemory_clients.get() {
+            0 => return None,
+            bytes @ 1.. => bytes as usize,
+            percent => {
+                let share = settings.maxmemory.size() as u128 * u128::from(percent.unsigned_abs()) / 100;
+                Some(share as usize).filter(|&share| share > 0)?
+            }
+        };
+        Some(limit.max(LIMIT_MIN_BYTES))
+    }
+
+    /// The clients to close, largest first, so that the rest takes no more than `limit`.
+    fn clients_to_evict(&self, limit: usize) -> Vec<(std::sync::Arc<ClientRecord>, Token)> {
+        let (mut total, mut candidates) = (0, Vec::new());
+        for (record, token) in self.clients.all() {
+            // Those that are told already are as good as gone.
+            if !record.killed.load(Relaxed) {
+                let bytes = record.memory_bytes.load(Relaxed);
+                total += bytes;
+                if !record.no_evict.load(Relaxed) {
+                    candidates.push((bytes, record, token));
+                }
+            }
+        }
+        candidates.sort_by_key(|(bytes, ..)| std::cmp::Reverse(*bytes));
+        let mut evicted = Vec::new();
+        for (bytes, record, token) in candidates {
+            if total <= limit {
+                break;
+            }
+            total -= bytes;
+            evicted.push((record, token));
+        }
+        evicted
+    }
+}
+
+/// Accounts for what a connection takes now; returns it.
+pub fn account(shared: &Shared, connection: &Connection) -> usize {
+    let bytes = size_of::<Connection>() + size_of::<ClientRecord>() + connection.buffer_bytes();
+    let before = connection.record.memory_bytes.swap(bytes, Relaxed);
+    shared.client_bytes.fetch_add(bytes as i64 - before as i64, Relaxed);
+    bytes
+}
+
+impl IoThread {
+    /// After reading or writing: a connection that has grown a lot is not left to the next tick.
+    #[inline]
+    pub fn look_at_growth(&mut self, connection: &mut Connection) {
+        if self.shared.world.settings.maxmemory_clients.get() != 0 {
+            self.look_at_growth_slowly(connection);
+        }
+    }
+
+    #[cold]
+    fn look_at_growth_slowly(&mut self, connection: &mut Connection) {
+        if connection.buffer_bytes() > connection.record.memory_bytes.load(Relaxed) + GROWTH_BYTES {
+            account(&self.shared, connection);
+            self.evict_clients();
+            connection.closing |= connection.record.killed.load(Relaxed);
+        }
+    }
+
+    /// Closes clients if all of them together take too much.
+    pub fn evict_clients(&mut self) {
+        let Some(limit) = self.shared.client_memory_limit() else { return };
+        if self.shared.client_bytes.load(Relaxed) <= limit as i64 {
+            return;
+        }
+        for (record, token) in self.shared.clients_to_evict(limit) {
+            if record.killed.swap(true, Relaxed) {
+                continue;
+            }
+            self.shared.evicted_clients.fetch_add(1, Relaxed);
+            let bytes = record.memory_bytes.load(Relaxed);
+            let fields = vec![("client", record.address.clone()), ("bytes", bytes.to_string())];
+            self.shared.log.add(Level::Notice, "a client was evicted", fields);
+            self.end_killed(token);
+        }
+    }
+
+    /// Has a client looked at that was killed, by the thread that it belongs to.
+    pub fn end_killed(&mut self, token: Token) {
+        if usize::from(token.io_thread) == self.index {
+            self.make_ready(token.index);
+        } else {
+            self.shared.mailboxes[usize::from(token.io_thread)].deliver(Message::Kill(token));
+        }
+    }
+}
+
+impl Connection {
+    /// What its buffers take.
+    pub fn buffer_bytes(&self) -> usize {
+        let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
+        self.buffer.capacity() + self.out.capacity() + self.scratch.capacity() + queued
+    }
+}

@@ -1,0 +1,137 @@
+"""maxmemory-clients: the largest clients are closed when the buffers of all of them take too much."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.resp import encode_command
+from tests.support.servers import Server, Shape
+from tests.support.wire import ConnectionClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.wire import Wire
+
+MEBIBYTE = 1024 * 1024
+wait_seconds_max = 60.0
+
+
+def _stat(wire: Wire, section: str, name: str) -> int:
+    text: bytes = wire.value("INFO", section)
+    found = re.search(rb"%s:(\d+)" % name.encode(), text)
+    assert found, name
+    return int(found[1])
+
+
+def _await(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + wait_seconds_max
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def _fill(wire: Wire, size: int) -> None:
+    """Sends all of a command but its last bytes, so that the server keeps `size` bytes of it."""
+    wire.send(b"*2\r\n$4\r\nECHO\r\n$%d\r\n" % (size + 1) + b"x" * size)
+
+
+def _unfinished(admin: Wire) -> int:
+    """Bytes of all requests that have not come to their ends."""
+    return sum(map(int, re.findall(rb" qbuf=(\d+)", admin.value("CLIENT", "LIST"))))
+
+
+def _memory(admin: Wire) -> dict[bytes, int]:
+    """What each client takes, by its id, in the order of their coming."""
+    lines = re.findall(rb"^id=(\d+) .* tot-mem=(\d+) ", admin.value("CLIENT", "LIST"), re.MULTILINE)
+    return {identity: int(size) for identity, size in lines}
+
+
+def _is_closed(wire: Wire) -> bool:
+    try:
+        wire.read_until_closed()
+    except (TimeoutError, ConnectionClosed, OSError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("io_threads", [1, 2])
+def test_the_largest_clients_are_closed_until_the_rest_fits(io_threads: int) -> None:
+    """Whichever thread they belong to; the smaller ones and the one that asks stay."""
+    with Server(shape=Shape(io_threads=io_threads)) as server, server.wire() as admin, ExitStack() as stack:
+        clients = [stack.enter_context(server.wire()) for _ in range(4)]
+        for number, client in enumerate(clients, start=1):
+            _fill(client, number * 2 * MEBIBYTE)
+        _await(lambda: _unfinished(admin) >= 20 * MEBIBYTE, "the buffers are filled")
+        assert _stat(admin, "stats", "evicted_clients") == 0
+        # How much room a buffer has beyond what is in it is nobody's business.
+        identities = dict(zip(_memory(admin), [None, *clients], strict=True))
+        by_size = sorted(_memory(admin).items(), key=lambda item: item[1])
+        limit = sum(size for _, size in by_size[:-2]) + MEBIBYTE
+        assert admin.call("CONFIG", "SET", "maxmemory-clients", str(limit)).raw == b"+OK\r\n"
+        for identity, _ in by_size[-2:]:
+            client = identities[identity]
+            assert client is not None
+            assert _is_closed(client)
+        _await(lambda: _stat(admin, "clients", "connected_clients") == 3, "both are gone")
+        _await(lambda: _stat(admin, "memory", "mem_clients_normal") <= limit, "their memory is given back")
+        assert _stat(admin, "stats", "evicted_clients") == 2
+        assert admin.call("CONFIG", "RESETSTAT").raw == b"+OK\r\n"
+        assert _stat(admin, "stats", "evicted_clients") == 0
+
+
+def test_a_client_that_asks_not_to_be_evicted_stays() -> None:
+    """It counts all the same: others go in its place."""
+    with (
+        Server(directives={"maxmemory-clients": "8mb"}) as server,
+        server.wire() as admin,
+        server.wire() as kept,
+        server.wire() as other,
+    ):
+        admin.call("CLIENT", "NO-EVICT", "ON")
+        assert kept.call("CLIENT", "NO-EVICT", "ON").raw == b"+OK\r\n"
+        _fill(kept, 12 * MEBIBYTE)
+        _await(lambda: _stat(admin, "memory", "mem_clients_normal") >= 12 * MEBIBYTE, "the buffer is filled")
+        assert _is_closed(other)
+        kept.send(b"x\r\n")
+        assert len(kept.read().value) == 12 * MEBIBYTE + 1
+
+
+@pytest.mark.parametrize("kind", ["output", "transaction", "query"])
+def test_every_kind_of_buffer_counts(kind: str) -> None:
+    """Replies that are not read, queued commands, and a request that has not come to its end."""
+    with Server(directives={"maxmemory-clients": "5mb"}) as server, server.wire() as admin, server.wire() as client:
+        admin.call("CLIENT", "NO-EVICT", "ON")
+        admin.call("SET", "large", b"x" * MEBIBYTE)
+        with pytest.raises((ConnectionClosed, OSError)):
+            if kind == "query":
+                _fill(client, 8 * MEBIBYTE)
+            elif kind == "transaction":
+                client.call("MULTI")
+                for _ in range(100):
+                    client.call("ECHO", b"x" * 500_000)
+            else:
+                client.send(encode_command("GET", "large") * 200)
+            _await(lambda: _stat(admin, "stats", "evicted_clients") == 1, "it is evicted")
+            while True:
+                client.read()
+        assert _stat(admin, "stats", "evicted_clients") == 1
+
+
+def test_a_share_of_the_memory_limit_follows_it() -> None:
+    """Without a memory limit there is none; a limit that would shut out everybody is not taken at its word."""
+    with Server(directives={"maxmemory-clients": "5%"}) as server, server.wire() as admin, server.wire() as client:
+        assert admin.value("CONFIG", "GET", "maxmemory-clients") == [b"maxmemory-clients", b"5%"]
+        _fill(client, 8 * MEBIBYTE)
+        _await(lambda: _stat(admin, "memory", "mem_clients_normal") >= 8 * MEBIBYTE, "the buffer is filled")
+        assert _stat(admin, "stats", "evicted_clients") == 0
+        assert admin.call("CONFIG", "SET", "maxmemory", "100mb").raw == b"+OK\r\n"
+        assert _is_closed(client)
+        assert admin.call("CONFIG", "SET", "maxmemory-clients", "1").raw == b"+OK\r\n"
+        assert admin.call("PING").raw == b"+PONG\r\n"
+        assert _stat(admin, "stats", "evicted_clients") == 1
