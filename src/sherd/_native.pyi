@@ -17,6 +17,7 @@ __all__ = [
     "histogram_bounds",
     "key_positions",
     "key_slot",
+    "redis_version",
     "register_commands",
     "set_time_slice",
     "used_memory",

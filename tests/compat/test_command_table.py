@@ -68,7 +68,7 @@ def test_nothing_is_described_that_no_reference_knows(described: dict[str, list[
 # former.
 _newer_commands = frozenset(
     "sexpire spexpire sexpireat spexpireat spersist sttl spttl sexpiretime spexpiretime saddex "
-    "delex digest msetex increx lmovem blmovem sunioncard sdiffcard xdelex xackdel xnack cluster|slot-stats hotkeys clusterscan "
+    "delex digest msetex increx xcfgset lmovem blmovem sunioncard sdiffcard xdelex xackdel xnack cluster|slot-stats hotkeys clusterscan "
     "hotkeys|start hotkeys|stop hotkeys|get hotkeys|reset hotkeys|help".split()
 )
 
