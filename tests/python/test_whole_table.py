@@ -50,7 +50,9 @@ def test_every_command_has_known_flags_and_categories(row: Any) -> None:
 
 
 def test_control_commands_mean_the_same_in_both_planes() -> None:
-    for name, entry in registered_commands().items():
+    # Tests declare some of their own, after the data plane has got its table or before.
+    declared = {name: entry for name, entry in registered_commands().items() if not name.startswith("testonly-")}
+    for name, entry in declared.items():
         row = TABLE.find(name.encode())
         assert row is not None, name
         assert tuple(row["categories"]) == entry.spec.acl_categories, name

@@ -68,6 +68,13 @@ def test_the_largest_clients_are_closed_until_the_rest_fits(io_threads: int) -> 
         for number, client in enumerate(clients, start=1):
             _fill(client, number * 2 * MEBIBYTE)
         _await(lambda: _unfinished(admin) >= 20 * MEBIBYTE, "the buffers are filled")
+
+        def is_accounted() -> bool:
+            _, *sizes = _memory(admin).values()
+            return all(size >= number * 2 * MEBIBYTE for number, size in enumerate(sizes, start=1))
+
+        # Without a limit, what a client takes is looked at only at its thread's next tick.
+        _await(is_accounted, "the buffers are accounted for")
         assert _stat(admin, "stats", "evicted_clients") == 0
         # How much room a buffer has beyond what is in it is nobody's business.
         identities = dict(zip(_memory(admin), [None, *clients], strict=True))
