@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.servers import Server
 
-race_seconds = float(os.environ.get("SHERD_STRESS_SECONDS", "1.2"))
+race_seconds = float(os.environ.get("STRESS_SECONDS", "1.2"))
 batch = 300
 """Elements that are pushed at once; commands with COUNT take as many."""
 

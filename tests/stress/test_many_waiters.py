@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.support.wire import Wire
 
-waiters_wanted = int(os.environ.get("SHERD_STRESS_WAITERS", "10000"))
+waiters_wanted = int(os.environ.get("STRESS_WAITERS", "10000"))
 keys_wanted = 50_000
 
 
