@@ -6,7 +6,7 @@
 set -eu
 
 # Where processes are: only tests have another place. The container's own process is the first, if there is no init.
-proc=${SHERD_PROC:-/proc}
+proc=${HEALTHCHECK_PROC:-/proc}
 port=
 serves=
 for comm in "$proc"/1/task/*/comm "$proc"/[0-9]*/task/*/comm; do

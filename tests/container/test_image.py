@@ -158,7 +158,7 @@ def answering(port: int) -> Wire:
 
 def health(buildah: Buildah, container: str, pid: int) -> int:
     """The exit code of the health check; in a container of its own, the server would be process 1."""
-    script = f"mkdir -p /tmp/proc && ln -sfn /proc/{pid} /tmp/proc/1 && SHERD_PROC=/tmp/proc bash /usr/local/bin/healthcheck.sh"
+    script = f"mkdir -p /tmp/proc && ln -sfn /proc/{pid} /tmp/proc/1 && HEALTHCHECK_PROC=/tmp/proc bash /usr/local/bin/healthcheck.sh"
     line = buildah.line("run", "--isolation", "chroot", "--network", "host", container, "--", "bash", "-c", script)
     return subprocess.run(line, capture_output=True, timeout=60, check=False).returncode
 

@@ -106,7 +106,7 @@ def health() -> Iterator[http.server.HTTPServer]:
 
 def check(proc: Path) -> int:
     """The exit code of the health check where these processes are."""
-    environment = {"PATH": os.environ["PATH"], "SHERD_PROC": str(proc)}
+    environment = {"PATH": os.environ["PATH"], "HEALTHCHECK_PROC": str(proc)}
     return subprocess.run(
         [BASH, str(DEPLOY / "healthcheck.sh")], env=environment, capture_output=True, check=False
     ).returncode

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.sherd_only
 
-rounds_variable = "SHERD_TEST_SERVER_ROUNDS"
+rounds_variable = "TEST_SERVER_ROUNDS"
 """How many servers each of the eight threads starts; 200 before a release."""
 
 run_timeout_seconds = 600
