@@ -3,7 +3,9 @@
 //! Whatever comes, offsets stay inside of the buffer, a request that arrives in pieces is the same request, or the same
 //! error, as one that arrives at once, and the parser keeps no more than its input justifies.
 
-use sherd_ioth::parser::{short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError, SHORT_ARGS_MAX};
+use sherd_ioth::protocol::parser::{
+    short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError, SHORT_ARGS_MAX,
+};
 
 /// Longer than any fuzz input, so that a whole buffer and a growing one meet the same limits.
 const LIMITS: Limits = Limits { bulk_bytes_max: 1 << 20, authenticated: true };

@@ -19,11 +19,11 @@ use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
 use sherd_shards::world::World;
 
-use crate::control;
-use crate::io_thread::IoThread;
-use crate::listener::{Listener, Stage};
-use crate::log::Log;
+use crate::net::listener::{Listener, Stage};
+use crate::observe::log::Log;
+use crate::request::control;
 use crate::shared::{deliver, wake_client, ControlRequest, Message, Shared, INBOX_CAPACITY, MAILBOX_CAPACITY};
+use crate::thread::IoThread;
 
 /// IO threads that a server may have.
 pub const IO_THREADS_MAX: usize = 64;
@@ -78,7 +78,7 @@ impl Server {
         );
         let inbox = Mailbox::new(INBOX_CAPACITY, ringer(&control_bell));
         let log = Arc::new(Log::new(ringer(&control_bell)));
-        crate::panics::report_to(&log);
+        crate::observe::panics::report_to(&log);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
         Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
     }

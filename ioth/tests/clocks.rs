@@ -106,6 +106,6 @@ fn a_wall_clock_set_back_changes_no_age_and_no_idle_time() {
     served.advance_with_wall_set_back(7000);
     client.run("OBJECT IDLETIME k", ":7|");
     let (record, _) = served.shared().clients.all().remove(0);
-    let line = sherd_ioth::clients::describe(&record, served.shared().world.monotonic_milliseconds());
+    let line = sherd_ioth::observe::clients::describe(&record, served.shared().world.monotonic_milliseconds());
     assert!(line.contains(" age=7 idle=0 "), "{line}");
 }

@@ -166,7 +166,7 @@ fn a_paused_client_is_told_of_as_blocked_but_cannot_be_unblocked_and_is_never_id
     served.wait_until("the write is held", |shared| shared.io[0].paused.get() == 1);
     let all = served.shared().clients.all();
     let (record, _) = all.iter().find(|(record, _)| record.id as i64 == id).expect("the client");
-    let line = sherd_ioth::clients::describe(record, world.monotonic_milliseconds());
+    let line = sherd_ioth::observe::clients::describe(record, world.monotonic_milliseconds());
     assert!(line.contains(" flags=b ") && line.contains(" cmd=set "), "{line}");
     operator.run(&format!("CLIENT UNBLOCK {id}"), ":0|");
     world.advance_clock(20_000);

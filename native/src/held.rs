@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use sherd_ioth::exec::Running;
+use sherd_ioth::request::multi::exec::Running;
 use sherd_ioth::shared::{ControlRequest, Shared};
 use sherd_shards::access::Shards;
 

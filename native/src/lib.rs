@@ -48,13 +48,13 @@ fn histogram_bounds() -> Vec<u64> {
 /// Has the kernel give this process no huge pages from now on; false where it knows no such wish.
 #[pyfunction]
 fn disable_huge_pages() -> bool {
-    sherd_ioth::huge_pages::disable()
+    sherd_ioth::kernel::huge_pages::disable()
 }
 
 /// Asks the kernel for a time slice for the calling thread: a short one for a thread that mostly sleeps.
 #[pyfunction]
 fn set_time_slice(microseconds: u32) {
-    sherd_ioth::schedule::set_time_slice(std::time::Duration::from_micros(microseconds.into()));
+    sherd_ioth::kernel::schedule::set_time_slice(std::time::Duration::from_micros(microseconds.into()));
 }
 
 /// The native engine.

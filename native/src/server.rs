@@ -11,8 +11,8 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use sherd_ioth::renames::Renames;
 use sherd_ioth::server::{Server as Engine, Shape};
+use sherd_ioth::shared::renames::Renames;
 use sherd_ioth::shared::ControlRequest;
 use sherd_shards::context::Client;
 use sherd_shards::evict::excess_bytes;

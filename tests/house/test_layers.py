@@ -100,8 +100,8 @@ _told_by_the_wall_clock = {
     "metrics/src/clock.rs",
     "shards/src/clocks.rs",
     "shards/src/world.rs",
-    "ioth/src/log.rs",
-    "ioth/src/monitor.rs",
+    "ioth/src/observe/log.rs",
+    "ioth/src/request/monitor.rs",
     "src/sherd/families/hotkeys.py",
     "src/sherd/families/latency.py",
     "src/sherd/families/migrate.py",
@@ -117,8 +117,9 @@ def test_the_wall_clock_is_read_only_where_dates_are_told() -> None:
     readers = [file for file in _rust_files(*crates) + _python_files() if clock.search(file.read_text())]
     assert {str(file.relative_to(root)) for file in readers} == _told_by_the_wall_clock
     # The expiry of keys is a date, and these have nothing to do with keys.
-    timers = ("io_thread.rs", "dispatch.rs", "clients.rs", "commands/client.rs", "commands/connection.rs")
-    assert not [name for name in timers if "now_milliseconds()" in (root / "ioth/src" / name).read_text()]
+    timers = _rust_files("ioth/src/thread", "ioth/src/event_loop", "ioth/src/commands")
+    timers += [root / "ioth/src/request/dispatch.rs", root / "ioth/src/observe/clients.rs"]
+    assert not [file for file in timers if "now_milliseconds()" in file.read_text()]
 
 
 @pytest.mark.parametrize("package", [*crates, "src"])

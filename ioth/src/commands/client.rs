@@ -8,12 +8,12 @@ use sherd_shards::error::{CommandError, SYNTAX};
 use sherd_shards::spec::{flag::*, CommandSpec, Group};
 
 use super::{container, declare, help, ok, Declared};
-use crate::clients::{describe, lock, CLIENT_TYPES};
 use crate::connection::{Connection, ReplyMode};
-use crate::dispatch::Dispatch;
-use crate::io_thread::IoThread;
-use crate::paused::AskedPause;
+use crate::observe::clients::{describe, lock, CLIENT_TYPES};
+use crate::request::dispatch::Dispatch;
+use crate::request::paused::AskedPause;
 use crate::shared::Message;
+use crate::thread::IoThread;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 

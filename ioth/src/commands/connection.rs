@@ -9,10 +9,10 @@ use sherd_shards::spec::{flag::*, CommandSpec, Group, Secret};
 use super::client::set_name;
 use super::{declare, ok, Declared};
 use crate::connection::{Connection, ReplyMode};
-use crate::dispatch::Dispatch;
-use crate::io_thread::IoThread;
-use crate::log::Level;
+use crate::observe::log::Level;
+use crate::request::dispatch::Dispatch;
 use crate::shared::Shared;
+use crate::thread::IoThread;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 
@@ -315,7 +315,7 @@ fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result 
     record.readonly.store(false, Relaxed);
     record.no_evict.store(false, Relaxed);
     record.no_touch.store(false, Relaxed);
-    crate::clients::lock(&record.name).clear();
+    crate::observe::clients::lock(&record.name).clear();
     connection.reply(|reply| reply.simple("RESET"));
     Ok(Dispatch::Done)
 }

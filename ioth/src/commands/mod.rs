@@ -18,9 +18,9 @@ use sherd_shards::registry::Command;
 use sherd_shards::spec::{CommandSpec, Plane};
 
 use crate::connection::Connection;
-use crate::dispatch::Dispatch;
-use crate::io_thread::IoThread;
+use crate::request::dispatch::Dispatch;
 use crate::shared::Shared;
+use crate::thread::IoThread;
 
 /// A connection command's implementation.
 type Handler = fn(&mut IoThread, &mut Connection, &[&[u8]]) -> Result<Dispatch, CommandError>;

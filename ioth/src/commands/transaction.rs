@@ -5,8 +5,8 @@ use sherd_shards::spec::{flag::*, key_range, CommandSpec, Group};
 
 use super::{declare, ok, Declared};
 use crate::connection::{Connection, Multi};
-use crate::dispatch::Dispatch;
-use crate::io_thread::IoThread;
+use crate::request::dispatch::Dispatch;
+use crate::thread::IoThread;
 
 const TRANSACTION: CommandSpec = CommandSpec { group: Group::Transactions, ..CommandSpec::DEFAULT };
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::batch::{Batch, Turn};
 
 use crate::connection::Connection;
-use crate::io_thread::IoThread;
+use crate::thread::IoThread;
 
 impl IoThread {
     /// Hands the replies of an executed batch to its connections.

@@ -1,6 +1,6 @@
 //! The accepting thread: the first IO thread polls the listeners and hands connections to the thread that has the fewest.
 //!
-//! Listeners may come and go while the server runs ([`crate::listener::Stage`]): the control plane changes their list and wakes
+//! Listeners may come and go while the server runs ([`crate::net::listener::Stage`]): the control plane changes their list and wakes
 //! the thread, which polls those that are new, and closes those that leave when it has accepted what waits there.
 
 use std::io;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::io_thread::{IoThread, LISTENER};
-use crate::listener::{Peer, Stage};
-use crate::log::Level;
+use crate::net::listener::{Peer, Stage};
+use crate::observe::log::Level;
 use crate::shared::{Message, Shared};
+use crate::thread::{IoThread, LISTENER};
 
 /// Connections accepted in one round.
 const ACCEPTS: usize = 64;
@@ -40,7 +40,7 @@ impl IoThread {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        let leaving = |listener: &crate::listener::Listener| listener.stage == Stage::Leaving;
+        let leaving = |listener: &crate::net::listener::Listener| listener.stage == Stage::Leaving;
         let ids: Vec<u64> = shared.listeners().iter().filter(|&it| leaving(it)).map(|listener| listener.id).collect();
         for id in ids {
             let mut rounds = 0;

@@ -13,9 +13,9 @@ use sherd_shards::execute;
 use sherd_shards::registry::Command;
 
 use crate::connection::{Connection, ReplyMode, Waiting};
-use crate::dispatch::{advance_reply_mode, Dispatch};
-use crate::io_thread::IoThread;
+use crate::request::dispatch::{advance_reply_mode, Dispatch};
 use crate::shared::{ControlRequest, Message, Shared, Token};
+use crate::thread::IoThread;
 
 /// Answers a request, in the control plane's thread. `close`: the connection is to end.
 ///

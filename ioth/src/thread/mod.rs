@@ -4,6 +4,8 @@
 //! shard; submit one batch a shard; send the replies of what was executed. Polling is edge-triggered, so a connection
 //! costs no system call besides its read and its write; what may have more to read stays in the `ready` list.
 
+pub mod client_eviction;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,16 +19,16 @@ use sherd_metrics::clock;
 use sherd_shards::batch::Batch;
 use sherd_shards::client::ClientRecord;
 
-use crate::accept::watch_listeners;
-use crate::blocked::DEADLINES_MIN;
-use crate::client_eviction::account;
 use crate::connection::{Connection, ReplyMode, Waiting};
-use crate::listener::Peer;
-use crate::log::Occasional;
-use crate::parser::Parser;
-use crate::paused::AskedPause;
-use crate::recent_max::RecentMax;
+use crate::event_loop::accept::watch_listeners;
+use crate::net::listener::Peer;
+use crate::observe::log::Occasional;
+use crate::observe::recent_max::RecentMax;
+use crate::protocol::parser::Parser;
+use crate::request::blocked::DEADLINES_MIN;
+use crate::request::paused::AskedPause;
 use crate::shared::{IoStats, Message, Shared, Token};
+use crate::thread::client_eviction::account;
 
 /// Events taken from one poll.
 const EVENTS: usize = 256;
@@ -613,5 +615,5 @@ impl IoThread {
 }
 
 #[cfg(test)]
-#[path = "io_thread_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

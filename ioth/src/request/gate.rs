@@ -10,8 +10,8 @@ use sherd_shards::registry::{self, Command};
 use sherd_shards::spec::{flag, Plane};
 
 use crate::connection::Connection;
-use crate::dispatch::{advance_reply_mode, Dispatch, Request};
-use crate::io_thread::IoThread;
+use crate::request::dispatch::{advance_reply_mode, Dispatch, Request};
+use crate::thread::IoThread;
 
 const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
 

@@ -11,9 +11,9 @@ use sherd_shards::registry::Command;
 use sherd_shards::spec::{flag, Plane};
 
 use crate::connection::Connection;
-use crate::dispatch::{Dispatch, Request};
-use crate::io_thread::IoThread;
+use crate::request::dispatch::{Dispatch, Request};
 use crate::shared::{Message, Shared};
+use crate::thread::IoThread;
 
 impl Shared {
     /// Sends a command to all monitors, unless it is one that they must not see.
@@ -86,7 +86,7 @@ impl IoThread {
     }
 }
 
-impl crate::io_thread::Connections {
+impl crate::thread::Connections {
     fn monitors(&mut self) -> Vec<u32> {
         self.indexes_where(|connection| connection.record.is_monitor.load(Relaxed))
     }

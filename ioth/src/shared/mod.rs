@@ -1,5 +1,7 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
+pub mod renames;
+
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -13,13 +15,13 @@ use sherd_shards::mailbox::Mailbox;
 use sherd_shards::registry::Command;
 use sherd_shards::world::World;
 
-use crate::clients::Clients;
-use crate::exec::{Exec, Executed};
-use crate::hot_keys::HotKeys;
-use crate::listener::Peer;
-use crate::log::Log;
-use crate::renames::Renames;
-use crate::transaction::Performed;
+use crate::net::listener::Peer;
+use crate::observe::clients::Clients;
+use crate::observe::hot_keys::HotKeys;
+use crate::observe::log::Log;
+use crate::request::multi::exec::{Exec, Executed};
+use crate::request::over_shards::Performed;
+use crate::shared::renames::Renames;
 
 /// A connection by its IO thread, its place there, and how often that place was used: a reply that comes late never
 /// reaches the next client in the same place.
@@ -196,7 +198,7 @@ pub struct Shared {
     pub run_id: String,
     /// Memory in use when the server was made.
     pub startup_bytes: usize,
-    listeners: Mutex<Vec<crate::listener::Listener>>,
+    listeners: Mutex<Vec<crate::net::listener::Listener>>,
     /// The id of the next listener.
     next_listener: AtomicU64,
 }
@@ -280,12 +282,12 @@ impl Shared {
     }
 
     /// The listeners, for the thread that accepts.
-    pub fn listeners(&self) -> MutexGuard<'_, Vec<crate::listener::Listener>> {
+    pub fn listeners(&self) -> MutexGuard<'_, Vec<crate::net::listener::Listener>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a listener, which is polled when the accepting thread has looked.
-    pub fn add_listener(&self, mut listener: crate::listener::Listener) {
+    pub fn add_listener(&self, mut listener: crate::net::listener::Listener) {
         listener.id = self.next_listener.fetch_add(1, Ordering::Relaxed);
         self.listeners().push(listener);
     }

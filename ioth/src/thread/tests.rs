@@ -7,7 +7,7 @@ use sherd_shards::registry;
 use sherd_shards::settings::Settings;
 
 use super::*;
-use crate::intake::{ROUND_BYTES_MAX, ROUND_COMMANDS_MAX};
+use crate::request::intake::{ROUND_BYTES_MAX, ROUND_COMMANDS_MAX};
 use crate::server::{Server, Shape};
 
 /// An IO thread's state with one connection, and the other end of it.

@@ -13,9 +13,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::client::ClientRecord;
 
 use crate::connection::Connection;
-use crate::io_thread::IoThread;
-use crate::log::Level;
+use crate::observe::log::Level;
 use crate::shared::{Message, Shared, Token};
+use crate::thread::IoThread;
 
 /// A limit below this would shut out everybody, the one who wants to raise it included; as in Redis.
 const LIMIT_MIN_BYTES: usize = 128 * 1024;

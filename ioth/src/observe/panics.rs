@@ -6,7 +6,7 @@
 use std::backtrace::Backtrace;
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
-use crate::log::{Level, Log};
+use crate::observe::log::{Level, Log};
 
 static LOGS: Mutex<Vec<Weak<Log>>> = Mutex::new(Vec::new());
 static HOOK: Once = Once::new();

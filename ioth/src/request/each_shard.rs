@@ -1,6 +1,6 @@
 //! Commands that look at each shard by itself, as KEYS does: one shard is held at a time, so that the others go on.
 //!
-//! Like a command over shards ([`crate::transaction`]), such a command does not wait for a busy shard: it becomes an errand,
+//! Like a command over shards ([`crate::request::over_shards`]), such a command does not wait for a busy shard: it becomes an errand,
 //! which goes from shard to shard. What the shards answer are arrays, and the reply is one of all their elements.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -20,10 +20,10 @@ use sherd_shards::types::number;
 use sherd_shards::world::World;
 
 use crate::connection::{Connection, ReplyMode};
-use crate::dispatch::{advance_reply_mode, Dispatch};
-use crate::io_thread::IoThread;
+use crate::request::dispatch::{advance_reply_mode, Dispatch};
+use crate::request::over_shards::{Caller, Performed};
 use crate::shared::Message;
-use crate::transaction::{Caller, Performed};
+use crate::thread::IoThread;
 
 /// A command on its way through the shards.
 struct InEachShard {

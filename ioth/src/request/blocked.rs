@@ -15,8 +15,8 @@ use sherd_shards::execute;
 use sherd_shards::reply::Reply;
 
 use crate::connection::{Connection, Waiting};
-use crate::io_thread::IoThread;
 use crate::shared::Token;
+use crate::thread::IoThread;
 
 const UNBLOCKED: CommandError = CommandError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 

@@ -10,8 +10,8 @@ use sherd_shards::spec::{flag, Plane};
 
 use crate::commands;
 use crate::connection::{Connection, Multi};
-use crate::io_thread::IoThread;
 use crate::shared::Token;
+use crate::thread::IoThread;
 
 /// A CLIENT PAUSE that has not begun yet.
 pub struct AskedPause {

@@ -10,11 +10,11 @@ use sherd_shards::error::CommandError;
 use sherd_shards::registry::Command;
 
 use crate::connection::{Connection, Read, ReplyMode, Waiting};
-use crate::dispatch::{Dispatch, Request};
-use crate::io_thread::IoThread;
-use crate::log::Level;
-use crate::parser::{short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError};
-use crate::parser::{SHORT_ARGS_MAX, SHORT_ARG_BYTES_MAX};
+use crate::observe::log::Level;
+use crate::protocol::parser::{short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError};
+use crate::protocol::parser::{SHORT_ARGS_MAX, SHORT_ARG_BYTES_MAX};
+use crate::request::dispatch::{Dispatch, Request};
+use crate::thread::IoThread;
 
 /// Commands of one connection in one round; the rest waits for the others to have had their turn.
 pub const ROUND_COMMANDS_MAX: usize = 1024;

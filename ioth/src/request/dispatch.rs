@@ -12,10 +12,10 @@ use sherd_shards::table;
 
 use crate::commands;
 use crate::connection::{Connection, Multi, QueuedCommand, ReplyMode};
-use crate::gate::unknown_command;
-use crate::hot_keys::SAMPLE;
-use crate::io_thread::IoThread;
-use crate::log::Level;
+use crate::observe::hot_keys::SAMPLE;
+use crate::observe::log::Level;
+use crate::request::gate::unknown_command;
+use crate::thread::IoThread;
 
 /// A request: its arguments are in the read buffer or, if it is an inline one, kept by the connection.
 #[derive(Clone, Copy)]

@@ -8,8 +8,8 @@ use sherd_shards::spec::{flag, Plane};
 
 use crate::commands;
 use crate::connection::Connection;
-use crate::dispatch::Dispatch;
-use crate::io_thread::IoThread;
+use crate::request::dispatch::Dispatch;
+use crate::thread::IoThread;
 
 /// What a write is answered while too few replicas keep up.
 const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");

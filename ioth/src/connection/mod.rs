@@ -18,7 +18,7 @@ use sherd_shards::registry::Command;
 use sherd_shards::reply::Reply;
 use sherd_shards::watch::DirtyFlag;
 
-use crate::parser::Parser;
+use crate::protocol::parser::Parser;
 use crate::shared::Token;
 
 /// Bytes asked for in one read where nothing larger is known to come.
@@ -129,7 +129,7 @@ pub struct Connection {
     pub interrupt_reply: Option<Vec<u8>>,
     /// CLIENT REPLY said not to send it.
     pub wake_suppressed: bool,
-    /// Nothing more is taken from it until its thread releases it; see [`crate::paused`].
+    /// Nothing more is taken from it until its thread releases it; see [`crate::request::paused`].
     pub held: bool,
     /// The connection is in its thread's list of things to do.
     pub is_ready: bool,

@@ -35,11 +35,11 @@ use sherd_shards::world::World;
 
 use crate::commands::{protocol_after, selects};
 use crate::connection::{Connection, Multi, QueuedCommand, ReplyMode, Waiting, Watch};
-use crate::control::{control_request, count};
-use crate::dispatch::Dispatch;
-use crate::io_thread::IoThread;
+use crate::request::control::{control_request, count};
+use crate::request::dispatch::Dispatch;
+use crate::request::over_shards::{has_changed, Caller};
 use crate::shared::{ControlRequest, Message, Shared, Token};
-use crate::transaction::{has_changed, Caller};
+use crate::thread::IoThread;
 
 const EXEC_OUT_OF_MEMORY: CommandError = CommandError::new(
     "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",

@@ -5,7 +5,7 @@
 //! thread of the busy shard runs it, and the connection waits for the message that it is done. Either way the connection has
 //! nothing else out at that moment, so its order is kept.
 //!
-//! Transactions are in [`crate::exec`].
+//! Transactions are in [`crate::request::multi::exec`].
 
 use std::collections::HashSet;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -30,10 +30,10 @@ use sherd_shards::watch::{DirtyFlag, Presence};
 use sherd_shards::world::World;
 
 use crate::connection::{Connection, QueuedCommand, ReplyMode, Waiting, Watch};
-use crate::dispatch::{advance_reply_mode, same_slot, slots_of, Dispatch};
-use crate::exec::Exec;
-use crate::io_thread::IoThread;
+use crate::request::dispatch::{advance_reply_mode, same_slot, slots_of, Dispatch};
+use crate::request::multi::exec::Exec;
 use crate::shared::{Message, Shared, Token};
+use crate::thread::IoThread;
 
 const EXEC_ABORT: CommandError = CommandError::new("EXECABORT Transaction discarded because of previous errors.");
 

@@ -1,0 +1,3 @@
+//! An IO thread's loop: what happens at its sockets and in its mailbox.
+
+pub mod accept;

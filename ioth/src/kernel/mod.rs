@@ -1,0 +1,4 @@
+//! What is asked of the operating system for a thread or the process.
+
+pub mod huge_pages;
+pub mod schedule;

@@ -1,0 +1,3 @@
+//! Sockets, as far as they know nothing of requests.
+
+pub mod listener;

@@ -1,0 +1,3 @@
+//! Requests as bytes: RESP arrays and inline commands.
+
+pub mod parser;

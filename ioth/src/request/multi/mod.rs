@@ -1,0 +1,3 @@
+//! MULTI, EXEC and WATCH.
+
+pub mod exec;
