@@ -110,7 +110,7 @@ impl Keyspace {
         };
         let mut out = Vec::new();
         execute::call(shards, &self.world, &call, &mut out);
-        self.shards.iter_mut().for_each(|shard| drop(shard.events.take()));
+        self.shards.iter_mut().for_each(|shard| drop(shard.outbox.events.take()));
         out
     }
 

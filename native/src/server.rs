@@ -17,9 +17,9 @@ use sherd_ioth::shared::ControlRequest;
 use sherd_shards::context::Client;
 use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};
+use sherd_shards::keyspace::DATABASES_MAX;
 use sherd_shards::origin::Origin;
 use sherd_shards::settings::Settings;
-use sherd_shards::shard::DATABASES_MAX;
 use sherd_shards::spec::Plane;
 
 use crate::{commands, held, snapshot, transfer};

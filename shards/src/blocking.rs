@@ -22,7 +22,6 @@ use sherd_metrics::Counter;
 
 use crate::access::Shards;
 use crate::context::Client;
-use crate::db::Key;
 use crate::errand::Errand;
 use crate::execute::{call_counted, Call, INTERNAL_ERROR};
 use crate::origin::Origin;
@@ -80,13 +79,12 @@ pub struct Blocking {
     keys: usize,
     counts: Arc<WaitCounts>,
     ready: VecDeque<(u16, Box<[u8]>)>,
-    pub wakes: Vec<Wake>,
 }
 
 impl Blocking {
     /// Nobody waits.
     pub fn new(counts: Arc<WaitCounts>) -> Blocking {
-        Blocking { queues: HashMap::new(), keys: 0, counts, ready: VecDeque::new(), wakes: Vec::new() }
+        Blocking { queues: HashMap::new(), keys: 0, counts, ready: VecDeque::new() }
     }
 
     /// Whether nobody waits here.
@@ -216,7 +214,7 @@ pub fn serve(shard: &mut Shard) {
 
 /// Serves the queue of a key from a place on.
 fn serve_key(shard: &mut Shard, db: u16, bytes: &[u8], mut from: u64) {
-    let key = Key { bytes, hash: crate::table::hash(bytes), slot: shard.world.slots.slot(bytes) };
+    let key = shard.key_of(bytes);
     while let Some(waiter) = shard.blocking.next(db, bytes, from) {
         from = waiter.place() + 1;
         if waiter.state.has_ended() {
@@ -233,7 +231,7 @@ fn serve_key(shard: &mut Shard, db: u16, bytes: &[u8], mut from: u64) {
         if waiter.needs_several() {
             // Those behind it come after its run.
             if waiter.make_run_due() {
-                shard.blocking.wakes.push(Wake::Run(waiter));
+                shard.outbox.wake(Wake::Run(waiter));
             }
             return;
         }
@@ -264,7 +262,7 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
         Ok(Some(block)) if waiter.state.goes_on_waiting() => {
             let earlier = block.again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms));
             let Some(at_ms) = earlier else { return };
-            shards.first().blocking.wakes.push(Wake::Later { token, at_ms });
+            shards.first().outbox.wake(Wake::Later { token, at_ms });
             return;
         }
         Ok(Some(_)) => Wake::Interrupted { token },
@@ -278,7 +276,7 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
     };
     waiter.state.end();
     leave_all(shards, world, waiter);
-    shards.first().blocking.wakes.push(wake);
+    shards.first().outbox.wake(wake);
 }
 
 fn leave_all(shards: &mut Shards<'_>, world: &World, waiter: &Waiter) {

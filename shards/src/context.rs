@@ -6,20 +6,18 @@
 use crate::access::Shards;
 use crate::blocking::Block;
 use crate::client::ClientRecord;
-use crate::db::{Db, Key, Put};
 use crate::entry::{Entry, NewValue, Text};
 use crate::error::{CommandError, Outcome, WRONG_TYPE};
-use crate::expire;
-use crate::field_calendar;
-use crate::notify::class;
+use crate::keyspace::db::{Db, Key};
+pub use crate::keyspace::edit::Expiry;
+use crate::keyspace::edit::Found;
+use crate::keyspace::events::class;
 use crate::object::Collection;
 use crate::origin::Origin;
-use crate::policy;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::spec::{flag, CommandSpec};
 use crate::table::{Prefetch, Table};
-use crate::types::hash::Fields;
 use crate::world::World;
 
 /// What a handler may know of its client.
@@ -48,17 +46,6 @@ pub struct Context<'a> {
     pub origin: Origin,
     /// What the command waits for, if it does; see [`Context::block`].
     pub(crate) blocked: Option<Box<Block>>,
-}
-
-/// How a write treats a key's expiry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Expiry {
-    /// The key has none afterwards.
-    None,
-    /// It keeps what it has.
-    Keep,
-    /// It expires at this time, in milliseconds since the epoch.
-    At(i64),
 }
 
 impl<'a> Context<'a> {
@@ -93,7 +80,7 @@ impl<'a> Context<'a> {
     /// Any bytes as a key.
     #[inline]
     pub fn key_of<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        Key { bytes, hash: crate::table::hash(bytes), slot: self.world.slots.slot(bytes) }
+        Key::new(bytes, &self.world.slots)
     }
 
     /// Visits the keys at every `step`th argument of a range, with their positions. Their entries are asked for in advance,
@@ -170,35 +157,25 @@ impl<'a> Context<'a> {
 
     #[inline]
     fn get_touching(&mut self, key: &Key<'_>, touch: bool) -> Option<&Entry> {
-        let (db, now) = (self.client.db, self.now_ms);
-        let settings = &self.world.settings;
+        let (db, now_ms) = (self.client.db, self.now_ms);
         let shard = self.shards.of_slot(key.slot);
-        let clock = shard.clock;
-        let Some(entry) = shard.dbs_get(db, key).map(|entry| entry as *mut Entry) else {
-            shard.stats.keyspace_misses.increment();
-            self.miss(key);
-            return None;
-        };
-        // SAFETY: the entry is looked for once; nothing is inserted or removed before it is returned, except where it has
-        // expired and is not used again. The shard is borrowed through `self` all the time.
-        let entry = unsafe { &mut *entry };
-        if entry.is_expired(now) {
-            shard.stats.keyspace_misses.increment();
-            self.expire_now(key);
-            self.miss(key);
-            return None;
-        }
-        shard.stats.keyspace_hits.increment();
-        let lfu = policy::is_lfu(settings.maxmemory_policy.get());
-        if touch {
-            if lfu {
-                let next = policy::accessed(entry.clock(), clock, settings, &mut shard.random);
-                entry.set_clock(next);
-            } else {
-                entry.set_clock(clock);
+        let entry: *const Entry = match shard.find_to_read(db, key, now_ms, touch) {
+            Found::Alive(entry) => entry,
+            Found::Absent => {
+                shard.stats.keyspace_misses.increment();
+                self.miss(key);
+                return None;
             }
-        }
-        Some(entry)
+            Found::Expired => {
+                shard.stats.keyspace_misses.increment();
+                self.expire_now(key);
+                self.miss(key);
+                return None;
+            }
+        };
+        shard.stats.keyspace_hits.increment();
+        // SAFETY: nothing was inserted or removed since the entry was found; the shard stays borrowed through `self`.
+        Some(unsafe { &*entry })
     }
 
     #[inline]
@@ -257,24 +234,31 @@ impl<'a> Context<'a> {
     /// The entry of a key for a write: sets the access clock, removes it if expired, counts nothing.
     #[inline]
     pub fn get_mut(&mut self, key: &Key<'_>) -> Option<&mut Entry> {
-        let (db, now) = (self.client.db, self.now_ms);
-        let settings = &self.world.settings;
-        let shard = self.shards.of_slot(key.slot);
-        let clock = shard.clock;
-        let entry: *mut Entry = shard.dbs_get(db, key)?;
-        // SAFETY: nothing is inserted or removed between the look-up and the return; the shard is borrowed.
-        let entry = unsafe { &mut *entry };
-        if entry.is_expired(now) {
-            self.expire_now(key);
-            return None;
-        }
-        let next = if policy::is_lfu(settings.maxmemory_policy.get()) {
-            policy::accessed(entry.clock(), clock, settings, &mut shard.random)
-        } else {
-            clock
+        let (db, now_ms) = (self.client.db, self.now_ms);
+        let entry: *mut Entry = match self.shards.of_slot(key.slot).find_to_edit(db, key, now_ms) {
+            Found::Alive(entry) => entry,
+            Found::Absent => return None,
+            Found::Expired => {
+                self.expire_now(key);
+                return None;
+            }
         };
-        entry.set_clock(next);
-        Some(entry)
+        // SAFETY: nothing was inserted or removed since the entry was found; the shard stays borrowed through `self`.
+        Some(unsafe { &mut *entry })
+    }
+
+    /// The entry of a key for a write that only looks at it: an existence, an expiry, a type.
+    #[inline]
+    pub fn get_to_replace(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        self.get_mut(key).map(|entry| &*entry)
+    }
+
+    /// Whether a key is there, for a write; an error if it is no such collection.
+    pub fn is_there<T: Collection>(&mut self, key: &Key<'_>) -> Result<bool, CommandError> {
+        match self.get_to_replace(key) {
+            None => Ok(false),
+            Some(entry) => entry.object().and_then(T::of).map(|_| true).ok_or(WRONG_TYPE),
+        }
     }
 
     /// The collection of a key for a write.
@@ -291,7 +275,10 @@ impl<'a> Context<'a> {
     pub fn upsert<T: Collection>(&mut self, key: &Key<'_>) -> Result<&mut T, CommandError> {
         let entry: *mut Entry = match self.get_mut(key) {
             Some(entry) => entry,
-            None => self.insert_empty::<T>(key),
+            None => {
+                let db = self.client.db;
+                self.shard(key).insert_empty::<T>(db, key)
+            }
         };
         // SAFETY: the entry was found or made just now and nothing was inserted or removed since; the shard stays borrowed
         // through `self`. (The borrow checker cannot see that the `None` arm does not use the first borrow.)
@@ -299,55 +286,11 @@ impl<'a> Context<'a> {
         entry.object_mut().and_then(T::of_mut).ok_or(WRONG_TYPE)
     }
 
-    /// Makes an empty collection under a key that is known not to be there.
-    fn insert_empty<T: Collection>(&mut self, key: &Key<'_>) -> &mut Entry {
-        self.notify_new(key);
-        let db = self.client.db;
-        let policy_number = self.world.settings.maxmemory_policy.get();
-        let shard = self.shards.of_slot(key.slot);
-        let clock = policy::initial(policy_number, shard.clock);
-        let entry = Entry::new(key.bytes, NewValue::Object(T::empty().wrap()), None, clock);
-        shard.db_or_new(db).insert_new(key, entry)
-    }
-
-    /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big; a short string takes
-    /// its place in the same allocation where it fits.
+    /// Sets a key's value, whatever it was.
+    #[inline]
     pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
-        let has_timed_fields = match &value {
-            NewValue::Object(object) => object.view().timed().is_some_and(Fields::has_expiries),
-            _ => false,
-        };
-        let (db, now) = (self.client.db, self.now_ms);
-        let policy_number = self.world.settings.maxmemory_policy.get();
-        let shard = self.shards.of_slot(key.slot);
-        let new_clock = policy::initial(policy_number, shard.clock);
-        let overwrite = match (&value, expiry) {
-            (NewValue::Text(text), Expiry::None) => Some(*text),
-            _ => None,
-        };
-        // How often a key is used does not change with its value.
-        let keeps_clock = policy::is_lfu(policy_number);
-        let put = shard.db_or_new(db).put(key, overwrite, (!keeps_clock).then_some(new_clock), |old| {
-            let (clock, kept) = match old {
-                Some(old) if keeps_clock => (old.clock(), old.expiry()),
-                Some(old) => (new_clock, old.expiry()),
-                None => (new_clock, None),
-            };
-            let expiry = match expiry {
-                Expiry::None => None,
-                Expiry::At(at) => Some(at),
-                Expiry::Keep => kept.filter(|&at| at > now),
-            };
-            Entry::new(key.bytes, value, expiry, clock)
-        });
-        match put {
-            Put::Created => self.notify_new(key),
-            Put::Overwritten => {}
-            Put::Replaced(old) => shard.free(old),
-        }
-        if has_timed_fields {
-            self.announce_fields(key);
-        }
+        let (db, now_ms) = (self.client.db, self.now_ms);
+        self.shards.of_slot(key.slot).put(db, key, value, expiry, now_ms);
     }
 
     /// Sets a key to a collection, or removes it when that is empty; true if it is there afterwards.
@@ -362,19 +305,14 @@ impl<'a> Context<'a> {
 
     /// Puts an entry (from [`Context::take`], say) under a key, replacing what is there.
     pub fn put_entry(&mut self, db: u16, key: &Key<'_>, entry: Entry) {
-        let shard = self.shards.of_slot(key.slot);
-        match shard.db_or_new(db).replace(key, entry.with_key(key.bytes)) {
-            Some(old) => shard.free(old),
-            None => self.in_db(db, |context| context.notify_new(key)),
-        }
-        self.in_db(db, |context| context.announce_fields(key));
+        self.shards.of_slot(key.slot).put_entry(db, key, entry);
     }
 
     /// Takes a key's entry out of the keyspace; an expired one is not there.
     pub fn take(&mut self, key: &Key<'_>) -> Option<Entry> {
         self.get_mut(key)?;
         let db = self.client.db;
-        self.shards.of_slot(key.slot).db_mut(db)?.remove(key)
+        self.shards.of_slot(key.slot).take(db, key)
     }
 
     /// Removes a key; true if it was there. The caller raises the event.
@@ -384,19 +322,8 @@ impl<'a> Context<'a> {
 
     /// Likewise; a big value is freed in the background only if that is wanted.
     pub fn remove_key(&mut self, key: &Key<'_>, lazily: bool) -> bool {
-        let (db, now) = (self.client.db, self.now_ms);
-        let shard = self.shards.of_slot(key.slot);
-        let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) else { return false };
-        let expired = entry.is_expired(now);
-        if expired {
-            expire::note(shard, db, key.bytes);
-        }
-        if lazily {
-            shard.free(entry);
-        } else {
-            drop(entry);
-        }
-        !expired
+        let (db, now_ms) = (self.client.db, self.now_ms);
+        self.shards.of_slot(key.slot).remove(db, key, now_ms, lazily)
     }
 
     /// Removes a key, expired or not; true if it was there. So do commands whose result, which would have replaced the key, is
@@ -404,7 +331,7 @@ impl<'a> Context<'a> {
     pub fn discard(&mut self, key: &Key<'_>) -> bool {
         let db = self.client.db;
         let shard = self.shards.of_slot(key.slot);
-        let removed = shard.db_mut(db).and_then(|database| database.remove(key));
+        let removed = shard.take(db, key);
         removed.map(|entry| shard.free(entry)).is_some()
     }
 
@@ -429,23 +356,19 @@ impl<'a> Context<'a> {
             return;
         }
         let db = self.client.db;
-        let shard = self.shards.of_slot(key.slot);
-        if let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) {
-            expire::note(shard, db, key.bytes);
-            shard.free(entry);
-        }
+        self.shards.of_slot(key.slot).expire(db, key);
     }
 
     /// Sets or removes a key's expiry; false when there is no such key.
     pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<i64>) -> bool {
         let db = self.client.db;
-        self.shards.of_slot(key.slot).db_mut(db).is_some_and(|database| database.set_expiry(key, expiry))
+        self.shards.of_slot(key.slot).set_expiry(db, key, expiry)
     }
 
     /// Has the shard look after the hash or set of a key when its fields or members expire.
     pub fn announce_fields(&mut self, key: &Key<'_>) {
         let db = self.client.db;
-        field_calendar::announce(self.shards.of_slot(key.slot), db, key);
+        self.shards.of_slot(key.slot).announce_elements(db, key);
     }
 
     // ----- effects -----
@@ -467,29 +390,14 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn touched_by(&mut self, count: usize, key: &Key<'_>) {
         let db = self.client.db;
-        let shard = self.shards.of_slot(key.slot);
-        shard.stats.dirty.add(count as u64);
-        shard.touches += 1;
-        shard.touch_watches(db, key);
-        if !shard.blocking.is_empty() {
-            shard.blocking.mark_ready(db, key.bytes);
-        }
+        self.shards.of_slot(key.slot).changed(db, key, count);
     }
 
     /// Raises a keyspace event.
     #[inline]
     pub fn notify(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {
-        let wanted = self.world.settings.notify_keyspace_events.get() as u32;
-        if wanted & event_class != 0 {
-            let db = self.client.db;
-            self.shards.of_slot(key.slot).events.push(db, event, key.bytes);
-        }
-    }
-
-    /// Raises the `new` event of a key that was not there before.
-    #[inline]
-    fn notify_new(&mut self, key: &Key<'_>) {
-        self.notify(key, class::NEW, "new");
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).raise(db, key, event_class, event);
     }
 
     // ----- waiting -----
@@ -530,13 +438,6 @@ impl<'a> Context<'a> {
     /// The client's database on one shard.
     pub fn db_of<'s>(&self, shard: &'s Shard) -> Option<&'s Db> {
         shard.db(self.client.db)
-    }
-}
-
-impl Shard {
-    #[inline]
-    pub(crate) fn dbs_get(&mut self, db: u16, key: &Key<'_>) -> Option<&mut Entry> {
-        self.db_mut(db)?.find_slot(key).map(crate::table::Slot::into_mut)
     }
 }
 

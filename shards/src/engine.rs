@@ -45,6 +45,7 @@ use crate::execute::run_batch;
 use crate::expire;
 use crate::heat::Costs;
 use crate::invariant;
+use crate::keyspace::outbox::Letters;
 use crate::queue::Queue;
 use crate::rest::Rest;
 use crate::shard::{Shard, ShardStats};
@@ -215,14 +216,14 @@ impl Engine {
             let shard = unsafe { &mut *cell.shard.get() };
             let done = self.drain(cell, shard, start);
             run_batch(shard, &mut batch);
-            let wakes = self.let_go(cell, shard, start);
+            let letters = self.let_go(cell, shard, start);
             cell.hand_off.direct.fetch_add(1, Ordering::Relaxed);
-            self.after(cell, done, wakes);
+            self.after(cell, done, letters);
             return Some(batch);
         }
         cell.hand_off.queued.fetch_add(1, Ordering::Relaxed);
         cell.ring.push(batch);
-        self.after(cell, Vec::new(), Vec::new());
+        self.after(cell, Vec::new(), Letters::default());
         None
     }
 
@@ -276,7 +277,7 @@ impl Engine {
     /// Lets go of shards in which nothing was done.
     fn give_back(&self, held: u64) {
         indexes(held).for_each(|index| self.cells[index].baton.release());
-        indexes(held).for_each(|index| self.after(&self.cells[index], Vec::new(), Vec::new()));
+        indexes(held).for_each(|index| self.after(&self.cells[index], Vec::new(), Letters::default()));
     }
 
     /// The named shards, whose batons this thread has.
@@ -308,7 +309,7 @@ impl Engine {
 
     /// Has the command of a waiting client run again, if it goes on waiting.
     pub fn serve(&self, waiter: Arc<Waiter>) {
-        self.tell(vec![Wake::Run(waiter)]);
+        self.tell(Letters { wakes: vec![Wake::Run(waiter)], ..Letters::default() });
     }
 
     /// Takes a waiter that has ended out of the queues of its shards, and has those behind it served.
@@ -316,7 +317,7 @@ impl Engine {
         for index in indexes(waiter.queued_in) {
             let cell = &self.cells[index];
             cell.leaving.push(Arc::clone(waiter));
-            self.after(cell, Vec::new(), Vec::new());
+            self.after(cell, Vec::new(), Letters::default());
         }
     }
 
@@ -331,10 +332,10 @@ impl Engine {
 
     /// Lets go of a shard; what it has to tell about waiters is told when all batons have been let go.
     #[must_use]
-    fn let_go(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Vec<Wake> {
-        let wakes = self.conclude(cell, shard, start);
+    fn let_go(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Letters {
+        let letters = self.conclude(cell, shard, start);
         self.release(cell);
-        wakes
+        letters
     }
 
     fn release(&self, cell: &ShardCell) {
@@ -344,7 +345,7 @@ impl Engine {
     }
 
     /// What is to be done in a shard before its baton is let go.
-    fn conclude(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Vec<Wake> {
+    fn conclude(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Letters {
         while !cell.leaving.is_empty() {
             let Some(waiter) = cell.leaving.pop() else { break };
             blocking::forget(shard, &waiter);
@@ -358,19 +359,19 @@ impl Engine {
         cell.stats.busy_nanoseconds.add(nanoseconds);
         cell.stats.batches.increment();
         cell.stats.longest_slice_nanoseconds.raise(nanoseconds);
-        std::mem::take(&mut shard.blocking.wakes)
+        shard.outbox.drain()
     }
 
     /// Delivers what was executed for others and sees to what was published meanwhile. No baton is held.
     // Batches move by their boxes: from ring to list to IO thread.
     #[allow(clippy::vec_box)]
-    fn after(&self, cell: &ShardCell, mut done: Vec<Box<Batch>>, mut wakes: Vec<Wake>) {
+    fn after(&self, cell: &ShardCell, mut done: Vec<Box<Batch>>, mut letters: Letters) {
         for look in 0..=TAKES_AGAIN_MAX {
             for batch in done.drain(..) {
                 (self.deliver)(batch);
             }
-            if !wakes.is_empty() {
-                self.tell(std::mem::take(&mut wakes));
+            if !letters.is_empty() {
+                self.tell(std::mem::take(&mut letters));
             }
             if cell.has_nothing_for_holders() {
                 return;
@@ -387,15 +388,15 @@ impl Engine {
             // SAFETY: this thread holds the baton.
             let shard = unsafe { &mut *cell.shard.get() };
             done = self.drain(cell, shard, start);
-            wakes = self.let_go(cell, shard, start);
+            letters = self.let_go(cell, shard, start);
         }
     }
 
     /// Tells IO threads what has become of waiting clients, and runs the commands of those that need several shards. No baton
     /// is held.
     #[cold]
-    fn tell(&self, wakes: Vec<Wake>) {
-        let mut wakes = VecDeque::from(wakes);
+    fn tell(&self, letters: Letters) {
+        let mut wakes = VecDeque::from(letters.wakes);
         let mut runs = 0;
         while let Some(wake) = wakes.pop_front() {
             let Wake::Run(waiter) = wake else {
@@ -409,7 +410,7 @@ impl Engine {
                 continue;
             }
             match Engine::try_hold(self, errand.needs()) {
-                Ok(held) => wakes.extend(held.run(errand)),
+                Ok(held) => wakes.extend(held.run(errand).wakes),
                 Err(busy) => self.leave_errand(busy, errand),
             }
         }
@@ -488,7 +489,7 @@ impl Engine {
                 if surveys {
                     survey.slice(shard);
                 }
-                let wakes = self.let_go(cell, shard, start);
+                let letters = self.let_go(cell, shard, start);
                 let errand = cell.errands.pop();
                 if done.is_empty() && errand.is_none() && !work {
                     // A place on the ring is taken but not filled yet: whoever took it needs the processor.
@@ -497,7 +498,7 @@ impl Engine {
                 for batch in done {
                     (self.deliver)(batch);
                 }
-                self.tell(wakes);
+                self.tell(letters);
                 if let Some(waiting) = errand {
                     self.run_left(index, waiting);
                 }
@@ -614,15 +615,15 @@ impl<E: Deref<Target = Engine>> Hold<E> {
 
     /// Runs an errand, lets go, and tells whom the errand concerns; what is to be told about waiters is returned.
     #[must_use]
-    fn run(mut self, mut errand: Box<dyn Errand>) -> Vec<Wake> {
+    fn run(mut self, mut errand: Box<dyn Errand>) -> Letters {
         let world = Arc::clone(&self.engine.world);
         if catch_unwind(AssertUnwindSafe(|| errand.run(&mut self.shards(), &world))).is_err() {
             self.shards().first().stats.panics.increment();
             errand.panicked();
         }
-        let wakes = self.release();
+        let letters = self.release();
         errand.end();
-        wakes
+        letters
     }
 
     /// Lets other threads see what has changed so far: how many keys there are, and what they take.
@@ -650,28 +651,28 @@ impl<E: Deref<Target = Engine>> Hold<E> {
 impl<E: Deref<Target = Engine>> Hold<E> {
     /// Lets go of all shards. Everything in them is concluded before the first one is let go, so that nobody sees a part of
     /// what was done; nothing is told to anybody before the last one is.
-    fn release(&mut self) -> Vec<Wake> {
+    fn release(&mut self) -> Letters {
         let (engine, mut start, wanted) = (&*self.engine, self.start, self.wanted);
         self.wanted = 0;
-        let mut wakes = Vec::new();
+        let mut letters = Letters::default();
         for cell in indexes(wanted).map(|index| &engine.cells[index]) {
             // SAFETY: this thread holds the baton until the loop below.
             let shard = unsafe { &mut *cell.shard.get() };
-            wakes.append(&mut engine.conclude(cell, shard, start));
+            letters.append(engine.conclude(cell, shard, start));
             // What was allocated in all of them together is counted to the first.
             start.bytes = memory::thread_bytes();
         }
         indexes(wanted).for_each(|index| engine.release(&engine.cells[index]));
-        indexes(wanted).for_each(|index| engine.after(&engine.cells[index], Vec::new(), Vec::new()));
-        wakes
+        indexes(wanted).for_each(|index| engine.after(&engine.cells[index], Vec::new(), Letters::default()));
+        letters
     }
 }
 
 impl<E: Deref<Target = Engine>> Drop for Hold<E> {
     fn drop(&mut self) {
         // Nothing is held any more if this was an errand's.
-        let wakes = self.release();
-        self.engine.tell(wakes);
+        let letters = self.release();
+        self.engine.tell(letters);
     }
 }
 

@@ -11,15 +11,12 @@
 //! A victim is chosen as in Redis: some keys are sampled ([`crate::table::sample`]) and set against a pool of the best
 //! candidates seen so far ([`pool`]); the best one goes, unless it has been used since.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_metrics::memory;
 
 use crate::access::Shards;
-use crate::db::Key;
-use crate::notify::class;
+use crate::keyspace::db::Key;
 use crate::policy;
 use crate::settings::Settings;
 use crate::shard::Shard;
@@ -217,8 +214,7 @@ fn populate(shard: &mut Shard, world: &World, pool: &mut Pool, policy: i64) -> u
     let mut random = shard.random.clone();
     let mut seen = 0;
     for number in 0..shard.db_count() as u16 {
-        let Some(db) = shard.db_mut(number).filter(|db| !db.is_empty()) else { continue };
-        seen += db.sample(policy::is_volatile(policy), want, |entry, slot| {
+        seen += shard.sample(number, policy::is_volatile(policy), want, |entry, slot| {
             let score = policy::score(policy, entry, clock, now_ms, &world.settings, &mut random);
             pool.offer(score, number, slot, table::Entry::key(entry));
         });
@@ -246,39 +242,14 @@ fn evict_candidate(shard: &mut Shard, candidate: &Candidate, key: &Key<'_>, poli
     Some(remove(shard, candidate.db, key, expired))
 }
 
-/// Removes a key and says so to whom it concerns; gives the bytes that come free.
+/// Removes a key; returns the bytes that come free.
 fn remove(shard: &mut Shard, db: u16, key: &Key<'_>, expired: bool) -> usize {
-    let settings = &shard.world.settings;
-    let wanted = settings.notify_keyspace_events.get() as u32;
-    let lazy = settings.lazyfree_lazy_eviction.on();
-    let begun = (settings.latency_monitor_threshold.get() > 0).then(Instant::now);
-    let before = memory::thread_bytes();
-    let Some(entry) = shard.db_mut(db).and_then(|db| db.remove(key)) else { return 0 };
-    let mut later = 0;
-    if lazy {
-        later = shard.world.reaper.free(entry).unwrap_or(0);
-        shard.stats.memory_bytes.fetch_sub(later as i64, Ordering::Relaxed);
-    } else {
-        drop(entry);
-    }
-    let freed = (before - memory::thread_bytes()).max(0) as usize;
+    let begun = (shard.world.settings.latency_monitor_threshold.get() > 0).then(Instant::now);
+    let freed = shard.evict(db, key, expired);
     if let Some(begun) = begun {
         log_latency(&shard.world, "eviction-del", begun.elapsed());
     }
-    let (counter, event_class, event) = if expired {
-        (&shard.stats.expired_keys, class::EXPIRED, "expired")
-    } else {
-        (&shard.stats.evicted_keys, class::EVICTED, "evicted")
-    };
-    counter.increment();
-    if !shard.watches.is_empty() {
-        shard.watches.touch(db, key.bytes, || false);
-    }
-    shard.key_has_gone(db, key.bytes);
-    if wanted & event_class != 0 {
-        shard.events.push(db, event, key.bytes);
-    }
-    freed + later
+    freed
 }
 
 fn nanoseconds_since(begun: u64) -> u64 {

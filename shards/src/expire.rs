@@ -12,7 +12,6 @@ use sherd_metrics::Counter;
 
 use crate::evict::log_latency;
 use crate::field_calendar;
-use crate::notify::class;
 use crate::shard::{Shard, ShardStats};
 use crate::world::World;
 
@@ -150,14 +149,13 @@ fn budget(hz: u32, effort: u32) -> Duration {
     Duration::from_secs(1) / hz * (TIME_PERCENT + TIME_PERCENT_A_STEP * (effort - 1)) / 100
 }
 
-fn sweep_some(shard: &mut Shard, db: u16) -> (crate::db::Sweep, usize) {
+fn sweep_some(shard: &mut Shard, db: u16) -> (crate::keyspace::db::Sweep, usize) {
     let now = shard.world.now_milliseconds();
-    let mut gone = Vec::new();
-    let Some(database) = shard.db_mut(db).filter(|database| database.volatile_len() > 0) else {
-        return (crate::db::Sweep::default(), 0);
+    let Some(database) = shard.db(db).filter(|database| database.volatile_len() > 0) else {
+        return (crate::keyspace::db::Sweep::default(), 0);
     };
     let size = database.len() / 5;
-    let swept = database.sweep(now, STEP, |entry| gone.push(entry));
+    let swept = shard.sweep_expired(db, now, STEP);
     if swept.living > 0 {
         let seen_ms = (swept.remaining_ms / swept.living as u128).min(u128::from(u64::MAX >> 8)) as u64;
         let average = &shard.stats.databases[usize::from(db)].average_ttl_ms;
@@ -166,24 +164,7 @@ fn sweep_some(shard: &mut Shard, db: u16) -> (crate::db::Sweep, usize) {
             before => (before * (AVERAGED_STEPS - 1) + seen_ms) / AVERAGED_STEPS,
         });
     }
-    for entry in gone {
-        note(shard, db, crate::table::Entry::key(&entry));
-        shard.free(entry);
-    }
     (swept, size)
-}
-
-/// What follows the removal of a key that has expired, whoever has found it.
-pub fn note(shard: &mut Shard, db: u16, key: &[u8]) {
-    shard.stats.expired_keys.increment();
-    if !shard.watches.is_empty() {
-        shard.watches.touch(db, key, || false);
-    }
-    shard.key_has_gone(db, key);
-    let wanted = shard.world.settings.notify_keyspace_events.get() as u32;
-    if wanted & class::EXPIRED != 0 {
-        shard.events.push(db, "expired", key);
-    }
 }
 
 #[cfg(test)]

@@ -9,11 +9,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use crate::db::{Db, Key};
-use crate::notify::class;
-use crate::object::{ObjectMut, Type};
+use crate::entry::Entry;
+use crate::keyspace::db::Db;
+use crate::object::ObjectRef;
 use crate::shard::Shard;
-use crate::table;
 
 /// Time that one slice may hold the shard.
 const SLICE: Duration = Duration::from_micros(300);
@@ -88,7 +87,7 @@ impl FieldCalendar {
 }
 
 /// Enters that a key has elements that expire at `due_ms`, and goes on with a rewrite that is due.
-fn enter(shard: &mut Shard, due_ms: u64, db: u16, key: &[u8]) {
+pub(crate) fn enter(shard: &mut Shard, due_ms: u64, db: u16, key: &[u8]) {
     shard.calendar.queue.push(Reverse(Announcement { due_ms, db, key: key.into() }));
     for _ in 0..REWRITTEN_EACH {
         let Some(Reverse(one)) = shard.calendar.old.pop() else { break };
@@ -108,22 +107,10 @@ fn enter(shard: &mut Shard, due_ms: u64, db: u16, key: &[u8]) {
 }
 
 /// Whether an announcement is what its key has said last.
-fn stands(shard: &mut Shard, announcement: &Announcement) -> bool {
-    let key = key_of(shard, &announcement.key);
-    let object = shard.dbs_get(announcement.db, &key).and_then(|entry| entry.object_mut());
-    object.and_then(ObjectMut::timed_mut).is_some_and(|fields| fields.is_announced(announcement.due_ms))
-}
-
-fn key_of<'k>(shard: &Shard, key: &'k [u8]) -> Key<'k> {
-    Key { bytes: key, hash: table::hash(key), slot: shard.world.slots.slot(key) }
-}
-
-/// Enters a key into the calendar, if it has fields or members that expire earlier than it has said.
-pub fn announce(shard: &mut Shard, db: u16, key: &Key<'_>) {
-    if let Some(due_ms) = shard.db_mut(db).and_then(|database| database.announce(key, false)) {
-        enter(shard, due_ms, db, key.bytes);
-        shard.publish_calendar();
-    }
+fn stands(shard: &Shard, announcement: &Announcement) -> bool {
+    let key = shard.key_of(&announcement.key);
+    let object = shard.db(announcement.db).and_then(|database| database.find(&key)).and_then(Entry::object);
+    object.and_then(ObjectRef::timed).is_some_and(|fields| fields.is_announced(announcement.due_ms))
 }
 
 /// Removes fields and members that have expired, for one slice of time.
@@ -141,49 +128,23 @@ pub fn slice(shard: &mut Shard) {
 }
 
 fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Instant) {
-    let Announcement { due_ms, db, key } = announcement;
-    let key = key_of(shard, key);
-    let Some(entry) = shard.dbs_get(*db, &key).filter(|entry| !entry.is_expired(now_ms as i64)) else { return };
-    let kind = entry.value_type();
-    let Some(object) = entry.object_mut() else { return };
-    let Some(fields) = object.timed_mut().filter(|fields| fields.is_announced(*due_ms)) else { return };
-    let mut removed = 0;
-    let mut complete = false;
-    while !complete && begun.elapsed() < SLICE {
-        complete = fields.sweep_expired(STEP, now_ms, |_| removed += 1);
+    let Announcement { db, key, .. } = announcement;
+    let key = shard.key_of(key);
+    let found = shard.db(*db).and_then(|database| database.find(&key));
+    if found.is_none_or(|entry| entry.is_expired(now_ms as i64)) || !stands(shard, announcement) {
+        return;
     }
-    let emptied = entry.object().is_some_and(|object| object.element_count() == 0);
-    if removed > 0 {
-        elements_expired(shard, *db, &key, kind, removed);
-    }
-    if emptied {
-        remove_emptied(shard, *db, &key);
-    } else if let Some(next_ms) = shard.db_mut(*db).and_then(|database| database.announce(&key, true)) {
-        enter(shard, next_ms, *db, key.bytes);
-    }
-}
-
-/// What follows the expiry of fields or members of a key.
-pub fn elements_expired(shard: &mut Shard, db: u16, key: &Key<'_>, kind: Type, count: usize) {
-    shard.touch_watches(db, key);
-    let (counter, event_class, event) = match kind {
-        Type::Set => (&shard.stats.expired_members, class::SET, "sexpired"),
-        _ => (&shard.stats.expired_fields, class::HASH, "hexpired"),
-    };
-    counter.add(count as u64);
-    let wanted = shard.world.settings.notify_keyspace_events.get() as u32;
-    if wanted & event_class != 0 {
-        shard.events.push(db, event, key.bytes);
-    }
-}
-
-/// Removes a key whose last field or member has expired.
-pub fn remove_emptied(shard: &mut Shard, db: u16, key: &Key<'_>) {
-    if let Some(entry) = shard.db_mut(db).and_then(|database| database.remove(key)) {
-        shard.free(entry);
-        let wanted = shard.world.settings.notify_keyspace_events.get() as u32;
-        if wanted & class::GENERIC != 0 {
-            shard.events.push(db, "del", key.bytes);
+    let stays = shard.expire_elements(*db, &key, |fields| {
+        let (mut removed, mut complete) = (0, false);
+        while !complete && begun.elapsed() < SLICE {
+            complete = fields.sweep_expired(STEP, now_ms, |_| removed += 1);
         }
+        removed
+    });
+    if !stays {
+        return;
+    }
+    if let Some(next_ms) = shard.next_announcement(*db, &key, true) {
+        enter(shard, next_ms, *db, key.bytes);
     }
 }

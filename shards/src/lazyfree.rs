@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use sherd_metrics::allocator::{give_back, give_back_only_when_told};
 
-use crate::db::Db;
 use crate::entry::Entry;
+use crate::keyspace::db::Db;
 
 /// Values whose freeing takes more steps than this go to the background: at some 20 ns a step, 5 us.
 const EFFORT_INLINE_MAX: usize = 256;

@@ -1,7 +1,7 @@
 //! Sherd's data: keyspace, types, commands, and the engine that executes them.
 //!
 //! Knows no sockets and no Python. Layers, upper may use lower: `engine` > `execute` > `families` > `context` >
-//! `db`, `entry` > `types`; `types` know no RESP, no clock and no keyspace.
+//! `keyspace`, `entry` > `types`; `types` know no RESP, no clock and no keyspace.
 //!
 //! # Layout
 //! - [`spec`], [`registry`]: declaring commands, and the table of all of them
@@ -9,11 +9,11 @@
 //! - [`context`], [`origin`], [`reply`], [`error`], [`args`]: what a handler works with
 //! - [`types`], [`object`]: the data types
 //! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
-//! - [`table`], [`entry`], [`db`], [`shard`], [`slot`]: the keyspace
+//! - [`keyspace`], [`table`], [`entry`], [`shard`], [`slot`]: the keyspace, and the one door for changes ([`keyspace::edit`])
 //! - [`invariant`]: what ends the process
 //! - [`ring`], [`queue`], [`baton`], [`mailbox`], [`batch`], [`errand`], [`engine`], [`rest`], [`execute`], `prefetch`: who
 //!   executes when
-//! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`waiter`], [`blocking`], [`notify`]: what happens besides
+//! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`waiter`], [`blocking`]: what happens besides
 //! - [`heat`], [`survey`]: which keys cost much, which are big
 //! - [`world`], [`clocks`], [`pause`], [`settings`], [`client`]: what is shared
 
@@ -28,7 +28,6 @@ pub mod client;
 pub mod clocks;
 mod collections;
 pub mod context;
-pub mod db;
 pub mod engine;
 pub mod entry;
 pub mod errand;
@@ -41,9 +40,9 @@ pub mod field_calendar;
 pub mod glob;
 pub mod heat;
 pub mod invariant;
+pub mod keyspace;
 pub mod lazyfree;
 pub mod mailbox;
-pub mod notify;
 pub mod origin;
 pub mod pause;
 pub mod policy;

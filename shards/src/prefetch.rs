@@ -6,8 +6,8 @@
 //! other keys ahead of time would cost their commands more than it saves most of them.
 
 use crate::batch::Cmd;
-use crate::db::Key;
 use crate::entry::Entry;
+use crate::keyspace::db::Key;
 use crate::shard::Shard;
 use crate::table::{self, Prefetch};
 

@@ -6,20 +6,18 @@ use std::sync::Arc;
 use sherd_metrics::{CommandCells, Counter};
 
 use crate::blocking::{Blocking, WaitCounts};
-use crate::db::{Db, Key};
-use crate::entry::Entry;
 use crate::evict::Evictor;
 use crate::expire::ExpiryStats;
 use crate::field_calendar::FieldCalendar;
 use crate::heat::Heat;
-use crate::notify::Events;
+use crate::keyspace::db::{Db, Key};
+use crate::keyspace::edit;
+use crate::keyspace::outbox::Outbox;
+use crate::keyspace::{Databases, DATABASES_MAX};
 use crate::random::Random;
 use crate::survey::Findings;
 use crate::watch::{Presence, Watches};
 use crate::world::World;
-
-/// The most that `databases` may be: each shard keeps a place and four counters for every one.
-pub const DATABASES_MAX: usize = 1024;
 
 /// Counters of one database of a shard.
 #[derive(Default, Debug)]
@@ -104,16 +102,15 @@ impl ShardStats {
     }
 }
 
-/// See the file's head.
+/// What the holder of a shard's baton may touch.
 pub struct Shard {
     pub index: usize,
     pub world: Arc<World>,
-    dbs: Vec<Option<Box<Db>>>,
-    /// Databases from this one on have never had keys.
-    dbs_touched: usize,
+    pub databases: Databases,
     pub watches: Watches,
     pub blocking: Blocking,
-    pub events: Events,
+    /// What is to be told when the baton has been let go.
+    pub outbox: Outbox,
     /// When hashes and sets have something to expire.
     pub calendar: FieldCalendar,
     /// What eviction remembers of this shard.
@@ -125,9 +122,9 @@ pub struct Shard {
     pub clock: u32,
     /// Database that the expiry sweep is at.
     pub(crate) sweep_db: usize,
-    /// Announced changes of keys, each of them once, of however many elements it is.
-    pub(crate) touches: u64,
-    /// Changes and expiries at the last publication of sizes.
+    /// Changes of keys, each of them once, of however many elements it is and whatever its cause.
+    pub(crate) changes: u64,
+    /// What `changes` was at the last publication of sizes.
     published: u64,
 }
 
@@ -139,11 +136,10 @@ impl Shard {
         Shard {
             index,
             world: Arc::clone(world),
-            dbs: (0..databases).map(|_| None).collect(),
-            dbs_touched: 0,
+            databases: Databases::new(databases),
             watches: Watches::default(),
             blocking: Blocking::new(Arc::clone(&stats.waits)),
-            events: Events::default(),
+            outbox: Outbox::default(),
             calendar: FieldCalendar::default(),
             evictor: Evictor::default(),
             random: Random::seeded(),
@@ -151,7 +147,7 @@ impl Shard {
             cells: Arc::new(CommandCells::new(commands)),
             clock: 0,
             sweep_db: 0,
-            touches: 0,
+            changes: 0,
             published: 0,
         }
     }
@@ -159,80 +155,37 @@ impl Shard {
     /// A database, if it has ever had keys.
     #[inline]
     pub fn db(&self, db: u16) -> Option<&Db> {
-        self.dbs[usize::from(db)].as_deref()
-    }
-
-    /// A database, if it has ever had keys, for changing it.
-    #[inline]
-    pub fn db_mut(&mut self, db: u16) -> Option<&mut Db> {
-        self.dbs[usize::from(db)].as_deref_mut()
-    }
-
-    /// A database, made when it is not there yet.
-    #[inline]
-    pub fn db_or_new(&mut self, db: u16) -> &mut Db {
-        let place = &mut self.dbs[usize::from(db)];
-        if place.is_none() {
-            *place = Some(Box::new(Db::new(&self.world.slots, self.index)));
-            self.dbs_touched = self.dbs_touched.max(usize::from(db) + 1);
-        }
-        place.as_mut().expect("the database was just made")
-    }
-
-    /// Tells those who watch a key that it has changed.
-    #[inline]
-    pub fn touch_watches(&mut self, db: u16, key: &Key<'_>) {
-        if !self.watches.is_empty() {
-            let database = self.dbs[usize::from(db)].as_deref();
-            self.watches.touch(db, key.bytes, || database.is_some_and(|database| database.find(key).is_some()));
-        }
+        self.databases.get(db)
     }
 
     /// What a database has of a key.
     pub fn presence(&self, db: u16, key: &Key<'_>, now_ms: i64) -> Presence {
-        presence(self.db(db), key, now_ms)
+        edit::presence(self.db(db), key, now_ms)
     }
 
     /// Databases that the shard can have.
     pub fn db_count(&self) -> usize {
-        self.dbs.len()
+        self.databases.count()
     }
 
     /// Databases that there is something to do for: those after them have never had keys.
     pub fn dbs_touched(&self) -> usize {
-        self.dbs_touched
-    }
-
-    /// Empties a database; its contents are freed in the background, or at once with `sync`.
-    pub fn flush(&mut self, db: u16, sync: bool) {
-        let (map, now) = (self.world.slots, self.world.now_milliseconds());
-        let Some(old) = self.dbs[usize::from(db)].take() else { return };
-        self.watches.replace_database(db, |key| {
-            let key = Key { bytes: key, hash: crate::table::hash(key), slot: map.slot(key) };
-            (presence(Some(&old), &key, now), Presence::Absent)
-        });
-        if sync {
-            drop(old);
-        } else {
-            self.world.reaper.free_db(old);
-            if self.dbs.iter().all(Option::is_none) {
-                self.stats.memory_bytes.store(0, Ordering::Relaxed);
-            }
-        }
-        if !self.blocking.is_empty() {
-            self.blocking.mark_all_ready(db);
-        }
-        self.publish_sizes();
+        self.databases.touched()
     }
 
     /// Frees everything that it holds, at once: the server has stopped.
     pub fn clear(&mut self) {
-        self.dbs.iter_mut().for_each(|db| *db = None);
+        self.clear_databases();
         self.watches = Watches::default();
-        self.events = Events::default();
+        self.outbox = Outbox::default();
         self.calendar = FieldCalendar::default();
         self.evictor = Evictor::default();
         self.publish_sizes();
+    }
+
+    /// Any bytes as a key.
+    pub fn key_of<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key::new(bytes, &self.world.slots)
     }
 
     /// Brings the access clock up to date; the policy may be another one than before.
@@ -240,45 +193,6 @@ impl Shard {
     pub fn look_at_clock(&mut self) {
         let policy = self.world.settings.maxmemory_policy.get();
         self.clock = crate::policy::clock_now(policy, self.world.monotonic_milliseconds());
-    }
-
-    /// Tells those who wait for a key that it has gone without a command's doing: it expired or was evicted.
-    #[inline]
-    pub fn key_has_gone(&mut self, db: u16, key: &[u8]) {
-        if !self.blocking.is_empty() {
-            self.blocking.mark_ready(db, key);
-        }
-    }
-
-    /// Exchanges two databases.
-    pub fn swap(&mut self, a: u16, b: u16) {
-        if a == b {
-            return;
-        }
-        let (map, now) = (self.world.slots, self.world.now_milliseconds());
-        for (old, new) in [(a, b), (b, a)] {
-            let (old_db, new_db) = (self.dbs[usize::from(old)].as_deref(), self.dbs[usize::from(new)].as_deref());
-            self.watches.replace_database(old, |key| {
-                let key = Key { bytes: key, hash: crate::table::hash(key), slot: map.slot(key) };
-                (presence(old_db, &key, now), presence(new_db, &key, now))
-            });
-        }
-        self.dbs.swap(usize::from(a), usize::from(b));
-        self.dbs_touched = self.dbs_touched.max(usize::from(a.max(b)) + 1);
-        if !self.blocking.is_empty() {
-            self.blocking.mark_all_ready(a);
-            self.blocking.mark_all_ready(b);
-        }
-        self.calendar.swap(a, b);
-        self.publish_sizes();
-    }
-
-    /// Frees an entry that was taken out of the keyspace.
-    #[inline]
-    pub fn free(&self, entry: Entry) {
-        if let Some(bytes) = self.world.reaper.free(entry) {
-            self.stats.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
-        }
     }
 
     /// Lets the shard's own thread see when fields expire.
@@ -290,11 +204,8 @@ impl Shard {
     /// Publishes the sizes if anything has changed since the last time; called when the baton is let go.
     #[inline]
     pub fn publish_changes(&mut self) {
-        let stats = &self.stats;
-        let expired = stats.expired_keys.get() + stats.expired_fields.get() + stats.expired_members.get();
-        let changes = self.touches + expired + stats.evicted_keys.get();
-        if changes != self.published {
-            self.published = changes;
+        if self.changes != self.published {
+            self.published = self.changes;
             self.publish_sizes();
         }
     }
@@ -302,9 +213,10 @@ impl Shard {
     /// Lets other threads see how many keys there are.
     pub fn publish_sizes(&self) {
         let (mut total, mut total_volatile) = (0, 0);
-        for (db, stats) in self.dbs[..self.dbs_touched].iter().zip(&self.stats.databases) {
-            let (keys, volatile) = db.as_ref().map_or((0, 0), |db| (db.len(), db.volatile_len()));
-            stats.timed_keys.set(db.as_ref().map_or(0, |db| db.timed_len()) as u64);
+        for (number, stats) in (0..self.databases.touched()).zip(&self.stats.databases) {
+            let db = self.databases.get(number as u16);
+            let (keys, volatile) = db.map_or((0, 0), |db| (db.len(), db.volatile_len()));
+            stats.timed_keys.set(db.map_or(0, |db| db.timed_len()) as u64);
             total += keys;
             total_volatile += volatile;
             stats.keys.set(keys as u64);
@@ -313,13 +225,5 @@ impl Shard {
         self.stats.volatile_keys.set(total_volatile as u64);
         self.world.shard_keys[self.index].store(total, Ordering::Relaxed);
         self.world.pressure.publish(self.index, total_volatile);
-    }
-}
-
-fn presence(database: Option<&Db>, key: &Key<'_>, now_ms: i64) -> Presence {
-    match database.and_then(|database| database.find(key)) {
-        None => Presence::Absent,
-        Some(entry) if entry.is_expired(now_ms) => Presence::Expired,
-        Some(_) => Presence::Alive,
     }
 }

@@ -52,7 +52,7 @@ impl Tester {
 
     /// Whether the shards keep events for [`Tester::events`]; they do from the beginning.
     pub fn consume_events(&mut self, consume: bool) {
-        self.shards.iter_mut().for_each(|shard| shard.events.set_consumed(consume));
+        self.shards.iter_mut().for_each(|shard| shard.outbox.events.set_consumed(consume));
     }
 
     /// Runs a command line whose words are separated by single spaces and gives the reply's bytes as text.
@@ -74,7 +74,7 @@ impl Tester {
     /// The keyspace events raised since the last call, as `event key`; in order as far as they come from one shard. They are
     /// raised only when the setting says so.
     pub fn events(&mut self) -> Vec<String> {
-        let events = self.shards.iter_mut().flat_map(|shard| shard.events.take());
+        let events = self.shards.iter_mut().flat_map(|shard| shard.outbox.events.take());
         events.map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key))).collect()
     }
 
@@ -124,6 +124,12 @@ impl Tester {
             let mut round = crate::evict::Round::default();
             while round.slice(shard) {}
         }
+    }
+
+    /// The shards' parts of database 0.
+    #[allow(dead_code)] // Likewise: `tests/slot_memory.rs`.
+    pub fn databases(&self) -> impl Iterator<Item = &crate::keyspace::db::Db> {
+        self.shards.iter().filter_map(|shard| shard.db(0))
     }
 
     /// Keys of each shard.

@@ -196,7 +196,7 @@ fn an_evicted_key_raises_an_event() {
             t.world.settings.maxmemory_policy.set(ALLKEYS_RANDOM);
             t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
             t.world.settings.lazyfree_lazy_eviction.set(lazy);
-            t.world.settings.notify_keyspace_events.set(i64::from(notify::class::EVICTED));
+            t.world.settings.notify_keyspace_events.set(i64::from(keyspace::events::class::EVICTED));
             fill(&mut t, 50);
             t.world.settings.maxmemory.set(1);
             let reply = t.run("SET another value");
@@ -216,7 +216,10 @@ fn a_key_that_has_expired_is_removed_as_such_and_first() {
         let mut t = Tester::new(1);
         t.world.settings.maxmemory_policy.set(policy);
         t.world.settings.maxmemory_samples.set(64);
-        t.world.settings.notify_keyspace_events.set(i64::from(notify::class::EVICTED | notify::class::EXPIRED));
+        t.world
+            .settings
+            .notify_keyspace_events
+            .set(i64::from(keyspace::events::class::EVICTED | keyspace::events::class::EXPIRED));
         fill(&mut t, 20);
         t.run(&format!("SET gone {} PX 10", "v".repeat(2000)));
         t.world.advance_clock(20);

@@ -181,3 +181,15 @@ def test_the_package_is_typed() -> None:
     """A marker for type checkers, and a stub for the compiled module."""
     assert (root / "src" / "sherd" / "py.typed").exists()
     assert (root / "src" / "sherd" / "_native.pyi").exists()
+
+
+def test_a_database_is_altered_through_one_door() -> None:
+    """What takes `&mut self` of a database, and what lends one to be changed, is visible in the keyspace's module alone."""
+    folder = root / "shards" / "src" / "keyspace"
+    signature = re.compile(r"^\s*pub(\([^)]*\))? fn (\w+)[^{;]*?&mut self", re.MULTILINE)
+    for file in ("db.rs", "mod.rs"):
+        found = {name: visibility for visibility, name in signature.findall((folder / file).read_text())}
+        assert {name for name, visibility in found.items() if visibility != "(super)"} == set(), file
+    lent = re.compile(r"pub(?:\([^)]*\))? fn \w+[^{;]*-> [^{;]*&mut (?:Box<)?Db\b")
+    offenders = [str(file.relative_to(root)) for file in _rust_files("shards/src") if lent.search(file.read_text())]
+    assert offenders == []

@@ -17,7 +17,7 @@ impl Others for Engine {
         let shard = unsafe { &mut *cell.shard.get() };
         shard.look_at_clock();
         work(shard);
-        for wake in self.let_go(cell, shard, start) {
+        for wake in self.let_go(cell, shard, start).wakes {
             match wake {
                 Wake::Run(waiter) => self.leave_errand(index, Box::new(Serve(waiter))),
                 wake => (self.wake_client)(wake),

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::entry::Text;
 use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::families::string_range::{edit, grow, length_for_write};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::bitmap;

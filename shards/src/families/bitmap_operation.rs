@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use crate::args::is;
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue, Text};
 use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
 use crate::types::bitmap::{combine, Operation};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::args;
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::rdb::Limits;
 use crate::entry::{Entry, NewValue, Text, Value};
 use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
@@ -231,7 +231,7 @@ fn populate(context: &mut Context<'_>) -> Outcome {
         name.push(b':');
         crate::types::number::append_i64(&mut name, number as i64);
         let key: Key<'_> = context.key_of(&name);
-        if context.get_mut(&key).is_some() {
+        if context.get_to_replace(&key).is_some() {
             continue;
         }
         let mut value = format!("value:{number}").into_bytes();

@@ -2,10 +2,10 @@
 
 use crate::args::{self, Options};
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::NewValue;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::policy;
 use crate::rdb::dump::{self, Refused};
 use crate::rdb::{Limits, Loaded};
@@ -107,7 +107,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let options = RestoreOptions::parse(args)?;
     let key = context.key(1);
-    if context.get_mut(&key).is_some() && !options.replace {
+    if context.get_to_replace(&key).is_some() && !options.replace {
         return Err(BUSY_KEY);
     }
     let ttl_ms = args::integer(args[2])?;

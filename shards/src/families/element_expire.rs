@@ -4,8 +4,8 @@
 use super::timed_access;
 use crate::args;
 use crate::context::Context;
-use crate::db::Key;
 use crate::error::{CommandError, Outcome};
+use crate::keyspace::db::Key;
 use crate::object::Collection;
 use crate::reply::Reply;
 use crate::types::hash::EXPIRY_MAX;
@@ -190,7 +190,7 @@ pub(super) fn set_time<T: Expires>(
     base: Base,
 ) -> Outcome {
     let (key, args, now, limits) = (context.key(1), context.args, timed_access::now(context), T::limits(context));
-    context.write::<T>(&key)?;
+    context.is_there::<T>(&key)?;
     let time = parse_time(context, args[2], unit, base)?;
     let (condition, names) = T::parse_setting(args)?;
     reply.array(names.len());
@@ -222,7 +222,7 @@ pub(super) fn set_time<T: Expires>(
 /// HPERSIST and SPERSIST.
 pub(super) fn persist<T: Expires>(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args, limits) = (context.key(1), context.args, T::limits(context));
-    context.write::<T>(&key)?;
+    context.is_there::<T>(&key)?;
     let names = T::parse_names(args)?;
     reply.array(names.len());
     let Some(elements) = timed_access::write::<T>(context, &key, names.iter())? else {

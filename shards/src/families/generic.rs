@@ -4,10 +4,10 @@
 
 use crate::args::Options;
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue, Text, Value};
 use crate::error::{CommandError, Outcome, NO_SUCH_KEY, SAME_OBJECT, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
 
@@ -172,7 +172,7 @@ fn touch(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn rename(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (from, to) = (context.key(1), context.key(2));
-    if context.get_mut(&from).is_none() {
+    if context.get_to_replace(&from).is_none() {
         return Err(NO_SUCH_KEY);
     }
     if from.bytes != to.bytes {
@@ -184,10 +184,10 @@ fn rename(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn renamenx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (from, to) = (context.key(1), context.key(2));
-    if context.get_mut(&from).is_none() {
+    if context.get_to_replace(&from).is_none() {
         return Err(NO_SUCH_KEY);
     }
-    let free = context.get_mut(&to).is_none();
+    let free = context.get_to_replace(&to).is_none();
     if free {
         rename_key(context, &from, &to);
     }
@@ -242,7 +242,7 @@ fn copy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         Value::Object(object) => NewValue::Object(object.duplicate()),
     };
     let done = context.in_db(target_db, |context| {
-        let free = context.get_mut(&to).is_none();
+        let free = context.get_to_replace(&to).is_none();
         if !free && replace {
             context.remove(&to);
         }
@@ -265,7 +265,7 @@ fn move_key(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if target_db == context.client.db {
         return Err(SAME_OBJECT);
     }
-    let taken = context.in_db(target_db, |context| context.get_mut(&key).is_some());
+    let taken = context.in_db(target_db, |context| context.get_to_replace(&key).is_some());
     let entry: Option<Entry> = if taken { None } else { context.take(&key) };
     let moved = entry.is_some();
     if let Some(entry) = entry {

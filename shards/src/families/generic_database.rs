@@ -81,8 +81,6 @@ fn flush(context: &mut Context<'_>, dbs: std::ops::Range<u16>, sync: bool) {
     for shard in context.all_shards() {
         let end = dbs.end.min(u16::try_from(shard.db_count()).unwrap_or(u16::MAX));
         for db in dbs.start..end {
-            let keys = shard.db(db).map_or(0, crate::db::Db::len);
-            shard.stats.dirty.add(keys as u64);
             shard.flush(db, sync);
         }
     }

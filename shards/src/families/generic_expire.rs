@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::entry::Entry;
 use crate::error::{CommandError, Outcome};
 use crate::families::lifetime::invalid;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
@@ -164,7 +164,7 @@ fn set_expiry(context: &mut Context<'_>, reply: &mut Reply<'_>, scale: i64, base
     let time = value.checked_mul(scale).and_then(|value| value.checked_add(base));
     let time = time.ok_or_else(|| invalid(context.spec.name))?;
     let key = context.key(1);
-    let allowed = context.get_mut(&key).is_some_and(|entry| conditions.allow(entry.expiry(), time));
+    let allowed = context.get_to_replace(&key).is_some_and(|entry| conditions.allow(entry.expiry(), time));
     if allowed && time <= context.now_ms {
         context.remove(&key);
         context.changed(&key, class::GENERIC, "del");
@@ -212,7 +212,7 @@ fn pexpiretime(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn persist(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
-    let had_expiry = context.get_mut(&key).is_some_and(|entry| entry.expiry().is_some());
+    let had_expiry = context.get_to_replace(&key).is_some_and(|entry| entry.expiry().is_some());
     crate::families::string::persist(context, &key);
     reply.flag(had_expiry);
     Ok(())

@@ -1,7 +1,7 @@
 //! How values are stored: OBJECT and MEMORY USAGE. None of it counts as an access to the key.
 
 use crate::args::{self, Options};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::policy;

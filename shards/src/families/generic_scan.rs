@@ -8,7 +8,7 @@
 
 use crate::args::{self, Options};
 use crate::context::Context;
-use crate::db::Db;
+use crate::keyspace::db::Db;
 use crate::entry::Entry;
 use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::glob::Pattern;

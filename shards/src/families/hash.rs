@@ -7,7 +7,7 @@ use super::list::write_item;
 use crate::args;
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, OVERFLOW};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::hash::{Change, Hash, Limits};
@@ -271,7 +271,7 @@ fn hdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args) = (context.key(1), context.args);
-    context.write::<Hash>(&key)?;
+    context.is_there::<Hash>(&key)?;
     let fields = parse_fields(args, 2)?;
     let hash = timed_access::write::<Hash>(context, &key, fields.iter())?;
     reply.array(fields.len());

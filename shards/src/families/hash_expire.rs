@@ -7,7 +7,7 @@ use super::hash::{parse_fields, FIELDS_MISMATCH, FIELDS_MISSING, HASH};
 use crate::args;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::hash::Hash;
 

@@ -6,7 +6,7 @@ use super::timed_access;
 use crate::args;
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::hash::Hash;
@@ -69,7 +69,7 @@ pub(super) fn time_option(word: &[u8]) -> Option<(Unit, Base)> {
 
 fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args, now) = (context.key(1), context.args, timed_access::now(context));
-    context.write::<Hash>(&key)?;
+    context.is_there::<Hash>(&key)?;
     // The options have fixed places: at most one of them, then FIELDS.
     let (lifetime, first) = match time_option(args[2]) {
         Some((unit, base)) => (Lifetime::Until(parse_time(context, args[3], unit, base)?), 4),

@@ -2,11 +2,11 @@
 
 use crate::args::is;
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue};
 use crate::error::{CommandError, Outcome, WRONG_TYPE};
 use crate::families::string_range::edit;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane, Scope};
 use crate::types::hyperloglog::{self as hll, Corrupt, Registers, REGISTERS};

@@ -160,7 +160,7 @@ fn block_move(
 ) -> Outcome {
     let timeout_ms = parse_timeout(context, context.args[timeout_at])?;
     let source = context.key(1);
-    if context.write::<List>(&source)?.is_some() {
+    if context.is_there::<List>(&source)? {
         return move_element(context, reply, from, to);
     }
     let mut block = wait_for(context, 1..2, Type::List, timeout_ms);

@@ -4,7 +4,7 @@ use super::list::{node_limit, LIST};
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, INDEX_RANGE, NO_SUCH_KEY, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::list::{End, List};

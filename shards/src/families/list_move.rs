@@ -6,7 +6,7 @@ use super::list::{node_limit, pop_array, popped, push_event, write_item, LIST};
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
 use crate::types::list::{End, List};
@@ -83,12 +83,12 @@ fn lmove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 pub(super) fn move_element(context: &mut Context<'_>, reply: &mut Reply<'_>, from: End, to: End) -> Outcome {
     let (source_key, target_key) = (context.key(1), context.key(2));
     let limit = node_limit(context);
-    if context.write::<List>(&source_key)?.is_none() {
+    if !context.is_there::<List>(&source_key)? {
         reply.null();
         return Ok(());
     }
     // The target's type is checked before anything is changed.
-    context.write::<List>(&target_key)?;
+    context.is_there::<List>(&target_key)?;
     let Some(source) = context.write::<List>(&source_key)? else { return Ok(()) };
     let Some(item) = source.peek(from) else { return Ok(()) };
     write_item(reply, item);
@@ -163,7 +163,7 @@ pub(super) fn move_elements(
         return Ok(false);
     }
     // The target's type is checked before anything is changed.
-    context.write::<List>(&target_key)?;
+    context.is_there::<List>(&target_key)?;
     let Some(source) = context.write::<List>(&source_key)? else { return Ok(false) };
     let count = request.count.min(length);
     let moved = source.take_from_end(from, count, limit);

@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use crate::access::Shards;
-use crate::db::Key;
 use crate::entry::{Entry, NewValue};
 use crate::error::{CommandError, Outcome};
-use crate::field_calendar;
+use crate::keyspace::db::Key;
 use crate::object::{Object, ObjectRef};
 use crate::random::Random;
 use crate::rdb::dump;
@@ -26,8 +25,7 @@ pub(super) fn reload(shards: &mut Shards<'_>, limits: &Limits, now_ms: i64) -> O
             let keys: Vec<Vec<u8>> =
                 shard.db(number).into_iter().flat_map(|db| db.iter()).map(|entry| entry_key(entry).to_vec()).collect();
             for bytes in keys {
-                let slot = shard.world.slots.slot(&bytes);
-                let key = Key { bytes: &bytes, hash: table::hash(&bytes), slot };
+                let key = Key::new(&bytes, &shard.world.slots);
                 reload_key(shard, number, &key, limits, now_ms)?;
             }
         }
@@ -70,14 +68,6 @@ fn reload_key(shard: &mut Shard, number: u16, key: &Key<'_>, limits: &Limits, no
         }
         Loaded::Expired => None,
     };
-    let db = shard.db_or_new(number);
-    let old = match value {
-        Some(entry) => db.replace(key, entry),
-        None => db.remove(key),
-    };
-    if let Some(old) = old {
-        shard.free(old);
-    }
-    field_calendar::announce(shard, number, key);
+    shard.load(number, key, value);
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::timed_access;
 use crate::args;
 use crate::context::Context;
 use crate::error::Outcome;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::hash::Limits;
@@ -160,12 +160,12 @@ fn srem(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 fn smove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (source_key, target_key, member) = (context.key(1), context.key(2), context.args[3]);
     let (named, limits) = (&context.args[3..], limits(context));
-    if context.write::<Set>(&source_key)?.is_none() {
+    if !context.is_there::<Set>(&source_key)? {
         reply.int(0);
         return Ok(());
     }
     // The target's type is checked before anything is changed.
-    context.write::<Set>(&target_key)?;
+    context.is_there::<Set>(&target_key)?;
     let Some(source) = timed_access::write::<Set>(context, &source_key, named.iter())? else {
         reply.int(0);
         return Ok(());

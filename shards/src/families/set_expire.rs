@@ -10,7 +10,7 @@ use super::set::{limits, SET};
 use crate::args;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::set::{Set, SetLimits};
 

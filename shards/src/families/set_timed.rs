@@ -10,7 +10,7 @@ use super::timed_access;
 use crate::args;
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::set::Set;

@@ -15,7 +15,7 @@ use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::families::list::node_limit;
 use crate::families::sort_pattern::{is_in_slot, names_keys, Pattern};
 use crate::families::timed_access;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::object::ObjectRef;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, Begin, CommandSpec, Find, Group, KeySpec, Plane};

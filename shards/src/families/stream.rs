@@ -6,10 +6,10 @@ use super::stream_idempotent::{default_limits, Named};
 use super::stream_trim::AddOrTrim;
 use crate::args;
 use crate::context::Context;
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::error::{CommandError, Outcome, NO_SUCH_KEY, SYNTAX};
 use crate::families::list::write_item;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::stream::{
@@ -190,7 +190,7 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let limits = block_limits(context);
     let now_ms = context.now_ms as u64;
-    if parsed.only_existing && context.write::<BoxedStream>(&key)?.is_none() {
+    if parsed.only_existing && !context.is_there::<BoxedStream>(&key)? {
         reply.null();
         return Ok(());
     }

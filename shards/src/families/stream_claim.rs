@@ -3,9 +3,9 @@
 use super::stream::{no_group, parse_id, parse_start, stream_of_group, write_entry, write_id, STREAM};
 use crate::args::{self, Options};
 use crate::context::Context;
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::stream::{ConsumerNumber, Group, Log, Stream, StreamId};

@@ -5,7 +5,7 @@ use super::stream_trim::take_references;
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::stream::{BoxedStream, Deletion, References, Stream, StreamId};

@@ -8,7 +8,7 @@ use super::stream::STREAM;
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, NO_SUCH_KEY, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};

@@ -4,9 +4,9 @@ use super::stream::{no_group, parse_id, write_entries, write_entry, write_fields
 use crate::args::{self, Options};
 use crate::blocking::{self, Block, TimeoutReply};
 use crate::context::Context;
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::object::Type;
 use crate::reply::Reply;
 use crate::spec::{flag::*, Begin, CommandSpec, Find, KeySpec, Plane};

@@ -5,7 +5,7 @@ use super::stream::{parse_id, INVALID_ID, STREAM};
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};

@@ -4,12 +4,12 @@
 
 use crate::args::{self, Options};
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::{NewValue, Text};
 use crate::error::{CommandError, Outcome, STRING_TOO_LONG, SYNTAX};
 use crate::families::lifetime::{time_after, Also, Lifetime};
 use crate::families::string_compare::Comparison;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
@@ -204,7 +204,7 @@ fn set(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let exists = if options.get {
         write_old(context, reply, &key)?
     } else {
-        options.condition != Condition::Always && context.get_mut(&key).is_some()
+        options.condition != Condition::Always && context.get_to_replace(&key).is_some()
     };
     let allowed = match options.condition {
         Condition::Always => true,
@@ -256,7 +256,7 @@ fn set_plain(context: &mut Context<'_>, reply: &mut Reply<'_>, key: &Key<'_>, va
 
 fn setnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
-    let absent = context.get_mut(&key).is_none();
+    let absent = context.get_to_replace(&key).is_none();
     if absent {
         store(context, &key, context.args[2], Lifetime::Unsaid, None);
     }

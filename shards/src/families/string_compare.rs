@@ -7,10 +7,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::args::is;
 use crate::context::Context;
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::Text;
 use crate::error::{CommandError, Outcome};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 

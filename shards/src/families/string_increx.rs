@@ -7,12 +7,12 @@ use std::cmp::Ordering;
 
 use crate::args::Options;
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue};
 use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::families::lifetime::{Also, Lifetime};
 use crate::families::string_number::{float_of, integer_of};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::number::{parse_i64, LongDouble};
@@ -120,7 +120,7 @@ fn by_integer(context: &mut Context<'_>, reply: &mut Reply<'_>, parsed: &Parsed<
         return Err(BOUNDS);
     }
     let key = context.key(1);
-    let old = match context.get_mut(&key) {
+    let old = match context.get_to_replace(&key) {
         None => 0,
         Some(entry) => integer_of(entry.text().ok_or(WRONG_TYPE)?)?,
     };
@@ -158,7 +158,7 @@ fn by_float(context: &mut Context<'_>, reply: &mut Reply<'_>, parsed: &Parsed<'_
         return Err(BOUNDS);
     }
     let key = context.key(1);
-    let old = match context.get_mut(&key) {
+    let old = match context.get_to_replace(&key) {
         None => LongDouble::from_i64(0),
         Some(entry) => float_of(entry.text().ok_or(WRONG_TYPE)?)?,
     };

@@ -6,7 +6,7 @@ use crate::entry::{Entry, NewValue};
 use crate::error::{CommandError, Outcome, SYNTAX};
 use crate::families::lifetime::{Also, Lifetime};
 use crate::families::string::{store, write_text};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, key_range, Begin, CommandSpec, Find, Group, KeySpec, Plane};
 
@@ -115,7 +115,7 @@ fn msetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 /// How many of the keys at every second argument of a range are there.
 fn present(context: &mut Context<'_>, first: usize, end: usize) -> usize {
     let mut count = 0;
-    context.for_each_key(first..end, 2, |context, key, _| count += usize::from(context.get_mut(key).is_some()));
+    context.for_each_key(first..end, 2, |context, key, _| count += usize::from(context.get_to_replace(key).is_some()));
     count
 }
 

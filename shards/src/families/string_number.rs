@@ -4,7 +4,7 @@ use crate::args;
 use crate::context::{Context, Expiry};
 use crate::entry::{NewValue, Text};
 use crate::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, NOT_INTEGER, OVERFLOW, WRONG_TYPE};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::number::{parse_i64, LongDouble};
@@ -119,7 +119,7 @@ fn add(context: &mut Context<'_>, reply: &mut Reply<'_>, increment: i64) -> Outc
 
 fn incrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
-    let old = match context.get_mut(&key) {
+    let old = match context.get_to_replace(&key) {
         None => LongDouble::from_i64(0),
         Some(entry) => float_of(entry.text().ok_or(WRONG_TYPE)?)?,
     };

@@ -5,11 +5,11 @@
 
 use crate::args;
 use crate::context::{Context, Expiry};
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::entry::{NewValue, Text};
 use crate::error::{CommandError, Outcome, STRING_TOO_LONG, WRONG_TYPE};
 use crate::families::string::check_length;
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 

@@ -7,9 +7,8 @@
 //! [`without_expired`]).
 
 use crate::context::Context;
-use crate::db::Key;
 use crate::error::CommandError;
-use crate::field_calendar;
+use crate::keyspace::db::Key;
 use crate::object::Collection;
 use crate::random::Random;
 use crate::types::hash::Fields;
@@ -146,16 +145,8 @@ pub(super) fn expire_drawn<T: Collection>(
 }
 
 fn remove<T: Collection>(context: &mut Context<'_>, key: &Key<'_>, remove_from: impl FnOnce(&mut Fields) -> usize) {
-    let Ok(Some(found)) = context.write::<T>(key) else { return };
-    let Some(timed) = found.timed_mut() else { return };
-    let removed = remove_from(timed);
-    let emptied = found.element_count() == 0;
-    let db = context.client.db;
-    let shard = context.shard(key);
-    if removed > 0 {
-        field_calendar::elements_expired(shard, db, key, T::TYPE, removed);
-    }
-    if emptied {
-        field_calendar::remove_emptied(shard, db, key);
+    if context.is_there::<T>(key).is_ok_and(|is_there| is_there) {
+        let db = context.client.db;
+        context.shard(key).expire_elements(db, key, remove_from);
     }
 }

@@ -4,9 +4,9 @@
 
 use crate::args;
 use crate::context::Context;
-use crate::db::Key;
+use crate::keyspace::db::Key;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use crate::types::zset::{Change, Limits, Rules, ZSet};

@@ -9,7 +9,7 @@ use super::zset::{begin_members, limits, write_member, SORTED_SET};
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, one_key, CommandSpec, Plane};
 use crate::types::zset::ZSet;
@@ -359,7 +359,7 @@ pub(super) struct Stored {
 pub(super) fn store_result(
     context: &mut Context<'_>,
     reply: &mut Reply<'_>,
-    destination: &crate::db::Key<'_>,
+    destination: &crate::keyspace::db::Key<'_>,
     stored: Stored,
 ) {
     let len = stored.result.len();

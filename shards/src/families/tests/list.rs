@@ -1,6 +1,6 @@
 //! Lists at their ends, as a listpack and as a quicklist, over one and several shards.
 
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::testing::Tester;
 
 pub(in super::super) const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -1,6 +1,6 @@
 //! Sorted set commands on members, in both encodings and protocols, over one and several shards.
 
-use crate::notify::class;
+use crate::keyspace::events::class;
 use crate::testing::Tester;
 
 /// Runs a test over shards and encodings.

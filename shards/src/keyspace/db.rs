@@ -17,7 +17,15 @@ pub struct Key<'a> {
     pub slot: u16,
 }
 
-/// See the file's head.
+impl<'a> Key<'a> {
+    /// A key by its bytes.
+    #[inline]
+    pub fn new(bytes: &'a [u8], map: &SlotMap) -> Key<'a> {
+        Key { bytes, hash: crate::table::hash(bytes), slot: map.slot(bytes) }
+    }
+}
+
+/// One database's keys of one shard.
 pub struct Db {
     tables: Box<[Table<Entry>]>,
     first_slot: u16,
@@ -107,7 +115,7 @@ impl Db {
 
     /// When the elements of a key should be looked at, if they expire earlier than it has said; with `again`, whatever it has
     /// said. From then on the key counts as one with elements that expire.
-    pub fn announce(&mut self, key: &Key<'_>, again: bool) -> Option<u64> {
+    pub(super) fn announce(&mut self, key: &Key<'_>, again: bool) -> Option<u64> {
         let mut slot = self.find_slot(key)?;
         let fields = slot.get_mut().object_mut().and_then(ObjectMut::timed_mut)?;
         let before = fields.has_announced();
@@ -140,13 +148,13 @@ impl Db {
 
     /// The place of a key, expired or not.
     #[inline]
-    pub fn find_slot(&mut self, key: &Key<'_>) -> Option<Slot<'_, Entry>> {
+    pub(super) fn find_slot(&mut self, key: &Key<'_>) -> Option<Slot<'_, Entry>> {
         let index = self.index(key.slot);
         self.tables[index].find_slot(key.hash, key.bytes)
     }
 
     /// Adds an entry whose key is not there.
-    pub fn insert_new(&mut self, key: &Key<'_>, entry: Entry) -> &mut Entry {
+    pub(super) fn insert_new(&mut self, key: &Key<'_>, entry: Entry) -> &mut Entry {
         self.keys += 1;
         self.volatile += usize::from(entry.expiry().is_some());
         let index = self.index(key.slot);
@@ -156,7 +164,7 @@ impl Db {
     /// Writes a key with one look-up: overwrites its string in place with `overwrite` where that fits and the key has no
     /// expiry, else puts what `make` makes of the old entry in its place.
     #[inline]
-    pub fn put(
+    pub(super) fn put(
         &mut self,
         key: &Key<'_>,
         overwrite: Option<&[u8]>,
@@ -185,7 +193,7 @@ impl Db {
     }
 
     /// Puts an entry in the place of the key's old one, which is given back.
-    pub fn replace(&mut self, key: &Key<'_>, entry: Entry) -> Option<Entry> {
+    pub(super) fn replace(&mut self, key: &Key<'_>, entry: Entry) -> Option<Entry> {
         let volatile = usize::from(entry.expiry().is_some());
         if let Some(mut slot) = self.find_slot(key) {
             let mut old = slot.replace(entry);
@@ -198,7 +206,7 @@ impl Db {
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
+    pub(super) fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
         let index = self.index(key.slot);
         let mut entry = self.tables[index].remove(key.hash, key.bytes)?;
         self.keys -= 1;
@@ -207,7 +215,7 @@ impl Db {
     }
 
     /// Sets or removes a key's expiry; false when there is no such key.
-    pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<i64>) -> bool {
+    pub(super) fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<i64>) -> bool {
         let Some(mut slot) = self.find_slot(key) else { return false };
         let before = slot.get().expiry().is_some();
         slot.rebuild(|entry| entry.with_expiry(expiry));
@@ -241,7 +249,7 @@ impl Db {
     }
 
     /// Removes expired entries of up to `limit` buckets, going on where the last call ended.
-    pub fn sweep(&mut self, now: i64, limit: usize, mut removed: impl FnMut(Entry)) -> Sweep {
+    pub(super) fn sweep(&mut self, now: i64, limit: usize, mut removed: impl FnMut(Entry)) -> Sweep {
         let mut done = Sweep::default();
         while done.buckets < limit {
             let (index, bucket) = self.sweep_at;
@@ -282,7 +290,7 @@ impl Db {
 
     /// Visits at least `want` entries with their slots (those that can expire, with `only_volatile`), from where the last call
     /// ended; gives how many. Fewer were found if there are no more, or if they are so rare that the search takes several calls.
-    pub fn sample(&mut self, only_volatile: bool, want: usize, mut visit: impl FnMut(&Entry, u16)) -> usize {
+    pub(super) fn sample(&mut self, only_volatile: bool, want: usize, mut visit: impl FnMut(&Entry, u16)) -> usize {
         let there = if only_volatile { self.volatile } else { self.keys };
         let want = want.min(there);
         let (mut visited, mut steps) = (0, 0);

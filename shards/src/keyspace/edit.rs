@@ -1,0 +1,411 @@
+//! The one door: every alteration of a database, whoever makes it, is a method of [`Shard`] in this file.
+//!
+//! What follows from a change is decided here, once, by its [`Cause`]: the count of changes, WATCH, the keyspace event, waiting
+//! clients, what the shard publishes of itself. What is to be told to others goes into the shard's outbox. A handler changes a
+//! value in place: it gets hold of it here ([`Shard::find_to_edit`]) and says here what it did ([`Shard::changed`]), by way of
+//! [`crate::context::Context`].
+
+use std::sync::atomic::Ordering;
+
+use sherd_metrics::memory;
+
+use super::db::{Db, Key, Put, Sweep};
+use super::events::class;
+use crate::entry::{Entry, NewValue};
+use crate::field_calendar;
+use crate::object::{Collection, ObjectMut, Type};
+use crate::policy;
+use crate::shard::Shard;
+use crate::table;
+use crate::types::hash::Fields;
+use crate::watch::Presence;
+
+/// Why a key changes or goes without a command's asking for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// Its time was over, whoever found it.
+    Expired,
+    /// It had to make room.
+    Evicted,
+    /// So many of its fields or members have expired.
+    ElementsExpired(Type, usize),
+    /// The last of its fields or members has expired.
+    Emptied,
+}
+
+/// What became of looking for a key.
+pub enum Found<E> {
+    Absent,
+    /// It is there, but its time is over.
+    Expired,
+    Alive(E),
+}
+
+/// How a write treats a key's expiry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expiry {
+    /// The key has none afterwards.
+    None,
+    /// It keeps what it has.
+    Keep,
+    /// It expires at this time, in milliseconds since the epoch.
+    At(i64),
+}
+
+/// Getting hold of an entry.
+impl Shard {
+    #[inline(always)]
+    fn look_up(&mut self, db: u16, key: &Key<'_>, now_ms: i64, touch: bool) -> Found<&mut Entry> {
+        let clock = self.clock;
+        let settings = &self.world.settings;
+        let found = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
+        let Some(entry) = found.map(table::Slot::into_mut) else { return Found::Absent };
+        if entry.is_expired(now_ms) {
+            return Found::Expired;
+        }
+        if touch {
+            let next = if policy::is_lfu(settings.maxmemory_policy.get()) {
+                policy::accessed(entry.clock(), clock, settings, &mut self.random)
+            } else {
+                clock
+            };
+            entry.set_clock(next);
+        }
+        Found::Alive(entry)
+    }
+
+    /// A key's entry, for reading; with `touch`, its access clock is set.
+    #[inline]
+    pub(crate) fn find_to_read(&mut self, db: u16, key: &Key<'_>, now_ms: i64, touch: bool) -> Found<&Entry> {
+        match self.look_up(db, key, now_ms, touch) {
+            Found::Alive(entry) => Found::Alive(entry),
+            Found::Expired => Found::Expired,
+            Found::Absent => Found::Absent,
+        }
+    }
+
+    /// A key's entry, for changing its value in place.
+    #[inline]
+    pub(crate) fn find_to_edit(&mut self, db: u16, key: &Key<'_>, now_ms: i64) -> Found<&mut Entry> {
+        self.look_up(db, key, now_ms, true)
+    }
+}
+
+/// Putting and taking entries.
+impl Shard {
+    #[inline]
+    fn db_or_new(&mut self, db: u16) -> &mut Db {
+        self.databases.get_or_new(db, &self.world.slots, self.index)
+    }
+
+    /// Makes an empty collection under a key that is known not to be there.
+    pub(crate) fn insert_empty<T: Collection>(&mut self, db: u16, key: &Key<'_>) -> &mut Entry {
+        self.raise(db, key, class::NEW, "new");
+        let clock = policy::initial(self.world.settings.maxmemory_policy.get(), self.clock);
+        let entry = Entry::new(key.bytes, NewValue::Object(T::empty().wrap()), None, clock);
+        self.db_or_new(db).insert_new(key, entry)
+    }
+
+    /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big; a short string takes
+    /// its place in the same allocation where it fits.
+    #[inline]
+    pub(crate) fn put(&mut self, db: u16, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry, now_ms: i64) {
+        let has_timed_fields = match &value {
+            NewValue::Object(object) => object.view().timed().is_some_and(Fields::has_expiries),
+            _ => false,
+        };
+        let policy_number = self.world.settings.maxmemory_policy.get();
+        let new_clock = policy::initial(policy_number, self.clock);
+        let overwrite = match (&value, expiry) {
+            (NewValue::Text(text), Expiry::None) => Some(*text),
+            _ => None,
+        };
+        // How often a key is used does not change with its value.
+        let keeps_clock = policy::is_lfu(policy_number);
+        let put = self.db_or_new(db).put(key, overwrite, (!keeps_clock).then_some(new_clock), |old| {
+            let (clock, kept) = match old {
+                Some(old) if keeps_clock => (old.clock(), old.expiry()),
+                Some(old) => (new_clock, old.expiry()),
+                None => (new_clock, None),
+            };
+            let expiry = match expiry {
+                Expiry::None => None,
+                Expiry::At(at) => Some(at),
+                Expiry::Keep => kept.filter(|&at| at > now_ms),
+            };
+            Entry::new(key.bytes, value, expiry, clock)
+        });
+        match put {
+            Put::Created => self.raise(db, key, class::NEW, "new"),
+            Put::Overwritten => {}
+            Put::Replaced(old) => self.free(old),
+        }
+        if has_timed_fields {
+            self.announce_elements(db, key);
+        }
+    }
+
+    /// Puts an entry that was taken from somewhere under a key, replacing what is there.
+    pub(crate) fn put_entry(&mut self, db: u16, key: &Key<'_>, entry: Entry) {
+        match self.db_or_new(db).replace(key, entry.with_key(key.bytes)) {
+            Some(old) => self.free(old),
+            None => self.raise(db, key, class::NEW, "new"),
+        }
+        self.announce_elements(db, key);
+    }
+
+    /// Replaces a key's entry by what was loaded for it, or removes it. To load is no change.
+    pub(crate) fn load(&mut self, db: u16, key: &Key<'_>, entry: Option<Entry>) {
+        let database = self.db_or_new(db);
+        let old = match entry {
+            Some(entry) => database.replace(key, entry),
+            None => database.remove(key),
+        };
+        if let Some(old) = old {
+            self.free(old);
+        }
+        self.announce_elements(db, key);
+    }
+
+    /// Takes a key's entry out of the keyspace, expired or not. The caller says what it did ([`Shard::changed`]).
+    pub(crate) fn take(&mut self, db: u16, key: &Key<'_>) -> Option<Entry> {
+        self.databases.get_mut(db)?.remove(key)
+    }
+
+    /// Removes a key; a big value is freed in the background if that is wanted. Returns whether it was there and alive; the
+    /// caller says then that it removed it.
+    pub(crate) fn remove(&mut self, db: u16, key: &Key<'_>, now_ms: i64, lazily: bool) -> bool {
+        let Some(entry) = self.take(db, key) else { return false };
+        let has_expired = entry.is_expired(now_ms);
+        if has_expired {
+            self.has_gone(db, key, Cause::Expired);
+        }
+        if lazily {
+            self.free(entry);
+        } else {
+            drop(entry);
+        }
+        !has_expired
+    }
+
+    /// Sets or removes a key's expiry; false when there is no such key. The caller says that it did.
+    pub(crate) fn set_expiry(&mut self, db: u16, key: &Key<'_>, expiry: Option<i64>) -> bool {
+        self.databases.get_mut(db).is_some_and(|database| database.set_expiry(key, expiry))
+    }
+
+    /// Removes a key that is known to have expired.
+    #[cold]
+    pub(crate) fn expire(&mut self, db: u16, key: &Key<'_>) {
+        if let Some(entry) = self.take(db, key) {
+            self.has_gone(db, key, Cause::Expired);
+            self.free(entry);
+        }
+    }
+
+    /// Removes what has expired from the next `limit` buckets of a database.
+    pub(crate) fn sweep_expired(&mut self, db: u16, now_ms: i64, limit: usize) -> Sweep {
+        let mut gone = Vec::new();
+        let Some(database) = self.databases.get_mut(db) else { return Sweep::default() };
+        let swept = database.sweep(now_ms, limit, |entry| gone.push(entry));
+        for entry in gone {
+            let key = self.key_of(table::Entry::key(&entry));
+            self.has_gone(db, &key, Cause::Expired);
+            self.free(entry);
+        }
+        swept
+    }
+
+    /// Removes a key to make room; returns the bytes that come free, those that the background thread frees included.
+    pub(crate) fn evict(&mut self, db: u16, key: &Key<'_>, has_expired: bool) -> usize {
+        let before = memory::thread_bytes();
+        let Some(entry) = self.take(db, key) else { return 0 };
+        let mut later = 0;
+        if self.world.settings.lazyfree_lazy_eviction.on() {
+            later = self.world.reaper.free(entry).unwrap_or(0);
+            self.stats.memory_bytes.fetch_sub(later as i64, Ordering::Relaxed);
+        } else {
+            drop(entry);
+        }
+        let freed = (before - memory::thread_bytes()).max(0) as usize;
+        self.has_gone(db, key, if has_expired { Cause::Expired } else { Cause::Evicted });
+        freed + later
+    }
+
+    /// Visits some keys of a database, from where the last call ended; see [`Db::sample`].
+    pub(crate) fn sample(
+        &mut self,
+        db: u16,
+        only_volatile: bool,
+        want: usize,
+        visit: impl FnMut(&Entry, u16),
+    ) -> usize {
+        self.databases.get_mut(db).map_or(0, |database| database.sample(only_volatile, want, visit))
+    }
+
+    /// Frees an entry that was taken out of the keyspace.
+    #[inline]
+    pub(crate) fn free(&self, entry: Entry) {
+        if let Some(bytes) = self.world.reaper.free(entry) {
+            self.stats.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Elements that expire.
+impl Shard {
+    /// Has the shard look after the hash or set of a key when its fields or members expire.
+    pub(crate) fn announce_elements(&mut self, db: u16, key: &Key<'_>) {
+        if let Some(due_ms) = self.next_announcement(db, key, false) {
+            field_calendar::enter(self, due_ms, db, key.bytes);
+            self.publish_calendar();
+        }
+    }
+
+    /// When the elements of a key should be looked at, if that is earlier than it has said; with `again`, whatever it has said.
+    pub(crate) fn next_announcement(&mut self, db: u16, key: &Key<'_>, again: bool) -> Option<u64> {
+        self.databases.get_mut(db)?.announce(key, again)
+    }
+
+    /// Removes fields or members whose time is over as `remove` does it, which returns how many it has removed, and the key
+    /// with the last of them. Returns whether the key is still there.
+    pub(crate) fn expire_elements(
+        &mut self,
+        db: u16,
+        key: &Key<'_>,
+        remove: impl FnOnce(&mut Fields) -> usize,
+    ) -> bool {
+        let found = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
+        let Some(entry) = found.map(table::Slot::into_mut) else { return false };
+        let kind = entry.value_type();
+        let Some(fields) = entry.object_mut().and_then(ObjectMut::timed_mut) else { return true };
+        let removed = remove(fields);
+        let emptied = entry.object().is_some_and(|object| object.element_count() == 0);
+        if removed > 0 {
+            self.has_gone(db, key, Cause::ElementsExpired(kind, removed));
+        }
+        if emptied {
+            if let Some(entry) = self.take(db, key) {
+                self.free(entry);
+            }
+            self.has_gone(db, key, Cause::Emptied);
+        }
+        !emptied
+    }
+}
+
+/// Whole databases.
+impl Shard {
+    /// Empties a database; its contents are freed in the background, or at once with `sync`. Each key counts as a change.
+    pub(crate) fn flush(&mut self, db: u16, sync: bool) {
+        let now_ms = self.world.now_milliseconds();
+        let Some(old) = self.databases.take(db) else { return };
+        self.stats.dirty.add(old.len() as u64);
+        let map = self.world.slots;
+        self.watches
+            .replace_database(db, |bytes| (presence(Some(&old), &Key::new(bytes, &map), now_ms), Presence::Absent));
+        if sync {
+            drop(old);
+        } else {
+            self.world.reaper.free_db(old);
+            if self.databases.are_empty() {
+                self.stats.memory_bytes.store(0, Ordering::Relaxed);
+            }
+        }
+        self.all_changed(db);
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap(&mut self, a: u16, b: u16) {
+        if a == b {
+            return;
+        }
+        let (map, now_ms) = (self.world.slots, self.world.now_milliseconds());
+        for (old, new) in [(a, b), (b, a)] {
+            let (old_db, new_db) = (self.databases.get(old), self.databases.get(new));
+            self.watches.replace_database(old, |bytes| {
+                let key = Key::new(bytes, &map);
+                (presence(old_db, &key, now_ms), presence(new_db, &key, now_ms))
+            });
+        }
+        self.databases.swap(a, b);
+        self.calendar.swap(a, b);
+        self.all_changed(a);
+        self.all_changed(b);
+    }
+
+    /// Every key of a database may be another one.
+    fn all_changed(&mut self, db: u16) {
+        if !self.blocking.is_empty() {
+            self.blocking.mark_all_ready(db);
+        }
+        self.publish_sizes();
+    }
+
+    /// Frees all keys at once: the server has stopped, and there is nobody to tell.
+    pub(crate) fn clear_databases(&mut self) {
+        self.databases.clear();
+    }
+}
+
+/// What follows.
+impl Shard {
+    /// A command has changed a key, which counts as so many changes.
+    #[inline]
+    pub(crate) fn changed(&mut self, db: u16, key: &Key<'_>, count: usize) {
+        self.stats.dirty.add(count as u64);
+        self.tell(db, key);
+    }
+
+    /// A key has changed or gone for another reason than a command.
+    fn has_gone(&mut self, db: u16, key: &Key<'_>, cause: Cause) {
+        let (counter, count, event_class, event) = match cause {
+            Cause::Expired => (Some(&self.stats.expired_keys), 1, class::EXPIRED, "expired"),
+            Cause::Evicted => (Some(&self.stats.evicted_keys), 1, class::EVICTED, "evicted"),
+            Cause::ElementsExpired(Type::Set, count) => {
+                (Some(&self.stats.expired_members), count, class::SET, "sexpired")
+            }
+            Cause::ElementsExpired(_, count) => (Some(&self.stats.expired_fields), count, class::HASH, "hexpired"),
+            Cause::Emptied => (None, 0, class::GENERIC, "del"),
+        };
+        if let Some(counter) = counter {
+            counter.add(count as u64);
+        }
+        self.tell(db, key);
+        self.raise(db, key, event_class, event);
+    }
+
+    /// Tells those who watch a key or wait for it.
+    #[inline]
+    fn tell(&mut self, db: u16, key: &Key<'_>) {
+        self.changes += 1;
+        if !self.watches.is_empty() {
+            let database = self.databases.get(db);
+            self.watches.touch(db, key.bytes, || database.is_some_and(|database| database.find(key).is_some()));
+        }
+        if !self.blocking.is_empty() {
+            self.blocking.mark_ready(db, key.bytes);
+        }
+    }
+
+    /// Raises a keyspace event, if its class is wanted.
+    #[inline]
+    pub(crate) fn raise(&mut self, db: u16, key: &Key<'_>, event_class: u32, event: &'static str) {
+        let wanted = self.world.settings.notify_keyspace_events.get() as u32;
+        if wanted & event_class != 0 {
+            self.outbox.events.push(db, event, key.bytes);
+        }
+    }
+}
+
+/// What a database has of a key.
+pub(crate) fn presence(database: Option<&Db>, key: &Key<'_>, now_ms: i64) -> Presence {
+    match database.and_then(|database| database.find(key)) {
+        None => Presence::Absent,
+        Some(entry) if entry.is_expired(now_ms) => Presence::Expired,
+        Some(_) => Presence::Alive,
+    }
+}
+
+#[cfg(test)]
+#[path = "edit_tests.rs"]
+mod tests;

@@ -1,0 +1,232 @@
+//! What follows from each cause of a change, as one table.
+
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use super::*;
+use crate::access::Shards;
+use crate::blocking::{self, Block, TimeoutReply};
+use crate::context::Client;
+use crate::execute::{self, Call};
+use crate::origin::Origin;
+use crate::registry;
+use crate::settings::Settings;
+use crate::slot::SlotMap;
+use crate::watch::DirtyFlag;
+use crate::world::World;
+
+struct Case {
+    name: &'static str,
+    change: fn(&mut Shard, &Key<'_>),
+    /// Changes since the last save.
+    dirty: u64,
+    /// The counter that tells of it: expired keys, evicted keys, expired fields.
+    counters: [u64; 3],
+    event: Option<&'static str>,
+    stays: bool,
+}
+
+const DB: u16 = 0;
+
+fn text(bytes: &[u8]) -> NewValue<'_> {
+    NewValue::Text(bytes)
+}
+
+fn run(shard: &mut Shard, line: &str) {
+    let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    let world = Arc::clone(&shard.world);
+    let now_ms = world.now_milliseconds();
+    let one = call_of(&args, now_ms);
+    let mut out = Vec::new();
+    let failed = execute::call(Shards::one(world.slots, shard), &world, &one, &mut out);
+    assert!(!failed, "{line}: {}", String::from_utf8_lossy(&out));
+}
+
+fn call_of<'a>(args: &'a [&'a [u8]], now_ms: i64) -> Call<'a> {
+    let command = registry::table().find(args[0]).expect("the command is there");
+    let client = Client { db: DB, resp3: false, no_touch: false, record: None };
+    Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client }
+}
+
+/// Puts a hash of which two fields expire in the place of a key.
+fn put_hash(shard: &mut Shard, key: &Key<'_>) {
+    run(shard, "HSET other f0 v f1 v");
+    run(shard, "HPEXPIRE other 1000 FIELDS 2 f0 f1");
+    let other = shard.key_of(b"other");
+    let entry = shard.take(DB, &other).expect("it was made");
+    shard.stats.dirty.set(0);
+    shard.put_entry(DB, key, entry);
+}
+
+/// Somebody waits for the key.
+fn wait_for(shard: &mut Shard, key: &[u8]) {
+    let world = Arc::clone(&shard.world);
+    let args: [&[u8]; 3] = [b"BLPOP", key, b"0"];
+    let block = Block {
+        keys: vec![key.to_vec()],
+        deadline_ms: None,
+        on_timeout: TimeoutReply::NullArray,
+        wants: None,
+        again_at_ms: None,
+        rewrites: Vec::new(),
+    };
+    let call = call_of(&args, world.now_milliseconds());
+    blocking::register(&mut Shards::one(world.slots, shard), &world, &call, 0, block);
+}
+
+const CASES: [Case; 11] = [
+    Case {
+        name: "a command that counts as two",
+        change: |shard, key| shard.changed(DB, key, 2),
+        dirty: 2,
+        counters: [0, 0, 0],
+        event: None,
+        stays: true,
+    },
+    Case {
+        name: "a command that removes",
+        change: |shard, key| {
+            assert!(shard.remove(DB, key, 0, true));
+            shard.changed(DB, key, 1);
+        },
+        dirty: 1,
+        counters: [0, 0, 0],
+        event: None,
+        stays: false,
+    },
+    Case {
+        name: "a removal that finds it expired",
+        change: |shard, key| {
+            assert!(shard.set_expiry(DB, key, Some(1)));
+            assert!(!shard.remove(DB, key, 2, true));
+        },
+        dirty: 0,
+        counters: [1, 0, 0],
+        event: Some("expired"),
+        stays: false,
+    },
+    Case {
+        name: "expiry by who finds it",
+        change: |shard, key| shard.expire(DB, key),
+        dirty: 0,
+        counters: [1, 0, 0],
+        event: Some("expired"),
+        stays: false,
+    },
+    Case {
+        name: "expiry by the sweep",
+        change: |shard, key| {
+            assert!(shard.set_expiry(DB, key, Some(1)));
+            assert_eq!(shard.sweep_expired(DB, 2, 1000).expired, 1);
+        },
+        dirty: 0,
+        counters: [1, 0, 0],
+        event: Some("expired"),
+        stays: false,
+    },
+    Case {
+        name: "eviction",
+        change: |shard, key| {
+            shard.evict(DB, key, false);
+        },
+        dirty: 0,
+        counters: [0, 1, 0],
+        event: Some("evicted"),
+        stays: false,
+    },
+    Case {
+        name: "eviction of what has expired",
+        change: |shard, key| {
+            shard.evict(DB, key, true);
+        },
+        dirty: 0,
+        counters: [1, 0, 0],
+        event: Some("expired"),
+        stays: false,
+    },
+    Case {
+        name: "some fields that expire",
+        change: |shard, key| {
+            put_hash(shard, key);
+            assert!(shard.expire_elements(DB, key, |fields| usize::from(fields.remove(b"f0"))));
+        },
+        dirty: 0,
+        counters: [0, 0, 1],
+        event: Some("hexpired"),
+        stays: true,
+    },
+    Case {
+        name: "the last fields that expire",
+        change: |shard, key| {
+            put_hash(shard, key);
+            assert!(!shard.expire_elements(DB, key, |fields| fields.remove_all_expired(u64::MAX)));
+        },
+        dirty: 0,
+        counters: [0, 0, 2],
+        event: Some("del"),
+        stays: false,
+    },
+    Case {
+        name: "a flush",
+        change: |shard, _| shard.flush(DB, true),
+        dirty: 1,
+        counters: [0, 0, 0],
+        event: None,
+        stays: false,
+    },
+    Case {
+        name: "an exchange of databases",
+        change: |shard, _| shard.swap(DB, 1),
+        dirty: 0,
+        counters: [0, 0, 0],
+        event: None,
+        stays: false,
+    },
+];
+
+fn shard_with(key: &[u8]) -> (Arc<World>, Shard) {
+    let table = registry::install(std::iter::empty());
+    let world = World::new(SlotMap::new(1, false), Settings::default());
+    world.stop_clock();
+    world.settings.notify_keyspace_events.set(i64::from(u16::MAX));
+    let mut shard = Shard::new(&world, 0, table.commands().len());
+    let key = shard.key_of(key);
+    shard.put(DB, &key, text(b"value"), Expiry::None, 0);
+    shard.outbox.events.set_consumed(true);
+    (world, shard)
+}
+
+#[test]
+fn every_cause_has_its_count_its_event_and_tells_who_watches_and_who_waits() {
+    for case in &CASES {
+        let (_world, mut shard) = shard_with(b"k");
+        let key = Key::new(b"k", &SlotMap::new(1, false));
+        let flag = DirtyFlag::default();
+        shard.watches.add(DB, key.bytes, &flag, Presence::Alive);
+        wait_for(&mut shard, key.bytes);
+        let (changes, name) = (shard.changes, case.name);
+        (case.change)(&mut shard, &key);
+        let stats = &shard.stats;
+        assert_eq!(stats.dirty.get(), case.dirty, "{name}");
+        let counters = [&stats.expired_keys, &stats.evicted_keys, &stats.expired_fields].map(|counter| counter.get());
+        assert_eq!(counters, case.counters, "{name}");
+        assert_eq!(shard.outbox.events.take().last().map(|event| event.name), case.event, "{name}");
+        assert!(flag.load(Ordering::Relaxed), "{name}: whoever watches is told");
+        assert!(shard.blocking.has_ready(), "{name}: whoever waits is told");
+        assert_eq!(shard.db(DB).is_some_and(|db| db.find(&key).is_some()), case.stays, "{name}");
+        // What changes a whole database publishes by itself.
+        assert!(shard.changes > changes || case.event.is_none() && case.counters == [0; 3], "{name}");
+    }
+}
+
+#[test]
+fn loading_is_no_change() {
+    let (_world, mut shard) = shard_with(b"k");
+    let key = Key::new(b"k", &SlotMap::new(1, false));
+    let flag = DirtyFlag::default();
+    shard.watches.add(DB, key.bytes, &flag, Presence::Alive);
+    shard.load(DB, &key, Some(Entry::new(b"k", text(b"loaded"), None, 0)));
+    assert!(!flag.load(Ordering::Relaxed) && shard.stats.dirty.get() == 0 && shard.outbox.is_empty());
+    shard.load(DB, &key, None);
+    assert!(shard.db(DB).is_some_and(|db| db.find(&key).is_none()));
+}

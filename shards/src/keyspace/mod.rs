@@ -1,0 +1,80 @@
+//! The databases of a shard, and the one door through which they are altered.
+//!
+//! [`Databases`] lends databases for reading to everybody. What alters one, [`edit`] alone can call: the methods are visible in
+//! this module only, so what follows from a change (count, WATCH, keyspace event, waiting clients) cannot be forgotten by
+//! whoever makes one.
+
+pub mod db;
+pub mod edit;
+pub mod events;
+pub mod outbox;
+
+use db::Db;
+
+use crate::slot::SlotMap;
+
+/// The most that `databases` may be: each shard keeps a place and four counters for every one.
+pub const DATABASES_MAX: usize = 1024;
+
+/// A shard's part of each database.
+pub struct Databases {
+    places: Vec<Option<Box<Db>>>,
+    /// Databases from this one on have never had keys.
+    touched: usize,
+}
+
+impl Databases {
+    /// So many databases without keys.
+    pub fn new(count: usize) -> Databases {
+        Databases { places: (0..count).map(|_| None).collect(), touched: 0 }
+    }
+
+    /// Databases that there can be.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Databases that there is something to do for: those after them have never had keys.
+    pub fn touched(&self) -> usize {
+        self.touched
+    }
+
+    /// A database, if it has ever had keys.
+    #[inline]
+    pub fn get(&self, number: u16) -> Option<&Db> {
+        self.places[usize::from(number)].as_deref()
+    }
+
+    /// Whether no database has ever had keys, or all were emptied.
+    pub fn are_empty(&self) -> bool {
+        self.places.iter().all(Option::is_none)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, number: u16) -> Option<&mut Db> {
+        self.places[usize::from(number)].as_deref_mut()
+    }
+
+    /// A database, made when it is not there yet.
+    #[inline]
+    fn get_or_new(&mut self, number: u16, map: &SlotMap, shard: usize) -> &mut Db {
+        let place = &mut self.places[usize::from(number)];
+        if place.is_none() {
+            self.touched = self.touched.max(usize::from(number) + 1);
+        }
+        place.get_or_insert_with(|| Box::new(Db::new(map, shard)))
+    }
+
+    fn take(&mut self, number: u16) -> Option<Box<Db>> {
+        self.places[usize::from(number)].take()
+    }
+
+    fn swap(&mut self, a: u16, b: u16) {
+        self.places.swap(usize::from(a), usize::from(b));
+        self.touched = self.touched.max(usize::from(a.max(b)) + 1);
+    }
+
+    fn clear(&mut self) {
+        self.places.iter_mut().for_each(|place| *place = None);
+    }
+}

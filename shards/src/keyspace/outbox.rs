@@ -1,0 +1,55 @@
+//! What a shard has to tell others: gathered while its baton is held, told when all batons have been let go.
+
+use super::events::{Event, Events};
+use crate::blocking::Wake;
+
+/// See the module: one a shard, drained by whoever lets go of it.
+#[derive(Default)]
+pub struct Outbox {
+    /// What has become of clients that waited for a key.
+    wakes: Vec<Wake>,
+    pub events: Events,
+}
+
+/// What was gathered in one or several shards.
+#[derive(Default)]
+pub struct Letters {
+    pub wakes: Vec<Wake>,
+    pub events: Vec<Event>,
+}
+
+impl Outbox {
+    /// Adds what has become of a waiting client.
+    pub fn wake(&mut self, wake: Wake) {
+        self.wakes.push(wake);
+    }
+
+    /// Whether there is nothing to tell.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.wakes.is_empty() && self.events.is_empty()
+    }
+
+    /// Takes everything.
+    #[inline]
+    pub fn drain(&mut self) -> Letters {
+        if self.is_empty() {
+            return Letters::default();
+        }
+        Letters { wakes: std::mem::take(&mut self.wakes), events: self.events.take() }
+    }
+}
+
+impl Letters {
+    /// Whether there is nothing to tell.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.wakes.is_empty() && self.events.is_empty()
+    }
+
+    /// Adds what another shard has to tell.
+    pub fn append(&mut self, mut others: Letters) {
+        self.wakes.append(&mut others.wakes);
+        self.events.append(&mut others.events);
+    }
+}
