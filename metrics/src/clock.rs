@@ -71,6 +71,11 @@ impl TickRate {
         })
     }
 
+    /// The ticks in so many nanoseconds.
+    pub fn ticks(self, nanoseconds: u64) -> u64 {
+        ((u128::from(nanoseconds) << 32) / u128::from(self.0.max(1))) as u64
+    }
+
     /// Converts a difference of ticks; a counter that went backwards gives 0.
     #[inline]
     pub fn nanoseconds(self, ticks: u64) -> u64 {

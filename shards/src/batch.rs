@@ -114,7 +114,7 @@ impl Batch {
     }
 
     /// Adds a command to the turn that was begun last; `hash` and `slot` are its first key's.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, command: &'static Command, args: &[&'static [u8]], hash: u64, slot: u16, db: u16) {
         // What nearly all commands have is copied without a call.
         match *args {

@@ -155,7 +155,7 @@ impl<'a> Context<'a> {
         self.get_touching(key, false)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get_touching(&mut self, key: &Key<'_>, touch: bool) -> Option<&Entry> {
         let (db, now_ms) = (self.client.db, self.now_ms);
         let shard = self.shards.of_slot(key.slot);

@@ -221,6 +221,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let now_ms = world.now_milliseconds();
     let (cells, stats) = (Arc::clone(&shard.cells), Arc::clone(&shard.stats));
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
+    let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
     let mut turn = batch.turn_of(*next);
     let mut args_begin = next.checked_sub(1).map_or(0, |before| batch.commands[before].args_end as usize);
@@ -239,14 +240,17 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         origin: Origin::Client,
         blocked: None,
     };
-    while *next < commands.len() {
-        if *next == end {
+    let mut at = *next;
+    while at < commands.len() {
+        // Where a panic would stop the batch.
+        *next = at;
+        if at == end {
             turn += 1;
             context.client = turns[turn].as_client();
             end = turns.get(turn + 1).map_or(commands.len(), |turn| turn.first);
         }
-        ahead.prefetch(context.shards.first(), commands, args, *next);
-        let Cmd { command, hash, slot, args_end, .. } = commands[*next];
+        ahead.prefetch(context.shards.first(), commands, args, at);
+        let Cmd { command, hash, slot, args_end, .. } = commands[at];
         context.args = &args[args_begin..args_end as usize];
         context.spec = &command.spec;
         context.first_key = (hash, slot);
@@ -254,7 +258,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         let mut now = clock::ticks();
         match context.blocked.take() {
             // One that waits is a call when it ends.
-            Some(block) => waiters.push((*next, wait(&mut context, command, *block))),
+            Some(block) => waiters.push((at, wait(&mut context, command, *block))),
             None => {
                 let (args, client, reply) = (context.args, context.client.record, &out[start..]);
                 account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
@@ -266,14 +270,15 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
             now = clock::ticks();
         }
         tick = now;
-        if counts.rate.nanoseconds(now.wrapping_sub(clocks_read)) >= TIME_AGE_NANOSECONDS_MAX {
+        if now.wrapping_sub(clocks_read) >= age_max {
             clocks_read = now;
             context.look_at_clocks();
         }
         (args_begin, start) = (args_end as usize, out.len());
-        commands[*next].end = start;
-        *next += 1;
+        commands[at].end = start;
+        at += 1;
     }
+    *next = at;
 }
 
 /// Puts a command that blocks into the queues of the keys that it waits for.

@@ -41,11 +41,18 @@ impl Ahead {
     /// Asks for what commands behind the one at `next` need, which is about to be executed.
     #[inline]
     pub fn prefetch(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
-        if let Some(command) = commands.get(next + BUCKETS_AHEAD) {
-            prefetch_bucket(shard, command);
-        }
-        if let Some(command) = commands.get(next + ENTRIES_AHEAD) {
-            prefetch_entry(shard, command);
+        if let Some(near) = commands.get(next + ENTRIES_AHEAD) {
+            let database = shard.db(near.db);
+            if let Some(database) = database.filter(|_| near.hash != 0) {
+                database.table(near.slot).prefetch_entry(near.hash);
+            }
+            // Nearly always of the same database.
+            if let Some(far) = commands.get(next + BUCKETS_AHEAD) {
+                let database = if far.db == near.db { database } else { shard.db(far.db) };
+                if let Some(database) = database.filter(|_| far.hash != 0) {
+                    database.table(far.slot).prefetch_bucket(far.hash);
+                }
+            }
         }
         if commands[next].command.spec.element != 0 {
             self.prefetch_elements(shard, commands, args, next);

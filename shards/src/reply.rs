@@ -101,16 +101,34 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         let length = bytes.len();
-        self.out.reserve(length + 16);
         // Lengths of two digits, the most frequent ones, in one piece.
         if (10..100).contains(&length) {
-            let (tens, ones) = (b'0' + (length / 10) as u8, b'0' + (length % 10) as u8);
-            self.out.extend_from_slice(&[b'$', tens, ones, b'\r', b'\n']);
-        } else {
-            self.header(b'$', length as i64);
+            return self.short_bulk(bytes);
         }
+        self.out.reserve(length + 16);
+        self.header(b'$', length as i64);
         self.out.extend_from_slice(bytes);
         self.crlf();
+    }
+
+    /// A bulk string of 10 to 99 bytes, with one look at the buffer's room instead of four.
+    #[inline]
+    fn short_bulk(&mut self, bytes: &[u8]) {
+        const HEADER: usize = 5;
+        let length = bytes.len();
+        debug_assert!((10..100).contains(&length));
+        let digits = [b'0' + (length / 10) as u8, b'0' + (length % 10) as u8];
+        let total = HEADER + length + 2;
+        self.out.reserve(total);
+        // SAFETY: there is room for `total` bytes behind the end, all of which are written before they count: the header's eight
+        // bytes reach into the value's place, which is written after them. The value lies elsewhere, the buffer being borrowed.
+        unsafe {
+            let end = self.out.as_mut_ptr().add(self.out.len());
+            end.cast::<[u8; 8]>().write([b'$', digits[0], digits[1], b'\r', b'\n', 0, 0, 0]);
+            end.add(HEADER).copy_from_nonoverlapping(bytes.as_ptr(), length);
+            end.add(HEADER + length).cast::<[u8; 2]>().write(*b"\r\n");
+            self.out.set_len(self.out.len() + total);
+        }
     }
 
     /// An integer's decimal text as a bulk string.

@@ -140,7 +140,8 @@ impl<E: Entry> Table<E> {
         }
     }
 
-    #[inline]
+    // Inlined wherever it is used: a call saves and restores as many registers as the search needs.
+    #[inline(always)]
     fn locate(&self, hash: u64, key: &[u8]) -> Option<(*mut Bucket, usize)> {
         debug_assert!(self.buckets != 0);
         let tag = tag(hash);
@@ -185,7 +186,7 @@ impl<E: Entry> Table<E> {
     }
 
     /// Where the entry with this key is.
-    #[inline]
+    #[inline(always)]
     pub fn find_slot(&mut self, hash: u64, key: &[u8]) -> Option<Slot<'_, E>> {
         if self.buckets == 0 {
             let (block, index) = self.locate_compact(hash, key)?;

@@ -147,7 +147,7 @@ impl Db {
     }
 
     /// The place of a key, expired or not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_slot(&mut self, key: &Key<'_>) -> Option<Slot<'_, Entry>> {
         let index = self.index(key.slot);
         self.tables[index].find_slot(key.hash, key.bytes)

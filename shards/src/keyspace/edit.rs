@@ -75,7 +75,7 @@ impl Shard {
     }
 
     /// A key's entry, for reading; with `touch`, its access clock is set.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_to_read(&mut self, db: u16, key: &Key<'_>, now_ms: i64, touch: bool) -> Found<&Entry> {
         match self.look_up(db, key, now_ms, touch) {
             Found::Alive(entry) => Found::Alive(entry),
