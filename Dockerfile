@@ -22,6 +22,7 @@ COPY Cargo.toml Cargo.lock pyproject.toml README.md LICENSE ./
 COPY .cargo .cargo
 COPY metrics metrics
 COPY shards shards
+COPY scripts scripts
 COPY ioth ioth
 COPY native native
 # The load generator is not built, but the workspace has it as a member.

@@ -1,0 +1,192 @@
+//! Scripts by their digest, shared by all threads.
+//!
+//! Scripts that came by EVAL are forgotten when there are more than 500 of them, those first that were used longest ago, as in
+//! Valkey; what SCRIPT LOAD has brought stays until SCRIPT FLUSH. A thread keeps those that it uses, by their text, in a
+//! [`Recent`], so that running one of them takes neither the digest nor a lock.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use sherd_shards::types::sha1::sha1;
+
+use crate::redis_api::hexadecimal;
+use crate::shebang::{self, Flags};
+
+/// Scripts of EVAL that are kept.
+pub const EVALUATED_MAX: usize = 500;
+
+/// One script.
+pub struct Script {
+    /// Its number among all that there have been in this process.
+    pub id: i32,
+    pub sha: [u8; 40],
+    pub source: Box<[u8]>,
+    pub flags: Flags,
+    /// Where the text begins that is compiled, after the first line's flags.
+    body: usize,
+    /// The cache's clock when it was used last.
+    used: AtomicU64,
+}
+
+impl Script {
+    /// The text that is compiled.
+    pub fn body(&self) -> &[u8] {
+        &self.source[self.body..]
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    scripts: HashMap<[u8; 40], (Arc<Script>, Kept)>,
+    evaluated: usize,
+    /// Bytes of all sources.
+    bytes: usize,
+    evicted: u64,
+    last_id: i32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// It came by SCRIPT LOAD.
+    ByLoad,
+    ByEval,
+}
+
+/// See the file's head.
+#[derive(Default)]
+pub struct Cache {
+    known: RwLock<Known>,
+    /// Grows when scripts are forgotten: what threads have kept is no longer right then.
+    generation: AtomicU64,
+    /// Grows with every new script.
+    clock: AtomicU64,
+}
+
+/// Numbers for INFO.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CacheNumbers {
+    pub scripts: usize,
+    pub bytes: usize,
+    pub evicted: u64,
+}
+
+impl Cache {
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The script of a digest, in whatever case its letters are.
+    pub fn find(&self, sha: &[u8]) -> Option<Arc<Script>> {
+        let mut lower: [u8; 40] = sha.try_into().ok()?;
+        lower.make_ascii_lowercase();
+        let script = self.read().scripts.get(&lower).map(|(script, _)| Arc::clone(script))?;
+        script.used.store(self.clock.load(Ordering::Relaxed), Ordering::Relaxed);
+        Some(script)
+    }
+
+    /// The script of a text, which is new if it was not known. What compiles is entered by [`Cache::enter`].
+    pub fn of_text(&self, source: &[u8]) -> Result<Arc<Script>, Vec<u8>> {
+        let sha = hexadecimal(sha1(source));
+        if let Some(script) = self.find(&sha) {
+            return Ok(script);
+        }
+        let (flags, body) = shebang::parse(source)?;
+        let mut known = self.write();
+        known.last_id = known.last_id.wrapping_add(1).max(1);
+        let used = AtomicU64::new(self.clock.fetch_add(1, Ordering::Relaxed));
+        Ok(Arc::new(Script { id: known.last_id, sha, source: source.into(), flags, body, used }))
+    }
+
+    /// Keeps a script; one that was loaded stays until all are forgotten.
+    pub fn enter(&self, script: &Arc<Script>, by_load: bool) {
+        let mut known = self.write();
+        let kept = if by_load { Kept::ByLoad } else { Kept::ByEval };
+        if let Some((_, before)) = known.scripts.get_mut(&script.sha) {
+            if by_load && *before == Kept::ByEval {
+                *before = Kept::ByLoad;
+                known.evaluated -= 1;
+            }
+            return;
+        }
+        if kept == Kept::ByEval {
+            if known.evaluated >= EVALUATED_MAX {
+                known.evict();
+                self.generation.fetch_add(1, Ordering::Release);
+            }
+            known.evaluated += 1;
+        }
+        known.bytes += script.source.len();
+        known.scripts.insert(script.sha, (Arc::clone(script), kept));
+    }
+
+    /// Forgets all scripts, and returns them: freeing them may take long.
+    pub fn flush(&self) -> Vec<Arc<Script>> {
+        let mut known = self.write();
+        let scripts = std::mem::take(&mut known.scripts);
+        (known.evaluated, known.bytes) = (0, 0);
+        self.generation.fetch_add(1, Ordering::Release);
+        scripts.into_values().map(|(script, _)| script).collect()
+    }
+
+    /// How many there are, and what their texts take.
+    pub fn numbers(&self) -> CacheNumbers {
+        let known = self.read();
+        CacheNumbers { scripts: known.scripts.len(), bytes: known.bytes, evicted: known.evicted }
+    }
+
+    /// What grows when scripts are forgotten.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+}
+
+impl Known {
+    /// Forgets the script of EVAL that was used longest ago.
+    fn evict(&mut self) {
+        let evaluated = self.scripts.values().filter(|(_, kept)| *kept == Kept::ByEval);
+        let oldest = evaluated.min_by_key(|(script, _)| (script.used.load(Ordering::Relaxed), script.id));
+        let Some(sha) = oldest.map(|(script, _)| script.sha) else { return };
+        if let Some((script, _)) = self.scripts.remove(&sha) {
+            self.bytes -= script.source.len();
+            self.evaluated -= 1;
+            self.evicted += 1;
+        }
+    }
+}
+
+/// The scripts that one thread has used lately, by their texts.
+#[derive(Default)]
+pub struct Recent {
+    scripts: HashMap<Box<[u8]>, Arc<Script>>,
+    generation: u64,
+}
+
+/// Scripts that a thread keeps so.
+const RECENT_MAX: usize = 512;
+
+impl Recent {
+    /// The script of a text, if this thread has kept it and it is still known.
+    pub fn find(&mut self, cache: &Cache, source: &[u8]) -> Option<&Arc<Script>> {
+        let generation = cache.generation();
+        if self.generation != generation {
+            self.scripts.clear();
+            self.generation = generation;
+        }
+        let script = self.scripts.get(source)?;
+        script.used.store(cache.clock.load(Ordering::Relaxed), Ordering::Relaxed);
+        Some(script)
+    }
+
+    /// Keeps a script that the cache knows.
+    pub fn keep(&mut self, script: &Arc<Script>) {
+        if self.scripts.len() >= RECENT_MAX {
+            self.scripts.clear();
+        }
+        self.scripts.insert(script.source.clone(), Arc::clone(script));
+    }
+}

@@ -1,0 +1,145 @@
+//! What belongs to one runtime besides Lua's own memory.
+//!
+//! Native functions find it by a pointer in their first upvalue. All buffers that they write into are here, as a frame that
+//! Lua may leave by an error must own nothing (see [`crate::lua`]).
+
+use std::ffi::c_void;
+
+use crate::host::Host;
+use crate::json::Options;
+use crate::random::Random;
+
+/// See the file's head.
+pub struct Context {
+    /// Who executes the commands of the script that runs; `None` while none does.
+    pub host: Option<*mut (dyn Host + 'static)>,
+    /// What is to be run; set by the runtime for the time of one call.
+    pub task: Task,
+    /// Whether the script has asked for RESP3 replies.
+    pub resp3: bool,
+    /// The script is to end: every command and every hook raises an error from now on.
+    pub stopping: Option<Stopping>,
+    /// Arguments of the command that is being executed: they point into Lua's strings and `numbers`.
+    pub args: Vec<&'static [u8]>,
+    /// Texts of arguments that are numbers.
+    pub numbers: Vec<u8>,
+    /// The reply of the command that was executed last.
+    pub reply: Vec<u8>,
+    /// The text of an error that is being made.
+    pub message: Vec<u8>,
+    /// What a library writes: JSON, MessagePack, packed structs, strings without their escapes.
+    pub scratch: Vec<u8>,
+    pub random: Random,
+    /// The options of the global `cjson`; in Lua's memory.
+    pub json: *mut Options,
+    /// Scripts that were compiled since the last time that all were dropped.
+    pub compiled: usize,
+    /// The tables that scripts see in place of the sandbox's own and cannot change.
+    pub proxies: Vec<*const c_void>,
+    /// The table that scripts see as their globals, one of the proxies.
+    pub globals: *const c_void,
+}
+
+/// Why a script is being ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stopping {
+    /// The host will have it run again.
+    ByHost,
+    Killed,
+}
+
+/// A script with its arguments, or one to be compiled.
+#[derive(Clone, Copy)]
+pub struct Task {
+    pub script: i32,
+    pub source: *const [u8],
+    pub keys: *const [&'static [u8]],
+    pub args: *const [&'static [u8]],
+    /// Whether it is only to be compiled.
+    pub only_compile: bool,
+    /// Where the reply goes, and whether the client speaks RESP3.
+    pub out: *mut Vec<u8>,
+    pub client_resp3: bool,
+    /// What came of it: set by the native function that does it.
+    pub phase: Phase,
+    /// Whether the reply is an error that nobody has counted.
+    pub failed: bool,
+}
+
+/// How far a task has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Arguments are being made.
+    Begun,
+    /// It does not compile; the message says why.
+    Malformed,
+    /// It runs.
+    Running,
+    /// It has returned; the reply is being written.
+    Returned,
+}
+
+impl Default for Task {
+    fn default() -> Task {
+        Task {
+            script: 0,
+            source: &[],
+            keys: &[],
+            args: &[],
+            only_compile: false,
+            out: std::ptr::null_mut(),
+            client_resp3: false,
+            phase: Phase::Begun,
+            failed: false,
+        }
+    }
+}
+
+/// Bytes that a buffer keeps from one script to the next.
+const KEEP_MAX: usize = 1 << 20;
+
+impl Context {
+    /// For a new runtime.
+    pub fn new() -> Context {
+        Context {
+            host: None,
+            task: Task::default(),
+            resp3: false,
+            stopping: None,
+            args: Vec::new(),
+            numbers: Vec::new(),
+            reply: Vec::new(),
+            message: Vec::new(),
+            scratch: Vec::new(),
+            random: Random::default(),
+            json: std::ptr::null_mut(),
+            compiled: 0,
+            proxies: Vec::new(),
+            globals: std::ptr::null(),
+        }
+    }
+
+    /// Makes ready for a script.
+    pub fn begin(&mut self) {
+        self.resp3 = false;
+        self.stopping = None;
+        self.random = Random::default();
+    }
+
+    /// Forgets what was the script's.
+    pub fn end(&mut self) {
+        self.host = None;
+        self.task = Task::default();
+        self.args.clear();
+        for buffer in [&mut self.numbers, &mut self.reply, &mut self.message, &mut self.scratch] {
+            buffer.clear();
+            buffer.shrink_to(KEEP_MAX);
+        }
+    }
+
+    /// Whether scripts see this table but must not change it.
+    #[inline]
+    pub fn is_proxy(&self, table: *const c_void) -> bool {
+        self.proxies.contains(&table)
+    }
+}

@@ -1,0 +1,286 @@
+//! `redis.*`, which is `server.*` as well.
+
+use std::ffi::{c_int, CStr};
+
+use sherd_shards::types::number::{format_f64, format_i64, F64Buffer, I64Buffer, F64_TEXT_MAX_BYTES};
+use sherd_shards::types::sha1::sha1;
+
+use crate::api::{CFunction, State};
+use crate::context::{Context, Stopping};
+use crate::decode::{push_error, push_reply};
+use crate::host::{Called, Host};
+use crate::lua::{kind, Lua};
+use crate::number::truncate;
+
+/// The functions.
+pub const FUNCTIONS: &[(&CStr, CFunction)] = &[
+    (c"call", call),
+    (c"pcall", protected_call),
+    (c"log", log),
+    (c"setresp", set_protocol),
+    (c"sha1hex", sha1_hex),
+    (c"error_reply", error_reply),
+    (c"status_reply", status_reply),
+    (c"set_repl", set_replication),
+    (c"replicate_commands", replicate_commands),
+    (c"breakpoint", breakpoint),
+    (c"debug", debug),
+    (c"acl_check_cmd", may_call),
+];
+
+/// The constants that are numbers.
+pub const NUMBERS: &[(&CStr, f64)] = &[
+    (c"LOG_DEBUG", 0.0),
+    (c"LOG_VERBOSE", 1.0),
+    (c"LOG_NOTICE", 2.0),
+    (c"LOG_WARNING", 3.0),
+    (c"REPL_NONE", 0.0),
+    (c"REPL_AOF", 1.0),
+    (c"REPL_SLAVE", 2.0),
+    (c"REPL_REPLICA", 2.0),
+    (c"REPL_ALL", 3.0),
+];
+
+/// What is raised in a script that is to end. `pcall` does not hold it up: everything that it calls raises it again.
+pub const STOPPED: &[u8] = b"ERR Error running script: it was stopped by the server";
+pub const KILLED: &[u8] = b"ERR Script killed by user with SCRIPT KILL.";
+
+/// The host of the script that runs, if one does.
+pub unsafe fn host<'a>(context: &Context) -> Option<&'a mut (dyn Host + 'static)> {
+    context.host.map(|host| &mut *host)
+}
+
+/// Raises an error as a table with its text. Does not return.
+#[cold]
+pub unsafe fn raise(lua: Lua, text: &[u8]) -> c_int {
+    push_error(lua, text);
+    lua.raise()
+}
+
+/// Raises the error of a script that is to end. Does not return.
+#[cold]
+pub unsafe fn raise_stopping(lua: Lua, stopping: Stopping) -> c_int {
+    raise(lua, if stopping == Stopping::Killed { KILLED } else { STOPPED })
+}
+
+unsafe extern "C-unwind" fn call(state: *mut State) -> c_int {
+    command(Lua(state), true)
+}
+
+unsafe extern "C-unwind" fn protected_call(state: *mut State) -> c_int {
+    command(Lua(state), false)
+}
+
+/// Executes a command; an error of it is raised, or returned.
+#[inline(always)]
+unsafe fn command(lua: Lua, raises: bool) -> c_int {
+    let context = lua.context();
+    let Some(host) = host(context) else {
+        return raise(lua, b"ERR redis.call/pcall can only be called inside a script invocation");
+    };
+    if let Some(stopping) = context.stopping {
+        return raise_stopping(lua, stopping);
+    }
+    if let Err(text) = take_arguments(lua, context) {
+        push_error(lua, text);
+        return if raises { lua.raise() } else { 1 };
+    }
+    context.reply.clear();
+    if host.call(&context.args, context.resp3, &mut context.reply) == Called::Stop {
+        context.stopping = Some(Stopping::ByHost);
+        crate::runtime::hook_each_line(lua);
+        return raise_stopping(lua, Stopping::ByHost);
+    }
+    lua.set_top(0);
+    // The buffer is the context's, and nothing writes to it before the next command.
+    let reply = &*(context.reply.as_slice() as *const [u8]);
+    push_reply(lua, reply);
+    if raises && reply.first() == Some(&b'-') {
+        return lua.raise();
+    }
+    1
+}
+
+/// Puts the arguments into the context, where they point into Lua's strings, which stay on the stack.
+#[inline(always)]
+unsafe fn take_arguments(lua: Lua, context: &mut Context) -> Result<(), &'static [u8]> {
+    let count = lua.top();
+    if count == 0 {
+        return Err(b"ERR Please specify at least one argument for this call");
+    }
+    context.args.clear();
+    context.numbers.clear();
+    // All texts of numbers have room: what is pointed to must not move.
+    context.numbers.reserve(count as usize * F64_TEXT_MAX_BYTES);
+    for number in 1..=count {
+        let bytes = match lua.kind(number) {
+            kind::STRING => lua.to_bytes(number).unwrap_or_default(),
+            kind::NUMBER => number_text(&mut context.numbers, lua.to_number(number)),
+            _ => return Err(b"ERR Command arguments must be strings or integers"),
+        };
+        context.args.push(bytes);
+    }
+    Ok(())
+}
+
+/// A number's text: an integer where it is one, else the shortest text that reads as the same number.
+unsafe fn number_text(numbers: &mut Vec<u8>, number: f64) -> &'static [u8] {
+    let start = numbers.len();
+    let integer = truncate(number);
+    if integer as f64 == number && integer.unsigned_abs() <= i64::MAX as u64 / 2 {
+        numbers.extend_from_slice(format_i64(integer, &mut I64Buffer::default()));
+    } else {
+        numbers.extend_from_slice(format_f64(number, &mut F64Buffer::default()));
+    }
+    &*(&numbers[start..] as *const [u8])
+}
+
+unsafe extern "C-unwind" fn may_call(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let context = lua.context();
+    let Some(host) = host(context) else {
+        return raise(lua, b"ERR redis.acl_check_cmd can only be called inside a script invocation");
+    };
+    if let Err(text) = take_arguments(lua, context) {
+        return raise(lua, text);
+    }
+    match host.may_call(&context.args) {
+        Some(allowed) => lua.push_boolean(allowed),
+        None => return raise(lua, b"ERR Invalid command passed to server.acl_check_cmd()"),
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn log(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let count = lua.top();
+    if count < 2 {
+        return raise(lua, b"ERR server.log() requires two arguments or more.");
+    }
+    if !lua.is_number(1) {
+        return raise(lua, b"ERR First argument must be a number (log level).");
+    }
+    let level = truncate(lua.to_number(1));
+    if !(0..=3).contains(&level) {
+        return raise(lua, b"ERR Invalid log level.");
+    }
+    let context = lua.context();
+    let Some(host) = host(context).filter(|host| host.logs(level as u8)) else { return 0 };
+    context.message.clear();
+    for number in 2..=count {
+        if let Some(bytes) = lua.to_bytes(number) {
+            if number > 2 {
+                context.message.push(b' ');
+            }
+            context.message.extend_from_slice(bytes);
+        }
+    }
+    host.log(level as u8, &context.message);
+    0
+}
+
+unsafe extern "C-unwind" fn set_protocol(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    if lua.top() != 1 {
+        return raise(lua, b"ERR server.setresp() requires one argument.");
+    }
+    match truncate(lua.to_number(1)) {
+        version @ (2 | 3) => lua.context().resp3 = version == 3,
+        _ => return raise(lua, b"ERR RESP version must be 2 or 3."),
+    }
+    0
+}
+
+unsafe extern "C-unwind" fn sha1_hex(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    if lua.top() != 1 {
+        return raise(lua, b"ERR wrong number of arguments");
+    }
+    // What is no string counts as an empty one.
+    let digest = hexadecimal(sha1(lua.to_bytes(1).unwrap_or_default()));
+    lua.push_bytes(&digest);
+    1
+}
+
+/// A digest as text.
+pub fn hexadecimal(digest: [u8; 20]) -> [u8; 40] {
+    let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+    let mut text = [0; 40];
+    for (place, byte) in text.chunks_exact_mut(2).zip(digest) {
+        place.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    text
+}
+
+unsafe fn has_one_string(lua: Lua) -> bool {
+    let has = lua.top() == 1 && lua.kind(1) == kind::STRING;
+    if !has {
+        push_error(lua, b"ERR wrong number or type of arguments");
+    }
+    has
+}
+
+unsafe extern "C-unwind" fn error_reply(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    if !has_one_string(lua) {
+        return 1;
+    }
+    let text = lua.to_c_bytes(1).unwrap_or_default();
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let message = &mut lua.context().message;
+    message.clear();
+    // The first word is the code; a single word gets one, and blanks around what follows are line breaks only.
+    let (code, rest) = match text.iter().position(|&byte| byte == b' ') {
+        Some(blank) => (&text[..blank], &text[blank + 1..]),
+        None => (&b"ERR"[..], text),
+    };
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let start = rest.iter().position(|byte| !is_break(byte)).unwrap_or(rest.len());
+    let end = rest.iter().rposition(|byte| !is_break(byte)).map_or(start, |last| last + 1);
+    message.extend_from_slice(code);
+    message.push(b' ');
+    message.extend_from_slice(&rest[start..end]);
+    push_error(lua, &*(message.as_slice() as *const [u8]));
+    1
+}
+
+unsafe extern "C-unwind" fn status_reply(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    if has_one_string(lua) {
+        lua.new_table(0, 1);
+        lua.push_value(1);
+        lua.set_field(-2, c"ok");
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn set_replication(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let Some(host) = host(lua.context()) else {
+        return raise(lua, b"ERR redis.set_repl can only be called inside a script invocation");
+    };
+    if lua.top() != 1 {
+        return raise(lua, b"ERR server.set_repl() requires one argument.");
+    }
+    match truncate(lua.to_number(1)) as i32 {
+        targets @ 0..=3 => host.set_replication(targets as u8),
+        _ => return raise(lua, b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."),
+    }
+    0
+}
+
+unsafe extern "C-unwind" fn replicate_commands(state: *mut State) -> c_int {
+    // Effects are what is replicated in any case.
+    Lua(state).push_boolean(true);
+    1
+}
+
+unsafe extern "C-unwind" fn breakpoint(state: *mut State) -> c_int {
+    // There is no debugger that would stop here.
+    Lua(state).push_boolean(false);
+    1
+}
+
+unsafe extern "C-unwind" fn debug(_: *mut State) -> c_int {
+    0
+}

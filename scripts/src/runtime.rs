@@ -1,0 +1,428 @@
+//! A runtime: one `lua_State` with its sandbox, in which one thread at a time runs scripts.
+//!
+//! All that calls Lua is a native function that `lua_pcall` enters. Those that a script needs are kept at the bottom of the
+//! stack, so that starting one allocates nothing but `KEYS`, `ARGV` and what the script itself makes.
+
+use std::ffi::{c_int, c_void, CStr};
+
+use sherd_shards::reply::Reply;
+
+use crate::api::{api, Debug, State, MASK_COUNT, MASK_LINE, REGISTRY};
+use crate::cache::Script;
+use crate::context::{Context, Phase, Stopping, Task};
+use crate::encode::{Encoder, FIELDS};
+use crate::host::{Host, Interruption};
+use crate::json::Options;
+use crate::lua::{kind, upvalue, Lua};
+use crate::redis_api::{host, raise_stopping};
+use crate::sandbox::{self, Setup};
+
+/// Instructions after which the host is asked whether the script may go on, as in Redis.
+const HOOK_INSTRUCTIONS: c_int = 100_000;
+/// Compiled scripts that a runtime keeps. Then it drops all, for it does not know which are forgotten, and compiles anew.
+const COMPILED_MAX: usize = 4096;
+
+// Where what a script needs is on the stack.
+const HANDLER: c_int = 1;
+const ENTER: c_int = 2;
+const REPORT: c_int = 3;
+const RESIDENT: c_int = 3;
+/// Where they are in the registry until then: numbers that `luaL_ref` does not use.
+const PARKED: c_int = 1 << 30;
+
+// The upvalues of `enter`, after the context.
+const REAL_GLOBALS: c_int = 2;
+const COMPILED: c_int = 3;
+const FIRST_FIELD: c_int = 4;
+
+/// LUA_ERRMEM
+const OUT_OF_MEMORY: c_int = 4;
+const GC_RESTART: c_int = 1;
+const GC_COLLECT: c_int = 2;
+const GC_COUNT: c_int = 3;
+const GC_COUNT_REST: c_int = 4;
+
+/// The address of this is the registry's key for the context: hooks have no upvalues.
+static CONTEXT_KEY: u8 = 0;
+
+/// What `redis.REDIS_VERSION` and the like say.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    pub redis: String,
+    pub valkey: String,
+    pub server: String,
+}
+
+/// See the file's head.
+pub struct Runtime {
+    lua: Lua,
+    context: Box<Context>,
+}
+
+// SAFETY: the state and the context belong to the runtime alone, and Lua keeps nothing by thread.
+unsafe impl Send for Runtime {}
+
+/// One execution of a script.
+pub struct Run<'a> {
+    pub script: &'a Script,
+    pub keys: &'a [&'a [u8]],
+    pub args: &'a [&'a [u8]],
+    /// Whether the client speaks RESP3.
+    pub resp3: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ran {
+    /// It has answered; `failed` if with an error that nobody has counted.
+    Answered { failed: bool },
+    /// The host has stopped it before it did anything, and nothing was written.
+    Stopped,
+}
+
+impl Runtime {
+    /// Takes over a state that lupa has made, with Lua's own libraries in it.
+    ///
+    /// # Safety
+    /// The state is valid for as long as the runtime is, nobody else uses it, and [`crate::api::load`] has found the API of the
+    /// module that it belongs to.
+    pub unsafe fn adopt(state: *mut State, versions: &Versions) -> Result<Runtime, String> {
+        let mut runtime = Runtime { lua: Lua(state), context: Box::new(Context::new()) };
+        let lua = runtime.lua;
+        lua.set_top(0);
+        if !lua.check_stack(RESIDENT + 20) {
+            return Err("the runtime has no room for its stack".to_owned());
+        }
+        let setup = Setup { context: &mut *runtime.context, versions };
+        // What the script needs is moved from the registry to the bottom of the stack, which cannot fail.
+        if (api().lua_cpcall)(state, install, &setup as *const Setup as *mut c_void) != 0 {
+            let text = lua.to_bytes(-1).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            return Err(text.unwrap_or_else(|| "the runtime cannot be set up".to_owned()));
+        }
+        for number in HANDLER..=RESIDENT {
+            lua.raw_get_at(REGISTRY, PARKED + number);
+        }
+        Ok(runtime)
+    }
+
+    /// Compiles a script, if it was not; an error is its text.
+    pub fn compile(&mut self, script: &Script) -> Result<(), Vec<u8>> {
+        self.context.task = Task { script: script.id, source: script.body(), only_compile: true, ..Task::default() };
+        // SAFETY: nothing here owns what an error would leave.
+        let status = unsafe { self.enter() };
+        let result = match (status, self.context.task.phase) {
+            (0, Phase::Malformed) => Err(self.context.message.clone()),
+            (0, _) => Ok(()),
+            _ => Err(b"not enough memory".to_vec()),
+        };
+        self.end(status);
+        result
+    }
+
+    /// Drops all compiled scripts before the next one runs.
+    pub fn forget_compiled(&mut self) {
+        self.context.compiled = COMPILED_MAX;
+    }
+
+    /// Runs a script and writes its reply.
+    pub fn run(&mut self, run: &Run<'_>, host: &mut dyn Host, out: &mut Vec<u8>) -> Ran {
+        let start = out.len();
+        // SAFETY: what is pointed to lives until `end`, which forgets the pointers.
+        unsafe {
+            self.context.begin();
+            *self.context.json = Options::default();
+            self.context.host = Some(std::mem::transmute::<*mut (dyn Host + '_), *mut (dyn Host + 'static)>(host));
+            self.context.task = Task {
+                script: run.script.id,
+                source: run.script.body(),
+                keys: std::mem::transmute::<&[&[u8]], *const [&'static [u8]]>(run.keys),
+                args: std::mem::transmute::<&[&[u8]], *const [&'static [u8]]>(run.args),
+                out,
+                client_resp3: run.resp3,
+                ..Task::default()
+            };
+        }
+        // SAFETY: nothing here owns what an error would leave.
+        let status = unsafe { self.enter() };
+        let ran = self.conclude(status, run, out, start);
+        if self.context.stopping.is_some() {
+            self.hook();
+        }
+        self.end(status);
+        ran
+    }
+
+    unsafe fn enter(&mut self) -> c_int {
+        self.lua.set_top(RESIDENT);
+        self.lua.push_value(ENTER);
+        (api().lua_pcall)(self.lua.0, 0, 0, HANDLER)
+    }
+
+    fn conclude(&mut self, status: c_int, run: &Run<'_>, out: &mut Vec<u8>, start: usize) -> Ran {
+        if self.context.stopping == Some(Stopping::ByHost) {
+            out.truncate(start);
+            return Ran::Stopped;
+        }
+        if status == 0 {
+            if self.context.task.phase == Phase::Malformed {
+                let text = [b"ERR Error compiling script (new function): ", self.context.message.as_slice()].concat();
+                Reply::new(out, run.resp3).error_bytes(&text);
+                return Ran::Answered { failed: true };
+            }
+            return Ran::Answered { failed: self.context.task.failed };
+        }
+        out.truncate(start);
+        let failed = self.report(&run.script.sha);
+        Reply::new(out, run.resp3).error_bytes(&self.context.message);
+        Ran::Answered { failed }
+    }
+
+    /// Makes the text of the error on the top; returns whether nobody has counted it.
+    fn report(&mut self, sha: &[u8; 40]) -> bool {
+        self.context.message.clear();
+        // SAFETY: an error within leaves nothing behind; the closure is on the stack and there is room for two values.
+        let status = unsafe {
+            self.lua.push_value(REPORT);
+            self.lua.insert(-2);
+            self.context.task.keys = &[];
+            self.context.scratch.clear();
+            self.context.scratch.extend_from_slice(sha);
+            (api().lua_pcall)(self.lua.0, 1, 0, 0)
+        };
+        if status != 0 {
+            self.context.message.clear();
+            self.context.message.extend_from_slice(b"ERR Error running script ");
+            self.context.message.extend_from_slice(sha);
+            self.context.message.extend_from_slice(b", not enough memory");
+        }
+        self.context.task.failed
+    }
+
+    fn end(&mut self, status: c_int) {
+        self.context.end();
+        // SAFETY: collecting runs no code of scripts: they cannot have finalizers in Lua 5.1 without `newproxy`.
+        unsafe {
+            self.lua.set_top(RESIDENT);
+            if status == OUT_OF_MEMORY {
+                // A script may have stopped the collector.
+                (api().lua_gc)(self.lua.0, GC_RESTART, 0);
+                (api().lua_gc)(self.lua.0, GC_COLLECT, 0);
+            }
+        }
+    }
+
+    fn hook(&self) {
+        // SAFETY: setting a hook allocates nothing.
+        unsafe { (api().lua_sethook)(self.lua.0, Some(on_count), MASK_COUNT, HOOK_INSTRUCTIONS) };
+    }
+
+    /// Bytes that Lua has allocated.
+    pub fn memory_bytes(&self) -> usize {
+        // SAFETY: counting raises no error.
+        unsafe {
+            let kibibytes = (api().lua_gc)(self.lua.0, GC_COUNT, 0) as usize;
+            kibibytes * 1024 + (api().lua_gc)(self.lua.0, GC_COUNT_REST, 0) as usize
+        }
+    }
+}
+
+/// Sets a state up; what it leaves for the bottom of the stack is in the registry, from [`PARKED`] on.
+unsafe extern "C-unwind" fn install(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let setup = &*(lua.to_userdata(1) as *const Setup<'_>);
+    let context = setup.context;
+    lua.set_top(0);
+    lua.push_light(&raw const CONTEXT_KEY as *mut c_void);
+    lua.push_light(context as *mut c_void);
+    lua.raw_set(REGISTRY);
+    sandbox::install(lua, setup);
+    lua.push_native(context, error_handler, 0);
+    lua.insert(1);
+    lua.new_table(0, 0);
+    FIELDS.iter().for_each(|field| lua.push_bytes(field));
+    lua.push_native(context, enter, 2 + FIELDS.len() as c_int);
+    lua.push_native(context, report, 0);
+    for number in (HANDLER..=RESIDENT).rev() {
+        lua.raw_set_at(REGISTRY, PARKED + number);
+    }
+    (api().lua_sethook)(state, Some(on_count), MASK_COUNT, HOOK_INSTRUCTIONS);
+    0
+}
+
+unsafe fn push_array(lua: Lua, texts: &[&[u8]]) {
+    lua.new_table(texts.len(), 0);
+    for (number, text) in (1..).zip(texts) {
+        lua.push_bytes(text);
+        lua.raw_set_at(-2, number);
+    }
+}
+
+/// Does the context's task.
+unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let context = lua.context();
+    let task = context.task;
+    lua.raw_get_at(upvalue(COMPILED), task.script);
+    if lua.kind(-1) != kind::FUNCTION {
+        lua.pop(1);
+        if !sandbox::compile(lua, &*task.source, c"@user_script".as_ptr()) {
+            context.task.phase = Phase::Malformed;
+            context.message.clear();
+            context.message.extend_from_slice(lua.to_bytes(-1).unwrap_or_default());
+            return 0;
+        }
+        if context.compiled >= COMPILED_MAX {
+            context.compiled = 0;
+            lua.new_table(0, 0);
+            lua.replace(upvalue(COMPILED));
+        }
+        context.compiled += 1;
+        lua.push_value(-1);
+        lua.raw_set_at(upvalue(COMPILED), task.script);
+    }
+    if task.only_compile {
+        return 0;
+    }
+    lua.push_value(upvalue(REAL_GLOBALS));
+    push_array(lua, &*task.keys);
+    lua.set_field(-2, c"KEYS");
+    push_array(lua, &*task.args);
+    lua.set_field(-2, c"ARGV");
+    lua.pop(1);
+    context.task.phase = Phase::Running;
+    (api().lua_call)(lua.0, 0, 1);
+    let context = lua.context();
+    context.task.phase = Phase::Returned;
+    let mut encoder = Encoder {
+        lua,
+        out: &mut *task.out,
+        client_resp3: task.client_resp3,
+        script_resp3: context.resp3,
+        first_field: FIRST_FIELD,
+        failed: false,
+    };
+    encoder.value();
+    context.task.failed = encoder.failed;
+    0
+}
+
+fn debug_record() -> Debug {
+    // SAFETY: the record is plain data, filled in by Lua before it is read.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Makes an error a table that says where it was raised.
+pub(crate) unsafe extern "C-unwind" fn error_handler(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let mut debug = debug_record();
+    // The function that has raised it, or whoever called that if it is a native one.
+    let mut known = lua.function_at(1, &mut debug);
+    if known && CStr::from_ptr(debug.what) == c"C" {
+        known = lua.function_at(2, &mut debug) && CStr::from_ptr(debug.what) != c"C";
+    }
+    if lua.kind(1) != kind::TABLE {
+        lua.new_table(0, 3);
+        lua.push_bytes(b"ERR ");
+        push_text_of(lua, 1);
+        lua.concat(2);
+        lua.set_field(-2, c"err");
+        lua.replace(1);
+    }
+    if known {
+        lua.push_bytes(b"source");
+        lua.push_bytes(CStr::from_ptr(debug.source).to_bytes());
+        lua.raw_set(1);
+        lua.push_bytes(b"line");
+        lua.push_number(f64::from(debug.current_line));
+        lua.raw_set(1);
+    }
+    lua.set_top(1);
+    1
+}
+
+/// Pushes what `tostring` would return, for what is no table.
+unsafe fn push_text_of(lua: Lua, index: c_int) {
+    match lua.kind(index) {
+        kind::STRING | kind::NUMBER => lua.push_value(index),
+        kind::BOOLEAN => lua.push_bytes(if lua.to_boolean(index) { b"true" } else { b"false" }),
+        kind::NIL | kind::NONE => lua.push_bytes(b"nil"),
+        _ => {
+            let (name, pointer) = (lua.kind_name(index), lua.to_pointer(index));
+            let message = &mut lua.context().message;
+            message.clear();
+            // Writing into a `Vec` does not fail.
+            let _ = std::io::Write::write_fmt(message, format_args!("{name}: {pointer:p}"));
+            lua.push_bytes(&*(message.as_slice() as *const [u8]));
+        }
+    }
+}
+
+/// Writes the text of an error into the context's message, with the place where it was raised; the digest is in the scratch
+/// buffer.
+unsafe extern "C-unwind" fn report(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let context = lua.context();
+    context.task.failed = true;
+    let message = &mut context.message;
+    if lua.kind(1) != kind::TABLE {
+        let text = if lua.is_text(1) { lua.to_c_bytes(1).unwrap_or_default() } else { b"execution failure" };
+        message.extend_from_slice(b"ERR Error running script ");
+        message.extend_from_slice(&context.scratch);
+        message.extend_from_slice(b", ");
+        message.extend_from_slice(&text[..text.len().min(100)]);
+        return 0;
+    }
+    match text_field(lua, b"err") {
+        Some(text) => message.extend_from_slice(text),
+        None => message.extend_from_slice(b"ERR unknown error"),
+    }
+    // What of the line breaks is at the end is left out; the others become blanks when it is written.
+    if let (Some(source), Some(line)) = (text_field(lua, b"source"), text_field(lua, b"line")) {
+        message.extend_from_slice(b" script: ");
+        message.extend_from_slice(&context.scratch);
+        message.extend_from_slice(b", on ");
+        message.extend_from_slice(source);
+        message.push(b':');
+        message.extend_from_slice(line);
+        message.push(b'.');
+    }
+    lua.push_bytes(b"ignore_error_stats_update");
+    lua.raw_get(1);
+    if lua.kind(-1) == kind::BOOLEAN {
+        context.task.failed = !lua.to_boolean(-1);
+    }
+    0
+}
+
+/// A field of the first argument that is a text; it stays on the stack.
+unsafe fn text_field<'a>(lua: Lua, name: &[u8]) -> Option<&'a [u8]> {
+    lua.push_bytes(name);
+    lua.raw_get(1);
+    if lua.is_text(-1) {
+        lua.to_c_bytes(-1)
+    } else {
+        None
+    }
+}
+
+/// Has the hook run at every line, so that a script which is to end gets no further by catching errors.
+pub(crate) unsafe fn hook_each_line(lua: Lua) {
+    (api().lua_sethook)(lua.0, Some(on_count), MASK_LINE | MASK_COUNT, 1);
+}
+
+unsafe extern "C-unwind" fn on_count(state: *mut State, _: *mut Debug) {
+    let lua = Lua(state);
+    lua.push_light(&raw const CONTEXT_KEY as *mut c_void);
+    lua.raw_get(REGISTRY);
+    let context = &mut *(lua.to_userdata(-1) as *mut Context);
+    lua.pop(1);
+    if let Some(stopping) = context.stopping {
+        raise_stopping(lua, stopping);
+    }
+    let Some(host) = host(context) else { return };
+    if host.interruption() == Interruption::Kill {
+        context.stopping = Some(Stopping::Killed);
+        hook_each_line(lua);
+        raise_stopping(lua, Stopping::Killed);
+    }
+}

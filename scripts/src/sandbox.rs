@@ -1,0 +1,443 @@
+//! What scripts see: the globals of Redis 7 and Valkey 9, and no way to change them.
+//!
+//! Lua 5.1 knows no tables that are read-only; Redis has patched it. Here scripts get, in place of every table of the sandbox,
+//! a *proxy*: an empty table whose metatable looks in the real one and refuses writes. What could get round the metatable
+//! (`rawset`, `setmetatable`, `table.insert`, ...) is replaced by functions that know the proxies; what reads without it
+//! (`rawget`, `next`, `pairs`) reads the real table.
+
+use std::ffi::{c_char, c_int, c_void, CStr};
+
+use crate::api::{api, CFunction, State, GLOBALS, REGISTRY};
+use crate::context::Context;
+use crate::lua::{kind, upvalue, Lua};
+use crate::runtime::{error_handler, Versions};
+use crate::{bits, json, msgpack, packing, random, redis_api};
+
+const READONLY: &[u8] = b"Attempt to modify a readonly table";
+
+/// Globals that stay what Lua has made them.
+const PLAIN: &[&CStr] = &[
+    c"assert",
+    c"collectgarbage",
+    c"error",
+    c"gcinfo",
+    c"ipairs",
+    c"rawequal",
+    c"select",
+    c"tonumber",
+    c"tostring",
+    c"type",
+    c"unpack",
+    c"_VERSION",
+];
+
+const STRING: &[&CStr] = &[
+    c"byte", c"char", c"dump", c"find", c"format", c"gfind", c"gmatch", c"gsub", c"len", c"lower", c"match", c"rep",
+    c"reverse", c"sub", c"upper",
+];
+
+const MATH: &[&CStr] = &[
+    c"abs", c"acos", c"asin", c"atan", c"atan2", c"ceil", c"cos", c"cosh", c"deg", c"exp", c"floor", c"fmod", c"frexp",
+    c"huge", c"ldexp", c"log", c"log10", c"max", c"min", c"mod", c"modf", c"pi", c"pow", c"rad", c"sin", c"sinh",
+    c"sqrt", c"tan", c"tanh",
+];
+
+const COROUTINE: &[&CStr] = &[c"create", c"running", c"status", c"wrap", c"yield"];
+
+/// Functions of `table` that only read.
+const TABLE: &[&CStr] = &[c"concat", c"getn"];
+/// Those that would change the table itself, past its metatable.
+const TABLE_WRITERS: &[&CStr] = &[c"insert", c"remove", c"setn", c"sort"];
+/// Those that read past it.
+const TABLE_READERS: &[&CStr] = &[c"foreach", c"foreachi", c"maxn"];
+
+/// What the setting up of a runtime is given.
+pub struct Setup<'a> {
+    pub context: *mut Context,
+    pub versions: &'a Versions,
+}
+
+/// Fills the globals of a state in which only Lua's own libraries are. Leaves the table of the real ones on the stack.
+pub unsafe fn install(lua: Lua, setup: &Setup<'_>) {
+    let context = setup.context;
+    lua.need_stack(40, c"while a runtime is made");
+    lua.new_table(0, 48);
+    let real = lua.top();
+    copy(lua, GLOBALS, PLAIN);
+    install_wrappers(lua, context);
+    install_lua_libraries(lua, context, real);
+    install_libraries(lua, context, real);
+    install_redis(lua, setup, real);
+    lua.push_native(context, error_handler, 0);
+    lua.push_value(-1);
+    lua.set_field(real, c"__redis__err__handler");
+    lua.set_field(real, c"__server__err__handler");
+    install_globals(lua, context, real);
+    protect_strings(lua, context, real);
+}
+
+/// Copies fields of a table into the one on the top.
+unsafe fn copy(lua: Lua, from: c_int, names: &[&CStr]) {
+    for name in names {
+        lua.get_field(from, name);
+        lua.set_field(-2, name);
+    }
+}
+
+/// Sets fields of the table on the top to native functions with the original ones as upvalues.
+unsafe fn wrap(lua: Lua, context: *mut Context, from: c_int, names: &[&CStr], function: CFunction) {
+    for name in names {
+        lua.get_field(from, name);
+        lua.push_native(context, function, 1);
+        lua.set_field(-2, name);
+    }
+}
+
+unsafe fn register(lua: Lua, context: *mut Context, functions: &[(&CStr, CFunction)]) {
+    for (name, function) in functions {
+        lua.push_native(context, *function, 0);
+        lua.set_field(-2, name);
+    }
+}
+
+unsafe fn install_wrappers(lua: Lua, context: *mut Context) {
+    wrap(lua, context, GLOBALS, &[c"setmetatable", c"rawset"], guarded);
+    wrap(lua, context, GLOBALS, &[c"rawget", c"next"], resolved);
+    wrap(lua, context, GLOBALS, &[c"getmetatable"], get_metatable);
+    wrap(lua, context, GLOBALS, &[c"xpcall"], unstoppable);
+    lua.get_field(GLOBALS, c"next");
+    lua.get_field(-2, c"next");
+    lua.push_native(context, pairs, 2);
+    lua.set_field(-2, c"pairs");
+    register(lua, context, &[(c"pcall", protected_call), (c"load", load), (c"loadstring", load_string)]);
+}
+
+unsafe fn install_lua_libraries(lua: Lua, context: *mut Context, real: c_int) {
+    let libraries: [(&CStr, &[&CStr]); 5] = [
+        (c"string", STRING),
+        (c"math", MATH),
+        (c"coroutine", COROUTINE),
+        (c"table", TABLE),
+        // Of the system's functions, those that tell nothing about it.
+        (c"os", &[c"clock"]),
+    ];
+    for (name, functions) in libraries {
+        lua.get_field(GLOBALS, name);
+        let from = lua.top();
+        lua.new_table(0, functions.len() + 8);
+        copy(lua, from, functions);
+        match name.to_bytes() {
+            b"math" => register(lua, context, &[(c"random", random::random), (c"randomseed", random::seed)]),
+            b"coroutine" => wrap(lua, context, from, &[c"resume"], unstoppable),
+            b"table" => {
+                wrap(lua, context, from, TABLE_WRITERS, guarded);
+                wrap(lua, context, from, TABLE_READERS, resolved);
+            }
+            _ => {}
+        }
+        push_proxy(lua, context);
+        lua.set_field(real, name);
+        lua.set_top(real);
+    }
+}
+
+unsafe fn install_libraries(lua: Lua, context: *mut Context, real: c_int) {
+    for (name, functions) in
+        [(c"bit", bits::FUNCTIONS), (c"cmsgpack", msgpack::FUNCTIONS), (c"struct", packing::FUNCTIONS)]
+    {
+        lua.new_table(0, functions.len() + 4);
+        register(lua, context, functions);
+        if name == c"cmsgpack" {
+            for (field, text) in [
+                (c"_NAME", "cmsgpack"),
+                (c"_VERSION", "lua-cmsgpack 0.4.0"),
+                (c"_COPYRIGHT", "Copyright (C) 2012, Redis Ltd."),
+                (c"_DESCRIPTION", "MessagePack C implementation for Lua"),
+            ] {
+                lua.push_bytes(text.as_bytes());
+                lua.set_field(-2, field);
+            }
+        }
+        push_proxy(lua, context);
+        lua.set_field(real, name);
+        lua.set_top(real);
+    }
+    (*context).json = json::push_library(lua, context);
+    push_proxy(lua, context);
+    lua.set_field(real, c"cjson");
+    lua.set_top(real);
+}
+
+unsafe fn install_redis(lua: Lua, setup: &Setup<'_>, real: c_int) {
+    lua.new_table(0, 32);
+    register(lua, setup.context, redis_api::FUNCTIONS);
+    for (name, number) in redis_api::NUMBERS {
+        lua.push_number(*number);
+        lua.set_field(-2, name);
+    }
+    let versions = setup.versions;
+    for (name, number) in
+        [(c"REDIS_VERSION_NUM", &versions.redis), (c"VALKEY_VERSION_NUM", &versions.valkey)].map(version_number)
+    {
+        lua.push_number(number);
+        lua.set_field(-2, name);
+    }
+    let texts = [
+        (c"REDIS_VERSION", &versions.redis),
+        (c"VALKEY_VERSION", &versions.valkey),
+        (c"SERVER_NAME", &versions.server),
+    ];
+    for (name, text) in texts {
+        lua.push_bytes(text.as_bytes());
+        lua.set_field(-2, name);
+    }
+    push_proxy(lua, setup.context);
+    lua.push_value(-1);
+    lua.set_field(real, c"redis");
+    lua.set_field(real, c"server");
+    lua.set_top(real);
+}
+
+/// `7.2.4` as `0x00070204`.
+fn version_number((name, text): (&'static CStr, &String)) -> (&'static CStr, f64) {
+    let number = text.split('.').take(3).fold(0u32, |number, part| number << 8 | part.parse().unwrap_or(0));
+    (name, f64::from(number))
+}
+
+/// Makes the proxy of the real globals what scripts have for their globals.
+unsafe fn install_globals(lua: Lua, context: *mut Context, real: c_int) {
+    lua.new_table(0, 1);
+    lua.push_native(context, missing_global, 0);
+    lua.push_value(-1);
+    lua.set_field(-3, c"__index");
+    // What `getmetatable(_G)` returns.
+    lua.new_table(0, 1);
+    lua.insert(-2);
+    lua.set_field(-2, c"__index");
+    push_proxy(lua, context);
+    lua.insert(-2);
+    lua.set_metatable(real);
+    lua.push_value(real);
+    push_proxy(lua, context);
+    (*context).globals = lua.to_pointer(-1);
+    lua.get_metatable(-1);
+    lua.push_value(-3);
+    lua.set_field(-2, c"__metatable");
+    lua.pop(1);
+    lua.push_value(-1);
+    lua.set_field(real, c"_G");
+    lua.replace(GLOBALS);
+    lua.set_top(real);
+}
+
+/// Has `getmetatable("")` return a proxy.
+unsafe fn protect_strings(lua: Lua, context: *mut Context, real: c_int) {
+    lua.push_bytes(b"");
+    if lua.get_metatable(-1) {
+        lua.new_table(0, 1);
+        lua.get_field(real, c"string");
+        lua.set_field(-2, c"__index");
+        push_proxy(lua, context);
+        lua.set_field(-2, c"__metatable");
+    }
+    lua.set_top(real);
+}
+
+/// Replaces the table on the top by a proxy of it.
+unsafe fn push_proxy(lua: Lua, context: *mut Context) {
+    lua.new_table(0, 0);
+    lua.new_table(0, 3);
+    lua.push_value(-3);
+    lua.set_field(-2, c"__index");
+    lua.push_native(context, refuse_write, 0);
+    lua.set_field(-2, c"__newindex");
+    lua.set_metatable(-2);
+    (*context).proxies.push(lua.to_pointer(-1));
+    // The real table is kept alive by the proxy's metatable, and the proxy, whose address is known, by the registry.
+    lua.push_value(-1);
+    (api().luaL_ref)(lua.0, REGISTRY);
+    lua.remove(-2);
+}
+
+unsafe extern "C-unwind" fn refuse_write(state: *mut State) -> c_int {
+    Lua(state).fail(READONLY)
+}
+
+unsafe extern "C-unwind" fn missing_global(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    if lua.top() != 2 {
+        return lua.fail(b"Wrong number of arguments to luaProtectedTableError");
+    }
+    if !lua.is_text(2) {
+        return lua.fail(b"Second argument to luaProtectedTableError must be a string or number");
+    }
+    let name = lua.to_c_bytes(2).unwrap_or_default();
+    let message = &mut lua.context().message;
+    message.clear();
+    message.extend_from_slice(b"Script attempted to access nonexistent global variable '");
+    message.extend_from_slice(name);
+    message.push(b'\'');
+    lua.fail(&*(message.as_slice() as *const [u8]))
+}
+
+/// Whether the first argument is a proxy.
+unsafe fn has_proxy(lua: Lua) -> bool {
+    lua.kind(1) == kind::TABLE && lua.context().is_proxy(lua.to_pointer(1))
+}
+
+/// Calls the function in the second upvalue, which has none itself, in this function's place.
+unsafe fn original(lua: Lua) -> c_int {
+    match (api().lua_tocfunction)(lua.0, upvalue(2)) {
+        Some(function) => function(lua.0),
+        None => 0,
+    }
+}
+
+unsafe extern "C-unwind" fn guarded(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    if has_proxy(lua) {
+        return lua.fail(READONLY);
+    }
+    original(lua)
+}
+
+unsafe extern "C-unwind" fn resolved(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    if has_proxy(lua) && lua.get_metatable(1) {
+        lua.get_field(-1, c"__index");
+        lua.replace(1);
+        lua.pop(1);
+    }
+    original(lua)
+}
+
+/// For functions that return errors: that of a script which is to end goes on.
+unsafe extern "C-unwind" fn unstoppable(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let results = original(lua);
+    match lua.context().stopping {
+        Some(stopping) => redis_api::raise_stopping(lua, stopping),
+        None => results,
+    }
+}
+
+unsafe extern "C-unwind" fn get_metatable(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    // The globals show theirs, as in Redis; the libraries have none there.
+    if has_proxy(lua) && lua.to_pointer(1) != lua.context().globals {
+        lua.push_nil();
+        return 1;
+    }
+    original(lua)
+}
+
+unsafe extern "C-unwind" fn pairs(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    lua.check_kind(1, kind::TABLE);
+    // Lua's own `next` is the second upvalue, that which knows proxies the third.
+    lua.push_value(upvalue(if has_proxy(lua) { 3 } else { 2 }));
+    lua.push_value(1);
+    lua.push_nil();
+    3
+}
+
+/// `pcall`, which returns the text of an error table rather than the table, as it was before Redis 7.
+unsafe extern "C-unwind" fn protected_call(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let count = lua.top();
+    lua.push_boolean(true);
+    lua.insert(1);
+    if (api().lua_pcall)(lua.0, count - 1, crate::api::MULTIPLE, 0) != 0 {
+        if let Some(stopping) = lua.context().stopping {
+            return redis_api::raise_stopping(lua, stopping);
+        }
+        lua.remove(1);
+        if lua.kind(-1) == kind::TABLE {
+            lua.get_field(-1, c"err");
+            if lua.is_text(-1) {
+                lua.replace(-2);
+            }
+        }
+        lua.push_boolean(false);
+        lua.insert(1);
+    }
+    lua.top()
+}
+
+/// A chunk on its way to `lua_load`: what begins as a compiled one gets a blank before it, and is read as a text.
+struct Chunk {
+    text: *const [u8],
+    is_first: bool,
+}
+
+unsafe extern "C-unwind" fn read_text(_: *mut State, data: *mut c_void, size: *mut usize) -> *const c_char {
+    let chunk = &mut *(data as *mut Chunk);
+    give(chunk, size)
+}
+
+/// The next piece: the blank, or the text, which is then empty.
+unsafe fn give(chunk: &mut Chunk, size: *mut usize) -> *const c_char {
+    let text = &*chunk.text;
+    if std::mem::take(&mut chunk.is_first) && text.first() == Some(&0x1B) {
+        *size = 1;
+        return c" ".as_ptr();
+    }
+    *size = text.len();
+    chunk.text = &[];
+    text.as_ptr() as *const c_char
+}
+
+/// Compiles a text and pushes the function, or the error's text; returns whether it compiles.
+pub unsafe fn compile(lua: Lua, text: &[u8], name: *const c_char) -> bool {
+    let mut chunk = Chunk { text, is_first: true };
+    (api().lua_load)(lua.0, read_text, &mut chunk as *mut Chunk as *mut c_void, name) == 0
+}
+
+unsafe fn answer_load(lua: Lua, compiles: bool) -> c_int {
+    if compiles {
+        return 1;
+    }
+    lua.push_nil();
+    lua.insert(-2);
+    2
+}
+
+unsafe extern "C-unwind" fn load_string(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let text = lua.argument_bytes(1);
+    let name = if lua.kind(2) <= kind::NIL { text } else { lua.argument_bytes(2) };
+    // Lua's strings end with a zero byte.
+    answer_load(lua, compile(lua, text, name.as_ptr() as *const c_char))
+}
+
+unsafe extern "C-unwind" fn read_pieces(state: *mut State, data: *mut c_void, size: *mut usize) -> *const c_char {
+    let (lua, chunk) = (Lua(state), &mut *(data as *mut Chunk));
+    if !(&*chunk.text).is_empty() {
+        return give(chunk, size);
+    }
+    lua.need_stack(2, c"too many nested functions");
+    lua.push_value(1);
+    (api().lua_call)(lua.0, 0, 1);
+    if lua.kind(-1) == kind::NIL {
+        *size = 0;
+        return std::ptr::null();
+    }
+    if !lua.is_text(-1) {
+        lua.fail(b"reader function must return a string");
+    }
+    lua.replace(3);
+    chunk.text = lua.to_bytes(3).unwrap_or_default();
+    give(chunk, size)
+}
+
+unsafe extern "C-unwind" fn load(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    let name = if lua.kind(2) <= kind::NIL { b"=(load)\0" } else { lua.argument_bytes(2) };
+    lua.check_kind(1, kind::FUNCTION);
+    // The function, the name, and the piece that is being read.
+    lua.set_top(3);
+    let mut chunk = Chunk { text: &[], is_first: true };
+    let data = &mut chunk as *mut Chunk as *mut c_void;
+    let compiles = (api().lua_load)(lua.0, read_pieces, data, name.as_ptr() as *const c_char) == 0;
+    answer_load(lua, compiles)
+}

@@ -1,0 +1,97 @@
+//! What scripts see and what they cannot change.
+
+mod support;
+
+use support::Bench;
+
+/// The error of a script, without the place that follows it.
+fn error_of(bench: &mut Bench, source: &str) -> String {
+    bench.run(source).split(" script: ").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn tables_of_the_sandbox_cannot_be_changed() {
+    let Some(mut bench) = Bench::new() else { return };
+    for source in [
+        "redis = nil",
+        "x = 1",
+        "_G.x = 1",
+        "redis.call = nil",
+        "string.format = 1",
+        "KEYS = {}",
+        "math.pi = 3",
+        "rawset(_G, 'x', 1)",
+        "rawset(redis, 'call', 1)",
+        "setmetatable(_G, {})",
+        "setmetatable(redis, {})",
+        "table.insert(redis, 1)",
+        "table.sort(string)",
+        "table.remove(cjson)",
+        "getmetatable(_G).__index = nil",
+        "getmetatable('').__index = nil",
+        "getmetatable('').__index.format = 1",
+        "cjson.x = 1",
+        "os.x = 1",
+    ] {
+        assert_eq!(error_of(&mut bench, source), "-ERR user_script:1: Attempt to modify a readonly table", "{source}");
+        assert_eq!(
+            bench.run("return {type(redis.call), redis[1] == nil, math.pi > 3.1}"),
+            "*3\r\n$8\r\nfunction\r\n:1\r\n:1\r\n"
+        );
+    }
+}
+
+#[test]
+fn only_what_redis_offers_is_there() {
+    let Some(mut bench) = Bench::new() else { return };
+    for name in [
+        "print", "dofile", "loadfile", "require", "module", "package", "io", "debug", "python", "newproxy", "getfenv",
+        "setfenv",
+    ] {
+        assert_eq!(
+            error_of(&mut bench, &format!("return {name}")),
+            format!("-ERR user_script:1: Script attempted to access nonexistent global variable '{name}'")
+        );
+    }
+    let names = "local t = {} for k in pairs(os) do t[#t + 1] = k end return t";
+    assert_eq!(bench.run(names), "*1\r\n$5\r\nclock\r\n");
+    assert_eq!(bench.run("return {(next(os)), rawget(os, 'clock') == os.clock}"), "*2\r\n$5\r\nclock\r\n:1\r\n");
+    assert_eq!(
+        bench.run("return {getmetatable(redis) == nil, type(getmetatable(_G).__index)}"),
+        "*2\r\n:1\r\n$8\r\nfunction\r\n"
+    );
+}
+
+#[test]
+fn compiled_chunks_are_no_way_in() {
+    let Some(mut bench) = Bench::new() else { return };
+    let reply = bench.run("local f, e = loadstring(string.dump(function() return 1 end)) return {f == nil, e ~= nil}");
+    assert_eq!(reply, "*2\r\n:1\r\n:1\r\n");
+    let source = "local d, n = string.dump(function() return 1 end), 0 \
+                  local f, e = load(function() n = n + 1 return n == 1 and d or nil end) return {f == nil, e ~= nil}";
+    assert_eq!(bench.run(source), "*2\r\n:1\r\n:1\r\n");
+}
+
+#[test]
+fn random_numbers_are_those_of_redis() {
+    let Some(mut bench) = Bench::new() else { return };
+    let source = "return {math.random(100), math.random(100), math.random(5, 10), tostring(math.random())}";
+    let first = bench.run(source);
+    assert_eq!(bench.run(source), first, "each script begins with the same seed");
+    let seeded = "math.randomseed(42) return {math.random(1000), math.random(1000), math.random(1000)}";
+    assert_eq!(bench.run(seeded), bench.run(seeded));
+}
+
+#[test]
+fn options_of_cjson_end_with_the_script() {
+    let Some(mut bench) = Bench::new() else { return };
+    assert_eq!(bench.run("cjson.encode_number_precision(3) return cjson.encode(1.23456)"), "$4\r\n1.23\r\n");
+    assert_eq!(bench.run("return cjson.encode(1.23456)"), "$7\r\n1.23456\r\n");
+}
+
+#[test]
+fn the_log_takes_what_the_level_allows() {
+    let Some(mut bench) = Bench::new() else { return };
+    bench.run("redis.log(redis.LOG_DEBUG, 'not this') redis.log(redis.LOG_WARNING, 'a', 2, 'c')");
+    assert_eq!(bench.host.logged, [(3, "a 2 c".to_owned())]);
+}
