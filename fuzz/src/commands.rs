@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use sherd_ioth::protocol::parser::split_inline;
+use sherd_ioth::protocol::inline::split_inline;
 use sherd_shards::registry::{self, Command};
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::types::number::parse_i64;

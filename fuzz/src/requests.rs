@@ -3,8 +3,9 @@
 //! Whatever comes, offsets stay inside of the buffer, a request that arrives in pieces is the same request, or the same
 //! error, as one that arrives at once, and the parser keeps no more than its input justifies.
 
+use sherd_ioth::protocol::inline::split_inline;
 use sherd_ioth::protocol::parser::{
-    short_request, split_inline, Head, Limits, Parsed, Parser, ProtocolError, SHORT_ARGS_MAX,
+    short_request, Limits, Parsed, Parser, ProtocolError, RequestPrefix, SHORT_ARGS_MAX,
 };
 
 /// Longer than any fuzz input, so that a whole buffer and a growing one meet the same limits.
@@ -70,11 +71,11 @@ fn short_requests(mut data: &[u8]) {
         let long: Vec<&[u8]> = parser.args().iter().map(|&(from, to)| &data[from..to]).collect();
         assert_eq!(long, args[..count]);
         let rest = &data[length..];
-        // And so does what goes by the head of the request before.
+        // And so does what goes by the prefix of the request before.
         if args[0].len() < 10 {
             let mut again: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
             let mut whole: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
-            if let Some(length) = Head::new(data, &args[..count]).request(rest, &mut again) {
+            if let Some(length) = RequestPrefix::new(data, &args[..count]).request(rest, &mut again) {
                 assert_eq!(short_request(rest, &mut whole), Some((count, length)));
                 assert_eq!(again[..count], whole[..count]);
             }

@@ -3,17 +3,18 @@
 //! Knows no data types and no Python.
 //!
 //! # Layout
-//! From the bottom to the top; a file uses what is above it in this list.
+//! From the bottom to the top: a folder uses those above it in this list, and files never use each other in a circle
+//! (`tests/house/test_cycles.py`).
 //! - [`kernel`]: what is asked of the operating system: time slices, no huge pages
-//! - [`protocol`]: requests as bytes
-//! - [`net`]: listening sockets
-//! - [`observe`]: what operators see: clients, log records, hot keys, recent peaks, panics
-//! - [`connection`]: one client's state
+//! - [`protocol`]: requests as bytes: [`protocol::parser`] for RESP, [`protocol::inline`]
+//! - [`net`]: [`net::listener`]; [`net::transport`], the only place that sends to and receives from clients; read buffers
+//! - [`connection`]: one client: its bytes in both directions, its session, what it waits for, its transaction
+//! - [`observe`]: what operators see: clients, statistics, log records, MONITOR's lines, hot keys, recent peaks, panics
 //! - [`shared`]: what the threads of a server share, and the messages between them
-//! - [`thread`]: an IO thread's state, and the limit on what its clients take
+//! - [`thread`]: an IO thread's state: poller, connections, batches, deadlines, clock, ticks, limits
 //! - [`request`]: the way of a request: intake, gate, dispatch, shards or control plane, delivery of the replies
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, ...
-//! - [`event_loop`]: polling and accepting
+//! - [`event_loop`]: polling, the mailbox, accepting, ticks
 //! - [`server`]: all of it, started and stopped
 
 pub mod commands;

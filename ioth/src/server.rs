@@ -19,10 +19,13 @@ use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
 use sherd_shards::world::World;
 
+use crate::commands;
+use crate::event_loop;
 use crate::net::listener::{Listener, Stage};
 use crate::observe::log::Log;
 use crate::request::control;
-use crate::shared::{deliver, wake_client, ControlRequest, Message, Shared, INBOX_CAPACITY, MAILBOX_CAPACITY};
+use crate::shared::message::{ControlRequest, Message, INBOX_CAPACITY, MAILBOX_CAPACITY};
+use crate::shared::{deliver, wake_client, Shared};
 use crate::thread::IoThread;
 
 /// IO threads that a server may have.
@@ -36,7 +39,7 @@ pub struct Shape {
     pub cluster: bool,
 }
 
-/// See the file's head.
+/// A server, running or not.
 pub struct Server {
     pub shared: Arc<Shared>,
     bells: Vec<Arc<OwnedFd>>,
@@ -83,7 +86,7 @@ impl Server {
         Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
     }
 
-    /// Binds a TCP address and gives the port.
+    /// Binds a TCP address and returns the port.
     pub fn listen(&self, address: SocketAddr, backlog: i32) -> io::Result<u16> {
         // Only what this server has itself may be overlapped with; a port of another one is taken.
         let overlaps = |old: &Listener| old.stage == Stage::Old && old.port() == Some(address.port());
@@ -134,9 +137,10 @@ impl Server {
     pub fn start(&self) -> io::Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, bell) in self.bells.iter().enumerate() {
-            let thread = IoThread::new(Arc::clone(&self.shared), index, Arc::clone(bell))?;
+            let thread = IoThread::new(Arc::clone(&self.shared), index, Arc::clone(bell), commands::handlers())?;
+            event_loop::prepare(&thread)?;
             let name = format!("sherd-io-{index}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || thread.run())?);
+            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop::run(thread))?);
         }
         threads.extend(self.shared.engine.start_threads());
         Ok(())

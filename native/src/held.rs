@@ -6,8 +6,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use sherd_ioth::request::multi::exec::Running;
-use sherd_ioth::shared::{ControlRequest, Shared};
+use sherd_ioth::request::multi::both_planes::Running;
+use sherd_ioth::shared::message::ControlRequest;
+use sherd_ioth::shared::Shared;
 use sherd_shards::access::Shards;
 
 thread_local! {
@@ -20,7 +21,7 @@ pub fn begin(shared: &Arc<Shared>, request: &ControlRequest) -> bool {
         // A thread executes one at a time, and ends it.
         assert!(running.is_none(), "a transaction was begun in another one");
         let begun = running.insert(Running::begin(shared, request));
-        begun.wants_answer(request)
+        begun.wants_answer()
     })
 }
 
@@ -29,7 +30,7 @@ pub fn answer(request: &ControlRequest, reply: &[u8]) -> bool {
     RUNNING.with_borrow_mut(|running| {
         let Some(running) = running else { return false };
         running.answer(request, reply);
-        running.wants_answer(request)
+        running.wants_answer()
     })
 }
 

@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use sherd_ioth::server::{Server as Engine, Shape};
+use sherd_ioth::shared::message::ControlRequest;
 use sherd_ioth::shared::renames::Renames;
-use sherd_ioth::shared::ControlRequest;
 use sherd_shards::context::Client;
 use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use sherd_ioth::shared::{IoStats, Shared};
+use sherd_ioth::observe::stats::IoStats;
+use sherd_ioth::shared::Shared;
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
 use sherd_shards::shard::ShardStats;
 use sherd_shards::{policy, registry};

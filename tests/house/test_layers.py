@@ -102,7 +102,7 @@ _told_by_the_wall_clock = {
     "shards/src/clocks.rs",
     "shards/src/world.rs",
     "ioth/src/observe/log.rs",
-    "ioth/src/request/monitor.rs",
+    "ioth/src/observe/monitor.rs",
     "src/sherd/families/hotkeys.py",
     "src/sherd/families/latency.py",
     "src/sherd/families/migrate.py",

@@ -8,11 +8,14 @@ use sherd_shards::error::{CommandError, SYNTAX};
 use sherd_shards::spec::{flag::*, CommandSpec, Group};
 
 use super::{container, declare, help, ok, Declared};
-use crate::connection::{Connection, ReplyMode};
+use crate::connection::session::ReplyMode;
+use crate::connection::Connection;
 use crate::observe::clients::{describe, lock, CLIENT_TYPES};
-use crate::request::dispatch::Dispatch;
-use crate::request::paused::AskedPause;
-use crate::shared::Message;
+use crate::request::blocked::wake;
+use crate::shared::message::Message;
+use crate::thread::client_eviction::end_killed;
+use crate::thread::deferred::RequestedPause;
+use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
@@ -206,13 +209,13 @@ fn id(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
 /// Brings the record up to date for a description of this very moment.
 fn refresh(connection: &Connection) {
     let record = &connection.record;
-    record.query_buffer_bytes.store(connection.buffer.len().saturating_sub(connection.consumed), Relaxed);
-    record.output_buffer_bytes.store(connection.unsent(), Relaxed);
+    record.query_buffer_bytes.store(connection.inbound.unparsed(), Relaxed);
+    record.output_buffer_bytes.store(connection.outbound.unsent(), Relaxed);
 }
 
 fn info(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
     refresh(connection);
-    let line = describe(&connection.record, io.now_ms) + "\n";
+    let line = describe(&connection.record, io.clock.now_ms) + "\n";
     connection.reply(|reply| reply.verbatim("txt", line.as_bytes()));
     Ok(Dispatch::Done)
 }
@@ -233,7 +236,7 @@ fn list(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
         let listed = ids.as_ref().is_none_or(|ids| ids.contains(&(record.id as i64)))
             && kind.is_none_or(|kind| kind == "normal");
         if listed {
-            lines.push_str(&describe(&record, io.now_ms));
+            lines.push_str(&describe(&record, io.clock.now_ms));
             lines.push('\n');
         }
     }
@@ -287,7 +290,7 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
     let mut killed = 0;
     for (record, token) in io.shared.clients.all() {
         let me = record.id == connection.record.id;
-        if me && skip_me || !filter.matches(&record, io.now_ms) {
+        if me && skip_me || !filter.matches(&record, io.clock.now_ms) {
             continue;
         }
         killed += 1;
@@ -299,7 +302,7 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
         if record.killed.swap(true, Relaxed) {
             continue;
         }
-        io.end_killed(token);
+        end_killed(io, token);
     }
     if !old_form {
         connection.reply(|reply| reply.int(killed));
@@ -432,14 +435,14 @@ fn no_touch(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Re
 
 fn reply_mode(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
     if args::is(args[2], "on") {
-        connection.reply_mode = ReplyMode::On;
+        connection.session.reply_mode = ReplyMode::On;
         return ok(connection);
     }
     if args::is(args[2], "off") {
-        connection.reply_mode = ReplyMode::Off;
+        connection.session.reply_mode = ReplyMode::Off;
     } else if args::is(args[2], "skip") {
-        if connection.reply_mode != ReplyMode::Off {
-            connection.reply_mode = ReplyMode::SkipNext;
+        if connection.session.reply_mode != ReplyMode::Off {
+            connection.session.reply_mode = ReplyMode::SkipNext;
         }
     } else {
         return Err(SYNTAX);
@@ -460,7 +463,7 @@ fn unblock(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Re
     let is_blocked = blocked.is_some();
     if let Some((record, token)) = blocked {
         if usize::from(token.io_thread) == io.index {
-            io.unblock(token, with_error);
+            wake::unblock(io, token, with_error);
         } else if !record.unblock_asked.swap(true, Relaxed) {
             let message = Message::Unblock { connection: token, with_error };
             io.shared.mailboxes[usize::from(token.io_thread)].deliver(message);
@@ -482,15 +485,15 @@ fn pause(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
     if timeout < 0 {
         return Err(CommandError::new("ERR timeout is negative"));
     }
-    if io.now_ms.checked_add(timeout).is_none() {
+    if io.clock.now_ms.checked_add(timeout).is_none() {
         return Err(CommandError::new("ERR timeout is out of range"));
     }
-    io.asked_pauses.push(AskedPause { timeout_ms: timeout, writes_only });
+    io.deferred.pauses.push(RequestedPause { timeout_ms: timeout, writes_only });
     ok(connection)
 }
 
 fn unpause(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    io.asked_pauses.clear();
+    io.deferred.pauses.clear();
     io.shared.world.pause.end();
     io.shared.wake_all();
     ok(connection)

@@ -3,15 +3,16 @@
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use sherd_shards::args;
-use sherd_shards::error::{CommandError, DB_INDEX, SYNTAX};
+use sherd_shards::error::{CommandError, SYNTAX};
 use sherd_shards::spec::{flag::*, CommandSpec, Group, Secret};
 
 use super::client::set_name;
-use super::{declare, ok, Declared};
-use crate::connection::{Connection, ReplyMode};
+use super::{declare, declare_in_multi, ok, Declared};
+use crate::connection::session::ReplyMode;
+use crate::connection::Connection;
 use crate::observe::log::Level;
-use crate::request::dispatch::Dispatch;
-use crate::shared::Shared;
+use crate::request::own_command::database;
+use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
@@ -85,7 +86,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         select,
     ),
-    declare(
+    declare_in_multi(
         CommandSpec {
             name: "quit",
             summary: "Closes the connection.",
@@ -94,8 +95,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..CONNECTION
         },
         quit,
+        InMulti::AtOnce,
     ),
-    declare(
+    declare_in_multi(
         CommandSpec {
             name: "reset",
             summary: "Puts the connection back into the state that it had when it was opened.",
@@ -105,6 +107,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..CONNECTION
         },
         reset,
+        InMulti::AtOnce,
     ),
     declare(
         CommandSpec {
@@ -197,7 +200,7 @@ fn authenticate(io: &mut IoThread, connection: &mut Connection, user: &[u8], pas
         log_failure(io, connection, user);
         return Err(CommandError::new("WRONGPASS invalid username-password pair or user is disabled."));
     }
-    connection.authenticated = true;
+    connection.session.authenticated = true;
     Ok(())
 }
 
@@ -205,7 +208,7 @@ fn authenticate(io: &mut IoThread, connection: &mut Connection, user: &[u8], pas
 fn log_failure(io: &mut IoThread, connection: &Connection, user: &[u8]) {
     /// Bytes of the name that are shown.
     const USER_BYTES_MAX: usize = 64;
-    let Some(untold) = io.auth_failures.note(io.now_ms) else { return };
+    let Some(untold) = io.auth_failures.note(io.clock.now_ms) else { return };
     let user = String::from_utf8_lossy(&user[..user.len().min(USER_BYTES_MAX)]).into_owned();
     let mut fields = vec![("client", connection.record.address.clone()), ("user", user)];
     if untold > 0 {
@@ -215,7 +218,7 @@ fn log_failure(io: &mut IoThread, connection: &Connection, user: &[u8]) {
 }
 
 fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
-    let mut version = if connection.resp3 { 3 } else { 2 };
+    let mut version = if connection.session.resp3 { 3 } else { 2 };
     if let Some(text) = args.get(1) {
         let error = CommandError::new("ERR Protocol version is not an integer or out of range");
         version = args::integer_or(text, error)?;
@@ -241,7 +244,7 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
     if let Some((user, password)) = credentials {
         authenticate(io, connection, user, password)?;
     }
-    if !connection.authenticated && io.shared.has_password.load(Relaxed) {
+    if !connection.session.authenticated && io.shared.has_password.load(Relaxed) {
         return Err(CommandError::new(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
@@ -250,7 +253,7 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
     if let Some(name) = name {
         set_name(connection, name)?;
     }
-    connection.resp3 = version == 3;
+    connection.session.resp3 = version == 3;
     connection.record.protocol.store(version as u32, Relaxed);
     let id = connection.record.id;
     let cluster = io.shared.cluster;
@@ -275,24 +278,9 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
 }
 
 fn select(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
-    connection.db = database(&io.shared, args[1])?;
-    connection.record.db.store(u32::from(connection.db), Relaxed);
+    connection.session.db = database(&io.shared, args[1])?;
+    connection.record.db.store(u32::from(connection.session.db), Relaxed);
     ok(connection)
-}
-
-/// The database that SELECT names.
-pub fn database(shared: &Shared, text: &[u8]) -> std::result::Result<u16, CommandError> {
-    let index = args::integer(text)?;
-    if i32::try_from(index).is_err() {
-        return Err(CommandError::new("ERR value is out of range, value must between -2147483648 and 2147483647"));
-    }
-    if shared.cluster && index != 0 {
-        return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));
-    }
-    if !(0..shared.world.settings.databases.get()).contains(&index) {
-        return Err(DB_INDEX);
-    }
-    Ok(index as u16)
 }
 
 fn quit(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
@@ -305,10 +293,10 @@ fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result 
     if connection.record.is_monitor.swap(false, Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);
     }
-    connection.db = 0;
-    connection.resp3 = false;
-    connection.reply_mode = ReplyMode::On;
-    connection.authenticated = !io.shared.has_password.load(Relaxed);
+    connection.session.db = 0;
+    connection.session.resp3 = false;
+    connection.session.reply_mode = ReplyMode::On;
+    connection.session.authenticated = !io.shared.has_password.load(Relaxed);
     let record = &connection.record;
     record.db.store(0, Relaxed);
     record.protocol.store(2, Relaxed);

@@ -3,15 +3,18 @@
 use sherd_shards::error::CommandError;
 use sherd_shards::spec::{flag::*, key_range, CommandSpec, Group};
 
-use super::{declare, ok, Declared};
-use crate::connection::{Connection, Multi};
-use crate::request::dispatch::Dispatch;
+use super::{declare, declare_in_multi, ok, Declared};
+use crate::connection::transaction::Multi;
+use crate::connection::Connection;
+use crate::request::multi::exec as execution;
+use crate::request::multi::watch as watching;
+use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
 const TRANSACTION: CommandSpec = CommandSpec { group: Group::Transactions, ..CommandSpec::DEFAULT };
 
 pub(super) const COMMANDS: &[Declared] = &[
-    declare(
+    declare_in_multi(
         CommandSpec {
             name: "multi",
             summary: "Begins a transaction: the commands that follow are queued.",
@@ -21,8 +24,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..TRANSACTION
         },
         multi,
+        InMulti::AtOnce,
     ),
-    declare(
+    declare_in_multi(
         CommandSpec {
             name: "exec",
             summary: "Executes the queued commands as one, unless a watched key has changed.",
@@ -33,8 +37,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..TRANSACTION
         },
         exec,
+        InMulti::Exec,
     ),
-    declare(
+    declare_in_multi(
         CommandSpec {
             name: "discard",
             summary: "Forgets the queued commands and ends the transaction.",
@@ -45,8 +50,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..TRANSACTION
         },
         discard,
+        InMulti::AtOnce,
     ),
-    declare(
+    declare_in_multi(
         CommandSpec {
             name: "watch",
             summary: "Makes the next EXEC depend on these keys being unchanged.",
@@ -59,6 +65,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..TRANSACTION
         },
         watch,
+        InMulti::Watch,
     ),
     declare(
         CommandSpec {
@@ -74,31 +81,31 @@ pub(super) const COMMANDS: &[Declared] = &[
 ];
 
 fn multi(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
-    if connection.multi.is_some() {
+    if connection.session.multi.is_some() {
         return Err(CommandError::new("ERR MULTI calls can not be nested"));
     }
-    connection.multi = Some(Box::<Multi>::default());
+    connection.session.multi = Some(Box::<Multi>::default());
     connection.record.queued.store(0, std::sync::atomic::Ordering::Relaxed);
     ok(connection)
 }
 
-pub(super) fn exec(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
-    io.exec(connection, args)
+fn exec(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    execution::exec(io, connection, args)
 }
 
 fn discard(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {
-    if connection.multi.is_none() {
+    if connection.session.multi.is_none() {
         return Err(CommandError::new("ERR DISCARD without MULTI"));
     }
     connection.discard();
     ok(connection)
 }
 
-pub(super) fn watch(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
-    if connection.multi.is_some() {
+fn watch(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result<Dispatch, CommandError> {
+    if connection.session.multi.is_some() {
         return Err(CommandError::new("ERR WATCH inside MULTI is not allowed"));
     }
-    Ok(io.watch(connection, args))
+    Ok(watching::watch(io, connection, args))
 }
 
 fn unwatch(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {

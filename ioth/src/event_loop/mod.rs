@@ -1,3 +1,189 @@
 //! An IO thread's loop: what happens at its sockets and in its mailbox.
+//!
+//! A round: poll; take what has come from outside; read and parse every ready connection, grouping its commands by
+//! shard; submit one batch a shard; send the replies of what was executed. Polling is edge-triggered, so a connection
+//! costs no system call besides its read and its write; what may have more to read stays in the list of ready connections.
 
 pub mod accept;
+mod tick;
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::Arc;
+
+use sherd_metrics::clock::{self, TickRate};
+
+use crate::connection::wait::WaitsFor;
+use crate::request::blocked::wait::abandon_wait;
+use crate::request::blocked::wake::{end_overdue_waits, unblock, wake_client};
+use crate::request::control::control_reply;
+use crate::request::deliver::complete;
+use crate::request::intake::process;
+use crate::request::monitor::feed_monitors;
+use crate::request::multi::exec::take_executed;
+use crate::request::over_shards::take_performed;
+use crate::request::paused::release_deferred;
+use crate::request::settle::{close, settle};
+use crate::shared::message::Message;
+use crate::thread::poller::{Event, Events};
+use crate::thread::ticks::QUIET_TICK_MS;
+use crate::thread::IoThread;
+
+use accept::{accept, add_connection, renew_listeners, watch_listeners};
+
+/// Messages taken from the mailbox in one round.
+const MESSAGES: usize = 1024;
+/// How long replies are flushed when the server stops, and how often that is looked at.
+const STOP_MS_MAX: i64 = 500;
+const STOP_POLL_MS: i64 = 10;
+
+/// Gets a thread ready for its loop.
+pub fn prepare(io: &IoThread) -> std::io::Result<()> {
+    if io.index == 0 {
+        watch_listeners(&io.poller, &io.shared)?;
+    }
+    Ok(())
+}
+
+/// Runs until the server stops.
+pub fn run(mut io: IoThread) {
+    let rate = TickRate::get();
+    let mut events = Events::new();
+    loop {
+        poll(&mut io, &mut events);
+        let start = clock::ticks();
+        io.clock.read(&io.shared.world);
+        take_events(&mut io, &events);
+        take_messages(&mut io);
+        end_overdue_waits(&mut io);
+        work(&mut io);
+        tick_in_time(&mut io, !events.is_empty());
+        io.stats().busy_nanoseconds.add(rate.nanoseconds(clock::ticks().wrapping_sub(start)));
+        if io.shared.stopping.load(SeqCst) && has_stopped(&mut io) {
+            return;
+        }
+    }
+}
+
+fn poll(io: &mut IoThread, events: &mut Events) {
+    let mailbox = &io.shared.mailboxes[io.index];
+    let sleep = !io.connections.any_ready() && mailbox.fall_asleep();
+    let until_ms = io.ticks.next_ms.min(io.deadlines.next_ms().unwrap_or(i64::MAX));
+    io.poller.wait(events, if sleep { (until_ms - io.clock.now_ms).clamp(1, QUIET_TICK_MS) } else { 0 });
+    if sleep {
+        mailbox.wake_up();
+    }
+    io.stats().polls.increment();
+}
+
+fn take_events(io: &mut IoThread, events: &Events) {
+    for event in events.iter() {
+        match event {
+            Event::Bell => io.poller.silence_bell(),
+            Event::Listener(id) => {
+                accept(io, id);
+            }
+            Event::Connection(index, flags) => {
+                let Some(connection) = io.connections.get_mut(index) else { continue };
+                connection.transport.note_events(flags);
+                io.connections.make_ready(index);
+            }
+        }
+    }
+}
+
+fn take_messages(io: &mut IoThread) {
+    for _ in 0..MESSAGES {
+        let Some(message) = io.shared.mailboxes[io.index].receive() else { return };
+        match message {
+            Message::Batch(batch) => {
+                io.batches.note_return(batch.shard);
+                complete(io, batch);
+            }
+            Message::Reply { connection, data, close } => control_reply(io, connection, &data, close),
+            Message::Executed { connection, executed } => take_executed(io, connection, *executed),
+            Message::Performed { connection, performed } => take_performed(io, connection, *performed),
+            Message::Accept(socket, peer) => add_connection(io, socket, *peer),
+            Message::WakeClient(wake) => wake_client(io, wake),
+            Message::Unblock { connection, with_error } => unblock(io, connection, with_error),
+            Message::Kill(token) => {
+                if io.connections.by_token(token).is_some() {
+                    io.connections.make_ready(token.index);
+                }
+            }
+            Message::Monitor(line) => feed_monitors(io, &line),
+            Message::Wake => {
+                release_deferred(io, true);
+                renew_listeners(io);
+            }
+        }
+    }
+}
+
+/// Processes the ready connections and submits what they brought.
+fn work(io: &mut IoThread) {
+    // Connections that become ready meanwhile wait for the next round, after a poll: nobody is starved.
+    let ready = io.connections.take_ready();
+    for &index in &ready {
+        let Some(mut connection) = io.connections.take(index) else { continue };
+        connection.is_ready = false;
+        io.clock.read_if_old(&io.shared.world);
+        process(io, &mut connection);
+        settle(io, connection);
+        for shard in 0..io.batches.shards() {
+            if io.batches.is_large(shard) {
+                submit(io, shard);
+            }
+        }
+    }
+    io.connections.return_list(ready);
+    for shard in 0..io.batches.shards() {
+        submit(io, shard);
+        // What will take long is left to the shard's own thread: this one has connections with work for other shards.
+        if let Some(batch) = io.batches.take_heavy(shard) {
+            io.shared.engine.leave_to_thread(batch);
+        }
+    }
+}
+
+/// Submits what was gathered for a shard.
+fn submit(io: &mut IoThread, shard: usize) {
+    let Some(batch) = io.batches.take(shard) else { return };
+    let engine = Arc::clone(&io.shared.engine);
+    if let Some(batch) = engine.submit(batch) {
+        io.batches.note_return(shard);
+        complete(io, batch);
+    }
+}
+
+/// Ticks if it is time to.
+fn tick_in_time(io: &mut IoThread, has_events: bool) {
+    let now_ms = io.clock.now_ms;
+    if has_events || io.connections.any_ready() || !io.deferred.connections.is_empty() {
+        io.ticks.note_activity(now_ms);
+    }
+    if io.ticks.take_due(now_ms) {
+        tick::tick(io);
+    }
+}
+
+/// Whether everything is done that was begun before the server was told to stop: replies are flushed, or half a
+/// second has passed.
+fn has_stopped(io: &mut IoThread) -> bool {
+    let since_ms = *io.stopping_since_ms.get_or_insert(io.clock.now_ms);
+    let mut busy = io.batches.in_flight();
+    for index in io.connections.indexes() {
+        let Some(mut connection) = io.connections.take(index) else { continue };
+        let idle = connection.has_nothing_out() && abandon_wait(io, &mut connection);
+        if idle && connection.outbound.unsent() == 0 && connection.wait.reason == WaitsFor::Nothing {
+            close(io, connection);
+        } else {
+            busy += 1;
+            io.connections.put_back(connection);
+        }
+    }
+    io.ticks.next_ms = io.clock.now_ms + STOP_POLL_MS;
+    busy == 0 || io.clock.now_ms - since_ms > STOP_MS_MAX
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
 //! Sockets, as far as they know nothing of requests.
 
+pub mod buffers;
 pub mod listener;
+pub mod transport;

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sherd_shards::client::ClientRecord;
 use sherd_shards::registry;
 
-use crate::shared::Token;
+use crate::connection::token::Token;
 
-/// See the file's head.
+/// The connected clients.
 #[derive(Default)]
 pub struct Clients {
     next_id: AtomicU64,

@@ -16,7 +16,7 @@ const KEY_BYTES_MAX: usize = 512;
 /// When this many samples were counted all counts are halved, so that what was hot long ago gives way.
 const HALVE_AT: u64 = 1 << 20;
 
-/// See the file's head.
+/// The keys of a sample of one thread's commands, counted.
 #[derive(Default, Debug)]
 pub struct HotKeys(Mutex<Counts>);
 

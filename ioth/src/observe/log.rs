@@ -53,7 +53,7 @@ impl Occasional {
 /// Records that may wait; the oldest give way, and how many did is told.
 const RECORDS_MAX: usize = 4096;
 
-/// See the file's head.
+/// Records that wait to be written.
 pub struct Log {
     /// With the number of those that were lost.
     records: Mutex<(VecDeque<Record>, u64)>,

@@ -1,3 +1,5 @@
 //! Requests as bytes: RESP arrays and inline commands.
 
+pub mod inline;
 pub mod parser;
+pub mod request;

@@ -23,7 +23,7 @@ pub struct ProtocolError(pub String);
 pub enum Parsed {
     /// A request of so many bytes; its arguments are in [`Parser::args`].
     Command(usize),
-    /// An inline request of so many bytes; its arguments are to be split by [`split_inline`].
+    /// An inline request of so many bytes; its arguments are to be split by [`super::inline::split_inline`].
     Inline(usize),
     /// Nothing to do for so many bytes (an empty array, an empty line).
     Nothing(usize),
@@ -31,7 +31,7 @@ pub enum Parsed {
     Incomplete(usize),
 }
 
-/// Limits that the settings and the connection's state give.
+/// Limits from the settings and the connection's state.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub bulk_bytes_max: usize,
@@ -60,32 +60,32 @@ pub fn short_request<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; SHORT_ARGS_MAX]
     Some((count, buffer.len() - rest.len()))
 }
 
-/// What [`short_request`] found: the next requests of a pipeline often begin with the same bytes.
+/// How a request that [`short_request`] has found begins: the next requests of a pipeline often begin with the same bytes.
 #[derive(Clone, Copy)]
-pub struct Head<'a> {
+pub struct RequestPrefix<'a> {
     /// The bytes before the second argument.
     bytes: &'a [u8],
     /// How many arguments the request has, its name included.
     pub count: usize,
 }
 
-impl<'a> Head<'a> {
-    /// The head of the request at the beginning of `buffer` that has these arguments.
-    pub fn new(buffer: &'a [u8], args: &[&[u8]]) -> Head<'a> {
+impl<'a> RequestPrefix<'a> {
+    /// The prefix of the request at the beginning of `buffer` that has these arguments.
+    pub fn new(buffer: &'a [u8], args: &[&[u8]]) -> RequestPrefix<'a> {
         // `*2`, `$3` and the name, each with its line's end; the lengths have one digit.
         debug_assert!(args.len() < 10 && args[0].len() < 10);
-        Head { bytes: &buffer[..10 + args[0].len()], count: args.len() }
+        RequestPrefix { bytes: &buffer[..10 + args[0].len()], count: args.len() }
     }
 
-    /// A whole, small request at the beginning of `buffer` that has this head. Its arguments are written to `args`, its
+    /// A whole, small request at the beginning of `buffer` that has this prefix. Its arguments are written to `args`, its
     /// length is returned.
     #[inline]
     pub fn request<'b>(&self, buffer: &'b [u8], args: &mut [&'b [u8]; SHORT_ARGS_MAX]) -> Option<usize> {
-        let (head, mut rest) = buffer.split_at_checked(self.bytes.len())?;
-        if !same_head(head, self.bytes) {
+        let (prefix, mut rest) = buffer.split_at_checked(self.bytes.len())?;
+        if !is_same_prefix(prefix, self.bytes) {
             return None;
         }
-        args[0] = &head[8..head.len() - 2];
+        args[0] = &prefix[8..prefix.len() - 2];
         for arg in &mut args[1..self.count] {
             (*arg, rest) = short_argument(rest)?;
         }
@@ -93,9 +93,9 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Whether two heads of the same length, which is 11 to 19, are equal: compared as words, without a call.
+/// Whether two prefixes of the same length, which is 11 to 19, are equal: compared as words, without a call.
 #[inline]
-fn same_head(a: &[u8], b: &[u8]) -> bool {
+fn is_same_prefix(a: &[u8], b: &[u8]) -> bool {
     let words = |bytes: &[u8]| (bytes.first_chunk::<8>().copied(), bytes.last_chunk::<8>().copied());
     words(a) == words(b) && (a.len() <= 16 || a[8..11] == b[8..11])
 }
@@ -105,10 +105,10 @@ fn same_head(a: &[u8], b: &[u8]) -> bool {
 fn short_argument(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
     let &[b'$', first, second, third, fourth, ..] = buffer else { return None };
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
-    let (first, head) = (digit(first), if second == b'\r' { 4 } else { 5 });
+    let (first, start) = (digit(first), if second == b'\r' { 4 } else { 5 });
     let mut length = first;
     let mut line_feed = third;
-    let mut body = buffer.get(head..)?;
+    let mut body = buffer.get(start..)?;
     if second != b'\r' {
         // A length that begins with 0, or with what is no digit, is not for this function.
         if digit(second) > 9 || first == 0 {
@@ -238,7 +238,7 @@ impl Parser {
     }
 }
 
-fn error(text: &str) -> ProtocolError {
+pub(super) fn error(text: &str) -> ProtocolError {
     ProtocolError(text.to_owned())
 }
 
@@ -291,76 +291,6 @@ fn inline(buffer: &[u8]) -> Result<Parsed, ProtocolError> {
         Some(end) if buffer[..end].iter().all(u8::is_ascii_whitespace) => Ok(Parsed::Nothing(end + 1)),
         Some(end) => Ok(Parsed::Inline(end + 1)),
     }
-}
-
-/// Splits an inline request into words: quotes and escapes as in redis-cli. The line's end may be included.
-pub fn split_inline(line: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolError> {
-    let unbalanced = || error("unbalanced quotes in request");
-    let is_space = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0B || byte == 0;
-    let mut words = Vec::new();
-    let mut at = 0;
-    loop {
-        while line.get(at).is_some_and(|&byte| is_space(byte)) {
-            at += 1;
-        }
-        let Some(&first) = line.get(at) else { return Ok(words) };
-        let mut word = Vec::new();
-        let mut quote = None;
-        let mut byte = first;
-        loop {
-            match (quote, byte) {
-                (Some(b'"'), b'\\') => at += escape(&line[at..], &mut word).ok_or_else(unbalanced)?,
-                (Some(b'\''), b'\\') if line.get(at + 1) == Some(&b'\'') => {
-                    word.push(b'\'');
-                    at += 2;
-                }
-                (Some(open), close) if open == close => {
-                    at += 1;
-                    // A closing quote must be followed by a space or nothing.
-                    if line.get(at).is_some_and(|&next| !is_space(next)) {
-                        return Err(unbalanced());
-                    }
-                    break;
-                }
-                (None, b'"' | b'\'') => {
-                    quote = Some(byte);
-                    at += 1;
-                }
-                (None, other) if is_space(other) => break,
-                (_, other) => {
-                    word.push(other);
-                    at += 1;
-                }
-            }
-            match line.get(at) {
-                Some(&next) => byte = next,
-                None if quote.is_some() => return Err(unbalanced()),
-                None => break,
-            }
-        }
-        words.push(word);
-    }
-}
-
-/// Reads one escape of a double-quoted word; gives how many bytes it took.
-fn escape(text: &[u8], word: &mut Vec<u8>) -> Option<usize> {
-    let hex = |byte: Option<&u8>| byte.and_then(|&byte| char::from(byte).to_digit(16));
-    let kind = *text.get(1)?;
-    if kind == b'x' {
-        if let (Some(high), Some(low)) = (hex(text.get(2)), hex(text.get(3))) {
-            word.push((high * 16 + low) as u8);
-            return Some(4);
-        }
-    }
-    word.push(match kind {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 8,
-        b'a' => 7,
-        other => other,
-    });
-    Some(2)
 }
 
 #[cfg(test)]

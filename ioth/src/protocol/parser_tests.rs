@@ -55,22 +55,22 @@ fn a_short_request_is_what_the_parser_finds() {
 }
 
 #[test]
-fn a_request_with_the_head_of_another_is_what_the_parser_finds() {
+fn a_request_with_the_prefix_of_another_is_what_the_parser_finds() {
     let request = |args: &[&str]| -> Vec<u8> {
         let arg = |arg: &&str| format!("${}\r\n{arg}\r\n", arg.len());
         format!("*{}\r\n{}", args.len(), args.iter().map(arg).collect::<String>()).into_bytes()
     };
     for name in ["GET", "lpush", "getdel", "zadd", "HEXISTS", "SETRANGE", "zrevrange", "a"] {
         let first = request(&[name, "key", "value"]);
-        let head = Head::new(&first, &[name.as_bytes(), b"key", b"value"]);
+        let prefix = RequestPrefix::new(&first, &[name.as_bytes(), b"key", b"value"]);
         for others in [["", "x"], ["another key", "y"], ["k", &"v".repeat(SHORT_ARG_BYTES_MAX)]] {
             let next = [request(&[name, others[0], others[1]]), b"*1".to_vec()].concat();
             let length = next.len() - 2;
             let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
-            assert_eq!(head.request(&next, &mut args), Some(length));
-            assert_eq!(args[..head.count], [name, others[0], others[1]].map(str::as_bytes));
+            assert_eq!(prefix.request(&next, &mut args), Some(length));
+            assert_eq!(args[..prefix.count], [name, others[0], others[1]].map(str::as_bytes));
             for end in 0..length {
-                assert_eq!(head.request(&next[..end], &mut args), None, "{end} bytes of {length}");
+                assert_eq!(prefix.request(&next[..end], &mut args), None, "{end} bytes of {length}");
             }
         }
         let long = "v".repeat(SHORT_ARG_BYTES_MAX + 1);
@@ -83,21 +83,21 @@ fn a_request_with_the_head_of_another_is_what_the_parser_finds() {
             &[name, "", &long],
         ];
         for other in others {
-            assert_eq!(head.request(&request(other), &mut [&[]; SHORT_ARGS_MAX]), None, "{other:?} after {name}");
+            assert_eq!(prefix.request(&request(other), &mut [&[]; SHORT_ARGS_MAX]), None, "{other:?} after {name}");
         }
         // One byte of the head differs, wherever it is.
         // Nor is one taken whose line ends are none; only the parser tells of it.
         for (at, _) in first.iter().enumerate().filter(|(_, byte)| b"\r\n".contains(byte)) {
             let mut broken = first.clone();
             broken[at] = b'X';
-            assert_eq!(head.request(&broken, &mut [&[]; SHORT_ARGS_MAX]), None, "line end at {at}");
+            assert_eq!(prefix.request(&broken, &mut [&[]; SHORT_ARGS_MAX]), None, "line end at {at}");
             assert_eq!(short_request(&broken, &mut [&[]; SHORT_ARGS_MAX]), None, "line end at {at}");
             assert!(parse(&broken).is_err(), "line end at {at}");
         }
         for at in 0..10 + name.len() {
             let mut changed = first.clone();
             changed[at] ^= 1;
-            assert_eq!(head.request(&changed, &mut [&[]; SHORT_ARGS_MAX]), None, "byte {at}");
+            assert_eq!(prefix.request(&changed, &mut [&[]; SHORT_ARGS_MAX]), None, "byte {at}");
         }
     }
 }
@@ -143,17 +143,4 @@ fn empty_requests_are_skipped() {
     assert_eq!(parse(b"*-1\r\n").expect("fine").0, Parsed::Nothing(5));
     assert_eq!(parse(b"\r\n").expect("fine").0, Parsed::Nothing(2));
     assert_eq!(parse(b"PING\r\nX").expect("fine").0, Parsed::Inline(6));
-}
-
-#[test]
-fn inline_words_are_split_as_in_redis() {
-    let split = |line: &str| split_inline(line.as_bytes());
-    let words = |line: &str| -> Vec<String> {
-        split(line).expect("words").into_iter().map(|w| String::from_utf8_lossy(&w).into_owned()).collect()
-    };
-    assert_eq!(words("set  a 'b c' \r\n"), ["set", "a", "b c"]);
-    assert_eq!(words(r#"x "a\x41\n\"" 'it\'s' """#), ["x", "aA\n\"", "it's", ""]);
-    for bad in [r#"x "a"#, "x 'a", r#"x "a"b"#, r#"x "a\"#] {
-        assert!(split(bad).is_err(), "{bad}");
-    }
 }

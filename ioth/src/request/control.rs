@@ -1,10 +1,7 @@
 //! Commands of the control plane: sent up with a token, answered in their own time.
 
-use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
-
-use rustix::net::SendFlags;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::client::ClientRecord;
@@ -12,25 +9,28 @@ use sherd_shards::error::CommandError;
 use sherd_shards::execute;
 use sherd_shards::registry::Command;
 
-use crate::connection::{Connection, ReplyMode, Waiting};
-use crate::request::dispatch::{advance_reply_mode, Dispatch};
-use crate::shared::{ControlRequest, Message, Shared, Token};
+use crate::connection::token::Token;
+use crate::connection::wait::WaitsFor;
+use crate::connection::Connection;
+use crate::protocol::request::borrowed;
+use crate::shared::message::{ControlRequest, Message};
+use crate::shared::Shared;
+use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
+
+use super::gate::refuse;
+use super::output::send;
+use super::paused::defer;
+use super::settle::settle;
 
 /// Answers a request, in the control plane's thread. `close`: the connection is to end.
 ///
-/// The client gets what his socket takes at once. The IO thread is told all the same and goes on with the connection, but
-/// with all cores busy its turn may come milliseconds later.
+/// The IO thread sends it, as it does everything else: two threads that send to one socket would have to agree on whose bytes
+/// come first, and an encrypted stream cannot be shared at all. See [`crate::thread::promptness`] for how soon that is.
 pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: bool) {
-    let args: Vec<&[u8]> = request.args.iter().map(Vec::as_slice).collect();
+    let args = borrowed(&request.args);
     count(shared, &request.record, request.command, &args, request.tick, &data);
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    let sent = match &request.socket {
-        // What fails here fails again for the IO thread, which then ends the connection.
-        Some(socket) if !close => rustix::net::send(socket.as_fd(), &data, flags).unwrap_or(0),
-        _ => 0,
-    };
-    tell(shared, request.token, Message::Reply { connection: request.token, data, sent, close });
+    shared.tell(request.token, Message::Reply { connection: request.token, data, close });
 }
 
 /// A request of a connection, to be answered through its IO thread.
@@ -40,12 +40,11 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
         args,
         command,
         tick: clock::ticks(),
-        socket: None,
         record: Arc::clone(&connection.record),
-        db: connection.db,
-        resp3: connection.resp3,
+        db: connection.session.db,
+        resp3: connection.session.resp3,
         in_multi: false,
-        exec: None,
+        transaction: None,
     }
 }
 
@@ -69,75 +68,53 @@ pub fn count(shared: &Shared, record: &ClientRecord, command: &Command, args: &[
     }
 }
 
-/// Puts an answer into the mailbox of a connection's IO thread; a connection waits for one at most.
-pub fn tell(shared: &Shared, connection: Token, message: Message) {
-    if let Some(mailbox) = shared.mailboxes.get(usize::from(connection.io_thread)) {
-        mailbox.deliver(message);
+/// Sends a request to the control plane; the connection waits for the answer.
+pub fn send_to_control(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    args: Vec<Vec<u8>>,
+) -> Dispatch {
+    let request = control_request(connection, command, args);
+    if io.shared.inbox.send(request).is_err() {
+        return defer_for_inbox(io, connection, command);
     }
+    io.promptness.ask(io.clock.now_ms);
+    connection.wait.reason = WaitsFor::Control;
+    Dispatch::Wait
 }
 
-impl IoThread {
-    /// Sends a request to the control plane; the connection waits for the answer.
-    pub fn send_to_control(
-        &mut self,
-        connection: &mut Connection,
-        command: &'static Command,
-        args: Vec<Vec<u8>>,
-    ) -> Dispatch {
-        let direct = connection.unsent() == 0
-            && connection.reply_mode == ReplyMode::On
-            && !connection.record.is_monitor.load(Relaxed);
-        let mut request = control_request(connection, command, args);
-        request.socket = direct.then(|| Arc::clone(&connection.socket));
-        if self.shared.inbox.send(request).is_err() {
-            return self.hold_back(connection, command);
-        }
-        connection.waiting = Waiting::Control;
-        Dispatch::Wait
+/// The inbox is full: the request is parsed again when there may be room.
+pub fn defer_for_inbox(io: &mut IoThread, connection: &mut Connection, command: &'static Command) -> Dispatch {
+    if io.shared.stopping.load(Relaxed) {
+        let error = CommandError::new("ERR the server is shutting down");
+        return refuse(io, connection, Some(command), &error);
     }
+    defer(io, connection);
+    Dispatch::Later
+}
 
-    /// The inbox is full: the request is parsed again when there may be room.
-    pub fn hold_back(&mut self, connection: &mut Connection, command: &'static Command) -> Dispatch {
-        if self.shared.stopping.load(Relaxed) {
-            let error = CommandError::new("ERR the server is shutting down");
-            return self.refuse(connection, Some(command), &error);
-        }
-        self.hold(connection);
-        Dispatch::Later
-    }
-
-    /// Takes the control plane's answer, `sent` bytes of which the client has got already.
-    pub fn control_reply(&mut self, token: Token, data: &[u8], sent: usize, close: bool) {
-        if self.connections.by_token(token).is_none() {
-            // The client has gone.
-            return;
-        }
-        let Some(mut connection) = self.connections.take(token.index) else { return };
-        if matches!(connection.waiting, Waiting::Blocked | Waiting::Errand) {
-            // No request of such a client is with the control plane.
-            self.connections.put_back(connection);
-            return;
-        }
-        let waiting = std::mem::replace(&mut connection.waiting, Waiting::Nothing);
-        match waiting {
-            Waiting::Nothing | Waiting::Blocked | Waiting::Errand => {}
-            Waiting::Control => {
-                if sent > 0 {
-                    connection.note_sent(sent);
-                    self.note_written(&mut connection, sent);
-                }
-                if connection.reply_mode == ReplyMode::On {
-                    connection.out.extend_from_slice(&data[sent..]);
-                }
-                advance_reply_mode(&mut connection);
+/// Takes the control plane's answer and sends it.
+pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], close: bool) {
+    // The client may have gone.
+    let Some(mut connection) = io.connections.take_by_token(token) else { return };
+    match connection.wait.reason {
+        WaitsFor::Control => {
+            if !connection.session.reply_mode.suppresses() {
+                send(io, &mut connection, data);
             }
-            // The server ends before the transaction was begun.
-            Waiting::Exec => connection.discard(),
+            connection.session.advance_reply_mode();
         }
-        connection.close_after_reply |= close;
-        if connection.waiting == Waiting::Nothing {
-            self.ready_again(&mut connection);
+        // The server ends before the transaction was begun.
+        WaitsFor::Exec => connection.discard(),
+        // No request of such a client is with the control plane.
+        WaitsFor::Nothing | WaitsFor::Key | WaitsFor::Errand => {
+            io.connections.put_back(connection);
+            return;
         }
-        self.settle(connection);
     }
+    connection.wait.reason = WaitsFor::Nothing;
+    connection.close_after_reply |= close;
+    io.connections.make_ready_again(&mut connection);
+    settle(io, connection);
 }

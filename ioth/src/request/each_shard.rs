@@ -1,6 +1,6 @@
 //! Commands that look at each shard by itself, as KEYS does: one shard is held at a time, so that the others go on.
 //!
-//! Like a command over shards ([`crate::request::over_shards`]), such a command does not wait for a busy shard: it becomes an errand,
+//! Like a command over shards ([`super::over_shards`]), such a command does not wait for a busy shard: it becomes an errand,
 //! which goes from shard to shard. What the shards answer are arrays, and the reply is one of all their elements.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -19,11 +19,14 @@ use sherd_shards::spec::flag;
 use sherd_shards::types::number;
 use sherd_shards::world::World;
 
-use crate::connection::{Connection, ReplyMode};
-use crate::request::dispatch::{advance_reply_mode, Dispatch};
-use crate::request::over_shards::{Caller, Performed};
-use crate::shared::Message;
+use crate::connection::Connection;
+use crate::protocol::request::{borrowed, owned};
+use crate::shared::message::{Message, Performed};
+use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
+
+use super::caller::Caller;
+use super::over_shards::{end_over_shards, leave_errand};
 
 /// A command on its way through the shards.
 struct InEachShard {
@@ -70,7 +73,7 @@ impl Errand for InEachShard {
     }
 
     fn run(&mut self, shards: &mut Shards<'_>, world: &World) {
-        let args: Vec<&[u8]> = self.args.iter().map(Vec::as_slice).collect();
+        let args = borrowed(&self.args);
         let (client, now_ms) = (self.caller.client(), world.now_milliseconds());
         let call =
             Call { command: self.command, args: &args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
@@ -115,52 +118,50 @@ impl Errand for InEachShard {
         }
         let mut reply = Vec::new();
         self.write_to(&mut reply);
-        let performed = Box::new(Performed::answered(reply, self.panicked));
+        let performed = Box::new(Performed { reply, panicked: self.panicked, ..Performed::default() });
         self.caller.tell(Message::Performed { connection: self.caller.token, performed });
     }
 }
 
-impl IoThread {
-    /// Executes a command in each shard, now or when it is free.
-    pub fn run_in_each_shard(
-        &mut self,
-        connection: &mut Connection,
-        command: &'static Command,
-        args: &[&[u8]],
-    ) -> Dispatch {
-        if !connection.runs.is_empty() {
-            return Dispatch::Later;
-        }
-        connection.record.last_command.store(command.id as u32, Relaxed);
-        connection.wake_suppressed = connection.reply_mode != ReplyMode::On;
-        advance_reply_mode(connection);
-        let engine = Arc::clone(&self.shared.engine);
-        let mut work = Box::new(InEachShard {
-            caller: Caller::of(&self.shared, connection),
-            command,
-            args: args.iter().map(|arg| arg.to_vec()).collect(),
-            left: engine.all_shards(),
-            parts: Vec::new(),
-            ticks: 0,
-            panicked: false,
-        });
-        // What usually takes long is left to the shards' threads: this one has connections with other work.
-        let heavy = !command.spec.has(flag::FAST) && engine.is_heavy(engine.all_shards().ilog2() as usize, command.id);
-        while work.left != 0 {
-            let next = work.needs();
-            let held = if heavy { Err(next.trailing_zeros() as usize) } else { Engine::try_hold(&*engine, next) };
-            let mut held = match held {
-                Ok(held) => held,
-                Err(busy) => return self.leave_errand(connection, busy, work),
-            };
-            let world = &self.shared.world;
-            if catch_unwind(AssertUnwindSafe(|| work.run(&mut held.shards(), world))).is_err() {
-                work.panicked();
-                self.stats().panics.increment();
-            }
-        }
-        let start = connection.out.len();
-        work.write_to(&mut connection.out);
-        self.end_over_shards(connection, start, None, work.panicked)
+/// Executes a command in each shard, now or when it is free.
+pub fn run_in_each_shard(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    args: &[&[u8]],
+) -> Dispatch {
+    if connection.outbound.has_pending() {
+        return Dispatch::Later;
     }
+    connection.record.last_command.store(command.id as u32, Relaxed);
+    connection.wait.is_suppressed = connection.session.reply_mode.suppresses();
+    connection.session.advance_reply_mode();
+    let engine = Arc::clone(&io.shared.engine);
+    let mut work = Box::new(InEachShard {
+        caller: Caller::of(&io.shared, connection),
+        command,
+        args: owned(args),
+        left: engine.all_shards(),
+        parts: Vec::new(),
+        ticks: 0,
+        panicked: false,
+    });
+    // What usually takes long is left to the shards' threads: this one has connections with other work.
+    let heavy = !command.spec.has(flag::FAST) && engine.is_heavy(engine.all_shards().ilog2() as usize, command.id);
+    while work.left != 0 {
+        let next = work.needs();
+        let held = if heavy { Err(next.trailing_zeros() as usize) } else { Engine::try_hold(&*engine, next) };
+        let mut held = match held {
+            Ok(held) => held,
+            Err(busy) => return leave_errand(io, connection, busy, work),
+        };
+        let world = &io.shared.world;
+        if catch_unwind(AssertUnwindSafe(|| work.run(&mut held.shards(), world))).is_err() {
+            work.panicked();
+            io.stats().panics.increment();
+        }
+    }
+    let start = connection.outbound.buffer.len();
+    work.write_to(&mut connection.outbound.buffer);
+    end_over_shards(io, connection, start, None, work.panicked)
 }

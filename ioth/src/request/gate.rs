@@ -10,84 +10,97 @@ use sherd_shards::registry::{self, Command};
 use sherd_shards::spec::{flag, Plane};
 
 use crate::connection::Connection;
-use crate::request::dispatch::{advance_reply_mode, Dispatch, Request};
+use crate::protocol::request::Request;
+use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
 const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
 
-impl IoThread {
-    /// The command that a request names; a container where the subcommand is unknown or missing. It becomes the connection's
-    /// last one, unless it goes by another name than its own here.
-    #[inline(never)]
-    pub fn find_command(&self, connection: &mut Connection, request: &Request<'_>) -> Option<&'static Command> {
-        let name = request.get(0).unwrap_or_default();
-        let renames = self.shared.renames.get();
-        let found = match renames {
-            Some(renames) => renames.find(name)?,
-            None => registry::table().find(name)?,
-        };
-        let command = match request.get(1) {
-            Some(name) if !found.subcommands.is_empty() => {
-                registry::table().find_subcommand(found, name).unwrap_or(found)
-            }
-            _ => found,
-        };
-        let is_renamed = renames.is_some_and(|renames| renames.concern(name));
-        connection.last_command = (!is_renamed).then_some(command);
-        Some(command)
-    }
+/// The command that a request names; a container where the subcommand is unknown or missing. It becomes the connection's
+/// last one, unless it goes by another name than its own here.
+#[inline(never)]
+pub fn find_command(io: &IoThread, connection: &mut Connection, request: &Request<'_>) -> Option<&'static Command> {
+    let name = request.get(0).unwrap_or_default();
+    let renames = io.shared.renames.get();
+    let found = match renames {
+        Some(renames) => renames.find(name)?,
+        None => registry::table().find(name)?,
+    };
+    let command = match request.get(1) {
+        Some(name) if !found.subcommands.is_empty() => registry::table().find_subcommand(found, name).unwrap_or(found),
+        _ => found,
+    };
+    let is_renamed = renames.is_some_and(|renames| renames.concern(name));
+    connection.session.last_command = (!is_renamed).then_some(command);
+    Some(command)
+}
 
-    /// What must hold before a command is executed or queued.
-    #[inline]
-    pub fn gate(
-        &self,
-        connection: &Connection,
-        command: &'static Command,
-        request: &Request<'_>,
-    ) -> Result<(), CommandError> {
-        let spec = &command.spec;
-        let argc = request.args.len();
-        if matches!(spec.plane, Plane::Container) && argc > 1 {
-            return Err(unknown_subcommand(request.get(0).unwrap_or_default(), request.get(1).unwrap_or_default()));
-        }
-        if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
-            return Err(CommandError::arity(spec.name));
-        }
-        if !connection.authenticated && !spec.has(flag::NO_AUTH) && self.shared.has_password.load(Relaxed) {
-            return Err(NO_AUTH);
-        }
-        if connection.multi.is_some() && spec.has(flag::NO_MULTI) {
-            return Err(CommandError::new("ERR Command not allowed inside a transaction"));
-        }
-        Ok(())
+/// What must hold before a command is executed or queued.
+#[inline]
+pub fn gate(
+    io: &IoThread,
+    connection: &Connection,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> Result<(), CommandError> {
+    let spec = &command.spec;
+    let argc = request.args.len();
+    if matches!(spec.plane, Plane::Container) && argc > 1 {
+        return Err(unknown_subcommand(request.get(0).unwrap_or_default(), request.get(1).unwrap_or_default()));
     }
+    if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
+        return Err(CommandError::arity(spec.name));
+    }
+    if !connection.session.authenticated && !spec.has(flag::NO_AUTH) && io.shared.has_password.load(Relaxed) {
+        return Err(NO_AUTH);
+    }
+    if connection.session.multi.is_some() && spec.has(flag::NO_MULTI) {
+        return Err(CommandError::new("ERR Command not allowed inside a transaction"));
+    }
+    Ok(())
+}
 
-    /// Answers an error to a request that was not executed.
-    #[cold]
-    pub fn refuse(&mut self, connection: &mut Connection, command: Option<&Command>, error: &CommandError) -> Dispatch {
-        if command.is_some_and(|command| command.spec.name == "exec") {
-            connection.discard();
-            let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
-            let text = format!("EXECABORT Transaction discarded because of: {reason}");
-            return self.refuse_bytes(connection, command, text.as_bytes());
-        }
-        self.refuse_bytes(connection, command, error.0.as_bytes())
-    }
+/// Counts an error reply.
+pub fn count_error(io: &IoThread, error: &CommandError) {
+    io.stats().error_replies.increment();
+    io.shared.world.logs.count_error(error.0.as_bytes());
+}
 
-    pub fn refuse_bytes(&mut self, connection: &mut Connection, command: Option<&Command>, error: &[u8]) -> Dispatch {
-        if let Some(multi) = &mut connection.multi {
-            multi.aborted = true;
-        }
-        if let Some(command) = command {
-            self.stats().cells.cell(command.id).rejected.increment();
-        }
-        self.stats().rejected_commands.increment();
-        self.stats().error_replies.increment();
-        self.shared.world.logs.count_error(error);
-        connection.reply(|reply| reply.error_bytes(error));
-        advance_reply_mode(connection);
-        Dispatch::Done
+/// Answers an error to a request that was not executed.
+#[cold]
+pub fn refuse(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: Option<&Command>,
+    error: &CommandError,
+) -> Dispatch {
+    if command.is_some_and(|command| command.spec.name == "exec") {
+        connection.discard();
+        let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+        let text = format!("EXECABORT Transaction discarded because of: {reason}");
+        return refuse_bytes(io, connection, command, text.as_bytes());
     }
+    refuse_bytes(io, connection, command, error.0.as_bytes())
+}
+
+pub fn refuse_bytes(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: Option<&Command>,
+    error: &[u8],
+) -> Dispatch {
+    if let Some(multi) = &mut connection.session.multi {
+        multi.aborted = true;
+    }
+    if let Some(command) = command {
+        io.stats().cells.cell(command.id).rejected.increment();
+    }
+    io.stats().rejected_commands.increment();
+    io.stats().error_replies.increment();
+    io.shared.world.logs.count_error(error);
+    connection.reply(|reply| reply.error_bytes(error));
+    connection.session.advance_reply_mode();
+    Dispatch::Done
 }
 
 #[cold]

@@ -1,11 +1,15 @@
-//! The way of a request, from the bytes of a connection to the reply on its socket.
+//! The way of a request, from the bytes of a connection to the reply on its socket: functions over an IO thread's state.
 //!
-//! [`intake`] takes requests from the read buffer, [`gate`] and [`restraints`] say whether a command may be executed now, [`dispatch`]
-//! sends it to whoever executes it: a shard's batch, several shards ([`over_shards`], [`each_shard`], [`multi`]), the control plane
-//! ([`control`]) or the connection's own thread. [`deliver`] brings replies back. [`blocked`] and [`paused`] look after connections
-//! that wait, [`monitor`] shows commands to those who asked.
+//! - [`intake`] takes requests from the read buffer, bounded for each connection and round
+//! - [`gate`] and [`restraints`] say whether a command may be executed, and whether now
+//! - [`dispatch`] sends it to whoever executes it: a shard's batch ([`submit`]), several shards ([`over_shards`], [`each_shard`]),
+//!   the control plane ([`control`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
+//! - [`deliver`] brings replies of batches back, [`output`] sends, [`settle`] is what follows work on a connection
+//! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
+//! - [`caller`] is the client of what another thread executes, [`slots`] are those of a command's keys
 
 pub mod blocked;
+pub mod caller;
 pub mod control;
 pub mod deliver;
 pub mod dispatch;
@@ -14,6 +18,11 @@ pub mod gate;
 pub mod intake;
 pub mod monitor;
 pub mod multi;
+pub mod output;
 pub mod over_shards;
+pub mod own_command;
 pub mod paused;
 pub mod restraints;
+pub mod settle;
+pub mod slots;
+pub mod submit;

@@ -1,122 +1,114 @@
-//! Connections that are held back: by CLIENT PAUSE, or because the control plane's inbox is full.
+//! Connections that are deferred: by CLIENT PAUSE, or because the control plane's inbox is full.
 //!
-//! What is held back stays in the read buffer and is parsed again when its connection is released. A client that goes away
+//! What is deferred stays in the read buffer and is parsed again when its connection is released. A client that goes away
 //! or is killed meanwhile has asked for nothing.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::registry::Command;
-use sherd_shards::spec::{flag, Plane};
+use sherd_shards::spec::flag;
 
-use crate::commands;
-use crate::connection::{Connection, Multi};
-use crate::shared::Token;
+use crate::connection::token::Token;
+use crate::connection::transaction::Multi;
+use crate::connection::Connection;
+use crate::thread::handlers::InMulti;
 use crate::thread::IoThread;
 
-/// A CLIENT PAUSE that has not begun yet.
-pub struct AskedPause {
-    pub timeout_ms: i64,
-    pub writes_only: bool,
-}
+use super::own_command::in_multi;
 
-/// Flags of commands that CLIENT PAUSE WRITE holds back, whoever executes them.
+/// Flags of commands that CLIENT PAUSE WRITE defers, whoever executes them.
 const MAY_WRITE: u32 = flag::WRITE | flag::MAY_REPLICATE;
 
-impl IoThread {
-    /// Begins the pauses that the command just executed has asked for: a transaction is over by then, all of it.
-    #[inline]
-    pub fn begin_pauses(&mut self) {
-        if self.asked_pauses.is_empty() {
-            return;
+/// Begins the pauses that the command just executed has asked for: a transaction is over by then, all of it.
+#[inline]
+pub fn begin_pauses(io: &mut IoThread) {
+    if io.deferred.pauses.is_empty() {
+        return;
+    }
+    let now_ms = io.shared.world.monotonic_milliseconds();
+    for pause in io.deferred.pauses.drain(..) {
+        io.shared.world.pause.start(now_ms.saturating_add(pause.timeout_ms), pause.writes_only, now_ms);
+    }
+}
+
+/// Whether CLIENT PAUSE holds a command back now. A command that is queued by MULTI counts as if it were executed.
+pub fn is_paused(io: &IoThread, connection: &Connection, command: &Command) -> bool {
+    let writes = command.spec.has(MAY_WRITE)
+        || in_multi(io, command) == InMulti::Exec
+            && connection.session.multi.as_ref().is_some_and(|multi| !multi.aborted && may_write(multi));
+    pauses(io, writes)
+}
+
+fn pauses(io: &IoThread, may_write: bool) -> bool {
+    io.shared.world.pause.get(io.clock.now_ms).is_some_and(|(_, writes_only)| may_write || !writes_only)
+}
+
+/// Whether the command of a client that waits for a key must not be run again now; it is when the pause is over.
+pub fn postpones(io: &mut IoThread, token: Token, command: &Command) -> bool {
+    let postpones = pauses(io, command.spec.has(MAY_WRITE));
+    if postpones {
+        io.deferred.waiting.push(token);
+    }
+    postpones
+}
+
+/// Holds a connection back for a pause.
+#[cold]
+pub fn defer_for_pause(io: &mut IoThread, connection: &mut Connection, command: &Command) {
+    let record = &connection.record;
+    record.paused.store(true, Relaxed);
+    record.last_command.store(command.id as u32, Relaxed);
+    io.stats().paused.increment();
+    connection.closing |= connection.transport.is_closed_by_peer();
+    defer(io, connection);
+    look_when_pause_ends(io);
+}
+
+/// Takes nothing more from a connection until [`release_deferred`].
+pub fn defer(io: &mut IoThread, connection: &mut Connection) {
+    connection.is_deferred = true;
+    io.deferred.connections.push(connection.token);
+}
+
+/// The connection is not deferred any more, or goes away.
+pub fn release(io: &IoThread, connection: &mut Connection) {
+    connection.is_deferred = false;
+    if connection.record.paused.swap(false, Relaxed) {
+        io.stats().paused.subtract(1);
+    }
+}
+
+fn look_when_pause_ends(io: &mut IoThread) {
+    if let Some((until_ms, _)) = io.shared.world.pause.get(io.clock.now_ms) {
+        io.ticks.look_at(until_ms);
+    }
+}
+
+/// Lets those go on that were deferred: all of them, or those that do not wait for the end of a pause that is on.
+pub fn release_deferred(io: &mut IoThread, all: bool) {
+    io.shared.world.pause.forget_if_over(io.clock.now_ms);
+    let stays_paused = !all && pauses(io, true);
+    for token in std::mem::take(&mut io.deferred.connections) {
+        let Some(mut connection) = io.connections.take_by_token(token) else { continue };
+        let is_released = !stays_paused || !connection.record.paused.load(Relaxed);
+        if is_released {
+            release(io, &mut connection);
         }
-        let now_ms = self.shared.world.monotonic_milliseconds();
-        for pause in self.asked_pauses.drain(..) {
-            self.shared.world.pause.start(now_ms.saturating_add(pause.timeout_ms), pause.writes_only, now_ms);
+        io.connections.put_back(connection);
+        if is_released {
+            io.connections.make_ready(token.index);
+        } else {
+            io.deferred.connections.push(token);
         }
     }
-
-    /// Whether CLIENT PAUSE holds a command back now. A command that is queued by MULTI counts as if it were executed.
-    pub fn is_paused(&self, connection: &Connection, command: &Command) -> bool {
-        let writes = command.spec.has(MAY_WRITE)
-            || matches!(command.spec.plane, Plane::Connection(number) if commands::is_exec(number))
-                && connection.multi.as_ref().is_some_and(|multi| !multi.aborted && may_write(multi));
-        self.pauses(writes)
+    if stays_paused {
+        look_when_pause_ends(io);
+        return;
     }
-
-    fn pauses(&self, may_write: bool) -> bool {
-        self.shared.world.pause.get(self.now_ms).is_some_and(|(_, writes_only)| may_write || !writes_only)
-    }
-
-    /// Whether the command of a client that waits for a key must not be run again now; it is when the pause is over.
-    pub fn postpones(&mut self, token: Token, command: &Command) -> bool {
-        let postpones = self.pauses(command.spec.has(MAY_WRITE));
-        if postpones {
-            self.postponed.push(token);
-        }
-        postpones
-    }
-
-    /// Holds a connection back for a pause.
-    #[cold]
-    pub fn hold_for_pause(&mut self, connection: &mut Connection, command: &Command) {
-        let record = &connection.record;
-        record.paused.store(true, Relaxed);
-        record.last_command.store(command.id as u32, Relaxed);
-        self.stats().paused.increment();
-        connection.closing |= connection.peer_closed;
-        self.hold(connection);
-        self.look_when_pause_ends();
-    }
-
-    /// Takes nothing more from a connection until [`IoThread::release_held_back`].
-    pub fn hold(&mut self, connection: &mut Connection) {
-        connection.held = true;
-        self.held_back.push(connection.token);
-    }
-
-    /// The connection is not held back any more, or goes away.
-    pub fn unhold(&self, connection: &mut Connection) {
-        connection.held = false;
-        if connection.record.paused.swap(false, Relaxed) {
-            self.stats().paused.subtract(1);
-        }
-    }
-
-    fn look_when_pause_ends(&mut self) {
-        if let Some((until_ms, _)) = self.shared.world.pause.get(self.now_ms) {
-            self.next_tick_ms = self.next_tick_ms.min(until_ms);
-        }
-    }
-
-    /// Lets those go on that were held back: all of them, or those who do not wait for the end of a pause that is on.
-    pub fn release_held_back(&mut self, all: bool) {
-        self.shared.world.pause.forget_if_over(self.now_ms);
-        let stays_paused = !all && self.pauses(true);
-        for token in std::mem::take(&mut self.held_back) {
-            if self.connections.by_token(token).is_none() {
-                continue;
-            }
-            let Some(mut connection) = self.connections.take(token.index) else { continue };
-            let is_released = !stays_paused || !connection.record.paused.load(Relaxed);
-            if is_released {
-                self.unhold(&mut connection);
-            }
-            self.connections.put_back(connection);
-            if is_released {
-                self.make_ready(token.index);
-            } else {
-                self.held_back.push(token);
-            }
-        }
-        if stays_paused {
-            self.look_when_pause_ends();
-            return;
-        }
-        for token in std::mem::take(&mut self.postponed) {
-            let waiter = self.connections.by_token(token).and_then(|connection| connection.waiter.clone());
-            if let Some(waiter) = waiter {
-                self.shared.engine.serve(waiter);
-            }
+    for token in std::mem::take(&mut io.deferred.waiting) {
+        let waiter = io.connections.by_token(token).and_then(|connection| connection.wait.waiter.clone());
+        if let Some(waiter) = waiter {
+            io.shared.engine.serve(waiter);
         }
     }
 }

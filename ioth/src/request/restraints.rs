@@ -4,41 +4,40 @@
 
 use sherd_shards::error::CommandError;
 use sherd_shards::registry::Command;
-use sherd_shards::spec::{flag, Plane};
+use sherd_shards::spec::flag;
 
-use crate::commands;
 use crate::connection::Connection;
-use crate::request::dispatch::Dispatch;
+use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
+
+use super::gate::refuse;
+use super::own_command::in_multi;
+use super::paused::{defer_for_pause, is_paused};
 
 /// What a write is answered while too few replicas keep up.
 const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
 
-impl IoThread {
-    /// What becomes of a command that may not be executed now.
-    #[cold]
-    pub fn restrain(&mut self, connection: &mut Connection, command: &'static Command) -> Option<Dispatch> {
-        if self.lacks_replicas(connection, command) {
-            return Some(self.refuse(connection, Some(command), &NO_REPLICAS));
-        }
-        if self.is_paused(connection, command) {
-            self.hold_for_pause(connection, command);
-            return Some(Dispatch::Later);
-        }
-        None
+/// What becomes of a command that may not be executed now.
+#[cold]
+pub fn restrain(io: &mut IoThread, connection: &mut Connection, command: &'static Command) -> Option<Dispatch> {
+    if lacks_replicas(io, connection, command) {
+        return Some(refuse(io, connection, Some(command), &NO_REPLICAS));
     }
+    if is_paused(io, connection, command) {
+        defer_for_pause(io, connection, command);
+        return Some(Dispatch::Later);
+    }
+    None
+}
 
-    /// Whether a command writes, or executes what was queued and does, while too few replicas keep up.
-    fn lacks_replicas(&self, connection: &Connection, command: &Command) -> bool {
-        if !self.shared.world.pause.too_few_replicas() {
-            return false;
-        }
-        let queued = || connection.multi.iter().flat_map(|multi| &multi.commands);
-        match command.spec.plane {
-            Plane::Connection(number) if commands::is_exec(number) => {
-                queued().any(|queued| queued.command.spec.has(flag::WRITE))
-            }
-            _ => command.spec.has(flag::WRITE),
-        }
+/// Whether a command writes, or executes what was queued and does, while too few replicas keep up.
+fn lacks_replicas(io: &IoThread, connection: &Connection, command: &Command) -> bool {
+    if !io.shared.world.pause.too_few_replicas() {
+        return false;
+    }
+    let queued = || connection.session.multi.iter().flat_map(|multi| &multi.commands);
+    match in_multi(io, command) {
+        InMulti::Exec => queued().any(|queued| queued.command.spec.has(flag::WRITE)),
+        _ => command.spec.has(flag::WRITE),
     }
 }

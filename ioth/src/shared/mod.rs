@@ -1,173 +1,28 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
+pub mod message;
 pub mod renames;
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use sherd_metrics::{CommandCells, Counter};
 use sherd_shards::batch::Batch;
 use sherd_shards::blocking::Wake;
-use sherd_shards::client::ClientRecord;
 use sherd_shards::engine::Engine;
 use sherd_shards::mailbox::Mailbox;
-use sherd_shards::registry::Command;
 use sherd_shards::world::World;
 
-use crate::net::listener::Peer;
+use crate::connection::token::Token;
+use crate::net::listener::Listener;
 use crate::observe::clients::Clients;
-use crate::observe::hot_keys::HotKeys;
 use crate::observe::log::Log;
-use crate::request::multi::exec::{Exec, Executed};
-use crate::request::over_shards::Performed;
-use crate::shared::renames::Renames;
+use crate::observe::stats::{ControlStats, IoStats};
 
-/// A connection by its IO thread, its place there, and how often that place was used: a reply that comes late never
-/// reaches the next client in the same place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Token {
-    pub io_thread: u16,
-    pub generation: u16,
-    pub index: u32,
-}
+use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
+use renames::Renames;
 
-impl Token {
-    /// As one number, for the control plane.
-    pub fn to_bits(self) -> u64 {
-        u64::from(self.io_thread) << 48 | u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    /// The reverse of [`Token::to_bits`].
-    pub fn from_bits(bits: u64) -> Token {
-        Token { io_thread: (bits >> 48) as u16, generation: (bits >> 32) as u16, index: bits as u32 }
-    }
-}
-
-/// What comes to an IO thread from outside.
-pub enum Message {
-    /// A batch that another thread executed.
-    Batch(Box<Batch>),
-    /// The control plane's answer, `sent` bytes of which the client has got already.
-    Reply { connection: Token, data: Vec<u8>, sent: usize, close: bool },
-    /// A transaction that another thread has executed.
-    Executed { connection: Token, executed: Box<Executed> },
-    /// A command over shards that another thread has executed.
-    Performed { connection: Token, performed: Box<Performed> },
-    /// A connection to look after.
-    Accept(OwnedFd, Box<Peer>),
-    /// A key that a connection waits for is ready.
-    WakeClient(Wake),
-    /// CLIENT UNBLOCK.
-    Unblock { connection: Token, with_error: bool },
-    /// Look at the connection's record: it was killed.
-    Kill(Token),
-    /// A line for all monitors of this thread.
-    Monitor(Arc<[u8]>),
-    /// Look at the shared state again (stopping, unpaused).
-    Wake,
-}
-
-/// Messages that may wait for an IO thread before what may be refused is. Batches, answers and wake-ups always arrive: they are
-/// bounded by what is in flight, one for a connection or a waiting client; what goes beyond the capacity spills into a list.
-/// Half of it is for bursts; a place takes 56 bytes, and there is a mailbox for each thread.
-pub const MAILBOX_CAPACITY: usize = 2048;
-/// Places that what may be refused leaves to the rest.
-pub const MAILBOX_RESERVE: usize = 1024;
-
-/// A request to the control plane.
-pub struct ControlRequest {
-    pub token: Token,
-    pub args: Vec<Vec<u8>>,
-    pub command: &'static Command,
-    /// When it was sent up, and from when the control plane has it, that; its execution is timed from here.
-    pub tick: u64,
-    /// Where the answer may go at once: the client has nothing else to come, and his IO thread sends him nothing before
-    /// it has been told of the answer.
-    pub socket: Option<Arc<OwnedFd>>,
-    /// Whose request it is.
-    pub record: Arc<ClientRecord>,
-    pub db: u16,
-    pub resp3: bool,
-    pub in_multi: bool,
-    /// The transaction that is to be executed; the command is EXEC then.
-    pub exec: Option<Box<Exec>>,
-}
-
-/// Requests that may wait for the control plane; more are held back at their connections.
-pub const INBOX_CAPACITY: usize = 1024;
-
-/// Counters of one IO thread.
-#[derive(Debug)]
-pub struct IoStats {
-    pub connections: Counter,
-    pub received: Counter,
-    pub input_bytes: Counter,
-    pub output_bytes: Counter,
-    pub reads: Counter,
-    pub writes: Counter,
-    pub polls: Counter,
-    pub busy_nanoseconds: Counter,
-    pub commands: Counter,
-    pub rejected_commands: Counter,
-    pub protocol_errors: Counter,
-    pub query_limit_disconnections: Counter,
-    pub output_limit_disconnections: Counter,
-    pub panics: Counter,
-    pub error_replies: Counter,
-    pub input_buffer_max: Counter,
-    pub output_buffer_max: Counter,
-    pub buffer_bytes: Counter,
-    /// Connections that wait for a key now, and those of them that will not wait for ever.
-    pub blocked: Counter,
-    pub blocked_with_timeout: Counter,
-    /// Connections that CLIENT PAUSE holds back.
-    pub paused: Counter,
-    pub cells: CommandCells,
-    pub hot_keys: HotKeys,
-}
-
-impl IoStats {
-    /// Counters for a table of `commands` commands.
-    pub fn new(commands: usize) -> IoStats {
-        let zero = Counter::new;
-        IoStats {
-            connections: zero(),
-            received: zero(),
-            input_bytes: zero(),
-            output_bytes: zero(),
-            reads: zero(),
-            writes: zero(),
-            polls: zero(),
-            busy_nanoseconds: zero(),
-            commands: zero(),
-            rejected_commands: zero(),
-            protocol_errors: zero(),
-            query_limit_disconnections: zero(),
-            output_limit_disconnections: zero(),
-            panics: zero(),
-            error_replies: zero(),
-            input_buffer_max: zero(),
-            output_buffer_max: zero(),
-            buffer_bytes: zero(),
-            blocked: zero(),
-            blocked_with_timeout: zero(),
-            paused: zero(),
-            cells: CommandCells::new(commands),
-            hot_keys: HotKeys::default(),
-        }
-    }
-}
-
-/// What the control plane's thread counts of the commands that it executes.
-#[derive(Debug)]
-pub struct ControlStats {
-    pub commands: Counter,
-    pub error_replies: Counter,
-    pub cells: CommandCells,
-}
-
-/// See the file's head.
+/// One server's state beyond its threads' own.
 pub struct Shared {
     pub engine: Arc<Engine>,
     pub world: Arc<World>,
@@ -198,7 +53,7 @@ pub struct Shared {
     pub run_id: String,
     /// Memory in use when the server was made.
     pub startup_bytes: usize,
-    listeners: Mutex<Vec<crate::net::listener::Listener>>,
+    listeners: Mutex<Vec<Listener>>,
     /// The id of the next listener.
     next_listener: AtomicU64,
 }
@@ -274,6 +129,14 @@ impl Shared {
         mailbox.send(message)
     }
 
+    /// Sends a message that is never refused to a connection's IO thread. There are at most as many of them as connections that
+    /// wait for one.
+    pub fn tell(&self, connection: Token, message: Message) {
+        if let Some(mailbox) = self.mailboxes.get(usize::from(connection.io_thread)) {
+            mailbox.deliver(message);
+        }
+    }
+
     /// Wakes every IO thread.
     pub fn wake_all(&self) {
         for mailbox in self.mailboxes.iter() {
@@ -282,12 +145,12 @@ impl Shared {
     }
 
     /// The listeners, for the thread that accepts.
-    pub fn listeners(&self) -> MutexGuard<'_, Vec<crate::net::listener::Listener>> {
+    pub fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a listener, which is polled when the accepting thread has looked.
-    pub fn add_listener(&self, mut listener: crate::net::listener::Listener) {
+    pub fn add_listener(&self, mut listener: Listener) {
         listener.id = self.next_listener.fetch_add(1, Ordering::Relaxed);
         self.listeners().push(listener);
     }

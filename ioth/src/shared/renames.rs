@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sherd_shards::registry::{self, Command};
 
-/// See the file's head.
+/// What differs from the command table.
 #[derive(Default)]
 pub struct Renames {
     /// By name in lower case; `None` where it names nothing any more.

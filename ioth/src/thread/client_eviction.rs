@@ -12,55 +12,56 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::client::ClientRecord;
 
+use crate::connection::token::Token;
 use crate::connection::Connection;
 use crate::observe::log::Level;
-use crate::shared::{Message, Shared, Token};
-use crate::thread::IoThread;
+use crate::shared::message::Message;
+use crate::shared::Shared;
+
+use super::IoThread;
 
 /// A limit below this would shut out everybody, the one who wants to raise it included; as in Redis.
 const LIMIT_MIN_BYTES: usize = 128 * 1024;
 /// A connection that has grown by so much is accounted for at once.
 const GROWTH_BYTES: usize = 1024 * 1024;
 
-impl Shared {
-    /// The limit for all clients together, in bytes; `None` if there is none. A share of no memory limit is none.
-    fn client_memory_limit(&self) -> Option<usize> {
-        let settings = &self.world.settings;
-        let limit = match settings.maxmemory_clients.get() {
-            0 => return None,
-            bytes @ 1.. => bytes as usize,
-            percent => {
-                let share = settings.maxmemory.size() as u128 * u128::from(percent.unsigned_abs()) / 100;
-                Some(share as usize).filter(|&share| share > 0)?
-            }
-        };
-        Some(limit.max(LIMIT_MIN_BYTES))
-    }
+/// The limit for all clients together, in bytes; `None` if there is none. A share of no memory limit is none.
+fn client_memory_limit(shared: &Shared) -> Option<usize> {
+    let settings = &shared.world.settings;
+    let limit = match settings.maxmemory_clients.get() {
+        0 => return None,
+        bytes @ 1.. => bytes as usize,
+        percent => {
+            let share = settings.maxmemory.size() as u128 * u128::from(percent.unsigned_abs()) / 100;
+            Some(share as usize).filter(|&share| share > 0)?
+        }
+    };
+    Some(limit.max(LIMIT_MIN_BYTES))
+}
 
-    /// The clients to close, largest first, so that the rest takes no more than `limit`.
-    fn clients_to_evict(&self, limit: usize) -> Vec<(std::sync::Arc<ClientRecord>, Token)> {
-        let (mut total, mut candidates) = (0, Vec::new());
-        for (record, token) in self.clients.all() {
-            // Those that are told already are as good as gone.
-            if !record.killed.load(Relaxed) {
-                let bytes = record.memory_bytes.load(Relaxed);
-                total += bytes;
-                if !record.no_evict.load(Relaxed) {
-                    candidates.push((bytes, record, token));
-                }
+/// The clients to close, largest first, so that the rest takes no more than `limit`.
+fn clients_to_evict(shared: &Shared, limit: usize) -> Vec<(std::sync::Arc<ClientRecord>, Token)> {
+    let (mut total, mut candidates) = (0, Vec::new());
+    for (record, token) in shared.clients.all() {
+        // Those that are told already are as good as gone.
+        if !record.killed.load(Relaxed) {
+            let bytes = record.memory_bytes.load(Relaxed);
+            total += bytes;
+            if !record.no_evict.load(Relaxed) {
+                candidates.push((bytes, record, token));
             }
         }
-        candidates.sort_by_key(|(bytes, ..)| std::cmp::Reverse(*bytes));
-        let mut evicted = Vec::new();
-        for (bytes, record, token) in candidates {
-            if total <= limit {
-                break;
-            }
-            total -= bytes;
-            evicted.push((record, token));
-        }
-        evicted
     }
+    candidates.sort_by_key(|(bytes, ..)| std::cmp::Reverse(*bytes));
+    let mut evicted = Vec::new();
+    for (bytes, record, token) in candidates {
+        if total <= limit {
+            break;
+        }
+        total -= bytes;
+        evicted.push((record, token));
+    }
+    evicted
 }
 
 /// Accounts for what a connection takes now; returns it.
@@ -71,56 +72,46 @@ pub fn account(shared: &Shared, connection: &Connection) -> usize {
     bytes
 }
 
-impl IoThread {
-    /// After reading or writing: a connection that has grown a lot is not left to the next tick.
-    #[inline]
-    pub fn look_at_growth(&mut self, connection: &mut Connection) {
-        if self.shared.world.settings.maxmemory_clients.get() != 0 {
-            self.look_at_growth_slowly(connection);
-        }
-    }
-
-    #[cold]
-    fn look_at_growth_slowly(&mut self, connection: &mut Connection) {
-        if connection.buffer_bytes() > connection.record.memory_bytes.load(Relaxed) + GROWTH_BYTES {
-            account(&self.shared, connection);
-            self.evict_clients();
-            connection.closing |= connection.record.killed.load(Relaxed);
-        }
-    }
-
-    /// Closes clients if all of them together take too much.
-    pub fn evict_clients(&mut self) {
-        let Some(limit) = self.shared.client_memory_limit() else { return };
-        if self.shared.client_bytes.load(Relaxed) <= limit as i64 {
-            return;
-        }
-        for (record, token) in self.shared.clients_to_evict(limit) {
-            if record.killed.swap(true, Relaxed) {
-                continue;
-            }
-            self.shared.evicted_clients.fetch_add(1, Relaxed);
-            let bytes = record.memory_bytes.load(Relaxed);
-            let fields = vec![("client", record.address.clone()), ("bytes", bytes.to_string())];
-            self.shared.log.add(Level::Notice, "a client was evicted", fields);
-            self.end_killed(token);
-        }
-    }
-
-    /// Has a client looked at that was killed, by the thread that it belongs to.
-    pub fn end_killed(&mut self, token: Token) {
-        if usize::from(token.io_thread) == self.index {
-            self.make_ready(token.index);
-        } else {
-            self.shared.mailboxes[usize::from(token.io_thread)].deliver(Message::Kill(token));
-        }
+/// After reading or writing: a connection that has grown a lot is not left to the next tick.
+#[inline]
+pub fn look_at_growth(io: &mut IoThread, connection: &mut Connection) {
+    if io.shared.world.settings.maxmemory_clients.get() != 0 {
+        look_at_growth_slowly(io, connection);
     }
 }
 
-impl Connection {
-    /// What its buffers take.
-    pub fn buffer_bytes(&self) -> usize {
-        let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
-        self.buffer.capacity() + self.out.capacity() + self.scratch.capacity() + queued
+#[cold]
+fn look_at_growth_slowly(io: &mut IoThread, connection: &mut Connection) {
+    if connection.buffer_bytes() > connection.record.memory_bytes.load(Relaxed) + GROWTH_BYTES {
+        account(&io.shared, connection);
+        evict_clients(io);
+        connection.closing |= connection.record.killed.load(Relaxed);
+    }
+}
+
+/// Closes clients if all of them together take too much.
+pub fn evict_clients(io: &mut IoThread) {
+    let Some(limit) = client_memory_limit(&io.shared) else { return };
+    if io.shared.client_bytes.load(Relaxed) <= limit as i64 {
+        return;
+    }
+    for (record, token) in clients_to_evict(&io.shared, limit) {
+        if record.killed.swap(true, Relaxed) {
+            continue;
+        }
+        io.shared.evicted_clients.fetch_add(1, Relaxed);
+        let bytes = record.memory_bytes.load(Relaxed);
+        let fields = vec![("client", record.address.clone()), ("bytes", bytes.to_string())];
+        io.shared.log.add(Level::Notice, "a client was evicted", fields);
+        end_killed(io, token);
+    }
+}
+
+/// Has a client looked at that was killed, by the thread that it belongs to.
+pub fn end_killed(io: &mut IoThread, token: Token) {
+    if usize::from(token.io_thread) == io.index {
+        io.connections.make_ready(token.index);
+    } else {
+        io.shared.mailboxes[usize::from(token.io_thread)].deliver(Message::Kill(token));
     }
 }

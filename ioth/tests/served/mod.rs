@@ -15,7 +15,7 @@ use sherd_shards::settings::Settings;
 /// How long something may take that happens at once on a machine with nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// See the file's head.
+/// A running server.
 pub struct Served {
     server: Server,
     port: u16,
@@ -68,7 +68,7 @@ impl Served {
     }
 }
 
-/// See the file's head.
+/// A running server.
 pub struct Client {
     socket: TcpStream,
 }

@@ -7,6 +7,7 @@ use sherd_shards::registry;
 use sherd_shards::settings::Settings;
 
 use super::*;
+use crate::connection::Connection;
 use crate::request::intake::{ROUND_BYTES_MAX, ROUND_COMMANDS_MAX};
 use crate::server::{Server, Shape};
 
@@ -24,10 +25,12 @@ impl Bench {
         let server = Server::new(shape, Settings::default()).expect("a server can be made");
         let port = server.listen("127.0.0.1:0".parse().expect("an address"), 16).expect("a free port");
         let bell = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).expect("an eventfd"));
-        let mut thread = IoThread::new(Arc::clone(&server.shared), 0, bell).expect("a poll");
+        let mut thread =
+            IoThread::new(Arc::clone(&server.shared), 0, bell, crate::commands::handlers()).expect("a poll");
+        prepare(&thread).expect("the listener can be polled");
         let client = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         while thread.stats().received.get() == 0 {
-            thread.accept(0);
+            accept(&mut thread, 0);
         }
         Bench { thread, client, _server: server }
     }
@@ -44,24 +47,24 @@ impl Bench {
     /// Puts requests into the read buffer, and takes them; how many rounds that takes. Each of them is bounded in commands
     /// and in bytes, and none changes or moves what is in the buffer.
     fn take_all(&mut self, requests: &[u8], largest: usize) -> usize {
-        self.connection().buffer = requests.to_vec();
-        let place = self.connection().buffer.as_ptr();
+        self.connection().inbound.buffer = requests.to_vec();
+        let place = self.connection().inbound.buffer.as_ptr();
         let (mut consumed, mut rounds) = (0, 0);
         while consumed < requests.len() {
             let before = self.commands();
-            self.thread.make_ready(0);
-            self.thread.work();
+            self.thread.connections.make_ready(0);
+            work(&mut self.thread);
             rounds += 1;
             assert!(self.commands() - before <= ROUND_COMMANDS_MAX as u64);
-            let connection = self.connection();
-            if connection.buffer.is_empty() {
+            let inbound = &self.connection().inbound;
+            if inbound.buffer.is_empty() {
                 // All is done, and the buffer was given back.
                 break;
             }
-            assert!(connection.consumed > consumed, "a round got nothing done");
-            assert!(connection.consumed - consumed < ROUND_BYTES_MAX + largest);
-            consumed = connection.consumed;
-            assert!(connection.buffer.as_ptr() == place && connection.buffer == requests, "the buffer was changed");
+            assert!(inbound.consumed > consumed, "a round got nothing done");
+            assert!(inbound.consumed - consumed < ROUND_BYTES_MAX + largest);
+            consumed = inbound.consumed;
+            assert!(inbound.buffer.as_ptr() == place && inbound.buffer == requests, "the buffer was changed");
         }
         rounds
     }
@@ -114,9 +117,9 @@ fn a_connection_that_reads_several_times_in_a_round_gets_no_more_for_that() {
     bench.client.write_all(&requests).expect("the socket takes some kilobytes");
     let (mut answered, mut rounds) = (0, 0);
     while answered < 5 * ROUND_COMMANDS_MAX as u64 {
-        bench.thread.make_ready(0);
-        bench.connection().readable = true;
-        bench.thread.work();
+        bench.thread.connections.make_ready(0);
+        bench.connection().transport.assume_readable();
+        work(&mut bench.thread);
         assert!(bench.commands() - answered <= ROUND_COMMANDS_MAX as u64);
         answered = bench.commands();
         rounds += 1;
@@ -128,5 +131,5 @@ fn a_connection_that_reads_several_times_in_a_round_gets_no_more_for_that() {
 fn words_of_inline_requests_are_kept_no_longer_than_they_are_needed() {
     let mut bench = Bench::new();
     bench.take_all(&b"SET k v\r\nPING\r\n".repeat(100), 16);
-    assert!(bench.connection().inline_words.is_empty());
+    assert!(bench.connection().inbound.inline_words.is_empty());
 }

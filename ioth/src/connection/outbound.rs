@@ -1,0 +1,193 @@
+//! Replies on their way to a client: those that are to come, and those that wait for the socket.
+//!
+//! Replies are sent in the order of the requests, whoever executes them. What is to come is remembered as *pending replies*: so
+//! many in a row from one source. Replies that come before others in front of them are kept in `scratch`.
+
+use std::ops::Range;
+
+use rustix::io::Errno;
+
+use sherd_shards::reply::Reply;
+
+use crate::net::buffers::BUFFER_KEEP_MAX;
+use crate::net::transport::Transport;
+
+/// Unsent replies above which no further requests are read where no hard limit is configured. A client that sends a
+/// whole pipeline before it reads anything must not be stopped by less than a sensible pipeline's replies.
+pub const OUTPUT_PAUSE_BYTES: usize = 256 << 20;
+/// What was sent is removed from the buffer when it is at least so much, and most of the buffer.
+const REMOVE_BYTES_MIN: usize = 1 << 20;
+
+/// The source of replies that the IO thread wrote itself.
+const OWN: u8 = u8::MAX;
+
+/// So many replies in a row from one source.
+struct PendingReplies {
+    /// The shard, or [`OWN`].
+    source: u8,
+    /// CLIENT REPLY said not to send them.
+    suppressed: bool,
+    count: u32,
+    /// Where their bytes are in `scratch`, once they have come.
+    bytes: (usize, usize),
+}
+
+/// A connection's replies.
+#[derive(Default)]
+pub struct Outbound {
+    /// Replies in their final order, of which the first bytes were sent already.
+    pub buffer: Vec<u8>,
+    sent: usize,
+    pending: Vec<PendingReplies>,
+    scratch: Vec<u8>,
+    /// Shards whose replies are to come, as a bit set.
+    shards: u64,
+    /// Those in whose batches the last segment is this connection's and says what holds now.
+    open_segments: u64,
+    /// When the soft limit was first exceeded (milliseconds), if it is.
+    pub over_soft_limit_since_ms: Option<i64>,
+}
+
+impl Outbound {
+    /// Whether replies of a shard are to come.
+    #[inline]
+    pub fn awaits_shards(&self) -> bool {
+        self.shards != 0
+    }
+
+    /// Whether replies are to come from a shard.
+    #[inline]
+    pub fn expects_from(&self, shard: usize) -> bool {
+        self.shards >> shard & 1 == 1
+    }
+
+    /// Whether any reply is to come, or waits for one that is.
+    #[inline]
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Remembers a reply to come from a shard.
+    #[inline]
+    pub fn expect_from(&mut self, shard: usize, suppressed: bool) {
+        self.shards |= 1 << shard;
+        match self.pending.last_mut() {
+            Some(last) if last.source == shard as u8 && last.suppressed == suppressed => last.count += 1,
+            _ => self.pending.push(PendingReplies { source: shard as u8, suppressed, count: 1, bytes: (0, 0) }),
+        }
+    }
+
+    /// Whether the connection has to begin a segment in a shard's batch before it puts a command there. It has one from now on.
+    #[inline]
+    pub fn opens_segment(&mut self, shard: usize) -> bool {
+        let is_new = self.open_segments >> shard & 1 == 0;
+        self.open_segments |= 1 << shard;
+        is_new
+    }
+
+    /// What holds for the connection's commands has changed: they are to be put into segments of their own.
+    pub fn close_segments(&mut self) {
+        self.open_segments = 0;
+    }
+
+    /// Notes that a shard's replies have come.
+    pub fn received_from(&mut self, shard: usize) {
+        self.shards &= !(1 << shard);
+        self.open_segments &= !(1 << shard);
+    }
+
+    /// Where all that is pending comes from one source, forgets that, and returns whether it is suppressed: the replies are all
+    /// there, and need no putting in order.
+    #[inline]
+    pub fn take_only_pending(&mut self) -> Option<bool> {
+        let [only] = self.pending.as_slice() else { return None };
+        let suppressed = only.suppressed;
+        self.pending.clear();
+        Some(suppressed)
+    }
+
+    /// Keeps replies of a shard that lie one behind the other in `bytes`, from `from` to each of the `ends`.
+    pub fn keep(&mut self, shard: usize, bytes: &[u8], mut from: usize, mut ends: impl Iterator<Item = usize>) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.source == shard as u8) {
+            let mut to = from;
+            for _ in 0..pending.count {
+                to = ends.next().unwrap_or(to);
+            }
+            let Range { start, end } = self.scratch.len()..self.scratch.len() + (to - from);
+            self.scratch.extend_from_slice(&bytes[from..to]);
+            pending.bytes = (start, end);
+            from = to;
+        }
+    }
+
+    /// Puts the replies in order, when all have come.
+    pub fn put_in_order(&mut self) {
+        for pending in self.pending.drain(..).filter(|pending| !pending.suppressed) {
+            self.buffer.extend_from_slice(&self.scratch[pending.bytes.0..pending.bytes.1]);
+        }
+        self.scratch.clear();
+        self.scratch.shrink_to(BUFFER_KEEP_MAX);
+    }
+
+    /// Writes a reply in its place behind those that are still to come; returns whether it was an error.
+    #[inline]
+    pub fn reply(&mut self, resp3: bool, suppressed: bool, write: impl FnOnce(&mut Reply<'_>)) -> bool {
+        let is_next = self.pending.is_empty();
+        let buffer = if is_next { &mut self.buffer } else { &mut self.scratch };
+        let start = buffer.len();
+        let mut reply = Reply::new(buffer, resp3);
+        write(&mut reply);
+        let failed = reply.failed();
+        if suppressed {
+            buffer.truncate(start);
+        }
+        let bytes = (start, buffer.len());
+        if !is_next {
+            self.pending.push(PendingReplies { source: OWN, suppressed, count: 1, bytes });
+        }
+        failed
+    }
+
+    /// Bytes that wait to be sent.
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.buffer.len() - self.sent
+    }
+
+    /// Bytes that the buffers take.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity() + self.scratch.capacity()
+    }
+
+    /// Sends `bytes` after what is waiting; what the stream does not take waits as well. Returns the number of bytes sent.
+    pub fn send(&mut self, transport: &mut Transport, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.unsent() > 0 || !transport.is_writable() {
+            self.buffer.extend_from_slice(bytes);
+            return self.flush(transport);
+        }
+        let sent = transport.send(bytes)?;
+        if sent < bytes.len() {
+            self.buffer.extend_from_slice(&bytes[sent..]);
+        }
+        Ok(sent)
+    }
+
+    /// Sends what is waiting. Returns the number of bytes sent.
+    pub fn flush(&mut self, transport: &mut Transport) -> Result<usize, Errno> {
+        if self.unsent() == 0 || !transport.is_writable() {
+            return Ok(0);
+        }
+        let sent = transport.send(&self.buffer[self.sent..])?;
+        self.sent += sent;
+        if self.sent == self.buffer.len() {
+            self.buffer.clear();
+            self.sent = 0;
+            // What a large reply left behind is not kept by an idle connection.
+            self.buffer.shrink_to(BUFFER_KEEP_MAX);
+        } else if self.sent > REMOVE_BYTES_MIN && self.sent * 2 > self.buffer.len() {
+            self.buffer.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(sent)
+    }
+}

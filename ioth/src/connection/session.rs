@@ -1,0 +1,57 @@
+//! What a client has set up: its database, protocol, rights and open transaction.
+
+use sherd_shards::registry::Command;
+
+use super::transaction::{Multi, Watch};
+
+/// What CLIENT REPLY has set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// This command's reply and the next one's are not sent.
+    SkipNext,
+    /// This command's reply is not sent.
+    Skip,
+}
+
+impl ReplyMode {
+    /// Whether a reply is not to be sent.
+    #[inline]
+    pub fn suppresses(self) -> bool {
+        self != ReplyMode::On
+    }
+
+    /// What holds for the next command: SKIP takes effect on it and wears off after it.
+    pub fn after_command(self) -> ReplyMode {
+        match self {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            other => other,
+        }
+    }
+}
+
+/// A client's state between its commands.
+#[derive(Default)]
+pub struct Session {
+    pub db: u16,
+    pub resp3: bool,
+    pub authenticated: bool,
+    pub reply_mode: ReplyMode,
+    pub multi: Option<Box<Multi>>,
+    pub watch: Option<Box<Watch>>,
+    /// The command that was executed last, which is likely to be the next one again.
+    pub last_command: Option<&'static Command>,
+    /// The request that is to be parsed again was shown to the monitors already.
+    pub shown_to_monitors: bool,
+}
+
+impl Session {
+    /// A command is over, as far as CLIENT REPLY SKIP is concerned.
+    #[inline]
+    pub fn advance_reply_mode(&mut self) {
+        self.reply_mode = self.reply_mode.after_command();
+    }
+}

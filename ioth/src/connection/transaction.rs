@@ -1,0 +1,68 @@
+//! A client's transaction as data: what MULTI has queued, what WATCH has registered, and what execution has made of it.
+
+use std::collections::HashSet;
+
+use sherd_shards::error::CommandError;
+use sherd_shards::registry::Command;
+use sherd_shards::watch::DirtyFlag;
+
+/// A command queued by MULTI.
+pub struct QueuedCommand {
+    pub command: &'static Command,
+    pub args: Vec<Vec<u8>>,
+}
+
+/// An open transaction.
+#[derive(Default)]
+pub struct Multi {
+    pub commands: Vec<QueuedCommand>,
+    pub bytes: usize,
+    /// A command was refused while queueing; EXEC will abort.
+    pub aborted: bool,
+}
+
+/// Watched keys.
+pub struct Watch {
+    pub flag: DirtyFlag,
+    pub shards: u64,
+    /// With their databases.
+    pub keys: HashSet<(u16, Vec<u8>)>,
+}
+
+impl Watch {
+    /// No keys yet.
+    pub fn new() -> Watch {
+        Watch { flag: DirtyFlag::default(), shards: 0, keys: HashSet::new() }
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch::new()
+    }
+}
+
+/// A transaction that is to be executed.
+pub struct Transaction {
+    /// EXEC as it was sent.
+    pub args: Vec<Vec<u8>>,
+    pub multi: Box<Multi>,
+    pub watch: Option<Box<Watch>>,
+}
+
+/// A transaction as far as it was executed.
+#[derive(Default)]
+pub struct Executed {
+    pub replies: Vec<u8>,
+    /// The command that comes next; beyond the last one when the transaction is over.
+    pub next: usize,
+    /// Commands for the IO thread, with the places of their replies.
+    pub left: Vec<(usize, &'static Command, Vec<Vec<u8>>)>,
+    pub db: u16,
+    pub resp3: bool,
+    /// The time that all its commands see, as in Redis, however long they take.
+    pub now_ms: i64,
+    /// Errors that were answered in place of commands.
+    pub refused: Vec<CommandError>,
+    pub panicked: bool,
+}

@@ -1,0 +1,89 @@
+//! What a thread looks at from time to time: timeouts, limits over time, memory that is not used any more.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::settings::Settings;
+
+use crate::connection::Connection;
+use crate::request::paused::release_deferred;
+use crate::thread::client_eviction::{account, evict_clients};
+use crate::thread::IoThread;
+
+/// Limits of each connection; 0 is none.
+struct Limits {
+    idle_max_ms: i64,
+    soft_ms: i64,
+    soft_bytes: usize,
+}
+
+impl Limits {
+    fn of(settings: &Settings) -> Limits {
+        Limits {
+            idle_max_ms: settings.timeout.get() * 1000,
+            soft_ms: settings.output_limit_soft_seconds.get() * 1000,
+            soft_bytes: settings.output_limit_soft_bytes.size(),
+        }
+    }
+
+    fn is_idle_too_long(&self, connection: &Connection, now_ms: i64) -> bool {
+        let record = &connection.record;
+        self.idle_max_ms > 0
+            && now_ms - record.last_interaction_at.load(Relaxed) > self.idle_max_ms
+            && connection.is_idle()
+            && !record.is_monitor.load(Relaxed)
+            && !record.blocked.load(Relaxed)
+            && !record.paused.load(Relaxed)
+    }
+
+    /// Whether the client has left too many replies unread for too long.
+    fn is_behind_too_long(&self, connection: &mut Connection, now_ms: i64) -> bool {
+        let outbound = &mut connection.outbound;
+        if self.soft_bytes == 0 || outbound.unsent() <= self.soft_bytes {
+            outbound.over_soft_limit_since_ms = None;
+            return false;
+        }
+        now_ms - *outbound.over_soft_limit_since_ms.get_or_insert(now_ms) > self.soft_ms
+    }
+}
+
+/// Once every tick: timeouts, limits over time, deferred connections.
+pub fn tick(io: &mut IoThread) {
+    release_deferred(io, false);
+    release_unused(io);
+    io.promptness.relax(io.clock.now_ms);
+    let limits = Limits::of(&io.shared.world.settings);
+    let mut total = 0;
+    for index in io.connections.indexes() {
+        let Some(connection) = io.connections.get_mut(index) else { continue };
+        let record = &connection.record;
+        record.query_buffer_bytes.store(connection.inbound.unparsed(), Relaxed);
+        record.output_buffer_bytes.store(connection.outbound.unsent(), Relaxed);
+        let mut cut = limits.is_idle_too_long(connection, io.clock.now_ms);
+        if limits.is_behind_too_long(connection, io.clock.now_ms) {
+            cut = true;
+            io.shared.io[io.index].output_limit_disconnections.increment();
+        }
+        connection.closing |= cut;
+        total += account(&io.shared, connection);
+        if cut {
+            io.connections.make_ready(index);
+        }
+    }
+    evict_clients(io);
+    let stats = &io.shared.io[io.index];
+    stats.buffer_bytes.set(total as u64);
+    let second = io.clock.now_ms / 1000;
+    stats.input_buffer_max.set(io.peaks.input.at(second) as u64);
+    stats.output_buffer_max.set(io.peaks.output.at(second) as u64);
+    sherd_metrics::memory::sample_peak();
+}
+
+/// Frees batches and buffers that are kept for use again, after a tick without commands: what a burst needed shall
+/// not count as used memory for ever.
+fn release_unused(io: &mut IoThread) {
+    if io.sampler.count == io.sampler.count_at_tick {
+        io.buffers.clear();
+        io.batches.release_unused();
+    }
+    io.sampler.count_at_tick = io.sampler.count;
+}

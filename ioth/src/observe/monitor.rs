@@ -1,0 +1,47 @@
+//! MONITOR's lines: a command as those who asked are shown it. Secrets are hidden as their commands declare
+//! ([`sherd_shards::spec::Secret`]).
+
+use std::sync::Arc;
+
+use sherd_shards::client::ClientRecord;
+use sherd_shards::registry::Command;
+use sherd_shards::spec::flag;
+
+/// The line of a command, unless it is one that monitors must not see.
+#[cold]
+pub fn line(record: &ClientRecord, db: u16, command: &Command, args: &[&[u8]]) -> Option<Arc<[u8]>> {
+    if command.spec.has(flag::ADMIN) || command.spec.has(flag::SKIP_MONITOR) {
+        return None;
+    }
+    let now = sherd_metrics::clock::unix_microseconds();
+    let (prefix, address) = if record.unix_socket {
+        ("unix:", record.address.trim_end_matches(":0"))
+    } else {
+        ("", record.address.as_str())
+    };
+    let mut line = format!("+{}.{:06} [{db} {prefix}{address}]", now / 1_000_000, now % 1_000_000).into_bytes();
+    for arg in command.spec.shown(args).iter() {
+        line.push(b' ');
+        quote(arg, &mut line);
+    }
+    line.extend_from_slice(b"\r\n");
+    Some(line.into())
+}
+
+/// Writes bytes in double quotes, with escapes.
+fn quote(bytes: &[u8], line: &mut Vec<u8>) {
+    line.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'\\' | b'"' => line.extend_from_slice(&[b'\\', byte]),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            7 => line.extend_from_slice(b"\\a"),
+            8 => line.extend_from_slice(b"\\b"),
+            b' '..=b'~' => line.push(byte),
+            other => line.extend_from_slice(format!("\\x{other:02x}").as_bytes()),
+        }
+    }
+    line.push(b'"');
+}

@@ -1,0 +1,101 @@
+//! What ends the wait of a connection for a key, or has its command run again: messages, deadlines, CLIENT UNBLOCK.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::blocking::{Interrupt, Wake};
+use sherd_shards::error::CommandError;
+use sherd_shards::execute;
+use sherd_shards::reply::Reply;
+
+use crate::connection::token::Token;
+use crate::connection::Connection;
+use crate::request::paused::postpones;
+use crate::request::settle::settle;
+use crate::thread::IoThread;
+
+use super::wait::settle_wait;
+
+const UNBLOCKED: CommandError = CommandError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+/// A message about a waiting client. It may come before the batch in which the client began to wait.
+pub fn wake_client(io: &mut IoThread, wake: Wake) {
+    let token = Token::from_bits(wake.token());
+    let Some(mut connection) = io.connections.take_by_token(token) else { return };
+    if let Wake::Later { at_ms, .. } = wake {
+        io.connections.put_back(connection);
+        io.deadlines.add(&mut io.connections, token, at_ms);
+        return;
+    }
+    connection.wait.reply = match wake {
+        Wake::Reply { reply, close, .. } => {
+            connection.close_after_reply |= close;
+            Some(reply)
+        }
+        // Only what was interrupted here ends so; a connection that is closing needs no answer.
+        _ => {
+            let reply = connection.wait.interrupt_reply.take().unwrap_or_default();
+            count_interrupted(io, &connection, &reply);
+            Some(reply)
+        }
+    };
+    settle_wait(io, &mut connection);
+    settle(io, connection);
+}
+
+/// Ends waits whose time is over, and has commands run again that asked for it.
+pub fn end_overdue_waits(io: &mut IoThread) {
+    let now_ms = io.clock.now_ms;
+    while let Some((at_ms, token)) = io.deadlines.take_due(now_ms) {
+        let waiter = io.connections.by_token(token).and_then(|connection| connection.wait.waiter.clone());
+        let Some(waiter) = waiter else { continue };
+        if waiter.block.deadline_ms == Some(at_ms) {
+            interrupt(io, token, None);
+        } else if waiter.take_again(now_ms) && !postpones(io, token, waiter.command) {
+            io.shared.engine.serve(waiter);
+        }
+    }
+}
+
+/// CLIENT UNBLOCK: ends a wait as if its time were over, or with an error.
+pub fn unblock(io: &mut IoThread, token: Token, with_error: bool) {
+    if let Some(connection) = io.connections.by_token(token) {
+        connection.record.unblock_asked.store(false, Relaxed);
+    }
+    interrupt(io, token, with_error.then_some(&UNBLOCKED));
+}
+
+/// Ends a wait with an error or as if its time were over, unless it is served first.
+fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) {
+    let Some(connection) = io.connections.by_token(token) else { return };
+    let Some(waiter) = connection.wait.waiter.clone() else { return };
+    let mut reply = Vec::new();
+    let mut writer = Reply::new(&mut reply, connection.session.resp3);
+    match error {
+        Some(error) => writer.error(error),
+        None => writer.timed_out(waiter.block.on_timeout),
+    }
+    if waiter.state.interrupt() == Interrupt::Late {
+        // The one that came first is what the client is answered, if the server finds nothing.
+        connection.wait.interrupt_reply.get_or_insert(reply);
+        return;
+    }
+    let Some(mut connection) = io.connections.take(token.index) else { return };
+    io.shared.engine.forget(&waiter);
+    count_interrupted(io, &connection, &reply);
+    connection.wait.reply = Some(reply);
+    settle_wait(io, &mut connection);
+    settle(io, connection);
+}
+
+/// Counts a call that has ended without being served, as a failed one if its answer is an error.
+fn count_interrupted(io: &IoThread, connection: &Connection, reply: &[u8]) {
+    let Some(waiter) = &connection.wait.waiter else { return };
+    let failed = reply.first() == Some(&b'-');
+    io.stats().cells.cell(waiter.command.id).record(0, failed);
+    let (world, client) = (&io.shared.world, Some(&*connection.record));
+    execute::note_duration(world, waiter.command, &waiter.sent_args(), client, 0);
+    if failed {
+        io.stats().error_replies.increment();
+        io.shared.world.logs.count_error(reply);
+    }
+}

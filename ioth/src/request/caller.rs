@@ -1,0 +1,68 @@
+//! The client of what another thread executes.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use sherd_shards::client::ClientRecord;
+use sherd_shards::context::Client;
+use sherd_shards::registry::Command;
+
+use crate::connection::token::Token;
+use crate::connection::Connection;
+use crate::shared::message::{ControlRequest, Message};
+use crate::shared::Shared;
+
+use super::monitor::show_if_monitored;
+
+/// What an errand knows of its client: what is left of the connection while it waits.
+pub struct Caller {
+    pub shared: Arc<Shared>,
+    pub token: Token,
+    pub record: Arc<ClientRecord>,
+    pub db: u16,
+    pub resp3: bool,
+}
+
+impl Caller {
+    /// The client of a connection.
+    pub fn of(shared: &Arc<Shared>, connection: &Connection) -> Caller {
+        Caller {
+            shared: Arc::clone(shared),
+            token: connection.token,
+            record: Arc::clone(&connection.record),
+            db: connection.session.db,
+            resp3: connection.session.resp3,
+        }
+    }
+
+    /// The client of a control request.
+    pub fn of_request(shared: &Arc<Shared>, request: &ControlRequest) -> Caller {
+        Caller {
+            shared: Arc::clone(shared),
+            token: request.token,
+            record: Arc::clone(&request.record),
+            db: request.db,
+            resp3: request.resp3,
+        }
+    }
+
+    /// The client as its commands see it.
+    pub fn client(&self) -> Client<'_> {
+        Client {
+            db: self.db,
+            resp3: self.resp3,
+            no_touch: self.record.no_touch.load(Relaxed),
+            record: Some(&self.record),
+        }
+    }
+
+    /// Shows a command of the client that has been executed to the monitors.
+    pub fn show(&self, db: u16, command: &Command, args: &[Vec<u8>]) {
+        show_if_monitored(&self.shared, &self.record, db, command, args);
+    }
+
+    /// Sends a message to the client's IO thread.
+    pub fn tell(&self, message: Message) {
+        self.shared.tell(self.token, message);
+    }
+}

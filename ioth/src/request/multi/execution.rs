@@ -1,0 +1,185 @@
+//! Transactions: executed at once, in order, with all shards held that they need.
+//!
+//! Whoever has the shards executes: the client's IO thread if they are free, else the thread of the one that was busy (an
+//! errand), or the control plane's thread where commands of that plane are among them. A data command must see what a control
+//! command before it has done, and the reverse: INFO after SET counts the key. So the control plane's thread takes the
+//! batons of all shards, executes data commands itself until the next control command, has that one's handler run, and goes on.
+//! Nothing that holds a shard waits for another thread, others see all of the transaction or nothing, and what a handler
+//! asks of the shards it asks of those that its own thread holds.
+//!
+//! Commands that concern the connection belong to its IO thread. Where another thread executes the transaction, they follow when
+//! the rest comes back; only what other commands depend on takes effect in between: the database of SELECT, the protocol of
+//! HELLO.
+//!
+//! Rejected: having the IO thread hold the shards and wait for the control plane, which may just then wait for a shard;
+//! and executing in pieces without the batons in between, which others would see.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use sherd_metrics::clock::{self, TickRate};
+use sherd_shards::access::Shards;
+use sherd_shards::context::Client;
+use sherd_shards::error::CommandError;
+use sherd_shards::evict;
+use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
+use sherd_shards::origin::Origin;
+use sherd_shards::reply::Reply;
+use sherd_shards::spec::{flag, Plane};
+
+use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
+use crate::protocol::request::borrowed;
+use crate::request::caller::Caller;
+use crate::request::own_command::{protocol_after, selects};
+
+use super::watch::has_changed;
+
+const EXEC_OUT_OF_MEMORY: CommandError = CommandError::new(
+    "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+);
+
+/// A transaction and its client.
+pub struct Exec {
+    pub caller: Caller,
+    pub transaction: Arc<Transaction>,
+}
+
+/// Executes a command that concerns the connection, where that is at hand: appends its reply, and returns the database and
+/// whether the protocol is RESP3 for the commands after it.
+pub type OwnCommand<'a> = &'a mut dyn FnMut(&QueuedCommand, &mut Vec<u8>) -> (u16, bool);
+
+impl Exec {
+    /// Nothing was executed yet.
+    pub fn begin(&self) -> Executed {
+        Executed { db: self.caller.db, resp3: self.caller.resp3, ..Executed::default() }
+    }
+
+    /// Executes all of it; there is no control command in it.
+    pub fn run_all(&self, executed: &mut Executed, shards: &mut Shards<'_>, own: Option<OwnCommand<'_>>) {
+        let capacity = executed.replies.capacity();
+        if self.may_begin(executed, shards) {
+            self.go_on(executed, shards, own);
+        }
+        shards.first().stats.discount_buffer(capacity, executed.replies.capacity());
+    }
+
+    /// Whether the transaction may be executed at all; if not, it is answered.
+    pub fn may_begin(&self, executed: &mut Executed, shards: &mut Shards<'_>) -> bool {
+        let world = &self.caller.shared.world;
+        // Waiting for the shards may have taken long.
+        executed.now_ms = world.now_milliseconds();
+        // Room is made before the watches are looked at, for an evicted key has changed.
+        if self.transaction.multi.commands.iter().any(|queued| queued.command.spec.has(flag::DENYOOM))
+            && !evict::has_room(shards, world)
+        {
+            refuse(executed, EXEC_OUT_OF_MEMORY);
+            return false;
+        }
+        if self.transaction.watch.as_ref().is_some_and(|watch| has_changed(watch, shards, world, executed.now_ms)) {
+            Reply::new(&mut executed.replies, executed.resp3).null_array();
+            return false;
+        }
+        Reply::new(&mut executed.replies, executed.resp3).array(self.transaction.multi.commands.len());
+        true
+    }
+
+    /// Executes commands until one of the control plane comes.
+    pub fn go_on(&self, executed: &mut Executed, shards: &mut Shards<'_>, mut own: Option<OwnCommand<'_>>) {
+        while let Some(queued) = self.transaction.multi.commands.get(executed.next) {
+            match queued.command.spec.plane {
+                Plane::Control => return,
+                Plane::Data(_) => self.run(queued, executed, shards),
+                Plane::Connection(_) => match &mut own {
+                    Some(own) => (executed.db, executed.resp3) = own(queued, &mut executed.replies),
+                    None => self.run_for_connection(queued, executed, shards),
+                },
+                Plane::Container => {}
+            }
+            self.caller.show(executed.db, queued.command, &queued.args);
+            if executed.panicked {
+                return;
+            }
+            executed.next += 1;
+        }
+    }
+
+    /// A command of the connection: left to its IO thread, but for what the commands after it depend on.
+    fn run_for_connection(&self, queued: &QueuedCommand, executed: &mut Executed, shards: &mut Shards<'_>) {
+        let Some(selected) = selects(&self.caller.shared, queued.command, &queued.args) else {
+            executed.left.push((executed.replies.len(), queued.command, queued.args.clone()));
+            executed.resp3 = protocol_after(queued.command, &queued.args).unwrap_or(executed.resp3);
+            return;
+        };
+        let (start, tick) = (executed.replies.len(), clock::ticks());
+        let mut reply = Reply::new(&mut executed.replies, executed.resp3);
+        match selected {
+            Ok(db) => {
+                executed.db = db;
+                reply.ok();
+            }
+            Err(error) => reply.error(&error),
+        }
+        let failed = reply.failed();
+        self.account(queued, executed, shards, (start, tick, failed));
+    }
+
+    /// Executes a data command.
+    fn run(&self, queued: &QueuedCommand, executed: &mut Executed, shards: &mut Shards<'_>) {
+        let world = &self.caller.shared.world;
+        let args = borrowed(&queued.args);
+        let client = Client { db: executed.db, resp3: executed.resp3, ..self.caller.client() };
+        let call = Call {
+            command: queued.command,
+            args: &args,
+            first_key: (0, 0),
+            client,
+            now_ms: executed.now_ms,
+            origin: Origin::Exec,
+        };
+        let start = executed.replies.len();
+        let tick = clock::ticks();
+        let out = &mut executed.replies;
+        let result = catch_unwind(AssertUnwindSafe(|| execute::call(shards.reborrow(), world, &call, out)));
+        let Ok(failed) = result else {
+            shards.first().stats.panics.increment();
+            fail(executed);
+            return;
+        };
+        self.account(queued, executed, shards, (start, tick, failed));
+    }
+
+    /// Counts a command that began at a tick and whose reply begins at `start`.
+    fn account(
+        &self,
+        queued: &QueuedCommand,
+        executed: &Executed,
+        shards: &mut Shards<'_>,
+        (start, tick, failed): (usize, u64, bool),
+    ) {
+        let record = &self.caller.record;
+        let args = borrowed(&queued.args);
+        let first = shards.first();
+        first.stats.commands.increment();
+        // Counted with the first shard's cells, which are those of whoever holds it.
+        let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
+        let (ticks, reply) = (clock::ticks().wrapping_sub(tick), &executed.replies[start..]);
+        let done = Done { command: queued.command, args: &args, client: Some(record), ticks, failed, reply };
+        execute::account(&counts, &self.caller.shared.world, &done);
+        record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+    }
+}
+
+/// Answers an error in place of all replies.
+fn refuse(executed: &mut Executed, error: CommandError) {
+    Reply::new(&mut executed.replies, executed.resp3).error(&error);
+    executed.refused.push(error);
+}
+
+/// The client is told in place of all replies, and its connection ends.
+pub fn fail(executed: &mut Executed) {
+    executed.replies.clear();
+    executed.left.clear();
+    executed.panicked = true;
+    Reply::new(&mut executed.replies, executed.resp3).error(&INTERNAL_ERROR);
+}

@@ -1,0 +1,45 @@
+//! Commands between MULTI and EXEC.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::error::OUT_OF_MEMORY;
+use sherd_shards::evict;
+use sherd_shards::registry::Command;
+use sherd_shards::spec::flag;
+
+use crate::connection::transaction::{Multi, QueuedCommand};
+use crate::connection::Connection;
+use crate::protocol::request::Request;
+use crate::request::gate::refuse;
+use crate::request::slots::check_one_slot;
+use crate::thread::handlers::Dispatch;
+use crate::thread::IoThread;
+
+/// Queues a command.
+pub fn queue(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> Dispatch {
+    if io.shared.cluster {
+        if let Err(error) = check_one_slot(command, request.args) {
+            return refuse(io, connection, Some(command), &error);
+        }
+    }
+    if command.spec.has(flag::DENYOOM) && evict::is_hopeless(&io.shared.world) {
+        return refuse(io, connection, Some(command), &OUT_OF_MEMORY);
+    }
+    let limit = io.shared.world.settings.client_query_buffer_limit.size();
+    let multi = connection.session.multi.get_or_insert_with(Box::<Multi>::default);
+    multi.bytes += request.length;
+    if multi.bytes > limit {
+        connection.closing = true;
+        return Dispatch::Done;
+    }
+    multi.commands.push(QueuedCommand { command, args: request.owned_args() });
+    connection.record.queued.store(multi.commands.len() as i64, Relaxed);
+    connection.reply(|reply| reply.simple("QUEUED"));
+    connection.session.advance_reply_mode();
+    Dispatch::Done
+}

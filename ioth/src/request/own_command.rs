@@ -1,0 +1,96 @@
+//! Commands that concern a connection, as far as the request path knows them: they are executed by its IO thread, at once and in
+//! order. What they do is in [`crate::commands`].
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_metrics::clock::{self, TickRate};
+use sherd_shards::args;
+use sherd_shards::error::{CommandError, DB_INDEX};
+use sherd_shards::execute::{self, INTERNAL_ERROR};
+use sherd_shards::registry::Command;
+use sherd_shards::spec::Plane;
+
+use crate::connection::Connection;
+use crate::shared::Shared;
+use crate::thread::handlers::{Dispatch, InMulti};
+use crate::thread::IoThread;
+
+use super::gate::count_error;
+
+/// How a command stands to MULTI.
+pub fn in_multi(io: &IoThread, command: &Command) -> InMulti {
+    match command.spec.plane {
+        Plane::Connection(number) => io.handlers[usize::from(number)].in_multi,
+        _ => InMulti::Queued,
+    }
+}
+
+/// The database that SELECT names.
+pub fn database(shared: &Shared, text: &[u8]) -> Result<u16, CommandError> {
+    let index = args::integer(text)?;
+    if i32::try_from(index).is_err() {
+        return Err(CommandError::new("ERR value is out of range, value must between -2147483648 and 2147483647"));
+    }
+    if shared.cluster && index != 0 {
+        return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));
+    }
+    if !(0..shared.world.settings.databases.get()).contains(&index) {
+        return Err(DB_INDEX);
+    }
+    Ok(index as u16)
+}
+
+/// The database that a queued command selects for those after it; `None` if it is not SELECT.
+pub fn selects(shared: &Shared, command: &Command, args: &[Vec<u8>]) -> Option<Result<u16, CommandError>> {
+    (command.spec.name == "select").then(|| database(shared, &args[1]))
+}
+
+/// Whether the commands after a queued HELLO are answered in RESP3; `None` if it does not change that.
+pub fn protocol_after(command: &Command, args: &[Vec<u8>]) -> Option<bool> {
+    match args.get(1).filter(|_| command.spec.name == "hello")?.as_slice() {
+        b"2" => Some(false),
+        b"3" => Some(true),
+        _ => None,
+    }
+}
+
+/// Executes a connection command and answers it.
+pub fn run_connection_command(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    number: u16,
+    args: &[&[u8]],
+) -> Dispatch {
+    let handler = io.handlers[usize::from(number)].handler.expect("a container is not executed");
+    let tick = clock::ticks();
+    let result = catch_unwind(AssertUnwindSafe(|| handler(io, connection, args)));
+    let (dispatch, failed) = match result {
+        Ok(Ok(dispatch)) => (dispatch, false),
+        Ok(Err(error)) => {
+            count_error(io, &error);
+            connection.reply(|reply| reply.error(&error));
+            (Dispatch::Done, true)
+        }
+        Err(_) => {
+            io.stats().panics.increment();
+            connection.reply(|reply| reply.error(&INTERNAL_ERROR));
+            connection.close_after_reply = true;
+            (Dispatch::Done, true)
+        }
+    };
+    if dispatch != Dispatch::Later {
+        let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(tick));
+        let cell = io.stats().cells.cell(command.id);
+        cell.record(nanoseconds, failed);
+        if !io.shared.world.settings.latency_tracking.on() {
+            cell.latency.take_back(nanoseconds);
+        }
+        io.stats().commands.increment();
+        let record = &connection.record;
+        record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+        execute::note_duration(&io.shared.world, command, args, Some(record), nanoseconds);
+    }
+    dispatch
+}

@@ -1,0 +1,55 @@
+//! After a connection was worked on: it goes back to its place, or is closed.
+
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use crate::connection::outbound::OUTPUT_PAUSE_BYTES;
+use crate::connection::Connection;
+use crate::thread::IoThread;
+
+use super::blocked::wait::abandon_wait;
+use super::output::flush;
+use super::paused::release;
+
+/// After a connection was worked on: keeps it, or closes it.
+pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
+    if connection.closing && connection.has_nothing_out() && abandon_wait(io, &mut connection) {
+        close(io, connection);
+        return;
+    }
+    let idle = connection.is_idle();
+    let more = idle
+        && !connection.is_deferred
+        && connection.transport.is_readable()
+        && connection.outbound.unsent() < OUTPUT_PAUSE_BYTES;
+    if idle {
+        connection.inbound.release(&mut io.buffers);
+    }
+    let index = connection.token.index;
+    io.connections.put_back(connection);
+    if more {
+        io.connections.make_ready(index);
+    }
+}
+
+/// Ends a connection that has nothing out any more.
+pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
+    let index = connection.token.index;
+    release(io, &mut connection);
+    if connection.record.is_monitor.load(Relaxed) {
+        io.shared.monitors.fetch_sub(1, SeqCst);
+    }
+    io.shared.clients.remove(connection.record.id);
+    io.shared.client_bytes.fetch_sub(connection.record.memory_bytes.load(Relaxed) as i64, Relaxed);
+    io.stats().connections.subtract(1);
+    io.shared.admitted.fetch_sub(1, Relaxed);
+    drop(connection);
+    io.connections.release(index);
+}
+
+/// Sends the answer of what another thread has executed, and goes on with the connection. A client that was killed meanwhile
+/// gets it all the same: what a command took out of the keyspace is not lost on the way.
+pub fn go_on_with(io: &mut IoThread, mut connection: Box<Connection>) {
+    flush(io, &mut connection);
+    io.connections.make_ready_again(&mut connection);
+    settle(io, connection);
+}

@@ -1,0 +1,55 @@
+//! Putting commands into the batches of their shards.
+
+use sherd_shards::registry::Command;
+use sherd_shards::spec::flag;
+use sherd_shards::table;
+
+use crate::connection::Connection;
+use crate::observe::hot_keys::SAMPLE;
+use crate::thread::IoThread;
+
+/// The hash, slot and shard of a key.
+#[inline]
+pub fn place_of(io: &IoThread, key: &[u8]) -> (u64, u16, usize) {
+    let map = io.shared.world.slots;
+    let slot = map.slot(key);
+    (table::hash(key), slot, map.shard_of(slot))
+}
+
+/// Puts a command into the batch of its shard.
+#[inline(always)]
+pub fn send_to_shard(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    args: &[&[u8]],
+    hash: u64,
+    slot: u16,
+    shard: usize,
+) {
+    io.sampler.count = io.sampler.count.wrapping_add(1);
+    if io.sampler.count % SAMPLE == 0 && !command.spec.keys.is_empty() {
+        io.stats().hot_keys.note(args.get(1).copied().unwrap_or_default());
+    }
+    let heavy = io.batches.shards() > 1 && is_for_the_thread(io, connection, command, shard);
+    let batch = if heavy { &mut io.batches.heavy[shard] } else { &mut io.batches.building[shard] };
+    let session = &connection.session;
+    if connection.outbound.opens_segment(shard) {
+        batch.begin_turn(connection.token.index, &connection.record, session.db, session.resp3);
+    }
+    // SAFETY: the bytes are in the connection's read buffer or among its inline words, which are neither moved nor
+    // changed nor freed while the connection has commands out (`Connection::is_idle`), and the batch is cleared before
+    // they are again.
+    let args = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(args) };
+    batch.push(command, args, hash, slot, session.db);
+    connection.outbound.expect_from(shard, session.reply_mode.suppresses());
+}
+
+/// Whether a command goes to the batch that its shard's own thread executes.
+fn is_for_the_thread(io: &IoThread, connection: &Connection, command: &Command, shard: usize) -> bool {
+    if connection.outbound.expects_from(shard) {
+        // What a connection brings to one shard in a round stays together: it is executed and answered in order.
+        return io.batches.heavy[shard].turns.last().is_some_and(|last| last.connection == connection.token.index);
+    }
+    !command.spec.has(flag::FAST) && io.shared.engine.is_heavy(shard, command.id)
+}

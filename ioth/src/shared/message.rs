@@ -1,0 +1,101 @@
+//! What is sent to an IO thread from outside, and from it to the control plane.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use sherd_shards::batch::Batch;
+use sherd_shards::blocking::{Waiter, Wake};
+use sherd_shards::client::ClientRecord;
+use sherd_shards::registry::Command;
+use sherd_shards::spec::Plane;
+
+use crate::connection::token::Token;
+use crate::connection::transaction::{Executed, Transaction, Watch};
+use crate::net::listener::Peer;
+
+/// What comes to an IO thread from outside.
+pub enum Message {
+    /// A batch that another thread executed.
+    Batch(Box<Batch>),
+    /// The control plane's answer; `close`: the connection is to end.
+    Reply { connection: Token, data: Vec<u8>, close: bool },
+    /// A transaction that another thread has executed.
+    Executed { connection: Token, executed: Box<Executed> },
+    /// A command over shards that another thread has executed.
+    Performed { connection: Token, performed: Box<Performed> },
+    /// A connection to look after.
+    Accept(OwnedFd, Box<Peer>),
+    /// A key that a connection waits for is ready.
+    WakeClient(Wake),
+    /// CLIENT UNBLOCK.
+    Unblock { connection: Token, with_error: bool },
+    /// Look at the connection's record: it was killed.
+    Kill(Token),
+    /// A line for all monitors of this thread.
+    Monitor(Arc<[u8]>),
+    /// Look at the shared state again (stopping, unpaused).
+    Wake,
+}
+
+/// Messages that may wait for an IO thread before what may be refused is. Batches, answers and wake-ups always arrive: they are
+/// bounded by what is in flight, one for a connection or a waiting client; what goes beyond the capacity spills into a list.
+/// Half of it is for bursts; a place takes 56 bytes, and there is a mailbox for each thread.
+pub const MAILBOX_CAPACITY: usize = 2048;
+/// Places that what may be refused leaves to the rest.
+pub const MAILBOX_RESERVE: usize = 1024;
+
+/// A request to the control plane.
+pub struct ControlRequest {
+    pub token: Token,
+    pub args: Vec<Vec<u8>>,
+    pub command: &'static Command,
+    /// When it was sent up, and from when the control plane has it, that; its execution is timed from here.
+    pub tick: u64,
+    /// Whose request it is.
+    pub record: Arc<ClientRecord>,
+    pub db: u16,
+    pub resp3: bool,
+    pub in_multi: bool,
+    /// The transaction that is to be executed; the command is EXEC then.
+    pub transaction: Option<Arc<Transaction>>,
+}
+
+/// Requests that may wait for the control plane; more have their connections deferred.
+pub const INBOX_CAPACITY: usize = 1024;
+
+impl ControlRequest {
+    /// The transaction's commands of the control plane, as requests; `None` if the request is no transaction.
+    pub fn queued_requests(&self) -> Option<Vec<ControlRequest>> {
+        let transaction = self.transaction.as_ref()?;
+        let mut db = self.db;
+        let requests = transaction.multi.commands.iter().filter_map(|queued| {
+            if queued.command.spec.name == "select" {
+                // One that will be refused changes nothing; here it matters to nobody.
+                db = std::str::from_utf8(&queued.args[1]).ok().and_then(|text| text.parse().ok()).unwrap_or(db);
+            }
+            matches!(queued.command.spec.plane, Plane::Control).then(|| ControlRequest {
+                token: self.token,
+                args: queued.args.clone(),
+                command: queued.command,
+                tick: self.tick,
+                record: Arc::clone(&self.record),
+                db,
+                resp3: self.resp3,
+                in_multi: true,
+                transaction: None,
+            })
+        });
+        Some(requests.collect())
+    }
+}
+
+/// What an errand over shards has done.
+#[derive(Default)]
+pub struct Performed {
+    pub reply: Vec<u8>,
+    /// What the command waits for, instead of a reply.
+    pub waiter: Option<Arc<Waiter>>,
+    /// The keys that WATCH has registered.
+    pub watch: Option<Box<Watch>>,
+    pub panicked: bool,
+}

@@ -1,0 +1,52 @@
+//! Commands that an IO thread executes itself, as it knows them: the table is made by [`crate::commands`], which stands above.
+
+use sherd_shards::error::CommandError;
+
+use crate::connection::Connection;
+
+use super::IoThread;
+
+/// What became of a request.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Dispatch {
+    /// It was taken: executed, refused, queued or sent to a shard.
+    Done,
+    /// It has to wait until what the connection has out is done; it is parsed again then.
+    Later,
+    /// It was taken, and what follows waits until it is answered.
+    Wait,
+}
+
+/// A command's implementation: it answers through [`Connection::reply`].
+pub type Handler = fn(&mut IoThread, &mut Connection, &[&[u8]]) -> Result<Dispatch, CommandError>;
+
+/// How a command stands to MULTI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InMulti {
+    /// It is queued.
+    Queued,
+    /// It is executed at once.
+    AtOnce,
+    /// It is refused, as it takes shards to watch keys.
+    Watch,
+    /// It executes what was queued.
+    Exec,
+}
+
+/// One command.
+#[derive(Clone, Copy)]
+pub struct ConnectionCommand {
+    /// `None` for a container of subcommands.
+    pub handler: Option<Handler>,
+    pub in_multi: InMulti,
+}
+
+impl ConnectionCommand {
+    /// Whether the command takes shards, so that everything that the connection has out must be done first.
+    pub fn needs_quiet(&self) -> bool {
+        matches!(self.in_multi, InMulti::Watch | InMulti::Exec)
+    }
+}
+
+/// All of them, by the numbers in their specifications.
+pub type Handlers = &'static [ConnectionCommand];
