@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use sherd_shards::category::Categories;
 use sherd_shards::registry::{self, CommandTable};
 use sherd_shards::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, Secret, FLAG_NAMES};
 
@@ -27,25 +28,6 @@ fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-const GROUPS: [Group; 16] = [
-    Group::String,
-    Group::Bitmap,
-    Group::Hash,
-    Group::List,
-    Group::Set,
-    Group::SortedSet,
-    Group::HyperLogLog,
-    Group::Geo,
-    Group::Stream,
-    Group::Generic,
-    Group::Transactions,
-    Group::Connection,
-    Group::Server,
-    Group::Cluster,
-    Group::PubSub,
-    Group::Scripting,
-];
-
 fn item<'py, T: FromPyObjectOwned<'py>>(spec: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
     let value = spec.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("a specification lacks '{name}'")))?;
     value.extract().map_err(Into::into)
@@ -54,18 +36,18 @@ fn item<'py, T: FromPyObjectOwned<'py>>(spec: &Bound<'py, PyDict>, name: &str) -
 /// Declares control-plane commands.
 #[pyfunction]
 pub fn register_commands(specs: Vec<Bound<'_, PyDict>>) -> PyResult<()> {
+    let parsed = specs.iter().map(parse).collect::<PyResult<Vec<_>>>()?;
     if INSTALLED.get().is_some() {
         return Err(PyRuntimeError::new_err("commands are declared before the first server of the process is made"));
     }
-    let parsed = specs.iter().map(parse).collect::<PyResult<Vec<_>>>()?;
     DECLARED.lock().unwrap_or_else(PoisonError::into_inner).extend(parsed);
     Ok(())
 }
 
 fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
     let group: String = item(spec, "group")?;
-    let group = GROUPS
-        .into_iter()
+    let group = Group::ALL
+        .iter()
         .find(|known| known.name() == group)
         .ok_or_else(|| PyValueError::new_err(format!("there is no group {group}")))?;
     let mut flags = 0;
@@ -73,6 +55,15 @@ fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
         let known = FLAG_NAMES.iter().find(|(_, known)| *known == name);
         flags |= known.ok_or_else(|| PyValueError::new_err(format!("there is no flag {name}")))?.0;
     }
+    let mut categories = Categories::NONE;
+    for name in item::<Vec<String>>(spec, "categories")? {
+        let known = Categories::by_name(&name);
+        categories =
+            categories.with(known.ok_or_else(|| PyValueError::new_err(format!("there is no category {name}")))?);
+    }
+    let history: Vec<(String, String)> = item(spec, "history")?;
+    let history: Vec<(&str, &str)> = history.into_iter().map(|(since, what)| (leak(since), leak(what))).collect();
+    let deprecated: Option<(String, String)> = item(spec, "deprecated")?;
     let keys: Vec<(String, Bound<'_, PyTuple>, Bound<'_, PyTuple>)> = item(spec, "keys")?;
     let keys =
         keys.into_iter().map(|(flags, begin, find)| parse_key(flags, &begin, &find)).collect::<PyResult<Vec<_>>>()?;
@@ -84,11 +75,14 @@ fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
         name: leak(item(spec, "name")?),
         summary: leak(item(spec, "summary")?),
         since: leak(item(spec, "since")?),
+        history: Vec::leak(history),
+        deprecated: deprecated.map(|(since, successor)| (leak(since), leak(successor))),
+        system: item(spec, "system")?,
         complexity: leak(item(spec, "complexity")?),
-        group,
+        group: *group,
         arity: item(spec, "arity")?,
         flags,
-        categories: leak(item::<Vec<String>>(spec, "categories")?.join(" ")),
+        categories,
         keys: Vec::leak(keys),
         syntax: leak(item(spec, "syntax")?),
         tips: Vec::leak(tips),
@@ -125,6 +119,10 @@ pub fn command_table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         row.set_item("name", spec.name)?;
         row.set_item("summary", spec.summary)?;
         row.set_item("since", spec.since)?;
+        row.set_item("history", spec.history.to_vec())?;
+        row.set_item("deprecated", spec.deprecated)?;
+        row.set_item("system", spec.system)?;
+        row.set_item("doc_flags", spec.doc_flags().collect::<Vec<_>>())?;
         row.set_item("complexity", spec.complexity)?;
         row.set_item("group", spec.group.name())?;
         row.set_item("arity", spec.arity)?;
@@ -136,7 +134,7 @@ pub fn command_table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
             flags.push("movablekeys");
         }
         row.set_item("flags", flags)?;
-        row.set_item("categories", registry::categories(spec))?;
+        row.set_item("categories", command.categories.names().collect::<Vec<_>>())?;
         row.set_item("keys", spec.keys.iter().map(|key| show_key(py, key)).collect::<PyResult<Vec<_>>>()?)?;
         row.set_item("syntax", spec.syntax)?;
         row.set_item("tips", spec.tips.to_vec())?;

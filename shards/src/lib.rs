@@ -4,7 +4,7 @@
 //! `keyspace`, `entry` > `types`; `types` know no RESP, no clock and no keyspace.
 //!
 //! # Layout
-//! - [`spec`], [`registry`]: declaring commands, and the table of all of them
+//! - [`spec`], [`category`], [`registry`]: declaring commands, and the table of all of them
 //! - [`families`]: the commands, one file a family
 //! - [`context`], [`origin`], [`reply`], [`error`], [`args`]: what a handler works with
 //! - [`types`], [`object`]: the data types
@@ -24,6 +24,7 @@ pub mod args;
 pub mod batch;
 pub mod baton;
 pub mod blocking;
+pub mod category;
 pub mod client;
 pub mod clocks;
 mod collections;

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::args;
+use crate::category::{self, Categories};
 use crate::slot::{slot_of, SlotMap, SLOTS};
 use crate::spec::{flag, Begin, CommandSpec, Find, Plane, Scope};
 
@@ -31,6 +32,8 @@ pub struct Command {
     /// 0 too: whoever compares with the last command of a pipeline must not take it for the next one's subcommand.
     pub packed: u64,
     pub spec: CommandSpec,
+    /// All of its ACL categories.
+    pub categories: Categories,
     pub route: Route,
     /// Its name has less than ten letters, it has one key, which says where it goes, and it never waits: of several in a row, only the
     /// first has to be looked at for more than its arguments.
@@ -147,6 +150,7 @@ impl CommandTable {
                 } else {
                     0
                 },
+                categories: category::of(&spec),
                 route: route_of(&spec),
                 plain: spec.name.len() <= 9 && route_of(&spec) == Route::FirstKey && !spec.has(flag::BLOCKING),
                 spec,
@@ -228,66 +232,6 @@ pub fn install(others: impl Iterator<Item = CommandSpec>) -> &'static CommandTab
 #[inline]
 pub fn table() -> &'static CommandTable {
     TABLE.get().expect("the command table is installed before the first command")
-}
-
-/// ACL categories of a command, as COMMAND INFO lists them: those of its flags, its group's, its own.
-pub fn categories(spec: &CommandSpec) -> Vec<&'static str> {
-    /// In the order of Redis' category bits.
-    const ORDER: &[&str] = &[
-        "keyspace",
-        "read",
-        "write",
-        "set",
-        "sortedset",
-        "list",
-        "hash",
-        "string",
-        "bitmap",
-        "hyperloglog",
-        "geo",
-        "stream",
-        "pubsub",
-        "admin",
-        "fast",
-        "slow",
-        "blocking",
-        "dangerous",
-        "connection",
-        "transaction",
-        "scripting",
-    ];
-    use crate::spec::Group;
-    let group = match spec.group {
-        Group::String => "string",
-        Group::Bitmap => "bitmap",
-        Group::Hash => "hash",
-        Group::List => "list",
-        Group::Set => "set",
-        Group::SortedSet => "sortedset",
-        Group::HyperLogLog => "hyperloglog",
-        Group::Geo => "geo",
-        Group::Stream => "stream",
-        Group::PubSub => "pubsub",
-        Group::Transactions => "transaction",
-        Group::Scripting => "scripting",
-        Group::Connection | Group::Generic | Group::Server | Group::Cluster => "",
-    };
-    let has = |name: &str| match name {
-        "read" => spec.has(flag::READONLY) && spec.group != Group::Scripting,
-        "write" => spec.has(flag::WRITE) && spec.group != Group::Scripting || own(spec, "write"),
-        "admin" => spec.has(flag::ADMIN) || own(spec, "admin"),
-        "dangerous" => spec.has(flag::ADMIN) || own(spec, "dangerous"),
-        "fast" => spec.has(flag::FAST),
-        "slow" => !spec.has(flag::FAST),
-        "blocking" => spec.has(flag::BLOCKING),
-        "pubsub" => spec.has(flag::PUBSUB) || own(spec, "pubsub"),
-        other => (other == group && !matches!(spec.plane, Plane::Container)) || own(spec, other),
-    };
-    ORDER.iter().copied().filter(|name| has(name)).collect()
-}
-
-fn own(spec: &CommandSpec, name: &str) -> bool {
-    spec.categories.split(' ').any(|own| own == name)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::category::{self, Categories};
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::reply::Reply;
@@ -72,49 +73,52 @@ flags! {
     NO_MANDATORY_KEYS = 20, "no_mandatory_keys";
 }
 
-/// The group in the documentation; most are an ACL category as well.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Group {
-    String,
-    Bitmap,
-    Hash,
-    List,
-    Set,
-    SortedSet,
-    HyperLogLog,
-    Geo,
-    Stream,
-    Generic,
-    Transactions,
-    Connection,
-    Server,
-    Cluster,
-    PubSub,
-    Scripting,
+macro_rules! groups {
+    ($($group:ident = $name:expr, $category:expr;)*) => {
+        /// The group in the documentation; most are an ACL category as well.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Group {
+            $($group,)*
+        }
+
+        impl Group {
+            /// Every group.
+            pub const ALL: &'static [Group] = &[$(Group::$group),*];
+
+            /// The name in COMMAND DOCS.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Group::$group => $name,)*
+                }
+            }
+
+            /// The ACL category of its commands.
+            pub const fn category(self) -> Categories {
+                match self {
+                    $(Group::$group => $category,)*
+                }
+            }
+        }
+    };
 }
 
-impl Group {
-    /// The name in COMMAND DOCS.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Group::String => "string",
-            Group::Bitmap => "bitmap",
-            Group::Hash => "hash",
-            Group::List => "list",
-            Group::Set => "set",
-            Group::SortedSet => "sorted-set",
-            Group::HyperLogLog => "hyperloglog",
-            Group::Geo => "geo",
-            Group::Stream => "stream",
-            Group::Generic => "generic",
-            Group::Transactions => "transactions",
-            Group::Connection => "connection",
-            Group::Server => "server",
-            Group::Cluster => "cluster",
-            Group::PubSub => "pubsub",
-            Group::Scripting => "scripting",
-        }
-    }
+groups! {
+    String = "string", category::STRING;
+    Bitmap = "bitmap", category::BITMAP;
+    Hash = "hash", category::HASH;
+    List = "list", category::LIST;
+    Set = "set", category::SET;
+    SortedSet = "sorted-set", category::SORTED_SET;
+    HyperLogLog = "hyperloglog", category::HYPERLOGLOG;
+    Geo = "geo", category::GEO;
+    Stream = "stream", category::STREAM;
+    Generic = "generic", Categories::NONE;
+    Transactions = "transactions", category::TRANSACTION;
+    Connection = "connection", Categories::NONE;
+    Server = "server", Categories::NONE;
+    Cluster = "cluster", Categories::NONE;
+    PubSub = "pubsub", category::PUBSUB;
+    Scripting = "scripting", category::SCRIPTING;
 }
 
 /// Where a key specification begins.
@@ -227,6 +231,12 @@ pub struct CommandSpec {
     pub summary: &'static str,
     /// The Redis (or Valkey) version that brought it.
     pub since: &'static str,
+    /// What later versions changed, each with its version, oldest first.
+    pub history: &'static [(&'static str, &'static str)],
+    /// The version since which something else is to be used, and what: "`LMOVE`".
+    pub deprecated: Option<(&'static str, &'static str)>,
+    /// Meant for servers and their developers, not for applications: `syscmd` in COMMAND DOCS.
+    pub system: bool,
     /// For COMMAND DOCS, e.g. `O(1)`.
     pub complexity: &'static str,
     pub group: Group,
@@ -234,8 +244,8 @@ pub struct CommandSpec {
     pub arity: i16,
     /// See [`flag`].
     pub flags: u32,
-    /// ACL categories over those that flags and group give, e.g. `keyspace dangerous`.
-    pub categories: &'static str,
+    /// ACL categories besides those that follow from flags and group; see [`category::of`].
+    pub categories: Categories,
     pub keys: &'static [KeySpec],
     /// The argument that names an element of the first key's collection, 0 if none does: what finding it reads is asked of
     /// memory in advance; see [`crate::prefetch`].
@@ -262,11 +272,14 @@ impl CommandSpec {
         name: "",
         summary: "",
         since: "1.0.0",
+        history: &[],
+        deprecated: None,
+        system: false,
         complexity: "O(1)",
         group: Group::Generic,
         arity: 1,
         flags: 0,
-        categories: "",
+        categories: Categories::NONE,
         keys: &[],
         element: 0,
         syntax: "",
@@ -287,6 +300,11 @@ impl CommandSpec {
         } else {
             argc >= (-self.arity) as usize
         }
+    }
+
+    /// What COMMAND DOCS says of its kind.
+    pub fn doc_flags(&self) -> impl Iterator<Item = &'static str> {
+        self.deprecated.map(|_| "deprecated").into_iter().chain(self.system.then_some("syscmd"))
     }
 
     /// Whether the command has this flag.
@@ -399,5 +417,29 @@ fn find_keyword(args: &[&[u8]], word: &str, from: i16) -> Option<usize> {
         (from as usize..args.len()).find(matches)
     } else {
         (1..(args.len() as i64 + i64::from(from) + 1).max(1) as usize).rev().find(matches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn legacy(keys: &'static [KeySpec]) -> (i64, i64, i64) {
+        CommandSpec { keys, ..CommandSpec::DEFAULT }.legacy_keys()
+    }
+
+    #[test]
+    fn adjacent_fixed_positions_make_one_range_and_what_only_arguments_tell_is_left_out() {
+        const STREAMS: KeySpec = KeySpec {
+            begin: Begin::Keyword("STREAMS", 1),
+            find: Find::Range { last: -1, step: 1, limit: 2 },
+            flags: "",
+        };
+        assert_eq!(legacy(&[]), (0, 0, 0));
+        assert_eq!(legacy(const { &[one_key("", 1)] }), (1, 1, 1));
+        assert_eq!(legacy(const { &[key_range("", 1, -1, 2)] }), (1, -1, 2));
+        assert_eq!(legacy(const { &[one_key("", 1), one_key("", 2)] }), (1, 2, 1));
+        assert_eq!(legacy(const { &[one_key("", 1), numbered_keys("", 2)] }), (1, 1, 1));
+        assert_eq!(legacy(const { &[STREAMS] }), (0, 0, 0));
     }
 }

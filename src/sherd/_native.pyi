@@ -35,6 +35,12 @@ class SpecDict(TypedDict):
     name: str
     summary: str
     since: str
+    history: list[tuple[str, str]]
+    """What later versions changed: (version, what)."""
+    deprecated: tuple[str, str] | None
+    """(version since which, what to use instead)."""
+    system: bool
+    """Meant for servers and their developers, not for applications."""
     complexity: str
     group: str
     arity: int
@@ -55,6 +61,8 @@ class CommandRow(SpecDict):
     """A row of the command table: the specification and what follows from it."""
 
     id: int
+    doc_flags: list[str]
+    """`deprecated`, `syscmd`."""
     first_key: int
     last_key: int
     key_step: int

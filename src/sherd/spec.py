@@ -7,8 +7,8 @@ control family declares a command where it implements it:
              summary="...", syntax="parameter [parameter ...]")
     def config_get(request: Request) -> Reply: ...
 
-Data commands are declared in Rust; COMMAND joins both tables. Key positions are declared the way Redis 7 and later
-describe them (`KeySpec`), the legacy first/last/step triple is derived from them, so the two can never disagree.
+Data commands are declared in Rust, where both tables are joined and all is derived that follows from a spec: ACL
+categories, the legacy first/last/step triple of keys, the order of flags. What Python says here goes there as it is.
 
 Rejected: a class a command (forty lines around a five-line handler), and a table apart from the handlers (a family
 would be edited in two places).
@@ -16,24 +16,12 @@ would be edited in two places).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from sherd.resp import Reply
-
-# In the order in which Redis lists them in COMMAND's replies.
-FLAG_ORDER = (
-    "write", "readonly", "denyoom", "module", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
-    "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "protected",
-    "no_async_loading", "no_multi", "movablekeys", "allow_busy",
-)  # fmt: skip
-
-ACL_CATEGORY_ORDER = (
-    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
-    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +57,10 @@ class CommandSpec:
     """Everything that is known of one command without running it.
 
     name: lower case, `container|subcommand` for a subcommand; arity counts the name (and the subcommand), negative
-    means "at least". `syntax` is the compact form that `sherd.syntax` reads. `plane` says which side runs it. `reads`
-    says what the reply depends on: "nothing", "config" (the configuration alone) or "data" (anything). A transaction
-    holds the shards for commands of the last kind only.
+    means "at least". `acl` are categories besides those that follow from flags and group. `history` and `deprecated`
+    pair a version with what changed, and with the successor; `system` commands are not meant for applications. `syntax`
+    is the compact form that `sherd.syntax` reads. `reads` says what the reply depends on: "nothing", "config" (the
+    configuration alone) or "data" (anything). A transaction holds the shards for commands of the last kind only.
     """
 
     name: str
@@ -87,60 +76,14 @@ class CommandSpec:
     history: tuple[tuple[str, str], ...] = ()
     tips: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
-    doc_flags: tuple[str, ...] = ()
-    deprecated_since: str = ""
-    replaced_by: str = ""
-    plane: str = "control"
+    deprecated: tuple[str, str] | None = None
+    system: bool = False
     reads: str = "data"
 
     @property
     def container(self) -> str:
         """The command that this is a subcommand of, or ""."""
         return self.name.rpartition("|")[0]
-
-    @property
-    def acl_categories(self) -> tuple[str, ...]:
-        """Declared and implied categories, without the @, in Redis' order."""
-        return implied_acl_categories(self.flags, self.acl)
-
-    @property
-    def legacy_keys(self) -> tuple[int, int, int]:
-        """first key, last key, step, as COMMAND has always told them; 0, 0, 0 where they do not fit."""
-        return legacy_key_range(self.key_specs)
-
-
-def implied_acl_categories(flags: Iterable[str], declared: Iterable[str]) -> tuple[str, ...]:
-    """The categories of a command: those it declares and those that its flags imply."""
-    flag_set = set(flags)
-    categories = set(declared)
-    if "write" in flag_set:
-        categories.add("write")
-    if "readonly" in flag_set and "scripting" not in categories:
-        categories.add("read")
-    if "admin" in flag_set:
-        categories.update(("admin", "dangerous"))
-    if "pubsub" in flag_set:
-        categories.add("pubsub")
-    if "blocking" in flag_set:
-        categories.add("blocking")
-    categories.add("fast" if "fast" in flag_set else "slow")
-    return tuple(name for name in ACL_CATEGORY_ORDER if name in categories)
-
-
-def legacy_key_range(key_specs: Sequence[KeySpec]) -> tuple[int, int, int]:
-    """Key specs folded into one first/last/step range: adjacent fixed positions are joined, the rest is dropped."""
-    first, last, step = 0, 0, 0
-    for spec in key_specs:
-        if spec.begin[0] != "index" or spec.find[0] != "range":
-            continue
-        begin = int(spec.begin[1])
-        end = int(spec.find[1])
-        end = begin + end if end >= 0 else end
-        if first == 0:
-            first, last, step = begin, end, int(spec.find[2])
-        elif last >= 0 and begin == last + 1:
-            last, step = end, 1
-    return first, last, step
 
 
 Instance = TypeVar("Instance")
@@ -227,18 +170,10 @@ def container(name: str, **attributes: Any) -> None:
 
 
 def make_spec(name: str, *, flags: str = "", acl: str = "", **attributes: Any) -> CommandSpec:
-    """A checked spec: unknown flags and categories are mistakes at import, not surprises on the wire."""
-    flag_words, acl_words = set(flags.split()), set(acl.split())
-    unknown = flag_words.difference(FLAG_ORDER) | acl_words.difference(ACL_CATEGORY_ORDER)
-    assert not unknown, f"{name}: unknown flags or categories {sorted(unknown)}"
+    """A spec of words in strings; the data plane, which has the lists of flags and categories, refuses unknown ones."""
     if name.endswith("|help"):
         attributes["reads"] = "nothing"
-    return CommandSpec(
-        name=name,
-        flags=tuple(word for word in FLAG_ORDER if word in flag_words),
-        acl=tuple(word for word in ACL_CATEGORY_ORDER if word in acl_words),
-        **attributes,
-    )
+    return CommandSpec(name=name, flags=tuple(flags.split()), acl=tuple(acl.split()), **attributes)
 
 
 def declared_specs() -> list[dict[str, Any]]:
@@ -252,6 +187,9 @@ def _native_form(entry: RegisteredCommand) -> dict[str, Any]:
         "name": spec.name,
         "summary": spec.summary,
         "since": spec.since,
+        "history": list(spec.history),
+        "deprecated": spec.deprecated,
+        "system": spec.system,
         "complexity": spec.complexity,
         "group": spec.group,
         "arity": spec.arity,

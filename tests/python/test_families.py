@@ -10,17 +10,17 @@ import pytest
 import structlog
 
 from sherd.config import Config, load_config
-from sherd.families import load_families
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
 from sherd.families.dispatch import dispatch
-from sherd.native import glob_filter
+from sherd.native import command_table, glob_filter
 from sherd.observability.node import Node
 from sherd.resp import Reply, encode
-from sherd.spec import Request, Services, command, declared_specs, registered_commands
+from sherd.server.commands import declare_commands
+from sherd.spec import Request, Services, command, registered_commands
 from tests.python.fake_engine import BOUNDS, FakeEngine
 
-load_families()
+declare_commands()
 
 SystemCall = Callable[..., bytes]
 
@@ -38,6 +38,10 @@ def row(name: str, arity: int, flags: str, keys: list[Any], **fields: Any) -> di
         "name": name,
         "summary": "Does something.",
         "since": "1.0.0",
+        "history": [],
+        "deprecated": None,
+        "system": False,
+        "doc_flags": [],
         "complexity": "O(1)",
         "group": "string",
         "arity": arity,
@@ -62,18 +66,22 @@ NUMBERED = ("RO ACCESS", ("index", 2), ("keynum", 0, 1, 1))
 DATA_ROWS = [
     row("eval", -3, "noscript no_mandatory_keys movablekeys", [NUMBERED], first_key=0, last_key=0, key_step=0),
     row("get", 2, "readonly fast", [ONE_KEY]),
-    row("getset", 3, "write", [("RW access update", ("index", 1), ("range", 0, 1, 0))], syntax="key value"),
+    row(
+        "getset",
+        3,
+        "write",
+        [("RW access update", ("index", 1), ("range", 0, 1, 0))],
+        syntax="key value",
+        deprecated=("6.2.0", "`SET` with the `!GET` argument"),
+        doc_flags=["deprecated"],
+    ),
     row("ping", -1, "fast", []),
     row("xread", -4, "readonly blocking movablekeys", [STREAMS], first_key=0, last_key=0, key_step=0),
 ]
 
 
-def control_rows() -> list[dict[str, Any]]:
-    rows = []
-    for spec in declared_specs():
-        categories = registered_commands()[spec["name"]].spec.acl_categories
-        rows.append({**spec, "categories": list(categories), "first_key": 0, "last_key": 0, "key_step": 0})
-    return rows
+def control_rows() -> list[Any]:
+    return [row for row in command_table() if row["name"] in registered_commands()]
 
 
 def key_positions(words: list[bytes]) -> list[tuple[int, str]] | None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from sherd import native
 from sherd.config import PARAMETERS, Config
-from sherd.families.command_docs import DEPRECATED, docs_reply
+from sherd.families.command_docs import docs_reply
 from sherd.families.command_table import CommandTable, info_reply
 from sherd.resp import encode
 from sherd.server.commands import declare_commands
 from sherd.server.settings import native_settings
-from sherd.spec import ACL_CATEGORY_ORDER, FLAG_ORDER, registered_commands
+from sherd.spec import declared_specs
 from sherd.syntax import parse_syntax
 
 declare_commands()
@@ -41,26 +42,36 @@ def test_a_row_is_encoded_once_a_protocol_and_form() -> None:
             assert encode([kept, b"x"], resp) == b"*2\r\n" + kept + b"$1\r\nx\r\n"
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["name"]))
-def test_every_command_has_known_flags_and_categories(row: Any) -> None:
-    assert set(row["flags"]) <= set(FLAG_ORDER)
-    assert set(row["categories"]) <= set(ACL_CATEGORY_ORDER)
-    assert ("fast" in row["categories"]) is ("fast" in row["flags"])
-    assert ("slow" in row["categories"]) is ("fast" not in row["flags"])
-
-
-def test_control_commands_mean_the_same_in_both_planes() -> None:
+def test_all_that_is_told_of_a_command_goes_down_and_comes_back_up() -> None:
     # Tests declare some of their own, after the data plane has got its table or before.
-    declared = {name: entry for name, entry in registered_commands().items() if not name.startswith("testonly-")}
-    for name, entry in declared.items():
-        row = TABLE.find(name.encode())
-        assert row is not None, name
-        assert tuple(row["categories"]) == entry.spec.acl_categories, name
-        assert (row["first_key"], row["last_key"], row["key_step"]) == entry.spec.legacy_keys, name
+    declared = [spec for spec in declared_specs() if not spec["name"].startswith("testonly-")]
+    derived = {"flags", "categories", "container"}
+    for spec in declared:
+        row = TABLE.find(spec["name"].encode())
+        assert row is not None, spec["name"]
+        assert {name: row[name] for name in spec if name not in derived} == {
+            name: value for name, value in spec.items() if name not in derived
+        }
+        assert set(row["flags"]) == set(spec["flags"]), spec["name"]
+        assert set(row["categories"]) >= set(spec["categories"]), spec["name"]
 
 
-def test_successors_are_only_named_for_commands_that_could_exist() -> None:
-    assert all(since and successor for since, successor in DEPRECATED.values())
+@pytest.mark.parametrize("field", ["flags", "categories"])
+def test_a_flag_or_category_that_does_not_exist_is_a_mistake_at_the_start(field: str) -> None:
+    spec: Any = {**declared_specs()[0], field: ["admn"]}
+    with pytest.raises(ValueError, match=r"there is no (flag|category) admn"):
+        native.register_commands([spec])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["name"]))
+def test_history_and_successors_name_versions_and_say_something(row: Any) -> None:
+    versions = [tuple(map(int, since.split("."))) for since, _ in row["history"]]
+    assert versions == sorted(versions)
+    assert all(what.endswith(".") for _, what in row["history"])
+    if row["deprecated"] is not None:
+        since, successor = row["deprecated"]
+        assert re.fullmatch(r"\d+\.\d+\.\d+", since)
+        assert successor
 
 
 def test_every_number_that_is_pushed_down_is_a_setting_of_the_data_plane() -> None:

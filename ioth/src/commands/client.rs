@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::args;
+use sherd_shards::category::{self, Categories};
 use sherd_shards::client::ClientRecord;
 use sherd_shards::error::{CommandError, SYNTAX};
 use sherd_shards::spec::{flag::*, CommandSpec, Group};
@@ -22,7 +23,7 @@ type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 
 const CLIENT: CommandSpec = CommandSpec {
     group: Group::Connection,
-    categories: "connection",
+    categories: category::CONNECTION,
     flags: NOSCRIPT | LOADING | STALE,
     ..CommandSpec::DEFAULT
 };
@@ -35,7 +36,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         complexity: "depends on the subcommand",
         arity: -2,
         flags: 0,
-        categories: "",
+        categories: Categories::NONE,
         ..CLIENT
     }),
     declare(
@@ -58,6 +59,17 @@ pub(super) const COMMANDS: &[Declared] = &[
             name: "client|list",
             summary: "Describes open connections.",
             since: "2.4.0",
+            history: &[
+                ("2.8.12", "The field `id`."),
+                ("5.0.0", "`TYPE`."),
+                ("6.0.0", "The field `user`."),
+                ("6.2.0", "`ID`; the fields `argv-mem`, `tot-mem`, `laddr` and `redir`."),
+                ("7.0.0", "The fields `resp`, `multi-mem`, `rbs` and `rbp`."),
+                ("7.0.3", "The field `ssub`."),
+                ("7.2.0", "The fields `lib-name` and `lib-ver`."),
+                ("7.4.0", "The field `watch`."),
+                ("8.0.0", "The field `io-thread`."),
+            ],
             complexity: "O(N) in the number of connections",
             arity: -2,
             flags: ADMIN | NOSCRIPT | LOADING | STALE,
@@ -72,6 +84,14 @@ pub(super) const COMMANDS: &[Declared] = &[
             name: "client|kill",
             summary: "Closes connections.",
             since: "2.4.0",
+            history: &[
+                ("2.8.12", "Filters."),
+                ("2.8.12", "`ID`."),
+                ("3.2.0", "`TYPE master`."),
+                ("5.0.0", "`TYPE replica`, formerly `slave`, which stays valid."),
+                ("6.2.0", "`LADDR`."),
+                ("7.4.0", "`MAXAGE`."),
+            ],
             complexity: "O(N) in the number of connections",
             arity: -3,
             flags: ADMIN | NOSCRIPT | LOADING | STALE,
@@ -155,6 +175,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             name: "client|pause",
             summary: "Holds back commands of all clients for a while.",
             since: "3.0.0",
+            history: &[("6.2.0", "`WRITE` and `ALL`.")],
             arity: -3,
             flags: ADMIN | NOSCRIPT | LOADING | STALE,
             syntax: "timeout:integer [WRITE | ALL]",

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use sherd_shards::args;
+use sherd_shards::category::{self, Categories};
 use sherd_shards::error::{CommandError, SYNTAX};
 use sherd_shards::spec::{flag::*, CommandSpec, Group, Secret};
 
@@ -23,7 +24,7 @@ type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 pub const REDIS_VERSION: &str = "7.2.4";
 
 const CONNECTION: CommandSpec =
-    CommandSpec { group: Group::Connection, categories: "connection", ..CommandSpec::DEFAULT };
+    CommandSpec { group: Group::Connection, categories: category::CONNECTION, ..CommandSpec::DEFAULT };
 
 pub(super) const COMMANDS: &[Declared] = &[
     declare(
@@ -53,6 +54,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         CommandSpec {
             name: "auth",
             summary: "Proves who the client is.",
+            history: &[("6.0.0", "A user name.")],
             complexity: "O(N) in the number of passwords of the user",
             arity: -2,
             flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
@@ -67,6 +69,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             name: "hello",
             summary: "Chooses the protocol version, and may authenticate and name the connection on the way.",
             since: "6.0.0",
+            history: &[("6.2.0", "Without `protover` the protocol stays as it is.")],
             arity: -1,
             flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             syntax: "[protover:integer [AUTH username password] [SETNAME clientname]]",
@@ -90,6 +93,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         CommandSpec {
             name: "quit",
             summary: "Closes the connection.",
+            deprecated: Some(("7.2.0", "just closing the connection")),
             arity: -1,
             flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             ..CONNECTION
@@ -114,7 +118,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             name: "monitor",
             summary: "Shows every command that the server takes.",
             group: Group::Server,
-            categories: "",
+            categories: Categories::NONE,
             arity: 1,
             flags: ADMIN | NOSCRIPT | LOADING | STALE,
             ..CONNECTION

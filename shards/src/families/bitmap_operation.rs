@@ -16,6 +16,7 @@ pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "bitop",
     summary: "Combines the strings of several keys bit by bit and stores the result.",
     since: "2.6.0",
+    history: &[("8.2.0", "`DIFF`, `DIFF1`, `ANDOR` and `ONE`.")],
     complexity: "O(N) in the sum of the lengths",
     group: Group::Bitmap,
     arity: -4,

@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 
 use super::generic_scan::{remove_expired, scan_slots, Position, ScanOptions};
+use crate::category;
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
@@ -22,7 +23,7 @@ pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     since: "9.1.0",
     complexity: "O(N) in the number of keys returned",
     group: Group::Cluster,
-    categories: "keyspace",
+    categories: category::KEYSPACE,
     arity: -2,
     flags: READONLY,
     keys: &[one_key("NOT_KEY", 1)],

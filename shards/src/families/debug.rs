@@ -24,6 +24,7 @@ use crate::types::list::List;
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "debug",
     summary: "Commands for testing clients and the server.",
+    system: true,
     complexity: "Depends on the subcommand.",
     group: Group::Server,
     arity: -2,

@@ -1,5 +1,6 @@
 //! DUMP and RESTORE: values as bytes that other servers of the Redis kind exchange. The format is in [`crate::rdb`].
 
+use crate::category;
 use crate::args::{self, Options};
 use crate::context::{Context, Expiry};
 use crate::keyspace::db::Key;
@@ -27,7 +28,8 @@ const RESTORE: CommandSpec = CommandSpec {
     complexity: "O(1) to create the key, O(N*M) to read N elements of size M; O(N*M*log(N)) for sorted sets",
     arity: -4,
     flags: WRITE | DENYOOM,
-    categories: "keyspace dangerous",
+    history: &[("3.0.0", "`REPLACE`."), ("5.0.0", "`ABSTTL`."), ("5.0.0", "`IDLETIME` and `FREQ`.")],
+    categories: category::KEYSPACE.with(category::DANGEROUS),
     keys: &[one_key("OW UPDATE", 1)],
     syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
     plane: Plane::Data(restore),
@@ -42,7 +44,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         complexity: "O(1) to find the key, O(N*M) to write N elements of size M",
         arity: 2,
         flags: READONLY,
-        categories: "keyspace",
+        categories: category::KEYSPACE,
         keys: &[one_key("RO ACCESS", 1)],
         syntax: "key",
         tips: &["nondeterministic_output"],
@@ -54,6 +56,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "restore-asking",
         summary: "Creates a key from the bytes that DUMP gave, in a slot that is moving here.",
         since: "3.0.0",
+        system: true,
         group: Group::Server,
         flags: WRITE | DENYOOM | ASKING,
         ..RESTORE

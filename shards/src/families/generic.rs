@@ -2,6 +2,7 @@
 //!
 //! DEL and UNLINK do the same here: a value that takes long to free is always freed in the background.
 
+use crate::category;
 use crate::args::Options;
 use crate::context::{Context, Expiry};
 use crate::keyspace::db::Key;
@@ -11,7 +12,7 @@ use crate::keyspace::events::class;
 use crate::reply::Reply;
 use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
 
-const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: "keyspace", ..CommandSpec::DEFAULT };
+const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: category::KEYSPACE, ..CommandSpec::DEFAULT };
 const SUM_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
 pub(super) const SPECS: &[CommandSpec] = &[
@@ -43,6 +44,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "exists",
         summary: "Says how many of the keys are there; a key that is named twice counts twice.",
+        history: &[("3.0.3", "Several keys.")],
         complexity: "O(N) in the number of keys",
         arity: -2,
         flags: READONLY | FAST,
@@ -88,6 +90,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "renamenx",
         summary: "Gives a key another name if no key has it.",
+        history: &[("3.2.0", "A key may be renamed to its own name.")],
         arity: 3,
         flags: WRITE | FAST,
         keys: &[one_key("RW ACCESS DELETE", 1), one_key("OW INSERT", 2)],

@@ -2,6 +2,7 @@
 //!
 //! All shards are held, so that no other client sees a database half emptied or half exchanged.
 
+use crate::category;
 use crate::args::{self, is};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, DB_INDEX, SYNTAX};
@@ -9,13 +10,14 @@ use crate::reply::Reply;
 use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 
 const SERVER: CommandSpec =
-    CommandSpec { group: Group::Server, categories: "keyspace dangerous", scope: Scope::All, ..CommandSpec::DEFAULT };
+    CommandSpec { group: Group::Server, categories: category::KEYSPACE.with(category::DANGEROUS), scope: Scope::All, ..CommandSpec::DEFAULT };
 const ALL_TIPS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "flushdb",
         summary: "Deletes all keys of the database.",
+        history: &[("4.0.0", "`ASYNC`."), ("6.2.0", "`SYNC`.")],
         complexity: "O(N) in the number of keys with SYNC, else O(1) with the work done in the background",
         arity: -1,
         flags: WRITE,
@@ -27,6 +29,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "flushall",
         summary: "Deletes all keys of all databases.",
+        history: &[("4.0.0", "`ASYNC`."), ("6.2.0", "`SYNC`.")],
         complexity: "O(N) in the number of keys with SYNC, else O(1) with the work done in the background",
         arity: -1,
         flags: WRITE,

@@ -1,5 +1,6 @@
 //! When keys expire: EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, TTL, PTTL, EXPIRETIME, PEXPIRETIME, PERSIST.
 
+use crate::category;
 use crate::args;
 use crate::context::Context;
 use crate::entry::Entry;
@@ -11,7 +12,7 @@ use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
 const WRITES: CommandSpec = CommandSpec {
     group: Group::Generic,
-    categories: "keyspace",
+    categories: category::KEYSPACE,
     arity: -3,
     flags: WRITE | FAST,
     keys: &[one_key("RW UPDATE", 1)],
@@ -24,6 +25,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "expire",
         summary: "Lets a key expire after a number of seconds.",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT`.")],
         syntax: "key seconds [NX | XX | GT | LT]",
         plane: Plane::Data(expire),
         ..WRITES
@@ -32,6 +34,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "pexpire",
         summary: "Lets a key expire after a number of milliseconds.",
         since: "2.6.0",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT`.")],
         syntax: "key milliseconds [NX | XX | GT | LT]",
         plane: Plane::Data(pexpire),
         ..WRITES
@@ -40,6 +43,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "expireat",
         summary: "Lets a key expire at a Unix time in seconds.",
         since: "1.2.0",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT`.")],
         syntax: "key unix-time-seconds [NX | XX | GT | LT]",
         plane: Plane::Data(expireat),
         ..WRITES
@@ -48,6 +52,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "pexpireat",
         summary: "Lets a key expire at a Unix time in milliseconds.",
         since: "2.6.0",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT`.")],
         syntax: "key unix-time-milliseconds [NX | XX | GT | LT]",
         plane: Plane::Data(pexpireat),
         ..WRITES
@@ -55,6 +60,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "ttl",
         summary: "Returns the seconds after which a key expires.",
+        history: &[("2.8.0", "-2 for a key that is not there.")],
         tips: &["nondeterministic_output"],
         plane: Plane::Data(ttl),
         ..READS
@@ -63,6 +69,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "pttl",
         summary: "Returns the milliseconds after which a key expires.",
         since: "2.6.0",
+        history: &[("2.8.0", "-2 for a key that is not there.")],
         tips: &["nondeterministic_output"],
         plane: Plane::Data(pttl),
         ..READS

@@ -1,5 +1,6 @@
 //! How values are stored: OBJECT and MEMORY USAGE. None of it counts as an access to the key.
 
+use crate::category;
 use crate::args::{self, Options};
 use crate::keyspace::db::Key;
 use crate::context::Context;
@@ -10,7 +11,7 @@ use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane, Scope};
 
 const INSPECTION: CommandSpec = CommandSpec {
     group: Group::Generic,
-    categories: "keyspace",
+    categories: category::KEYSPACE,
     since: "2.2.3",
     arity: 3,
     flags: READONLY,
@@ -60,7 +61,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         summary: "Explains the OBJECT commands.",
         since: "6.2.0",
         group: Group::Generic,
-        categories: "keyspace",
+        categories: category::KEYSPACE,
         arity: 2,
         flags: LOADING | STALE,
         scope: Scope::All,

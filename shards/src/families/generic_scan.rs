@@ -6,6 +6,7 @@
 //! call begins with the first slot of the next shard. Outside cluster mode a shard has one table, and its first slot stands
 //! for it; where no slots are used, the cursor is the table's alone.
 
+use crate::category;
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::keyspace::db::Db;
@@ -17,7 +18,7 @@ use crate::slot::{SlotMap, SLOTS};
 use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 use crate::table::Entry as _;
 
-const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: "keyspace", ..CommandSpec::DEFAULT };
+const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: category::KEYSPACE, ..CommandSpec::DEFAULT };
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
@@ -26,7 +27,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         complexity: "O(N) in the number of keys in the database",
         arity: 2,
         flags: READONLY,
-        categories: "keyspace dangerous",
+        categories: category::KEYSPACE.with(category::DANGEROUS),
         syntax: "pattern",
         scope: Scope::Each,
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
@@ -37,6 +38,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "scan",
         summary: "Goes through the keys of the database in steps.",
         since: "2.8.0",
+        history: &[("6.0.0", "`TYPE`.")],
         complexity: "O(1) a call, O(N) for all calls until the cursor is 0 again",
         arity: -2,
         flags: READONLY,

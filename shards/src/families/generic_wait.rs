@@ -1,6 +1,7 @@
 //! WAIT and WAITAOF on a server that has neither replicas nor an append-only file: WAIT for no replica answers at once, for
 //! more it waits until its time is over, as in Redis; WAITAOF tells that there is no file.
 
+use crate::category;
 use crate::args;
 use crate::blocking::{Block, TimeoutReply};
 use crate::context::Context;
@@ -10,7 +11,7 @@ use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 
 const WAITS: CommandSpec = CommandSpec {
     group: Group::Generic,
-    categories: "connection",
+    categories: category::CONNECTION,
     flags: BLOCKING,
     scope: Scope::All,
     tips: &["request_policy:all_shards", "response_policy:agg_min"],

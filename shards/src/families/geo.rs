@@ -22,6 +22,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "geoadd",
         summary: "Adds members to a geo index, or moves them. Creates the key if it is not there.",
+        history: &[("6.2.0", "`CH`, `NX` and `XX`.")],
         complexity: "O(log(N)) for each member, N being the size of the index",
         arity: -5,
         flags: WRITE | DENYOOM,

@@ -53,6 +53,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "georadius",
         summary: "Returns the members of a geo index within a distance from a place, or stores them.",
+        history: &[("6.2.0", "`ANY` with `COUNT`."), ("7.0.0", "Units in capital letters.")],
+        deprecated: Some(("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")),
         arity: -6,
         flags: WRITE | DENYOOM | MOVABLE_KEYS,
         keys: &[one_key("RO ACCESS", 1), key_behind("STORE", 6), key_behind("STOREDIST", 6)],
@@ -67,6 +69,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "georadius_ro",
         summary: "Returns the members of a geo index within a distance from a place.",
         since: "3.2.10",
+        history: &[("6.2.0", "`ANY` with `COUNT`."), ("7.0.0", "Units in capital letters.")],
+        deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")),
         arity: -6,
         syntax: RADIUS_SYNTAX,
         plane: Plane::Data(georadius_ro),
@@ -75,6 +79,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "georadiusbymember",
         summary: "Returns the members of a geo index within a distance from a member, or stores them.",
+        history: &[("6.2.0", "`ANY` with `COUNT`."), ("7.0.0", "Units in capital letters.")],
+        deprecated: Some(("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments")),
         arity: -5,
         flags: WRITE | DENYOOM | MOVABLE_KEYS,
         keys: &[one_key("RO ACCESS", 1), key_behind("STORE", 5), key_behind("STOREDIST", 5)],
@@ -89,6 +95,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "georadiusbymember_ro",
         summary: "Returns the members of a geo index within a distance from a member.",
         since: "3.2.10",
+        history: &[("6.2.0", "`ANY` with `COUNT`."), ("7.0.0", "Units in capital letters.")],
+        deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")),
         arity: -5,
         syntax: MEMBER_SYNTAX,
         plane: Plane::Data(georadiusbymember_ro),
@@ -98,6 +106,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "geosearch",
         summary: "Returns the members of a geo index in a circle, a box or a polygon.",
         since: "6.2.0",
+        history: &[("7.0.0", "Units in capital letters."), ("9.0.0", "Valkey: `BYPOLYGON`.")],
         arity: -7,
         syntax: "key [FROMMEMBER member | FROMLONLAT longitude latitude] (BYRADIUS radius <M | KM | FT | MI> | \
                  BYBOX width height <M | KM | FT | MI> | BYPOLYGON num-vertices longitude latitude \
@@ -109,6 +118,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "geosearchstore",
         summary: "Stores the members of a geo index in a circle, a box or a polygon under another key.",
         since: "6.2.0",
+        history: &[("7.0.0", "Units in capital letters."), ("9.0.0", "Valkey: `BYPOLYGON`.")],
         arity: -8,
         flags: WRITE | DENYOOM,
         keys: &[one_key("OW UPDATE", 1), one_key("RO ACCESS", 2)],

@@ -51,6 +51,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "pfdebug",
         summary: "Shows the inside of a HyperLogLog, for tests.",
+        system: true,
         arity: 3,
         flags: WRITE | DENYOOM | ADMIN,
         keys: &[one_key("RW ACCESS", 2)],
@@ -61,6 +62,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "pfselftest",
         summary: "Checks that HyperLogLogs count as they should.",
+        system: true,
         arity: 1,
         flags: ADMIN,
         scope: Scope::All,

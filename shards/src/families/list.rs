@@ -18,6 +18,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "lpush",
         summary: "Adds elements to the front of a list, each before the last one. Creates the list if it is not there.",
+        history: &[("2.4.0", "Several elements.")],
         complexity: "O(N) in the number of elements added",
         arity: -3,
         flags: WRITE | DENYOOM | FAST,
@@ -29,6 +30,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "rpush",
         summary: "Adds elements to the back of a list. Creates the list if it is not there.",
+        history: &[("2.4.0", "Several elements.")],
         complexity: "O(N) in the number of elements added",
         arity: -3,
         flags: WRITE | DENYOOM | FAST,
@@ -41,6 +43,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "lpushx",
         summary: "Adds elements to the front of a list, if the list is there.",
         since: "2.2.0",
+        history: &[("4.0.0", "Several elements.")],
         complexity: "O(N) in the number of elements added",
         arity: -3,
         flags: WRITE | DENYOOM | FAST,
@@ -53,6 +56,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "rpushx",
         summary: "Adds elements to the back of a list, if the list is there.",
         since: "2.2.0",
+        history: &[("4.0.0", "Several elements.")],
         complexity: "O(N) in the number of elements added",
         arity: -3,
         flags: WRITE | DENYOOM | FAST,
@@ -64,6 +68,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "lpop",
         summary: "Removes elements from the front of a list and returns them. The list goes with its last element.",
+        history: &[("6.2.0", "`count`.")],
         complexity: "O(N) in the number of elements returned",
         arity: -2,
         flags: WRITE | FAST,
@@ -75,6 +80,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "rpop",
         summary: "Removes elements from the back of a list and returns them. The list goes with its last element.",
+        history: &[("6.2.0", "`count`.")],
         complexity: "O(N) in the number of elements returned",
         arity: -2,
         flags: WRITE | FAST,

@@ -42,6 +42,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "rpoplpush",
         summary: "Moves the last element of a list to the front of another or the same and returns it.",
         since: "1.2.0",
+        deprecated: Some(("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments")),
         arity: 3,
         flags: WRITE | DENYOOM,
         keys: &[one_key("RW ACCESS DELETE", 1), one_key("RW INSERT", 2)],

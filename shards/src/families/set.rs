@@ -20,6 +20,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "sadd",
         summary: "Adds members to a set. Creates the set if it is not there.",
+        history: &[("2.4.0", "Several members.")],
         complexity: "O(N) in the number of members given",
         arity: -3,
         flags: WRITE | DENYOOM | FAST,
@@ -32,6 +33,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "srem",
         summary: "Removes members from a set. The set goes with its last member.",
+        history: &[("2.4.0", "Several members.")],
         complexity: "O(N) in the number of members given",
         arity: -3,
         flags: WRITE | FAST,

@@ -26,6 +26,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "srandmember",
         summary: "Returns members of a set, chosen at random.",
+        history: &[("2.6.0", "`count`.")],
         complexity: "O(N) in the number of members returned",
         arity: -2,
         flags: READONLY,
@@ -38,6 +39,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "spop",
         summary: "Removes members from a set, chosen at random, and returns them. The set goes with its last member.",
+        history: &[("3.2.0", "`count`.")],
         complexity: "O(N) in the number of members returned",
         arity: -2,
         flags: WRITE | FAST,

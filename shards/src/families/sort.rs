@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use crate::category;
 use crate::args::{self, Options};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
@@ -27,7 +28,7 @@ const UNKNOWN_READ: KeySpec = KeySpec { flags: "RO ACCESS", begin: Begin::Unknow
 const SORT: CommandSpec = CommandSpec {
     complexity: "O(N+M*log(M)) for N elements of which M are returned",
     group: Group::Generic,
-    categories: "set sortedset list dangerous",
+    categories: category::SET.with(category::SORTED_SET).with(category::LIST).with(category::DANGEROUS),
     arity: -2,
     tell_flags: Some(|_, at| if at == 1 { "RO ACCESS" } else { "OW UPDATE" }),
     reaches_beyond: Some(reaches_beyond),

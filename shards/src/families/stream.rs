@@ -43,6 +43,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xadd",
         summary: "Adds an entry to a stream. Creates the stream if it is not there.",
+        history: &[("6.2.0", "`NOMKSTREAM`, `MINID` and `LIMIT`."), ("7.0.0", "Ids of the form `<ms>-*`."), ("8.2.0", "`KEEPREF`, `DELREF` and `ACKED`."), ("8.6.0", "`IDMPAUTO` and `IDMP`.")],
         complexity: "O(1) for adding, O(N) in the number of entries trimmed",
         arity: -5,
         flags: WRITE | DENYOOM | FAST,
@@ -67,6 +68,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xsetid",
         summary: "Sets the last id of a stream, and what it remembers of entries that are gone.",
+        history: &[("7.0.0", "`ENTRIESADDED` and `MAXDELETEDID`.")],
         arity: -3,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW UPDATE", 1)],

@@ -41,6 +41,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "xautoclaim",
         summary: "Looks for entries that are pending for long and makes a consumer their owner.",
         since: "6.2.0",
+        history: &[("7.0.0", "The ids of deleted entries, in a third element.")],
         complexity: "O(1) if COUNT is small",
         arity: -6,
         flags: WRITE | FAST,

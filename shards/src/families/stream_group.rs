@@ -36,6 +36,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xgroup|create",
         summary: "Creates a consumer group.",
+        history: &[("7.0.0", "`ENTRIESREAD`.")],
         arity: -5,
         flags: WRITE | DENYOOM,
         keys: &[one_key("RW INSERT", 2)],
@@ -46,6 +47,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xgroup|setid",
         summary: "Sets the id of the last entry that was delivered to a group.",
+        history: &[("7.0.0", "`ENTRIESREAD`.")],
         arity: -5,
         keys: &[one_key("RW UPDATE", 2)],
         syntax: "key group <id | $> [ENTRIESREAD entries-read]",

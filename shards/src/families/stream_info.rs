@@ -29,6 +29,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xinfo|stream",
         summary: "Tells about a stream.",
+        history: &[("6.0.0", "`FULL`."), ("7.0.0", "The fields `max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag`."), ("7.2.0", "The field `active-time`; `seen-time` means something else.")],
         arity: -3,
         syntax: "key [FULL [COUNT count]]",
         plane: Plane::Data(stream),
@@ -37,6 +38,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xinfo|groups",
         summary: "Tells about the consumer groups of a stream.",
+        history: &[("7.0.0", "The fields `entries-read` and `lag`.")],
         arity: 3,
         syntax: "key",
         plane: Plane::Data(groups),
@@ -45,6 +47,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xinfo|consumers",
         summary: "Tells about the consumers in a group.",
+        history: &[("7.2.0", "The field `inactive`; `idle` means something else.")],
         arity: 4,
         syntax: "key group",
         tips: &["nondeterministic_output"],

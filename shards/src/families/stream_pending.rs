@@ -44,6 +44,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xpending",
         summary: "Tells which entries a group has been given and has not acknowledged.",
+        history: &[("6.2.0", "`IDLE`, and ranges without their ends.")],
         complexity: "O(N) in the number of entries returned, or of consumers",
         arity: -3,
         flags: READONLY,

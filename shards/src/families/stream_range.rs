@@ -20,6 +20,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xrange",
         summary: "Returns the entries of a stream between two ids.",
+        history: &[("6.2.0", "Ranges without their ends.")],
         syntax: "key start end [COUNT count]",
         plane: Plane::Data(xrange),
         ..RANGE
@@ -27,6 +28,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xrevrange",
         summary: "Returns the entries of a stream between two ids, last first.",
+        history: &[("6.2.0", "Ranges without their ends.")],
         syntax: "key end start [COUNT count]",
         plane: Plane::Data(xrevrange),
         ..RANGE

@@ -51,6 +51,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "xreadgroup",
         summary: "Returns entries of streams to a member of a group: new ones, or those it has not acknowledged.",
+        history: &[("8.4.0", "`CLAIM`.")],
         complexity: "O(N) in the number of entries returned",
         arity: -7,
         flags: WRITE | BLOCKING | MOVABLE_KEYS,

@@ -30,6 +30,7 @@ const ENTRIES_LIMIT_MAX: u64 = 1_000_000;
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "xtrim",
     summary: "Removes the oldest entries of a stream.",
+    history: &[("6.2.0", "`MINID` and `LIMIT`."), ("8.2.0", "`KEEPREF`, `DELREF` and `ACKED`.")],
     complexity: "O(N) in the number of entries removed; whole blocks are removed at once",
     arity: -4,
     flags: WRITE,

@@ -29,6 +29,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "set",
         summary: "Sets the string value of a key, whatever it held before. Creates the key if it is not there.",
+        history: &[("2.6.12", "`EX`, `PX`, `NX` and `XX`."), ("6.0.0", "`KEEPTTL`."), ("6.2.0", "`GET`, `EXAT` and `PXAT`."), ("7.0.0", "`NX` together with `GET`."), ("8.1.0", "Valkey: `IFEQ`."), ("8.4.0", "`IFEQ`, `IFNE`, `IFDEQ` and `IFDNE`.")],
         arity: -3,
         flags: WRITE | DENYOOM,
         keys: &[one_key("RW ACCESS UPDATE VARIABLE_FLAGS", 1)],
@@ -42,6 +43,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "setnx",
         summary: "Sets the string value of a key only if the key is not there.",
+        deprecated: Some(("2.6.12", "`SET` with the `NX` argument")),
         arity: 3,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("OW INSERT", 1)],
@@ -53,6 +55,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "setex",
         summary: "Sets the string value of a key and its time to live in seconds.",
         since: "2.0.0",
+        deprecated: Some(("2.6.12", "`SET` with the `EX` argument")),
         arity: 4,
         flags: WRITE | DENYOOM,
         keys: &[one_key("OW UPDATE", 1)],
@@ -64,6 +67,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "psetex",
         summary: "Sets the string value of a key and its time to live in milliseconds.",
         since: "2.6.0",
+        deprecated: Some(("2.6.12", "`SET` with the `PX` argument")),
         arity: 4,
         flags: WRITE | DENYOOM,
         keys: &[one_key("OW UPDATE", 1)],
@@ -74,6 +78,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "getset",
         summary: "Sets the string value of a key and returns the one that it had.",
+        deprecated: Some(("6.2.0", "`SET` with the `!GET` argument")),
         arity: 3,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW ACCESS UPDATE", 1)],

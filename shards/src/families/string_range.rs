@@ -66,6 +66,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "substr",
         summary: "Returns the part of a key's string between two offsets: the old name of GETRANGE.",
+        deprecated: Some(("2.0.0", "`GETRANGE`")),
         complexity: "O(N) in the length of the part",
         arity: 4,
         flags: READONLY,

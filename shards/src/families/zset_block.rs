@@ -24,12 +24,14 @@ pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {
         name: "bzpopmin",
         summary: "Removes and returns the lowest member of the first of several sorted sets that has one; waits if none has.",
+        history: &[("6.0.0", "Timeouts with fractions of a second.")],
         plane: Plane::Data(|context, reply| block_pop(context, reply, false)),
         ..WAITING
     },
     CommandSpec {
         name: "bzpopmax",
         summary: "Removes and returns the highest member of the first of several sorted sets that has one; waits if none has.",
+        history: &[("6.0.0", "Timeouts with fractions of a second.")],
         plane: Plane::Data(|context, reply| block_pop(context, reply, true)),
         ..WAITING
     },

@@ -46,6 +46,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrange",
         summary: "Returns the members of a sorted set in a range of ranks, scores or members.",
         since: "1.2.0",
+        history: &[("6.2.0", "`REV`, `BYSCORE`, `BYLEX` and `LIMIT`.")],
         syntax: "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
         plane: Plane::Data(zrange),
         ..READ_RANGE
@@ -54,6 +55,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrevrange",
         summary: "Returns the members of a sorted set in a range of ranks, from the highest score down.",
         since: "1.2.0",
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` argument")),
         syntax: "key start stop [WITHSCORES]",
         plane: Plane::Data(zrevrange),
         ..READ_RANGE
@@ -62,6 +64,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrangebyscore",
         summary: "Returns the members of a sorted set in a range of scores.",
         since: "1.0.5",
+        history: &[("2.0.0", "`WITHSCORES`.")],
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `BYSCORE` argument")),
         syntax: "key min max [WITHSCORES] [LIMIT offset count]",
         plane: Plane::Data(zrangebyscore),
         ..READ_RANGE
@@ -70,6 +74,8 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrevrangebyscore",
         summary: "Returns the members of a sorted set in a range of scores, from the highest score down.",
         since: "2.2.0",
+        history: &[("2.1.6", "Ranges without their ends.")],
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments")),
         syntax: "key max min [WITHSCORES] [LIMIT offset count]",
         plane: Plane::Data(zrevrangebyscore),
         ..READ_RANGE
@@ -78,6 +84,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrangebylex",
         summary: "Returns the members of a sorted set of equal scores in a range of members.",
         since: "2.8.9",
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `BYLEX` argument")),
         syntax: "key min:string max:string [LIMIT offset count]",
         plane: Plane::Data(zrangebylex),
         ..READ_RANGE
@@ -86,6 +93,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         name: "zrevrangebylex",
         summary: "Returns the members of a sorted set of equal scores in a range of members, in descending order.",
         since: "2.8.9",
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments")),
         syntax: "key max:string min:string [LIMIT offset count]",
         plane: Plane::Data(zrevrangebylex),
         ..READ_RANGE

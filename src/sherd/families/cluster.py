@@ -98,7 +98,8 @@ def connected_port(local_address: str) -> int:
 
 @command("cluster|slots", reads="config", arity=2, flags="loading stale", summary="Returns which node has which slots.",
          complexity="O(N) where N is the total number of Cluster nodes", tips=_CHANGING,
-         history=(("4.0.0", "Node ids."), ("7.0.0", "More about the network.")), **_COMMON)  # fmt: skip
+         history=(("4.0.0", "Node ids."), ("7.0.0", "More about the network.")),
+         deprecated=("7.0.0", "`CLUSTER SHARDS`"), **_COMMON)  # fmt: skip
 def cluster_slots(request: Request) -> Reply:
     """[first slot, last slot, [host, port, id, more about the network]]."""
     node, endpoint = node_of(request), endpoint_of(request)
@@ -204,7 +205,7 @@ def cluster_replicas(request: Request) -> Reply:
 
 @command("cluster|slaves", reads="config", arity=3, flags="admin stale", summary="Returns the replicas of a node.",
          complexity="O(N) where N is the number of replicas.", syntax="node-id", tips=_CHANGING,
-         doc_flags=("deprecated",), deprecated_since="5.0.0", replaced_by="`CLUSTER REPLICAS`", **_COMMON)  # fmt: skip
+         deprecated=("5.0.0", "`CLUSTER REPLICAS`"), **_COMMON)  # fmt: skip
 def cluster_slaves(request: Request) -> Reply:
     """As CLUSTER REPLICAS."""
     return cluster_replicas(request)

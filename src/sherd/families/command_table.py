@@ -1,8 +1,7 @@
 """The table of all commands of both planes, as COMMAND looks it up and lists it.
 
-Rows come from the data plane, which joins its own specs with those that the control plane declared; the table is fixed
-for the life of the process, so it is read once. What only the control plane's specs know (history, successors) is
-joined in here.
+Rows come from the data plane, which joins its own specs with those that the control plane declared, and say all that is
+told of a command; the table is fixed for the life of the process, so it is read once.
 
 For the same reason a row is encoded once a protocol and form (COMMAND INFO, COMMAND DOCS), when it is first asked for:
 the replies of COMMAND are the largest of all control commands, and drivers ask for them at every start.
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sherd.resp import Encoded, Reply, ReplySet, Simple, encode
-from sherd.spec import CommandSpec, registered_commands
 
 Row = Mapping[str, Any]
 # Key flags that are written in capitals: what a command does to the value; all others are in lower case.
@@ -84,12 +82,6 @@ class CommandTable:
         if row is None or len(words) == 1 or not self.subcommands(row):
             return row
         return self.find(words[0] + b"|" + words[1])
-
-
-def control_spec(row: Row) -> CommandSpec | None:
-    """The spec of a control-plane command, None for a data command."""
-    entry = registered_commands().get(str(row["name"]))
-    return entry.spec if entry is not None else None
 
 
 def info_reply(table: CommandTable, row: Row) -> Reply:

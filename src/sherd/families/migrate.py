@@ -99,10 +99,10 @@ class Sending:
     syntax='host port <key | ""> destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 username password] '
     "[KEYS key [key ...]]",
     history=(
-        ("3.0.0", "Added the `COPY` and `REPLACE` options."),
-        ("3.0.6", "Added the `KEYS` option."),
-        ("4.0.7", "Added the `AUTH` option."),
-        ("6.0.0", "Added the `AUTH2` option."),
+        ("3.0.0", "`COPY` and `REPLACE`."),
+        ("3.0.6", "`KEYS`."),
+        ("4.0.7", "`AUTH`."),
+        ("6.0.0", "`AUTH2`."),
     ),
     tips=("nondeterministic_output",),
     secrets=(Secret("AUTH", start=6), Secret("AUTH2", start=6, count=2)),
