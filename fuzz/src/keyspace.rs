@@ -11,6 +11,7 @@ use sherd_shards::origin::Origin;
 use sherd_shards::policy;
 use sherd_shards::random::Random;
 use sherd_shards::registry::{self, Command};
+use sherd_shards::reply::Protocol;
 use sherd_shards::settings::Settings;
 use sherd_shards::shard::Shard;
 use sherd_shards::slot::{slot_of, SlotMap};
@@ -96,7 +97,12 @@ impl Keyspace {
             command,
             args,
             first_key: (0, 0),
-            client: Client { db: 0, resp3: self.resp3, no_touch: false, record: None },
+            client: Client {
+                db: 0,
+                protocol: if self.resp3 { Protocol::Resp3 } else { Protocol::Resp2 },
+                no_touch: false,
+                record: None,
+            },
             now_ms: self.now_ms,
             // There is nobody who could wait.
             origin: if command.spec.has(flag::BLOCKING) { Origin::Internal } else { Origin::Client },

@@ -23,6 +23,7 @@ use sherd_shards::settings::Settings;
 use sherd_shards::spec::Plane;
 
 use crate::{commands, held, snapshot, transfer};
+use sherd_shards::reply::Protocol;
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
 type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
@@ -60,11 +61,7 @@ impl Request {
 
     #[getter]
     fn resp(&self) -> u8 {
-        if self.0.resp3 {
-            3
-        } else {
-            2
-        }
+        self.0.protocol.number()
     }
 
     #[getter]
@@ -423,7 +420,12 @@ impl Server {
             command,
             args: &args,
             first_key: (0, 0),
-            client: Client { db, resp3: resp == 3, no_touch: false, record: None },
+            client: Client {
+                db,
+                protocol: Protocol::from_number(resp.into()).unwrap_or_default(),
+                no_touch: false,
+                record: None,
+            },
             now_ms: held::now_ms(&self.engine.shared),
             origin: Origin::Internal,
         };

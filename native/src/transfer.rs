@@ -12,6 +12,7 @@ use sherd_shards::execute::{self, Call};
 use sherd_shards::origin::Origin;
 
 use crate::{commands, held};
+use sherd_shards::reply::Protocol;
 
 /// A key's DUMP, and when it expires (milliseconds since the epoch, -1 for never).
 pub type Payload = (Vec<u8>, i64);
@@ -23,7 +24,7 @@ fn run(shards: &mut Shards<'_>, shared: &Arc<Shared>, db: u16, args: &[&[u8]]) -
         command,
         args,
         first_key: (0, 0),
-        client: Client { db, resp3: true, no_touch: true, record: None },
+        client: Client { db, protocol: Protocol::Resp3, no_touch: true, record: None },
         now_ms: shared.world.now_milliseconds(),
         origin: Origin::Internal,
     };

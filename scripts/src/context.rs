@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use crate::host::Host;
 use crate::json::Options;
 use crate::random::Random;
+use sherd_shards::reply::Protocol;
 
 /// See the file's head.
 pub struct Context {
@@ -16,7 +17,7 @@ pub struct Context {
     /// What is to be run; set by the runtime for the time of one call.
     pub task: Task,
     /// Whether the script has asked for RESP3 replies.
-    pub resp3: bool,
+    pub protocol: Protocol,
     /// The script is to end: every command and every hook raises an error from now on.
     pub stopping: Option<Stopping>,
     /// Arguments of the command that is being executed: they point into Lua's strings and `numbers`.
@@ -59,7 +60,7 @@ pub struct Task {
     pub only_compile: bool,
     /// Where the reply goes, and whether the client speaks RESP3.
     pub out: *mut Vec<u8>,
-    pub client_resp3: bool,
+    pub client_protocol: Protocol,
     /// What came of it: set by the native function that does it.
     pub phase: Phase,
     /// Whether the reply is an error that nobody has counted.
@@ -88,7 +89,7 @@ impl Default for Task {
             args: &[],
             only_compile: false,
             out: std::ptr::null_mut(),
-            client_resp3: false,
+            client_protocol: Protocol::Resp2,
             phase: Phase::Begun,
             failed: false,
         }
@@ -104,7 +105,7 @@ impl Context {
         Context {
             host: None,
             task: Task::default(),
-            resp3: false,
+            protocol: Protocol::Resp2,
             stopping: None,
             args: Vec::new(),
             numbers: Vec::new(),
@@ -121,7 +122,7 @@ impl Context {
 
     /// Makes ready for a script.
     pub fn begin(&mut self) {
-        self.resp3 = false;
+        self.protocol = Protocol::Resp2;
         self.stopping = None;
         self.random = Random::default();
     }

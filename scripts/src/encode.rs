@@ -5,7 +5,7 @@
 
 use std::ffi::c_int;
 
-use sherd_shards::reply::Reply;
+use sherd_shards::reply::{Protocol, Reply};
 
 use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
@@ -32,9 +32,9 @@ pub struct Encoder<'a> {
     pub lua: Lua,
     pub out: &'a mut Vec<u8>,
     /// What the client speaks.
-    pub client_resp3: bool,
+    pub client_protocol: Protocol,
     /// What the script has asked for.
-    pub script_resp3: bool,
+    pub script_protocol: Protocol,
     /// The upvalue of the first of [`FIELDS`].
     pub first_field: c_int,
     /// Whether an error was written that nobody has counted.
@@ -43,7 +43,7 @@ pub struct Encoder<'a> {
 
 impl Encoder<'_> {
     fn reply(&mut self) -> Reply<'_> {
-        Reply::new(self.out, self.client_resp3)
+        Reply::new(self.out, self.client_protocol)
     }
 
     /// Writes the value on the top of the stack and takes it off.
@@ -74,8 +74,10 @@ impl Encoder<'_> {
     }
 
     fn boolean(&mut self, value: bool) {
-        match (self.script_resp3, value) {
-            (true, _) if self.client_resp3 => self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
+        match (self.script_protocol.is_resp3(), value) {
+            (true, _) if self.client_protocol.is_resp3() => {
+                self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" })
+            }
             (true, _) => self.reply().flag(value),
             (false, true) => self.reply().int(1),
             (false, false) => self.reply().null(),
@@ -144,7 +146,7 @@ impl Encoder<'_> {
     }
 
     fn big_number(&mut self, text: &[u8]) {
-        if self.client_resp3 {
+        if self.client_protocol.is_resp3() {
             return self.line(b'(', text);
         }
         let start = self.out.len();
@@ -175,7 +177,7 @@ impl Encoder<'_> {
             return false;
         }
         let text = lua.to_bytes(-1).unwrap_or_default();
-        if self.client_resp3 {
+        if self.client_protocol.is_resp3() {
             let mut three = [b' '; 3];
             three.iter_mut().zip(format).for_each(|(place, &byte)| *place = byte);
             self.out.push(b'=');

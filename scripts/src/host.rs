@@ -1,5 +1,7 @@
 //! What a script needs of the server that runs it.
 
+use sherd_shards::reply::Protocol;
+
 /// What became of a command of a script.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Called {
@@ -21,7 +23,7 @@ pub enum Interruption {
 /// See the file's head. A method must not panic: it is called from within Lua.
 pub trait Host {
     /// Executes a command and writes its reply, in the protocol that is asked for.
-    fn call(&mut self, args: &[&[u8]], resp3: bool, out: &mut Vec<u8>) -> Called;
+    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Called;
 
     /// Whether the server's log takes records of a level (0 is debug, 3 is warning).
     fn logs(&self, level: u8) -> bool;

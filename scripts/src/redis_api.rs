@@ -11,6 +11,7 @@ use crate::decode::{push_error, push_reply};
 use crate::host::{Called, Host};
 use crate::lua::{kind, Lua};
 use crate::number::truncate;
+use sherd_shards::reply::Protocol;
 
 /// The functions.
 pub const FUNCTIONS: &[(&CStr, CFunction)] = &[
@@ -86,7 +87,7 @@ unsafe fn command(lua: Lua, raises: bool) -> c_int {
         return if raises { lua.raise() } else { 1 };
     }
     context.reply.clear();
-    if host.call(&context.args, context.resp3, &mut context.reply) == Called::Stop {
+    if host.call(&context.args, context.protocol, &mut context.reply) == Called::Stop {
         context.stopping = Some(Stopping::ByHost);
         crate::runtime::hook_each_line(lua);
         return raise_stopping(lua, Stopping::ByHost);
@@ -185,7 +186,7 @@ unsafe extern "C-unwind" fn set_protocol(state: *mut State) -> c_int {
         return raise(lua, b"ERR server.setresp() requires one argument.");
     }
     match truncate(lua.to_number(1)) {
-        version @ (2 | 3) => lua.context().resp3 = version == 3,
+        version @ (2 | 3) => lua.context().protocol = Protocol::from_number(version).unwrap_or_default(),
         _ => return raise(lua, b"ERR RESP version must be 2 or 3."),
     }
     0

@@ -5,7 +5,7 @@
 
 use std::ffi::{c_int, c_void, CStr};
 
-use sherd_shards::reply::Reply;
+use sherd_shards::reply::{Protocol, Reply};
 
 use crate::api::{api, Debug, State, MASK_COUNT, MASK_LINE, REGISTRY};
 use crate::cache::Script;
@@ -68,7 +68,7 @@ pub struct Run<'a> {
     pub keys: &'a [&'a [u8]],
     pub args: &'a [&'a [u8]],
     /// Whether the client speaks RESP3.
-    pub resp3: bool,
+    pub protocol: Protocol,
 }
 
 /// What became of it.
@@ -138,7 +138,7 @@ impl Runtime {
                 keys: std::mem::transmute::<&[&[u8]], *const [&'static [u8]]>(run.keys),
                 args: std::mem::transmute::<&[&[u8]], *const [&'static [u8]]>(run.args),
                 out,
-                client_resp3: run.resp3,
+                client_protocol: run.protocol,
                 ..Task::default()
             };
         }
@@ -166,14 +166,14 @@ impl Runtime {
         if status == 0 {
             if self.context.task.phase == Phase::Malformed {
                 let text = [b"ERR Error compiling script (new function): ", self.context.message.as_slice()].concat();
-                Reply::new(out, run.resp3).error_bytes(&text);
+                Reply::new(out, run.protocol).error_bytes(&text);
                 return Ran::Answered { failed: true };
             }
             return Ran::Answered { failed: self.context.task.failed };
         }
         out.truncate(start);
         let failed = self.report(&run.script.sha);
-        Reply::new(out, run.resp3).error_bytes(&self.context.message);
+        Reply::new(out, run.protocol).error_bytes(&self.context.message);
         Ran::Answered { failed }
     }
 
@@ -296,8 +296,8 @@ unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
     let mut encoder = Encoder {
         lua,
         out: &mut *task.out,
-        client_resp3: task.client_resp3,
-        script_resp3: context.resp3,
+        client_protocol: task.client_protocol,
+        script_protocol: context.protocol,
         first_field: FIRST_FIELD,
         failed: false,
     };

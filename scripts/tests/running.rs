@@ -3,6 +3,7 @@
 mod support;
 
 use sherd_scripts::runtime::Ran;
+use sherd_shards::reply::Protocol;
 use support::Bench;
 
 #[test]
@@ -93,7 +94,7 @@ fn replies_become_values_and_values_replies() {
     for reply in same {
         assert_eq!(bench.run_with(b"return redis.pcall('reply', ARGV[1])", &[], &[reply.as_bytes()]), reply);
     }
-    bench.resp3 = true;
+    bench.protocol = Protocol::Resp3;
     let same_in_three = [
         "_\r\n",
         "#t\r\n",

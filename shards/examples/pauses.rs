@@ -13,6 +13,7 @@ use sherd_shards::execute::{call, Call};
 use sherd_shards::expire::Pace;
 use sherd_shards::origin::Origin;
 use sherd_shards::registry;
+use sherd_shards::reply::Protocol;
 use sherd_shards::settings::Settings;
 use sherd_shards::shard::Shard;
 use sherd_shards::slot::SlotMap;
@@ -100,7 +101,7 @@ impl Bench {
                 command,
                 args,
                 first_key: (0, 0),
-                client: Client { db: 0, resp3: false, no_touch: false, record: None },
+                client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
                 now_ms: bench.world.now_milliseconds(),
                 origin: Origin::Client,
             };

@@ -13,6 +13,7 @@ use sherd_shards::engine::Engine;
 use sherd_shards::execute::{call, Call};
 use sherd_shards::origin::Origin;
 use sherd_shards::registry;
+use sherd_shards::reply::Protocol;
 use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
 use sherd_shards::world::World;
@@ -33,7 +34,7 @@ fn run(engine: &Engine, line: &str, out: &mut Vec<u8>) {
         command,
         args: &args,
         first_key: (0, 0),
-        client: Client { db: 0, resp3: false, no_touch: false, record: None },
+        client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
         now_ms: world.now_milliseconds(),
         origin: Origin::Client,
     };

@@ -10,6 +10,7 @@ use crate::blocking::Waiter;
 use crate::client::ClientRecord;
 use crate::context::Client;
 use crate::registry::Command;
+use crate::reply::Protocol;
 
 /// One command of a batch.
 pub struct Cmd {
@@ -24,16 +25,16 @@ pub struct Cmd {
     pub db: u16,
 }
 
-/// What holds for commands of one connection that follow each other. A connection has several turns in a batch only if a
+/// What holds for commands of one connection that follow each other. A connection has several segments in a batch only if a
 /// command in between, as SELECT or HELLO, has changed what is said here.
 #[derive(Clone)]
-pub struct Turn {
-    /// The first of its commands; they end where those of the next turn begin.
+pub struct Segment {
+    /// The first of its commands; they end where those of the next segment begin.
     pub first: usize,
     /// The connection, in the IO thread's own numbering.
     pub connection: u32,
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
     pub no_touch: bool,
     /// Set by the executor when the connection shall be closed after the replies.
     pub close: bool,
@@ -65,11 +66,11 @@ impl ClientPointer {
     }
 }
 
-impl Turn {
+impl Segment {
     /// The client as its commands see it.
     #[inline]
     pub fn as_client(&self) -> Client<'_> {
-        Client { db: self.db, resp3: self.resp3, no_touch: self.no_touch, record: self.client.get() }
+        Client { db: self.db, protocol: self.protocol, no_touch: self.no_touch, record: self.client.get() }
     }
 }
 
@@ -80,7 +81,7 @@ pub struct Batch {
     /// The IO thread to give it back to.
     pub io_thread: usize,
     pub commands: Vec<Cmd>,
-    pub turns: Vec<Turn>,
+    pub segments: Vec<Segment>,
     pub args: Vec<&'static [u8]>,
     pub out: Vec<u8>,
     /// Commands that wait for a key instead of answering, by their place in `commands`, in order.
@@ -99,21 +100,29 @@ impl Batch {
     /// Makes the batch empty for its next use.
     pub fn clear(&mut self) {
         self.commands.clear();
-        self.turns.clear();
+        self.segments.clear();
         self.args.clear();
         self.waiters.clear();
         self.out.clear();
         self.out.shrink_to(OUT_KEEP_MAX);
     }
 
-    /// Begins a connection's turn: the commands that are pushed from now on are its own.
-    pub fn begin_turn(&mut self, connection: u32, client: &ClientRecord, db: u16, resp3: bool) {
+    /// Begins a connection's segment: the commands that are pushed from now on are its own.
+    pub fn begin_segment(&mut self, connection: u32, client: &ClientRecord, db: u16, protocol: Protocol) {
         let no_touch = client.no_touch.load(Relaxed);
         let client = ClientPointer::new(client);
-        self.turns.push(Turn { first: self.commands.len(), connection, db, resp3, no_touch, close: false, client });
+        self.segments.push(Segment {
+            first: self.commands.len(),
+            connection,
+            db,
+            protocol,
+            no_touch,
+            close: false,
+            client,
+        });
     }
 
-    /// Adds a command to the turn that was begun last; `hash` and `slot` are its first key's.
+    /// Adds a command to the segment that was begun last; `hash` and `slot` are its first key's.
     #[inline(always)]
     pub fn push(&mut self, command: &'static Command, args: &[&'static [u8]], hash: u64, slot: u16, db: u16) {
         // What nearly all commands have is copied without a call.
@@ -126,15 +135,15 @@ impl Batch {
         self.commands.push(Cmd { command, hash, end: 0, args_end, slot, db });
     }
 
-    /// The turn that a command belongs to.
-    pub fn turn_of(&self, command: usize) -> usize {
-        self.turns.partition_point(|turn| turn.first <= command) - 1
+    /// The segment that a command belongs to.
+    pub fn segment_of(&self, command: usize) -> usize {
+        self.segments.partition_point(|segment| segment.first <= command) - 1
     }
 
-    /// Where the commands of a turn end.
+    /// Where the commands of a segment end.
     #[inline]
-    pub fn turn_end(&self, turn: usize) -> usize {
-        self.turns.get(turn + 1).map_or(self.commands.len(), |next| next.first)
+    pub fn segment_end(&self, segment: usize) -> usize {
+        self.segments.get(segment + 1).map_or(self.commands.len(), |next| next.first)
     }
 
     /// Where the reply of a command begins in `out`.

@@ -251,7 +251,7 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
         command: waiter.command,
         args: &args,
         first_key: (0, 0),
-        client: Client { db: waiter.db, resp3: waiter.resp3, no_touch: false, record: waiter.record.as_deref() },
+        client: Client { db: waiter.db, protocol: waiter.protocol, no_touch: false, record: waiter.record.as_deref() },
         now_ms: world.now_milliseconds(),
         origin: Origin::Waiter,
     };
@@ -270,7 +270,7 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
         Err(_) => {
             shards.first().stats.panics.increment();
             reply.clear();
-            Reply::new(&mut reply, waiter.resp3).error(&INTERNAL_ERROR);
+            Reply::new(&mut reply, waiter.protocol).error(&INTERNAL_ERROR);
             Wake::Reply { token, reply, close: true }
         }
     };

@@ -14,6 +14,7 @@ use crate::keyspace::edit::Found;
 use crate::keyspace::events::class;
 use crate::object::Collection;
 use crate::origin::Origin;
+use crate::reply::Protocol;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::spec::{flag, CommandSpec};
@@ -24,7 +25,7 @@ use crate::world::World;
 #[derive(Clone, Copy)]
 pub struct Client<'a> {
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
     /// CLIENT NO-TOUCH is on: reads leave the access clock alone.
     pub no_touch: bool,
     pub record: Option<&'a ClientRecord>,

@@ -108,7 +108,7 @@ pub fn call_or_block(
 /// Executes the command that a context was made for; gives whether it answered an error.
 #[inline]
 fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
-    let mut reply = Reply::new(out, context.client.resp3);
+    let mut reply = Reply::new(out, context.client.protocol);
     let spec = context.spec;
     let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
     if spec.has(flag::DENYOOM) && context.origin.makes_room() && !evict::has_room(&mut context.shards, context.world) {
@@ -203,9 +203,9 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
         shard.stats.commands.add((next - first) as u64);
         if result.is_err() {
             batch.out.truncate(batch.reply_start(next));
-            let turn = batch.turn_of(next);
-            batch.turns[turn].close = true;
-            Reply::new(&mut batch.out, batch.turns[turn].resp3).error(&INTERNAL_ERROR);
+            let segment = batch.segment_of(next);
+            batch.segments[segment].close = true;
+            Reply::new(&mut batch.out, batch.segments[segment].protocol).error(&INTERNAL_ERROR);
             shard.stats.panics.increment();
             batch.commands[next].end = batch.out.len();
             next += 1;
@@ -223,17 +223,17 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
     let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
-    let mut turn = batch.turn_of(*next);
+    let mut segment = batch.segment_of(*next);
     let mut args_begin = next.checked_sub(1).map_or(0, |before| batch.commands[before].args_end as usize);
     let mut start = batch.reply_start(*next);
-    let mut end = batch.turn_end(turn);
-    let Batch { commands, turns, args, out, waiters, .. } = batch;
+    let mut end = batch.segment_end(segment);
+    let Batch { commands, segments, args, out, waiters, .. } = batch;
     // One context for all: what differs from command to command is little.
     let mut context = Context {
         args: &[],
         spec: &commands[*next].command.spec,
         now_ms,
-        client: turns[turn].as_client(),
+        client: segments[segment].as_client(),
         world,
         first_key: (0, 0),
         shards: Shards::one(world.slots, shard),
@@ -245,9 +245,9 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         // Where a panic would stop the batch.
         *next = at;
         if at == end {
-            turn += 1;
-            context.client = turns[turn].as_client();
-            end = turns.get(turn + 1).map_or(commands.len(), |turn| turn.first);
+            segment += 1;
+            context.client = segments[segment].as_client();
+            end = segments.get(segment + 1).map_or(commands.len(), |segment| segment.first);
         }
         ahead.prefetch(context.shards.first(), commands, args, at);
         let Cmd { command, hash, slot, args_end, .. } = commands[at];

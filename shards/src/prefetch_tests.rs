@@ -1,9 +1,10 @@
 //! Asking in advance changes no reply, whatever becomes of the keys in between.
 
 use super::*;
-use crate::batch::{Batch, ClientPointer, Turn};
+use crate::batch::{Batch, ClientPointer, Segment};
 use crate::execute::run_batch;
 use crate::registry;
+use crate::reply::Protocol;
 use crate::settings::Settings;
 use crate::slot::SlotMap;
 use crate::world::World;
@@ -11,11 +12,11 @@ use crate::world::World;
 /// Runs lines as one batch and gives the replies.
 fn run(shard: &mut Shard, lines: &[String]) -> String {
     let mut batch = Batch::new(0, 0);
-    batch.turns.push(Turn {
+    batch.segments.push(Segment {
         first: 0,
         connection: 0,
         db: 0,
-        resp3: false,
+        protocol: Protocol::Resp2,
         no_touch: false,
         close: false,
         client: ClientPointer::none(),

@@ -7,10 +7,43 @@ use crate::blocking::TimeoutReply;
 use crate::error::CommandError;
 use crate::types::number::{append_f64, append_i64};
 
+/// A version of the protocol that replies are written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    #[default]
+    Resp2,
+    Resp3,
+}
+
+impl Protocol {
+    /// The protocol that HELLO means by a number.
+    pub fn from_number(number: i64) -> Option<Protocol> {
+        match number {
+            2 => Some(Protocol::Resp2),
+            3 => Some(Protocol::Resp3),
+            _ => None,
+        }
+    }
+
+    /// Its number, as in HELLO.
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        }
+    }
+
+    /// Whether it has maps, sets, doubles and the like.
+    #[inline]
+    pub fn is_resp3(self) -> bool {
+        self == Protocol::Resp3
+    }
+}
+
 /// A writer for one command's reply.
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
-    resp3: bool,
+    protocol: Protocol,
     start: usize,
     failed: bool,
 }
@@ -22,15 +55,21 @@ pub struct Deferred(usize);
 impl<'a> Reply<'a> {
     /// A writer that appends to `out`.
     #[inline]
-    pub fn new(out: &'a mut Vec<u8>, resp3: bool) -> Self {
+    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
         let start = out.len();
-        Reply { out, resp3, start, failed: false }
+        Reply { out, protocol, start, failed: false }
     }
 
     /// Whether the client speaks RESP3.
     #[inline]
     pub fn is_resp3(&self) -> bool {
-        self.resp3
+        self.protocol.is_resp3()
+    }
+
+    /// The protocol that it is written in, for a part of it that is written apart.
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Whether an error was written.
@@ -143,12 +182,12 @@ impl<'a> Reply<'a> {
     /// No value: `$-1` in RESP2, `_` in RESP3.
     #[inline]
     pub fn null(&mut self) {
-        self.out.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+        self.out.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     /// No array: `*-1` in RESP2, `_` in RESP3.
     pub fn null_array(&mut self) {
-        self.out.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+        self.out.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"*-1\r\n" });
     }
 
     /// What a blocking command answers when its time is over.
@@ -177,7 +216,7 @@ impl<'a> Reply<'a> {
 
     /// A map of `pairs` keys and values to follow; an array of twice the length in RESP2.
     pub fn map(&mut self, pairs: usize) {
-        if self.resp3 {
+        if self.is_resp3() {
             self.header(b'%', pairs as i64);
         } else {
             self.header(b'*', 2 * pairs as i64);
@@ -186,17 +225,17 @@ impl<'a> Reply<'a> {
 
     /// A set of `length` members to follow; an array in RESP2.
     pub fn set(&mut self, length: usize) {
-        self.header(if self.resp3 { b'~' } else { b'*' }, length as i64);
+        self.header(if self.is_resp3() { b'~' } else { b'*' }, length as i64);
     }
 
     /// A push message; an array in RESP2.
     pub fn push(&mut self, length: usize) {
-        self.header(if self.resp3 { b'>' } else { b'*' }, length as i64);
+        self.header(if self.is_resp3() { b'>' } else { b'*' }, length as i64);
     }
 
     /// A double; a bulk string in RESP2.
     pub fn double(&mut self, value: f64) {
-        if self.resp3 {
+        if self.is_resp3() {
             self.out.push(b',');
             append_f64(self.out, value);
             self.crlf();
@@ -209,7 +248,7 @@ impl<'a> Reply<'a> {
 
     /// A double whose text is given; a bulk string in RESP2.
     pub fn double_as(&mut self, text: &[u8]) {
-        if self.resp3 {
+        if self.is_resp3() {
             self.out.push(b',');
             self.out.extend_from_slice(text);
             self.crlf();
@@ -220,7 +259,7 @@ impl<'a> Reply<'a> {
 
     /// A boolean; an integer in RESP2.
     pub fn boolean(&mut self, value: bool) {
-        if self.resp3 {
+        if self.is_resp3() {
             self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" });
         } else {
             self.flag(value);
@@ -229,7 +268,7 @@ impl<'a> Reply<'a> {
 
     /// Text with a format of three letters; a bulk string in RESP2.
     pub fn verbatim(&mut self, format: &str, text: &[u8]) {
-        if self.resp3 {
+        if self.is_resp3() {
             self.header(b'=', text.len() as i64 + 4);
             self.out.extend_from_slice(format.as_bytes());
             self.out.push(b':');
@@ -252,13 +291,13 @@ impl<'a> Reply<'a> {
 
     /// Puts the set header where [`Reply::deferred`] was called.
     pub fn close_set(&mut self, place: Deferred, length: usize) {
-        let kind = if self.resp3 { b'~' } else { b'*' };
+        let kind = if self.is_resp3() { b'~' } else { b'*' };
         self.insert_header(place, kind, length);
     }
 
     /// Puts the map header where [`Reply::deferred`] was called.
     pub fn close_map(&mut self, place: Deferred, pairs: usize) {
-        if self.resp3 {
+        if self.is_resp3() {
             self.insert_header(place, b'%', pairs);
         } else {
             self.insert_header(place, b'*', pairs * 2);

@@ -7,6 +7,7 @@ use crate::context::Client;
 use crate::execute::{call, Call};
 use crate::origin::Origin;
 use crate::registry;
+use crate::reply::Protocol;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::slot::SlotMap;
@@ -17,7 +18,7 @@ pub struct Tester {
     pub world: Arc<World>,
     shards: Vec<Shard>,
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
     /// Run commands as EXEC does: nothing waits.
     pub in_transaction: bool,
 }
@@ -45,7 +46,7 @@ impl Tester {
         let world = World::new(map, Settings::default());
         world.stop_clock();
         let shards = (0..map.shards()).map(|index| Shard::new(&world, index, table.commands().len())).collect();
-        let mut tester = Tester { world, shards, db: 0, resp3: false, in_transaction: false };
+        let mut tester = Tester { world, shards, db: 0, protocol: Protocol::Resp2, in_transaction: false };
         tester.consume_events(true);
         tester
     }
@@ -190,7 +191,7 @@ impl Tester {
             command,
             args,
             first_key: (0, 0),
-            client: Client { db: self.db, resp3: self.resp3, no_touch: false, record: None },
+            client: Client { db: self.db, protocol: self.protocol, no_touch: false, record: None },
             now_ms,
             origin: if self.in_transaction { Origin::Exec } else { Origin::Client },
         };

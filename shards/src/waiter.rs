@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
 use crate::client::ClientRecord;
 use crate::object::Type;
 use crate::registry::Command;
+use crate::reply::Protocol;
 
 /// What a command answers when its time is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,7 +138,7 @@ pub struct Waiter {
     pub command: &'static Command,
     pub args: Vec<Vec<u8>>,
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
     /// Its `rewrites` are done; what they have replaced is in their place.
     pub block: Block,
     /// The shards that have it in their queues, and those that its command needs, as bit sets.
@@ -171,7 +172,7 @@ impl Waiter {
             command: call.command,
             args,
             db: call.client.db,
-            resp3: call.client.resp3,
+            protocol: call.client.protocol,
             place: AtomicU64::new(0),
             again_at_ms: AtomicI64::new(block.again_at_ms.unwrap_or(NEVER)),
             block,

@@ -12,6 +12,7 @@ use sherd_shards::engine::Engine;
 use sherd_shards::execute::{call_or_block, Call};
 use sherd_shards::origin::Origin;
 use sherd_shards::registry;
+use sherd_shards::reply::Protocol;
 use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
 use sherd_shards::world::World;
@@ -50,7 +51,7 @@ impl Crowd {
             command: registry::table().find(args[0]).expect("the command is known"),
             args: &args,
             first_key: (0, 0),
-            client: Client { db: 0, resp3: false, no_touch: false, record: None },
+            client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
             now_ms: world.now_milliseconds(),
             origin: Origin::Client,
         };

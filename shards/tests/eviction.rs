@@ -21,6 +21,7 @@ use crate::world::World;
 #[path = "../src/testing.rs"]
 mod testing;
 
+use sherd_shards::reply::Protocol;
 use testing::Tester;
 
 #[global_allocator]
@@ -324,7 +325,7 @@ impl Running {
             command,
             args: &args,
             first_key: (0, 0),
-            client: Client { db: 0, resp3: false, no_touch: false, record: None },
+            client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
             now_ms: world.now_milliseconds(),
             origin: Origin::Client,
         };

@@ -21,7 +21,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use sherd_shards::access::Shards;
-use sherd_shards::batch::{Batch, ClientPointer, Turn};
+use sherd_shards::batch::{Batch, ClientPointer, Segment};
 use sherd_shards::baton::Baton;
 use sherd_shards::context::Context;
 use sherd_shards::engine::Engine;
@@ -30,7 +30,7 @@ use sherd_shards::error::Outcome;
 use sherd_shards::mailbox::Mailbox;
 use sherd_shards::queue::Queue;
 use sherd_shards::registry;
-use sherd_shards::reply::Reply;
+use sherd_shards::reply::{Protocol, Reply};
 use sherd_shards::ring::Ring;
 use sherd_shards::settings::Settings;
 use sherd_shards::slot::SlotMap;
@@ -401,7 +401,15 @@ fn batch_for(shard: usize) -> Box<Batch> {
     let mut batch = Batch::new(0, shard);
     let command = registry::table().find(b"touch-for-the-model").expect("it was installed");
     let client = ClientPointer::none();
-    batch.turns.push(Turn { first: 0, connection: 0, db: 0, resp3: false, no_touch: false, close: false, client });
+    batch.segments.push(Segment {
+        first: 0,
+        connection: 0,
+        db: 0,
+        protocol: Protocol::Resp2,
+        no_touch: false,
+        close: false,
+        client,
+    });
     batch.push(command, &[b"touch-for-the-model".as_slice(), [b"0".as_slice(), b"1"][shard]], 0, 0, 0);
     Box::new(batch)
 }

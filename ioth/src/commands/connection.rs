@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use sherd_shards::args;
 use sherd_shards::category::{self, Categories};
 use sherd_shards::error::{CommandError, SYNTAX};
+use sherd_shards::reply::Protocol;
 use sherd_shards::spec::{flag::*, CommandSpec, Group, Secret};
 
 use super::client::set_name;
@@ -222,13 +223,11 @@ fn log_failure(io: &mut IoThread, connection: &Connection, user: &[u8]) {
 }
 
 fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
-    let mut version = if connection.session.resp3 { 3 } else { 2 };
+    let mut protocol = connection.session.protocol;
     if let Some(text) = args.get(1) {
         let error = CommandError::new("ERR Protocol version is not an integer or out of range");
-        version = args::integer_or(text, error)?;
-        if !(2..=3).contains(&version) {
-            return Err(CommandError::new("NOPROTO unsupported protocol version"));
-        }
+        let unsupported = CommandError::new("NOPROTO unsupported protocol version");
+        protocol = Protocol::from_number(args::integer_or(text, error)?).ok_or(unsupported)?;
     }
     let (mut credentials, mut name) = (None, None);
     let mut at = 2;
@@ -257,8 +256,8 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
     if let Some(name) = name {
         set_name(connection, name)?;
     }
-    connection.session.resp3 = version == 3;
-    connection.record.protocol.store(version as u32, Relaxed);
+    connection.session.protocol = protocol;
+    connection.record.protocol.store(protocol.number().into(), Relaxed);
     let id = connection.record.id;
     let cluster = io.shared.cluster;
     connection.reply(|reply| {
@@ -268,7 +267,7 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
         reply.bulk(b"version");
         reply.bulk(REDIS_VERSION.as_bytes());
         reply.bulk(b"proto");
-        reply.int(version);
+        reply.int(protocol.number().into());
         reply.bulk(b"id");
         reply.int(id as i64);
         reply.bulk(b"mode");
@@ -298,7 +297,7 @@ fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result 
         io.shared.monitors.fetch_sub(1, SeqCst);
     }
     connection.session.db = 0;
-    connection.session.resp3 = false;
+    connection.session.protocol = Protocol::Resp2;
     connection.session.reply_mode = ReplyMode::On;
     connection.session.authenticated = !io.shared.has_password.load(Relaxed);
     let record = &connection.record;

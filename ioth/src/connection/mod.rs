@@ -76,7 +76,7 @@ impl Connection {
     /// Writes a reply in its place behind those that are still to come; returns whether it was an error.
     #[inline]
     pub fn reply(&mut self, write: impl FnOnce(&mut Reply<'_>)) -> bool {
-        self.outbound.reply(self.session.resp3, self.session.reply_mode.suppresses(), write)
+        self.outbound.reply(self.session.protocol, self.session.reply_mode.suppresses(), write)
     }
 
     /// What its buffers take, in bytes.

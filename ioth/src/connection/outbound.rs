@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rustix::io::Errno;
 
-use sherd_shards::reply::Reply;
+use sherd_shards::reply::{Protocol, Reply};
 
 use crate::net::buffers::BUFFER_KEEP_MAX;
 use crate::net::transport::Transport;
@@ -131,11 +131,11 @@ impl Outbound {
 
     /// Writes a reply in its place behind those that are still to come; returns whether it was an error.
     #[inline]
-    pub fn reply(&mut self, resp3: bool, suppressed: bool, write: impl FnOnce(&mut Reply<'_>)) -> bool {
+    pub fn reply(&mut self, protocol: Protocol, suppressed: bool, write: impl FnOnce(&mut Reply<'_>)) -> bool {
         let is_next = self.pending.is_empty();
         let buffer = if is_next { &mut self.buffer } else { &mut self.scratch };
         let start = buffer.len();
-        let mut reply = Reply::new(buffer, resp3);
+        let mut reply = Reply::new(buffer, protocol);
         write(&mut reply);
         let failed = reply.failed();
         if suppressed {

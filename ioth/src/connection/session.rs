@@ -1,6 +1,7 @@
 //! What a client has set up: its database, protocol, rights and open transaction.
 
 use sherd_shards::registry::Command;
+use sherd_shards::reply::Protocol;
 
 use super::transaction::{Multi, Watch};
 
@@ -37,7 +38,7 @@ impl ReplyMode {
 #[derive(Default)]
 pub struct Session {
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     pub multi: Option<Box<Multi>>,

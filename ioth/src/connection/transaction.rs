@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use sherd_shards::error::CommandError;
 use sherd_shards::registry::Command;
+use sherd_shards::reply::Protocol;
 use sherd_shards::watch::DirtyFlag;
 
 /// A command queued by MULTI.
@@ -59,7 +60,7 @@ pub struct Executed {
     /// Commands for the IO thread, with the places of their replies.
     pub left: Vec<(usize, &'static Command, Vec<Vec<u8>>)>,
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
     /// The time that all its commands see, as in Redis, however long they take.
     pub now_ms: i64,
     /// Errors that were answered in place of commands.

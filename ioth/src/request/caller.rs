@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sherd_shards::client::ClientRecord;
 use sherd_shards::context::Client;
 use sherd_shards::registry::Command;
+use sherd_shards::reply::Protocol;
 
 use crate::connection::token::Token;
 use crate::connection::Connection;
@@ -20,7 +21,7 @@ pub struct Caller {
     pub token: Token,
     pub record: Arc<ClientRecord>,
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
 }
 
 impl Caller {
@@ -31,7 +32,7 @@ impl Caller {
             token: connection.token,
             record: Arc::clone(&connection.record),
             db: connection.session.db,
-            resp3: connection.session.resp3,
+            protocol: connection.session.protocol,
         }
     }
 
@@ -42,7 +43,7 @@ impl Caller {
             token: request.token,
             record: Arc::clone(&request.record),
             db: request.db,
-            resp3: request.resp3,
+            protocol: request.protocol,
         }
     }
 
@@ -50,7 +51,7 @@ impl Caller {
     pub fn client(&self) -> Client<'_> {
         Client {
             db: self.db,
-            resp3: self.resp3,
+            protocol: self.protocol,
             no_touch: self.record.no_touch.load(Relaxed),
             record: Some(&self.record),
         }

@@ -42,7 +42,7 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
         tick: clock::ticks(),
         record: Arc::clone(&connection.record),
         db: connection.session.db,
-        resp3: connection.session.resp3,
+        protocol: connection.session.protocol,
         in_multi: false,
         transaction: None,
     }

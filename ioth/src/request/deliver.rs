@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::batch::{Batch, Turn};
+use sherd_shards::batch::{Batch, Segment};
 
 use crate::connection::Connection;
 use crate::thread::IoThread;
@@ -15,14 +15,14 @@ use super::settle::settle;
 /// Hands the replies of an executed batch to its connections.
 pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
     let mut waiters = std::mem::take(&mut batch.waiters).into_iter().peekable();
-    let mut turn = 0;
-    while turn < batch.turns.len() {
-        let Turn { first, connection: index, mut close, .. } = batch.turns[turn];
-        while let Some(next) = batch.turns.get(turn + 1).filter(|next| next.connection == index) {
+    let mut segment = 0;
+    while segment < batch.segments.len() {
+        let Segment { first, connection: index, mut close, .. } = batch.segments[segment];
+        while let Some(next) = batch.segments.get(segment + 1).filter(|next| next.connection == index) {
             close |= next.close;
-            turn += 1;
+            segment += 1;
         }
-        let end = batch.turn_end(turn);
+        let end = batch.segment_end(segment);
         // Only the last command that a connection has out may wait.
         let waiter = waiters.next_if(|(number, _)| *number < end).map(|(_, waiter)| waiter);
         if let Some(mut connection) = io.connections.take(index) {
@@ -37,7 +37,7 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
             }
             settle(io, connection);
         }
-        turn += 1;
+        segment += 1;
     }
     io.batches.recycle(batch);
 }

@@ -44,7 +44,7 @@ struct InEachShard {
 impl InEachShard {
     /// Writes the one reply.
     fn write_to(&self, out: &mut Vec<u8>) {
-        let mut reply = Reply::new(out, self.caller.resp3);
+        let mut reply = Reply::new(out, self.caller.protocol);
         if self.panicked {
             return reply.error(&INTERNAL_ERROR);
         }

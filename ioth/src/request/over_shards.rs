@@ -58,7 +58,7 @@ impl Errand for OneCommand {
 
     fn panicked(&mut self) {
         self.performed.reply.clear();
-        Reply::new(&mut self.performed.reply, self.caller.resp3).error(&INTERNAL_ERROR);
+        Reply::new(&mut self.performed.reply, self.caller.protocol).error(&INTERNAL_ERROR);
         self.performed.panicked = true;
     }
 
@@ -138,7 +138,7 @@ fn call_now(
     let panicked = result.is_err();
     if panicked {
         out.truncate(start);
-        Reply::new(out, connection.session.resp3).error(&INTERNAL_ERROR);
+        Reply::new(out, connection.session.protocol).error(&INTERNAL_ERROR);
         io.stats().panics.increment();
     }
     (result.unwrap_or_default(), panicked)

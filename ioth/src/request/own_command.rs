@@ -9,6 +9,7 @@ use sherd_shards::args;
 use sherd_shards::error::{CommandError, DB_INDEX};
 use sherd_shards::execute::{self, INTERNAL_ERROR};
 use sherd_shards::registry::Command;
+use sherd_shards::reply::Protocol;
 use sherd_shards::spec::Plane;
 
 use crate::connection::Connection;
@@ -46,11 +47,11 @@ pub fn selects(shared: &Shared, command: &Command, args: &[Vec<u8>]) -> Option<R
     (command.spec.name == "select").then(|| database(shared, &args[1]))
 }
 
-/// Whether the commands after a queued HELLO are answered in RESP3; `None` if it does not change that.
-pub fn protocol_after(command: &Command, args: &[Vec<u8>]) -> Option<bool> {
+/// The protocol of the commands after a queued HELLO; `None` if it does not change that.
+pub fn protocol_after(command: &Command, args: &[Vec<u8>]) -> Option<Protocol> {
     match args.get(1).filter(|_| command.spec.name == "hello")?.as_slice() {
-        b"2" => Some(false),
-        b"3" => Some(true),
+        b"2" => Some(Protocol::Resp2),
+        b"3" => Some(Protocol::Resp3),
         _ => None,
     }
 }

@@ -35,7 +35,7 @@ pub fn send_to_shard(
     let batch = if heavy { &mut io.batches.heavy[shard] } else { &mut io.batches.building[shard] };
     let session = &connection.session;
     if connection.outbound.opens_segment(shard) {
-        batch.begin_turn(connection.token.index, &connection.record, session.db, session.resp3);
+        batch.begin_segment(connection.token.index, &connection.record, session.db, session.protocol);
     }
     // SAFETY: the bytes are in the connection's read buffer or among its inline words, which are neither moved nor
     // changed nor freed while the connection has commands out (`Connection::is_idle`), and the batch is cleared before
@@ -49,7 +49,7 @@ pub fn send_to_shard(
 fn is_for_the_thread(io: &IoThread, connection: &Connection, command: &Command, shard: usize) -> bool {
     if connection.outbound.expects_from(shard) {
         // What a connection brings to one shard in a round stays together: it is executed and answered in order.
-        return io.batches.heavy[shard].turns.last().is_some_and(|last| last.connection == connection.token.index);
+        return io.batches.heavy[shard].segments.last().is_some_and(|last| last.connection == connection.token.index);
     }
     !command.spec.has(flag::FAST) && io.shared.engine.is_heavy(shard, command.id)
 }

@@ -7,6 +7,7 @@ use sherd_shards::batch::Batch;
 use sherd_shards::blocking::{Waiter, Wake};
 use sherd_shards::client::ClientRecord;
 use sherd_shards::registry::Command;
+use sherd_shards::reply::Protocol;
 use sherd_shards::spec::Plane;
 
 use crate::connection::token::Token;
@@ -54,7 +55,7 @@ pub struct ControlRequest {
     /// Whose request it is.
     pub record: Arc<ClientRecord>,
     pub db: u16,
-    pub resp3: bool,
+    pub protocol: Protocol,
     pub in_multi: bool,
     /// The transaction that is to be executed; the command is EXEC then.
     pub transaction: Option<Arc<Transaction>>,
@@ -80,7 +81,7 @@ impl ControlRequest {
                 tick: self.tick,
                 record: Arc::clone(&self.record),
                 db,
-                resp3: self.resp3,
+                protocol: self.protocol,
                 in_multi: true,
                 transaction: None,
             })

@@ -105,7 +105,7 @@ impl Batches {
         self.spare = Vec::new();
         for batch in self.building.iter_mut().chain(&mut self.heavy).filter(|batch| batch.commands.is_empty()) {
             batch.commands = Vec::new();
-            batch.turns = Vec::new();
+            batch.segments = Vec::new();
             batch.args = Vec::new();
             batch.out = Vec::new();
         }

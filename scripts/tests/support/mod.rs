@@ -12,6 +12,7 @@ use sherd_scripts::api::{self, api};
 use sherd_scripts::cache::{Cache, Script};
 use sherd_scripts::host::{Called, Host, Interruption};
 use sherd_scripts::runtime::{Ran, Run, Runtime, Versions};
+use sherd_shards::reply::Protocol;
 
 /// Loads Lua; `None`, with a reason printed, where there is no lupa.
 pub fn load() -> Option<()> {
@@ -81,7 +82,7 @@ pub struct Bench {
     pub memory: Box<Memory>,
     pub cache: Cache,
     pub host: TestHost,
-    pub resp3: bool,
+    pub protocol: Protocol,
 }
 
 impl Bench {
@@ -96,7 +97,7 @@ impl Bench {
             (api().luaL_openlibs)(state);
             Runtime::adopt(state, &versions()).expect("a runtime")
         };
-        Some(Bench { runtime, memory, cache: Cache::default(), host: TestHost::default(), resp3: false })
+        Some(Bench { runtime, memory, cache: Cache::default(), host: TestHost::default(), protocol: Protocol::Resp2 })
     }
 
     /// Runs a script and returns its reply as text.
@@ -117,7 +118,7 @@ impl Bench {
     /// Runs a script of the cache.
     pub fn execute(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> (String, Ran) {
         let mut out = Vec::new();
-        let run = Run { script, keys, args, resp3: self.resp3 };
+        let run = Run { script, keys, args, protocol: self.protocol };
         let ran = self.runtime.run(&run, &mut self.host, &mut out);
         (String::from_utf8_lossy(&out).into_owned(), ran)
     }
@@ -139,7 +140,7 @@ pub struct TestHost {
 }
 
 impl Host for TestHost {
-    fn call(&mut self, args: &[&[u8]], resp3: bool, out: &mut Vec<u8>) -> Called {
+    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Called {
         match &mut self.stop_after {
             Some(0) => return Called::Stop,
             Some(left) => *left -= 1,
@@ -147,7 +148,7 @@ impl Host for TestHost {
         }
         match args {
             [b"reply", bytes] => out.extend_from_slice(bytes),
-            [b"protocol"] => out.extend_from_slice(if resp3 { b":3\r\n" } else { b":2\r\n" }),
+            [b"protocol"] => out.extend_from_slice(if protocol.is_resp3() { b":3\r\n" } else { b":2\r\n" }),
             _ => {
                 out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
                 for arg in args {

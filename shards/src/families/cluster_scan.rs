@@ -160,7 +160,7 @@ fn scan_from(
     let shard_end = map.slots_of(shard.index).end;
     let end = if one_slot { position.slot + 1 } else { shard_end };
     let mut body = Vec::new();
-    let mut keys = Reply::new(&mut body, reply.is_resp3());
+    let mut keys = Reply::new(&mut body, reply.protocol());
     let mut found = 0;
     let mut expired = Vec::new();
     match shard.db(db) {

@@ -196,7 +196,7 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let now_ms = context.now_ms;
     // The cursor comes before the keys in the reply, but is known after them.
     let mut body = Vec::new();
-    let mut keys = Reply::new(&mut body, reply.is_resp3());
+    let mut keys = Reply::new(&mut body, reply.protocol());
     let mut found = 0;
     let mut expired = Vec::new();
     let shard = context.shards.of_slot_ref(position.slot as u16);

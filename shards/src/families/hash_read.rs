@@ -216,7 +216,7 @@ fn hscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let options = ScanOptions::parse(args, Beside::Values)?;
     let (mut elements, mut written) = (Vec::new(), 0);
-    let mut part = Reply::new(&mut elements, reply.is_resp3());
+    let mut part = Reply::new(&mut elements, reply.protocol());
     let next = options.run(cursor, |cursor| {
         let mut visited = 0;
         let next = hash.scan(cursor, now, |field, value| {

@@ -246,7 +246,7 @@ fn sscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let options = ScanOptions::parse(args, Beside::Nothing)?;
     let (mut members, mut written) = (Vec::new(), 0);
-    let mut part = Reply::new(&mut members, reply.is_resp3());
+    let mut part = Reply::new(&mut members, reply.protocol());
     let next = options.run(cursor, |cursor| {
         let mut visited = 0;
         let next = set.scan(cursor, now, |member| {

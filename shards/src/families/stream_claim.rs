@@ -223,7 +223,7 @@ fn search(reply: &mut Reply<'_>, claimer: &mut Claimer<'_>, start: StreamId, cou
     let mut gone = Vec::new();
     // Where to go on stands before the entries, and is known after them.
     let mut entries = Vec::new();
-    let mut entries_reply = Reply::new(&mut entries, reply.is_resp3());
+    let mut entries_reply = Reply::new(&mut entries, reply.protocol());
     while left > 0 && attempts > 0 {
         let Some(id) = next_pending(claimer.group, next) else {
             next = None;

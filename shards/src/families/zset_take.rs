@@ -264,7 +264,7 @@ fn zscan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let options = ScanOptions::parse(args, Beside::Scores)?;
     let (mut items, mut matching) = (Vec::new(), 0);
-    let mut part = Reply::new(&mut items, reply.is_resp3());
+    let mut part = Reply::new(&mut items, reply.protocol());
     let is_packed = set.packed().is_some();
     let next = options.run(cursor, |cursor| {
         let mut visited = 0;

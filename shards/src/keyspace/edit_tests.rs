@@ -10,6 +10,7 @@ use crate::context::Client;
 use crate::execute::{self, Call};
 use crate::origin::Origin;
 use crate::registry;
+use crate::reply::Protocol;
 use crate::settings::Settings;
 use crate::slot::SlotMap;
 use crate::watch::DirtyFlag;
@@ -44,7 +45,7 @@ fn run(shard: &mut Shard, line: &str) {
 
 fn call_of<'a>(args: &'a [&'a [u8]], now_ms: i64) -> Call<'a> {
     let command = registry::table().find(args[0]).expect("the command is there");
-    let client = Client { db: DB, resp3: false, no_touch: false, record: None };
+    let client = Client { db: DB, protocol: Protocol::Resp2, no_touch: false, record: None };
     Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client }
 }
 

@@ -69,7 +69,7 @@ fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) {
     let Some(connection) = io.connections.by_token(token) else { return };
     let Some(waiter) = connection.wait.waiter.clone() else { return };
     let mut reply = Vec::new();
-    let mut writer = Reply::new(&mut reply, connection.session.resp3);
+    let mut writer = Reply::new(&mut reply, connection.session.protocol);
     match error {
         Some(error) => writer.error(error),
         None => writer.timed_out(waiter.block.on_timeout),

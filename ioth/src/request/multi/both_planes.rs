@@ -39,7 +39,7 @@ impl Running {
                 Arc::new(Exec { caller, transaction: Arc::clone(transaction) })
             }),
             held: Engine::hold(engine, all),
-            executed: Executed { db: request.db, resp3: request.resp3, ..Executed::default() },
+            executed: Executed { db: request.db, protocol: request.protocol, ..Executed::default() },
             handed_out: (0, 0),
         };
         match running.exec.clone() {

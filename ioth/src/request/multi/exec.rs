@@ -106,7 +106,7 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
         Ok(mut held) => {
             let mut own = |queued: &QueuedCommand, replies: &mut Vec<u8>| {
                 run_in_transaction(io, connection, queued, replies);
-                (connection.session.db, connection.session.resp3)
+                (connection.session.db, connection.session.protocol)
             };
             exec.run_all(&mut executed, &mut held.shards(), Some(&mut own));
             drop(held);

@@ -25,7 +25,7 @@ use sherd_shards::error::CommandError;
 use sherd_shards::evict;
 use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
 use sherd_shards::origin::Origin;
-use sherd_shards::reply::Reply;
+use sherd_shards::reply::{Protocol, Reply};
 use sherd_shards::spec::{flag, Plane};
 
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
@@ -46,13 +46,13 @@ pub struct Exec {
 }
 
 /// Executes a command that concerns the connection, where that is at hand: appends its reply, and returns the database and
-/// whether the protocol is RESP3 for the commands after it.
-pub type OwnCommand<'a> = &'a mut dyn FnMut(&QueuedCommand, &mut Vec<u8>) -> (u16, bool);
+/// the protocol of the commands after it.
+pub type OwnCommand<'a> = &'a mut dyn FnMut(&QueuedCommand, &mut Vec<u8>) -> (u16, Protocol);
 
 impl Exec {
     /// Nothing was executed yet.
     pub fn begin(&self) -> Executed {
-        Executed { db: self.caller.db, resp3: self.caller.resp3, ..Executed::default() }
+        Executed { db: self.caller.db, protocol: self.caller.protocol, ..Executed::default() }
     }
 
     /// Executes all of it; there is no control command in it.
@@ -77,10 +77,10 @@ impl Exec {
             return false;
         }
         if self.transaction.watch.as_ref().is_some_and(|watch| has_changed(watch, shards, world, executed.now_ms)) {
-            Reply::new(&mut executed.replies, executed.resp3).null_array();
+            Reply::new(&mut executed.replies, executed.protocol).null_array();
             return false;
         }
-        Reply::new(&mut executed.replies, executed.resp3).array(self.transaction.multi.commands.len());
+        Reply::new(&mut executed.replies, executed.protocol).array(self.transaction.multi.commands.len());
         true
     }
 
@@ -91,7 +91,7 @@ impl Exec {
                 Plane::Control => return,
                 Plane::Data(_) => self.run(queued, executed, shards),
                 Plane::Connection(_) => match &mut own {
-                    Some(own) => (executed.db, executed.resp3) = own(queued, &mut executed.replies),
+                    Some(own) => (executed.db, executed.protocol) = own(queued, &mut executed.replies),
                     None => self.run_for_connection(queued, executed, shards),
                 },
                 Plane::Container => {}
@@ -108,11 +108,11 @@ impl Exec {
     fn run_for_connection(&self, queued: &QueuedCommand, executed: &mut Executed, shards: &mut Shards<'_>) {
         let Some(selected) = selects(&self.caller.shared, queued.command, &queued.args) else {
             executed.left.push((executed.replies.len(), queued.command, queued.args.clone()));
-            executed.resp3 = protocol_after(queued.command, &queued.args).unwrap_or(executed.resp3);
+            executed.protocol = protocol_after(queued.command, &queued.args).unwrap_or(executed.protocol);
             return;
         };
         let (start, tick) = (executed.replies.len(), clock::ticks());
-        let mut reply = Reply::new(&mut executed.replies, executed.resp3);
+        let mut reply = Reply::new(&mut executed.replies, executed.protocol);
         match selected {
             Ok(db) => {
                 executed.db = db;
@@ -128,7 +128,7 @@ impl Exec {
     fn run(&self, queued: &QueuedCommand, executed: &mut Executed, shards: &mut Shards<'_>) {
         let world = &self.caller.shared.world;
         let args = borrowed(&queued.args);
-        let client = Client { db: executed.db, resp3: executed.resp3, ..self.caller.client() };
+        let client = Client { db: executed.db, protocol: executed.protocol, ..self.caller.client() };
         let call = Call {
             command: queued.command,
             args: &args,
@@ -172,7 +172,7 @@ impl Exec {
 
 /// Answers an error in place of all replies.
 fn refuse(executed: &mut Executed, error: CommandError) {
-    Reply::new(&mut executed.replies, executed.resp3).error(&error);
+    Reply::new(&mut executed.replies, executed.protocol).error(&error);
     executed.refused.push(error);
 }
 
@@ -181,5 +181,5 @@ pub fn fail(executed: &mut Executed) {
     executed.replies.clear();
     executed.left.clear();
     executed.panicked = true;
-    Reply::new(&mut executed.replies, executed.resp3).error(&INTERNAL_ERROR);
+    Reply::new(&mut executed.replies, executed.protocol).error(&INTERNAL_ERROR);
 }

@@ -1,6 +1,7 @@
 //! The DEBUG commands that tests of clients use.
 
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 fn tester(shards: usize) -> Tester {
     let t = Tester::new(shards);
@@ -44,7 +45,7 @@ fn protocol_shows_every_type_of_reply() {
     let mut t = tester(1);
     assert_eq!(t.run("DEBUG PROTOCOL map"), "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n");
     assert_eq!(t.run("DEBUG PROTOCOL push"), "-ERR RESP2 is not supported by this command\r\n");
-    t.resp3 = true;
+    t.protocol = Protocol::Resp3;
     assert_eq!(t.run("DEBUG PROTOCOL map"), "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n");
     assert_eq!(t.run("DEBUG PROTOCOL double"), ",3.141\r\n");
     assert!(t.run("DEBUG PROTOCOL attrib").starts_with("|1\r\n"));

@@ -1,6 +1,7 @@
 //! GEOADD, GEOPOS, GEODIST and GEOHASH, on one shard and on several.
 
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 const SICILY: &str = "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania";
 
@@ -55,7 +56,7 @@ fn geopos_gives_the_middle_of_the_cell_with_all_digits() {
             ("GEOPOS none a b", "*2|*-1|*-1"),
             ("GEOPOS g", "*0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("GEOPOS g Palermo none", "*2|*2|,13.36138933897018433|,38.11555639549629859|_")]);
     });
 }
@@ -75,7 +76,7 @@ fn geodist_has_four_decimals_in_every_unit() {
             ("GEODIST none a b yards", "-ERR unsupported unit provided. please use M, KM, FT, MI"),
             ("GEODIST g Palermo Catania km km", "-ERR syntax error"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("GEODIST g Palermo Catania", "$11|166274.1516"), ("GEODIST g Palermo none", "_")]);
     });
 }

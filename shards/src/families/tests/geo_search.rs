@@ -1,6 +1,7 @@
 //! GEOSEARCH and the older spellings of it.
 
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 const SICILY: &str = "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania";
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
@@ -38,7 +39,7 @@ fn details_come_in_a_fixed_order() {
             line,
             "*1|*4|$7|Catania|$7|56.4413|:3479447370796909|*2|$20|15.08726745843887329|$20|37.50266842333162032",
         )]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[(line, "*1|*4|$7|Catania|$7|56.4413|:3479447370796909|*2|,15.08726745843887329|,37.50266842333162032")]);
     });
 }

@@ -2,6 +2,7 @@
 
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
 
@@ -42,7 +43,7 @@ fn hset_counts_new_fields_only() {
             ("HLEN none", ":0"),
             ("HSTRLEN none a", ":0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("HGET h none", "_"), ("HMGET h a none", "*2|$1|4|_")]);
     });
 }

@@ -3,6 +3,7 @@
 use super::super::hash::tests::everywhere;
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 /// A time that no test reaches, in seconds.
 const FAR_S: i64 = 70_368_744_000;
@@ -25,7 +26,7 @@ fn a_field_is_gone_when_its_time_has_come() {
         ]);
         t.world.advance_clock(100_000);
         t.expect(&[("HGETALL h", "*2|$1|c|$1|3"), ("HGET h b", "$-1"), ("HLEN h", ":1")]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("HGETALL h", "%1|$1|c|$1|3")]);
     });
 }

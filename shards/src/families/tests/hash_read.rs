@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::hash::tests::everywhere;
 use super::super::list::tests::WRONG_TYPE;
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 /// The bulk strings in a reply.
 pub(in super::super) fn bulks(reply: &str) -> Vec<&str> {
@@ -50,7 +51,7 @@ fn all_pairs_fields_or_values_are_returned() {
             ("HKEYS s", WRONG_TYPE),
             ("HVALS s", WRONG_TYPE),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.run("HSET one a 1");
         t.expect(&[("HGETALL one", "%1|$1|a|$1|1"), ("HGETALL none", "%0"), ("HKEYS one", "*1|$1|a")]);
     });
@@ -96,7 +97,7 @@ fn values_are_nested_in_resp3_and_flat_in_resp2() {
             ("HRANDFIELD none", "$-1"),
             ("HRANDFIELD none 1", "*0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[
             ("HRANDFIELD h 2 WITHVALUES", "*1|*2|$1|a|$1|1"),
             ("HRANDFIELD h -2 WITHVALUES", "*2|*2|$1|a|$1|1|*2|$1|a|$1|1"),

@@ -2,6 +2,7 @@
 
 use crate::keyspace::events::class;
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 pub(in super::super) const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
@@ -81,7 +82,7 @@ fn popping_takes_from_the_end_and_the_key_goes_with_the_last_element() {
             ("RPOP l", "$4|only"),
             ("LPUSHX l x", ":0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("LPOP l", "_"), ("RPOP l 3", "_")]);
     });
 }

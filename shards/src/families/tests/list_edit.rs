@@ -2,6 +2,7 @@
 
 use super::super::list::tests::{everywhere, watch_events, WRONG_TYPE};
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
 
@@ -87,7 +88,7 @@ fn lpos_finds_by_rank_count_and_bound() {
             ("LPOS none a COUNT 1", "*0"),
             ("LPOS l a RANK 9223372036854775807 COUNT 9223372036854775807 MAXLEN 9223372036854775807", "*0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("LPOS l z", "_"), ("LPOS none z COUNT 2", "*0")]);
     });
 }

@@ -2,6 +2,7 @@
 
 use super::super::list::tests::{everywhere, watch_events, WRONG_TYPE};
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 #[test]
 fn an_element_moves_from_any_end_to_any_end() {
@@ -18,7 +19,7 @@ fn an_element_moves_from_any_end_to_any_end() {
             ("LMOVE l m LEFT LEFT", "$-1"),
             ("RPOPLPUSH l m", "$-1"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("LMOVE l m LEFT LEFT", "_")]);
     });
 }
@@ -80,7 +81,7 @@ fn as_many_as_there_are_move_or_exactly_so_many() {
             ("BLMOVEM m l LEFT LEFT 0 EXACTLY 3 BULK", "*3|$1|a|$1|b|$1|c"),
             ("EXISTS m", ":0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("LMOVEM m l LEFT RIGHT EXACTLY 1 BULK", "_"), ("LMOVEM m l LEFT RIGHT", "_")]);
     });
 }
@@ -160,7 +161,7 @@ fn lmpop_takes_from_the_first_list_that_is_there() {
             ("LMPOP 1 l right", "*-1"),
             ("LPUSHX l x", ":0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("LMPOP 2 l none LEFT COUNT 5", "_")]);
     });
 }

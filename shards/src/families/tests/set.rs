@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::hash_read::tests::bulks;
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 /// Runs a test over shards and thresholds: the second time every set of two members is a table.
 pub(in super::super) fn everywhere(test: impl Fn(&mut Tester)) {
@@ -50,7 +51,7 @@ fn all_members_are_returned_as_a_set() {
         t.run("SADD s a b c 4 5");
         assert_eq!(members(&t.run("SMEMBERS s")), BTreeSet::from(["a", "b", "c", "4", "5"]));
         t.expect(&[("SMEMBERS none", "*0"), ("SADD one x", ":1"), ("SMEMBERS one", "*1|$1|x")]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("SMEMBERS none", "~0"), ("SMEMBERS one", "~1|$1|x"), ("SMISMEMBER one x", "*1|:1")]);
     });
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use super::super::set::tests::{everywhere, members};
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 fn fill(t: &mut Tester) {
     t.run("SADD a 1 2 3 x y");
@@ -44,7 +45,7 @@ fn results_are_those_of_set_theory() {
         ] {
             expect_members(t, line, expected);
         }
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("SINTER a none", "~0"), ("SUNION none", "~0"), ("SDIFF a b i", "~1|$1|x")]);
     });
 }

@@ -6,6 +6,7 @@ use super::super::hash_read::tests::bulks;
 use super::super::list::tests::watch_events;
 use super::super::set::tests::{everywhere, members};
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 const NOT_POSITIVE: &str = "-ERR value is out of range, must be positive";
 
@@ -54,7 +55,7 @@ fn a_negative_count_draws_with_repetition() {
             ),
             ("SRANDMEMBER s -9223372036854775807", "-ERR value is out of range"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("SADD one x", ":1"), ("SRANDMEMBER one 5", "*1|$1|x"), ("SRANDMEMBER none", "_")]);
     });
 }
@@ -98,7 +99,7 @@ fn single_pops_empty_a_set_and_remove_it() {
             ("SADD one x", ":1"),
             ("SPOP one 0", "*0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("SPOP one 5", "~1|$1|x"), ("SPOP one 5", "~0"), ("SPOP one", "_")]);
     });
 }

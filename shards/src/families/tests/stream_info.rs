@@ -2,6 +2,7 @@
 
 use super::super::list::tests::WRONG_TYPE;
 use super::super::stream::tests::{entries, entry, everywhere, fill, NOT_INTEGER};
+use crate::reply::Protocol;
 
 #[test]
 fn a_stream_tells_its_numbers_and_its_ends() {
@@ -18,7 +19,7 @@ fn a_stream_tells_its_numbers_and_its_ends() {
             )
         };
         t.expect(&[("XINFO STREAM s", overview("*20").as_str())]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("XINFO STREAM s", overview("%10").as_str())]);
         t.run("XDEL s 1-0 2-0 3-0");
         let reply = t.run("XINFO STREAM s");
@@ -80,7 +81,7 @@ fn consumers_tell_when_they_asked_and_when_they_got_something() {
         t.world.advance_clock(5000);
         t.run("XREADGROUP GROUP g c STREAMS s >");
         t.run("XGROUP CREATECONSUMER s g idle");
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         let reply = t.run("XINFO CONSUMERS s g").replace("\r\n", "|");
         // The clock goes on meanwhile, by some milliseconds.
         assert!(reply.starts_with("*2|%4|$4|name|$1|c|$7|pending|:1|$4|idle|:"), "{reply}");

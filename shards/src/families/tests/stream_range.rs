@@ -2,6 +2,7 @@
 
 use super::super::list::tests::WRONG_TYPE;
 use super::super::stream::tests::{entries, everywhere, fill, INVALID_ID, NOT_INTEGER, SYNTAX};
+use crate::reply::Protocol;
 
 #[test]
 fn ranges_go_both_ways_and_may_leave_their_ends_out() {
@@ -22,7 +23,7 @@ fn ranges_go_both_ways_and_may_leave_their_ends_out() {
             ("XRANGE s - + COUNT -1", "*-1"),
             ("XRANGE none - + COUNT 0", "*0"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[("XRANGE s 2 2", entries([2]).as_str()), ("XRANGE s - + COUNT 0", "_")]);
     });
 }

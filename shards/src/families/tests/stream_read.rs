@@ -2,6 +2,7 @@
 
 use super::super::list::tests::WRONG_TYPE;
 use super::super::stream::tests::{entries, everywhere, fill, INVALID_ID, NOT_INTEGER, SYNTAX};
+use crate::reply::Protocol;
 
 #[test]
 fn several_streams_are_read_on_from_their_ids() {
@@ -19,7 +20,7 @@ fn several_streams_are_read_on_from_their_ids() {
             ("XREAD STREAMS s t $ 1", "*-1"),
             ("XREAD STREAMS none 0", "*-1"),
         ]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         t.expect(&[
             ("XREAD STREAMS s t 1-0 0", format!("%2|$1|s|{}|$1|t|{}", entries([2, 3]), entries([1])).as_str()),
             ("XREAD STREAMS none 0", "_"),

@@ -1,6 +1,7 @@
 //! The string commands, on one shard and on several.
 
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
 const NULL: &str = "$-1\r\n";
@@ -170,7 +171,7 @@ fn increx_keeps_within_its_bounds() {
 #[test]
 fn increx_answers_doubles_in_resp3() {
     let mut t = Tester::new(1);
-    t.resp3 = true;
+    t.protocol = Protocol::Resp3;
     assert_eq!(t.run("INCREX k BYFLOAT 1.5"), "*2\r\n,1.5\r\n,1.5\r\n");
 }
 

@@ -2,6 +2,7 @@
 
 use crate::keyspace::events::class;
 use crate::testing::Tester;
+use crate::reply::Protocol;
 
 /// Runs a test over shards and encodings.
 pub(in super::super) fn everywhere(test: impl Fn(&mut Tester)) {
@@ -65,7 +66,7 @@ fn zadd_with_incr_replies_with_the_score_or_null() {
                 ("ZINCRBY z 2 new", "$1|2"),
             ],
         );
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(t, &[("ZADD z INCR 1 a", ",4"), ("ZADD z NX INCR 1 a", "_"), ("ZINCRBY z 0.5 a", ",4.5")]);
     });
 }
@@ -128,7 +129,7 @@ fn scores_come_as_strings_or_doubles_and_null_where_there_is_none() {
         expect(t, &[("ZADD z 1 a 2.5 b -inf c 1e300 d", ":4")]);
         expect(t, &[("ZSCORE z b", "$3|2.5"), ("ZSCORE z x", "$-1"), ("ZSCORE none a", "$-1")]);
         expect(t, &[("ZMSCORE z a x c d", "*4|$1|1|$-1|$4|-inf|$6|1e+300"), ("ZMSCORE none a b", "*2|$-1|$-1")]);
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(t, &[("ZSCORE z b", ",2.5"), ("ZSCORE z x", "_"), ("ZMSCORE z a x c", "*3|,1|_|,-inf")]);
     });
 }
@@ -152,7 +153,7 @@ fn ranks_count_from_either_end_and_may_bring_the_score() {
                 ("ZREVRANK z a WITHSCORE x", "-ERR wrong number of arguments for 'zrevrank' command"),
             ],
         );
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(t, &[("ZRANK z b WITHSCORE", "*2|:1|,2"), ("ZRANK z x WITHSCORE", "_"), ("ZRANK z x", "_")]);
     });
 }

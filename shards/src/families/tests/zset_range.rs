@@ -1,6 +1,7 @@
 //! Range commands, in both encodings and protocols.
 
 use super::super::zset::tests::{everywhere, expect};
+use crate::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const NOT_SCORES: &str = "-ERR min or max is not a float";
@@ -29,7 +30,7 @@ fn ranks_select_from_either_end_and_negative_ones_count_back() {
                 ("ZRANGE z 0 -1 LIMIT 1 -1", "*4|$1|a|$1|b|$1|c|$1|d"),
             ],
         );
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(t, &[("ZRANGE z 0 1 WITHSCORES", "*2|*2|$1|a|,1|*2|$1|b|,2"), ("ZRANGE z 0 0", "*1|$1|a")]);
     });
 }

@@ -1,6 +1,7 @@
 //! Algebra commands, in both encodings and protocols.
 
 use super::super::zset::tests::{everywhere, expect};
+use crate::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
@@ -28,7 +29,7 @@ fn unions_and_intersections_weigh_and_aggregate() {
                 ("ZINTERCARD 2 x none", ":0"),
             ],
         );
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(t, &[("ZUNION 2 x y WITHSCORES", "*3|*2|$1|a|,1|*2|$1|b|,12|*2|$1|c|,20"), ("ZDIFF 2 x y", "*1|$1|a")]);
     });
 }

@@ -4,6 +4,7 @@ use super::super::zset::tests::{everywhere, expect};
 use super::*;
 use crate::testing::Tester;
 use std::collections::HashSet;
+use crate::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const POSITIVE: &str = "-ERR value is out of range, must be positive";
@@ -29,7 +30,7 @@ fn pops_take_the_outermost_members_first_and_the_key_with_the_last() {
                 ("ZADD z XX 1 a", ":0"),
             ],
         );
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(
             t,
             &[
@@ -63,7 +64,7 @@ fn zmpop_takes_from_the_first_key_that_has_members() {
                 ("ZMPOP 1 x MIN COUNT 1 COUNT 1", "-ERR syntax error"),
             ],
         );
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(t, &[("ZMPOP 1 x MIN", "_"), ("ZADD y 1 a", ":1"), ("ZMPOP 1 y MIN", "*2|$1|y|*1|*2|$1|a|,1")]);
     });
 }
@@ -100,7 +101,7 @@ fn drawing_gives_distinct_members_or_with_a_negative_count_any() {
         assert_eq!(seen.len(), 50);
         let flat = strings(&t.run("ZRANDMEMBER z 3 WITHSCORES"));
         assert!(flat.chunks(2).all(|pair| pair[0] == format!("m{}", pair[1])), "{flat:?}");
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         assert!(t.run("ZRANDMEMBER z -2 WITHSCORES").starts_with("*2\r\n*2\r\n$"));
     });
 }
@@ -187,7 +188,7 @@ fn a_scan_looks_at_cursor_then_key_then_options() {
                 ("ZSCAN z 0 COUNT x", "-ERR value is not an integer or out of range"),
             ],
         );
-        t.resp3 = true;
+        t.protocol = Protocol::Resp3;
         expect(t, &[("ZSCAN z 0", "*2|$1|0|*2|$1|a|$1|1")]);
     });
 }
