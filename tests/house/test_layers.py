@@ -133,6 +133,13 @@ def test_no_file_is_longer_than_700_lines(package: str) -> None:
     assert not too_long, too_long
 
 
+def test_one_place_sends_to_clients_and_receives_from_them() -> None:
+    """What a short read or write means is the transport's to know, and bytes of two writers would be mixed."""
+    call = re.compile(r"\bnet::(?:send|recv|sendmsg|recvmsg|sendto|recvfrom)\b|\b(?:SendFlags|RecvFlags)\b")
+    users = {str(file.relative_to(root)) for file in _rust_files("ioth/src", "native") if call.search(file.read_text())}
+    assert users == {"ioth/src/net/transport.rs"}
+
+
 def test_every_source_file_begins_with_what_it_is() -> None:
     """//! in Rust, a docstring in Python."""
     silent = [

@@ -56,15 +56,8 @@ impl Clients {
 /// `normal`, `master`, `replica` or `pubsub`; only the first exists so far.
 pub const CLIENT_TYPES: [&str; 5] = ["normal", "master", "replica", "slave", "pubsub"];
 
-/// A client as CLIENT LIST and CLIENT INFO write it, without a line's end.
-pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
-    let locked = |text: &Mutex<Vec<u8>>| String::from_utf8_lossy(&lock(text)).into_owned();
-    let library = lock(&record.library).clone();
-    let idle = (now_ms - record.last_interaction_at.load(Relaxed)).max(0) / 1000;
-    let command = registry::table()
-        .commands()
-        .get(record.last_command.load(Relaxed) as usize)
-        .map_or("NULL", |command| command.spec.name);
+/// The letters that stand for what a client is and does.
+fn flags(record: &ClientRecord) -> String {
     let mut flags = String::new();
     for (on, letter) in [
         (record.is_monitor.load(Relaxed), 'O'),
@@ -82,6 +75,18 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
     if flags.is_empty() {
         flags.push('N');
     }
+    flags
+}
+
+/// A client as CLIENT LIST and CLIENT INFO write it, without a line's end.
+pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
+    let locked = |text: &Mutex<Vec<u8>>| String::from_utf8_lossy(&lock(text)).into_owned();
+    let library = lock(&record.library).clone();
+    let idle = (now_ms - record.last_interaction_at.load(Relaxed)).max(0) / 1000;
+    let command = registry::table()
+        .commands()
+        .get(record.last_command.load(Relaxed) as usize)
+        .map_or("NULL", |command| command.spec.name);
     let (query, output) = (record.query_buffer_bytes.load(Relaxed), record.output_buffer_bytes.load(Relaxed));
     let mut line = String::with_capacity(360);
     // Writing to a string cannot fail.
@@ -97,7 +102,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
         locked(&record.name),
         (now_ms - record.connected_at).max(0) / 1000,
         idle,
-        flags,
+        flags(record),
         record.db.load(Relaxed),
         record.queued.load(Relaxed),
         record.watched.load(Relaxed),

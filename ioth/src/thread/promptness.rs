@@ -37,3 +37,20 @@ impl Promptness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_slices_are_given_up_when_nobody_has_needed_them_for_a_while() {
+        let mut promptness = Promptness::default();
+        promptness.relax(1000);
+        promptness.ask(1000);
+        promptness.ask(2000);
+        promptness.relax(2000 + KEEP_MS);
+        assert!(promptness.until_ms.is_some());
+        promptness.relax(2001 + KEEP_MS);
+        assert!(promptness.until_ms.is_none());
+    }
+}
