@@ -27,6 +27,9 @@ const PURGE_DELAY: c_int = 15;
 const GENERIC_COLLECT: c_int = 34;
 /// The most that it takes.
 const COLLECT_RARELY: c_long = 1_000_000;
+/// And of the one that says whether pages from outside of its arenas are kept in a list. While they are not, visiting pages
+/// looks at what arenas know of theirs, which stays mapped; see `pages.rs`.
+const LIST_ABANDONED: c_int = 28;
 /// More milliseconds than any process runs.
 const NEVER_MS: c_long = 1 << 50;
 
@@ -45,6 +48,7 @@ pub fn give_back_only_when_told() {
     unsafe {
         mi_option_set(PURGE_DELAY, NEVER_MS);
         mi_option_set(GENERIC_COLLECT, COLLECT_RARELY);
+        mi_option_set(LIST_ABANDONED, 0);
     }
 }
 
@@ -162,6 +166,7 @@ mod tests {
             assert!([1000, NEVER_MS].contains(&mi_option_get(PURGE_DELAY)), "mimalloc has other options");
             let collects = mi_option_get(GENERIC_COLLECT);
             assert!([10_000, COLLECT_RARELY].contains(&collects), "mimalloc has other options");
+            assert_eq!(mi_option_get(LIST_ABANDONED), 0, "mimalloc has other options");
             give_back_only_when_told();
             let blocks: Vec<*mut u8> = (0..BLOCKS).map(|_| Mimalloc.alloc(layout)).collect();
             blocks.iter().for_each(|block| block.write_bytes(1, 4096));

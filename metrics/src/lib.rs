@@ -12,6 +12,7 @@
 //! - [`allocator`], [`mapping`]: mimalloc, as the process uses it, and what is too large for it
 //! - [`loading_thread`]: what mimalloc forgets when the thread that loaded it ends
 //! - [`memory`]: the counting allocator, the source of `used_memory`
+//! - [`pages`]: how full the allocator's pages are, and which are worth emptying
 
 pub mod allocator;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod histogram;
 pub mod loading_thread;
 pub mod mapping;
 pub mod memory;
+pub mod pages;
 
 pub use commands::{CommandCell, CommandCells};
 pub use counter::Counter;

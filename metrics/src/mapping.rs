@@ -13,6 +13,7 @@
 
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Mutex;
 
 /// Blocks of at least this many bytes are mappings: what the entry of a page table's upper level covers.
@@ -76,6 +77,24 @@ const KEPT_BLOCK_BYTES_MAX: usize = 32 << 20;
 /// kernel instead.
 static KEPT: Mutex<[(usize, usize); KEPT_BLOCKS_MAX]> = Mutex::new([(0, 0); KEPT_BLOCKS_MAX]);
 
+/// Bytes of all mappings, those that are kept included.
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of all mappings, whether they are in use or kept.
+pub fn bytes() -> usize {
+    BYTES.load(Relaxed)
+}
+
+/// Ends a mapping.
+///
+/// # Safety
+/// The mapping has so many bytes, and nobody uses it.
+unsafe fn unmap(block: *mut u8, bytes: usize) {
+    BYTES.fetch_sub(bytes, Relaxed);
+    // SAFETY: by the caller's promise.
+    unsafe { munmap(block.cast(), bytes) };
+}
+
 /// Keeps a block that nobody uses any more; false if there is no room for it.
 fn keep(block: *mut u8, bytes: usize) -> bool {
     let Ok(mut kept) = KEPT.try_lock() else { return false };
@@ -103,7 +122,7 @@ pub fn give_back() {
     let kept = KEPT.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
     for (address, bytes) in kept.into_iter().filter(|(_, bytes)| *bytes > 0) {
         // SAFETY: the block was freed and kept, and is in nobody's hands.
-        unsafe { munmap(std::ptr::with_exposed_provenance_mut(address), bytes) };
+        unsafe { unmap(std::ptr::with_exposed_provenance_mut(address), bytes) };
     }
 }
 
@@ -114,7 +133,7 @@ pub fn allocate(size: usize) -> *mut u8 {
     unsafe {
         let resized = resize(block, bytes, size);
         if resized.is_null() {
-            munmap(block.cast(), bytes);
+            unmap(block, bytes);
         }
         resized
     }
@@ -122,7 +141,11 @@ pub fn allocate(size: usize) -> *mut u8 {
 
 /// A block of zeros; null if there is no memory.
 pub fn allocate_zeroed(size: usize) -> *mut u8 {
-    map(size, PROT_READ_WRITE, 0)
+    let block = map(size, PROT_READ_WRITE, 0);
+    if !block.is_null() {
+        BYTES.fetch_add(pages(size), Relaxed);
+    }
+    block
 }
 
 /// Frees a block.
@@ -132,7 +155,7 @@ pub fn allocate_zeroed(size: usize) -> *mut u8 {
 pub unsafe fn free(block: *mut u8, size: usize) {
     if !keep(block, pages(size)) {
         // SAFETY: the mapping is the block's alone, by the caller's promise.
-        unsafe { munmap(block.cast(), pages(size)) };
+        unsafe { unmap(block, pages(size)) };
     }
 }
 
@@ -150,6 +173,7 @@ pub unsafe fn resize(block: *mut u8, old: usize, new: usize) -> *mut u8 {
     unsafe {
         let moved = mremap(block.cast(), old, new, 0);
         if !failed(moved) {
+            count_resized(old, new);
             return moved.cast();
         }
         let target = map(new, PROT_NONE, MAP_NORESERVE);
@@ -161,8 +185,14 @@ pub unsafe fn resize(block: *mut u8, old: usize, new: usize) -> *mut u8 {
             munmap(target.cast(), new);
             return null_mut();
         }
+        count_resized(old, new);
         moved.cast()
     }
+}
+
+fn count_resized(old: usize, new: usize) {
+    BYTES.fetch_add(new, Relaxed);
+    BYTES.fetch_sub(old, Relaxed);
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use pyo3::types::{PyBytes, PyDict};
 use sherd_ioth::server::{Server as Engine, Shape};
 use sherd_ioth::shared::message::ControlRequest;
 use sherd_ioth::shared::renames::Renames;
+use sherd_metrics::allocator::give_back;
+use sherd_metrics::pages;
 use sherd_shards::context::Client;
 use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};
@@ -305,6 +307,14 @@ impl Server {
             return 0;
         }
         self.engine.shared.world.logs.reset_latency(&named)
+    }
+
+    fn purge(&self, py: Python<'_>) {
+        py.detach(|| {
+            pages::ask_to_give_up();
+            pages::give_up();
+            give_back();
+        });
     }
 
     fn reset_stats(&self) {

@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyList};
 use sherd_ioth::observe::stats::IoStats;
 use sherd_ioth::shared::Shared;
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
+use sherd_shards::defragment::Fragmentation;
 use sherd_shards::shard::ShardStats;
 use sherd_shards::{policy, registry};
 
@@ -36,6 +37,7 @@ pub fn take<'py>(py: Python<'py>, shared: &Shared, commands: bool) -> PyResult<B
     picture.set_item("shards", shared.world.slots.shards())?;
     picture.set_item("io_threads", shared.io.len())?;
     picture.set_item("memory", memory_part(py, shared)?)?;
+    picture.set_item("defragmentation", defragmentation_part(py, shared)?)?;
     picture.set_item("clients", clients_part(py, shared, now_ms)?)?;
     picture.set_item("net", net_part(py, shared)?)?;
     picture.set_item("totals", totals_part(py, shared)?)?;
@@ -59,6 +61,20 @@ fn memory_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     part.set_item("used", memory::used_bytes())?;
     part.set_item("peak", memory::peak_bytes())?;
     part.set_item("startup", shared.startup_bytes)?;
+    part.set_item("active", Fragmentation::recent().active)?;
+    Ok(part)
+}
+
+fn defragmentation_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
+    let part = PyDict::new(py);
+    let (before_ms, current_ms) = shared.world.defragmentation.milliseconds();
+    part.set_item("effort_percent", shared.world.defragmentation.effort_percent())?;
+    part.set_item("total_ms", before_ms + current_ms)?;
+    part.set_item("current_ms", current_ms)?;
+    part.set_item("hits", sum_shards(shared, |shard| &shard.defrag_hits))?;
+    part.set_item("misses", sum_shards(shared, |shard| &shard.defrag_misses))?;
+    part.set_item("key_hits", sum_shards(shared, |shard| &shard.defrag_key_hits))?;
+    part.set_item("key_misses", sum_shards(shared, |shard| &shard.defrag_key_misses))?;
     Ok(part)
 }
 

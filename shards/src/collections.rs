@@ -1,5 +1,6 @@
 //! The collection types as the keyspace sees them.
 
+use crate::mover::Mover;
 use crate::object::{Collection, Object, ObjectMut, ObjectRef, Type};
 use crate::table::Prefetch;
 use crate::types::hash::{Fields, Hash};
@@ -26,6 +27,10 @@ impl Collection for Hash {
 
     fn allocated_bytes(&self, samples: usize) -> usize {
         Hash::allocated_bytes(self, samples)
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        Hash::defragment(self, mover, at, limit)
     }
 
     fn free_effort(&self) -> usize {
@@ -72,6 +77,10 @@ impl Collection for List {
         List::allocated_bytes(self, samples)
     }
 
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        List::defragment(self, mover, at, limit)
+    }
+
     fn free_effort(&self) -> usize {
         List::free_effort(self)
     }
@@ -99,6 +108,10 @@ impl Collection for Set {
 
     fn allocated_bytes(&self, samples: usize) -> usize {
         Set::allocated_bytes(self, samples)
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        Set::defragment(self, mover, at, limit)
     }
 
     fn free_effort(&self) -> usize {
@@ -145,6 +158,10 @@ impl Collection for ZSet {
         self.memory_bytes()
     }
 
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        ZSet::defragment(self, mover, at, limit)
+    }
+
     fn free_effort(&self) -> usize {
         if self.packed().is_some() {
             1
@@ -182,6 +199,13 @@ impl Collection for BoxedStream {
 
     fn allocated_bytes(&self, samples: usize) -> usize {
         Stream::allocated_bytes(self, samples)
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        if at == 0 {
+            self.relocate(mover);
+        }
+        Stream::defragment(self, mover, at, limit)
     }
 
     fn free_effort(&self) -> usize {

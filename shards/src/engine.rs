@@ -34,26 +34,28 @@ use std::{
 use sherd_metrics::allocator::give_back;
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::memory;
+use sherd_metrics::pages;
 
 use crate::access::Shards;
 use crate::batch::Batch;
 use crate::baton::Baton;
 use crate::blocking::{self, Serve, Waiter, Wake};
+use crate::defragment;
 use crate::errand::{self, Errand};
 use crate::evict;
 use crate::execute::run_batch;
 use crate::expire;
-use crate::heat::Costs;
 use crate::invariant;
 use crate::keyspace::outbox::Letters;
 use crate::queue::Queue;
-use crate::rest::Rest;
+use crate::rest::{self, Rest};
 use crate::shard::{Shard, ShardStats};
-use crate::survey::{BigKey, Survey};
+use crate::survey::Survey;
 use crate::world::World;
 use sherd_metrics::CommandCells;
 
 mod elsewhere;
+mod figures;
 
 /// Batches that may wait for one shard before its queues overflow: each IO thread has only a few on the way.
 const QUEUE_CAPACITY: usize = 256;
@@ -454,20 +456,26 @@ impl Engine {
         let mut expiry = expire::Pace::default();
         let mut eviction = evict::Round::default();
         let mut survey = Survey::default();
+        let mut defragmentation = defragment::Pace::default();
         // What was left to this thread is done before it ends.
         while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_work() {
             // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
             cell.asleep.swap(true, Ordering::SeqCst);
             if cell.has_no_work() && !eviction.is_due(&self.world, index) {
-                cell.rest.sleep(&self.world, &cell.stats, &eviction, &survey);
+                cell.rest.sleep(&self.world, &cell.stats, &eviction, &survey, &defragmentation);
             }
             cell.asleep.swap(false, Ordering::SeqCst);
             eviction.look(&self.world, index);
+            pages::give_up_if_asked();
+            if index == 0 {
+                self.world.defragmentation.look(&self.world);
+            }
             loop {
                 let expires = expiry.is_due(&self.world, &cell.stats);
                 let evicts = eviction.is_due(&self.world, index);
                 let surveys = survey.is_due(&cell.stats);
-                let work = expires || evicts || surveys;
+                let defragments = defragmentation.is_due(&self.world);
+                let work = expires || evicts || surveys || defragments;
                 if cell.has_no_work() && !work {
                     break;
                 }
@@ -489,6 +497,9 @@ impl Engine {
                 if surveys {
                     survey.slice(shard);
                 }
+                if defragments {
+                    defragmentation.slice(shard);
+                }
                 let letters = self.let_go(cell, shard, start);
                 let errand = cell.errands.pop();
                 if done.is_empty() && errand.is_none() && !work {
@@ -506,8 +517,10 @@ impl Engine {
                     break;
                 }
             }
-            expiry.tick_over();
-            survey.tick_over();
+            if defragmentation.is_tick_over(&self.world, rest::tick(&self.world)) {
+                expiry.tick_over();
+                survey.tick_over();
+            }
         }
     }
 
@@ -529,59 +542,6 @@ impl Engine {
             Engine::hold(self, needs)
         };
         self.tell(held.run(waiting.errand));
-    }
-
-    /// Batches waiting for a shard.
-    pub fn queue_len(&self, shard: usize) -> usize {
-        self.cells[shard].ring.len()
-    }
-
-    /// The shards that somebody executes in at this moment.
-    pub fn busy_shards(&self) -> Vec<usize> {
-        (0..self.cells.len()).filter(|&index| self.cells[index].baton.is_held()).collect()
-    }
-
-    /// A shard's counters.
-    pub fn stats(&self, shard: usize) -> (&ShardStats, &CommandCells, &HandOff) {
-        let cell = &self.cells[shard];
-        (&cell.stats, &cell.cells, &cell.hand_off)
-    }
-
-    /// The biggest keys of all shards with the numbers of their shards.
-    pub fn big_keys(&self) -> Vec<(usize, BigKey)> {
-        let of_shard = |(index, cell): (usize, &ShardCell)| {
-            cell.stats.findings.all().into_iter().map(move |big| (index, big)).collect::<Vec<_>>()
-        };
-        self.cells.iter().enumerate().flat_map(of_shard).collect()
-    }
-
-    /// Begins to count what keys cost: one command in `sample`, of these slots or, if there are none, of all.
-    pub fn start_heat(&self, sample: u32, slots: &[u16]) {
-        self.cells.iter().for_each(|cell| cell.stats.heat.start(sample, slots));
-        self.world.settings.track_heat(true);
-    }
-
-    /// Forgets what keys have cost.
-    pub fn reset_heat(&self) {
-        self.world.settings.track_heat(false);
-        self.cells.iter().for_each(|cell| cell.stats.heat.reset());
-    }
-
-    /// What keys have cost in all shards together.
-    pub fn heat(&self) -> Costs {
-        let mut sum = Costs::default();
-        self.cells.iter().for_each(|cell| cell.stats.heat.add_to(&mut sum));
-        sum
-    }
-
-    /// Commands and transactions so far that needed more than one shard.
-    pub fn cross_shard_count(&self) -> u64 {
-        self.cross_shard.load(Ordering::Relaxed)
-    }
-
-    /// The counters of commands that run over several shards, or none: those of the first shard they hold.
-    pub fn cells_of(&self, shard: usize) -> (&Arc<CommandCells>, &Arc<ShardStats>) {
-        (&self.cells[shard].cells, &self.cells[shard].stats)
     }
 }
 

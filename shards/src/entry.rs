@@ -18,6 +18,8 @@ use sherd_metrics::memory::size_class;
 use crate::object::{Object, ObjectMut, ObjectRef, Type, OBJECT_BYTES};
 use crate::table;
 
+mod relocate;
+
 /// The longest string that lies in the entry itself.
 pub const EMBEDDED_MAX: usize = 255;
 

@@ -29,7 +29,12 @@ enum Garbage {
     /// With the bytes that go with it.
     Entry(Entry, usize),
     Db(Box<Db>),
+    /// Something else that takes milliseconds and that nobody waits for.
+    Work(Work),
 }
+
+/// What [`Reaper::run`] takes.
+pub type Work = Box<dyn FnOnce() + Send>;
 
 impl Garbage {
     fn free(self, counts: &Counts) {
@@ -39,6 +44,7 @@ impl Garbage {
                 counts.pending_bytes.fetch_sub(bytes, Relaxed);
             }
             Garbage::Db(db) => drop(db),
+            Garbage::Work(work) => return work(),
         }
         counts.freed.fetch_add(1, Relaxed);
     }
@@ -120,6 +126,12 @@ impl Reaper {
         if !db.is_empty() {
             self.send(Garbage::Db(db));
         }
+    }
+
+    /// Does something in the background; false if it cannot be done now.
+    pub fn run(&self, work: Work) -> bool {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().is_some_and(|queue| queue.try_send(Garbage::Work(work)).is_ok())
     }
 
     #[cold]

@@ -15,6 +15,7 @@
 //!   executes when
 //! - [`expire`], [`evict`], [`field_calendar`], [`lazyfree`], [`policy`], [`watch`], [`waiter`], [`blocking`]: what happens besides
 //! - [`heat`], [`survey`]: which keys cost much, which are big
+//! - [`defragment`], [`mover`]: moving values off pages that are nearly empty
 //! - [`world`], [`clocks`], [`pause`], [`settings`], [`client`]: what is shared
 
 #[macro_use]
@@ -29,6 +30,7 @@ pub mod client;
 pub mod clocks;
 mod collections;
 pub mod context;
+pub mod defragment;
 pub mod engine;
 pub mod entry;
 pub mod errand;
@@ -44,6 +46,7 @@ pub mod invariant;
 pub mod keyspace;
 pub mod lazyfree;
 pub mod mailbox;
+pub mod mover;
 pub mod origin;
 pub mod pause;
 pub mod policy;

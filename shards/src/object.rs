@@ -7,6 +7,7 @@
 //!
 //! A new collection type is one line in `objects!` and one `Collection` implementation.
 
+use crate::mover::Mover;
 use crate::table::Prefetch;
 use crate::types::hash::Fields;
 
@@ -65,6 +66,9 @@ pub trait Collection: Sized {
     fn free_effort(&self) -> usize;
     /// An independent copy (COPY).
     fn duplicate(&self) -> Self;
+    /// Moves what is to be moved: of about `limit` elements (nodes or blocks of many) from the place `at` on, 0 being the
+    /// first; where to go on, 0 at the end. Elements that come or go meanwhile may be passed by.
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize;
     /// The table in which its elements are found by their names, if it has grown one.
     #[inline]
     fn element_table(&self) -> Option<&dyn Prefetch> {
@@ -202,6 +206,10 @@ macro_rules! objects {
                     $(Type::$kind => ObjectMut::$variant(unsafe { &mut *place.cast::<$type>() }),)*
                     Type::String => unreachable!("a string is no collection"),
                 }
+            }
+            /// See [`Collection::defragment`].
+            pub fn defragment(self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+                match self { $(ObjectMut::$variant(value) => value.defragment(mover, at, limit),)* }
             }
             /// As [`ObjectRef::timed`].
             #[inline]

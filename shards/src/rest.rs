@@ -2,8 +2,8 @@
 //!
 //! A server that nobody uses is not to wake ten times a second and a shard. The thread says that it goes to rest and then looks
 //! whether anything expires; who lets go of the baton has told how much does, and then looks whether the thread rests. Both are
-//! sequentially consistent, so one of them sees the other. What else it looks after (memory limits, new big keys) can wait
-//! for as long as the longest rest.
+//! sequentially consistent, so one of them sees the other. What else it looks after (memory limits, new big keys,
+//! defragmentation) can wait for as long as the longest rest.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use std::{
     thread::{self, Thread},
 };
 
+use crate::defragment;
 use crate::evict;
 use crate::expire;
 use crate::shard::ShardStats;
@@ -26,7 +27,12 @@ use crate::survey::Survey;
 use crate::world::World;
 
 /// The longest rest.
-const REST_MAX: Duration = Duration::from_secs(1);
+pub const REST_MAX: Duration = Duration::from_secs(1);
+
+/// How long a tick takes.
+pub fn tick(world: &World) -> Duration {
+    Duration::from_millis(1000 / world.settings.hz.get().clamp(1, 500) as u64)
+}
 
 /// Whether a shard's own thread sleeps longer than a tick.
 pub struct Rest(AtomicBool);
@@ -39,15 +45,25 @@ impl Default for Rest {
 
 impl Rest {
     /// Sleeps until the next tick, until somebody wakes the thread, or until there is something to do.
-    pub fn sleep(&self, world: &World, stats: &ShardStats, eviction: &evict::Round, survey: &Survey) {
-        let tick = Duration::from_millis(1000 / world.settings.hz.get().clamp(1, 500) as u64);
+    pub fn sleep(
+        &self,
+        world: &World,
+        stats: &ShardStats,
+        eviction: &evict::Round,
+        survey: &Survey,
+        defragmentation: &defragment::Pace,
+    ) {
+        let tick = tick(world);
         self.0.swap(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let has_ticks = expire::may_be_due(stats) || world.settings.maxmemory.on() || survey.is_due(stats);
+        let defragments = world.defragmentation.is_under_way();
+        let has_ticks =
+            expire::may_be_due(stats) || world.settings.maxmemory.on() || survey.is_due(stats) || defragments;
         if has_ticks {
             self.0.swap(false, Ordering::SeqCst);
         }
-        park(if has_ticks { eviction.sleep_at_most(tick) } else { REST_MAX.max(tick) });
+        let longest = if defragments { defragmentation.sleep_at_most(world, tick) } else { tick };
+        park(if has_ticks { eviction.sleep_at_most(longest) } else { REST_MAX.max(tick) });
         self.0.swap(false, Ordering::SeqCst);
     }
 
@@ -102,7 +118,8 @@ mod tests {
                     if expire::may_be_due(&stats) {
                         return;
                     }
-                    rest.sleep(&world, &stats, &evict::Round::default(), &Survey::default());
+                    let defragmentation = defragment::Pace::default();
+                    rest.sleep(&world, &stats, &evict::Round::default(), &Survey::default(), &defragmentation);
                 }
             }
         });

@@ -130,6 +130,15 @@ settings! {
     /// Seconds; 0 switches `min-replicas-to-write` off.
     min_replicas_max_lag = 10, "min-replicas-max-lag";
     active_expire_effort = 1, "active-expire-effort";
+    /// See [`crate::defragment`] for this and the following.
+    activedefrag = 0, "activedefrag";
+    active_defrag_ignore_bytes = 104_857_600, "active-defrag-ignore-bytes";
+    active_defrag_threshold_lower = 10, "active-defrag-threshold-lower";
+    active_defrag_threshold_upper = 100, "active-defrag-threshold-upper";
+    active_defrag_cycle_min = 1, "active-defrag-cycle-min";
+    active_defrag_cycle_max = 25, "active-defrag-cycle-max";
+    active_defrag_cycle_us = 500, "active-defrag-cycle-us";
+    active_defrag_max_scan_fields = 1000, "active-defrag-max-scan-fields";
     /// Set by DEBUG SET-ACTIVE-EXPIRE.
     active_expire_enabled = 1, "active-expire-enabled";
     hz = 10, "hz";

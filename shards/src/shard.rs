@@ -56,6 +56,11 @@ pub struct ShardStats {
     /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when it
     /// is handed over.
     pub memory_bytes: AtomicI64,
+    /// Blocks that defragmentation has moved, those that it has looked at and left, and keys with and without such blocks.
+    pub defrag_hits: Counter,
+    pub defrag_misses: Counter,
+    pub defrag_key_hits: Counter,
+    pub defrag_key_misses: Counter,
     pub error_replies: Counter,
     pub panics: Counter,
     /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
@@ -94,6 +99,10 @@ impl ShardStats {
             &self.expired_fields,
             &self.expired_members,
             &self.longest_slice_nanoseconds,
+            &self.defrag_hits,
+            &self.defrag_misses,
+            &self.defrag_key_hits,
+            &self.defrag_key_misses,
             &self.error_replies,
             &self.panics,
         ];

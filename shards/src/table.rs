@@ -27,6 +27,7 @@ use crate::invariant;
 
 mod bucket;
 mod compact;
+mod defragment;
 mod name;
 mod room;
 pub mod sample;
@@ -36,6 +37,7 @@ mod walk;
 pub use bucket::prefetch;
 use bucket::{drain_chain, place, place_raw, tag, take, Bucket};
 use compact::COMPACT_MAX;
+pub use defragment::buckets_of;
 pub use name::NameEntry;
 pub use slot::Slot;
 pub use walk::Iter;

@@ -133,6 +133,20 @@ impl Tester {
         self.shards.iter().filter_map(|shard| shard.db(0))
     }
 
+    /// Moves every block of every value once, as the shards' own threads do with those that are worth it; how many blocks.
+    #[allow(dead_code)] // Used by tests of defragmentation.
+    pub fn defragment(&mut self) -> u64 {
+        let before: u64 = self.shards.iter().map(|shard| shard.stats.defrag_hits.get()).sum();
+        self.world.defragmentation.begin(50, sherd_metrics::pages::SparsePages::everything());
+        for shard in &mut self.shards {
+            let mut pace = crate::defragment::Pace::default();
+            while !pace.has_finished(&self.world) {
+                pace.slice(shard);
+            }
+        }
+        self.shards.iter().map(|shard| shard.stats.defrag_hits.get()).sum::<u64>() - before
+    }
+
     /// Keys of each shard.
     #[allow(dead_code)] // Likewise.
     pub fn shard_sizes(&self) -> Vec<usize> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sherd_metrics::clock;
 
 use crate::clocks::Clocks;
+use crate::defragment::Defragmentation;
 use crate::evict::Pressure;
 use crate::lazyfree::Reaper;
 use crate::pause::Pause;
@@ -169,6 +170,8 @@ pub struct World {
     pub logs: Logs,
     /// Where big values are freed.
     pub reaper: Reaper,
+    /// Memory that is wasted, and what is done about it.
+    pub defragmentation: Defragmentation,
     /// Memory over its limit, and who is to do something about it.
     pub pressure: Pressure,
     /// Keys of each shard, for RANDOMKEY and INFO without batons.
@@ -188,6 +191,7 @@ impl World {
             slots,
             logs: Logs::default(),
             reaper: Reaper::start(),
+            defragmentation: Defragmentation::default(),
             pressure: Pressure::new(slots.shards()),
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
             clocks: Clocks::default(),

@@ -191,7 +191,8 @@ class Server:
         """One consistent-enough picture of all counters; `commands` is empty where it is not asked for:
 
         uptime_seconds: float; start_time: float (Unix); lru_clock: int; run_id: str; shards, io_threads: int
-        memory: {used, peak, startup: int}
+        memory: {used, peak, startup, active: int}, the last of which is what the allocator's pages take
+        defragmentation: {effort_percent, total_ms, current_ms, hits, misses, key_hits, key_misses: int}
         clients: {connected, maxclients, blocked, in_timeout_table, blocking_keys, blocking_keys_on_nokey, monitors,
                   watching, watched_keys, rejected, received, paused_ms, paused_reason, input_buffer_max,
                   output_buffer_max, buffers_bytes, query_limit_disconnections, output_limit_disconnections, evicted:
@@ -219,6 +220,9 @@ class Server:
         """(event, all-time maximum in ms, samples (Unix seconds, ms) oldest first)."""
 
     def latency_reset(self, events: list[bytes]) -> int: ...
+    def purge(self) -> None:
+        """Gives memory that nobody uses back to the system, now or, as far as threads have yet to give it up, soon."""
+
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
 

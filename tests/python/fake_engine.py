@@ -26,7 +26,10 @@ SNAPSHOT: dict[str, Any] = {
     "run_id": "a" * 40,
     "shards": 2,
     "io_threads": 2,
-    "memory": {"used": 10 * 1024 * 1024, "peak": 20 * 1024 * 1024, "startup": 1024 * 1024},
+    "memory": {"used": 10 * 1024 * 1024, "peak": 20 * 1024 * 1024, "startup": 1024 * 1024, "active": 12 * 1024 * 1024},
+    "defragmentation": {
+        "effort_percent": 5, "total_ms": 70, "current_ms": 20, "hits": 11, "misses": 12, "key_hits": 9, "key_misses": 8,
+    },
     "clients": {
         "connected": 3, "maxclients": 10000, "blocked": 1, "in_timeout_table": 1, "blocking_keys": 2,
         "blocking_keys_on_nokey": 1, "monitors": 0, "watching": 1, "watched_keys": 2,
@@ -85,6 +88,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.numbers = copy.deepcopy(SNAPSHOT)
+        self.purges = 0
         self.slow_entries: list[tuple[Any, ...]] = []
         self.events: list[tuple[str, int, list[tuple[int, int]]]] = []
         self.keys_by_slot: dict[int, list[bytes]] = {}
@@ -142,6 +146,9 @@ class FakeEngine:
 
     def keys_in_slot(self, slot: int, count: int) -> list[bytes]:
         return self.keys_by_slot.get(slot, [])[:count]
+
+    def purge(self) -> None:
+        self.purges += 1
 
     def reset_stats(self) -> None:
         pass

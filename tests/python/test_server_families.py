@@ -129,9 +129,17 @@ def test_the_memory_doctor_names_a_peak_far_above_the_use() -> None:
     assert "Too little memory" in memory.diagnose(take_snapshot(bench.node))
 
 
+def test_the_memory_doctor_names_pages_that_are_nearly_empty_and_their_cure() -> None:
+    bench = Bench()
+    assert "activedefrag" not in memory.diagnose(take_snapshot(bench.node))
+    bench.engine.numbers["memory"]["active"] = 90 * 1024 * 1024
+    assert f"{80 * 1024 * 1024} bytes are lost" in memory.diagnose(take_snapshot(bench.node))
+
+
 def test_memory_purge_and_malloc_stats_answer_without_an_allocator_that_helps() -> None:
     bench = Bench()
     assert bench.call(memory.memory_purge, "MEMORY", "PURGE") == b"+OK\r\n"
+    assert bench.engine.purges == 1
     assert bench.call(memory.memory_malloc_stats, "MEMORY", "MALLOC-STATS") == (
         b"$45\r\nStats not supported for the current allocator\r\n"
     )

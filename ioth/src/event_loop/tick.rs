@@ -48,6 +48,7 @@ impl Limits {
 
 /// Once every tick: timeouts, limits over time, deferred connections.
 pub fn tick(io: &mut IoThread) {
+    sherd_metrics::pages::give_up_if_asked();
     release_deferred(io, false);
     release_unused(io);
     io.promptness.relax(io.clock.now_ms);

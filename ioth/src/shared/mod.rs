@@ -179,6 +179,7 @@ impl Shared {
     /// CONFIG RESETSTAT. A count that is added at this very moment may survive.
     pub fn reset_stats(&self) {
         self.world.pressure.reset();
+        self.world.defragmentation.reset_time();
         self.world.reaper.reset_counts();
         for io in &self.io {
             let counters = [

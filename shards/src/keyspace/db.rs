@@ -4,6 +4,7 @@
 //! cheap. An empty slot costs its table's 24 bytes. Elsewhere nobody could tell, and one table takes less and is quicker.
 
 use crate::entry::Entry;
+use crate::mover::Mover;
 use crate::object::ObjectMut;
 use crate::slot::{SlotMap, SLOTS};
 use crate::table::{Slot, Table};
@@ -309,6 +310,20 @@ impl Db {
             }
         }
         visited
+    }
+
+    /// Moves what is to be moved of one bucket, and has `visit` do so with the entries in it; where to go on, table and bucket, and
+    /// `None` at the end.
+    pub(super) fn defragment(
+        &mut self,
+        (index, bucket): (usize, usize),
+        mover: &mut Mover<'_>,
+        visit: impl FnMut(&mut Entry, &mut Mover<'_>),
+    ) -> Option<(usize, usize)> {
+        match self.tables.get_mut(index)?.defragment(bucket, 1, mover, visit) {
+            0 => Some((index + 1, 0)),
+            next => Some((index, next)),
+        }
     }
 
     /// Bytes of the tables, entries not counted.

@@ -13,10 +13,11 @@ use super::db::{Db, Key, Put, Sweep};
 use super::events::class;
 use crate::entry::{Entry, NewValue};
 use crate::field_calendar;
+use crate::mover::Mover;
 use crate::object::{Collection, ObjectMut, Type};
 use crate::policy;
 use crate::shard::Shard;
-use crate::table;
+use crate::table::{self, Slot};
 use crate::types::hash::Fields;
 use crate::watch::Presence;
 
@@ -240,6 +241,32 @@ impl Shard {
         visit: impl FnMut(&Entry, u16),
     ) -> usize {
         self.databases.get_mut(db).map_or(0, |database| database.sample(only_volatile, want, visit))
+    }
+
+    /// Moves what is to be moved of one bucket of a database, and has `visit` do so with the entries in it, whose keys and values
+    /// stay as they are; see [`Db::defragment`].
+    pub(crate) fn defragment(
+        &mut self,
+        db: u16,
+        at: (usize, usize),
+        mover: &mut Mover<'_>,
+        visit: impl FnMut(&mut Entry, &mut Mover<'_>),
+    ) -> Option<(usize, usize)> {
+        self.databases.get_mut(db)?.defragment(at, mover, visit)
+    }
+
+    /// Moves what is to be moved of a collection, as [`Collection::defragment`]; 0 where there is none.
+    pub(crate) fn defragment_elements(
+        &mut self,
+        db: u16,
+        key: &Key<'_>,
+        mover: &mut Mover<'_>,
+        at: usize,
+        limit: usize,
+    ) -> usize {
+        let slot = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
+        let object = slot.map(Slot::into_mut).and_then(Entry::object_mut);
+        object.map_or(0, |object| object.defragment(mover, at, limit))
     }
 
     /// Frees an entry that was taken out of the keyspace.

@@ -12,7 +12,7 @@ use std::ptr::null_mut;
 use super::Entry;
 
 const SLOTS: usize = 7;
-const LINK: usize = SLOTS - 1;
+pub(super) const LINK: usize = SLOTS - 1;
 /// Meta bit: the last slot points to the next bucket of the chain.
 const CHAINED: u8 = 0x80;
 /// Meta bit: some entry of this bucket may be volatile.
@@ -80,7 +80,7 @@ pub(super) fn tag(hash: u64) -> u8 {
 
 /// The layout of buckets side by side. Where their size is a power of two they begin with a cache line for nothing; for other
 /// sizes the allocator would have to give more.
-fn layout_of(count: usize) -> Layout {
+pub(super) fn layout_of(count: usize) -> Layout {
     let align = if count.is_power_of_two() { size_of::<Bucket>() } else { align_of::<Bucket>() };
     Layout::from_size_align(count * size_of::<Bucket>(), align).expect("a segment's size fits")
 }

@@ -13,9 +13,11 @@
 //! Rejected: tables that several slots share, which cost every walk over one slot a look at the keys of the others.
 
 use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
-use std::ptr::null_mut;
+use std::ptr::{null_mut, NonNull};
 
 use sherd_metrics::memory::size_class;
+
+use crate::mover::Mover;
 
 use super::bucket::{matches_in, prefetch, tag, LAST_IS_META, VOLATILE};
 use super::{hash, same, Entry, Slot, Table, GROW_HALVES};
@@ -206,6 +208,14 @@ impl<E: Entry> Table<E> {
         }
         self.set_block(Some(new));
         new
+    }
+
+    /// Moves the block elsewhere if it is to be moved.
+    pub(super) fn relocate_block(&mut self, mover: &mut Mover<'_>) {
+        let Some(block) = self.block() else { return };
+        // SAFETY: the block has this layout, and the result replaces it.
+        let start = unsafe { mover.relocate(NonNull::new_unchecked(block.start), layout(block.places)) };
+        self.set_block(Some(Block { start: start.as_ptr(), ..block }));
     }
 
     /// Takes an entry out of a block, without giving room back.

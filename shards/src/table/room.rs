@@ -14,7 +14,7 @@ use super::bucket::{alloc_buckets, drain_chain, free_buckets, Bucket};
 use super::{Entry, Table, GROW_HALVES};
 
 /// Buckets a segment: 4 KiB, small enough that a table of a few hundred entries wastes little.
-const SEGMENT: usize = 64;
+pub(super) const SEGMENT: usize = 64;
 const SEGMENT_SHIFT: u32 = SEGMENT.trailing_zeros();
 /// In tables of more segments half of the last one does not matter, and moving it again and again would cost time.
 const FITTED_SEGMENTS_MAX: usize = 16;
@@ -28,7 +28,7 @@ fn room(segments: usize, used: usize) -> usize {
 }
 
 /// The same for a table of so many buckets.
-fn last_room(buckets: usize) -> usize {
+pub(super) fn last_room(buckets: usize) -> usize {
     room(buckets.div_ceil(SEGMENT), (buckets - 1) % SEGMENT + 1)
 }
 
@@ -64,7 +64,7 @@ impl<E: Entry> Table<E> {
     }
 
     /// Where the pointer to a segment of a table of so many segments is.
-    fn segment(&mut self, index: usize, segments: usize) -> *mut *mut Bucket {
+    pub(super) fn segment(&mut self, index: usize, segments: usize) -> *mut *mut Bucket {
         if segments == 1 {
             (&raw mut self.root).cast()
         } else {

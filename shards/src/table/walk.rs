@@ -47,7 +47,7 @@ impl<E: Entry> Table<E> {
         (index as usize, self.mask)
     }
 
-    fn prefetch_entries(&self, index: usize) {
+    pub(super) fn prefetch_entries(&self, index: usize) {
         // SAFETY: a live bucket; what its slots hold is only prefetched.
         let bucket = unsafe { &*self.bucket(index) };
         for slot in (0..bucket.width()).filter(|&slot| bucket.tags[slot] != 0) {

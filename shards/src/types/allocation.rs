@@ -7,6 +7,8 @@
 use std::alloc::{alloc, dealloc, handle_alloc_error, realloc, Layout};
 use std::ptr::NonNull;
 
+use crate::mover::Mover;
+
 /// The bytes allocated for a block of `length` bytes, at least 1.
 #[inline]
 pub fn capacity_for(length: usize) -> usize {
@@ -57,6 +59,15 @@ pub unsafe fn resize(start: NonNull<u8>, old_length: usize, new_length: usize) -
         unsafe { resized.as_ptr().add(old_length).write_bytes(0, new_length - old_length) };
     }
     resized
+}
+
+/// Moves a block if it is to be moved; where it is then.
+///
+/// # Safety
+/// `start` is a live block of this module of `length` bytes; only the result is used afterwards.
+pub unsafe fn relocate(start: NonNull<u8>, length: usize, mover: &mut Mover<'_>) -> NonNull<u8> {
+    // SAFETY: the block has the layout of its length, by the caller's promise.
+    unsafe { mover.relocate(start, layout_for(capacity_for(length))) }
 }
 
 /// Frees a block.

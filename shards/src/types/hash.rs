@@ -13,7 +13,8 @@ mod timing;
 
 use super::listpack::{Encoded, Item, Listpack};
 use super::unaligned_box::UnalignedBox;
-use crate::table::{self, Prefetch};
+use crate::mover::Mover;
+use crate::table::{self, buckets_of, Prefetch};
 
 pub(super) use pair::Pair;
 
@@ -106,6 +107,22 @@ impl Hash {
         match &self.0 {
             Form::Packed(listpack) => listpack.allocated_bytes(),
             Form::Table(fields) => fields.allocated_bytes(samples),
+        }
+    }
+
+    /// As [`crate::object::Collection::defragment`].
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        match &mut self.0 {
+            Form::Packed(listpack) => {
+                listpack.relocate(mover);
+                0
+            }
+            Form::Table(fields) => {
+                if at == 0 {
+                    fields.relocate(mover);
+                }
+                fields.defragment(at, buckets_of(limit), mover, Pair::relocate)
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 use std::ptr::NonNull;
 
 use super::allocation;
+use crate::mover::Mover;
 
 const HEADER_BYTES: usize = 8;
 
@@ -107,6 +108,13 @@ impl Intset {
     pub fn byte_size(&self) -> usize {
         let (width, length) = self.header();
         HEADER_BYTES + width * length
+    }
+
+    /// Moves the bytes elsewhere if they are to be moved.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let (start, length) = (self.start, self.byte_size());
+        // SAFETY: the block has this length, and the result replaces it.
+        self.start = unsafe { allocation::relocate(start, length, mover) };
     }
 
     /// Bytes asked of the allocator.

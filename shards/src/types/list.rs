@@ -15,6 +15,7 @@ mod walk;
 use super::listpack::{Encoded, Item, Listpack, Needle, HEADER_BYTES, STRING_OVERHEAD_MIN};
 use super::unaligned_box::UnalignedBox;
 
+use crate::mover::{nodes_of, Mover};
 use node::Node;
 use quick::{Place, Quick};
 
@@ -89,6 +90,22 @@ impl List {
         match &self.0 {
             Form::Packed(_) => "listpack",
             Form::Quick(_) => "quicklist",
+        }
+    }
+
+    /// As [`crate::object::Collection::defragment`].
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        match &mut self.0 {
+            Form::Packed(node) => {
+                node.relocate(mover);
+                0
+            }
+            Form::Quick(quick) => {
+                if at == 0 {
+                    quick.relocate(mover);
+                }
+                quick.defragment(mover, at, nodes_of(limit))
+            }
         }
     }
 

@@ -15,6 +15,7 @@ mod entry;
 use std::ptr::NonNull;
 
 use super::allocation;
+use crate::mover::Mover;
 
 pub(super) use entry::{next_offset, previous_offset, read, read_with_next};
 pub use entry::{Encoded, Item, Needle, END, STRING_OVERHEAD_MIN};
@@ -110,6 +111,13 @@ impl Listpack {
     pub fn byte_size(&self) -> usize {
         // SAFETY: every allocation holds at least EMPTY_BYTES initialised bytes; read_unaligned needs no alignment.
         u32::from_le(unsafe { self.start.as_ptr().cast::<u32>().read_unaligned() }) as usize
+    }
+
+    /// Moves the bytes elsewhere if they are to be moved.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let (start, length) = (self.start, self.byte_size());
+        // SAFETY: the block has this length, and the result replaces it.
+        self.start = unsafe { allocation::relocate(start, length, mover) };
     }
 
     /// Bytes asked of the allocator.

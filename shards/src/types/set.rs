@@ -17,7 +17,8 @@ use super::intset::Intset;
 use super::listpack::{self, Item, Listpack};
 use super::number;
 use super::unaligned_box::UnalignedBox;
-use crate::table::{self, Prefetch, Table};
+use crate::mover::Mover;
+use crate::table::{self, buckets_of, Prefetch, Table};
 
 use member::Member;
 use timing::Timed;
@@ -132,6 +133,32 @@ impl Set {
             Form::Packed(listpack) => listpack.allocated_bytes(),
             Form::Table(table) => table_bytes(table, samples),
             Form::Timed(timed) => table_bytes(&timed.plain, samples) + timed.fields.allocated_bytes(samples),
+        }
+    }
+
+    /// As [`crate::object::Collection::defragment`].
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        match &mut self.0 {
+            Form::Integers(intset) => {
+                intset.relocate(mover);
+                0
+            }
+            Form::Packed(listpack) => {
+                listpack.relocate(mover);
+                0
+            }
+            Form::Table(table) => {
+                if at == 0 {
+                    table.relocate(mover);
+                }
+                table.defragment(at, buckets_of(limit), mover, Member::relocate)
+            }
+            Form::Timed(timed) => {
+                if at == 0 {
+                    timed.relocate(mover);
+                }
+                timed.defragment(mover, at, buckets_of(limit))
+            }
         }
     }
 

@@ -29,6 +29,7 @@ use sherd_metrics::memory::size_class;
 
 use super::btree_bytes::btree_bytes;
 use super::unaligned_box::UnalignedBox;
+use crate::mover::{nodes_of, Mover};
 
 pub use block::{Block, BlockLimits, Entry, Fields, BLOCK_BYTES_MAX};
 pub use group::{Consumer, ConsumerNumber, Group, Pending};
@@ -54,6 +55,11 @@ pub type BoxedStream = UnalignedBox<Stream>;
 impl Stream {
     pub fn new() -> Stream {
         Stream::default()
+    }
+
+    /// As [`crate::object::Collection::defragment`]; what groups remember stays where it is.
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        self.log.blocks.defragment(mover, at, nodes_of(limit))
     }
 
     /// The entries.

@@ -3,8 +3,11 @@
 //! The large forms of collections are behind one of these, so that a collection, a pointer and a byte that says which
 //! form it has, takes nine bytes in its entry instead of sixteen at an aligned place.
 
+use std::alloc::Layout;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+
+use crate::mover::Mover;
 
 /// See the file's head.
 #[repr(C, packed)]
@@ -19,6 +22,13 @@ impl<T> UnalignedBox<T> {
     /// Moves a value to an allocation of its own.
     pub fn new(value: T) -> Self {
         Self(NonNull::from(Box::leak(Box::new(value))))
+    }
+
+    /// Moves the value's allocation if it is to be moved.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let block = self.0;
+        // SAFETY: the pointer comes from a box, whose allocation has the value's layout; a value may be moved.
+        self.0 = unsafe { mover.relocate(block.cast(), Layout::new::<T>()) }.cast();
     }
 }
 

@@ -14,7 +14,8 @@ use super::zset_element::Element;
 use super::zset_large::{Handle, Large};
 use super::zset_packed as packed;
 use super::zset_range::{LexRange, ScoreRange};
-use crate::table::{hash, Prefetch, Table};
+use crate::mover::Mover;
+use crate::table::{buckets_of, hash, Prefetch, Table};
 use std::ops::Range;
 
 /// Up to where a set stays in the small encoding.
@@ -121,6 +122,22 @@ impl ZSet {
             unsafe { element.free() };
         }
         ZSet(Encoding::Packed(list))
+    }
+
+    /// As [`crate::object::Collection::defragment`].
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        match &mut self.0 {
+            Encoding::Packed(list) => {
+                list.relocate(mover);
+                0
+            }
+            Encoding::Large(large) => {
+                if at == 0 {
+                    large.relocate(mover);
+                }
+                large.defragment(mover, at, buckets_of(limit))
+            }
+        }
     }
 
     /// The name that OBJECT ENCODING shows.

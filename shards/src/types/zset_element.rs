@@ -9,6 +9,7 @@
 //!
 //! An `Element` is a plain copyable handle without ownership: the set that made it frees it exactly once.
 
+use crate::mover::Mover;
 use crate::table::prefetch;
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
 use std::cmp::Ordering;
@@ -47,6 +48,15 @@ impl Element {
             ptr::copy_nonoverlapping(member.as_ptr(), after_score.add(prefix_len), member.len());
         }
         Element(block)
+    }
+
+    /// A copy in another place, if it is to be moved: the caller puts the copy wherever this one was, and frees this one.
+    pub fn copy_to_move(self, mover: &mut Mover<'_>) -> Option<Element> {
+        if !mover.wants(self.0) {
+            return None;
+        }
+        mover.hits += 1;
+        Some(Element::new(self.score(), self.member()))
     }
 
     /// Returns the block to the allocator.

@@ -7,7 +7,13 @@ use sherd_metrics::memory::size_class;
 
 use super::zset_element::Element;
 use super::zset_tree::Tree;
+use crate::mover::Mover;
 use crate::table::{hash, Entry, Prefetch, Table};
+
+/// From this number on, places of [`Large::defragment`] are ranks: the tree comes after the table, whose buckets are fewer.
+const TREE: usize = 1 << 33;
+/// Leaves of the tree that one step moves.
+const LEAVES_A_STEP: usize = 8;
 
 /// An element as the table knows it: found by its member.
 #[repr(transparent)]
@@ -82,6 +88,38 @@ impl Large {
 
     pub fn change_score(&mut self, element: Element, score: f64) {
         self.tree.change_score(element, score);
+    }
+
+    /// Moves what is to be moved: elements by buckets of the table, then the tree's nodes by the rank of their elements. `at`
+    /// is where to go on; the result likewise, 0 at the end.
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, buckets: usize) -> usize {
+        if let Some(mut rank) = at.checked_sub(TREE) {
+            for _ in 0..LEAVES_A_STEP {
+                rank = self.tree.relocate_nodes(rank, mover);
+                if rank == 0 {
+                    return 0;
+                }
+            }
+            return TREE + rank;
+        }
+        match self.defragment_elements(mover, at, buckets) {
+            0 => TREE,
+            next => next,
+        }
+    }
+
+    fn defragment_elements(&mut self, mover: &mut Mover<'_>, at: usize, buckets: usize) -> usize {
+        let Large { table, tree, .. } = self;
+        table.defragment(at, buckets, mover, |handle, mover| {
+            let old = handle.0;
+            if let Some(moved) = old.copy_to_move(mover) {
+                let replaced = tree.replace(old, moved);
+                assert!(replaced, "table and tree hold the same elements");
+                handle.0 = moved;
+                // SAFETY: table and tree hold the copy instead, nothing else holds the element.
+                unsafe { old.free() };
+            }
+        })
     }
 
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {

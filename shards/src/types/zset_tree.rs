@@ -5,6 +5,7 @@
 //! - `leaf.rs`, `inner.rs`: the two kinds of node; `node.rs`: what they share
 //! - `build.rs`: building a tree from a sorted run
 //! - `remove.rs`: removal, balancing and score changes in place
+//! - `defragment.rs`: moving nodes and elements off pages that are to be emptied
 //! - `walk.rs`: positions and iteration in both directions
 //!
 //! Leaves hold 60 element pointers and are linked both ways; inner nodes hold 63 children with their smallest elements
@@ -19,6 +20,7 @@
 //! The tree does not own its elements: whoever inserts them frees them.
 
 mod build;
+mod defragment;
 mod inner;
 mod leaf;
 mod node;

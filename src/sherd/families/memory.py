@@ -17,6 +17,7 @@ _ALL_SHARDS = ("nondeterministic_output", "request_policy:all_shards", "response
 _TOO_LITTLE_BYTES = 5 * 1024 * 1024
 _HIGH_PEAK_RATIO = 1.5
 _HIGH_RESIDENT_RATIO = 1.4
+_HIGH_FRAGMENTATION_RATIO = 1.4
 _HIGH_RESIDENT_BYTES = 10 * 1024 * 1024
 _BIG_CLIENT_BUFFER_BYTES = 200 * 1024
 
@@ -33,7 +34,7 @@ _BIG_CLIENT_BUFFER_BYTES = 200 * 1024
 def memory_stats(request: Request) -> Reply:
     """A map of numbers; bytes unless a name says otherwise."""
     snapshot = take_snapshot(request.services.get(Node), commands=False)
-    used, resident = snapshot.memory_used, snapshot.process.resident_bytes
+    used, active, resident = snapshot.memory_used, snapshot.memory_active, snapshot.process.resident_bytes
     keys = sum(database.keys for database in snapshot.databases)
     above_start = max(0, used - snapshot.memory_startup)
     ratio = snapshot.ratio(resident, used)
@@ -58,15 +59,15 @@ def memory_stats(request: Request) -> Reply:
         "dataset.percentage": 100 * snapshot.ratio(snapshot.memory_dataset, above_start),
         "peak.percentage": 100 * snapshot.ratio(used, snapshot.memory_peak),
         "allocator.allocated": used,
-        "allocator.active": resident,
-        "allocator.resident": resident,
+        "allocator.active": active,
+        "allocator.resident": active,
         "allocator.muzzy": 0,
-        "allocator-fragmentation.ratio": ratio,
-        "allocator-fragmentation.bytes": resident - used,
+        "allocator-fragmentation.ratio": snapshot.ratio(active, used),
+        "allocator-fragmentation.bytes": active - used,
         "allocator-rss.ratio": 1.0,
         "allocator-rss.bytes": 0,
-        "rss-overhead.ratio": 1.0,
-        "rss-overhead.bytes": 0,
+        "rss-overhead.ratio": snapshot.ratio(resident, active),
+        "rss-overhead.bytes": resident - active,
         "fragmentation": ratio,
         "fragmentation.bytes": resident - used,
     }
@@ -96,11 +97,17 @@ def diagnose(snapshot: Snapshot) -> str:
             f"The peak of {snapshot.memory_peak} bytes is far above the {snapshot.memory_used} bytes in use now: the "
             "process may keep memory that it no longer needs. MEMORY PURGE gives some of it back."
         )
-    surplus = snapshot.process.resident_bytes - snapshot.memory_used
-    if surplus > _HIGH_RESIDENT_BYTES and snapshot.process.resident_bytes > _HIGH_RESIDENT_RATIO * snapshot.memory_used:
+    wasted = snapshot.memory_active - snapshot.memory_used
+    if wasted > _HIGH_RESIDENT_BYTES and snapshot.memory_active > _HIGH_FRAGMENTATION_RATIO * snapshot.memory_used:
         findings.append(
-            f"The process takes {surplus} bytes more than the data plane uses; fragmentation, or the interpreter of "
-            "the control plane where there is little data."
+            f"{wasted} bytes are lost in pages of the allocator that are nearly empty, as after many deletions: with "
+            "activedefrag values are moved together and the pages are given back."
+        )
+    surplus = snapshot.process.resident_bytes - snapshot.memory_active
+    if surplus > _HIGH_RESIDENT_BYTES and surplus > (_HIGH_RESIDENT_RATIO - 1) * snapshot.memory_active:
+        findings.append(
+            f"The process takes {surplus} bytes more than the data plane's allocator: the interpreter of the control "
+            "plane where there is little data."
         )
     per_client = snapshot.ratio(snapshot.clients.buffers_bytes, snapshot.clients.connected)
     if per_client > _BIG_CLIENT_BUFFER_BYTES:
@@ -122,9 +129,10 @@ def diagnose(snapshot: Snapshot) -> str:
     tips=("request_policy:all_shards", "response_policy:all_succeeded"),
 )
 def memory_purge(request: Request) -> Reply:
-    """OK, also where the C library has nothing to trim. The data plane's own allocator gives back twice a second."""
+    """OK. What threads of the data plane have yet to give up follows within a second."""
     import ctypes  # which few ever need
 
+    request.services.get(Node).engine.purge()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -192,9 +192,9 @@ METRICS: tuple[Metric, ...] = (
     _gauge("redis_mem_fragmentation_ratio", "Memory of the process to memory in use.", _fragmentation),
     _gauge("redis_memory_fragmentation_ratio", "The same under its other name.", _fragmentation),
     _gauge("redis_mem_clients_normal", "Bytes of client buffers.", lambda s: s.clients.buffers_bytes),
-    _gauge("redis_allocator_active_bytes", "Memory that the allocator has in use.", _resident),
+    _gauge("redis_allocator_active_bytes", "Memory that the allocator has in use.", lambda s: s.memory_active),
     _gauge("redis_allocator_allocated_bytes", "Memory that was allocated.", lambda s: s.memory_used),
-    _gauge("redis_allocator_resident_bytes", "Memory that the allocator keeps.", _resident),
+    _gauge("redis_allocator_resident_bytes", "Memory that the allocator keeps.", lambda s: s.memory_active),
     _gauge("redis_total_system_memory_bytes", "Memory of the machine.", lambda s: s.process.system_memory_bytes),
     _gauge("redis_lazyfree_pending_objects", "Values that wait to be freed.", lambda s: s.totals.lazyfree_pending),
     # ---- stats

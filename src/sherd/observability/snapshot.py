@@ -72,6 +72,18 @@ class Totals(NamedTuple):
     unexpected_errors: int
 
 
+class DefragmentationNumbers(NamedTuple):
+    """Active defragmentation: percent of a processor at the moment, milliseconds, blocks and keys."""
+
+    effort_percent: int
+    total_ms: int
+    current_ms: int
+    hits: int
+    misses: int
+    key_hits: int
+    key_misses: int
+
+
 class NetworkNumbers(NamedTuple):
     """Bytes and system calls of all IO threads."""
 
@@ -190,6 +202,8 @@ class Snapshot:
     memory_used: int
     memory_peak: int
     memory_startup: int
+    memory_active: int
+    defragmentation: DefragmentationNumbers
     clients: ClientNumbers
     network: NetworkNumbers
     totals: Totals
@@ -253,6 +267,8 @@ def take_snapshot(node: Node, *, commands: bool = True, hot_keys: int = 0) -> Sn
         memory_used=memory["used"],
         memory_peak=memory["peak"],
         memory_startup=memory["startup"],
+        memory_active=memory["active"],
+        defragmentation=DefragmentationNumbers(**native["defragmentation"]),
         clients=_clients(native["clients"]),
         network=_network(native["net"]),
         totals=_totals(native["totals"]),

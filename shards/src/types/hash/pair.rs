@@ -7,6 +7,7 @@
 use std::ptr::NonNull;
 
 use super::super::{allocation, varint};
+use crate::mover::Mover;
 use crate::table::Entry;
 
 const FLAG_EXPIRY: u8 = 1;
@@ -80,6 +81,12 @@ impl Pair {
     pub fn field_and_value(&self) -> (&[u8], &[u8]) {
         let layout = self.layout();
         (self.bytes(layout.field, layout.value), self.bytes(layout.value, layout.end))
+    }
+
+    /// Moves the pair elsewhere if it is to be moved.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        // SAFETY: the block has this length, and the result replaces it.
+        self.0 = unsafe { allocation::relocate(self.0, self.layout().end, mover) };
     }
 
     /// When the pair expires, in the milliseconds that were set.

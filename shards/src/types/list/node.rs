@@ -20,6 +20,7 @@ use std::ptr::NonNull;
 use super::super::listpack::{next_offset, previous_offset, read, read_with_next, Encoded, Item, Needle, END};
 use super::super::{allocation, listpack};
 use super::End;
+use crate::mover::Mover;
 
 /// What a listpack has beside its entries.
 pub const LISTPACK_OVERHEAD_BYTES: usize = listpack::HEADER_BYTES + 1;
@@ -97,6 +98,13 @@ fn claimed<T: Copy + AddAssign + SubAssign>(end: End, start: &mut T, past: &mut 
 }
 
 impl Node {
+    /// Moves the node elsewhere if it is to be moved.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let (block, layout) = (self.block, layout_for(self.bounds().capacity));
+        // SAFETY: the block was allocated with this layout, and the result replaces it.
+        self.block = unsafe { mover.relocate(block, layout) };
+    }
+
     /// An empty node with room for `bytes` of entries.
     pub fn with_room(bytes: usize) -> Self {
         Self::allocate(rounded_capacity(bytes), &[], 0, 0)

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use super::limit::NodeLimit;
 use super::node::Node;
 use super::{Encoded, End};
+use crate::mover::Mover;
 
 const CHUNK_NODES: usize = 128;
 
@@ -57,6 +58,22 @@ impl Quick {
 
     pub fn node_count(&self) -> usize {
         self.node_count
+    }
+
+    /// Moves nodes of one chunk that are to be moved, up to `limit` from place `at` on, which is counted as if all chunks
+    /// were full; where to go on, 0 at the end.
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        let (index, first) = (at / CHUNK_NODES, at % CHUNK_NODES);
+        let Some(chunk) = self.chunks.get_mut(index) else { return 0 };
+        let end = (first + limit).min(chunk.nodes.len());
+        chunk.nodes.iter_mut().take(end).skip(first).for_each(|node| node.relocate(mover));
+        if end < chunk.nodes.len() {
+            index * CHUNK_NODES + end
+        } else if index + 1 < self.chunks.len() {
+            (index + 1) * CHUNK_NODES
+        } else {
+            0
+        }
     }
 
     /// Bytes of all nodes as listpacks.

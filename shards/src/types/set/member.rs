@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 
 use super::super::{allocation, varint};
+use crate::mover::Mover;
 use crate::table::Entry;
 
 /// See the file's head.
@@ -33,6 +34,12 @@ impl Member {
     fn block_bytes(&self) -> usize {
         let length = self.bytes().len();
         varint::size(length) + length
+    }
+
+    /// Moves the member elsewhere if it is to be moved.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        // SAFETY: the block has this length, and the result replaces it.
+        self.0 = unsafe { allocation::relocate(self.0, self.block_bytes(), mover) };
     }
 
     /// Bytes asked of the allocator.

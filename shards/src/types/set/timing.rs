@@ -9,6 +9,7 @@ use super::super::hash::{random_below, Fields, Limits, Pair};
 use super::super::listpack::Item;
 use super::super::unaligned_box::UnalignedBox;
 use super::{longest_text, Form, Member, Set, SetLimits};
+use crate::mover::Mover;
 use crate::table::{self, Table};
 
 /// A set of which a member has had a time. Each member is in one of the two tables.
@@ -34,6 +35,19 @@ impl Timed {
 
     pub fn free_effort(&self) -> usize {
         super::free_effort(&self.plain) + self.fields.len() + self.fields.bucket_count() / 64
+    }
+
+    /// Moves members that are to be moved, of some buckets from `at` on; where to go on, 0 at the end.
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, buckets: usize) -> usize {
+        const SECOND: usize = SECOND_TABLE as usize;
+        if at < SECOND {
+            let next = self.plain.defragment(at, buckets, mover, Member::relocate);
+            return if next == 0 { SECOND } else { next };
+        }
+        match self.fields.defragment(at - SECOND, buckets, mover, Pair::relocate) {
+            0 => 0,
+            next => next + SECOND,
+        }
     }
 
     /// When `member` expires: `None` if it is not there, `Some(None)` if it does not expire.

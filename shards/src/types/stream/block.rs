@@ -14,6 +14,7 @@
 //! Positions are byte offsets in the listpack.
 
 use super::id::StreamId;
+use crate::mover::Mover;
 use crate::types::listpack::{next_offset, previous_offset, read_with_next, Encoded, Item, Listpack, HEADER_BYTES};
 
 const DELETED: i64 = 1;
@@ -138,6 +139,11 @@ fn read_integer(bytes: &[u8], offset: usize) -> (i64, usize) {
 }
 
 impl Block {
+    /// Moves the block elsewhere if it is to be moved.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        self.0.relocate(mover);
+    }
+
     /// A block whose first entry has the block's id; `pairs` are its fields and values.
     pub(super) fn new(pairs: &[&[u8]]) -> Block {
         let field_count = pairs.len() / 2;

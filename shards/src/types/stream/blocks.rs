@@ -11,6 +11,7 @@ use sherd_metrics::memory::size_class;
 
 use super::block::Block;
 use super::id::StreamId;
+use crate::mover::Mover;
 
 const CHUNK_BLOCKS: usize = 128;
 
@@ -33,6 +34,22 @@ struct Place {
 impl Blocks {
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Moves blocks of one chunk that are to be moved, up to `limit` from place `at` on, which is counted as if all chunks
+    /// were full; where to go on, 0 at the end.
+    pub fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        let (index, first) = (at / CHUNK_BLOCKS, at % CHUNK_BLOCKS);
+        let Some(chunk) = self.chunks.get_mut(index) else { return 0 };
+        let end = (first + limit).min(chunk.len());
+        chunk.iter_mut().take(end).skip(first).for_each(|(_, block)| block.relocate(mover));
+        if end < chunk.len() {
+            index * CHUNK_BLOCKS + end
+        } else if index + 1 < self.chunks.len() {
+            (index + 1) * CHUNK_BLOCKS
+        } else {
+            0
+        }
     }
 
     /// Adds a block, whose id is after all others.

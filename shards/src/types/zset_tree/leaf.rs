@@ -164,6 +164,11 @@ impl Leaf {
         self.age = self.age.saturating_add(1);
     }
 
+    /// Puts another element of the same score in an element's place.
+    pub fn replace(&mut self, index: usize, element: Element) {
+        self.slots[index] = self.slot_of(element);
+    }
+
     /// Appends without looking at the order; for building.
     pub fn push(&mut self, element: Element) {
         let len = self.len();

@@ -2,8 +2,11 @@
 
 use super::inner::Inner;
 use super::leaf::Leaf;
+use crate::mover::Mover;
 use crate::types::zset_element::Element;
+use std::alloc::Layout;
 use std::ops::{Deref, DerefMut, Range};
+use std::ptr::NonNull;
 
 /// A copyable pointer to a node of the tree it is used in.
 ///
@@ -41,6 +44,14 @@ impl<T> Link<T> {
 
     pub fn pointer(self) -> *const T {
         self.0
+    }
+
+    /// Moves the node elsewhere if it is to be moved; where it is then. Every link to it is to be changed to that.
+    pub fn relocate(self, mover: &mut Mover<'_>) -> Link<T> {
+        let Some(node) = NonNull::new(self.0) else { return self };
+        // SAFETY: every non-null link comes from `Box::into_raw`, so that the block has the node's layout; a node may be
+        // moved, and the tree uses only the result.
+        Link(unsafe { mover.relocate(node.cast(), Layout::new::<T>()) }.cast().as_ptr())
     }
 
     /// Frees the node; no link to it may remain in use.

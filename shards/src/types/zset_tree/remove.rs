@@ -61,7 +61,7 @@ impl Tree {
         }
     }
 
-    fn locate_rank(&self, mut rank: usize) -> (Path, Link<Leaf>, usize) {
+    pub(super) fn locate_rank(&self, mut rank: usize) -> (Path, Link<Leaf>, usize) {
         let mut path = Path::new();
         let mut node = self.root;
         for _ in 0..self.height {
@@ -165,7 +165,7 @@ fn stays_in_place(leaf: Link<Leaf>, index: usize, score: f64, member: &[u8]) -> 
 }
 
 /// Tells the inner nodes of the new score of an element that is the first of its leaf.
-fn refresh_first_upwards(mut path: Path, first: Element) {
+pub(super) fn refresh_first_upwards(mut path: Path, first: Element) {
     while let Some(Step { node: mut parent, index }) = path.pop() {
         parent.set_first(index, first);
         if index > 0 {

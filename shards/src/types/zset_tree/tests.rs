@@ -379,3 +379,40 @@ fn the_constant_time_size_estimate_is_near_the_real_size() {
     let (real, estimate) = (model.tree.node_bytes() as f64, model.tree.node_bytes_estimate() as f64);
     assert!((estimate / real - 1.0).abs() < 0.1, "{estimate} for {real}");
 }
+
+#[test]
+fn every_node_and_element_moves_and_the_tree_stays_as_it_is() {
+    use crate::mover::Mover;
+    use sherd_metrics::pages::SparsePages;
+
+    let pages = SparsePages::everything();
+    for count in [1, 59, 61, 4000, 30_000] {
+        let mut random = Random(count as u64);
+        let mut model = Model::new();
+        for number in 0..count as u64 {
+            model.insert(score(0, &mut random), &member(number * 7919 % 1_000_003));
+        }
+        let mut mover = Mover::new(&pages);
+        for element in &mut model.sorted {
+            let moved = element.copy_to_move(&mut mover).expect("everything moves");
+            assert!(model.tree.replace(*element, moved));
+            assert!(!model.tree.replace(*element, moved), "an element that has moved is not found");
+            // SAFETY: the tree holds the copy instead, and so does the model from now on.
+            unsafe { std::mem::replace(element, moved).free() };
+        }
+        assert_eq!(mover.hits, count as u64);
+        let mut rank = 0;
+        let mut leaves = 0;
+        loop {
+            rank = model.tree.relocate_nodes(rank, &mut mover);
+            leaves += 1;
+            if rank == 0 {
+                break;
+            }
+        }
+        assert_eq!(mover.hits, count as u64 + leaves * (1 + model.tree.height as u64), "leaves and those above them");
+        model.check();
+        model.check_reads(&mut random);
+        assert_eq!(model.tree.relocate_nodes(count, &mut mover), 0);
+    }
+}

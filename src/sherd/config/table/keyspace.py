@@ -9,7 +9,6 @@ _POLICIES = "volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru 
 _SIZE = (0, LONG_MAX)
 # Every shard keeps a place and counters for each.
 _DATABASES_MAX = 1024
-_DEFRAGMENTATION = "active defragmentation"
 
 PARAMETERS = (
     integer("databases", (1, _DATABASES_MAX), 16, "Number of databases that SELECT chooses from; 1 in a cluster.",
@@ -61,17 +60,17 @@ PARAMETERS = (
             "Idempotent ids that a stream keeps of each producer, unless XCFGSET says otherwise.", native=True),
     text("hash-seed", "", "Fixed seed of the hash tables instead of a random one.", immutable=True, sensitive=True,
          inert=True),
-    boolean("activedefrag", False, "Move values to give memory back to the system.", capability=_DEFRAGMENTATION),
+    boolean("activedefrag", False, "Move values to give memory back to the system.", native=True),
     memory("active-defrag-ignore-bytes", (1, LONG_MAX), 104857600,
-           "Wasted bytes below which nothing is moved.", inert=True),
+           "Wasted bytes below which nothing is moved.", native=True),
     integer("active-defrag-threshold-lower", (0, 1000), 10, "Fragmentation, in percent, that starts the work.",
-            inert=True),
+            native=True),
     integer("active-defrag-threshold-upper", (0, 1000), 100, "Fragmentation, in percent, of the most effort.",
-            inert=True),
-    integer("active-defrag-cycle-min", (1, 99), 1, "Least effort in percent of a CPU.", inert=True),
-    integer("active-defrag-cycle-max", (1, 99), 25, "Most effort in percent of a CPU.", inert=True),
-    integer("active-defrag-cycle-us", (0, 100000), 500, "Length of one round in microseconds.", inert=True),
+            native=True),
+    integer("active-defrag-cycle-min", (1, 99), 1, "Least effort in percent of a CPU.", native=True),
+    integer("active-defrag-cycle-max", (1, 99), 25, "Most effort in percent of a CPU.", native=True),
+    integer("active-defrag-cycle-us", (0, 100000), 500, "Length of one round in microseconds.", native=True),
     integer("active-defrag-max-scan-fields", (1, LONG_MAX), 1000, "Elements of one value that a round looks at.",
-            inert=True),
+            native=True),
     boolean("jemalloc-bg-thread", True, "Let the allocator clean up in a thread of its own.", inert=True),
 )  # fmt: skip
