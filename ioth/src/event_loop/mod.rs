@@ -99,7 +99,7 @@ fn take_messages(io: &mut IoThread) {
                 io.batches.note_return(batch.shard);
                 complete(io, batch);
             }
-            Message::Reply { connection, data, close } => control_reply(io, connection, &data, close),
+            Message::Reply { connection, data, sent, close } => control_reply(io, connection, &data, sent, close),
             Message::Executed { connection, executed } => take_executed(io, connection, *executed),
             Message::Performed { connection, performed } => take_performed(io, connection, *performed),
             Message::Accept(socket, peer) => add_connection(io, socket, *peer),

@@ -51,7 +51,6 @@ pub fn tick(io: &mut IoThread) {
     sherd_metrics::pages::give_up_if_asked();
     release_deferred(io, false);
     release_unused(io);
-    io.promptness.relax(io.clock.now_ms);
     let limits = Limits::of(&io.shared.world.settings);
     let mut total = 0;
     for index in io.connections.indexes() {

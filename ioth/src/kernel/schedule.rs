@@ -20,7 +20,7 @@ struct Attributes {
     period: u64,
 }
 
-/// Asks for a time slice for the calling thread; 0 is what the system gives everybody. Without effect where the kernel knows no such wish or another scheduling
+/// Asks for a time slice for the calling thread. Without effect where the kernel knows no such wish or another scheduling
 /// policy is set: the thread then runs as any other.
 pub fn set_time_slice(slice: Duration) {
     let size = size_of::<Attributes>() as u32;

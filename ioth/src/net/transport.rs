@@ -5,6 +5,7 @@
 //! have decrypted bytes left that no poll tells of. So nobody else draws such conclusions.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
@@ -16,7 +17,7 @@ pub const READ_BYTES_MAX: usize = 1 << 20;
 /// The kinds of streams.
 enum Stream {
     /// A TCP or Unix socket without encryption.
-    Plain(OwnedFd),
+    Plain(Arc<OwnedFd>),
 }
 
 /// A stream and its state.
@@ -28,6 +29,19 @@ pub struct Transport {
     writable: bool,
     /// The other side has closed the stream, or its half of it.
     peer_closed: bool,
+    /// Somebody else has the right to send, see [`Transport::lend`].
+    lent: bool,
+}
+
+/// The right to send to a connection's stream, away from its thread.
+pub struct Lent(Arc<OwnedFd>);
+
+impl Lent {
+    /// Sends what the stream takes at once; returns the number of bytes. What fails here fails again for the connection's thread,
+    /// which then ends the connection.
+    pub fn send(&self, bytes: &[u8]) -> usize {
+        rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0)
+    }
 }
 
 /// What a read has brought.
@@ -41,7 +55,13 @@ pub enum Received {
 impl Transport {
     /// A connected socket that does not block.
     pub fn plain(socket: OwnedFd) -> Transport {
-        Transport { stream: Stream::Plain(socket), readable: true, writable: true, peer_closed: false }
+        Transport {
+            stream: Stream::Plain(Arc::new(socket)),
+            readable: true,
+            writable: true,
+            peer_closed: false,
+            lent: false,
+        }
     }
 
     /// Takes the poller's word for what the socket can do.
@@ -60,7 +80,20 @@ impl Transport {
     /// Whether more may be sent now.
     #[inline]
     pub fn is_writable(&self) -> bool {
-        self.writable
+        self.writable && !self.lent
+    }
+
+    /// Gives the right to send away until [`Transport::take_back`], for one writer has it at a time. `None` where the stream has a
+    /// state that belongs to its thread, as an encrypted one has.
+    pub fn lend(&mut self) -> Option<Lent> {
+        let Stream::Plain(socket) = &self.stream;
+        self.lent = true;
+        Some(Lent(Arc::clone(socket)))
+    }
+
+    /// Whoever had the right to send is done.
+    pub fn take_back(&mut self) {
+        self.lent = false;
     }
 
     /// Whether the other side has closed the stream, or its half of it.
@@ -91,6 +124,7 @@ impl Transport {
 
     /// Sends what the stream takes; returns the number of bytes.
     pub fn send(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        debug_assert!(!self.lent, "two writers to one stream");
         let Stream::Plain(socket) = &self.stream;
         match rustix::io::retry_on_intr(|| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)) {
             Ok(sent) => {

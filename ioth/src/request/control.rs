@@ -19,18 +19,20 @@ use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
 use super::gate::refuse;
-use super::output::send;
+use super::output::{note_written, send};
 use super::paused::defer;
 use super::settle::settle;
 
 /// Answers a request, in the control plane's thread. `close`: the connection is to end.
 ///
-/// The IO thread sends it, as it does everything else: two threads that send to one socket would have to agree on whose bytes
-/// come first, and an encrypted stream cannot be shared at all. See [`crate::thread::promptness`] for how soon that is.
+/// The client gets what its socket takes at once, for this thread is awake, while with all cores busy the IO thread may have to
+/// wait milliseconds for one. The right to send was lent with the request, so there is one writer at a time; the message returns
+/// it, and the IO thread sends the rest and goes on with the connection.
 pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: bool) {
     let args = borrowed(&request.args);
     count(shared, &request.record, request.command, &args, request.tick, &data);
-    shared.tell(request.token, Message::Reply { connection: request.token, data, close });
+    let sent = request.lent.as_ref().filter(|_| !close).map_or(0, |lent| lent.send(&data));
+    shared.tell(request.token, Message::Reply { connection: request.token, data, sent, close });
 }
 
 /// A request of a connection, to be answered through its IO thread.
@@ -40,6 +42,7 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
         args,
         command,
         tick: clock::ticks(),
+        lent: None,
         record: Arc::clone(&connection.record),
         db: connection.session.db,
         protocol: connection.session.protocol,
@@ -75,11 +78,17 @@ pub fn send_to_control(
     command: &'static Command,
     args: Vec<Vec<u8>>,
 ) -> Dispatch {
-    let request = control_request(connection, command, args);
+    let mut request = control_request(connection, command, args);
+    let nothing_else_to_come = connection.outbound.unsent() == 0
+        && !connection.session.reply_mode.suppresses()
+        && !connection.record.is_monitor.load(Relaxed);
+    if nothing_else_to_come {
+        request.lent = connection.transport.lend();
+    }
     if io.shared.inbox.send(request).is_err() {
+        connection.transport.take_back();
         return defer_for_inbox(io, connection, command);
     }
-    io.promptness.ask(io.clock.now_ms);
     connection.wait.reason = WaitsFor::Control;
     Dispatch::Wait
 }
@@ -94,14 +103,18 @@ pub fn defer_for_inbox(io: &mut IoThread, connection: &mut Connection, command: 
     Dispatch::Later
 }
 
-/// Takes the control plane's answer and sends it.
-pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], close: bool) {
+/// Takes the control plane's answer, and sends what the client has not got yet.
+pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], sent: usize, close: bool) {
     // The client may have gone.
     let Some(mut connection) = io.connections.take_by_token(token) else { return };
     match connection.wait.reason {
         WaitsFor::Control => {
-            if !connection.session.reply_mode.suppresses() {
-                send(io, &mut connection, data);
+            connection.transport.take_back();
+            if sent > 0 {
+                note_written(io, &mut connection, sent);
+            }
+            if sent < data.len() && !connection.session.reply_mode.suppresses() {
+                send(io, &mut connection, &data[sent..]);
             }
             connection.session.advance_reply_mode();
         }

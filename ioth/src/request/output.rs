@@ -27,7 +27,7 @@ pub fn send(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
 }
 
 /// Counts what was sent and looks at the hard limit of what was not.
-fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize) {
+pub fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize) {
     let record = &connection.record;
     record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
     let unsent = connection.outbound.unsent();

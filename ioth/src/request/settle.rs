@@ -42,6 +42,7 @@ pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
     io.shared.client_bytes.fetch_sub(connection.record.memory_bytes.load(Relaxed) as i64, Relaxed);
     io.stats().connections.subtract(1);
     io.shared.admitted.fetch_sub(1, Relaxed);
+    io.poller.remove_connection(&connection.transport);
     drop(connection);
     io.connections.release(index);
 }

@@ -13,13 +13,14 @@ use sherd_shards::spec::Plane;
 use crate::connection::token::Token;
 use crate::connection::transaction::{Executed, Transaction, Watch};
 use crate::net::listener::Peer;
+use crate::net::transport::Lent;
 
 /// What comes to an IO thread from outside.
 pub enum Message {
     /// A batch that another thread executed.
     Batch(Box<Batch>),
-    /// The control plane's answer; `close`: the connection is to end.
-    Reply { connection: Token, data: Vec<u8>, close: bool },
+    /// The control plane's answer, `sent` bytes of which the client has got already; `close`: the connection is to end.
+    Reply { connection: Token, data: Vec<u8>, sent: usize, close: bool },
     /// A transaction that another thread has executed.
     Executed { connection: Token, executed: Box<Executed> },
     /// A command over shards that another thread has executed.
@@ -52,6 +53,9 @@ pub struct ControlRequest {
     pub command: &'static Command,
     /// When it was sent up, and from when the control plane has it, that; its execution is timed from here.
     pub tick: u64,
+    /// Where the answer may go at once: the client has nothing else to come, and its IO thread sends nothing before it has been
+    /// told of the answer.
+    pub lent: Option<Lent>,
     /// Whose request it is.
     pub record: Arc<ClientRecord>,
     pub db: u16,
@@ -79,6 +83,7 @@ impl ControlRequest {
                 args: queued.args.clone(),
                 command: queued.command,
                 tick: self.tick,
+                lent: None,
                 record: Arc::clone(&self.record),
                 db,
                 protocol: self.protocol,

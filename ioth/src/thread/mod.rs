@@ -8,7 +8,6 @@ pub mod deadlines;
 pub mod deferred;
 pub mod handlers;
 pub mod poller;
-pub mod promptness;
 pub mod ticks;
 
 use std::os::fd::OwnedFd;
@@ -27,7 +26,6 @@ use deadlines::Deadlines;
 use deferred::Deferred;
 use handlers::Handlers;
 use poller::Poller;
-use promptness::Promptness;
 use ticks::Ticks;
 
 /// The fullest read buffer and the most unsent replies of a connection of late.
@@ -68,7 +66,6 @@ pub struct IoThread {
     pub deadlines: Deadlines,
     pub clock: RoundClock,
     pub ticks: Ticks,
-    pub promptness: Promptness,
     pub peaks: BufferPeaks,
     pub sampler: CommandSampler,
     pub acceptor: Acceptor,
@@ -91,7 +88,6 @@ impl IoThread {
             deadlines: Deadlines::default(),
             clock: RoundClock::new(&shared.world),
             ticks: Ticks::default(),
-            promptness: Promptness::default(),
             peaks: BufferPeaks::default(),
             sampler: CommandSampler::default(),
             acceptor: Acceptor::default(),

@@ -83,6 +83,12 @@ impl Poller {
         Ok(epoll::add(&self.epoll, descriptor, EventData::new_u64(u64::from(index)), flags)?)
     }
 
+    /// Polls a connection no longer. Closing its socket is not enough where somebody else keeps it a moment longer.
+    pub fn remove_connection(&self, descriptor: impl AsFd) {
+        // It was added, so nothing but its end can be in the way.
+        let _ = epoll::delete(&self.epoll, descriptor);
+    }
+
     /// Waits for at most so long until something happens.
     pub fn wait(&self, events: &mut Events, at_most_ms: i64) {
         let timeout = Timespec { tv_sec: at_most_ms / 1000, tv_nsec: at_most_ms % 1000 * 1_000_000 };

@@ -140,7 +140,6 @@ fn send_exec(io: &mut IoThread, connection: &mut Connection, transaction: Transa
         return defer_for_inbox(io, connection, command);
     }
     connection.wait.is_suppressed = connection.session.reply_mode.suppresses();
-    io.promptness.ask(io.clock.now_ms);
     connection.wait.reason = WaitsFor::Exec;
     Dispatch::Wait
 }
