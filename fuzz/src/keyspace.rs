@@ -62,17 +62,15 @@ impl Keyspace {
     pub fn new(shards: usize, variant: Variant) -> Keyspace {
         let commands = registry::install(std::iter::empty()).commands().len();
         let world = world(shards);
-        let fresh = Settings::default();
-        for name in Settings::NAMES {
-            world.settings.set(name, fresh.get(name).unwrap_or(0));
-        }
+        world.settings.reset();
         world.settings.proto_max_bulk_len.set(STRING_BYTES_MAX);
         if variant.small_packs {
-            for name in Settings::NAMES.iter().filter(|name| name.ends_with("-entries")) {
+            let names = || Settings::DECLARED.iter().map(|declaration| declaration.name);
+            for name in names().filter(|name| name.ends_with("-entries")) {
                 world.settings.set(name, 4);
             }
             world.settings.list_max_listpack_size.set(3);
-            for name in Settings::NAMES.iter().filter(|name| name.ends_with("-listpack-value")) {
+            for name in names().filter(|name| name.ends_with("-listpack-value")) {
                 world.settings.set(name, 8);
             }
         }

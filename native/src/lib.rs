@@ -12,6 +12,7 @@ use sherd_shards::glob;
 mod commands;
 mod held;
 mod server;
+mod settings;
 mod snapshot;
 mod transfer;
 
@@ -72,6 +73,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::setting_table, module)?)?;
     module.add_class::<server::Server>()?;
     module.add_class::<server::Request>()?;
     Ok(())

@@ -110,7 +110,7 @@ impl Server {
         let initial = Settings::default();
         for (name, value) in settings {
             if !initial.set(&name, value) {
-                return Err(PyValueError::new_err(format!("the data plane has no setting {name}")));
+                return Err(PyValueError::new_err(format!("the data plane has no setting {name} that may be {value}")));
             }
         }
         initial.cluster_enabled.set(i64::from(cluster));
@@ -183,7 +183,8 @@ impl Server {
 
     fn settings(&self) -> HashMap<&'static str, i64> {
         let settings = &self.engine.shared.world.settings;
-        Settings::NAMES.iter().map(|name| (*name, settings.get(name).unwrap_or_default())).collect()
+        let names = Settings::DECLARED.iter().map(|declaration| declaration.name);
+        names.map(|name| (name, settings.get(name).unwrap_or_default())).collect()
     }
 
     fn set_password(&self, password: Option<Vec<u8>>) {

@@ -20,6 +20,7 @@ __all__ = [
     "redis_version",
     "register_commands",
     "set_time_slice",
+    "setting_table",
     "used_memory",
 ]
 
@@ -78,6 +79,22 @@ def command_table() -> list[CommandRow]:
 def key_positions(args: list[bytes]) -> list[tuple[int, str]] | None:
     """Argument numbers of a command line's keys with their key-spec flags; None if the command is unknown or its
     arguments are wrong. Empty if it has no keys."""
+
+@type_check_only
+class SettingRow(TypedDict):
+    """A setting of the data plane, as it is declared there."""
+
+    name: str
+    default: int
+    least: int
+    greatest: int
+    numbers: dict[str, int]
+    """What stands for each word, or for each letter; empty for plain numbers."""
+    adds_up: bool
+    """Whether the value is a sum of letters' bits."""
+
+def setting_table() -> list[SettingRow]:
+    """The settings that can be configured; their names are those of redis.conf."""
 
 def disable_huge_pages() -> bool:
     """Has the kernel give this process no huge pages from now on; false where it knows no such wish."""
@@ -155,7 +172,7 @@ class Server:
         """The shards in which something is executed at this moment."""
 
     def set_setting(self, name: str, value: int) -> bool:
-        """Changes a setting of the data plane; False if it has none by this name.
+        """Changes a setting of the data plane; False if it has none by this name, or none that takes the value.
 
         `databases` stays what it was when the server was made (at most 1024, and 1 in cluster mode).
         """

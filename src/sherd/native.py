@@ -24,17 +24,19 @@ from sherd._native import (
     redis_version,
     register_commands,
     set_time_slice,
+    setting_table,
     used_memory,
 )
 
 if TYPE_CHECKING:
     # Shapes of dictionaries; they exist for type checkers only.
-    from sherd._native import CommandRow, SpecDict
+    from sherd._native import CommandRow, SettingRow, SpecDict
 
 __all__ = [
     "CommandRow",
     "Request",
     "Server",
+    "SettingRow",
     "SpecDict",
     "build_id",
     "command_table",
@@ -46,6 +48,7 @@ __all__ = [
     "redis_version",
     "register_commands",
     "set_time_slice",
+    "setting_table",
     "used_memory",
 ]
 

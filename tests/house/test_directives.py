@@ -14,7 +14,7 @@ root = Path(__file__).parents[2]
 
 # How the control plane reads a parameter.
 _READER = re.compile(r"\b(?:get_bool|get_int|get_str|get_tuple|_text)\(\s*\"([a-z0-9-]+)\"")
-_SETTING = re.compile(r'^\s*(\w+) = [^,]+, "([a-z-]+)";$', re.MULTILINE)
+_SETTING = re.compile(r'^    (\w+) = [^,;]+, "([a-z-]+)"', re.MULTILINE)
 
 
 def _read_by_python() -> set[str]:

@@ -100,7 +100,3 @@ def test_secrets_are_marked_as_such() -> None:
     secrets = {parameter.name for parameter in PARAMETERS if parameter.sensitive}
     assert {"requirepass", "masterauth", "tls-key-file-pass", "tls-client-key-file-pass"} <= secrets
     assert not [name for name in BY_NAME if name.endswith(("pass", "auth")) and not BY_NAME[name].sensitive]
-
-
-def test_no_parameter_is_both_inert_and_pushed_down() -> None:
-    assert not [parameter.name for parameter in PARAMETERS if parameter.inert and parameter.native]

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from sherd import native
-from sherd.config import PARAMETERS, Config
 from sherd.families.command_docs import docs_reply
 from sherd.families.command_table import CommandTable, info_reply
 from sherd.resp import encode
 from sherd.server.commands import declare_commands
-from sherd.server.settings import native_settings
 from sherd.spec import declared_specs
 from sherd.syntax import parse_syntax
 
@@ -72,15 +70,3 @@ def test_history_and_successors_name_versions_and_say_something(row: Any) -> Non
         since, successor = row["deprecated"]
         assert re.fullmatch(r"\d+\.\d+\.\d+", since)
         assert successor
-
-
-def test_every_number_that_is_pushed_down_is_a_setting_of_the_data_plane() -> None:
-    config = Config()
-    config.choose_threads(1)
-    engine = native.Server(shards=1, io_threads=1, cluster=False, settings={})
-    known = engine.settings().keys()
-    unknown = {name for name in native_settings(config) if name not in known}
-    given_at_start = {"port", "tcp-backlog", "unixsocketperm", "io-threads", "shards"}
-    native_names = {parameter.name for parameter in PARAMETERS if parameter.native}
-    assert given_at_start <= native_names
-    assert unknown == given_at_start

@@ -23,6 +23,28 @@ pub mod class {
     pub const KEYSPACE: u32 = 1 << 12;
     /// Publish on the event's channel.
     pub const KEYEVENT: u32 = 1 << 13;
+
+    /// What `A` stands for: misses, new keys and the channels must be asked for by themselves.
+    pub const ALL: u32 = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
+
+    /// The letters of `notify-keyspace-events`.
+    pub const LETTERS: &[(char, u32)] = &[
+        ('g', GENERIC),
+        ('$', STRING),
+        ('l', LIST),
+        ('s', SET),
+        ('h', HASH),
+        ('z', ZSET),
+        ('x', EXPIRED),
+        ('e', EVICTED),
+        ('t', STREAM),
+        ('m', KEY_MISS),
+        ('n', NEW),
+        ('d', MODULE),
+        ('K', KEYSPACE),
+        ('E', KEYEVENT),
+        ('A', ALL),
+    ];
 }
 
 /// One event to be delivered.

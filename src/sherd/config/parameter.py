@@ -19,9 +19,9 @@ class ConfigParam:
 
     aliases: older names of the same value, each listed by CONFIG GET. immutable: only settable at start. protected:
     CONFIG SET refuses it unless `enable-protected-configs` allows it. sensitive: a secret, kept out of logs and of
-    CONFIG REWRITE when it came from the environment. hidden: left out of CONFIG GET's patterns. native: pushed down to
-    the data plane. inert: taken so that existing files load, changes nothing here. capability: what the parameter
-    belongs to and this version lacks; then only `default` ("off") is accepted.
+    CONFIG REWRITE when it came from the environment. hidden: left out of CONFIG GET's patterns. inert: taken so that
+    existing files load, changes nothing here. capability: what the parameter belongs to and this version lacks; then
+    only `default` ("off") is accepted. What the data plane has a setting of goes down by its name.
     """
 
     name: str
@@ -33,7 +33,6 @@ class ConfigParam:
     protected: bool = False
     sensitive: bool = False
     hidden: bool = False
-    native: bool = False
     inert: bool = False
     capability: str = ""
 

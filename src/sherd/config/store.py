@@ -133,10 +133,6 @@ class Config:
             if self._sources[parameter.name] is not Source.DEFAULT and self._values[parameter.name] != parameter.default
         ]
 
-    def native_values(self) -> dict[str, Value]:
-        """The values that the data plane works with, by parameter name."""
-        return {parameter.name: self._values[parameter.name] for parameter in PARAMETERS if parameter.native}
-
     # ---- changing
 
     def add_listener(self, listener: Listener) -> None:

@@ -1,66 +1,44 @@
 """Configuration values in the form that the data plane takes: whole numbers by name.
 
-Most parameters go down under their own name; a parameter that is not a number is translated here. The data plane says
-which names it knows; those that belong to capabilities it does not have are left out.
+The data plane says which settings it has and which number stands for a word (`native.setting_table`); every parameter
+of one of these names goes down. What is no single value is taken apart here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sherd import native
 from sherd.config import Config
 
-_INT64_MAX = 2**63 - 1
-
-# The data plane's numbers for these words.
-_POLICIES = (
-    "noeviction",
-    "allkeys-lru",
-    "volatile-lru",
-    "allkeys-lfu",
-    "volatile-lfu",
-    "allkeys-random",
-    "volatile-random",
-    "volatile-ttl",
-)
-_LOCALITIES = ("no", "yes", "local")
-# Bits of event classes by their letters in notify-keyspace-events.
-_EVENT_BITS: Mapping[str, int] = {letter: 1 << bit for bit, letter in enumerate("g$lshzxetmndKE")}
-_ALL_EVENTS = "g$lshzxetd"
-_BUFFER_LIMIT_PARTS = ("hard", "soft", "seconds")
-
-
-def _event_bits(flags: str) -> dict[str, int]:
-    letters = set(flags.replace("A", _ALL_EVENTS))
-    return {"notify-keyspace-events": sum(_EVENT_BITS[letter] for letter in letters)}
-
-
-def _buffer_limits(limits: tuple[tuple[int, int, int], ...]) -> dict[str, int]:
-    """Limits of ordinary clients, the only class that the data plane has."""
-    normal = limits[0]
-    return {f"output-limit-normal-{part}": value for part, value in zip(_BUFFER_LIMIT_PARTS, normal, strict=True)}
-
-
-_TRANSLATIONS: Mapping[str, Callable[[Any], dict[str, int]]] = {
-    "maxmemory-policy": lambda word: {"maxmemory-policy": _POLICIES.index(word)},
-    "enable-debug-command": lambda word: {"enable-debug-command": _LOCALITIES.index(word)},
-    "notify-keyspace-events": _event_bits,
-    "client-output-buffer-limit": _buffer_limits,
-}
+_ROWS: Mapping[str, native.SettingRow] = {row["name"]: row for row in native.setting_table()}
+_BUFFER_LIMITS = "client-output-buffer-limit"
+_PARTS = tuple(f"output-limit-normal-{part}" for part in ("hard", "soft", "seconds"))
 
 
 def native_settings(config: Config, names: Iterable[str] | None = None) -> dict[str, int]:
     """The settings that follow from the configuration, or from some of its parameters."""
-    values = config.native_values()
     settings: dict[str, int] = {}
-    for name in values if names is None else names:
-        if name not in values:
-            continue
-        value = values[name]
-        translate = _TRANSLATIONS.get(name)
-        if translate is not None:
-            settings.update(translate(value))
-        elif isinstance(value, int):
-            settings[name] = min(int(value), _INT64_MAX)
+    for name in (*_ROWS, _BUFFER_LIMITS) if names is None else names:
+        if name == _BUFFER_LIMITS:
+            settings.update(_buffer_limits(config))
+        elif name in _ROWS and name not in _PARTS:
+            settings[name] = _number(_ROWS[name], config.get(name))
     return settings
+
+
+def _number(row: native.SettingRow, value: Any) -> int:
+    numbers = row["numbers"]
+    if row["adds_up"]:
+        bits = 0
+        for letter in value:
+            bits |= numbers[letter]
+        return bits
+    # Redis has limits of 64 bits without a sign, which no memory has.
+    return numbers[value] if numbers else min(int(value), row["greatest"])
+
+
+def _buffer_limits(config: Config) -> dict[str, int]:
+    """Limits of ordinary clients, the only class that the data plane has."""
+    return dict(zip(_PARTS, config.get_tuple(_BUFFER_LIMITS)[0], strict=True))

@@ -253,7 +253,7 @@ fn lcs_tells_length_text_or_places() {
 #[test]
 fn lcs_refuses_what_would_take_too_much_memory() {
     let mut t = Tester::new(1);
-    t.world.settings.set("proto-max-bulk-len", 1_000_000);
+    t.world.settings.proto_max_bulk_len.set(1_000_000);
     t.run(&format!("SET a {}", "x".repeat(500)));
     t.run(&format!("SET b {}", "y".repeat(500)));
     assert_eq!(

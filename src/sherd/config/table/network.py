@@ -12,48 +12,43 @@ THREADS_MAX = 128
 
 PARAMETERS = (
     ConfigParam(
-        "bind", Addresses(), ("*", "-::*"), "Addresses to listen on; a leading '-' makes one optional.", native=True
+        "bind", Addresses(), ("*", "-::*"), "Addresses to listen on; a leading '-' makes one optional."
     ),
     text("bind-source-addr", "", "Local address that outgoing connections are made from.", inert=True),
-    integer("port", _PORT, 6379, "TCP port for clients; 0 turns plain TCP off.", native=True),
-    text("unixsocket", "", "Path of a Unix socket to listen on as well.", immutable=True, native=True),
+    integer("port", _PORT, 6379, "TCP port for clients; 0 turns plain TCP off."),
+    text("unixsocket", "", "Path of a Unix socket to listen on as well.", immutable=True),
     ConfigParam(
-        "unixsocketperm", Octal(), 0, "File mode of the Unix socket, in octal.", immutable=True, native=True
+        "unixsocketperm", Octal(), 0, "File mode of the Unix socket, in octal.", immutable=True
     ),
     text("unixsocketgroup", "", "Group that owns the Unix socket.", immutable=True),
     integer("tcp-backlog", (0, INT_MAX), 511, "Length of the queue of connections not yet accepted.",
-            immutable=True, native=True),
-    integer("tcp-keepalive", (0, INT_MAX), 300, "Seconds between keepalive probes on client sockets; 0 sends none.",
-            native=True),
-    integer("timeout", (0, INT_MAX), 0, "Seconds after which an idle client is disconnected; 0 never does.",
-            native=True),
-    integer("maxclients", (1, UINT_MAX), 10000, "Most clients that may be connected at once.", native=True),
+            immutable=True),
+    integer("tcp-keepalive", (0, INT_MAX), 300, "Seconds between keepalive probes on client sockets; 0 sends none."),
+    integer("timeout", (0, INT_MAX), 0, "Seconds after which an idle client is disconnected; 0 never does."),
+    integer("maxclients", (1, UINT_MAX), 10000, "Most clients that may be connected at once."),
     ConfigParam(
         "maxmemory-clients", Memory(0, LONG_MAX, percent=True), 0,
         "Most memory that all client buffers together may take, in bytes or as a share of maxmemory; 0 sets no limit.",
-        native=True,
     ),
     ConfigParam(
         "client-output-buffer-limit", BufferLimits(),
         ((0, 0, 0), (268435456, 67108864, 60), (33554432, 8388608, 60)),
         "Output buffer limits for each class of client: hard limit, soft limit, seconds above the soft limit.",
-        native=True,
     ),
     memory("client-query-buffer-limit", (_MEBIBYTE, LONG_MAX), 1024 * _MEBIBYTE,
-           "Most bytes of not yet complete commands that one client may send.", native=True),
+           "Most bytes of not yet complete commands that one client may send."),
     memory("proto-max-bulk-len", (_MEBIBYTE, LONG_MAX), 512 * _MEBIBYTE,
-           "Longest single string that a client may send.", native=True),
-    boolean("protected-mode", True, "Refuse clients from other hosts while no password and no user is set up.",
-            native=True),
+           "Longest single string that a client may send."),
+    boolean("protected-mode", True, "Refuse clients from other hosts while no password and no user is set up."),
     ConfigParam(
         "io-threads", Integer(0, THREADS_MAX, words_for_zero=("auto",)), 0,
         "Threads that read, parse and write for the clients; 0 or 'auto' chooses by the cores.",
-        immutable=True, native=True,
+        immutable=True,
     ),
     ConfigParam(
         "shards", Integer(0, THREADS_MAX, words_for_zero=("auto",)), 0,
         "Parts that the keyspace is divided into, each with an execution thread; 0 or 'auto' chooses by the cores.",
-        immutable=True, native=True,
+        immutable=True,
     ),
     integer("max-new-connections-per-cycle", (1, 1000), 10, "Connections that one poll round accepts at most.",
             inert=True),

@@ -64,7 +64,6 @@ PARAMETERS = (
             inert=True),
     ConfigParam(
         "hz", Integer(0, INT_MAX, clamp=(1, 500)), 10, "Rounds a second of background work such as active expiry.",
-        native=True,
     ),
     boolean("dynamic-hz", True, "Do background work more often while many clients are connected.", inert=True),
     choice("oom-score-adj", "no yes relative absolute", "no",

@@ -17,7 +17,7 @@ PARAMETERS = (
     integer("acllog-max-len", (0, LONG_MAX), 128, "Entries that ACL LOG keeps.", inert=True),
     choice("enable-protected-configs", _LOCALITY, "no", "Who may set protected parameters with CONFIG SET.",
            immutable=True),
-    choice("enable-debug-command", _LOCALITY, "no", "Who may use DEBUG.", immutable=True, native=True),
+    choice("enable-debug-command", _LOCALITY, "no", "Who may use DEBUG.", immutable=True),
     choice("enable-module-command", _LOCALITY, "no", "Who may use MODULE LOAD; modules do not exist here.",
            immutable=True, inert=True),
     integer("busy-reply-threshold", (0, LONG_MAX), 5000,
