@@ -40,7 +40,7 @@ impl CommandCell {
 }
 
 /// One cell a command, indexed by the command's number in the table.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct CommandCells(Box<[CommandCell]>);
 
 impl CommandCells {

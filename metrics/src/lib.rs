@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //! - [`counter`]: single-writer counters
+//! - [`catalogue`]: declaring counters once, with what resets and what shows them
 //! - [`histogram`]: latency histograms, four buckets an octave
 //! - [`commands`]: the per-command cells: calls, time, failures, latency
 //! - [`clock`]: cheap ticks for timing commands, and the wall clock
@@ -15,6 +16,7 @@
 //! - [`pages`]: how full the allocator's pages are, and which are worth emptying
 
 pub mod allocator;
+pub mod catalogue;
 pub mod clock;
 pub mod commands;
 pub mod counter;

@@ -1,23 +1,74 @@
 //! One picture of all counters, for INFO and the exporter alike.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use sherd_ioth::observe::stats::IoStats;
 use sherd_ioth::shared::Shared;
+use sherd_metrics::catalogue::{Catalogue, Shown};
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
 use sherd_shards::defragment::Fragmentation;
 use sherd_shards::shard::ShardStats;
 use sherd_shards::{policy, registry};
 
-fn sum_io(shared: &Shared, counter: impl Fn(&IoStats) -> &Counter) -> u64 {
-    shared.io.iter().map(|io| counter(io).get()).sum()
+/// What the counters of all threads and shards come to, by part and name.
+struct Totals(BTreeMap<(&'static str, &'static str), u64>);
+
+impl Totals {
+    fn take(shared: &Shared) -> Totals {
+        let mut totals = Totals(BTreeMap::new());
+        shared.io.iter().for_each(|io| totals.add(io));
+        totals.add(&shared.control);
+        for shard in 0..shared.world.slots.shards() {
+            shared.engine.stats(shard).0.for_each_group(&mut |group| totals.add(group));
+        }
+        totals
+    }
+
+    fn add(&mut self, group: &dyn Catalogue) {
+        group.for_each(&mut |declared, counter| {
+            for shown in declared.shown {
+                match *shown {
+                    Shown::Sum(part, name) => *self.0.entry((part, name)).or_default() += counter.get(),
+                    Shown::Max(part, name) => {
+                        let largest = self.0.entry((part, name)).or_default();
+                        *largest = counter.get().max(*largest);
+                    }
+                    Shown::Each(_) | Shown::EachInSeconds(_) => {}
+                }
+            }
+        });
+    }
+
+    /// A part with its counters.
+    fn part<'py>(&self, py: Python<'py>, part: &'static str) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        self.0
+            .iter()
+            .filter(|((shown_in, _), _)| *shown_in == part)
+            .try_for_each(|((_, name), number)| numbers.set_item(name, number))?;
+        Ok(numbers)
+    }
 }
 
-fn max_io(shared: &Shared, counter: impl Fn(&IoStats) -> &Counter) -> u64 {
-    shared.io.iter().map(|io| counter(io).get()).max().unwrap_or(0)
+/// What a group of counters shows of one shard or thread.
+fn put_each(part: &Bound<'_, PyDict>, group: &dyn Catalogue) -> PyResult<()> {
+    let mut result = Ok(());
+    group.for_each(&mut |declared, counter| {
+        for shown in declared.shown {
+            let put = match *shown {
+                Shown::Each(name) => part.set_item(name, counter.get()),
+                Shown::EachInSeconds(name) => part.set_item(name, counter.get() as f64 / 1e9),
+                Shown::Sum(..) | Shown::Max(..) => Ok(()),
+            };
+            if result.is_ok() {
+                result = put;
+            }
+        }
+    });
+    result
 }
 
 fn sum_shards(shared: &Shared, counter: impl Fn(&ShardStats) -> &Counter) -> u64 {
@@ -37,10 +88,11 @@ pub fn take<'py>(py: Python<'py>, shared: &Shared, commands: bool) -> PyResult<B
     picture.set_item("shards", shared.world.slots.shards())?;
     picture.set_item("io_threads", shared.io.len())?;
     picture.set_item("memory", memory_part(py, shared)?)?;
-    picture.set_item("defragmentation", defragmentation_part(py, shared)?)?;
-    picture.set_item("clients", clients_part(py, shared, now_ms)?)?;
-    picture.set_item("net", net_part(py, shared)?)?;
-    picture.set_item("totals", totals_part(py, shared)?)?;
+    let totals = Totals::take(shared);
+    picture.set_item("defragmentation", defragmentation_part(totals.part(py, "defragmentation")?, shared)?)?;
+    picture.set_item("clients", clients_part(totals.part(py, "clients")?, shared, now_ms)?)?;
+    picture.set_item("net", totals.part(py, "net")?)?;
+    picture.set_item("totals", totals_part(totals.part(py, "totals")?, shared)?)?;
     picture.set_item("shards_detail", shards_part(py, shared)?)?;
     picture.set_item("io_detail", io_part(py, shared)?)?;
     picture.set_item("dbs", dbs_part(shared))?;
@@ -65,21 +117,15 @@ fn memory_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     Ok(part)
 }
 
-fn defragmentation_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
-    let part = PyDict::new(py);
+fn defragmentation_part<'py>(part: Bound<'py, PyDict>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
     let (before_ms, current_ms) = shared.world.defragmentation.milliseconds();
     part.set_item("effort_percent", shared.world.defragmentation.effort_percent())?;
     part.set_item("total_ms", before_ms + current_ms)?;
     part.set_item("current_ms", current_ms)?;
-    part.set_item("hits", sum_shards(shared, |shard| &shard.defrag_hits))?;
-    part.set_item("misses", sum_shards(shared, |shard| &shard.defrag_misses))?;
-    part.set_item("key_hits", sum_shards(shared, |shard| &shard.defrag_key_hits))?;
-    part.set_item("key_misses", sum_shards(shared, |shard| &shard.defrag_key_misses))?;
     Ok(part)
 }
 
-fn clients_part<'py>(py: Python<'py>, shared: &Shared, now_ms: i64) -> PyResult<Bound<'py, PyDict>> {
-    let part = PyDict::new(py);
+fn clients_part<'py>(part: Bound<'py, PyDict>, shared: &Shared, now_ms: i64) -> PyResult<Bound<'py, PyDict>> {
     let (mut watching, mut watched_keys) = (0, 0);
     shared.clients.for_each(|record| {
         let watched = record.watched.load(Relaxed);
@@ -89,63 +135,26 @@ fn clients_part<'py>(py: Python<'py>, shared: &Shared, now_ms: i64) -> PyResult<
     let pause = shared.world.pause.get(now_ms);
     part.set_item("connected", shared.connection_count())?;
     part.set_item("maxclients", shared.world.settings.maxclients.get())?;
-    part.set_item("blocked", sum_io(shared, |io| &io.blocked) + sum_io(shared, |io| &io.paused))?;
-    part.set_item("in_timeout_table", sum_io(shared, |io| &io.blocked_with_timeout))?;
-    part.set_item("blocking_keys", sum_shards(shared, |shard| &shard.waits.keys))?;
-    part.set_item("blocking_keys_on_nokey", sum_shards(shared, |shard| &shard.waits.keys_on_nokey))?;
     part.set_item("monitors", shared.monitors.load(Relaxed))?;
     part.set_item("watching", watching)?;
     part.set_item("watched_keys", watched_keys)?;
     part.set_item("rejected", shared.rejected_connections.load(Relaxed))?;
-    part.set_item("received", sum_io(shared, |io| &io.received))?;
     part.set_item("paused_ms", pause.map_or(0, |(until, _)| until - now_ms))?;
     part.set_item("paused_reason", pause.map_or("", |(_, writes)| if writes { "write" } else { "all" }))?;
-    part.set_item("input_buffer_max", max_io(shared, |io| &io.input_buffer_max))?;
-    part.set_item("output_buffer_max", max_io(shared, |io| &io.output_buffer_max))?;
-    part.set_item("buffers_bytes", sum_io(shared, |io| &io.buffer_bytes))?;
-    part.set_item("query_limit_disconnections", sum_io(shared, |io| &io.query_limit_disconnections))?;
-    part.set_item("output_limit_disconnections", sum_io(shared, |io| &io.output_limit_disconnections))?;
     part.set_item("evicted", shared.evicted_clients.load(Relaxed))?;
     Ok(part)
 }
 
-fn net_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
-    let part = PyDict::new(py);
-    part.set_item("input_bytes", sum_io(shared, |io| &io.input_bytes))?;
-    part.set_item("output_bytes", sum_io(shared, |io| &io.output_bytes))?;
-    part.set_item("reads", sum_io(shared, |io| &io.reads))?;
-    part.set_item("writes", sum_io(shared, |io| &io.writes))?;
-    Ok(part)
-}
-
-fn totals_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
-    let part = PyDict::new(py);
-    let control = &shared.control;
-    let commands = sum_shards(shared, |shard| &shard.commands) + sum_io(shared, |io| &io.commands);
-    let errors = sum_shards(shared, |shard| &shard.error_replies) + sum_io(shared, |io| &io.error_replies);
-    let (commands, errors) = (commands + control.commands.get(), errors + control.error_replies.get());
+fn totals_part<'py>(part: Bound<'py, PyDict>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
     let (pending, freed) = shared.world.reaper.counts();
-    part.set_item("commands", commands)?;
     part.set_item("command_nanoseconds", command_nanoseconds(shared))?;
-    part.set_item("keyspace_hits", sum_shards(shared, |shard| &shard.keyspace_hits))?;
-    part.set_item("keyspace_misses", sum_shards(shared, |shard| &shard.keyspace_misses))?;
-    part.set_item("expired_keys", sum_shards(shared, |shard| &shard.expired_keys))?;
-    part.set_item("expired_fields", sum_shards(shared, |shard| &shard.expired_fields))?;
-    part.set_item("expired_members", sum_shards(shared, |shard| &shard.expired_members))?;
     part.set_item("expired_stale_millionths", stale_millionths(shared))?;
-    part.set_item("expire_time_cap_reached", sum_shards(shared, |shard| &shard.expiry.time_cap_reached))?;
-    part.set_item("expire_nanoseconds", sum_shards(shared, |shard| &shard.expiry.nanoseconds))?;
-    part.set_item("evicted_keys", sum_shards(shared, |shard| &shard.evicted_keys))?;
     let (exceeded_ms, current_exceeded_ms) = shared.world.pressure.exceeded_ms();
     part.set_item("eviction_exceeded_ms", exceeded_ms)?;
     part.set_item("current_eviction_exceeded_ms", current_exceeded_ms)?;
-    part.set_item("error_replies", errors)?;
-    part.set_item("dirty", sum_shards(shared, |shard| &shard.dirty))?;
-    part.set_item("panics", sum_shards(shared, |shard| &shard.panics) + sum_io(shared, |io| &io.panics))?;
     part.set_item("cross_shard", shared.engine.cross_shard_count())?;
     part.set_item("lazyfree_pending", pending)?;
     part.set_item("lazyfreed", freed)?;
-    part.set_item("unexpected_errors", sum_io(shared, |io| &io.protocol_errors))?;
     Ok(part)
 }
 
@@ -176,16 +185,13 @@ fn shards_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyL
     for shard in 0..shared.world.slots.shards() {
         let (stats, _, hand_off) = shared.engine.stats(shard);
         let part = PyDict::new(py);
+        put_each(&part, stats)?;
         part.set_item("keys", shared.world.shard_keys[shard].load(Relaxed))?;
         part.set_item("memory_bytes", stats.memory_bytes.load(Relaxed).max(0))?;
-        part.set_item("commands", stats.commands.get())?;
-        part.set_item("busy_seconds", stats.busy_nanoseconds.get() as f64 / 1e9)?;
         part.set_item("queue_depth", shared.engine.queue_len(shard))?;
-        part.set_item("batches", stats.batches.get())?;
         part.set_item("direct_batches", hand_off.direct.load(Relaxed))?;
         part.set_item("queued_batches", hand_off.queued.load(Relaxed))?;
         part.set_item("wakes", hand_off.wakes.load(Relaxed))?;
-        part.set_item("longest_slice_seconds", stats.longest_slice_nanoseconds.get() as f64 / 1e9)?;
         list.append(part)?;
     }
     Ok(list)
@@ -195,14 +201,7 @@ fn io_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>
     let list = PyList::empty(py);
     for io in &shared.io {
         let part = PyDict::new(py);
-        part.set_item("connections", io.connections.get())?;
-        part.set_item("commands", io.commands.get())?;
-        part.set_item("input_bytes", io.input_bytes.get())?;
-        part.set_item("output_bytes", io.output_bytes.get())?;
-        part.set_item("reads", io.reads.get())?;
-        part.set_item("writes", io.writes.get())?;
-        part.set_item("polls", io.polls.get())?;
-        part.set_item("busy_seconds", io.busy_nanoseconds.get() as f64 / 1e9)?;
+        put_each(&part, io)?;
         list.append(part)?;
     }
     Ok(list)

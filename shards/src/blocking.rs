@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
-use sherd_metrics::Counter;
+use sherd_metrics::counters;
 
 use crate::access::Shards;
 use crate::context::Client;
@@ -52,12 +52,14 @@ impl Wake {
     }
 }
 
-/// How many keys of one shard are waited for, read from other threads.
-#[derive(Default, Debug)]
-pub struct WaitCounts {
-    pub keys: Counter,
-    /// Those whose disappearance ends a wait: a consumer of a group cannot go on without its stream.
-    pub keys_on_nokey: Counter,
+counters! {
+    /// How many keys of one shard are waited for, read from other threads.
+    #[derive(Default, Debug)]
+    pub struct WaitCounts {
+        keys: Keep, Sum("clients", "blocking_keys");
+        /// Those whose disappearance ends a wait: a consumer of a group cannot go on without its stream.
+        keys_on_nokey: Keep, Sum("clients", "blocking_keys_on_nokey");
+    }
 }
 
 /// Those who wait for one key, by their places.

@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use sherd_metrics::Counter;
+use sherd_metrics::counters;
 
 use crate::evict::log_latency;
 use crate::field_calendar;
@@ -32,14 +32,16 @@ const WORTHWHILE: usize = 16;
 /// Steps of the sweep that the average lifetime is taken over.
 const AVERAGED_STEPS: u64 = 16;
 
-/// What INFO tells of a shard's active expiry, read from other threads.
-#[derive(Default, Debug)]
-pub struct ExpiryStats {
-    /// Keys that had expired, of those with an expiry, in millionths, averaged over the sweeps of late.
-    pub stale_millionths: Counter,
-    /// Sweeps that ended because their time was used up.
-    pub time_cap_reached: Counter,
-    pub nanoseconds: Counter,
+counters! {
+    /// What INFO tells of a shard's active expiry, read from other threads.
+    #[derive(Default, Debug)]
+    pub struct ExpiryStats {
+        /// Keys that had expired, of those with an expiry, in millionths, averaged over the sweeps of late.
+        stale_millionths: Zero;
+        /// Sweeps that ended because their time was used up.
+        time_cap_reached: Zero, Sum("totals", "expire_time_cap_reached");
+        nanoseconds: Zero, Sum("totals", "expire_nanoseconds");
+    }
 }
 
 impl ExpiryStats {
@@ -49,10 +51,6 @@ impl ExpiryStats {
         if let Some(now) = (1_000_000 * expired as u64).checked_div(seen) {
             self.stale_millionths.set((self.stale_millionths.get() * 19 + now) / 20);
         }
-    }
-
-    pub(crate) fn reset(&self) {
-        [&self.stale_millionths, &self.time_cap_reached, &self.nanoseconds].iter().for_each(|counter| counter.set(0));
     }
 }
 

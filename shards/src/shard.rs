@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
 
-use sherd_metrics::{CommandCells, Counter};
+use sherd_metrics::catalogue::Catalogue;
+use sherd_metrics::{counters, CommandCells, Counter};
 
 use crate::blocking::{Blocking, WaitCounts};
 use crate::evict::Evictor;
@@ -31,45 +32,49 @@ pub struct DbStats {
     pub average_ttl_ms: Counter,
 }
 
-/// Counters of one shard, read from other threads.
-#[derive(Default, Debug)]
-pub struct ShardStats {
-    pub commands: Counter,
-    pub keyspace_hits: Counter,
-    pub keyspace_misses: Counter,
-    pub expired_keys: Counter,
-    pub evicted_keys: Counter,
-    /// Fields of hashes whose time was over.
-    pub expired_fields: Counter,
-    /// Members of sets whose time was over.
-    pub expired_members: Counter,
-    /// Changes since the last save.
-    pub dirty: Counter,
-    pub busy_nanoseconds: Counter,
-    pub batches: Counter,
-    /// The longest time that the baton was held for one slice, in nanoseconds.
-    pub longest_slice_nanoseconds: Counter,
-    /// By database.
-    pub databases: Box<[DbStats]>,
-    /// Keys with an expiry in all databases.
-    pub volatile_keys: Counter,
-    /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when it
-    /// is handed over.
-    pub memory_bytes: AtomicI64,
-    /// Blocks that defragmentation has moved, those that it has looked at and left, and keys with and without such blocks.
-    pub defrag_hits: Counter,
-    pub defrag_misses: Counter,
-    pub defrag_key_hits: Counter,
-    pub defrag_key_misses: Counter,
-    pub error_replies: Counter,
-    pub panics: Counter,
-    /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
-    pub next_field_due_ms: AtomicI64,
-    pub expiry: ExpiryStats,
-    pub waits: Arc<WaitCounts>,
-    pub heat: Heat,
-    /// The biggest keys, as far as the survey has come.
-    pub findings: Findings,
+counters! {
+    /// Counters of one shard, read from other threads.
+    #[derive(Default, Debug)]
+    pub struct ShardStats {
+        commands: Zero, Sum("totals", "commands"), Each("commands");
+        keyspace_hits: Zero, Sum("totals", "keyspace_hits");
+        keyspace_misses: Zero, Sum("totals", "keyspace_misses");
+        expired_keys: Zero, Sum("totals", "expired_keys");
+        evicted_keys: Zero, Sum("totals", "evicted_keys");
+        /// Fields of hashes whose time was over.
+        expired_fields: Zero, Sum("totals", "expired_fields");
+        /// Members of sets whose time was over.
+        expired_members: Zero, Sum("totals", "expired_members");
+        /// Changes since the last save.
+        dirty: Keep, Sum("totals", "dirty");
+        busy_nanoseconds: Keep, EachInSeconds("busy_seconds");
+        batches: Keep, Each("batches");
+        /// The longest time that the baton was held for one slice, in nanoseconds.
+        longest_slice_nanoseconds: Zero, EachInSeconds("longest_slice_seconds");
+        /// Keys with an expiry in all databases.
+        volatile_keys: Keep;
+        /// Blocks that defragmentation has moved, those that it has looked at and left, and keys with and without such
+        /// blocks.
+        defrag_hits: Zero, Sum("defragmentation", "hits");
+        defrag_misses: Zero, Sum("defragmentation", "misses");
+        defrag_key_hits: Zero, Sum("defragmentation", "key_hits");
+        defrag_key_misses: Zero, Sum("defragmentation", "key_misses");
+        error_replies: Zero, Sum("totals", "error_replies");
+        panics: Zero, Sum("totals", "panics");
+    } and {
+        /// By database.
+        databases: Box<[DbStats]>,
+        /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when
+        /// it is handed over.
+        memory_bytes: AtomicI64,
+        /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
+        next_field_due_ms: AtomicI64,
+        expiry: ExpiryStats,
+        waits: Arc<WaitCounts>,
+        heat: Heat,
+        /// The biggest keys, as far as the survey has come.
+        findings: Findings,
+    }
 }
 
 impl ShardStats {
@@ -88,26 +93,16 @@ impl ShardStats {
         self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Sets what only ever grows to zero (CONFIG RESETSTAT).
+    /// Visits the shard's groups of counters.
+    pub fn for_each_group(&self, visit: &mut dyn FnMut(&dyn Catalogue)) {
+        visit(self);
+        visit(&self.expiry);
+        visit(&*self.waits);
+    }
+
+    /// CONFIG RESETSTAT.
     pub fn reset(&self) {
-        let counters = [
-            &self.commands,
-            &self.keyspace_hits,
-            &self.keyspace_misses,
-            &self.expired_keys,
-            &self.evicted_keys,
-            &self.expired_fields,
-            &self.expired_members,
-            &self.longest_slice_nanoseconds,
-            &self.defrag_hits,
-            &self.defrag_misses,
-            &self.defrag_key_hits,
-            &self.defrag_key_misses,
-            &self.error_replies,
-            &self.panics,
-        ];
-        counters.iter().for_each(|counter| counter.set(0));
-        self.expiry.reset();
+        self.for_each_group(&mut |group| group.reset_counters());
     }
 }
 

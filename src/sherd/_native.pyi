@@ -209,18 +209,9 @@ class Server:
 
         uptime_seconds: float; start_time: float (Unix); lru_clock: int; run_id: str; shards, io_threads: int
         memory: {used, peak, startup, active: int}, the last of which is what the allocator's pages take
-        defragmentation: {effort_percent, total_ms, current_ms, hits, misses, key_hits, key_misses: int}
-        clients: {connected, maxclients, blocked, in_timeout_table, blocking_keys, blocking_keys_on_nokey, monitors,
-                  watching, watched_keys, rejected, received, paused_ms, paused_reason, input_buffer_max,
-                  output_buffer_max, buffers_bytes, query_limit_disconnections, output_limit_disconnections, evicted:
-                  int}
-        net: {input_bytes, output_bytes, reads, writes: int}
-        totals: {commands, command_nanoseconds, keyspace_hits, keyspace_misses, expired_keys, expired_fields,
-                 expired_members, evicted_keys, eviction_exceeded_ms, current_eviction_exceeded_ms, error_replies,
-                 dirty, panics, cross_shard, lazyfree_pending, lazyfreed, unexpected_errors: int}
-        shards_detail: list of {keys, memory_bytes, commands, busy_seconds, queue_depth, batches, direct_batches,
-                  queued_batches, wakes, longest_slice_seconds}
-        io_detail: list of {connections, commands, input_bytes, output_bytes, reads, writes, polls, busy_seconds}
+        clients, net, totals, defragmentation: numbers by name: what the counters of all shards and threads come to that are declared to
+                  be shown there (`metrics::catalogue`), and what is no such counter; `clients` has paused_reason: str
+        shards_detail, io_detail: a list of the same for each shard and each IO thread, times in seconds
         dbs: list of (db, keys, keys_with_expiry, average_ttl_ms, keys_with_expiring_elements)
         commands: list of (name, calls, nanoseconds, rejected, failed, histogram: list[int]) of commands with any count;
                   the histogram has `histogram_bounds()` buckets

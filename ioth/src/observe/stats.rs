@@ -1,75 +1,62 @@
 //! What the threads of a server count.
 
-use sherd_metrics::{CommandCells, Counter};
+use sherd_metrics::{counters, CommandCells};
 
 use super::hot_keys::HotKeys;
 
-/// Counters of one IO thread.
-#[derive(Debug)]
-pub struct IoStats {
-    pub connections: Counter,
-    pub received: Counter,
-    pub input_bytes: Counter,
-    pub output_bytes: Counter,
-    pub reads: Counter,
-    pub writes: Counter,
-    pub polls: Counter,
-    pub busy_nanoseconds: Counter,
-    pub commands: Counter,
-    pub rejected_commands: Counter,
-    pub protocol_errors: Counter,
-    pub query_limit_disconnections: Counter,
-    pub output_limit_disconnections: Counter,
-    pub panics: Counter,
-    pub error_replies: Counter,
-    pub input_buffer_max: Counter,
-    pub output_buffer_max: Counter,
-    pub buffer_bytes: Counter,
-    /// Connections that wait for a key now, and those of them that will not wait for ever.
-    pub blocked: Counter,
-    pub blocked_with_timeout: Counter,
-    /// Connections that CLIENT PAUSE defers.
-    pub paused: Counter,
-    pub cells: CommandCells,
-    pub hot_keys: HotKeys,
+counters! {
+    /// Counters of one IO thread.
+    #[derive(Default, Debug)]
+    pub struct IoStats {
+        connections: Keep, Each("connections");
+        received: Zero, Sum("clients", "received");
+        input_bytes: Zero, Sum("net", "input_bytes"), Each("input_bytes");
+        output_bytes: Zero, Sum("net", "output_bytes"), Each("output_bytes");
+        reads: Zero, Sum("net", "reads"), Each("reads");
+        writes: Zero, Sum("net", "writes"), Each("writes");
+        polls: Zero, Each("polls");
+        busy_nanoseconds: Keep, EachInSeconds("busy_seconds");
+        commands: Zero, Sum("totals", "commands"), Each("commands");
+        protocol_errors: Zero, Sum("totals", "unexpected_errors");
+        query_limit_disconnections: Zero, Sum("clients", "query_limit_disconnections");
+        output_limit_disconnections: Zero, Sum("clients", "output_limit_disconnections");
+        panics: Zero, Sum("totals", "panics");
+        error_replies: Zero, Sum("totals", "error_replies");
+        input_buffer_max: Keep, Max("clients", "input_buffer_max");
+        output_buffer_max: Keep, Max("clients", "output_buffer_max");
+        buffer_bytes: Keep, Sum("clients", "buffers_bytes");
+        /// Connections that wait for a key now, and those of them that will not wait for ever.
+        blocked: Keep, Sum("clients", "blocked");
+        blocked_with_timeout: Keep, Sum("clients", "in_timeout_table");
+        /// Connections that CLIENT PAUSE defers.
+        paused: Keep, Sum("clients", "blocked");
+    } and {
+        cells: CommandCells,
+        hot_keys: HotKeys,
+    }
 }
 
 impl IoStats {
     /// Counters for a table of `commands` commands.
     pub fn new(commands: usize) -> IoStats {
-        let zero = Counter::new;
-        IoStats {
-            connections: zero(),
-            received: zero(),
-            input_bytes: zero(),
-            output_bytes: zero(),
-            reads: zero(),
-            writes: zero(),
-            polls: zero(),
-            busy_nanoseconds: zero(),
-            commands: zero(),
-            rejected_commands: zero(),
-            protocol_errors: zero(),
-            query_limit_disconnections: zero(),
-            output_limit_disconnections: zero(),
-            panics: zero(),
-            error_replies: zero(),
-            input_buffer_max: zero(),
-            output_buffer_max: zero(),
-            buffer_bytes: zero(),
-            blocked: zero(),
-            blocked_with_timeout: zero(),
-            paused: zero(),
-            cells: CommandCells::new(commands),
-            hot_keys: HotKeys::default(),
-        }
+        IoStats { cells: CommandCells::new(commands), ..IoStats::default() }
     }
 }
 
-/// What the control plane's thread counts of the commands that it executes.
-#[derive(Debug)]
-pub struct ControlStats {
-    pub commands: Counter,
-    pub error_replies: Counter,
-    pub cells: CommandCells,
+counters! {
+    /// What the control plane's thread counts of the commands that it executes.
+    #[derive(Default, Debug)]
+    pub struct ControlStats {
+        commands: Zero, Sum("totals", "commands");
+        error_replies: Zero, Sum("totals", "error_replies");
+    } and {
+        cells: CommandCells,
+    }
+}
+
+impl ControlStats {
+    /// Counters for a table of `commands` commands.
+    pub fn new(commands: usize) -> ControlStats {
+        ControlStats { cells: CommandCells::new(commands), ..ControlStats::default() }
+    }
 }

@@ -95,7 +95,6 @@ pub fn refuse_bytes(
     if let Some(command) = command {
         io.stats().cells.cell(command.id).rejected.increment();
     }
-    io.stats().rejected_commands.increment();
     io.stats().error_replies.increment();
     io.shared.world.logs.count_error(error);
     connection.reply(|reply| reply.error_bytes(error));

@@ -6,7 +6,7 @@ pub mod renames;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use sherd_metrics::{CommandCells, Counter};
+use sherd_metrics::catalogue::Catalogue;
 use sherd_shards::batch::Batch;
 use sherd_shards::blocking::Wake;
 use sherd_shards::engine::Engine;
@@ -71,11 +71,7 @@ impl Shared {
         let world = Arc::clone(&engine.world);
         Shared {
             io: (0..mailboxes.len()).map(|_| IoStats::new(commands)).collect(),
-            control: ControlStats {
-                commands: Counter::new(),
-                error_replies: Counter::new(),
-                cells: CommandCells::new(commands),
-            },
+            control: ControlStats::new(commands),
             started_at_ms: world.monotonic_milliseconds(),
             started_unix_ms: world.now_milliseconds(),
             run_id: run_id(),
@@ -182,27 +178,11 @@ impl Shared {
         self.world.defragmentation.reset_time();
         self.world.reaper.reset_counts();
         for io in &self.io {
-            let counters = [
-                &io.received,
-                &io.input_bytes,
-                &io.output_bytes,
-                &io.reads,
-                &io.writes,
-                &io.polls,
-                &io.commands,
-                &io.rejected_commands,
-                &io.protocol_errors,
-                &io.query_limit_disconnections,
-                &io.output_limit_disconnections,
-                &io.panics,
-                &io.error_replies,
-            ];
-            counters.iter().for_each(|counter| counter.set(0));
+            io.reset_counters();
             io.cells.reset();
             io.hot_keys.reset();
         }
-        self.control.commands.set(0);
-        self.control.error_replies.set(0);
+        self.control.reset_counters();
         self.control.cells.reset();
         for shard in 0..self.world.slots.shards() {
             let (stats, cells, _) = self.engine.stats(shard);

@@ -141,15 +141,15 @@ CLIENTS = _section("clients", [
     ("client_recent_max_input_buffer", lambda s: s.clients.input_buffer_max),
     ("client_recent_max_output_buffer", lambda s: s.clients.output_buffer_max),
     ("blocked_clients", lambda s: s.clients.blocked),
-    ("tracking_clients", lambda s: s.clients.tracking),
-    ("pubsub_clients", lambda s: s.clients.pubsub),
+    ("tracking_clients", 0),
+    ("pubsub_clients", 0),
     ("watching_clients", lambda s: s.clients.watching),
     ("clients_in_timeout_table", lambda s: s.clients.in_timeout_table),
     ("total_watched_keys", lambda s: s.clients.watched_keys),
     ("total_blocking_keys", lambda s: s.clients.blocking_keys),
     ("total_blocking_keys_on_nokey", lambda s: s.clients.blocking_keys_on_nokey),
     ("paused_reason", lambda s: "client_pause" if s.clients.paused_ms else "none"),
-    ("paused_actions", lambda s: s.clients.paused_reason or "none"),
+    ("paused_actions", lambda s: s.paused_reason or "none"),
     ("paused_timeout_milliseconds", lambda s: s.clients.paused_ms),
 ])  # fmt: skip
 
