@@ -209,8 +209,9 @@ class Server:
 
         uptime_seconds: float; start_time: float (Unix); lru_clock: int; run_id: str; shards, io_threads: int
         memory: {used, peak, startup, active: int}, the last of which is what the allocator's pages take
-        clients, net, totals, defragmentation: numbers by name: what the counters of all shards and threads come to that are declared to
-                  be shown there (`metrics::catalogue`), and what is no such counter; `clients` has paused_reason: str
+        clients, net, totals, defragmentation: numbers by name: what the counters of all shards and threads come to that
+                  are declared to be shown there (`metrics::catalogue`), and what is no such counter; `clients` has
+                  paused_reason: str
         shards_detail, io_detail: a list of the same for each shard and each IO thread, times in seconds
         dbs: list of (db, keys, keys_with_expiry, average_ttl_ms, keys_with_expiring_elements)
         commands: list of (name, calls, nanoseconds, rejected, failed, histogram: list[int]) of commands with any count;

@@ -1,0 +1,42 @@
+"""A data command is its family's file and its test: no other file of the program has to know it by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+root = Path(__file__).parents[2]
+
+# Names that are also words of other tables: categories, types, fields, methods of HTTP, keyspace events.
+_other_meanings = frozenset({"copy", "debug", "del", "get", "keys", "memory", "set", "type"})
+# Who calls commands as a client would: MIGRATE speaks to another server, and asks for what it moves as one.
+_callers = {
+    "native/src/transfer.rs": {"dump", "pexpiretime"},
+    "src/sherd/families/migrate.py": {"restore", "restore-asking"},
+}
+
+
+def _data_commands() -> set[str]:
+    folder = root / "shards" / "src" / "families"
+    return {name for file in folder.glob("*.rs") for name in re.findall(r'\bname: "([a-z_|-]+)"', file.read_text())}
+
+
+def test_a_data_command_is_named_in_its_family_alone() -> None:
+    names = _data_commands() - _other_meanings
+    assert len(names) > 200
+    files = [
+        *(root / "src" / "sherd").glob("**/*.py"),
+        *(
+            file
+            for crate in ("shards", "ioth", "native")
+            for file in (root / crate / "src").glob("**/*.rs")
+            if "families" not in file.parts and "tests" not in file.parts and not file.stem.endswith("tests")
+        ),
+    ]
+    named: dict[str, set[str]] = {}
+    for file in files:
+        program = file.read_text().partition("#[cfg(test)]\nmod ")[0]
+        found = {word.lower() for word in re.findall(r'"([A-Za-z_|-]+)"', program)} & names
+        if found:
+            named[str(file.relative_to(root))] = found
+    assert named == _callers
