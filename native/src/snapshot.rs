@@ -7,39 +7,66 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use sherd_ioth::shared::Shared;
-use sherd_metrics::catalogue::{Catalogue, Shown};
+use sherd_metrics::catalogue::{Catalogue, Declared, Shown};
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
 use sherd_shards::defragment::Fragmentation;
 use sherd_shards::shard::ShardStats;
 use sherd_shards::{policy, registry};
+
+/// Each counter of several threads or shards of one kind with its sum and its largest value, in the order of the
+/// declarations: added up by place, for names are looked up once a kind.
+#[derive(Default)]
+struct Sums(Vec<(&'static Declared, u64, u64)>);
+
+impl Sums {
+    /// Adds one thread or shard: always the same groups, in the same order.
+    fn add<'a>(&mut self, groups: impl IntoIterator<Item = &'a dyn Catalogue>) {
+        let mut place = 0;
+        for group in groups {
+            group.for_each(&mut |declared, counter| {
+                let value = counter.get();
+                match self.0.get_mut(place) {
+                    Some((_, sum, max)) => {
+                        *sum += value;
+                        *max = value.max(*max);
+                    }
+                    None => self.0.push((declared, value, value)),
+                }
+                place += 1;
+            });
+        }
+    }
+}
 
 /// What the counters of all threads and shards come to, by part and name.
 struct Totals(BTreeMap<(&'static str, &'static str), u64>);
 
 impl Totals {
     fn take(shared: &Shared) -> Totals {
-        let mut totals = Totals(BTreeMap::new());
-        shared.io.iter().for_each(|io| totals.add(io));
-        totals.add(&shared.control);
+        let (mut io, mut shards, mut control) = (Sums::default(), Sums::default(), Sums::default());
+        shared.io.iter().for_each(|stats| io.add([stats as &dyn Catalogue]));
         for shard in 0..shared.world.slots.shards() {
-            shared.engine.stats(shard).0.for_each_group(&mut |group| totals.add(group));
+            shards.add(shared.engine.stats(shard).0.groups());
         }
+        control.add([&shared.control as &dyn Catalogue]);
+        let mut totals = Totals(BTreeMap::new());
+        [io, shards, control].iter().for_each(|sums| totals.add(sums));
         totals
     }
 
-    fn add(&mut self, group: &dyn Catalogue) {
-        group.for_each(&mut |declared, counter| {
+    fn add(&mut self, sums: &Sums) {
+        for (declared, sum, max) in &sums.0 {
             for shown in declared.shown {
                 match *shown {
-                    Shown::Sum(part, name) => *self.0.entry((part, name)).or_default() += counter.get(),
+                    Shown::Sum(part, name) => *self.0.entry((part, name)).or_default() += sum,
                     Shown::Max(part, name) => {
                         let largest = self.0.entry((part, name)).or_default();
-                        *largest = counter.get().max(*largest);
+                        *largest = (*largest).max(*max);
                     }
                     Shown::Each(_) | Shown::EachInSeconds(_) => {}
                 }
             }
-        });
+        }
     }
 
     /// A part with its counters.

@@ -93,16 +93,14 @@ impl ShardStats {
         self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Visits the shard's groups of counters.
-    pub fn for_each_group(&self, visit: &mut dyn FnMut(&dyn Catalogue)) {
-        visit(self);
-        visit(&self.expiry);
-        visit(&*self.waits);
+    /// The shard's groups of counters.
+    pub fn groups(&self) -> [&dyn Catalogue; 3] {
+        [self, &self.expiry, &*self.waits]
     }
 
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
-        self.for_each_group(&mut |group| group.reset_counters());
+        self.groups().iter().for_each(|group| group.reset_counters());
     }
 }
 
