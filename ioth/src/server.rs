@@ -24,6 +24,7 @@ use crate::event_loop;
 use crate::net::listener::{Listener, Stage};
 use crate::observe::log::Log;
 use crate::request::control;
+use crate::scripts::Evaluator;
 use crate::shared::message::{ControlRequest, Message, INBOX_CAPACITY, MAILBOX_CAPACITY};
 use crate::shared::{deliver, wake_client, Shared};
 use crate::thread::IoThread;
@@ -83,6 +84,7 @@ impl Server {
         let log = Arc::new(Log::new(ringer(&control_bell)));
         crate::observe::panics::report_to(&log);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
+        let _ = shared.world.scripting.set(Box::new(Evaluator(Arc::downgrade(&shared))));
         Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
     }
 

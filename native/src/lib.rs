@@ -11,6 +11,7 @@ use sherd_shards::glob;
 
 mod commands;
 mod held;
+mod scripts;
 mod server;
 mod settings;
 mod snapshot;
@@ -71,6 +72,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(disable_huge_pages, module)?)?;
     module.add_function(wrap_pyfunction!(set_time_slice, module)?)?;
     module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;
+    module.add_function(wrap_pyfunction!(scripts::load_lua, module)?)?;
+    module.add_function(wrap_pyfunction!(scripts::announce_runtime_maker, module)?)?;
+    module.add_function(wrap_pyfunction!(scripts::wait_for_runtime_demand, module)?)?;
+    module.add_function(wrap_pyfunction!(scripts::add_runtime, module)?)?;
+    module.add_function(wrap_pyfunction!(scripts::fail_runtimes, module)?)?;
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;
     module.add_function(wrap_pyfunction!(settings::setting_table, module)?)?;

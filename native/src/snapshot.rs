@@ -132,6 +132,13 @@ pub fn take<'py>(py: Python<'py>, shared: &Shared, commands: bool) -> PyResult<B
     slowlog.set_item("last_id", next as i64 - 1)?;
     slowlog.set_item("last_duration_us", last.first().map_or(0, |entry| entry.duration_microseconds))?;
     picture.set_item("slowlog", slowlog)?;
+    let scripts = PyDict::new(py);
+    let known = shared.scripts.cache.numbers();
+    scripts.set_item("cached", known.scripts)?;
+    scripts.set_item("text_bytes", known.bytes)?;
+    scripts.set_item("evicted", known.evicted)?;
+    scripts.set_item("vm_bytes", sherd_scripts::pool::memory_bytes())?;
+    picture.set_item("scripts", scripts)?;
     Ok(picture)
 }
 

@@ -5,7 +5,7 @@
 //! [`Recent`], so that running one of them takes neither the digest nor a lock.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sherd_shards::types::sha1::sha1;
@@ -18,7 +18,7 @@ pub const EVALUATED_MAX: usize = 500;
 
 /// One script.
 pub struct Script {
-    /// Its number among all that there have been in this process.
+    /// Its number among all that there have been in this process, whichever cache they are in.
     pub id: i32,
     pub sha: [u8; 40],
     pub source: Box<[u8]>,
@@ -43,8 +43,12 @@ struct Known {
     /// Bytes of all sources.
     bytes: usize,
     evicted: u64,
-    last_id: i32,
 }
+
+/// The number of the script that was made last.
+static LAST_ID: AtomicI32 = AtomicI32::new(0);
+/// The generation that was begun last: each is one of its own in all caches, as a thread's [`Recent`] may serve several.
+static LAST_GENERATION: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kept {
@@ -54,10 +58,9 @@ enum Kept {
 }
 
 /// See the file's head.
-#[derive(Default)]
 pub struct Cache {
     known: RwLock<Known>,
-    /// Grows when scripts are forgotten: what threads have kept is no longer right then.
+    /// Another one when scripts were forgotten: what threads have kept is no longer right then.
     generation: AtomicU64,
     /// Grows with every new script.
     clock: AtomicU64,
@@ -71,7 +74,19 @@ pub struct CacheNumbers {
     pub evicted: u64,
 }
 
+impl Default for Cache {
+    fn default() -> Cache {
+        let cache = Cache { known: RwLock::default(), generation: AtomicU64::new(0), clock: AtomicU64::new(0) };
+        cache.begin_generation();
+        cache
+    }
+}
+
 impl Cache {
+    fn begin_generation(&self) {
+        self.generation.store(LAST_GENERATION.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,10 +111,9 @@ impl Cache {
             return Ok(script);
         }
         let (flags, body) = shebang::parse(source)?;
-        let mut known = self.write();
-        known.last_id = known.last_id.wrapping_add(1).max(1);
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & i32::MAX;
         let used = AtomicU64::new(self.clock.fetch_add(1, Ordering::Relaxed));
-        Ok(Arc::new(Script { id: known.last_id, sha, source: source.into(), flags, body, used }))
+        Ok(Arc::new(Script { id, sha, source: source.into(), flags, body, used }))
     }
 
     /// Keeps a script; one that was loaded stays until all are forgotten.
@@ -116,7 +130,7 @@ impl Cache {
         if kept == Kept::ByEval {
             if known.evaluated >= EVALUATED_MAX {
                 known.evict();
-                self.generation.fetch_add(1, Ordering::Release);
+                self.begin_generation();
             }
             known.evaluated += 1;
         }
@@ -129,7 +143,7 @@ impl Cache {
         let mut known = self.write();
         let scripts = std::mem::take(&mut known.scripts);
         (known.evaluated, known.bytes) = (0, 0);
-        self.generation.fetch_add(1, Ordering::Release);
+        self.begin_generation();
         scripts.into_values().map(|(script, _)| script).collect()
     }
 
@@ -139,7 +153,7 @@ impl Cache {
         CacheNumbers { scripts: known.scripts.len(), bytes: known.bytes, evicted: known.evicted }
     }
 
-    /// What grows when scripts are forgotten.
+    /// What is another one when scripts were forgotten.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

@@ -124,7 +124,6 @@ impl Context {
     pub fn begin(&mut self) {
         self.protocol = Protocol::Resp2;
         self.stopping = None;
-        self.random = Random::default();
     }
 
     /// Forgets what was the script's.

@@ -136,7 +136,7 @@ impl Encoder<'_> {
     fn error(&mut self, text: &[u8]) {
         let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
         let text = &text[..end];
-        self.line(b'-', text.strip_prefix(b"-").unwrap_or(text));
+        self.line(b'-', text);
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {

@@ -17,6 +17,7 @@
 //! | `decode`, `encode` | replies to Lua, Lua to replies |
 //! | `json`, `msgpack`, `packing`, `bits`, `random` | `cjson`, `cmsgpack`, `struct`, `bit`, `math.random` |
 //! | `cache`, `shebang` | scripts by their digest; the flags in their first line |
+//! | `pool` | a runtime for each thread |
 //! | `host` | what a script needs of the server |
 
 // Nearly every line here calls Lua; why that is sound is said once, in `lua.rs`, and not at each line.
@@ -34,6 +35,7 @@ mod lua;
 mod msgpack;
 mod number;
 mod packing;
+pub mod pool;
 mod random;
 mod redis_api;
 pub mod runtime;

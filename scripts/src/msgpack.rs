@@ -168,6 +168,7 @@ unsafe fn unpack_from(lua: Lua, limit: isize, offset: isize) -> c_int {
     let mut input = Input { lua, rest: &text[offset as usize..] };
     let mut count = 0;
     while !input.rest.is_empty() && count < limit {
+        lua.need_stack(1, c"in function mp_unpack_full");
         match input.value() {
             Ok(()) => count += 1,
             Err(Malformed::Short) => return lua.fail(b"Missing bytes in input."),
@@ -207,7 +208,6 @@ impl<'a> Input<'a> {
     }
 
     unsafe fn value(&mut self) -> Result<(), Malformed> {
-        self.lua.need_stack(1, c"in function mp_decode_to_lua_type");
         let lua = self.lua;
         let tag = self.take(1)?[0];
         match tag {
@@ -234,9 +234,8 @@ impl<'a> Input<'a> {
                 lua.push_number(value);
             }
             0xA0..=0xBF => self.string(usize::from(tag & 0x1F))?,
-            0xC4..=0xC6 | 0xD9..=0xDB => {
-                let first = if tag < 0xD0 { 0xC4 } else { 0xD9 };
-                let length = self.number(1 << (tag - first))?;
+            0xD9..=0xDB => {
+                let length = self.number(1 << (tag - 0xD9))?;
                 self.string(length as usize)?;
             }
             0x90..=0x9F => self.array(usize::from(tag & 15))?,
@@ -261,17 +260,18 @@ impl<'a> Input<'a> {
     }
 
     unsafe fn array(&mut self, count: usize) -> Result<(), Malformed> {
-        self.lua.need_stack(1, c"in function mp_decode_to_lua_array");
+        self.lua.need_stack(3, c"in function mp_decode_to_lua_array");
         self.lua.new_table(0, 0);
         for number in 1..=count {
+            self.lua.push_number(number as f64);
             self.value()?;
-            self.lua.raw_set_at(-2, number as c_int);
+            self.lua.set_table(-3);
         }
         Ok(())
     }
 
     unsafe fn map(&mut self, count: usize) -> Result<(), Malformed> {
-        self.lua.need_stack(1, c"in function mp_decode_to_lua_hash");
+        self.lua.need_stack(3, c"in function mp_decode_to_lua_hash");
         self.lua.new_table(0, 0);
         for _ in 0..count {
             self.value()?;

@@ -114,6 +114,8 @@ unsafe extern "C-unwind" fn pack(state: *mut State) -> c_int {
     let mut format = Format::of(lua);
     let context = lua.context();
     context.scratch.clear();
+    // What follows the arguments counts as nil rather than as nothing.
+    lua.push_nil();
     let mut argument = 2;
     // `totalsize` of the original is the length here, but that `c0` and `s` count what they write.
     while let Some((option, size)) = format.next() {
@@ -261,15 +263,12 @@ unsafe extern "C-unwind" fn size(state: *mut State) -> c_int {
         position += format.padding(position, option, size);
         lua.check(option != b's', 1, c"option 's' has no fixed size");
         lua.check(option != b'c' || size != 0, 1, c"option 'c0' has no fixed size");
-        if !option.is_ascii_alphanumeric() || !is_known(option) {
+        // A letter that is no option counts for nothing here.
+        if !option.is_ascii_alphanumeric() {
             format.control(option);
         }
         position += size;
     }
     lua.push_number(position as f64);
     1
-}
-
-fn is_known(option: u8) -> bool {
-    b"BbHhLlTfdxciIs".contains(&option)
 }

@@ -1,5 +1,5 @@
 //! `math.random` and `math.randomseed`: the 48-bit generator of POSIX' `lrand48`, as in Redis, so that a script draws the same
-//! numbers for a seed on every machine, and the same ones each time that it is run.
+//! numbers for a seed on every machine. A runtime's generator goes on from script to script.
 
 use std::ffi::c_int;
 
@@ -17,9 +17,9 @@ const LARGEST: i32 = i32::MAX;
 pub struct Random(u64);
 
 impl Default for Random {
-    /// As each script begins.
+    /// As it begins in a new runtime, and in Redis.
     fn default() -> Random {
-        Random::seeded(0)
+        Random(0x1234_ABCD_330E)
     }
 }
 

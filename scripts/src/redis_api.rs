@@ -107,7 +107,7 @@ unsafe fn command(lua: Lua, raises: bool) -> c_int {
 unsafe fn take_arguments(lua: Lua, context: &mut Context) -> Result<(), &'static [u8]> {
     let count = lua.top();
     if count == 0 {
-        return Err(b"ERR Please specify at least one argument for this call");
+        return Err(b"ERR Please specify at least one argument for this redis lib call");
     }
     context.args.clear();
     context.numbers.clear();
@@ -117,7 +117,7 @@ unsafe fn take_arguments(lua: Lua, context: &mut Context) -> Result<(), &'static
         let bytes = match lua.kind(number) {
             kind::STRING => lua.to_bytes(number).unwrap_or_default(),
             kind::NUMBER => number_text(&mut context.numbers, lua.to_number(number)),
-            _ => return Err(b"ERR Command arguments must be strings or integers"),
+            _ => return Err(b"ERR Lua redis lib command arguments must be strings or integers"),
         };
         context.args.push(bytes);
     }
@@ -127,6 +127,11 @@ unsafe fn take_arguments(lua: Lua, context: &mut Context) -> Result<(), &'static
 /// A number's text: an integer where it is one, else the shortest text that reads as the same number.
 unsafe fn number_text(numbers: &mut Vec<u8>, number: f64) -> &'static [u8] {
     let start = numbers.len();
+    if number.is_nan() {
+        // With its sign, as C writes it.
+        numbers.extend_from_slice(if number.is_sign_negative() { b"-nan" } else { b"nan" });
+        return &*(&numbers[start..] as *const [u8]);
+    }
     let integer = truncate(number);
     if integer as f64 == number && integer.unsigned_abs() <= i64::MAX as u64 / 2 {
         numbers.extend_from_slice(format_i64(integer, &mut I64Buffer::default()));
@@ -147,7 +152,7 @@ unsafe extern "C-unwind" fn may_call(state: *mut State) -> c_int {
     }
     match host.may_call(&context.args) {
         Some(allowed) => lua.push_boolean(allowed),
-        None => return raise(lua, b"ERR Invalid command passed to server.acl_check_cmd()"),
+        None => return raise(lua, b"ERR Invalid command passed to redis.acl_check_cmd()"),
     }
     1
 }
@@ -156,7 +161,7 @@ unsafe extern "C-unwind" fn log(state: *mut State) -> c_int {
     let lua = Lua(state);
     let count = lua.top();
     if count < 2 {
-        return raise(lua, b"ERR server.log() requires two arguments or more.");
+        return raise(lua, b"ERR redis.log() requires two arguments or more.");
     }
     if !lua.is_number(1) {
         return raise(lua, b"ERR First argument must be a number (log level).");
@@ -183,7 +188,7 @@ unsafe extern "C-unwind" fn log(state: *mut State) -> c_int {
 unsafe extern "C-unwind" fn set_protocol(state: *mut State) -> c_int {
     let lua = Lua(state);
     if lua.top() != 1 {
-        return raise(lua, b"ERR server.setresp() requires one argument.");
+        return raise(lua, b"ERR redis.setresp() requires one argument.");
     }
     match truncate(lua.to_number(1)) {
         version @ (2 | 3) => lua.context().protocol = Protocol::from_number(version).unwrap_or_default(),
@@ -261,7 +266,7 @@ unsafe extern "C-unwind" fn set_replication(state: *mut State) -> c_int {
         return raise(lua, b"ERR redis.set_repl can only be called inside a script invocation");
     };
     if lua.top() != 1 {
-        return raise(lua, b"ERR server.set_repl() requires one argument.");
+        return raise(lua, b"ERR redis.set_repl() requires one argument.");
     }
     match truncate(lua.to_number(1)) as i32 {
         targets @ 0..=3 => host.set_replication(targets as u8),

@@ -57,6 +57,8 @@ pub struct Versions {
 pub struct Runtime {
     lua: Lua,
     context: Box<Context>,
+    /// What its pool was told last of the bytes that it has allocated.
+    pub(crate) told_bytes: i64,
 }
 
 // SAFETY: the state and the context belong to the runtime alone, and Lua keeps nothing by thread.
@@ -87,7 +89,7 @@ impl Runtime {
     /// The state is valid for as long as the runtime is, nobody else uses it, and [`crate::api::load`] has found the API of the
     /// module that it belongs to.
     pub unsafe fn adopt(state: *mut State, versions: &Versions) -> Result<Runtime, String> {
-        let mut runtime = Runtime { lua: Lua(state), context: Box::new(Context::new()) };
+        let mut runtime = Runtime { lua: Lua(state), context: Box::new(Context::new()), told_bytes: 0 };
         let lua = runtime.lua;
         lua.set_top(0);
         if !lua.check_stack(RESIDENT + 20) {
@@ -127,6 +129,8 @@ impl Runtime {
     /// Runs a script and writes its reply.
     pub fn run(&mut self, run: &Run<'_>, host: &mut dyn Host, out: &mut Vec<u8>) -> Ran {
         let start = out.len();
+        // Instructions are counted from the script's first one.
+        self.hook();
         // SAFETY: what is pointed to lives until `end`, which forgets the pointers.
         unsafe {
             self.context.begin();
@@ -145,9 +149,6 @@ impl Runtime {
         // SAFETY: nothing here owns what an error would leave.
         let status = unsafe { self.enter() };
         let ran = self.conclude(status, run, out, start);
-        if self.context.stopping.is_some() {
-            self.hook();
-        }
         self.end(status);
         ran
     }

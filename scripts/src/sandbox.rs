@@ -296,7 +296,9 @@ unsafe fn original(lua: Lua) -> c_int {
 unsafe extern "C-unwind" fn guarded(state: *mut State) -> c_int {
     let lua = Lua(state);
     if has_proxy(lua) {
-        return lua.fail(READONLY);
+        // Without the place in the script, as an error that Lua itself raises within a native function.
+        lua.push_bytes(READONLY);
+        return lua.raise();
     }
     original(lua)
 }

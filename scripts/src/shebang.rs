@@ -50,7 +50,7 @@ pub fn parse(source: &[u8]) -> Result<(Flags, usize), Vec<u8>> {
     let mut words = source[..end].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let engine = words.next().and_then(|word| word.strip_prefix(b"#!")).unwrap_or_default();
     if engine != b"lua" {
-        return Err([b"ERR Could not find scripting engine '", engine, b"'"].concat());
+        return Err([b"ERR Unexpected engine in script shebang: #!", engine].concat());
     }
     let mut flags = Flags::default();
     for word in words {

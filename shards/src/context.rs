@@ -56,6 +56,11 @@ impl<'a> Context<'a> {
         &self.world.settings
     }
 
+    /// The shards that are held, for what executes other commands in them.
+    pub fn shards(&mut self) -> &mut Shards<'a> {
+        &mut self.shards
+    }
+
     /// Reads the clocks again: a command that follows may see another moment.
     #[cold]
     pub(crate) fn look_at_clocks(&mut self) {

@@ -147,6 +147,20 @@ pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
     note_duration(world, done.command, done.args, done.client, nanoseconds);
 }
 
+/// Counts a command of a script. The slow log has the script.
+#[inline]
+pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
+    let nanoseconds = counts.rate.nanoseconds(done.ticks);
+    counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
+    if done.failed {
+        counts.stats.error_replies.increment();
+        world.logs.count_error(done.reply);
+    }
+    if world.settings.unusual_accounting.on() {
+        account_unusually(counts, world, done, nanoseconds);
+    }
+}
+
 /// Looks after slow log and latency monitor, for commands of every plane.
 #[inline]
 pub fn note_duration(

@@ -7,6 +7,7 @@
 //! - [`spec`], [`category`], [`registry`]: declaring commands, and the table of all of them
 //! - [`families`]: the commands, one file a family
 //! - [`context`], [`origin`], [`reply`], [`error`], [`args`]: what a handler works with
+//! - [`scripting`]: the door to whoever runs scripts
 //! - [`types`], [`object`]: the data types
 //! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`keyspace`], [`table`], [`entry`], [`shard`], [`slot`]: the keyspace, and the one door for changes ([`keyspace::edit`])
@@ -58,6 +59,7 @@ pub mod registry;
 pub mod reply;
 pub mod rest;
 pub mod ring;
+pub mod scripting;
 pub mod settings;
 pub mod shard;
 pub mod slot;

@@ -9,6 +9,8 @@ pub enum Origin {
     Waiter,
     /// A command of a transaction, which is executed as one: room was made before it began.
     Exec,
+    /// A command of a script, which is executed as one: room was made before its first write.
+    Script,
     /// The program that embeds the server, or a command of the control plane that works with data commands.
     Internal,
 }
@@ -23,7 +25,7 @@ impl Origin {
     /// Whether a command that needs memory has to find room, or make it, by itself.
     #[inline]
     pub fn makes_room(self) -> bool {
-        self != Origin::Exec
+        !matches!(self, Origin::Exec | Origin::Script)
     }
 
     /// Whether what comes out must not depend on the order in which a table happens to have its elements: others may build
@@ -38,9 +40,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_transaction_has_made_room_and_only_clients_wait() {
-        use Origin::{Client, Exec, Internal, Waiter};
-        assert_eq!([Client, Waiter, Exec, Internal].map(Origin::makes_room), [true, true, false, true]);
-        assert_eq!([Client, Waiter, Exec, Internal].map(Origin::may_wait), [true, true, false, false]);
+    fn transactions_and_scripts_have_made_room_and_only_clients_wait() {
+        use Origin::{Client, Exec, Internal, Script, Waiter};
+        assert_eq!([Client, Waiter, Exec, Script, Internal].map(Origin::makes_room), [true, true, false, false, true]);
+        assert_eq!([Client, Waiter, Exec, Script, Internal].map(Origin::may_wait), [true, true, false, false, false]);
     }
 }

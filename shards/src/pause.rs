@@ -1,4 +1,4 @@
-//! What may keep commands from being executed now: CLIENT PAUSE, and too few replicas.
+//! What may keep commands from being executed now: CLIENT PAUSE, too few replicas, and a script that takes too long.
 //!
 //! Several pauses are one that lasts as long as the longest and is as strict as the strictest of them, as in Redis. Until it
 //! ends nothing expires and nothing is evicted either: who pauses writes wants the data to stay as they are. A key that has
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 /// See the file's head.
 #[derive(Default, Debug)]
 pub struct Pause {
-    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`] and [`TOO_FEW_REPLICAS`]: one word, so that
+    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`TOO_FEW_REPLICAS`] and [`BUSY`]: one word, so that
     /// nobody sees the time of one pause with the strictness of another, and a command looks at one. 0: no restraint.
     state: AtomicI64,
 }
@@ -18,8 +18,12 @@ pub struct Pause {
 const ALL: i64 = 1;
 /// Writes are refused.
 const TOO_FEW_REPLICAS: i64 = 2;
+/// A script has been running for longer than `busy-reply-threshold`.
+const BUSY: i64 = 4;
+/// What no pause changes.
+const OTHERS: i64 = TOO_FEW_REPLICAS | BUSY;
 /// Bits below the time.
-const TIME_SHIFT: u32 = 2;
+const TIME_SHIFT: u32 = 3;
 /// The latest time that there is room for.
 const UNTIL_MAX: i64 = i64::MAX >> TIME_SHIFT;
 
@@ -30,7 +34,7 @@ impl Pause {
         // Relaxed: it is the word alone that counts.
         let _ = self.state.fetch_update(Relaxed, Relaxed, |state| {
             let old_ms = state >> TIME_SHIFT;
-            let (old_ms, kept) = if old_ms > now_ms { (old_ms, ALL | TOO_FEW_REPLICAS) } else { (0, TOO_FEW_REPLICAS) };
+            let (old_ms, kept) = if old_ms > now_ms { (old_ms, ALL | OTHERS) } else { (0, OTHERS) };
             let until_ms = until_ms.max(old_ms);
             let all = if writes_only { 0 } else { ALL };
             (until_ms > now_ms).then_some(until_ms << TIME_SHIFT | state & kept | all)
@@ -39,7 +43,7 @@ impl Pause {
 
     /// Ends the pause.
     pub fn end(&self) {
-        self.state.fetch_and(TOO_FEW_REPLICAS, Relaxed);
+        self.state.fetch_and(OTHERS, Relaxed);
     }
 
     /// Refuses writes, or does so no longer, for want of replicas.
@@ -49,6 +53,20 @@ impl Pause {
         } else {
             self.state.fetch_and(!TOO_FEW_REPLICAS, Relaxed);
         }
+    }
+
+    /// Says whether a script has been running for too long.
+    pub fn set_busy(&self, busy: bool) {
+        if busy {
+            self.state.fetch_or(BUSY, Relaxed);
+        } else {
+            self.state.fetch_and(!BUSY, Relaxed);
+        }
+    }
+
+    /// Whether one has.
+    pub fn is_busy(&self) -> bool {
+        self.state.load(Relaxed) & BUSY != 0
     }
 
     /// Whether there are fewer replicas than writes need.
@@ -75,7 +93,7 @@ impl Pause {
         let state = self.state.load(Relaxed);
         if state >> TIME_SHIFT != 0 && state >> TIME_SHIFT <= now_ms {
             // Fails where something has changed meanwhile; the next look does it then.
-            let _ = self.state.compare_exchange(state, state & TOO_FEW_REPLICAS, Relaxed, Relaxed);
+            let _ = self.state.compare_exchange(state, state & OTHERS, Relaxed, Relaxed);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use crate::args;
 use crate::category::{self, Categories};
 use crate::slot::{slot_of, SlotMap, SLOTS};
-use crate::spec::{flag, Begin, CommandSpec, Find, Plane, Scope};
+use crate::spec::{flag, Begin, CommandSpec, Find, Group, Plane, Scope};
 
 /// How a command finds its shards, decided once from its specification.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +14,8 @@ pub enum Route {
     FirstKey,
     /// By all of its keys.
     Keys,
+    /// By all of its keys, and by what is known of the script.
+    Script,
     /// By the cursor in argument 1.
     Cursor,
     /// To all shards.
@@ -63,8 +65,8 @@ impl Command {
                 let cursor = args.get(1).map_or(Ok(0), |text| args::cursor(text)).unwrap_or(0);
                 1 << map.shard_of((cursor % SLOTS as u64) as u16)
             }
-            Route::FirstKey | Route::Keys if self.needs_all(args, map) => map.all_shards(),
-            Route::FirstKey | Route::Keys => {
+            Route::FirstKey | Route::Keys | Route::Script if self.needs_all(args, map) => map.all_shards(),
+            Route::FirstKey | Route::Keys | Route::Script => {
                 let keys = self.spec.key_positions(args).unwrap_or_default();
                 let wanted = keys.iter().fold(0, |wanted, &at| wanted | 1 << map.shard_of(slot_of(args[at])));
                 // A command whose keys cannot be told answers its own error; it needs some shard to do so.
@@ -120,6 +122,7 @@ fn route_of(spec: &CommandSpec) -> Route {
         (Plane::Data(_), Scope::All) => Route::All,
         (Plane::Data(_), Scope::Each) => Route::Each,
         (Plane::Data(_), Scope::Cursor) => Route::Cursor,
+        (Plane::Data(_), Scope::Keys) if spec.group == Group::Scripting => Route::Script,
         (Plane::Data(_), Scope::Keys) => match spec.keys {
             [one]
                 if spec.find_keys.is_none()

@@ -312,6 +312,11 @@ impl<'a> Reply<'a> {
         self.out.splice(place.0..place.0, header);
     }
 
+    /// A reply that is written elsewhere; `write` returns whether it is an error.
+    pub fn written_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        self.failed |= write(self.out);
+    }
+
     /// Bytes that are a reply already.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);

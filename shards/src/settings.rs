@@ -217,6 +217,8 @@ settings! {
     databases = 16, "databases", within(1, DATABASES_MAX as i64);
     lazyfree_lazy_user_del = 1, "lazyfree-lazy-user-del";
     lazyfree_lazy_user_flush = 1, "lazyfree-lazy-user-flush";
+    /// Milliseconds after which a script makes others answer BUSY.
+    busy_reply_threshold = 5000, "busy-reply-threshold", within(0, i64::MAX);
     maxclients = 10_000, "maxclients", within(1, u32::MAX as i64);
     /// Bytes of all clients' buffers together, or a negative percentage of `maxmemory`; 0 is no limit.
     maxmemory_clients = 0, "maxmemory-clients", within(-100, i64::MAX);

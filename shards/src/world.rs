@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sherd_metrics::clock;
 
@@ -11,6 +11,7 @@ use crate::defragment::Defragmentation;
 use crate::evict::Pressure;
 use crate::lazyfree::Reaper;
 use crate::pause::Pause;
+use crate::scripting::Scripting;
 use crate::settings::Settings;
 use crate::slot::SlotMap;
 
@@ -181,6 +182,8 @@ pub struct World {
     wait_places: AtomicU64,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Who runs scripts; set once, where a server is made.
+    pub scripting: OnceLock<Box<dyn Scripting>>,
 }
 
 impl World {
@@ -197,6 +200,7 @@ impl World {
             clocks: Clocks::default(),
             wait_places: AtomicU64::new(0),
             pause: Pause::default(),
+            scripting: OnceLock::new(),
         })
     }
 

@@ -112,6 +112,21 @@ def glob_filter(pattern: bytes, texts: Sequence[bytes], ignore_case: bool = Fals
 def key_slot(key: bytes) -> int:
     """The hash slot of a key."""
 
+def load_lua(path: str) -> None:
+    """Finds Lua's C API in lupa's extension module. Raises RuntimeError where it is not complete."""
+
+def announce_runtime_maker() -> None:
+    """Says that there will be a thread in `wait_for_runtime_demand`: who needs a runtime before that waits."""
+
+def wait_for_runtime_demand() -> int:
+    """Waits, without the interpreter's lock, until threads need runtimes for scripts; returns how many."""
+
+def add_runtime(owner: object, address: int) -> None:
+    """Takes over the Lua state at an address. Its owner, which nobody uses any more, is kept until the process ends."""
+
+def fail_runtimes(reason: str) -> None:
+    """Says that no runtimes can be made, and why: scripts answer an error from now on."""
+
 @final
 class Request:
     """One control request; immutable."""
@@ -218,6 +233,7 @@ class Server:
                   the histogram has `histogram_bounds()` buckets
         errors: dict[str, int]
         slowlog: {length, last_id, last_duration_us: int}
+        scripts: {cached, text_bytes, evicted, vm_bytes: int}; vm_bytes is that of the whole process
         """
 
     def slowlog(self, count: int) -> list[tuple[int, int, int, list[bytes], str, bytes]]:

@@ -15,17 +15,22 @@ from sherd import _native
 from sherd._native import (
     Request,
     Server,
+    add_runtime,
+    announce_runtime_maker,
     command_table,
     disable_huge_pages,
+    fail_runtimes,
     glob_filter,
     histogram_bounds,
     key_positions,
     key_slot,
+    load_lua,
     redis_version,
     register_commands,
     set_time_slice,
     setting_table,
     used_memory,
+    wait_for_runtime_demand,
 )
 
 if TYPE_CHECKING:
@@ -38,19 +43,30 @@ __all__ = [
     "Server",
     "SettingRow",
     "SpecDict",
+    "add_runtime",
+    "announce_runtime_maker",
     "build_id",
     "command_table",
     "disable_huge_pages",
+    "fail_runtimes",
     "glob_filter",
     "histogram_bounds",
     "key_positions",
     "key_slot",
+    "load_lua",
+    "module_path",
     "redis_version",
     "register_commands",
     "set_time_slice",
     "setting_table",
     "used_memory",
+    "wait_for_runtime_demand",
 ]
+
+
+def module_path() -> str:
+    """The file of the compiled data plane, for Lua, which finds a function in it."""
+    return _native.__file__ or ""
 
 
 @functools.cache

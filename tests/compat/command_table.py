@@ -39,6 +39,14 @@ _field_expiry = frozenset(
 )
 
 
+_scripting = frozenset(
+    """
+    eval evalsha eval_ro evalsha_ro script script|load script|exists script|flush script|kill script|show script|debug
+    script|help
+    """.split()
+)
+
+
 @dataclass(frozen=True)
 class CommandRow:
     """One command as a reference describes it."""
@@ -102,7 +110,7 @@ def _words(cell: str) -> frozenset[str]:
 
 def is_in_scope(row: CommandRow) -> bool:
     """Whether Sherd serves the command."""
-    if row.name in _generic | _connection | _server | _cluster:
+    if row.name in _generic | _connection | _server | _cluster | _scripting:
         return True
     return row.group in _whole_groups and row.name not in _field_expiry and not row.is_blocking
 

@@ -27,6 +27,7 @@ from tests.compat.normalise import (
     same_but_too_many_read,
     same_coordinates,
     same_numbers,
+    same_script_words,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         r".*[\x00\x80-\xff]",
         "error texts quote bytes that are no text as replacement characters, and do not end at a zero byte",
         relation=same_before_odd_bytes,
+    ),
+    _differ(
+        "valkey9",
+        r"(EVAL|EVALSHA)(_RO)? |SCRIPT SHOW ",
+        "Valkey leaves out a script's digest, and the name of Redis, where an error is told",
+        relation=same_script_words,
     ),
     _differ(
         "redis7",

@@ -4,9 +4,11 @@
 
 mod client;
 mod connection;
+mod script;
 mod transaction;
 
 pub use connection::REDIS_VERSION;
+pub use script::script_versions;
 
 use std::sync::LazyLock;
 
@@ -27,15 +29,21 @@ const fn declare(spec: CommandSpec, handler: Handler) -> Declared {
 }
 
 const fn declare_in_multi(spec: CommandSpec, handler: Handler, in_multi: InMulti) -> Declared {
-    Declared { spec, command: ConnectionCommand { handler: Some(handler), in_multi } }
+    Declared { spec, command: ConnectionCommand { handler: Some(handler), in_multi, follows_data: false } }
+}
+
+/// A command that is executed when all data commands before it have been.
+const fn declare_after_data(spec: CommandSpec, handler: Handler) -> Declared {
+    let command = ConnectionCommand { handler: Some(handler), in_multi: InMulti::Queued, follows_data: true };
+    Declared { spec, command }
 }
 
 const fn container(spec: CommandSpec) -> Declared {
-    Declared { spec, command: ConnectionCommand { handler: None, in_multi: InMulti::Queued } }
+    Declared { spec, command: ConnectionCommand { handler: None, in_multi: InMulti::Queued, follows_data: false } }
 }
 
 fn all() -> impl Iterator<Item = &'static Declared> {
-    connection::COMMANDS.iter().chain(client::COMMANDS).chain(transaction::COMMANDS)
+    connection::COMMANDS.iter().chain(client::COMMANDS).chain(transaction::COMMANDS).chain(script::COMMANDS)
 }
 
 /// The specifications of this plane, with the numbers of their handlers.

@@ -5,27 +5,44 @@ use std::sync::Arc;
 
 use sherd_shards::client::ClientRecord;
 use sherd_shards::registry::Command;
-use sherd_shards::spec::flag;
+use sherd_shards::spec::{flag, CommandSpec};
 
 /// The line of a command, unless it is one that monitors must not see.
 #[cold]
 pub fn line(record: &ClientRecord, db: u16, command: &Command, args: &[&[u8]]) -> Option<Arc<[u8]>> {
-    if command.spec.has(flag::ADMIN) || command.spec.has(flag::SKIP_MONITOR) {
-        return None;
-    }
-    let now = sherd_metrics::clock::unix_microseconds();
+    is_shown(command).then(|| script_command_line(record, db, &command.spec, args))
+}
+
+/// The line of a command that runs a script: it is shown before the commands of the script.
+#[cold]
+pub fn script_command_line(record: &ClientRecord, db: u16, spec: &CommandSpec, args: &[&[u8]]) -> Arc<[u8]> {
     let (prefix, address) = if record.unix_socket {
         ("unix:", record.address.trim_end_matches(":0"))
     } else {
         ("", record.address.as_str())
     };
-    let mut line = format!("+{}.{:06} [{db} {prefix}{address}]", now / 1_000_000, now % 1_000_000).into_bytes();
-    for arg in command.spec.shown(args).iter() {
+    line_from(&format!("{db} {prefix}{address}"), spec, args)
+}
+
+/// The line of a script's command.
+#[cold]
+pub fn nested_line(db: u16, command: &Command, args: &[&[u8]]) -> Option<Arc<[u8]>> {
+    is_shown(command).then(|| line_from(&format!("{db} lua"), &command.spec, args))
+}
+
+fn is_shown(command: &Command) -> bool {
+    !command.spec.has(flag::ADMIN) && !command.spec.has(flag::SKIP_MONITOR)
+}
+
+fn line_from(source: &str, spec: &CommandSpec, args: &[&[u8]]) -> Arc<[u8]> {
+    let now = sherd_metrics::clock::unix_microseconds();
+    let mut line = format!("+{}.{:06} [{source}]", now / 1_000_000, now % 1_000_000).into_bytes();
+    for arg in spec.shown(args).iter() {
         line.push(b' ');
         quote(arg, &mut line);
     }
     line.extend_from_slice(b"\r\n");
-    Some(line.into())
+    line.into()
 }
 
 /// Writes bytes in double quotes, with escapes.

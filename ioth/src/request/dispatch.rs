@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::args;
 use sherd_shards::error::{CommandError, CROSS_SLOT};
 use sherd_shards::registry::{self, Command, Route};
+use sherd_shards::scripting::Knowledge;
 use sherd_shards::slot::{slot_of, SLOTS};
 use sherd_shards::spec::{flag, Begin, Group, Plane};
 use sherd_shards::table;
@@ -20,7 +21,7 @@ use super::each_shard::run_in_each_shard;
 use super::gate::{find_command, gate, refuse, refuse_bytes, unknown_command};
 use super::monitor;
 use super::multi::queue::queue;
-use super::over_shards::run_over_shards;
+use super::over_shards::{run_over_shards, run_unknown_script};
 use super::own_command::{in_multi, run_connection_command};
 use super::paused::begin_pauses;
 use super::restraints::restrain;
@@ -47,7 +48,7 @@ pub fn take_command(io: &mut IoThread, connection: &mut Connection, request: &Re
         return refuse(io, connection, known.then_some(command), &error);
     }
     if io.shared.world.pause.may_be_on() {
-        if let Some(dispatch) = restrain(io, connection, command) {
+        if let Some(dispatch) = restrain(io, connection, command, request) {
             return dispatch;
         }
     }
@@ -149,7 +150,10 @@ fn route_data(
         Route::FirstKey => {
             (hash, slot, shard) = place_of(io, request.get(1).unwrap_or_default());
         }
-        Route::Keys if map.uses_slots() => {
+        Route::Script if !Knowledge::of(request.args).is_quick() => {
+            return run_unknown_script(io, connection, command, request.args);
+        }
+        Route::Keys | Route::Script if map.uses_slots() => {
             let wanted;
             (hash, slot, wanted) = match places_of(io, command, request.args) {
                 Ok(places) => places,
@@ -160,7 +164,7 @@ fn route_data(
             }
             shard = if wanted == 0 { 0 } else { wanted.trailing_zeros() as usize };
         }
-        Route::Keys => {
+        Route::Keys | Route::Script => {
             // One shard has them all; the first key, if it is in its usual place, is worth prefetching.
             if matches!(command.spec.keys, [first, ..] if first.begin == Begin::Index(1)) {
                 hash = request.get(1).map_or(0, table::hash);

@@ -20,10 +20,16 @@ use super::settle::settle;
 /// Sends a command to all monitors, unless it is one that they must not see.
 #[cold]
 pub fn show(shared: &Shared, record: &ClientRecord, db: u16, command: &Command, args: &[&[u8]]) {
-    let Some(line) = line(record, db, command, args) else { return };
+    if let Some(line) = line(record, db, command, args) {
+        show_line(shared, &line);
+    }
+}
+
+/// Sends a line to all monitors.
+pub fn show_line(shared: &Shared, line: &Arc<[u8]>) {
     for thread in 0..shared.mailboxes.len() {
         // A thread that is so far behind that its mailbox is full shows its monitors less.
-        let _ = shared.send(thread, Message::Monitor(Arc::clone(&line)));
+        let _ = shared.send(thread, Message::Monitor(Arc::clone(line)));
     }
 }
 

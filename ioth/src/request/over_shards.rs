@@ -33,7 +33,9 @@ use crate::thread::IoThread;
 
 use super::blocked::wait::begin_wait;
 use super::caller::Caller;
+use super::gate::refuse;
 use super::settle::go_on_with;
+use super::slots::check_one_slot;
 
 /// The errand of one command over several shards.
 struct OneCommand {
@@ -105,16 +107,7 @@ pub fn run_over_shards(
     let held = if heavy { Err(first) } else { Engine::try_hold(&*engine, wanted) };
     let mut held = match held {
         Ok(held) => held,
-        Err(busy) => {
-            let errand = OneCommand {
-                caller: Caller::of(&io.shared, connection),
-                command,
-                args: owned(args),
-                needs: wanted,
-                performed: Performed::default(),
-            };
-            return leave_errand(io, connection, busy, Box::new(errand));
-        }
+        Err(busy) => return leave_command(io, connection, (command, args), (wanted, busy)),
     };
     let start = connection.outbound.buffer.len();
     let (waiter, panicked) = call_now(io, connection, &mut held.shards(), (command, args));
@@ -142,6 +135,40 @@ fn call_now(
         io.stats().panics.increment();
     }
     (result.unwrap_or_default(), panicked)
+}
+
+/// Executes a script of which it is not known that it is over soon: in its shard's own thread, so that this one goes on.
+pub fn run_unknown_script(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    args: &[&[u8]],
+) -> Dispatch {
+    if connection.outbound.has_pending() {
+        return Dispatch::Later;
+    }
+    if io.shared.cluster {
+        if let Err(error) = check_one_slot(command, args) {
+            return refuse(io, connection, Some(command), &error);
+        }
+    }
+    connection.record.last_command.store(command.id as u32, Relaxed);
+    connection.wait.is_suppressed = connection.session.reply_mode.suppresses();
+    connection.session.advance_reply_mode();
+    let wanted = command.shards_of(args, &io.shared.world.slots);
+    leave_command(io, connection, (command, args), (wanted, wanted.trailing_zeros() as usize))
+}
+
+/// Leaves a command to the thread of a shard, the first that it needs or one that was busy.
+fn leave_command(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    (command, args): (&'static Command, &[&[u8]]),
+    (needs, shard): (u64, usize),
+) -> Dispatch {
+    let caller = Caller::of(&io.shared, connection);
+    let errand = OneCommand { caller, command, args: owned(args), needs, performed: Performed::default() };
+    leave_errand(io, connection, shard, Box::new(errand))
 }
 
 /// Leaves work to the thread of a shard that is busy; the connection waits until it is done.

@@ -1,12 +1,14 @@
-//! What keeps commands from being executed for now: CLIENT PAUSE, and `min-replicas-to-write` while too few replicas keep up.
+//! What keeps commands from being executed for now: CLIENT PAUSE, `min-replicas-to-write` while too few replicas keep up, and a
+//! script that takes too long in a shard that they need.
 //!
 //! Asked only where [`sherd_shards::pause::Pause::may_be_on`] says that there may be a reason.
 
 use sherd_shards::error::CommandError;
 use sherd_shards::registry::Command;
-use sherd_shards::spec::flag;
+use sherd_shards::spec::{flag, Plane};
 
 use crate::connection::Connection;
+use crate::protocol::request::{borrowed, Request};
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
@@ -17,9 +19,21 @@ use super::paused::{defer_for_pause, is_paused};
 /// What a write is answered while too few replicas keep up.
 const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
 
+/// What others are answered while a script takes too long.
+const BUSY: CommandError =
+    CommandError::new("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
+
 /// What becomes of a command that may not be executed now.
 #[cold]
-pub fn restrain(io: &mut IoThread, connection: &mut Connection, command: &'static Command) -> Option<Dispatch> {
+pub fn restrain(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> Option<Dispatch> {
+    if needs_busy_shards(io, connection, command, request) {
+        return Some(refuse(io, connection, Some(command), &BUSY));
+    }
     if lacks_replicas(io, connection, command) {
         return Some(refuse(io, connection, Some(command), &NO_REPLICAS));
     }
@@ -28,6 +42,22 @@ pub fn restrain(io: &mut IoThread, connection: &mut Connection, command: &'stati
         return Some(Dispatch::Later);
     }
     None
+}
+
+/// Whether a script that takes too long holds a shard that a command needs, or one that was queued. What is queued now is executed
+/// later.
+fn needs_busy_shards(io: &IoThread, connection: &Connection, command: &Command, request: &Request<'_>) -> bool {
+    if !io.shared.world.pause.is_busy() {
+        return false;
+    }
+    let (busy, map) = (io.shared.scripts.running.busy_shards(), io.shared.world.slots);
+    match (&connection.session.multi, command.spec.plane) {
+        (Some(multi), Plane::Connection(_)) if in_multi(io, command) == InMulti::Exec => {
+            multi.commands.iter().any(|queued| busy & queued.command.shards_of(&borrowed(&queued.args), &map) != 0)
+        }
+        (None, Plane::Data(_)) => busy & command.shards_of(request.args, &map) != 0,
+        _ => false,
+    }
 }
 
 /// Whether a command writes, or executes what was queued and does, while too few replicas keep up.

@@ -2,6 +2,7 @@
 
 pub mod message;
 pub mod renames;
+pub mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -21,6 +22,7 @@ use crate::observe::stats::{ControlStats, IoStats};
 
 use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
 use renames::Renames;
+use scripts::Scripts;
 
 /// One server's state beyond its threads' own.
 pub struct Shared {
@@ -34,6 +36,7 @@ pub struct Shared {
     pub io: Vec<IoStats>,
     pub control: ControlStats,
     pub log: Arc<Log>,
+    pub scripts: Scripts,
     password: RwLock<Option<Vec<u8>>>,
     /// Whether `password` is set, without its lock.
     pub has_password: AtomicBool,
@@ -83,6 +86,7 @@ impl Shared {
             clients: Clients::default(),
             renames: OnceLock::new(),
             log,
+            scripts: Scripts::default(),
             password: RwLock::new(None),
             has_password: AtomicBool::new(false),
             monitors: AtomicUsize::new(0),

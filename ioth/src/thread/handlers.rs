@@ -39,12 +39,14 @@ pub struct ConnectionCommand {
     /// `None` for a container of subcommands.
     pub handler: Option<Handler>,
     pub in_multi: InMulti,
+    /// Whether what it does depends on the data commands before it.
+    pub follows_data: bool,
 }
 
 impl ConnectionCommand {
-    /// Whether the command takes shards, so that everything that the connection has out must be done first.
+    /// Whether the command takes shards or follows what was done in them, so that everything that the connection has out must be done first.
     pub fn needs_quiet(&self) -> bool {
-        matches!(self.in_multi, InMulti::Watch | InMulti::Exec)
+        self.follows_data || matches!(self.in_multi, InMulti::Watch | InMulti::Exec)
     }
 }
 

@@ -247,8 +247,11 @@ impl Parser<'_> {
     unsafe fn descend(&mut self, places: c_int) {
         self.depth += 1;
         if self.depth > self.options.decode_depth_max || !self.lua.check_stack(places) {
-            let depth = self.depth;
-            self.lua.fail_with(self.context, format_args!("Found too many nested data structures ({depth})"));
+            let (depth, character) = (self.depth, self.at);
+            self.lua.fail_with(
+                self.context,
+                format_args!("Found too many nested data structures ({depth}) at character {character}"),
+            );
         }
     }
 

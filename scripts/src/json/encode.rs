@@ -49,7 +49,7 @@ impl Encoder<'_> {
 
     unsafe fn table(&mut self, depth: c_int) {
         if depth > self.options.encode_depth_max || !self.lua.check_stack(3) {
-            self.lua.fail_with(self.context, format_args!("Cannot serialise, excessive depth ({depth})"));
+            self.lua.fail_with(self.context, format_args!("Cannot serialise, excessive nesting ({depth})"));
         }
         if self.context.scratch.len() > TEXT_BYTES_MAX {
             self.lua.fail(b"Cannot serialise, the text becomes too long");

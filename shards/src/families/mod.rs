@@ -49,6 +49,7 @@ families!(
     list_block,
     list_edit,
     list_move,
+    scripting,
     set,
     set_algebra,
     set_draw,

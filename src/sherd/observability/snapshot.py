@@ -106,6 +106,15 @@ class BigKey:
     elements: int
 
 
+class ScriptNumbers(NamedTuple):
+    """Scripts that are known, and what Lua takes in all runtimes of the process."""
+
+    cached: int
+    text_bytes: int
+    evicted: int
+    vm_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All numbers at one moment. Times in seconds, memory in bytes unless a name says otherwise."""
@@ -133,6 +142,7 @@ class Snapshot:
     commands: Sequence[CommandNumbers]
     errors: Mapping[str, int]
     slow_log: SlowLogNumbers
+    scripts: ScriptNumbers
     process: ProcessNumbers
     process_id: int
     latency_events: Sequence[LatencyEvent] = ()
@@ -199,6 +209,7 @@ def take_snapshot(node: Node, *, commands: bool = True, hot_keys: int = 0) -> Sn
         commands=_commands(native["commands"], node.histogram_bounds),
         errors=dict(sorted(native["errors"].items())),
         slow_log=SlowLogNumbers(**native["slowlog"]),
+        scripts=ScriptNumbers(**native["scripts"]),
         process=read_process(),
         process_id=os.getpid(),
         latency_events=[

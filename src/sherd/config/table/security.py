@@ -22,7 +22,7 @@ PARAMETERS = (
            immutable=True, inert=True),
     integer("busy-reply-threshold", (0, LONG_MAX), 5000,
             "Milliseconds after which a running script makes other commands answer BUSY.",
-            aliases=("lua-time-limit",), inert=True),
+            aliases=("lua-time-limit",)),
     choice("sanitize-dump-payload", "no yes clients", "no",
            "Whether RESTORE checks payloads fully; here it always does.", inert=True),
     boolean("extended-redis-compatibility", False, "Name the server 'redis' to clients that ask.", inert=True),

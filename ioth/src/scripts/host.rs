@@ -1,0 +1,387 @@
+//! A script's commands, executed in the shards that it holds.
+//!
+//! Commands that need a shard which the script does not hold take it, if it is free within a moment; it is held until the script
+//! ends, so that others see all of it or nothing. Nothing here waits for a shard without a bound: the thread holds others.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sherd_metrics::clock::{self, TickRate};
+use sherd_scripts::cache::Script;
+use sherd_scripts::host::{Called, Host, Interruption};
+use sherd_scripts::shebang::{Flag, Flags};
+use sherd_shards::access::Shards;
+use sherd_shards::context::{Client, Context};
+use sherd_shards::engine::{Engine, Hold};
+use sherd_shards::error::{CommandError, OUT_OF_MEMORY};
+use sherd_shards::evict;
+use sherd_shards::execute::{self, Call, Counts, Done};
+use sherd_shards::origin::Origin;
+use sherd_shards::registry::{self, Command, Route};
+use sherd_shards::reply::{Protocol, Reply};
+use sherd_shards::slot::slot_of;
+use sherd_shards::spec::{flag, Plane};
+use sherd_shards::table;
+
+use crate::observe::log::Level;
+use crate::observe::monitor::nested_line;
+use crate::request::monitor::show_line;
+use crate::shared::scripts::LongScript;
+use crate::shared::Shared;
+
+const UNKNOWN: CommandError = CommandError::new("ERR Unknown Redis command called from script");
+const WRONG_COUNT: CommandError = CommandError::new("ERR Wrong number of args calling Redis command from script");
+const NOT_ALLOWED: CommandError = CommandError::new("ERR This Redis command is not allowed from script");
+const READ_ONLY: CommandError = CommandError::new("ERR Write commands are not allowed from read-only scripts.");
+const CROSS_SLOT: CommandError =
+    CommandError::new("ERR Script attempted to access keys that do not hash to the same slot");
+const ELSEWHERE: CommandError =
+    CommandError::new("ERR This command is answered by the control plane, which a script does not wait for");
+/// What a script is answered that needed a shard which stayed busy.
+pub const SHARDS_BUSY: CommandError =
+    CommandError::new("TRYAGAIN The script needs a key that it has not named, in a shard that is busy. Try again");
+
+/// How long a script waits for a shard that it has not got, while it holds others.
+const WAIT_MAX: Duration = Duration::from_millis(20);
+const WAIT_STEP: Duration = Duration::from_micros(50);
+/// Commands after which a script counts as one that takes long.
+const COMMANDS_QUICK_MAX: u64 = 10_000;
+
+/// See the file's head.
+pub struct ScriptHost<'h, 'c> {
+    shared: &'h Arc<Shared>,
+    context: &'h mut Context<'c>,
+    flags: Flags,
+    read_only: bool,
+    /// The database that its commands use.
+    db: u16,
+    /// The shards of the keys that it names, and those that it holds.
+    named: u64,
+    held: u64,
+    /// Shards that it has taken on its way.
+    taken: Vec<Hold<Arc<Engine>>>,
+    /// The slot of all keys, in a cluster.
+    slot: Option<u16>,
+    /// Whether it has touched other shards than those of its keys.
+    has_left: bool,
+    has_written: bool,
+    /// The command that was called last: the next one is mostly the same.
+    last: Option<&'static Command>,
+    is_monitored: bool,
+    commands: u64,
+    begun: u64,
+    /// Where it is entered, once it has taken long.
+    long: Option<Arc<LongScript>>,
+}
+
+impl<'h, 'c> ScriptHost<'h, 'c> {
+    /// For a script that begins.
+    pub fn new(
+        shared: &'h Arc<Shared>,
+        context: &'h mut Context<'c>,
+        script: &Script,
+        read_only: bool,
+        keys: &[&[u8]],
+    ) -> ScriptHost<'h, 'c> {
+        let map = shared.world.slots;
+        let (named, held, slot) = if map.shards() == 1 && !shared.cluster {
+            (1, 1, None)
+        } else {
+            let named = keys.iter().fold(0, |named, key| named | 1u64 << map.shard_of(slot_of(key)));
+            (named, context.shards().held(), keys.first().filter(|_| shared.cluster).map(|key| slot_of(key)))
+        };
+        ScriptHost {
+            flags: script.flags,
+            read_only: read_only || script.flags.has(Flag::NoWrites),
+            db: context.client.db,
+            named,
+            held,
+            taken: Vec::new(),
+            slot,
+            has_left: false,
+            has_written: false,
+            last: None,
+            is_monitored: shared.monitors.load(Relaxed) > 0,
+            commands: 0,
+            begun: clock::ticks(),
+            long: None,
+            shared,
+            context,
+        }
+    }
+
+    /// The script has ended. Returns whether it has kept to its keys' shards, and whether it was quick.
+    pub fn end(self) -> (bool, bool) {
+        if let Some(long) = &self.long {
+            let others_are_busy = self.shared.scripts.running.leave(long);
+            self.shared.world.pause.set_busy(others_are_busy);
+        }
+        (!self.has_left, self.long.is_none() && self.commands <= COMMANDS_QUICK_MAX)
+    }
+
+    /// The command that a call names, or what is wrong with it.
+    fn command(&mut self, args: &[&[u8]]) -> Result<&'static Command, CommandError> {
+        let name = args[0];
+        let command = match self.last {
+            Some(last) if last.packed != 0 && last.packed == registry::packed_name(name) => last,
+            _ => self.find(name, args)?,
+        };
+        self.last = Some(command);
+        let spec = &command.spec;
+        if matches!(spec.plane, Plane::Container) {
+            return Err(if args.len() > 1 { UNKNOWN } else { WRONG_COUNT });
+        }
+        if !spec.accepts(args.len()) {
+            return Err(WRONG_COUNT);
+        }
+        if spec.has(flag::NOSCRIPT) {
+            return Err(NOT_ALLOWED);
+        }
+        if self.read_only && spec.has(flag::WRITE) {
+            return Err(READ_ONLY);
+        }
+        Ok(command)
+    }
+
+    fn find(&self, name: &[u8], args: &[&[u8]]) -> Result<&'static Command, CommandError> {
+        let found = match self.shared.renames.get() {
+            Some(renames) => renames.find(name),
+            None => registry::table().find(name),
+        };
+        let found = found.ok_or(UNKNOWN)?;
+        Ok(match args.get(1) {
+            Some(name) if !found.subcommands.is_empty() => {
+                registry::table().find_subcommand(found, name).unwrap_or(found)
+            }
+            _ => found,
+        })
+    }
+
+    fn run(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), CommandError> {
+        let command = self.command(args)?;
+        if self.is_monitored {
+            if let Some(line) = nested_line(self.db, command, args) {
+                show_line(self.shared, &line);
+            }
+        }
+        match command.spec.plane {
+            Plane::Data(_) => self.run_data(command, args, protocol, out),
+            Plane::Connection(_) => self.run_for_connection(command, args, &mut Reply::new(out, protocol)),
+            Plane::Control if command.spec.name == "time" => {
+                self.tell_time(&mut Reply::new(out, protocol));
+                self.count(command);
+                Ok(())
+            }
+            Plane::Control | Plane::Container => Err(ELSEWHERE),
+        }
+    }
+
+    fn run_data(
+        &mut self,
+        command: &'static Command,
+        args: &[&[u8]],
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CommandError> {
+        let map = self.shared.world.slots;
+        let mut first_key = (0, 0);
+        if map.uses_slots() {
+            first_key = self.reach(command, args)?;
+        }
+        let spec = &command.spec;
+        // A script that has begun to write comes to its end.
+        if spec.has(flag::DENYOOM)
+            && !self.has_written
+            && !self.flags.has(Flag::AllowOom)
+            && self.context.origin.makes_room()
+            && !evict::has_room(self.context.shards(), &self.shared.world)
+        {
+            return Err(OUT_OF_MEMORY);
+        }
+        if spec.has(flag::WRITE) && !self.has_written {
+            self.has_written = true;
+            if let Some(long) = &self.long {
+                long.has_written.store(true, Relaxed);
+            }
+        }
+        let client = Client { db: self.db, protocol, ..self.context.client };
+        let call = Call { command, args, first_key, client, now_ms: self.context.now_ms, origin: Origin::Script };
+        let tick = clock::ticks();
+        let shared = self.shared;
+        let world = &shared.world;
+        let failed = match first_key.0 {
+            // The usual case without a list of all shards.
+            hash if hash != 0 && self.taken.is_empty() => {
+                let one = Shards::one(map, self.context.shards().of_slot(first_key.1));
+                execute::call(one, world, &call, out)
+            }
+            _ => execute::call(self.shards(), world, &call, out),
+        };
+        let ticks = clock::ticks().wrapping_sub(tick);
+        let first = self.context.shards().first();
+        first.stats.commands.increment();
+        let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
+        execute::account_nested(&counts, world, &Done { command, args, client: None, ticks, failed, reply: out });
+        Ok(())
+    }
+
+    /// The shards that the script holds.
+    fn shards(&mut self) -> Shards<'_> {
+        if self.taken.is_empty() {
+            return self.context.shards().reborrow();
+        }
+        let mut all = self.context.shards().reborrow();
+        self.taken.iter_mut().for_each(|hold| all.join(&mut hold.shards()));
+        all
+    }
+
+    /// Sees to it that the shards of a command are held. Returns the first key's hash and slot where that is the only one.
+    fn reach(&mut self, command: &'static Command, args: &[&[u8]]) -> Result<(u64, u16), CommandError> {
+        let map = self.shared.world.slots;
+        let (wanted, first_key) = match command.route {
+            Route::FirstKey => {
+                let slot = map.slot(args[1]);
+                self.check_slot(slot)?;
+                (1u64 << map.shard_of(slot), (table::hash(args[1]), slot))
+            }
+            _ => {
+                if self.shared.cluster {
+                    let keys = command.spec.key_positions(args).unwrap_or_default();
+                    keys.into_iter().try_for_each(|at| self.check_slot(slot_of(args[at])))?;
+                }
+                (command.shards_of(args, &map), (0, 0))
+            }
+        };
+        if wanted & !self.named != 0 {
+            self.has_left = true;
+        }
+        if wanted & !self.held != 0 {
+            self.take(wanted & !self.held)?;
+        }
+        Ok(first_key)
+    }
+
+    /// In a cluster, a script that says what it does keeps to one slot, unless it says otherwise.
+    fn check_slot(&mut self, slot: u16) -> Result<(), CommandError> {
+        if !self.shared.cluster || self.flags.has(Flag::Compatible) || self.flags.has(Flag::AllowCrossSlotKeys) {
+            return Ok(());
+        }
+        if *self.slot.get_or_insert(slot) == slot {
+            Ok(())
+        } else {
+            Err(CROSS_SLOT)
+        }
+    }
+
+    #[cold]
+    fn take(&mut self, missing: u64) -> Result<(), CommandError> {
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            match Engine::try_hold(Arc::clone(&self.shared.engine), missing) {
+                Ok(hold) => {
+                    self.taken.push(hold);
+                    self.held |= missing;
+                    return Ok(());
+                }
+                Err(_) if Instant::now() >= deadline => return Err(SHARDS_BUSY),
+                Err(_) => std::thread::sleep(WAIT_STEP),
+            }
+        }
+    }
+
+    /// Commands of the connection that make sense in a script.
+    fn run_for_connection(
+        &mut self,
+        command: &'static Command,
+        args: &[&[u8]],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        match (command.spec.name, args) {
+            ("ping", [_]) => reply.simple("PONG"),
+            ("ping" | "echo", [_, message]) => reply.bulk(message),
+            ("ping", _) => return Err(WRONG_COUNT),
+            ("select", [_, database]) => {
+                self.db = self.context.parse_db(database)?;
+                reply.ok();
+            }
+            ("readonly" | "readwrite" | "asking", _) => reply.ok(),
+            _ => return Err(ELSEWHERE),
+        }
+        self.count(command);
+        Ok(())
+    }
+
+    /// TIME, which stands still while a script runs.
+    fn tell_time(&self, reply: &mut Reply<'_>) {
+        let now_ms = self.context.now_ms;
+        reply.array(2);
+        reply.bulk_int(now_ms.div_euclid(1000));
+        reply.bulk_int(now_ms.rem_euclid(1000) * 1000);
+    }
+
+    /// Counts a command that took no time.
+    fn count(&mut self, command: &Command) {
+        let first = self.context.shards().first();
+        first.stats.commands.increment();
+        first.cells.cell(command.id).record(0, false);
+    }
+
+    fn milliseconds(&self) -> u64 {
+        TickRate::get().nanoseconds(clock::ticks().wrapping_sub(self.begun)) / 1_000_000
+    }
+}
+
+impl Host for ScriptHost<'_, '_> {
+    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Called {
+        self.commands += 1;
+        if let Err(error) = self.run(args, protocol, out) {
+            if error == SHARDS_BUSY && !self.has_written {
+                // Nothing was done: the client may just as well begin again, with all shards from the start.
+                return Called::Stop;
+            }
+            self.shared.world.logs.count_error(error.0.as_bytes());
+            self.context.shards().first().stats.error_replies.increment();
+            Reply::new(out, protocol).error(&error);
+        }
+        Called::Replied
+    }
+
+    fn logs(&self, _: u8) -> bool {
+        true
+    }
+
+    fn log(&mut self, level: u8, text: &[u8]) {
+        let level = [Level::Debug, Level::Verbose, Level::Notice, Level::Warning][usize::from(level.min(3))];
+        self.shared.log.add(level, &String::from_utf8_lossy(text), Vec::new());
+    }
+
+    fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
+        // There is one user, who may do everything.
+        self.find(args[0], args).ok().map(|_| true)
+    }
+
+    // Nothing is replicated or logged yet, so there is nothing to leave out.
+    fn set_replication(&mut self, _: u8) {}
+
+    fn interruption(&mut self) -> Interruption {
+        let long = self.long.get_or_insert_with(|| {
+            let long = self.shared.scripts.running.enter();
+            long.has_written.store(self.has_written, Relaxed);
+            long
+        });
+        if long.killed.load(Relaxed) || self.shared.stopping.load(Relaxed) {
+            return Interruption::Kill;
+        }
+        let threshold = self.shared.world.settings.busy_reply_threshold.size() as u64;
+        if long.busy_shards.load(Relaxed) == 0 && threshold > 0 {
+            let (held, long) = (self.held, Arc::clone(long));
+            if self.milliseconds() >= threshold {
+                long.busy_shards.store(held, Relaxed);
+                self.shared.world.pause.set_busy(true);
+                self.shared.wake_all();
+            }
+        }
+        Interruption::None
+    }
+}

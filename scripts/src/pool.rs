@@ -1,0 +1,144 @@
+//! A runtime for each thread that runs scripts.
+//!
+//! Only Python can make one, through lupa. A thread that needs its first asks for it here and waits; a thread of Python's own,
+//! which waits here without the interpreter's lock and needs no shard, makes it and hands it over. That is a matter of
+//! milliseconds, once a thread. What a thread leaves behind when it ends, the next one gets: a runtime is never closed.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cache::Recent;
+use crate::runtime::Runtime;
+
+/// How long a thread waits for its runtime. Loading lupa takes some 10 ms on an idle machine.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+static POOL: Pool = Pool {
+    state: Mutex::new(State { idle: Vec::new(), missing: 0, has_maker: false, failure: None }),
+    changed: Condvar::new(),
+};
+
+struct Pool {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    idle: Vec<Runtime>,
+    /// Threads that wait for one and for whom none is being made yet.
+    missing: usize,
+    /// Whether there is a thread that makes them.
+    has_maker: bool,
+    /// Why none can be made.
+    failure: Option<String>,
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Result<Runtime, String> {
+        let mut state = self.lock();
+        if let Some(runtime) = state.idle.pop() {
+            return Ok(runtime);
+        }
+        if !state.has_maker {
+            return Err("nothing makes runtimes".to_owned());
+        }
+        state.missing += 1;
+        self.changed.notify_all();
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            if let Some(runtime) = state.idle.pop() {
+                return Ok(runtime);
+            }
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err("no runtime was made in time".to_owned());
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Says that the calling thread makes runtimes, waits until some are missing, and returns how many.
+pub fn wait_for_demand() -> usize {
+    let mut state = POOL.lock();
+    state.has_maker = true;
+    while state.missing == 0 {
+        state = POOL.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+    std::mem::take(&mut state.missing)
+}
+
+/// Says that there will be a thread which makes runtimes: who asks for one before it has begun waits.
+pub fn announce_maker() {
+    POOL.lock().has_maker = true;
+}
+
+/// Hands a runtime over.
+pub fn add(runtime: Runtime) {
+    POOL.lock().idle.push(runtime);
+    POOL.changed.notify_all();
+}
+
+/// Says that runtimes cannot be made, to all who ask from now on.
+pub fn fail(reason: String) {
+    POOL.lock().failure = Some(reason);
+    POOL.changed.notify_all();
+}
+
+/// What a thread has for scripts.
+#[derive(Default)]
+struct Own {
+    runtime: Option<Runtime>,
+    recent: Recent,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            add(runtime);
+        }
+    }
+}
+
+thread_local! {
+    static OWN: RefCell<Own> = RefCell::default();
+}
+
+/// Does something with this thread's scripts.
+pub fn with_recent<R>(work: impl FnOnce(&mut Recent) -> R) -> R {
+    OWN.with_borrow_mut(|own| work(&mut own.recent))
+}
+
+/// Bytes that all runtimes have allocated, as of the last script of each; a runtime tells only when it has changed much.
+static BYTES: AtomicI64 = AtomicI64::new(0);
+/// A change that is worth telling.
+const TOLD_BYTES_MIN: i64 = 4096;
+
+/// Bytes that Lua has allocated in all runtimes of the process.
+pub fn memory_bytes() -> u64 {
+    BYTES.load(Ordering::Relaxed).max(0) as u64
+}
+
+/// Does something with this thread's runtime. If that panics, the thread gets another one.
+pub fn with_runtime<R>(work: impl FnOnce(&mut Runtime) -> R) -> Result<R, String> {
+    let own = OWN.with_borrow_mut(|own| own.runtime.take());
+    let mut runtime = own.map_or_else(|| POOL.take(), Ok)?;
+    let result = work(&mut runtime);
+    let bytes = runtime.memory_bytes() as i64;
+    let change = bytes - runtime.told_bytes;
+    if change.abs() >= TOLD_BYTES_MIN {
+        runtime.told_bytes = bytes;
+        BYTES.fetch_add(change, Ordering::Relaxed);
+    }
+    OWN.with_borrow_mut(|own| own.runtime = Some(runtime));
+    Ok(result)
+}

@@ -1,0 +1,72 @@
+//! EVAL and its relatives: scripts, run by whoever the server has for that.
+
+use crate::context::Context;
+use crate::error::{CommandError, Outcome};
+use crate::reply::Reply;
+use crate::scripting::{Evaluation, Knowledge};
+use crate::spec::{flag::*, Begin, CommandSpec, Find, Group, KeySpec, Plane};
+
+const NOT_HERE: CommandError = CommandError::new("ERR this server runs no scripts");
+
+const KEYS: Find = Find::Number { number: 0, first: 1, step: 1 };
+
+const SCRIPT: CommandSpec = CommandSpec {
+    complexity: "that of the script",
+    group: Group::Scripting,
+    arity: -3,
+    flags: NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLE_KEYS | MAY_REPLICATE,
+    keys: &[KeySpec { flags: "RW access update", begin: Begin::Index(2), find: KEYS }],
+    reaches_beyond: Some(reaches_beyond),
+    ..CommandSpec::DEFAULT
+};
+
+const READER: CommandSpec = CommandSpec {
+    flags: READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLE_KEYS,
+    keys: &[KeySpec { flags: "RO access", begin: Begin::Index(2), find: KEYS }],
+    ..SCRIPT
+};
+
+pub(super) const SPECS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "eval",
+        summary: "Runs a Lua script.",
+        since: "2.6.0",
+        syntax: "script numkeys [key ...] [arg ...]",
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: false, read_only: false })),
+        ..SCRIPT
+    },
+    CommandSpec {
+        name: "evalsha",
+        summary: "Runs a Lua script that the server knows by its SHA1 digest.",
+        since: "2.6.0",
+        syntax: "sha1 numkeys [key ...] [arg ...]",
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: true, read_only: false })),
+        ..SCRIPT
+    },
+    CommandSpec {
+        name: "eval_ro",
+        summary: "Runs a Lua script that must not write.",
+        since: "7.0.0",
+        syntax: "script numkeys [key ...] [arg ...]",
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: false, read_only: true })),
+        ..READER
+    },
+    CommandSpec {
+        name: "evalsha_ro",
+        summary: "Runs a Lua script that the server knows by its SHA1 digest and that must not write.",
+        since: "7.0.0",
+        syntax: "sha1 numkeys [key ...] [arg ...]",
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: true, read_only: true })),
+        ..READER
+    },
+];
+
+/// Whether a script may touch other keys than those that it names.
+fn reaches_beyond(args: &[&[u8]]) -> bool {
+    !Knowledge::of(args).is_confined()
+}
+
+fn run(context: &mut Context<'_>, reply: &mut Reply<'_>, evaluation: Evaluation) -> Outcome {
+    let world = context.world;
+    world.scripting.get().ok_or(NOT_HERE)?.evaluate(context, reply, evaluation)
+}

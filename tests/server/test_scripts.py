@@ -1,0 +1,147 @@
+"""Scripts that take long are told of and ended, and leave alone who needs nothing of theirs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.servers import Server, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.wire import Wire
+
+pytestmark = pytest.mark.sherd_only
+
+wait_seconds_max = 30.0
+endless = "while true do end"
+
+
+@pytest.fixture(params=[1, 4], ids=lambda shards: f"{shards}-shards")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server whose scripts are soon told of as too long."""
+    with Server(shape=Shape(shards=request.param), directives={"busy-reply-threshold": "50"}) as server:
+        yield server
+
+
+def _wait_until_busy(server: Server, *command: str) -> None:
+    """Until a new client is told. One whose command was sent before that waits for the script's end."""
+    deadline = time.monotonic() + wait_seconds_max
+    while time.monotonic() < deadline:
+        with server.wire() as wire:
+            wire.socket.settimeout(0.5)
+            wire.write(*command)
+            with contextlib.suppress(TimeoutError):
+                if wire.socket.recv(1000).startswith(b"-BUSY Redis is busy running a script."):
+                    return
+    raise AssertionError("nobody is told that a script takes long")
+
+
+def _kill(wire: Wire) -> bytes:
+    """Ends the script that takes long as soon as there is one."""
+    deadline = time.monotonic() + wait_seconds_max
+    while time.monotonic() < deadline:
+        reply = wire.call("SCRIPT", "KILL").raw
+        if not reply.startswith(b"-NOTBUSY"):
+            return bytes(reply)
+        time.sleep(0.02)
+    raise AssertionError("the script is never seen")
+
+
+def test_a_script_that_never_ends_is_killed(server: Server) -> None:
+    """BUSY for those who need its shards, OK for SCRIPT KILL, an error for who has sent the script, and life goes on."""
+    with server.wire() as sender, server.wire() as other:
+        other.call("SET", "k", "v")
+        sender.write("EVAL", endless, "0")
+        assert _kill(other) == b"+OK\r\n"
+        reply = sender.read().raw
+        assert reply.startswith(b"-ERR Script killed by user with SCRIPT KILL. script: ")
+        assert other.call("GET", "k").value == b"v"
+        assert other.call("SCRIPT", "KILL").raw.startswith(b"-NOTBUSY")
+
+
+def test_others_are_told_that_a_script_takes_long(server: Server) -> None:
+    """Commands that need its shards, at once and from EXEC; PING and what needs none go on."""
+    with server.wire() as sender, server.wire() as other:
+        sender.write("EVAL", endless, "0")
+        assert other.call("PING").raw == b"+PONG\r\n"
+        with server.wire() as third:
+            _wait_until_busy(server, "GET", "k")
+            assert third.call("MULTI").raw == b"+OK\r\n"
+            assert third.call("GET", "k").raw == b"+QUEUED\r\n"
+            assert third.call("EXEC").raw.startswith(b"-EXECABORT Transaction discarded because of: BUSY")
+        assert _kill(other) == b"+OK\r\n"
+        assert sender.read().is_error
+        assert other.call("GET", "k").value is None
+
+
+def test_a_script_that_has_written_comes_to_its_end(server: Server) -> None:
+    """SCRIPT KILL says so; only the script, or the end of the server, ends it."""
+    with server.wire() as sender, server.wire() as other:
+        source = "redis.call('set', KEYS[1], 'x') local n = 0 for i = 1, 3e8 do n = n + 1 end return n"
+        sender.write("EVAL", source, "1", "k")
+        assert _kill(other).startswith(b"-UNKILLABLE Sorry the script already executed write commands")
+        assert sender.read().value == 300_000_000
+        assert other.call("GET", "k").value == b"x"
+
+
+def test_monitors_see_a_script_and_its_commands(server: Server) -> None:
+    """EVAL by its client, what it does by `lua`."""
+    with server.wire() as sender, server.wire() as monitor:
+        monitor.call("MONITOR")
+        sender.call("EVAL", "redis.call('set', KEYS[1], 'v') return redis.call('get', KEYS[1])", "1", "k")
+        lines = [monitor.read().raw for _ in range(3)]
+        assert re.search(rb'\[0 127\.0\.0\.1:\d+\] "EVAL"', lines[0])
+        assert b'[0 lua] "set" "k" "v"' in lines[1]
+        assert b'[0 lua] "get" "k"' in lines[2]
+
+
+def test_info_tells_of_scripts(server: Server) -> None:
+    """How many there are, and what they take; SCRIPT FLUSH forgets them."""
+    with server.wire() as wire:
+        wire.call("EVAL", "return 1", "0")
+        wire.call("SCRIPT", "LOAD", "return 2")
+        info = wire.call("INFO", "memory").value
+        assert b"number_of_cached_scripts:2\r\n" in info
+        assert b"used_memory_scripts_eval:16\r\n" in info
+        assert int(re.search(rb"used_memory_vm_eval:(\d+)", info)[1]) > 10_000
+        wire.call("SCRIPT", "FLUSH")
+        assert b"number_of_cached_scripts:0\r\n" in wire.call("INFO", "memory").value
+
+
+def test_only_the_last_scripts_of_eval_are_kept(server: Server) -> None:
+    """500 of them; those that were loaded stay."""
+    with server.wire() as wire:
+        digest = wire.call("SCRIPT", "LOAD", "return 'loaded'").value
+        first = wire.call("EVAL", "return redis.sha1hex('return 0')", "0").value
+        wire.call("EVAL", "return 0", "0")
+        wire.pipeline([("EVAL", f"return {number}", "0") for number in range(1, 520)])
+        found = wire.call("SCRIPT", "EXISTS", digest, first).value
+        assert found == [1, 0]
+        assert wire.call("EVALSHA", digest, "0").value == b"loaded"
+        assert int(re.search(rb"evicted_scripts:(\d+)", wire.call("INFO", "stats").value)[1]) > 0
+
+
+def test_keys_of_a_script_are_told(server: Server) -> None:
+    """COMMAND GETKEYS knows how many a script names."""
+    with server.wire() as wire:
+        assert wire.call("COMMAND", "GETKEYS", "EVAL", "return 1", "2", "a", "b", "c").value == [b"a", b"b"]
+
+
+def test_memory_of_a_script_has_a_limit_for_commands_that_need_some() -> None:
+    """OOM before its first write; a script that says so may write all the same."""
+    with Server(directives={"maxmemory": "1mb", "maxmemory-policy": "noeviction"}) as server, server.wire() as wire:
+        wire.call("CONFIG", "SET", "maxmemory", "1")
+        reply = wire.call("EVAL", "return redis.call('set', KEYS[1], 'x')", "1", "k")
+        assert reply.raw.startswith(b"-OOM command not allowed when used memory > 'maxmemory'. script: ")
+        assert wire.call("EVAL", "return redis.call('get', KEYS[1])", "1", "k").value is None
+        assert wire.call("EVAL", "#!lua\nreturn 1", "0").raw.startswith(b"-OOM allow-oom flag is not set on the script")
+        assert (
+            wire.call("EVAL", "#!lua flags=allow-oom\nreturn redis.call('set', KEYS[1], 'x')", "1", "k").raw
+            == b"+OK\r\n"
+        )
