@@ -36,6 +36,14 @@ def test_the_core_suite_writes_a_page_and_its_pictures(tmp_path: Path, capsys: p
     }
 
 
+def test_the_scripts_suite_runs_scripts_without_errors(tmp_path: Path) -> None:
+    """Every script has a row; one that fails would end the run with 1."""
+    assert run("--suite", "scripts", "--pipelines", "16", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "scripts.md").read_text()
+    for name in ("EVAL_GET", "EVAL_20_SETS", "EVAL_LOOP", "EVAL_JSON"):
+        assert text.count(f"| {name} ") == 3, name
+
+
 def test_a_server_that_answers_with_errors_fails_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

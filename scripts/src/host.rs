@@ -18,6 +18,8 @@ pub enum Interruption {
     None,
     /// SCRIPT KILL, or the end of the server.
     Kill,
+    /// The host will have it run again elsewhere. Nothing was changed.
+    Stop,
 }
 
 /// See the file's head. A method must not panic: it is called from within Lua.

@@ -421,9 +421,12 @@ unsafe extern "C-unwind" fn on_count(state: *mut State, _: *mut Debug) {
         raise_stopping(lua, stopping);
     }
     let Some(host) = host(context) else { return };
-    if host.interruption() == Interruption::Kill {
-        context.stopping = Some(Stopping::Killed);
-        hook_each_line(lua);
-        raise_stopping(lua, Stopping::Killed);
-    }
+    let stopping = match host.interruption() {
+        Interruption::None => return,
+        Interruption::Kill => Stopping::Killed,
+        Interruption::Stop => Stopping::ByHost,
+    };
+    context.stopping = Some(stopping);
+    hook_each_line(lua);
+    raise_stopping(lua, stopping);
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use crate::blocking::Waiter;
 use crate::client::ClientRecord;
 use crate::context::Client;
+use crate::error::CommandError;
 use crate::registry::Command;
-use crate::reply::Protocol;
+use crate::reply::{Protocol, Reply};
 
 /// One command of a batch.
 pub struct Cmd {
@@ -84,6 +85,8 @@ pub struct Batch {
     pub segments: Vec<Segment>,
     pub args: Vec<&'static [u8]>,
     pub out: Vec<u8>,
+    /// Commands that were executed before the batch was left to another thread.
+    pub executed: usize,
     /// Commands that wait for a key instead of answering, by their place in `commands`, in order.
     pub waiters: Vec<(usize, Arc<Waiter>)>,
 }
@@ -100,11 +103,22 @@ impl Batch {
     /// Makes the batch empty for its next use.
     pub fn clear(&mut self) {
         self.commands.clear();
+        self.executed = 0;
         self.segments.clear();
         self.args.clear();
         self.waiters.clear();
         self.out.clear();
         self.out.shrink_to(OUT_KEEP_MAX);
+    }
+
+    /// Answers all commands that were not executed with an error.
+    pub fn refuse(&mut self, error: &CommandError) {
+        for at in self.executed..self.commands.len() {
+            let protocol = self.segments[self.segment_of(at)].protocol;
+            Reply::new(&mut self.out, protocol).error(error);
+            self.commands[at].end = self.out.len();
+        }
+        self.executed = self.commands.len();
     }
 
     /// Begins a connection's segment: the commands that are pushed from now on are its own.

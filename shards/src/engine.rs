@@ -42,6 +42,7 @@ use crate::baton::Baton;
 use crate::blocking::{self, Serve, Waiter, Wake};
 use crate::defragment;
 use crate::errand::{self, Errand};
+use crate::error::CommandError;
 use crate::evict;
 use crate::execute::run_batch;
 use crate::expire;
@@ -217,11 +218,15 @@ impl Engine {
             // SAFETY: this thread holds the baton until `let_go`.
             let shard = unsafe { &mut *cell.shard.get() };
             let done = self.drain(cell, shard, start);
-            run_batch(shard, &mut batch);
+            let is_done = run_batch(shard, &mut batch);
             let letters = self.let_go(cell, shard, start);
             cell.hand_off.direct.fetch_add(1, Ordering::Relaxed);
             self.after(cell, done, letters);
-            return Some(batch);
+            if is_done {
+                return Some(batch);
+            }
+            self.leave_to_thread(batch);
+            return None;
         }
         cell.hand_off.queued.fetch_add(1, Ordering::Relaxed);
         cell.ring.push(batch);
@@ -243,6 +248,17 @@ impl Engine {
         cell.heavy.push(batch);
         fence(Ordering::SeqCst);
         self.wake(cell);
+    }
+
+    /// Answers what waits for shards that this thread holds, and will hold for long, with an error.
+    pub fn refuse_waiting(&self, held: u64, error: &CommandError) {
+        for cell in indexes(held).map(|index| &self.cells[index]) {
+            while let Some(mut batch) = cell.ring.pop().or_else(|| cell.heavy.pop()) {
+                cell.stats.error_replies.add((batch.commands.len() - batch.executed) as u64);
+                batch.refuse(error);
+                (self.deliver)(batch);
+            }
+        }
     }
 
     /// Runs `work` with the named shards held (bit `i` of `wanted` is shard `i`), waiting for them in ascending order.
@@ -424,8 +440,11 @@ impl Engine {
         let mut done = Vec::new();
         while done.len() < DRAIN_MAX {
             let Some(mut batch) = cell.ring.pop() else { break };
-            run_batch(shard, &mut batch);
-            done.push(batch);
+            if run_batch(shard, &mut batch) {
+                done.push(batch);
+            } else {
+                self.leave_to_thread(batch);
+            }
             // A model that depends on the time cannot be run twice alike.
             let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));
             if nanoseconds > DRAIN_NANOSECONDS_MAX && !cfg!(loom) {
@@ -485,7 +504,8 @@ impl Engine {
                 let shard = unsafe { &mut *cell.shard.get() };
                 let mut done = self.drain(cell, shard, start);
                 if let Some(mut batch) = cell.heavy.pop() {
-                    run_batch(shard, &mut batch);
+                    // This thread has no connections, so it executes all of it.
+                    let _ = run_batch(shard, &mut batch);
                     done.push(batch);
                 }
                 if expires {

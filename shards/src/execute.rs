@@ -18,6 +18,7 @@ use crate::origin::Origin;
 use crate::prefetch::Ahead;
 use crate::registry::Command;
 use crate::reply::Reply;
+use crate::scripting;
 use crate::shard::{Shard, ShardStats};
 use crate::spec::{flag, Plane};
 use crate::world::World;
@@ -67,6 +68,10 @@ pub fn call_counted(
     let ticks = clock::ticks().wrapping_sub(tick);
     let first = shards.first();
     first.stats.discount_buffer(capacity, out.capacity());
+    if failed && scripting::is_handed_on() {
+        // It counts where it is executed.
+        return (failed, block);
+    }
     let client = call.client.record;
     // One that has waited was counted among the commands when it came, and counts as a call when it ends.
     if call.origin != Origin::Waiter {
@@ -207,10 +212,13 @@ fn account_slow(world: &World, command: &Command, args: &[&[u8]], client: Option
 }
 
 /// Executes a batch. A command that panics is answered with an error and its connection marked for closing.
-pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
+///
+/// Returns false where a script is to be left, with what follows it, to the shard's own thread.
+#[must_use]
+pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
     let world = Arc::clone(&shard.world);
     shard.evictor.begin_batch();
-    let mut next = 0;
+    let mut next = batch.executed;
     while next < batch.commands.len() {
         let first = next;
         let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next)));
@@ -223,10 +231,16 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) {
             shard.stats.panics.increment();
             batch.commands[next].end = batch.out.len();
             next += 1;
+        } else if next < batch.commands.len() {
+            batch.executed = next;
+            return false;
         }
     }
+    true
 }
 
+/// Executes commands from `next` on, which is the command that it has come to: the last one's end, one that panicked, or a script
+/// that is to be handed on.
 fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize) {
     // Read before the clocks: what they say is no older than this.
     let mut tick = clock::ticks();
@@ -269,6 +283,10 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         context.spec = &command.spec;
         context.first_key = (hash, slot);
         let failed = run(&mut context, out);
+        if failed && scripting::takes_hand_on() {
+            out.truncate(start);
+            return;
+        }
         let mut now = clock::ticks();
         match context.blocked.take() {
             // One that waits is a call when it ends.

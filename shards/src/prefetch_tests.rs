@@ -33,7 +33,7 @@ fn run(shard: &mut Shard, lines: &[String]) -> String {
             db: 0,
         });
     }
-    run_batch(shard, &mut batch);
+    assert!(run_batch(shard, &mut batch));
     String::from_utf8_lossy(&batch.out).into_owned()
 }
 

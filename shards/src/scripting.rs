@@ -6,10 +6,11 @@
 //! executes it: one that has always been quick, the thread that brings it; any other, the shard's own, so that connections
 //! and SCRIPT KILL do not wait for it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::context::Context;
-use crate::error::Outcome;
+use crate::error::{CommandError, Outcome};
 use crate::reply::Reply;
 use crate::table;
 
@@ -78,6 +79,41 @@ impl Knowledge {
             KNOWN[self.place].store(self.hash | marks, Relaxed);
         }
     }
+}
+
+/// What a script answers that is to be executed again by the shard's own thread. No client sees it.
+pub const HANDED_ON: CommandError = CommandError::new("ERR the script is executed by another thread");
+
+thread_local! {
+    /// Whether this thread has connections, which must not wait for a script.
+    static HAS_CONNECTIONS: Cell<bool> = const { Cell::new(false) };
+    /// Whether the script that this thread executed last is to be handed on.
+    static HANDS_ON: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread has connections.
+pub fn announce_connections() {
+    HAS_CONNECTIONS.set(true);
+}
+
+/// Whether a script that takes long may be left to another thread by this one.
+pub fn may_hand_on() -> bool {
+    HAS_CONNECTIONS.get()
+}
+
+/// Says that the script which answers [`HANDED_ON`] now is to be handed on.
+pub fn hand_on() {
+    HANDS_ON.set(true);
+}
+
+/// Whether it is to be; asked by whoever has executed it, once.
+pub fn takes_hand_on() -> bool {
+    HANDS_ON.take()
+}
+
+/// The same, for who looks at it before that.
+pub fn is_handed_on() -> bool {
+    HANDS_ON.get()
 }
 
 #[cfg(test)]

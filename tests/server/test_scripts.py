@@ -90,6 +90,58 @@ def test_a_script_that_has_written_comes_to_its_end(server: Server) -> None:
         assert other.call("GET", "k").value == b"x"
 
 
+def test_shards_that_a_script_does_not_hold_go_on() -> None:
+    """Known to keep to its keys, it holds their shards only."""
+    directives = {"busy-reply-threshold": "50"}
+    with (
+        Server(shape=Shape(shards=4), directives=directives) as server,
+        server.wire() as sender,
+        server.wire() as other,
+    ):
+        source = "if ARGV[1] == 'x' then while true do redis.call('get', KEYS[1]) end end return 1"
+        assert sender.call("EVAL", source, "1", "{a}k", "").value == 1
+        sender.write("EVAL", source, "1", "{a}k", "x")
+        keys = [f"key{number}" for number in range(40)]
+        _wait_until_busy(server, "GET", "{a}k")
+        replies = [other.call("GET", key).raw for key in keys]
+        assert any(reply == b"$-1\r\n" for reply in replies)
+        assert _kill(other) == b"+OK\r\n"
+        assert sender.read().is_error
+
+
+def test_a_script_that_was_quick_and_turns_endless_holds_up_no_connection(server: Server) -> None:
+    """It is left to its shard's own thread, with what follows it in the pipeline; every other client is answered."""
+    source = "if ARGV[1] == 'x' then while true do redis.call('get', KEYS[1]) end end return 'over'"
+    with server.wire() as sender:
+        assert sender.call("EVAL", source, "1", "k", "").value == b"over"
+        assert sender.call("EVAL", source, "1", "k", "").value == b"over"
+        sender.write("SET", "k", "v")
+        sender.write("EVAL", source, "1", "k", "x")
+        sender.write("GET", "k")
+        _wait_until_busy(server, "GET", "k")
+        for _ in range(8):
+            with server.wire() as other:
+                assert other.call("PING").raw == b"+PONG\r\n"
+        with server.wire() as other:
+            assert _kill(other) == b"+OK\r\n"
+        assert sender.read().raw == b"+OK\r\n"
+        assert sender.read().raw.startswith(b"-ERR Script killed by user with SCRIPT KILL.")
+        assert sender.read().value == b"v"
+
+
+def test_what_waits_for_a_script_is_told_when_it_takes_too_long(server: Server) -> None:
+    """Commands that were sent before anybody knew."""
+    with server.wire() as sender, server.wire() as other, server.wire() as third:
+        sender.call("EVAL", "return 1", "0")
+        sender.write("EVAL", endless, "0")
+        time.sleep(0.01)
+        other.write("GET", "k")
+        reply = other.read().raw
+        assert reply == b"$-1\r\n" or reply.startswith(b"-BUSY Redis is busy running a script.")
+        assert _kill(third) == b"+OK\r\n"
+        assert sender.read().is_error
+
+
 def test_monitors_see_a_script_and_its_commands(server: Server) -> None:
     """EVAL by its client, what it does by `lua`."""
     with server.wire() as sender, server.wire() as monitor:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sherd_bench.document import Findings
 from sherd_bench.session import Session
-from sherd_bench.suites import control, core, costs, heavy, latency, memory, pauses, shards, throughput
+from sherd_bench.suites import control, core, costs, heavy, latency, memory, pauses, scripts, shards, throughput
 
 SUITES: dict[str, Callable[[Session], Findings]] = {
     "core": core.run,
@@ -16,4 +16,5 @@ SUITES: dict[str, Callable[[Session], Findings]] = {
     "costs": costs.run,
     "pauses": pauses.run,
     "shards": shards.run,
+    "scripts": scripts.run,
 }

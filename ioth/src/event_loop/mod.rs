@@ -27,6 +27,7 @@ use crate::shared::message::Message;
 use crate::thread::poller::{Event, Events};
 use crate::thread::ticks::QUIET_TICK_MS;
 use crate::thread::IoThread;
+use sherd_shards::scripting;
 
 use accept::{accept, add_connection, renew_listeners, watch_listeners};
 
@@ -46,6 +47,7 @@ pub fn prepare(io: &IoThread) -> std::io::Result<()> {
 
 /// Runs until the server stops.
 pub fn run(mut io: IoThread) {
+    scripting::announce_connections();
     let rate = TickRate::get();
     let mut events = Events::new();
     loop {

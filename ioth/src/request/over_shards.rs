@@ -20,6 +20,7 @@ use sherd_shards::execute::{self, Call, INTERNAL_ERROR};
 use sherd_shards::origin::Origin;
 use sherd_shards::registry::Command;
 use sherd_shards::reply::Reply;
+use sherd_shards::scripting;
 use sherd_shards::spec::flag;
 use sherd_shards::world::World;
 
@@ -112,6 +113,10 @@ pub fn run_over_shards(
     let start = connection.outbound.buffer.len();
     let (waiter, panicked) = call_now(io, connection, &mut held.shards(), (command, args));
     drop(held);
+    if scripting::takes_hand_on() {
+        connection.outbound.buffer.truncate(start);
+        return leave_command(io, connection, (command, args), (wanted, first));
+    }
     end_over_shards(io, connection, start, waiter, panicked)
 }
 

@@ -9,6 +9,7 @@ use sherd_shards::spec::{flag, Plane};
 
 use crate::connection::Connection;
 use crate::protocol::request::{borrowed, Request};
+use crate::shared::scripts::BUSY;
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
@@ -18,10 +19,6 @@ use super::paused::{defer_for_pause, is_paused};
 
 /// What a write is answered while too few replicas keep up.
 const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
-
-/// What others are answered while a script takes too long.
-const BUSY: CommandError =
-    CommandError::new("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
 
 /// What becomes of a command that may not be executed now.
 #[cold]

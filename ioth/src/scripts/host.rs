@@ -20,6 +20,7 @@ use sherd_shards::execute::{self, Call, Counts, Done};
 use sherd_shards::origin::Origin;
 use sherd_shards::registry::{self, Command, Route};
 use sherd_shards::reply::{Protocol, Reply};
+use sherd_shards::scripting;
 use sherd_shards::slot::slot_of;
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::table;
@@ -27,7 +28,7 @@ use sherd_shards::table;
 use crate::observe::log::Level;
 use crate::observe::monitor::nested_line;
 use crate::request::monitor::show_line;
-use crate::shared::scripts::LongScript;
+use crate::shared::scripts::{LongScript, BUSY};
 use crate::shared::Shared;
 
 const UNKNOWN: CommandError = CommandError::new("ERR Unknown Redis command called from script");
@@ -71,6 +72,8 @@ pub struct ScriptHost<'h, 'c> {
     is_monitored: bool,
     commands: u64,
     begun: u64,
+    /// It is to be executed again by a thread that has no connections.
+    is_handed_on: bool,
     /// Where it is entered, once it has taken long.
     long: Option<Arc<LongScript>>,
 }
@@ -105,6 +108,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             is_monitored: shared.monitors.load(Relaxed) > 0,
             commands: 0,
             begun: clock::ticks(),
+            is_handed_on: false,
             long: None,
             shared,
             context,
@@ -112,12 +116,13 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     }
 
     /// The script has ended. Returns whether it has kept to its keys' shards, and whether it was quick.
-    pub fn end(self) -> (bool, bool) {
+    pub fn end(&self) -> (bool, bool) {
         if let Some(long) = &self.long {
             let others_are_busy = self.shared.scripts.running.leave(long);
             self.shared.world.pause.set_busy(others_are_busy);
         }
-        (!self.has_left, self.long.is_none() && self.commands <= COMMANDS_QUICK_MAX)
+        let is_quick = self.long.is_none() && !self.is_handed_on && self.commands <= COMMANDS_QUICK_MAX;
+        (!self.has_left, is_quick)
     }
 
     /// The command that a call names, or what is wrong with it.
@@ -327,6 +332,16 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         first.cells.cell(command.id).record(0, false);
     }
 
+    /// Whether it must be answered that others cannot get its shards for now.
+    fn is_busy(&self) -> bool {
+        self.long.as_ref().is_some_and(|long| long.busy_shards.load(Relaxed) != 0)
+    }
+
+    /// Whether it is to be executed again by another thread.
+    pub fn is_handed_on(&self) -> bool {
+        self.is_handed_on
+    }
+
     fn milliseconds(&self) -> u64 {
         TickRate::get().nanoseconds(clock::ticks().wrapping_sub(self.begun)) / 1_000_000
     }
@@ -365,6 +380,11 @@ impl Host for ScriptHost<'_, '_> {
     fn set_replication(&mut self, _: u8) {}
 
     fn interruption(&mut self) -> Interruption {
+        // What has written must go on here; all else may as well begin again where nobody waits for it.
+        if !self.has_written && self.context.origin == Origin::Client && scripting::may_hand_on() {
+            self.is_handed_on = true;
+            return Interruption::Stop;
+        }
         let long = self.long.get_or_insert_with(|| {
             let long = self.shared.scripts.running.enter();
             long.has_written.store(self.has_written, Relaxed);
@@ -381,6 +401,9 @@ impl Host for ScriptHost<'_, '_> {
                 self.shared.world.pause.set_busy(true);
                 self.shared.wake_all();
             }
+        }
+        if self.is_busy() {
+            self.shared.engine.refuse_waiting(self.held, &BUSY);
         }
         Interruption::None
     }

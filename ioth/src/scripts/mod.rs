@@ -19,7 +19,7 @@ use sherd_shards::context::Context;
 use sherd_shards::error::{CommandError, Outcome};
 use sherd_shards::evict;
 use sherd_shards::reply::Reply;
-use sherd_shards::scripting::{Evaluation, Knowledge, Scripting};
+use sherd_shards::scripting::{self, Evaluation, Knowledge, Scripting, HANDED_ON};
 
 use crate::observe::monitor::script_command_line;
 use crate::request::monitor::show_line;
@@ -93,10 +93,15 @@ impl Scripting for Evaluator {
             }
             out.get(start) == Some(&b'-')
         });
+        let handed_on = host.is_handed_on();
         let (confined, quick) = host.end();
         known.note(confined, quick);
         match ran {
             Ran::Answered { .. } => result,
+            Ran::Stopped if handed_on => {
+                scripting::hand_on();
+                Err(HANDED_ON)
+            }
             Ran::Stopped => Err(host::SHARDS_BUSY),
         }
     }

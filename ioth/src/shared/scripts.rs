@@ -13,6 +13,10 @@ const UNKILLABLE: CommandError = CommandError::new(
     "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script \
      termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
 );
+/// What others are answered while a script takes too long.
+pub const BUSY: CommandError =
+    CommandError::new("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
+
 /// What a server has for scripts.
 #[derive(Default)]
 pub struct Scripts {
