@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use sherd_shards::table;
 use sherd_shards::types::sha1::sha1;
 
 use crate::redis_api::hexadecimal;
@@ -173,15 +174,19 @@ impl Known {
     }
 }
 
-/// The scripts that one thread has used lately, by their texts.
+/// The scripts that one thread has used lately, each in the place of its text's hash.
 #[derive(Default)]
 pub struct Recent {
-    scripts: HashMap<Box<[u8]>, Arc<Script>>,
+    scripts: Vec<Option<Arc<Script>>>,
     generation: u64,
 }
 
-/// Scripts that a thread keeps so.
+/// Places for them; a script takes that of another with the same one.
 const RECENT_MAX: usize = 512;
+
+fn place(source: &[u8]) -> usize {
+    table::hash(source) as usize % RECENT_MAX
+}
 
 impl Recent {
     /// The script of a text, if this thread has kept it and it is still known.
@@ -191,16 +196,65 @@ impl Recent {
             self.scripts.clear();
             self.generation = generation;
         }
-        let script = self.scripts.get(source)?;
+        let script = self.scripts.get(place(source))?.as_ref().filter(|script| *script.source == *source)?;
         script.used.store(cache.clock.load(Ordering::Relaxed), Ordering::Relaxed);
         Some(script)
     }
 
     /// Keeps a script that the cache knows.
     pub fn keep(&mut self, script: &Arc<Script>) {
-        if self.scripts.len() >= RECENT_MAX {
-            self.scripts.clear();
+        self.scripts.resize(RECENT_MAX, None);
+        self.scripts[place(&script.source)] = Some(Arc::clone(script));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(cache: &Cache, source: &[u8], by_load: bool) -> Arc<Script> {
+        let script = cache.of_text(source).expect("it has no flags");
+        cache.enter(&script, by_load);
+        script
+    }
+
+    #[test]
+    fn scripts_of_eval_make_room_for_newer_ones_by_their_last_use() {
+        let cache = Cache::default();
+        let loaded = enter(&cache, b"return 'loaded'", true);
+        let first = enter(&cache, b"return 'first'", false);
+        let second = enter(&cache, b"return 'second'", false);
+        for number in 2..EVALUATED_MAX {
+            enter(&cache, format!("return {number}").as_bytes(), false);
         }
-        self.scripts.insert(script.source.clone(), Arc::clone(script));
+        assert!(cache.find(&first.sha).is_some());
+        enter(&cache, b"return 'one too many'", false);
+        assert!(cache.find(&second.sha).is_none(), "it was used longest ago");
+        assert!(cache.find(&first.sha).is_some() && cache.find(&loaded.sha).is_some());
+        assert_eq!((cache.numbers().scripts, cache.numbers().evicted), (EVALUATED_MAX + 1, 1));
+    }
+
+    #[test]
+    fn a_thread_forgets_its_scripts_with_the_cache() {
+        let (cache, mut recent) = (Cache::default(), Recent::default());
+        let script = enter(&cache, b"return 1", false);
+        assert!(recent.find(&cache, b"return 1").is_none());
+        recent.keep(&script);
+        assert!(recent.find(&cache, b"return 1").is_some() && recent.find(&cache, b"return 2").is_none());
+        assert_eq!(cache.flush().len(), 1);
+        assert!(recent.find(&cache, b"return 1").is_none());
+    }
+
+    #[test]
+    fn a_script_that_was_loaded_stays_though_it_came_by_eval_first() {
+        let cache = Cache::default();
+        let script = enter(&cache, b"return 1", false);
+        enter(&cache, b"return 1", true);
+        for number in 2..EVALUATED_MAX + 10 {
+            enter(&cache, format!("return {number}").as_bytes(), false);
+        }
+        assert!(cache.find(&script.sha).is_some());
+        assert!(cache.find(&script.sha.to_ascii_uppercase()).is_some());
+        assert!(cache.find(b"no digest").is_none());
     }
 }

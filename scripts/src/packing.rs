@@ -159,7 +159,13 @@ unsafe extern "C-unwind" fn pack(state: *mut State) -> c_int {
 }
 
 fn put_integer(context: &mut Context, number: f64, big: bool, size: usize) {
-    let value = if number < 0.0 { number as i64 as u64 } else { number as u64 };
+    // What is out of range has no defined result in C; on x86-64 it is this one.
+    let value = match number {
+        _ if number.is_nan() => 1 << 63,
+        _ if number < 0.0 => number as i64 as u64,
+        _ if number >= 18_446_744_073_709_551_616.0 => 0,
+        _ => number as u64,
+    };
     let start = context.scratch.len();
     context.scratch.extend((0..size).map(|place| if place < 8 { (value >> (8 * place)) as u8 } else { 0 }));
     if big {
@@ -216,7 +222,8 @@ unsafe extern "C-unwind" fn unpack(state: *mut State) -> c_int {
                     if count == 0 || !lua.is_number(-1) {
                         lua.fail(b"format 'c0' needs a previous size");
                     }
-                    size = lua.to_number(-1) as usize;
+                    // A negative number is a size that no string has.
+                    size = lua.to_number(-1) as i64 as usize;
                     lua.pop(1);
                     count -= 1;
                     lua.check(fits(size), 2, c"data string too short");

@@ -9,14 +9,12 @@ use crate::api::{CFunction, State};
 use crate::context::{Context, Stopping};
 use crate::decode::{push_error, push_reply};
 use crate::host::{Called, Host};
-use crate::lua::{kind, Lua};
+use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
 use sherd_shards::reply::Protocol;
 
 /// The functions.
 pub const FUNCTIONS: &[(&CStr, CFunction)] = &[
-    (c"call", call),
-    (c"pcall", protected_call),
     (c"log", log),
     (c"setresp", set_protocol),
     (c"sha1hex", sha1_hex),
@@ -28,6 +26,9 @@ pub const FUNCTIONS: &[(&CStr, CFunction)] = &[
     (c"debug", debug),
     (c"acl_check_cmd", may_call),
 ];
+
+/// Those that execute commands. Their second and third upvalues are the texts of what most writes answer, `ok` and `OK`.
+pub const CALLS: &[(&CStr, CFunction)] = &[(c"call", call), (c"pcall", protected_call)];
 
 /// The constants that are numbers.
 pub const NUMBERS: &[(&CStr, f64)] = &[
@@ -95,6 +96,13 @@ unsafe fn command(lua: Lua, raises: bool) -> c_int {
     lua.set_top(0);
     // The buffer is the context's, and nothing writes to it before the next command.
     let reply = &*(context.reply.as_slice() as *const [u8]);
+    if reply == b"+OK\r\n" {
+        lua.new_table(0, 1);
+        lua.push_value(upvalue(2));
+        lua.push_value(upvalue(3));
+        lua.raw_set(-3);
+        return 1;
+    }
     push_reply(lua, reply);
     if raises && reply.first() == Some(&b'-') {
         return lua.raise();

@@ -33,7 +33,9 @@ const PARKED: c_int = 1 << 30;
 // The upvalues of `enter`, after the context.
 const REAL_GLOBALS: c_int = 2;
 const COMPILED: c_int = 3;
-const FIRST_FIELD: c_int = 4;
+const KEYS: c_int = 4;
+const ARGUMENTS: c_int = 5;
+const FIRST_FIELD: c_int = 6;
 
 /// LUA_ERRMEM
 const OUT_OF_MEMORY: c_int = 4;
@@ -240,8 +242,10 @@ unsafe extern "C-unwind" fn install(state: *mut State) -> c_int {
     lua.push_native(context, error_handler, 0);
     lua.insert(1);
     lua.new_table(0, 0);
+    lua.push_bytes(b"KEYS");
+    lua.push_bytes(b"ARGV");
     FIELDS.iter().for_each(|field| lua.push_bytes(field));
-    lua.push_native(context, enter, 2 + FIELDS.len() as c_int);
+    lua.push_native(context, enter, 4 + FIELDS.len() as c_int);
     lua.push_native(context, report, 0);
     for number in (HANDLER..=RESIDENT).rev() {
         lua.raw_set_at(REGISTRY, PARKED + number);
@@ -285,10 +289,12 @@ unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
         return 0;
     }
     lua.push_value(upvalue(REAL_GLOBALS));
+    lua.push_value(upvalue(KEYS));
     push_array(lua, &*task.keys);
-    lua.set_field(-2, c"KEYS");
+    lua.raw_set(-3);
+    lua.push_value(upvalue(ARGUMENTS));
     push_array(lua, &*task.args);
-    lua.set_field(-2, c"ARGV");
+    lua.raw_set(-3);
     lua.pop(1);
     context.task.phase = Phase::Running;
     (api().lua_call)(lua.0, 0, 1);

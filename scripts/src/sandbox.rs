@@ -171,6 +171,12 @@ unsafe fn install_libraries(lua: Lua, context: *mut Context, real: c_int) {
 unsafe fn install_redis(lua: Lua, setup: &Setup<'_>, real: c_int) {
     lua.new_table(0, 32);
     register(lua, setup.context, redis_api::FUNCTIONS);
+    for (name, function) in redis_api::CALLS {
+        lua.push_bytes(b"ok");
+        lua.push_bytes(b"OK");
+        lua.push_native(setup.context, *function, 2);
+        lua.set_field(-2, name);
+    }
     for (name, number) in redis_api::NUMBERS {
         lua.push_number(*number);
         lua.set_field(-2, name);

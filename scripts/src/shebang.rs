@@ -66,3 +66,29 @@ pub fn parse(source: &[u8]) -> Result<(Flags, usize), Vec<u8>> {
     }
     Ok((flags, end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_from_the_first_line() {
+        let (flags, body) = parse(b"#!lua flags=no-writes,allow-oom\nreturn 1").expect("it is well-formed");
+        assert!(flags.has(Flag::NoWrites) && flags.has(Flag::AllowOom) && !flags.has(Flag::Compatible));
+        assert_eq!(body, 31);
+        let (flags, body) = parse(b"return 1").expect("it has no such line");
+        assert!(flags.has(Flag::Compatible) && body == 0);
+    }
+
+    #[test]
+    fn what_is_no_flag_is_refused() {
+        for (source, expected) in [
+            (&b"#!lua"[..], "ERR Invalid script shebang"),
+            (b"#!python\n", "ERR Unexpected engine in script shebang: #!python"),
+            (b"#!lua flags=x\n", "ERR Unexpected flag in script shebang: x"),
+            (b"#!lua x=y\n", "ERR Unknown lua shebang option: x=y"),
+        ] {
+            assert_eq!(parse(source).expect_err("it is malformed"), expected.as_bytes());
+        }
+    }
+}

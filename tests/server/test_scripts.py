@@ -142,6 +142,40 @@ def test_what_waits_for_a_script_is_told_when_it_takes_too_long(server: Server) 
         assert sender.read().is_error
 
 
+def test_an_endless_script_in_a_transaction_is_killed(server: Server) -> None:
+    """What the transaction has written before it stays; connections of all threads go on meanwhile."""
+    with server.wire() as sender, server.wire() as other:
+        sender.pipeline([("MULTI",), ("SET", "k", "v"), ("EVAL", endless, "0"), ("GET", "k")])
+        sender.write("EXEC")
+        _wait_until_busy(server, "GET", "k")
+        assert other.call("PING").raw == b"+PONG\r\n"
+        assert _kill(other) == b"+OK\r\n"
+        _, killed, value = sender.read().node.items or ()
+        assert b"Script killed by user" in killed.show().encode()
+        assert value.text == b"v"
+        assert other.call("GET", "k").value == b"v"
+
+
+def test_a_script_wakes_clients_that_wait_in_other_shards(server: Server) -> None:
+    """Each list wakes one, whether the script has named it or not."""
+    with server.wire() as waiting, server.wire() as sender:
+        for number in range(8):
+            waiting.write("BLPOP", f"list{number}", "0")
+            sender.call("EVAL", "return redis.call('rpush', ARGV[1], 'x')", "1", "other", f"list{number}")
+            assert waiting.read().value == [f"list{number}".encode(), b"x"]
+
+
+def test_a_transaction_with_a_script_and_a_control_command_is_executed_in_order(server: Server) -> None:
+    """Both planes see what was done before."""
+    with server.wire() as wire:
+        wire.pipeline([("MULTI",), ("EVAL", "return redis.call('set', KEYS[1], 'v')", "1", "k"), ("INFO", "keyspace")])
+        wire.write("EVAL", "return redis.call('get', KEYS[1])", "1", "k")
+        wire.read()
+        _, info, value = wire.call("EXEC").value
+        assert b"keys=1" in info
+        assert value == b"v"
+
+
 def test_monitors_see_a_script_and_its_commands(server: Server) -> None:
     """EVAL by its client, what it does by `lua`."""
     with server.wire() as sender, server.wire() as monitor:

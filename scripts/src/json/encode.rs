@@ -72,7 +72,8 @@ impl Encoder<'_> {
                 return -1;
             }
             if key > f64::from(longest) {
-                longest = key as c_int;
+                // What is no `int` becomes the smallest one in C, which makes an object of the table.
+                longest = if key > f64::from(c_int::MAX) { c_int::MIN } else { key as c_int };
             }
             items += 1;
             lua.pop(1);

@@ -591,6 +591,22 @@ EVAL "local r = redis.pcall('nosuch') return r.err" 1 key arg x
 EVAL "local r = redis.pcall('lpush','k',1) return r" 1 key arg x
 EVAL "return redis.call('lpush','k',1)" 1 key arg x
 EVAL "return {redis.pcall('lpush','k',1)['err'], redis.pcall('lpush','k',1)['ignore_error_stats_update']}" 1 key arg x
+EVAL "return cjson.encode({[1e100]=1})" 1 key arg x
+EVAL "return cjson.encode({[1e100]=1,[2]=2})" 1 key arg x
+EVAL "return struct.pack('L', 1e100)" 1 key arg x
+EVAL "return struct.pack('l', -1e100)" 1 key arg x
+EVAL "return struct.pack('i', 0/0)" 1 key arg x
+
+# Scripts answer, fail and convert as everywhere, part 14
+SET key v0
+HSET h f v
+SADD s m
+ZADD z 1.5 m
+SET k v
+EVAL "return struct.unpack('lc0', struct.pack('l', -5) .. 'abc')" 1 key arg x
+EVAL "return cjson.encode({[-1]=1})" 1 key arg x
+EVAL "return cjson.encode('é')" 1 key arg x
+EVAL "return cjson.decode('\"\\\\u0041\\\\u00e9\\\\u20ac\"')" 1 key arg x
 
 # What is newer in scripts
 % not redis7: texts of numbers, os.clock and some errors are newer

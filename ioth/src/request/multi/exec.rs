@@ -7,7 +7,8 @@ use sherd_shards::access::Shards;
 use sherd_shards::engine::Engine;
 use sherd_shards::errand::Errand;
 use sherd_shards::error::CommandError;
-use sherd_shards::registry::{self, Command};
+use sherd_shards::registry::{self, Command, Route};
+use sherd_shards::scripting::Knowledge;
 use sherd_shards::spec::Plane;
 use sherd_shards::world::World;
 
@@ -102,7 +103,10 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
     let exec = Exec { caller: Caller::of(&io.shared, connection), transaction: Arc::new(transaction) };
     let mut executed = exec.begin();
     let engine = Arc::clone(&io.shared.engine);
-    match Engine::try_hold(engine, needs) {
+    // A script that may take long is not executed where connections wait.
+    let is_quick = !exec.transaction.multi.commands.iter().any(may_take_long);
+    let held = if is_quick { Engine::try_hold(engine, needs) } else { Err(needs.trailing_zeros() as usize) };
+    match held {
         Ok(mut held) => {
             let mut own = |queued: &QueuedCommand, replies: &mut Vec<u8>| {
                 run_in_transaction(io, connection, queued, replies);
@@ -115,6 +119,11 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
         }
         Err(busy) => leave_errand(io, connection, busy, Box::new(ExecErrand { exec, needs, executed })),
     }
+}
+
+/// Whether a queued command is a script of which it is not known that it is soon over.
+fn may_take_long(queued: &QueuedCommand) -> bool {
+    queued.command.route == Route::Script && !Knowledge::of(&borrowed(&queued.args)).is_quick()
 }
 
 /// Executes a command of the connection in its place among the others of a transaction.
