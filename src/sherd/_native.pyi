@@ -11,17 +11,22 @@ __all__ = [
     "Request",
     "Server",
     "__version__",
+    "add_runtime",
+    "announce_runtime_maker",
     "command_table",
     "disable_huge_pages",
+    "fail_runtimes",
     "glob_filter",
     "histogram_bounds",
     "key_positions",
     "key_slot",
+    "load_lua",
     "redis_version",
     "register_commands",
     "set_time_slice",
     "setting_table",
     "used_memory",
+    "wait_for_runtime_demand",
 ]
 
 __version__: str

@@ -231,3 +231,21 @@ def test_memory_of_a_script_has_a_limit_for_commands_that_need_some() -> None:
             wire.call("EVAL", "#!lua flags=allow-oom\nreturn redis.call('set', KEYS[1], 'x')", "1", "k").raw
             == b"+OK\r\n"
         )
+
+
+def test_scripts_in_a_cluster_keep_to_one_slot_where_they_say_what_they_do() -> None:
+    """The keys that are named always, others in scripts with a first line of flags, unless that says otherwise."""
+    crossing = "return {redis.call('set', 'a', 1), redis.call('set', 'b', 2)}"
+    directives = {"cluster-enabled": "yes", "rename-command": "GET hidden"}
+    with Server(shape=Shape(shards=4), directives=directives) as server, server.wire() as wire:
+        assert wire.call("EVAL", "return 1", "2", "a", "b").raw.startswith(b"-CROSSSLOT")
+        assert wire.call("EVAL", crossing, "1", "a").value == [b"OK", b"OK"]
+        reply = wire.call("EVAL", f"#!lua\n{crossing}", "1", "a").raw
+        assert reply.startswith(b"-ERR Script attempted to access keys that do not hash to the same slot script: ")
+        assert not wire.call("EVAL", f"#!lua flags=allow-cross-slot-keys\n{crossing}", "1", "a").is_error
+        assert wire.call("EVAL", "#!lua flags=no-cluster\nreturn 1", "0").is_error
+        # Commands go by the names that they have here.
+        assert wire.call("EVAL", "return redis.call('hidden', 'a')", "1", "a").value == b"1"
+        assert wire.call("EVAL", "return redis.call('get', 'a')", "1", "a").raw.startswith(
+            b"-ERR Unknown Redis command"
+        )

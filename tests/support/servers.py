@@ -85,7 +85,7 @@ class Program:
         return line
 
 
-_many_valued = frozenset({"client-output-buffer-limit", "bind"})
+_many_valued = frozenset({"client-output-buffer-limit", "bind", "rename-command"})
 
 
 def sherd_program() -> Program:
