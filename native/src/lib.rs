@@ -74,6 +74,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::load_lua, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::announce_runtime_maker, module)?)?;
+    module.add_function(wrap_pyfunction!(scripts::dismiss_runtime_maker, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::wait_for_runtime_demand, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::add_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::fail_runtimes, module)?)?;

@@ -29,13 +29,19 @@ pub fn load_lua(path: PathBuf) -> PyResult<()> {
     api::load(&path).map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }
 
+/// Says that nobody makes runtimes any longer: [`wait_for_runtime_demand`] returns 0.
+#[pyfunction]
+pub fn dismiss_runtime_maker() {
+    pool::dismiss_maker();
+}
+
 /// Says that there will be a thread in [`wait_for_runtime_demand`].
 #[pyfunction]
 pub fn announce_runtime_maker() {
     pool::announce_maker();
 }
 
-/// Waits until threads need runtimes, and returns how many.
+/// Waits until threads need runtimes, and returns how many; 0 when nobody is to make any longer.
 #[pyfunction]
 pub fn wait_for_runtime_demand(py: Python<'_>) -> usize {
     py.detach(pool::wait_for_demand)

@@ -45,9 +45,6 @@ impl Pool {
         if let Some(runtime) = state.idle.pop() {
             return Ok(runtime);
         }
-        if !state.has_maker {
-            return Err("nothing makes runtimes".to_owned());
-        }
         state.missing += 1;
         self.changed.notify_all();
         let deadline = Instant::now() + WAIT_MAX;
@@ -58,6 +55,10 @@ impl Pool {
             if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
+            if !state.has_maker {
+                state.missing = 0;
+                return Err("nothing makes runtimes".to_owned());
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err("no runtime was made in time".to_owned());
@@ -67,19 +68,24 @@ impl Pool {
     }
 }
 
-/// Says that the calling thread makes runtimes, waits until some are missing, and returns how many.
+/// Waits until runtimes are missing, and returns how many; none if nobody is to make any longer.
 pub fn wait_for_demand() -> usize {
     let mut state = POOL.lock();
-    state.has_maker = true;
-    while state.missing == 0 {
+    while state.missing == 0 && state.has_maker {
         state = POOL.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
     std::mem::take(&mut state.missing)
 }
 
-/// Says that there will be a thread which makes runtimes: who asks for one before it has begun waits.
+/// Says that there is a thread which makes runtimes, or will be: who asks for one waits.
 pub fn announce_maker() {
     POOL.lock().has_maker = true;
+}
+
+/// Says that nobody makes runtimes any longer.
+pub fn dismiss_maker() {
+    POOL.lock().has_maker = false;
+    POOL.changed.notify_all();
 }
 
 /// Hands a runtime over.

@@ -15,6 +15,7 @@ __all__ = [
     "announce_runtime_maker",
     "command_table",
     "disable_huge_pages",
+    "dismiss_runtime_maker",
     "fail_runtimes",
     "glob_filter",
     "histogram_bounds",
@@ -123,8 +124,12 @@ def load_lua(path: str) -> None:
 def announce_runtime_maker() -> None:
     """Says that there will be a thread in `wait_for_runtime_demand`: who needs a runtime before that waits."""
 
+def dismiss_runtime_maker() -> None:
+    """Says that nobody makes runtimes any longer: `wait_for_runtime_demand` returns 0."""
+
 def wait_for_runtime_demand() -> int:
-    """Waits, without the interpreter's lock, until threads need runtimes for scripts; returns how many."""
+    """Waits, without the interpreter's lock, until threads need runtimes for scripts, and returns how many; 0 when
+    nobody is to make any longer."""
 
 def add_runtime(owner: object, address: int) -> None:
     """Takes over the Lua state at an address. Its owner, which nobody uses any more, is kept until the process ends."""

@@ -115,7 +115,9 @@ pub fn run_over_shards(
     drop(held);
     if scripting::takes_hand_on() {
         connection.outbound.buffer.truncate(start);
-        return leave_command(io, connection, (command, args), (wanted, first));
+        // More of them, if it has turned out to leave those that it was given.
+        let needs = command.shards_of(args, &io.shared.world.slots);
+        return leave_command(io, connection, (command, args), (needs, needs.trailing_zeros() as usize));
     }
     end_over_shards(io, connection, start, waiter, panicked)
 }

@@ -74,6 +74,8 @@ pub struct ScriptHost<'h, 'c> {
     begun: u64,
     /// It is to be executed again by a thread that has no connections.
     is_handed_on: bool,
+    /// It has taken long, which was found out before it was entered.
+    is_long: bool,
     /// Where it is entered, once it has taken long.
     long: Option<Arc<LongScript>>,
 }
@@ -109,6 +111,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             commands: 0,
             begun: clock::ticks(),
             is_handed_on: false,
+            is_long: false,
             long: None,
             shared,
             context,
@@ -121,7 +124,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             let others_are_busy = self.shared.scripts.running.leave(long);
             self.shared.world.pause.set_busy(others_are_busy);
         }
-        let is_quick = self.long.is_none() && !self.is_handed_on && self.commands <= COMMANDS_QUICK_MAX;
+        let is_quick = self.long.is_none() && !self.is_long && self.commands <= COMMANDS_QUICK_MAX;
         (!self.has_left, is_quick)
     }
 
@@ -337,6 +340,11 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         self.long.as_ref().is_some_and(|long| long.busy_shards.load(Relaxed) != 0)
     }
 
+    /// Whether nothing speaks against its being executed again by a thread that has no connections.
+    fn may_be_handed_on(&self) -> bool {
+        !self.has_written && self.context.origin == Origin::Client && scripting::may_hand_on()
+    }
+
     /// Whether it is to be executed again by another thread.
     pub fn is_handed_on(&self) -> bool {
         self.is_handed_on
@@ -352,7 +360,8 @@ impl Host for ScriptHost<'_, '_> {
         self.commands += 1;
         if let Err(error) = self.run(args, protocol, out) {
             if error == SHARDS_BUSY && !self.has_written {
-                // Nothing was done: the client may just as well begin again, with all shards from the start.
+                // Nothing was done: it may just as well begin again, with all shards from the start.
+                self.is_handed_on = self.may_be_handed_on();
                 return Called::Stop;
             }
             self.shared.world.logs.count_error(error.0.as_bytes());
@@ -381,8 +390,8 @@ impl Host for ScriptHost<'_, '_> {
 
     fn interruption(&mut self) -> Interruption {
         // What has written must go on here; all else may as well begin again where nobody waits for it.
-        if !self.has_written && self.context.origin == Origin::Client && scripting::may_hand_on() {
-            self.is_handed_on = true;
+        if self.may_be_handed_on() {
+            (self.is_handed_on, self.is_long) = (true, true);
             return Interruption::Stop;
         }
         let long = self.long.get_or_insert_with(|| {

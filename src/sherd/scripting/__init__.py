@@ -4,6 +4,6 @@ lupa makes the runtimes that the data plane runs scripts in, natively and withou
 `runtimes`.
 """
 
-from sherd.scripting.runtimes import start_maker
+from sherd.scripting.runtimes import MAKER
 
-__all__ = ["start_maker"]
+__all__ = ["MAKER"]

@@ -9,7 +9,6 @@ data plane, for good.
 
 from __future__ import annotations
 
-import functools
 import threading
 
 from sherd import native
@@ -24,17 +23,40 @@ _MEMORY_BYTES_MAX = 1 << 30
 _TELL_STATE = "local path = ...; return package.loadlib(path, 'sherd_lua_state')()"
 
 
-@functools.cache
-def start_maker() -> None:
-    """Start the thread that makes runtimes, once in a process."""
-    native.announce_runtime_maker()
-    threading.Thread(target=_make_runtimes, name="sherd-runtimes", daemon=True).start()
+class _Maker:
+    """The thread that makes runtimes: there while any server of the process runs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._servers = 0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """A server begins."""
+        with self._lock:
+            self._servers += 1
+            if self._thread is None:
+                native.announce_runtime_maker()
+                self._thread = threading.Thread(target=_make_runtimes, name="sherd-runtimes", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """A server has ended; with the last one the thread does."""
+        with self._lock:
+            self._servers -= 1
+            if self._servers == 0 and self._thread is not None:
+                native.dismiss_runtime_maker()
+                self._thread.join()
+                self._thread = None
+
+
+MAKER = _Maker()
 
 
 def _make_runtimes() -> None:
     try:
-        while True:
-            for _ in range(native.wait_for_runtime_demand()):
+        while count := native.wait_for_runtime_demand():
+            for _ in range(count):
                 _make_runtime()
     except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait are told
         _log.warning("scripts cannot be run", reason=str(error))

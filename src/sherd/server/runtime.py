@@ -23,7 +23,7 @@ from sherd.families.server import Lifecycle
 from sherd.log import get_logger
 from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
-from sherd.scripting import start_maker
+from sherd.scripting import MAKER
 from sherd.server.commands import declare_commands
 from sherd.server.control import ControlLoop, LogSink
 from sherd.server.listeners import ListenError, open_listeners, replace_tcp_listeners
@@ -126,7 +126,7 @@ class Runtime:
         """Serve until `request_stop`, then stop everything; in the thread that runs the loop."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         control = ControlLoop(self.node, self._services(), self._log_sink)
-        start_maker()
+        MAKER.start()
         self.node.engine.start()
         # After the data plane's threads were started, which would inherit it.
         native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
@@ -142,6 +142,7 @@ class Runtime:
             # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
             # closes executors before it tells anybody.
             self.close()
+            MAKER.stop()
             control.move_logs()
             self._loop, self._stop = None, None
 
