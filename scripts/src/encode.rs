@@ -25,7 +25,7 @@ const FORMAT: c_int = 7;
 const STRING: c_int = 8;
 
 /// Bytes of a reply: a table that contains another one twice, and so on, has no bound of its own.
-const REPLY_BYTES_MAX: usize = 1 << 30;
+const REPLY_BYTES_MAX: usize = 512 << 20;
 
 /// See the file's head.
 pub struct Encoder<'a> {
@@ -49,7 +49,11 @@ impl Encoder<'_> {
     /// Writes the value on the top of the stack and takes it off.
     pub unsafe fn value(&mut self) {
         let lua = self.lua;
-        if !lua.check_stack(4) || self.out.len() > REPLY_BYTES_MAX {
+        if self.out.len() > REPLY_BYTES_MAX {
+            // Nothing of it is sent; going on through all that there is would take as long as it is large.
+            lua.fail(b"the reply becomes too long");
+        }
+        if !lua.check_stack(4) {
             self.reply().error_bytes(b"ERR reached lua stack limit");
             self.failed = true;
             return lua.pop(1);

@@ -143,3 +143,11 @@ fn instructions_are_counted_for_each_script_by_itself() {
     bench.run("local n = 0 for i = 1, 200000 do n = n + 1 end return n");
     assert!(bench.host.interruptions >= 3);
 }
+
+#[test]
+fn a_reply_without_end_is_refused() {
+    let Some(mut bench) = Bench::new() else { return };
+    let long = "string.rep('x', 2 ^ 20)";
+    let reply = bench.run(&format!("local t = {{{long}}} for i = 1, 40 do t = {{t, t}} end return t"));
+    assert!(reply.starts_with("-ERR the reply becomes too long"), "{}", &reply[..reply.len().min(100)]);
+}
