@@ -85,6 +85,10 @@ impl Server {
         crate::observe::panics::report_to(&log);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
         let _ = shared.world.scripting.set(Box::new(Evaluator(Arc::downgrade(&shared))));
+        let (pubsub, world) = (Arc::clone(&shared.pubsub), Arc::clone(&shared.world));
+        shared.engine.set_event_consumer(Box::new(move |events| {
+            pubsub.publish_events(events, world.settings.notify_keyspace_events.get() as u32);
+        }));
         Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use sherd_ioth::connection::subscriptions::Kind;
 use sherd_ioth::shared::Shared;
 use sherd_metrics::catalogue::{Catalogue, Declared, Shown};
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
@@ -169,6 +170,10 @@ fn clients_part<'py>(part: Bound<'py, PyDict>, shared: &Shared, now_ms: i64) -> 
     let pause = shared.world.pause.get(now_ms);
     part.set_item("connected", shared.connection_count())?;
     part.set_item("maxclients", shared.world.settings.maxclients.get())?;
+    let count = |kind| shared.pubsub.registry.count(kind);
+    part.set_item("channels", count(Kind::Channel))?;
+    part.set_item("patterns", count(Kind::Pattern))?;
+    part.set_item("shard_channels", count(Kind::ShardChannel))?;
     part.set_item("monitors", shared.monitors.load(Relaxed))?;
     part.set_item("watching", watching)?;
     part.set_item("watched_keys", watched_keys)?;

@@ -36,6 +36,10 @@ pub struct ClientRecord {
     /// Queued commands of MULTI; -1 outside.
     pub queued: AtomicI64,
     pub watched: AtomicUsize,
+    /// Subscriptions to channels, patterns and channels of shards.
+    pub channels: AtomicUsize,
+    pub patterns: AtomicUsize,
+    pub shard_channels: AtomicUsize,
     pub is_monitor: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,

@@ -53,10 +53,12 @@ use crate::rest::{self, Rest};
 use crate::shard::{Shard, ShardStats};
 use crate::survey::Survey;
 use crate::world::World;
+use news::News;
 use sherd_metrics::CommandCells;
 
 mod elsewhere;
 mod figures;
+mod news;
 
 /// Batches that may wait for one shard before its queues overflow: each IO thread has only a few on the way.
 const QUEUE_CAPACITY: usize = 256;
@@ -137,6 +139,7 @@ pub struct Engine {
     cells: Vec<ShardCell>,
     deliver: Deliver,
     wake_client: WakeClient,
+    news: News,
     rate: TickRate,
     stopping: AtomicBool,
     cross_shard: AtomicU64,
@@ -169,6 +172,7 @@ impl Engine {
             cells,
             deliver,
             wake_client,
+            news: News::default(),
             rate: TickRate::get(),
             stopping: AtomicBool::new(false),
             cross_shard: AtomicU64::new(0),
@@ -351,7 +355,8 @@ impl Engine {
     /// Lets go of a shard; what it has to tell about waiters is told when all batons have been let go.
     #[must_use]
     fn let_go(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Letters {
-        let letters = self.conclude(cell, shard, start);
+        let mut letters = self.conclude(cell, shard, start);
+        self.news.add(&mut letters);
         self.release(cell);
         letters
     }
@@ -373,7 +378,8 @@ impl Engine {
         }
         shard.publish_changes();
         let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));
-        cell.stats.memory_bytes.fetch_add(memory::thread_bytes() - start.bytes, Ordering::Relaxed);
+        let bytes = memory::thread_bytes() - start.bytes - shard.outbox.events.take_bytes();
+        cell.stats.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
         cell.stats.busy_nanoseconds.add(nanoseconds);
         cell.stats.batches.increment();
         cell.stats.longest_slice_nanoseconds.raise(nanoseconds);
@@ -385,6 +391,7 @@ impl Engine {
     #[allow(clippy::vec_box)]
     fn after(&self, cell: &ShardCell, mut done: Vec<Box<Batch>>, mut letters: Letters) {
         for look in 0..=TAKES_AGAIN_MAX {
+            self.news.tell(&mut letters);
             for batch in done.drain(..) {
                 (self.deliver)(batch);
             }
@@ -520,7 +527,8 @@ impl Engine {
                 if defragments {
                     defragmentation.slice(shard);
                 }
-                let letters = self.let_go(cell, shard, start);
+                let mut letters = self.let_go(cell, shard, start);
+                self.news.tell(&mut letters);
                 let errand = cell.errands.pop();
                 if done.is_empty() && errand.is_none() && !work {
                     // A place on the ring is taken but not filled yet: whoever took it needs the processor.
@@ -642,7 +650,9 @@ impl<E: Deref<Target = Engine>> Hold<E> {
             // What was allocated in all of them together is counted to the first.
             start.bytes = memory::thread_bytes();
         }
+        engine.news.add(&mut letters);
         indexes(wanted).for_each(|index| engine.release(&engine.cells[index]));
+        engine.news.tell(&mut letters);
         indexes(wanted).for_each(|index| engine.after(&engine.cells[index], Vec::new(), Letters::default()));
         letters
     }

@@ -229,6 +229,9 @@ settings! {
     output_limit_hard_bytes = 0, "output-limit-normal-hard", COUNT;
     output_limit_soft_bytes = 0, "output-limit-normal-soft", COUNT;
     output_limit_soft_seconds = 0, "output-limit-normal-seconds", COUNT;
+    pubsub_output_limit_hard_bytes = 32 * MEBIBYTE, "output-limit-pubsub-hard", COUNT;
+    pubsub_output_limit_soft_bytes = 8 * MEBIBYTE, "output-limit-pubsub-soft", COUNT;
+    pubsub_output_limit_soft_seconds = 60, "output-limit-pubsub-seconds", COUNT;
     protected_mode = 1, "protected-mode";
     cluster_enabled = 0, "cluster-enabled";
     /// `local` is local connections only.

@@ -117,7 +117,7 @@ groups! {
     Connection = "connection", Categories::NONE;
     Server = "server", Categories::NONE;
     Cluster = "cluster", Categories::NONE;
-    PubSub = "pubsub", category::PUBSUB;
+    PubSub = "pubsub", Categories::NONE;
     Scripting = "scripting", category::SCRIPTING;
 }
 

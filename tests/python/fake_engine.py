@@ -35,7 +35,8 @@ SNAPSHOT: dict[str, Any] = {
         "blocking_keys_on_nokey": 1, "monitors": 0, "watching": 1, "watched_keys": 2,
         "rejected": 4, "received": 9, "paused_ms": 0, "paused_reason": "", "input_buffer_max": 5,
         "output_buffer_max": 6, "buffers_bytes": 700, "query_limit_disconnections": 0,
-        "output_limit_disconnections": 0, "evicted": 0,
+        "output_limit_disconnections": 0, "evicted": 0, "subscribers": 2, "channels": 3, "patterns": 4,
+        "shard_channels": 5,
     },
     "net": {"input_bytes": 1000, "output_bytes": 2000, "reads": 10, "writes": 20},
     "totals": {

@@ -66,6 +66,7 @@ def test_words_become_the_data_planes_numbers() -> None:
 def test_only_changed_parameters_are_translated() -> None:
     assert native_settings(Config(), {"maxmemory", "dir", "client-output-buffer-limit"}).keys() == {
         "maxmemory", "output-limit-normal-hard", "output-limit-normal-soft", "output-limit-normal-seconds",
+        "output-limit-pubsub-hard", "output-limit-pubsub-soft", "output-limit-pubsub-seconds",
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ use sherd_shards::spec::{flag::*, CommandSpec, Group};
 use super::{container, declare, help, ok, Declared};
 use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
-use crate::observe::clients::{describe, lock, CLIENT_TYPES};
+use crate::observe::clients::{client_class, describe, lock, CLIENT_TYPES};
 use crate::request::blocked::wake;
 use crate::shared::message::Message;
 use crate::thread::client_eviction::end_killed;
@@ -255,7 +255,7 @@ fn list(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
     let mut lines = String::new();
     for (record, _) in io.shared.clients.all() {
         let listed = ids.as_ref().is_none_or(|ids| ids.contains(&(record.id as i64)))
-            && kind.is_none_or(|kind| kind == "normal");
+            && kind.is_none_or(|kind| kind == client_class(&record));
         if listed {
             lines.push_str(&describe(&record, io.clock.now_ms));
             lines.push('\n');
@@ -291,7 +291,7 @@ struct Filter {
 impl Filter {
     fn matches(&self, record: &ClientRecord, now_ms: i64) -> bool {
         self.ids.as_ref().is_none_or(|ids| ids.contains(&record.id))
-            && self.kind.is_none_or(|kind| kind == "normal")
+            && self.kind.is_none_or(|kind| kind == client_class(record))
             && self.user.as_ref().is_none_or(|user| *lock(&record.user) == *user)
             && self.address.as_ref().is_none_or(|address| record.address.as_bytes() == address)
             && self.local_address.as_ref().is_none_or(|address| record.local_address.as_bytes() == address)

@@ -14,6 +14,7 @@ use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
 use crate::observe::log::Level;
 use crate::request::own_command::database;
+use crate::request::subscribe::unsubscribe_all;
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
@@ -166,6 +167,14 @@ pub(super) const COMMANDS: &[Declared] = &[
 
 fn ping(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
     match args {
+        [_] | [_, _] if connection.session.is_restricted() => {
+            // A subscriber in RESP2 gets nothing but arrays.
+            connection.reply(|reply| {
+                reply.array(2);
+                reply.bulk(b"pong");
+                reply.bulk(args.get(1).copied().unwrap_or_default());
+            });
+        }
         [_] => {
             connection.reply(|reply| reply.simple("PONG"));
         }
@@ -293,6 +302,7 @@ fn quit(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
 
 fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
     connection.discard();
+    unsubscribe_all(io, connection);
     if connection.record.is_monitor.swap(false, Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);
     }

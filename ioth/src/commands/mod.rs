@@ -4,6 +4,7 @@
 
 mod client;
 mod connection;
+mod pubsub;
 mod script;
 mod transaction;
 
@@ -43,7 +44,12 @@ const fn container(spec: CommandSpec) -> Declared {
 }
 
 fn all() -> impl Iterator<Item = &'static Declared> {
-    connection::COMMANDS.iter().chain(client::COMMANDS).chain(transaction::COMMANDS).chain(script::COMMANDS)
+    connection::COMMANDS
+        .iter()
+        .chain(client::COMMANDS)
+        .chain(transaction::COMMANDS)
+        .chain(script::COMMANDS)
+        .chain(pubsub::COMMANDS)
 }
 
 /// The specifications of this plane, with the numbers of their handlers.

@@ -6,6 +6,7 @@
 pub mod inbound;
 pub mod outbound;
 pub mod session;
+pub mod subscriptions;
 pub mod token;
 pub mod transaction;
 pub mod wait;
@@ -38,6 +39,8 @@ pub struct Connection {
     pub is_deferred: bool,
     /// It is in its thread's list of connections with something to do.
     pub is_ready: bool,
+    /// It is in its thread's list of subscribers that were given messages.
+    pub is_fed: bool,
     /// It ends when all replies are sent.
     pub close_after_reply: bool,
     /// It ends as soon as nobody else works for it.
@@ -57,6 +60,7 @@ impl Connection {
             wait: Wait::default(),
             is_deferred: false,
             is_ready: false,
+            is_fed: false,
             close_after_reply: false,
             closing: false,
         }
@@ -82,7 +86,8 @@ impl Connection {
     /// What its buffers take, in bytes.
     pub fn buffer_bytes(&self) -> usize {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
-        self.inbound.buffer.capacity() + self.outbound.capacity() + queued
+        let subscriptions = self.session.subscriptions.as_ref().map_or(0, |those| those.bytes());
+        self.inbound.buffer.capacity() + self.outbound.capacity() + queued + subscriptions
     }
 
     /// Forgets the watched keys.

@@ -18,6 +18,9 @@ pub const OUTPUT_PAUSE_BYTES: usize = 256 << 20;
 /// What was sent is removed from the buffer when it is at least so much, and most of the buffer.
 const REMOVE_BYTES_MIN: usize = 1 << 20;
 
+/// Messages are sent once a round, or when there are so many bytes of them.
+const PUSH_BYTES_MAX: usize = 64 << 10;
+
 /// The source of replies that the IO thread wrote itself.
 const OWN: u8 = u8::MAX;
 
@@ -40,6 +43,8 @@ pub struct Outbound {
     sent: usize,
     pending: Vec<PendingReplies>,
     scratch: Vec<u8>,
+    /// Messages that follow the reply which is being written.
+    pushed: Vec<u8>,
     /// Shards whose replies are to come, as a bit set.
     shards: u64,
     /// Those in whose batches the last segment is this connection's and says what holds now.
@@ -156,7 +161,7 @@ impl Outbound {
 
     /// Bytes that the buffers take.
     pub fn capacity(&self) -> usize {
-        self.buffer.capacity() + self.scratch.capacity()
+        self.buffer.capacity() + self.scratch.capacity() + self.pushed.capacity()
     }
 
     /// Sends `bytes` after what is waiting; what the stream does not take waits as well. Returns the number of bytes sent.
@@ -170,6 +175,33 @@ impl Outbound {
             self.buffer.extend_from_slice(&bytes[sent..]);
         }
         Ok(sent)
+    }
+
+    /// Adds a message behind the replies that are there, before those that are to come. It is sent at once only if it is large,
+    /// or what waits is; returns the number of bytes sent.
+    pub fn push(&mut self, transport: &mut Transport, bytes: &[u8]) -> Result<usize, Errno> {
+        if bytes.len() >= PUSH_BYTES_MAX {
+            return self.send(transport, bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        if self.unsent() >= PUSH_BYTES_MAX {
+            return self.flush(transport);
+        }
+        Ok(0)
+    }
+
+    /// Keeps a message until the reply that is being written is complete.
+    pub fn push_later(&mut self, bytes: &[u8]) {
+        self.pushed.extend_from_slice(bytes);
+    }
+
+    /// A reply is complete: the messages that have come meanwhile follow it.
+    #[inline]
+    pub fn end_reply(&mut self) {
+        if !self.pushed.is_empty() {
+            self.buffer.append(&mut self.pushed);
+            self.pushed.shrink_to(BUFFER_KEEP_MAX);
+        }
     }
 
     /// Sends what is waiting. Returns the number of bytes sent.

@@ -3,6 +3,7 @@
 use sherd_shards::registry::Command;
 use sherd_shards::reply::Protocol;
 
+use super::subscriptions::Subscriptions;
 use super::transaction::{Multi, Watch};
 
 /// What CLIENT REPLY has set.
@@ -43,6 +44,10 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     pub multi: Option<Box<Multi>>,
     pub watch: Option<Box<Watch>>,
+    /// Its commands are those of a transaction that is being executed.
+    pub is_in_exec: bool,
+    /// `None` unless the client is subscribed to something.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// The command that was executed last, which is likely to be the next one again.
     pub last_command: Option<&'static Command>,
     /// The request that is to be parsed again was shown to the monitors already.
@@ -50,6 +55,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether only few commands may be executed: in RESP2 a subscriber could not tell messages from replies.
+    #[inline]
+    pub fn is_restricted(&self) -> bool {
+        self.subscriptions.is_some() && !self.protocol.is_resp3()
+    }
+
     /// A command is over, as far as CLIENT REPLY SKIP is concerned.
     #[inline]
     pub fn advance_reply_mode(&mut self) {

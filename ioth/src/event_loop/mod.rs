@@ -1,7 +1,8 @@
 //! An IO thread's loop: what happens at its sockets and in its mailbox.
 //!
 //! A round: poll; take what has come from outside; read and parse every ready connection, grouping its commands by
-//! shard; submit one batch a shard; send the replies of what was executed. Polling is edge-triggered, so a connection
+//! shard; submit one batch a shard; send the replies of what was executed,
+//! and the messages that subscribers were given. Polling is edge-triggered, so a connection
 //! costs no system call besides its read and its write; what may have more to read stays in the list of ready connections.
 
 pub mod accept;
@@ -22,6 +23,7 @@ use crate::request::monitor::feed_monitors;
 use crate::request::multi::exec::take_executed;
 use crate::request::over_shards::take_performed;
 use crate::request::paused::release_deferred;
+use crate::request::publish::{send_fed, take_posts};
 use crate::request::settle::{close, settle};
 use crate::shared::message::Message;
 use crate::thread::poller::{Event, Events};
@@ -113,6 +115,7 @@ fn take_messages(io: &mut IoThread) {
                 }
             }
             Message::Monitor(line) => feed_monitors(io, &line),
+            Message::Posts => take_posts(io, None),
             Message::Wake => {
                 release_deferred(io, true);
                 renew_listeners(io);
@@ -145,6 +148,9 @@ fn work(io: &mut IoThread) {
             io.shared.engine.leave_to_thread(batch);
         }
     }
+    // What was executed here may have raised events for subscribers of this thread.
+    take_posts(io, None);
+    send_fed(io);
 }
 
 /// Submits what was gathered for a shard.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::settings::Settings;
 
 use crate::connection::Connection;
+use crate::request::output::output_limit;
 use crate::request::paused::release_deferred;
 use crate::thread::client_eviction::{account, evict_clients};
 use crate::thread::IoThread;
@@ -12,17 +13,11 @@ use crate::thread::IoThread;
 /// Limits of each connection; 0 is none.
 struct Limits {
     idle_max_ms: i64,
-    soft_ms: i64,
-    soft_bytes: usize,
 }
 
 impl Limits {
     fn of(settings: &Settings) -> Limits {
-        Limits {
-            idle_max_ms: settings.timeout.get() * 1000,
-            soft_ms: settings.output_limit_soft_seconds.get() * 1000,
-            soft_bytes: settings.output_limit_soft_bytes.size(),
-        }
+        Limits { idle_max_ms: settings.timeout.get() * 1000 }
     }
 
     fn is_idle_too_long(&self, connection: &Connection, now_ms: i64) -> bool {
@@ -31,19 +26,21 @@ impl Limits {
             && now_ms - record.last_interaction_at.load(Relaxed) > self.idle_max_ms
             && connection.is_idle()
             && !record.is_monitor.load(Relaxed)
+            && connection.session.subscriptions.is_none()
             && !record.blocked.load(Relaxed)
             && !record.paused.load(Relaxed)
     }
+}
 
-    /// Whether the client has left too many replies unread for too long.
-    fn is_behind_too_long(&self, connection: &mut Connection, now_ms: i64) -> bool {
-        let outbound = &mut connection.outbound;
-        if self.soft_bytes == 0 || outbound.unsent() <= self.soft_bytes {
-            outbound.over_soft_limit_since_ms = None;
-            return false;
-        }
-        now_ms - *outbound.over_soft_limit_since_ms.get_or_insert(now_ms) > self.soft_ms
+/// Whether the client has left too many replies unread for too long.
+fn is_behind_too_long(settings: &Settings, connection: &mut Connection, now_ms: i64) -> bool {
+    let limit = output_limit(settings, connection);
+    let outbound = &mut connection.outbound;
+    if limit.soft_bytes == 0 || outbound.unsent() <= limit.soft_bytes {
+        outbound.over_soft_limit_since_ms = None;
+        return false;
     }
+    now_ms - *outbound.over_soft_limit_since_ms.get_or_insert(now_ms) > limit.soft_ms
 }
 
 /// Once every tick: timeouts, limits over time, deferred connections.
@@ -59,7 +56,7 @@ pub fn tick(io: &mut IoThread) {
         record.query_buffer_bytes.store(connection.inbound.unparsed(), Relaxed);
         record.output_buffer_bytes.store(connection.outbound.unsent(), Relaxed);
         let mut cut = limits.is_idle_too_long(connection, io.clock.now_ms);
-        if limits.is_behind_too_long(connection, io.clock.now_ms) {
+        if is_behind_too_long(&io.shared.world.settings, connection, io.clock.now_ms) {
             cut = true;
             io.shared.io[io.index].output_limit_disconnections.increment();
         }

@@ -53,14 +53,28 @@ impl Clients {
     }
 }
 
-/// `normal`, `master`, `replica` or `pubsub`; only the first exists so far.
+/// `normal`, `master`, `replica` or `pubsub`; there are no links of replication so far.
 pub const CLIENT_TYPES: [&str; 5] = ["normal", "master", "replica", "slave", "pubsub"];
+
+/// Which of them a client is.
+pub fn client_class(record: &ClientRecord) -> &'static str {
+    if is_subscriber(record) {
+        "pubsub"
+    } else {
+        "normal"
+    }
+}
+
+fn is_subscriber(record: &ClientRecord) -> bool {
+    [&record.channels, &record.patterns, &record.shard_channels].iter().any(|count| count.load(Relaxed) > 0)
+}
 
 /// The letters that stand for what a client is and does.
 fn flags(record: &ClientRecord) -> String {
     let mut flags = String::new();
     for (on, letter) in [
         (record.is_monitor.load(Relaxed), 'O'),
+        (is_subscriber(record), 'P'),
         (record.blocked.load(Relaxed) || record.paused.load(Relaxed), 'b'),
         (record.queued.load(Relaxed) >= 0, 'x'),
         (record.readonly.load(Relaxed), 'r'),
@@ -92,7 +106,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa= db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa= db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events={} cmd={} user={} \
          redir=-1 resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         record.id,
@@ -104,6 +118,9 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
         idle,
         flags(record),
         record.db.load(Relaxed),
+        record.channels.load(Relaxed),
+        record.patterns.load(Relaxed),
+        record.shard_channels.load(Relaxed),
         record.queued.load(Relaxed),
         record.watched.load(Relaxed),
         query,

@@ -28,6 +28,8 @@ counters! {
         /// Connections that wait for a key now, and those of them that will not wait for ever.
         blocked: Keep, Sum("clients", "blocked");
         blocked_with_timeout: Keep, Sum("clients", "in_timeout_table");
+        /// Connections that are subscribed to anything.
+        subscribers: Keep, Sum("clients", "subscribers");
         /// Connections that CLIENT PAUSE defers.
         paused: Keep, Sum("clients", "blocked");
     } and {

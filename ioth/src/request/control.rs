@@ -81,7 +81,8 @@ pub fn send_to_control(
     let mut request = control_request(connection, command, args);
     let nothing_else_to_come = connection.outbound.unsent() == 0
         && !connection.session.reply_mode.suppresses()
-        && !connection.record.is_monitor.load(Relaxed);
+        && !connection.record.is_monitor.load(Relaxed)
+        && connection.session.subscriptions.is_none();
     if nothing_else_to_come {
         request.lent = connection.transport.lend();
     }

@@ -24,6 +24,7 @@ use super::multi::queue::queue;
 use super::over_shards::{run_over_shards, run_unknown_script};
 use super::own_command::{in_multi, run_connection_command};
 use super::paused::begin_pauses;
+use super::publish::wait_if_behind;
 use super::restraints::restrain;
 use super::slots::check_one_slot;
 use super::submit::{place_of, send_to_shard};
@@ -113,6 +114,9 @@ fn route_at_once(
                 return Dispatch::Later;
             }
             record.last_command.store(command.id as u32, Relaxed);
+            if let Some(dispatch) = wait_if_behind(io, connection, command) {
+                return dispatch;
+            }
             let args = request.args;
             if io.shared.cluster && !command.spec.keys.is_empty() {
                 if let Err(error) = check_one_slot(command, args) {
@@ -121,6 +125,7 @@ fn route_at_once(
             }
             let dispatch = run_connection_command(io, connection, command, number, args);
             begin_pauses(io);
+            connection.outbound.end_reply();
             // Database, protocol or name may be others now.
             connection.outbound.close_segments();
             connection.session.advance_reply_mode();

@@ -57,7 +57,33 @@ pub fn gate(
     if connection.session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(CommandError::new("ERR Command not allowed inside a transaction"));
     }
+    if connection.session.is_restricted() {
+        return allowed_to_subscribers(command);
+    }
     Ok(())
+}
+
+/// Whether a subscriber that speaks RESP2 may execute a command.
+#[cold]
+fn allowed_to_subscribers(command: &Command) -> Result<(), CommandError> {
+    const ALLOWED: [&str; 9] = [
+        "subscribe",
+        "psubscribe",
+        "ssubscribe",
+        "unsubscribe",
+        "punsubscribe",
+        "sunsubscribe",
+        "ping",
+        "quit",
+        "reset",
+    ];
+    if ALLOWED.contains(&command.spec.name) {
+        return Ok(());
+    }
+    Err(CommandError::with(format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        command.spec.name
+    )))
 }
 
 /// Counts an error reply.

@@ -28,6 +28,7 @@ use crate::thread::IoThread;
 use super::dispatch::take_command;
 use super::gate::count_error;
 use super::output::flush;
+use super::publish::take_posts;
 use super::submit::{place_of, send_to_shard};
 
 /// Commands of one connection in one round; the rest waits for the next one.
@@ -101,7 +102,14 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
         }
         reads += 1;
         match connection.inbound.receive(&mut connection.transport, &mut io.buffers) {
-            Received::Bytes(count) => note_read(io, connection, count),
+            Received::Bytes(count) => {
+                note_read(io, connection, count);
+                if connection.session.subscriptions.is_some() {
+                    // What was published before a request was sent comes before its reply.
+                    take_posts(io, Some(connection));
+                    connection.outbound.end_reply();
+                }
+            }
             Received::Nothing => break,
             Received::Closed => {
                 connection.closing = true;
@@ -299,6 +307,7 @@ fn takes_plain_commands(io: &IoThread, connection: &Connection) -> bool {
     let shared = &io.shared;
     (connection.session.authenticated || !shared.has_password.load(Relaxed))
         && connection.session.multi.is_none()
+        && !connection.session.is_restricted()
         && !connection.session.reply_mode.suppresses()
         && !connection.close_after_reply
         && !shared.world.pause.may_be_on()

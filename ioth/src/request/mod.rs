@@ -6,6 +6,7 @@
 //!   the control plane ([`control`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
 //! - [`deliver`] brings replies of batches back, [`output`] sends, [`settle`] is what follows work on a connection
 //! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
+//! - [`subscribe`] begins and ends subscriptions, [`publish`] brings connections what is published
 //! - [`caller`] is the client of what another thread executes, [`slots`] are those of a command's keys
 
 pub mod blocked;
@@ -22,7 +23,9 @@ pub mod output;
 pub mod over_shards;
 pub mod own_command;
 pub mod paused;
+pub mod publish;
 pub mod restraints;
 pub mod settle;
 pub mod slots;
 pub mod submit;
+pub mod subscribe;

@@ -2,8 +2,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use sherd_shards::settings::Settings;
+
 use crate::connection::Connection;
 use crate::observe::log::Level;
+use crate::observe::stats::IoStats;
+use crate::shared::Shared;
 use crate::thread::client_eviction::look_at_growth;
 use crate::thread::IoThread;
 
@@ -35,12 +39,44 @@ pub fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize)
     let stats = io.stats();
     stats.writes.increment();
     stats.output_bytes.add(sent as u64);
-    let limit = io.shared.world.settings.output_limit_hard_bytes.size();
+    let limit = output_limit(&io.shared.world.settings, connection).hard_bytes;
     if limit > 0 && unsent > limit {
-        stats.output_limit_disconnections.increment();
-        let fields = vec![("client", connection.record.address.clone()), ("bytes", unsent.to_string())];
-        io.shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
-        connection.closing = true;
+        cut_at_limit(&io.shared, &io.shared.io[io.index], connection);
     }
     look_at_growth(io, connection);
+}
+
+/// What a client may leave unread; 0 is no limit.
+pub struct OutputLimit {
+    pub hard_bytes: usize,
+    pub soft_bytes: usize,
+    /// How long it may be beyond `soft_bytes`.
+    pub soft_ms: i64,
+}
+
+/// The limit of a client's class.
+pub fn output_limit(settings: &Settings, connection: &Connection) -> OutputLimit {
+    let milliseconds = |seconds: i64| seconds.saturating_mul(1000);
+    if connection.session.subscriptions.is_some() {
+        return OutputLimit {
+            hard_bytes: settings.pubsub_output_limit_hard_bytes.size(),
+            soft_bytes: settings.pubsub_output_limit_soft_bytes.size(),
+            soft_ms: milliseconds(settings.pubsub_output_limit_soft_seconds.get()),
+        };
+    }
+    OutputLimit {
+        hard_bytes: settings.output_limit_hard_bytes.size(),
+        soft_bytes: settings.output_limit_soft_bytes.size(),
+        soft_ms: milliseconds(settings.output_limit_soft_seconds.get()),
+    }
+}
+
+/// Ends a connection that has left more unread than it may.
+#[cold]
+pub fn cut_at_limit(shared: &Shared, stats: &IoStats, connection: &mut Connection) {
+    stats.output_limit_disconnections.increment();
+    let unsent = connection.outbound.unsent().to_string();
+    let fields = vec![("client", connection.record.address.clone()), ("bytes", unsent)];
+    shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
+    connection.closing = true;
 }

@@ -9,6 +9,7 @@ use crate::thread::IoThread;
 use super::blocked::wait::abandon_wait;
 use super::output::flush;
 use super::paused::release;
+use super::subscribe::unsubscribe_all;
 
 /// After a connection was worked on: keeps it, or closes it.
 pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
@@ -35,6 +36,7 @@ pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
 pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
     let index = connection.token.index;
     release(io, &mut connection);
+    unsubscribe_all(io, &mut connection);
     if connection.record.is_monitor.load(Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);
     }

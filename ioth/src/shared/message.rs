@@ -35,6 +35,8 @@ pub enum Message {
     Kill(Token),
     /// A line for all monitors of this thread.
     Monitor(Arc<[u8]>),
+    /// Look into the thread's box of published messages.
+    Posts,
     /// Look at the shared state again (stopping, unpaused).
     Wake,
 }

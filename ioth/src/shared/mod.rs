@@ -1,6 +1,7 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
 pub mod message;
+pub mod pubsub;
 pub mod renames;
 pub mod scripts;
 
@@ -21,6 +22,7 @@ use crate::observe::log::Log;
 use crate::observe::stats::{ControlStats, IoStats};
 
 use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
+use pubsub::PubSub;
 use renames::Renames;
 use scripts::Scripts;
 
@@ -30,6 +32,7 @@ pub struct Shared {
     pub world: Arc<World>,
     pub mailboxes: Arc<Vec<Mailbox<Message>>>,
     pub inbox: Mailbox<ControlRequest>,
+    pub pubsub: Arc<PubSub>,
     pub clients: Clients,
     /// Set before the server starts, if at all.
     pub renames: OnceLock<Renames>,
@@ -79,6 +82,7 @@ impl Shared {
             started_unix_ms: world.now_milliseconds(),
             run_id: run_id(),
             startup_bytes: sherd_metrics::memory::used_bytes(),
+            pubsub: Arc::new(PubSub::new(Arc::clone(&mailboxes))),
             engine,
             world,
             mailboxes,

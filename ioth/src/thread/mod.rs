@@ -8,6 +8,7 @@ pub mod deadlines;
 pub mod deferred;
 pub mod handlers;
 pub mod poller;
+pub mod subscribers;
 pub mod ticks;
 
 use std::os::fd::OwnedFd;
@@ -26,6 +27,7 @@ use deadlines::Deadlines;
 use deferred::Deferred;
 use handlers::Handlers;
 use poller::Poller;
+use subscribers::Subscribers;
 use ticks::Ticks;
 
 /// The fullest read buffer and the most unsent replies of a connection of late.
@@ -60,6 +62,7 @@ pub struct IoThread {
     pub handlers: Handlers,
     pub poller: Poller,
     pub connections: Connections,
+    pub subscribers: Subscribers,
     pub batches: Batches,
     pub buffers: BufferPool,
     pub deferred: Deferred,
@@ -82,6 +85,7 @@ impl IoThread {
             handlers,
             poller: Poller::new(bell)?,
             connections: Connections::default(),
+            subscribers: Subscribers::default(),
             batches: Batches::new(index, shared.world.slots.shards()),
             buffers: BufferPool::default(),
             deferred: Deferred::default(),

@@ -17,7 +17,10 @@ impl Others for Engine {
         let shard = unsafe { &mut *cell.shard.get() };
         shard.look_at_clock();
         work(shard);
-        for wake in self.let_go(cell, shard, start).wakes {
+        let mut letters = self.let_go(cell, shard, start);
+        // The consumer waits for no shard, so others may be held.
+        self.news.tell(&mut letters);
+        for wake in letters.wakes {
             match wake {
                 Wake::Run(waiter) => self.leave_errand(index, Box::new(Serve(waiter))),
                 wake => (self.wake_client)(wake),

@@ -5,6 +5,10 @@
 //! them for ever. A consumer takes them whenever the baton is let go, so what waits is what one slice has raised; should it
 //! not come in time, the oldest stay, the newer ones are dropped and counted.
 
+use std::cell::Cell;
+
+use sherd_metrics::memory;
+
 /// Event classes, as bits.
 pub mod class {
     pub const GENERIC: u32 = 1 << 0;
@@ -48,11 +52,18 @@ pub mod class {
 }
 
 /// One event to be delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Event {
     pub db: u16,
     pub name: &'static str,
     pub key: Vec<u8>,
+    /// Puts events in order that one thread has raised in several shards.
+    pub number: u64,
+}
+
+thread_local! {
+    /// Events that this thread has raised.
+    static RAISED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Events that may wait in one shard: more than a slice raises, unless a command removes a whole database of keys.
@@ -64,6 +75,8 @@ pub struct Events {
     pending: Vec<Event>,
     consumed: bool,
     lost: u64,
+    /// What the pending ones take, which is no part of the data.
+    bytes: i64,
 }
 
 impl Events {
@@ -85,7 +98,11 @@ impl Events {
 
     fn keep(&mut self, db: u16, name: &'static str, key: &[u8]) {
         if self.pending.len() < PENDING_MAX {
-            self.pending.push(Event { db, name, key: key.to_vec() });
+            let before = memory::thread_bytes();
+            let number = RAISED.get();
+            RAISED.set(number + 1);
+            self.pending.push(Event { db, name, key: key.to_vec(), number });
+            self.bytes += memory::thread_bytes() - before;
         } else {
             self.lost += 1;
         }
@@ -100,6 +117,12 @@ impl Events {
     /// Takes them all.
     pub fn take(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.pending)
+    }
+
+    /// What was allocated for events since the last call, with the baton held: it is not the shard's.
+    #[inline]
+    pub fn take_bytes(&mut self) -> i64 {
+        std::mem::take(&mut self.bytes)
     }
 
     /// Events that were dropped because too many waited.
@@ -119,7 +142,8 @@ mod tests {
         assert!(events.is_empty());
         events.set_consumed(true);
         events.push(1, "del", b"k");
-        assert_eq!(events.take(), [Event { db: 1, name: "del", key: b"k".to_vec() }]);
+        let taken: Vec<_> = events.take().into_iter().map(|event| (event.db, event.name, event.key)).collect();
+        assert_eq!(taken, [(1, "del", b"k".to_vec())]);
         events.push(0, "set", b"k");
         events.set_consumed(false);
         assert!(events.is_empty());

@@ -16,6 +16,8 @@ pub struct Outbox {
 pub struct Letters {
     pub wakes: Vec<Wake>,
     pub events: Vec<Event>,
+    /// Events were handed to the engine, which has to tell of them.
+    pub has_news: bool,
 }
 
 impl Outbox {
@@ -36,7 +38,7 @@ impl Outbox {
         if self.is_empty() {
             return Letters::default();
         }
-        Letters { wakes: std::mem::take(&mut self.wakes), events: self.events.take() }
+        Letters { wakes: std::mem::take(&mut self.wakes), events: self.events.take(), has_news: false }
     }
 }
 
@@ -44,12 +46,13 @@ impl Letters {
     /// Whether there is nothing to tell.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.wakes.is_empty() && self.events.is_empty()
+        self.wakes.is_empty() && self.events.is_empty() && !self.has_news
     }
 
     /// Adds what another shard has to tell.
     pub fn append(&mut self, mut others: Letters) {
         self.wakes.append(&mut others.wakes);
         self.events.append(&mut others.events);
+        self.has_news |= others.has_news;
     }
 }

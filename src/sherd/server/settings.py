@@ -14,7 +14,10 @@ from sherd.config import Config
 
 _ROWS: Mapping[str, native.SettingRow] = {row["name"]: row for row in native.setting_table()}
 _BUFFER_LIMITS = "client-output-buffer-limit"
-_PARTS = tuple(f"output-limit-normal-{part}" for part in ("hard", "soft", "seconds"))
+_CLASSES = {"normal": 0, "pubsub": 2}
+"""The classes of clients that the data plane has, by their places in the directive."""
+_PARTS = {name: [f"output-limit-{name}-{part}" for part in ("hard", "soft", "seconds")] for name in _CLASSES}
+_ALL_PARTS = {part for parts in _PARTS.values() for part in parts}
 
 
 def native_settings(config: Config, names: Iterable[str] | None = None) -> dict[str, int]:
@@ -23,7 +26,7 @@ def native_settings(config: Config, names: Iterable[str] | None = None) -> dict[
     for name in (*_ROWS, _BUFFER_LIMITS) if names is None else names:
         if name == _BUFFER_LIMITS:
             settings.update(_buffer_limits(config))
-        elif name in _ROWS and name not in _PARTS:
+        elif name in _ROWS and name not in _ALL_PARTS:
             settings[name] = _number(_ROWS[name], config.get(name))
     return settings
 
@@ -40,5 +43,9 @@ def _number(row: native.SettingRow, value: Any) -> int:
 
 
 def _buffer_limits(config: Config) -> dict[str, int]:
-    """Limits of ordinary clients, the only class that the data plane has."""
-    return dict(zip(_PARTS, config.get_tuple(_BUFFER_LIMITS)[0], strict=True))
+    limits = config.get_tuple(_BUFFER_LIMITS)
+    return {
+        part: number
+        for name, place in _CLASSES.items()
+        for part, number in zip(_PARTS[name], limits[place], strict=True)
+    }

@@ -174,6 +174,7 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
     executed.refused.iter().for_each(|error| count_error(io, error));
     let start = connection.outbound.buffer.len();
     let mut copied = 0;
+    connection.session.is_in_exec = true;
     for (place, command, args) in &executed.left {
         connection.outbound.buffer.extend_from_slice(&executed.replies[copied..*place]);
         copied = *place;
@@ -182,10 +183,12 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
             run_connection_command(io, connection, command, number, &args);
         }
     }
+    connection.session.is_in_exec = false;
     begin_pauses(io);
     connection.outbound.buffer.extend_from_slice(&executed.replies[copied..]);
     if connection.wait.is_suppressed || connection.session.reply_mode.suppresses() {
         connection.outbound.buffer.truncate(start);
     }
+    connection.outbound.end_reply();
     connection.close_after_reply |= executed.panicked;
 }

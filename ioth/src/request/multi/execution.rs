@@ -91,8 +91,11 @@ impl Exec {
                 Plane::Control => return,
                 Plane::Data(_) => self.run(queued, executed, shards),
                 Plane::Connection(_) => match &mut own {
-                    Some(own) => (executed.db, executed.protocol) = own(queued, &mut executed.replies),
-                    None => self.run_for_connection(queued, executed, shards),
+                    // Messages follow what the transaction has done, events included.
+                    Some(own) if !queued.command.spec.has(flag::PUBSUB) => {
+                        (executed.db, executed.protocol) = own(queued, &mut executed.replies)
+                    }
+                    _ => self.run_for_connection(queued, executed, shards),
                 },
                 Plane::Container => {}
             }

@@ -1,0 +1,125 @@
+//! Messages on their way to this thread's subscribers: from its box to the connections' output, which is sent once a round.
+//!
+//! A message goes behind the replies that are there and before those that are still to come, so it never lies within one.
+//! Nothing is written on a client's socket beside its output while it is subscribed (`control.rs` lends it to nobody).
+//!
+//! The publisher's own message follows its reply, and follows a transaction's reply as a whole.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use sherd_shards::registry::Command;
+use sherd_shards::spec::flag;
+
+use crate::connection::subscriptions::Kind;
+use crate::connection::Connection;
+use crate::shared::pubsub::published::{Addressed, Published};
+use crate::thread::handlers::Dispatch;
+use crate::thread::IoThread;
+
+use super::output::{cut_at_limit, flush, output_limit};
+use super::paused::defer;
+use super::settle::settle;
+
+/// Publishes for a connection, which is answered first; see [`crate::shared::pubsub`] for the rest.
+pub fn publish(io: &mut IoThread, connection: &mut Connection, kind: Kind, channel: &[u8], message: &[u8]) {
+    let sent = io.shared.pubsub.publish(kind, channel, message, Some(io.index));
+    connection.reply(|reply| reply.int(sent.receivers as i64));
+    let Some(published) = sent.left else { return };
+    take_posts(io, Some(connection));
+    if io.shared.pubsub.is_empty(io.index) {
+        deliver(io, &published, Some(connection));
+    } else {
+        // It must not overtake what is just being put into the box.
+        io.shared.pubsub.post(io.index, published);
+    }
+}
+
+/// Has a publisher wait while a thread is far behind.
+pub fn wait_if_behind(io: &mut IoThread, connection: &mut Connection, command: &Command) -> Option<Dispatch> {
+    let publishes = command.spec.has(flag::PUBSUB) && command.spec.has(flag::FAST);
+    if !publishes || !io.shared.pubsub.is_behind() {
+        return None;
+    }
+    defer(io, connection);
+    Some(Dispatch::Later)
+}
+
+/// Delivers what has come for this thread by now. `publisher` is the connection that is being worked on.
+pub fn take_posts(io: &mut IoThread, mut publisher: Option<&mut Connection>) {
+    let count = io.shared.pubsub.look(io.index);
+    if count == 0 {
+        return;
+    }
+    for _ in 0..count {
+        let Some(published) = io.shared.pubsub.take(io.index) else { break };
+        deliver(io, &published, publisher.as_deref_mut());
+    }
+    if !io.shared.pubsub.is_empty(io.index) {
+        io.shared.pubsub.announce_again(io.index);
+    }
+}
+
+fn deliver(io: &mut IoThread, published: &Arc<Published>, mut publisher: Option<&mut Connection>) {
+    if let Some(to) = &published.channel {
+        feed(io, published.kind, to, publisher.as_deref_mut());
+    }
+    for to in &published.patterns {
+        feed(io, Kind::Pattern, to, publisher.as_deref_mut());
+    }
+}
+
+/// Puts a message into the output of each subscriber of a name.
+fn feed(io: &mut IoThread, kind: Kind, to: &Addressed, mut publisher: Option<&mut Connection>) {
+    let IoThread { subscribers, connections, shared, index: thread, .. } = io;
+    let mut fed = std::mem::take(&mut subscribers.fed);
+    let (settings, stats) = (&shared.world.settings, &shared.io[*thread]);
+    subscribers.for_each(kind, &to.name, to.stamp, |index| {
+        if let Some(publisher) = publisher.as_deref_mut().filter(|publisher| publisher.token.index == index) {
+            publisher.outbound.push_later(to.encoded.bytes(publisher.session.protocol));
+            return;
+        }
+        let Some(connection) = connections.get_mut(index) else { return };
+        if connection.closing {
+            return;
+        }
+        if !connection.is_fed {
+            connection.is_fed = true;
+            fed.push(index);
+        }
+        let bytes = to.encoded.bytes(connection.session.protocol);
+        match connection.outbound.push(&mut connection.transport, bytes) {
+            Ok(sent) => {
+                let record = &connection.record;
+                record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
+                stats.output_bytes.add(sent as u64);
+            }
+            Err(_) => connection.closing = true,
+        }
+        let limit = output_limit(settings, connection).hard_bytes;
+        if limit > 0 && connection.outbound.unsent() > limit {
+            cut_at_limit(shared, stats, connection);
+        }
+    });
+    subscribers.fed = fed;
+}
+
+/// Sends what connections were given, or closes them.
+pub fn send_fed(io: &mut IoThread) {
+    if io.subscribers.fed.is_empty() {
+        return;
+    }
+    let mut fed = std::mem::take(&mut io.subscribers.fed);
+    for &index in &fed {
+        let Some(mut connection) = io.connections.take(index) else { continue };
+        connection.is_fed = false;
+        if !connection.closing {
+            flush(io, &mut connection);
+        }
+        settle(io, connection);
+    }
+    fed.clear();
+    if io.subscribers.fed.is_empty() {
+        io.subscribers.fed = fed;
+    }
+}

@@ -1,0 +1,162 @@
+//! Pub/Sub between threads: who is subscribed where, and the messages on their way.
+//!
+//! Subscribers live on their IO threads ([`crate::thread::subscribers`]). Whoever publishes, from any thread, asks the
+//! [`registry`] which threads have subscribers and puts the message, encoded once ([`published`]), into the box of each of
+//! them. A box that had been empty is announced by one message in its thread's mailbox; the thread takes all that is there.
+//!
+//! What causes what stays in order: a message that is put into a box before another one, by the same thread or by one that was
+//! told of it, is taken out before it. Nothing is put into a thread's hands beside its box while anything is in it.
+//!
+//! A box takes whatever comes, for what keyspace events tell cannot be held back; publishers are, while any box is full.
+
+pub mod published;
+pub mod registry;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::Arc;
+
+use sherd_shards::keyspace::events::{class, Event};
+use sherd_shards::mailbox::Mailbox;
+use sherd_shards::queue::Queue;
+
+use crate::connection::subscriptions::Kind;
+
+use super::message::Message;
+use published::{Addressed, Published};
+use registry::Registry;
+
+/// Messages for which a box has room without a lock.
+const BOX_CAPACITY: usize = 256;
+/// A box with more bytes than this is full: publishers wait until its thread has taken some.
+const BOX_BYTES_MAX: usize = 64 << 20;
+
+/// Messages on their way to one thread.
+struct PostBox {
+    posts: Queue<Arc<Published>>,
+    /// The thread was told that there are some, and has not looked since.
+    announced: AtomicBool,
+    bytes: AtomicUsize,
+}
+
+/// What a publisher is told.
+pub struct Sent {
+    /// Clients that get the message.
+    pub receivers: u64,
+    /// The message, where the thread that was left out has subscribers of it.
+    pub left: Option<Arc<Published>>,
+}
+
+/// See the file's head.
+pub struct PubSub {
+    pub registry: Registry,
+    boxes: Vec<PostBox>,
+    mailboxes: Arc<Vec<Mailbox<Message>>>,
+}
+
+impl PubSub {
+    /// Nobody is subscribed yet.
+    pub fn new(mailboxes: Arc<Vec<Mailbox<Message>>>) -> PubSub {
+        let boxes = mailboxes.iter().map(|_| PostBox {
+            posts: Queue::new(BOX_CAPACITY),
+            announced: AtomicBool::new(false),
+            bytes: AtomicUsize::new(0),
+        });
+        PubSub { registry: Registry::default(), boxes: boxes.collect(), mailboxes }
+    }
+
+    /// Publishes to a channel, of a shard or not. The thread `except`, which is the caller then, delivers to its own
+    /// subscribers itself.
+    pub fn publish(&self, kind: Kind, channel: &[u8], message: &[u8], except: Option<usize>) -> Sent {
+        let addressed = self.registry.subscribers(kind, channel);
+        let (patterns, pattern_stamp, mut audience) = match kind {
+            Kind::Channel => self.registry.patterns(channel),
+            _ => Default::default(),
+        };
+        if let Some((.., subscribers)) = &addressed {
+            audience.threads |= subscribers.threads;
+            audience.receivers += subscribers.receivers;
+        }
+        let receivers = audience.receivers;
+        if receivers == 0 {
+            return Sent { receivers, left: None };
+        }
+        let to_pattern = |pattern| Addressed::to_pattern(pattern, pattern_stamp, channel, message);
+        let published = Arc::new(Published {
+            kind,
+            channel: addressed.map(|(name, stamp, _)| Addressed::to_channel(kind, name, stamp, message)),
+            patterns: patterns.into_iter().map(to_pattern).collect(),
+        });
+        let mut left = None;
+        for thread in (0..self.boxes.len()).filter(|thread| audience.threads >> thread & 1 == 1) {
+            if except == Some(thread) {
+                left = Some(Arc::clone(&published));
+            } else {
+                self.post(thread, Arc::clone(&published));
+            }
+        }
+        Sent { receivers, left }
+    }
+
+    /// Puts a message into a thread's box.
+    pub fn post(&self, thread: usize, published: Arc<Published>) {
+        let to = &self.boxes[thread];
+        to.bytes.fetch_add(published.bytes(), Relaxed);
+        to.posts.push(published);
+        // Either the thread finds this post, which it looks for after it has cleared the mark, or it is told again.
+        if !to.announced.swap(true, SeqCst) {
+            self.mailboxes[thread].deliver(Message::Posts);
+        }
+    }
+
+    /// Messages in a thread's box; for that thread, which takes so many with [`PubSub::take`].
+    pub fn look(&self, thread: usize) -> usize {
+        let from = &self.boxes[thread];
+        if from.posts.is_empty() {
+            return 0;
+        }
+        from.announced.swap(false, SeqCst);
+        from.posts.len()
+    }
+
+    /// Takes the oldest message out of a thread's box; for that thread.
+    pub fn take(&self, thread: usize) -> Option<Arc<Published>> {
+        let from = &self.boxes[thread];
+        let published = from.posts.pop()?;
+        from.bytes.fetch_sub(published.bytes(), Relaxed);
+        Some(published)
+    }
+
+    /// Whether nothing is on its way to a thread.
+    pub fn is_empty(&self, thread: usize) -> bool {
+        self.boxes[thread].posts.is_empty()
+    }
+
+    /// Has a thread look at its box again.
+    pub fn announce_again(&self, thread: usize) {
+        if !self.boxes[thread].announced.swap(true, SeqCst) {
+            self.mailboxes[thread].deliver(Message::Posts);
+        }
+    }
+
+    /// Whether a box is full.
+    pub fn is_behind(&self) -> bool {
+        self.boxes.iter().any(|to| to.bytes.load(Relaxed) > BOX_BYTES_MAX)
+    }
+
+    /// Publishes keyspace events on the channels that `notify-keyspace-events` asks for.
+    pub fn publish_events(&self, events: Vec<Event>, classes: u32) {
+        if self.registry.count(Kind::Channel) == 0 && self.registry.count(Kind::Pattern) == 0 {
+            return;
+        }
+        for Event { db, name, key, .. } in events {
+            if classes & class::KEYSPACE != 0 {
+                let channel = [format!("__keyspace@{db}__:").as_bytes(), &key].concat();
+                self.publish(Kind::Channel, &channel, name.as_bytes(), None);
+            }
+            if classes & class::KEYEVENT != 0 {
+                let channel = format!("__keyevent@{db}__:{name}");
+                self.publish(Kind::Channel, channel.as_bytes(), &key, None);
+            }
+        }
+    }
+}
