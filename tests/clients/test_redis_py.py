@@ -179,3 +179,42 @@ def test_asyncio_redis_py_works(server: Server) -> None:
             await client.aclose()
 
     asyncio.run(work())
+
+
+def test_redis_py_subscribes_and_publishes(server: Server) -> None:
+    """Channels and patterns with either protocol, handlers, and a subscription's end."""
+    for protocol in (2, 3):
+        with redis.Redis(host="127.0.0.1", port=server.port, protocol=protocol) as client, client.pubsub() as pubsub:
+            handled: list[Any] = []
+            pubsub.subscribe("news", jobs=handled.append)
+            pubsub.psubscribe("n*")
+            kinds = [pubsub.get_message(timeout=20)["type"] for _ in range(3)]
+            assert kinds == ["subscribe", "subscribe", "psubscribe"]
+            assert client.publish("news", "hello") == 2
+            assert client.publish("jobs", "work") == 1
+            heard = [pubsub.get_message(timeout=20) for _ in range(3)]
+            assert [message and (message["type"], message["pattern"], message["channel"], message["data"]) for message in heard] == [
+                ("message", None, b"news", b"hello"), ("pmessage", b"n*", b"news", b"hello"), None,
+            ]  # fmt: skip
+            assert [message["data"] for message in handled] == [b"work"]
+            assert client.pubsub_numsub("news", "jobs", "none") == [(b"news", 1), (b"jobs", 1), (b"none", 0)]
+            assert sorted(client.pubsub_channels()) == [b"jobs", b"news"]
+            assert client.pubsub_numpat() == 1
+            pubsub.unsubscribe()
+            pubsub.punsubscribe()
+            assert {pubsub.get_message(timeout=20)["type"] for _ in range(3)} == {"unsubscribe", "punsubscribe"}
+
+
+def test_redis_py_is_told_of_keyspace_events(server: Server) -> None:
+    """As caches and job queues use them."""
+    with redis.Redis(host="127.0.0.1", port=server.port) as client, client.pubsub() as pubsub:
+        client.config_set("notify-keyspace-events", "KEA")
+        pubsub.psubscribe("__keyevent@0__:*")
+        assert pubsub.get_message(timeout=20)["type"] == "psubscribe"
+        client.set("k", "v")
+        client.delete("k")
+        heard = [pubsub.get_message(timeout=20) for _ in range(2)]
+        assert [(message["channel"], message["data"]) for message in heard] == [
+            (b"__keyevent@0__:set", b"k"), (b"__keyevent@0__:del", b"k"),
+        ]  # fmt: skip
+        client.config_set("notify-keyspace-events", "")

@@ -145,10 +145,21 @@ b CONFIG SET notify-keyspace-events ""
 b SET k 1; DEL k
 """
 
+SCRIPTS = """
+b CONFIG SET notify-keyspace-events KEA
+a SUBSCRIBE c __keyspace@0__:k
+c SSUBSCRIBE c
+b EVAL redis.call('SET','k','1')return{redis.call('PUBLISH','c','one'),redis.call('DEL','k'),redis.call('PUBLISH','c','two')} 1 k
+b EVAL return{redis.call('SPUBLISH','c','one'),redis.call('PUBLISH','nobody','x')} 0
+b MULTI; EVAL return(redis.call('PUBLISH','c','in')) 0; PUBLISH c after; EXEC
+b CONFIG SET notify-keyspace-events ""
+"""
+
 conversations = {
     "subscribing": SUBSCRIBING, "patterns": PATTERNS, "odd names": ODD_NAMES, "shard channels": SHARD_CHANNELS,
     "counts": COUNTS, "restrictions": RESTRICTIONS, "wrong": WRONG, "transactions": TRANSACTIONS,
     "own messages": OWN_MESSAGES, "silence": SILENCE, "events": EVENTS,
+    "scripts": SCRIPTS,
 }  # fmt: skip
 # Redis 7.0 sends a publisher's own message before its reply, no message where CLIENT REPLY is off, and another text for HELP.
 not_as_in_redis7 = {"own messages", "silence", "wrong"}

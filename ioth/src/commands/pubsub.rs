@@ -101,7 +101,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             summary: "Sends a message to those who listen to a channel.",
             complexity: "O(N+M) in the number of its subscribers and of all patterns",
             arity: 3,
-            flags: PUBSUB | LOADING | STALE | FAST,
+            flags: PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE,
             syntax: "channel message",
             ..PUBSUB_GROUP
         },
@@ -114,7 +114,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             since: "7.0.0",
             complexity: "O(N) in the number of its subscribers",
             arity: 3,
-            flags: PUBSUB | LOADING | STALE | FAST,
+            flags: PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE,
             keys: &[one_key("NOT_KEY", 1)],
             syntax: "shardchannel message",
             ..PUBSUB_GROUP

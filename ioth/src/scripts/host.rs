@@ -25,6 +25,7 @@ use sherd_shards::slot::slot_of;
 use sherd_shards::spec::{flag, Plane};
 use sherd_shards::table;
 
+use crate::connection::subscriptions::Kind;
 use crate::observe::log::Level;
 use crate::observe::monitor::nested_line;
 use crate::request::monitor::show_line;
@@ -146,7 +147,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         if spec.has(flag::NOSCRIPT) {
             return Err(NOT_ALLOWED);
         }
-        if self.read_only && spec.has(flag::WRITE) {
+        if self.read_only && spec.has(flag::WRITE | flag::MAY_REPLICATE) {
             return Err(READ_ONLY);
         }
         Ok(command)
@@ -312,6 +313,13 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             ("select", [_, database]) => {
                 self.db = self.context.parse_db(database)?;
                 reply.ok();
+            }
+            ("publish" | "spublish", [_, channel, message]) => {
+                let is_sharded = command.spec.name == "spublish";
+                let kind = if is_sharded { Kind::ShardChannel } else { Kind::Channel };
+                // It is told with the events of the script's commands, in its place among them.
+                self.context.shards().first().outbox.events.publish(channel, message, is_sharded);
+                reply.int(self.shared.pubsub.receivers(kind, channel) as i64);
             }
             ("readonly" | "readwrite" | "asking", _) => reply.ok(),
             _ => return Err(ELSEWHERE),

@@ -51,12 +51,22 @@ pub mod class {
     ];
 }
 
+/// A message of a script.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub bytes: Vec<u8>,
+    /// Whether its channel belongs to a shard.
+    pub is_sharded: bool,
+}
+
 /// One event to be delivered.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub db: u16,
     pub name: &'static str,
     pub key: Vec<u8>,
+    /// What a script publishes has its place among the events; `key` is the channel then.
+    pub message: Option<Message>,
     /// Puts events in order that one thread has raised in several shards.
     pub number: u64,
 }
@@ -98,14 +108,28 @@ impl Events {
 
     fn keep(&mut self, db: u16, name: &'static str, key: &[u8]) {
         if self.pending.len() < PENDING_MAX {
-            let before = memory::thread_bytes();
-            let number = RAISED.get();
-            RAISED.set(number + 1);
-            self.pending.push(Event { db, name, key: key.to_vec(), number });
-            self.bytes += memory::thread_bytes() - before;
+            self.add(|number| Event { db, name, key: key.to_vec(), message: None, number });
         } else {
             self.lost += 1;
         }
+    }
+
+    /// Adds a message, which is not dropped: its publisher is told how many clients get it.
+    pub fn publish(&mut self, channel: &[u8], message: &[u8], is_sharded: bool) {
+        if self.consumed {
+            self.add(|number| {
+                let message = Some(Message { bytes: message.to_vec(), is_sharded });
+                Event { db: 0, name: "publish", key: channel.to_vec(), message, number }
+            });
+        }
+    }
+
+    fn add(&mut self, event: impl FnOnce(u64) -> Event) {
+        let before = memory::thread_bytes();
+        let number = RAISED.get();
+        RAISED.set(number + 1);
+        self.pending.push(event(number));
+        self.bytes += memory::thread_bytes() - before;
     }
 
     /// Whether there are none.

@@ -143,12 +143,23 @@ impl PubSub {
         self.boxes.iter().any(|to| to.bytes.load(Relaxed) > BOX_BYTES_MAX)
     }
 
-    /// Publishes keyspace events on the channels that `notify-keyspace-events` asks for.
+    /// How many clients get a message to a channel that is published now.
+    pub fn receivers(&self, kind: Kind, channel: &[u8]) -> u64 {
+        let of_patterns = if kind == Kind::Channel { self.registry.patterns(channel).2.receivers } else { 0 };
+        self.registry.subscriber_count(kind, channel) + of_patterns
+    }
+
+    /// Publishes keyspace events on the channels that `notify-keyspace-events` asks for, and messages of scripts.
     pub fn publish_events(&self, events: Vec<Event>, classes: u32) {
-        if self.registry.count(Kind::Channel) == 0 && self.registry.count(Kind::Pattern) == 0 {
+        if [Kind::Channel, Kind::Pattern, Kind::ShardChannel].iter().all(|&kind| self.registry.count(kind) == 0) {
             return;
         }
-        for Event { db, name, key, .. } in events {
+        for Event { db, name, key, message, .. } in events {
+            if let Some(message) = message {
+                let kind = if message.is_sharded { Kind::ShardChannel } else { Kind::Channel };
+                self.publish(kind, &key, &message.bytes, None);
+                continue;
+            }
             if classes & class::KEYSPACE != 0 {
                 let channel = [format!("__keyspace@{db}__:").as_bytes(), &key].concat();
                 self.publish(Kind::Channel, &channel, name.as_bytes(), None);
