@@ -11,6 +11,7 @@ use sherd_shards::glob;
 
 mod commands;
 mod held;
+mod persistence;
 mod scripts;
 mod server;
 mod settings;
@@ -81,6 +82,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;
     module.add_function(wrap_pyfunction!(settings::setting_table, module)?)?;
+    module.add_function(wrap_pyfunction!(persistence::check_rdb, module)?)?;
     module.add_class::<server::Server>()?;
     module.add_class::<server::Request>()?;
     Ok(())

@@ -21,9 +21,12 @@ use sherd_shards::evict::excess_bytes;
 use sherd_shards::execute::{self, Call};
 use sherd_shards::keyspace::DATABASES_MAX;
 use sherd_shards::origin::Origin;
+use sherd_shards::pause::Refusal;
+use sherd_shards::persistence::saver::Plan;
 use sherd_shards::settings::Settings;
 use sherd_shards::spec::Plane;
 
+use crate::persistence::{self, Files};
 use crate::{commands, held, snapshot, transfer};
 use sherd_shards::reply::Protocol;
 
@@ -99,6 +102,7 @@ fn os_error(error: io::Error) -> PyErr {
 #[pyclass(frozen, module = "sherd._native")]
 pub struct Server {
     engine: Engine,
+    files: Files,
 }
 
 #[pymethods]
@@ -124,7 +128,7 @@ impl Server {
         let engine = Engine::new(Shape { shards, io_threads, cluster }, initial)?;
         // The control plane sleeps until the bell rings for the first time.
         engine.shared.inbox.fall_asleep();
-        Ok(Server { engine })
+        Ok(Server { engine, files: Files::default() })
     }
 
     fn rename_commands(&self, names: Vec<(Vec<u8>, Option<String>)>) {
@@ -161,6 +165,41 @@ impl Server {
 
     fn stop(&self, py: Python<'_>, at_most_ms: u64) -> bool {
         py.detach(|| self.engine.stop(Duration::from_millis(at_most_ms)))
+    }
+
+    #[pyo3(signature = (path, *, compress, checksum, sync_in_passing, aux))]
+    fn begin_save(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        compress: bool,
+        checksum: bool,
+        sync_in_passing: bool,
+        aux: Vec<(String, String)>,
+    ) -> PyResult<()> {
+        let plan = Plan { path, compress, checksum, sync_in_passing, aux };
+        py.detach(|| self.files.begin(&self.engine.shared, plan))
+    }
+
+    fn finish_save(&self, py: Python<'_>) -> PyResult<(u64, u64, u64)> {
+        py.detach(|| self.files.finish(&self.engine.shared))
+    }
+
+    fn refuse_writes_after_failed_save(&self, refuse: bool) {
+        self.engine.shared.world.pause.refuse_writes(Refusal::SnapshotFailed, refuse);
+    }
+
+    fn cancel_save(&self) -> bool {
+        self.files.cancel()
+    }
+
+    fn save_progress(&self) -> Option<(u64, u64, u64)> {
+        self.files.progress()
+    }
+
+    fn load<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+        let checked = py.detach(|| persistence::load(&self.engine.shared, &self.files, &path))?;
+        persistence::shown(py, &checked)
     }
 
     fn busy_shards(&self) -> Vec<usize> {

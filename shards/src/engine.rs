@@ -59,6 +59,9 @@ use sherd_metrics::CommandCells;
 mod elsewhere;
 mod figures;
 mod news;
+mod saving;
+
+use saving::Saves;
 
 /// Batches that may wait for one shard before its queues overflow: each IO thread has only a few on the way.
 const QUEUE_CAPACITY: usize = 256;
@@ -143,6 +146,7 @@ pub struct Engine {
     rate: TickRate,
     stopping: AtomicBool,
     cross_shard: AtomicU64,
+    saves: Saves,
 }
 
 impl Engine {
@@ -176,6 +180,7 @@ impl Engine {
             rate: TickRate::get(),
             stopping: AtomicBool::new(false),
             cross_shard: AtomicU64::new(0),
+            saves: Saves::default(),
         });
         let others: Weak<Engine> = Arc::downgrade(&engine);
         engine.world.pressure.set_others(others);
@@ -487,7 +492,7 @@ impl Engine {
         while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_work() {
             // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
             cell.asleep.swap(true, Ordering::SeqCst);
-            if cell.has_no_work() && !eviction.is_due(&self.world, index) {
+            if cell.has_no_work() && !eviction.is_due(&self.world, index) && !self.saves(cell) {
                 cell.rest.sleep(&self.world, &cell.stats, &eviction, &survey, &defragmentation);
             }
             cell.asleep.swap(false, Ordering::SeqCst);
@@ -501,7 +506,8 @@ impl Engine {
                 let evicts = eviction.is_due(&self.world, index);
                 let surveys = survey.is_due(&cell.stats);
                 let defragments = defragmentation.is_due(&self.world);
-                let work = expires || evicts || surveys || defragments;
+                let saves = self.saves(cell);
+                let work = expires || evicts || surveys || defragments || saves;
                 if cell.has_no_work() && !work {
                     break;
                 }
@@ -526,6 +532,9 @@ impl Engine {
                 }
                 if defragments {
                     defragmentation.slice(shard);
+                }
+                if saves {
+                    shard.save_slice();
                 }
                 let mut letters = self.let_go(cell, shard, start);
                 self.news.tell(&mut letters);

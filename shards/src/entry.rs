@@ -31,8 +31,11 @@ const OBJECT: u8 = 3;
 const EXPIRY: u8 = 0b100;
 /// The string was made by appending or overwriting, which OBJECT ENCODING calls `raw` whatever its length.
 const EDITED: u8 = 0b1000;
-/// From this bit on, the type of a collection.
+/// Three bits from this one on: the type of a collection.
 const TYPE_SHIFT: u8 = 4;
+const TYPE_BITS: u8 = 0b111;
+/// Changes its meaning with every snapshot: see [`Entry::mark`].
+const MARK: u8 = 0b1000_0000;
 
 const HEADER: usize = 4;
 
@@ -241,7 +244,7 @@ impl Entry {
     /// The type of a collection.
     #[inline]
     fn object_type(&self) -> Type {
-        Type::from_number(self.tag() >> TYPE_SHIFT)
+        Type::from_number(self.tag() >> TYPE_SHIFT & TYPE_BITS)
     }
 
     /// The value.
@@ -401,7 +404,7 @@ impl Entry {
         };
         let mut made = Entry::new(key.unwrap_or(table::Entry::key(&*old)), value, expiry, old.clock());
         let new_tag = made.tag();
-        made.set_tag((new_tag & !EDITED) | (tag & EDITED));
+        made.set_tag((new_tag & !(EDITED | MARK)) | (tag & (EDITED | MARK)));
         // SAFETY: the old entry is not used again.
         unsafe { old.free() };
         made
@@ -415,6 +418,21 @@ impl Entry {
         let (_, key, value) = self.parts();
         // SAFETY: the size is computed as it was in `new`.
         unsafe { dealloc(self.0.as_ptr(), layout(total_size(self.tag(), key, value))) }
+    }
+
+    /// Whether the entry has the mark. While a snapshot is taken, an entry whose mark differs from its shard's is still to be
+    /// saved; at other times no entry's differs.
+    #[inline]
+    pub fn mark(&self) -> bool {
+        self.tag() & MARK != 0
+    }
+
+    /// Sets or takes away the mark, which is no part of the value: a snapshot that reads an entry sets it.
+    #[inline]
+    pub(crate) fn set_mark(&self, mark: bool) {
+        let tag = self.tag() & !MARK;
+        // SAFETY: an entry has at least its header, to which no reference exists; entries are not shared between threads.
+        unsafe { self.0.as_ptr().write(if mark { tag | MARK } else { tag }) }
     }
 
     /// The access clock: 24 bits whose meaning is the eviction policy's.

@@ -11,6 +11,7 @@
 //! - [`types`], [`object`]: the data types
 //! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`keyspace`], [`table`], [`entry`], [`shard`], [`slot`]: the keyspace, and the one door for changes ([`keyspace::edit`])
+//! - [`persistence`]: snapshots, and loading them
 //! - [`invariant`]: what ends the process
 //! - [`ring`], [`queue`], [`baton`], [`mailbox`], [`batch`], [`errand`], [`engine`], [`rest`], [`execute`], `prefetch`: who
 //!   executes when
@@ -50,6 +51,7 @@ pub mod mailbox;
 pub mod mover;
 pub mod origin;
 pub mod pause;
+pub mod persistence;
 pub mod policy;
 mod prefetch;
 pub mod queue;

@@ -1,4 +1,5 @@
-//! What may keep commands from being executed now: CLIENT PAUSE, too few replicas, and a script that takes too long.
+//! What may keep commands from being executed now: CLIENT PAUSE, too few replicas, a snapshot that failed, and a script that
+//! takes too long.
 //!
 //! Several pauses are one that lasts as long as the longest and is as strict as the strictest of them, as in Redis. Until it
 //! ends nothing expires and nothing is evicted either: who pauses writes wants the data to stay as they are. A key that has
@@ -9,23 +10,30 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 /// See the file's head.
 #[derive(Default, Debug)]
 pub struct Pause {
-    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`TOO_FEW_REPLICAS`] and [`BUSY`]: one word, so that
+    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`BUSY`] and [`Refusal`]'s: one word, so that
     /// nobody sees the time of one pause with the strictness of another, and a command looks at one. 0: no restraint.
     state: AtomicI64,
 }
 
 /// Reads are held back as well.
 const ALL: i64 = 1;
-/// Writes are refused.
-const TOO_FEW_REPLICAS: i64 = 2;
 /// A script has been running for longer than `busy-reply-threshold`.
-const BUSY: i64 = 4;
+const BUSY: i64 = 2;
 /// What no pause changes.
-const OTHERS: i64 = TOO_FEW_REPLICAS | BUSY;
+const OTHERS: i64 = BUSY | Refusal::TooFewReplicas as i64 | Refusal::SnapshotFailed as i64;
 /// Bits below the time.
-const TIME_SHIFT: u32 = 3;
+const TIME_SHIFT: u32 = 4;
 /// The latest time that there is room for.
 const UNTIL_MAX: i64 = i64::MAX >> TIME_SHIFT;
+
+/// Why writes are refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// There are fewer replicas than `min-replicas-to-write`.
+    TooFewReplicas = 4,
+    /// The last snapshot failed, and `stop-writes-on-bgsave-error` is on.
+    SnapshotFailed = 8,
+}
 
 impl Pause {
     /// Pauses until a time; a pause that is on is only ever made longer and stricter.
@@ -46,13 +54,19 @@ impl Pause {
         self.state.fetch_and(OTHERS, Relaxed);
     }
 
-    /// Refuses writes, or does so no longer, for want of replicas.
-    pub fn set_too_few_replicas(&self, too_few: bool) {
-        if too_few {
-            self.state.fetch_or(TOO_FEW_REPLICAS, Relaxed);
+    /// Refuses writes for a reason, or does so no longer.
+    pub fn refuse_writes(&self, reason: Refusal, refuse: bool) {
+        if refuse {
+            self.state.fetch_or(reason as i64, Relaxed);
         } else {
-            self.state.fetch_and(!TOO_FEW_REPLICAS, Relaxed);
+            self.state.fetch_and(!(reason as i64), Relaxed);
         }
+    }
+
+    /// Why writes are refused, if they are.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let state = self.state.load(Relaxed);
+        [Refusal::SnapshotFailed, Refusal::TooFewReplicas].into_iter().find(|&reason| state & reason as i64 != 0)
     }
 
     /// Says whether a script has been running for too long.
@@ -67,11 +81,6 @@ impl Pause {
     /// Whether one has.
     pub fn is_busy(&self) -> bool {
         self.state.load(Relaxed) & BUSY != 0
-    }
-
-    /// Whether there are fewer replicas than writes need.
-    pub fn too_few_replicas(&self) -> bool {
-        self.state.load(Relaxed) & TOO_FEW_REPLICAS != 0
     }
 
     /// Until when and for which commands clients are paused: `Some((until, writes only))`.
@@ -129,14 +138,14 @@ mod tests {
     #[test]
     fn too_few_replicas_are_told_of_whatever_becomes_of_a_pause() {
         let pause = Pause::default();
-        pause.set_too_few_replicas(true);
+        pause.refuse_writes(Refusal::TooFewReplicas, true);
         pause.start(500, false, 100);
-        assert_eq!((pause.too_few_replicas(), pause.get(100)), (true, Some((500, false))));
+        assert_eq!((pause.refusal().is_some(), pause.get(100)), (true, Some((500, false))));
         pause.forget_if_over(500);
-        assert_eq!((pause.too_few_replicas(), pause.get(100), pause.may_be_on()), (true, None, true));
+        assert_eq!((pause.refusal().is_some(), pause.get(100), pause.may_be_on()), (true, None, true));
         pause.start(900, true, 600);
-        pause.set_too_few_replicas(false);
-        assert_eq!((pause.too_few_replicas(), pause.get(600)), (false, Some((900, true))));
+        pause.refuse_writes(Refusal::TooFewReplicas, false);
+        assert_eq!((pause.refusal().is_some(), pause.get(600)), (false, Some((900, true))));
         pause.end();
         assert!(!pause.may_be_on());
     }

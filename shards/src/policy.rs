@@ -56,6 +56,12 @@ pub fn is_lfu(policy: i64) -> bool {
     policy == 3 || policy == 4
 }
 
+/// Whether the policy goes by the time of the last access.
+#[inline]
+pub fn is_lru(policy: i64) -> bool {
+    policy == 1 || policy == 2
+}
+
 /// The clock of this moment, without a counter.
 #[inline]
 pub fn clock_now(policy: i64, monotonic_ms: i64) -> u32 {

@@ -1,6 +1,6 @@
 //! A shard's state: what the holder of its baton may touch.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
 use sherd_metrics::catalogue::Catalogue;
@@ -15,6 +15,7 @@ use crate::keyspace::db::{Db, Key};
 use crate::keyspace::edit;
 use crate::keyspace::outbox::Outbox;
 use crate::keyspace::{Databases, DATABASES_MAX};
+use crate::persistence::saving::Saving;
 use crate::random::Random;
 use crate::survey::Findings;
 use crate::watch::{Presence, Watches};
@@ -67,6 +68,8 @@ counters! {
         /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when
         /// it is handed over.
         memory_bytes: AtomicI64,
+        /// A snapshot is being taken, and this shard has not come to its end.
+        saving: AtomicBool,
         /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
         next_field_due_ms: AtomicI64,
         expiry: ExpiryStats,
@@ -126,6 +129,10 @@ pub struct Shard {
     pub(crate) sweep_db: usize,
     /// Changes of keys, each of them once, of however many elements it is and whatever its cause.
     pub(crate) changes: u64,
+    /// What entries have that no snapshot has to save; see [`crate::persistence::saving`].
+    pub(crate) mark: bool,
+    /// The snapshot that is being taken.
+    pub(crate) saving: Option<Box<Saving>>,
     /// What `changes` was at the last publication of sizes.
     published: u64,
 }
@@ -150,6 +157,8 @@ impl Shard {
             clock: 0,
             sweep_db: 0,
             changes: 0,
+            mark: false,
+            saving: None,
             published: 0,
         }
     }

@@ -127,6 +127,37 @@ impl Tester {
         }
     }
 
+    /// The cut of a snapshot over all shards, and the way on which its bytes come.
+    #[allow(dead_code)] // Used by the tests of snapshots.
+    pub fn begin_snapshot(&mut self) -> Arc<crate::persistence::saving::Sink> {
+        let sink = crate::persistence::saving::Sink::new(self.shards.len());
+        let policy = self.world.settings.maxmemory_policy.get();
+        let now_ms = self.world.now_milliseconds();
+        for shard in &mut self.shards {
+            shard.look_at_clock();
+            let manner =
+                crate::persistence::saving::Manner { compress: true, policy, clock: shard.clock, now_ms, key_delay: 0 };
+            shard.begin_saving(manner, &sink);
+        }
+        sink
+    }
+
+    /// One slice of the snapshot in one shard, however short; true while it goes on.
+    #[allow(dead_code)] // Likewise.
+    pub fn snapshot_slice(&mut self, shard: usize) -> bool {
+        self.shards[shard].save_slice();
+        self.shards[shard].stats.saving.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Loads an RDB file.
+    #[allow(dead_code)] // Likewise.
+    pub fn load(&mut self, bytes: &[u8]) -> Result<(), crate::persistence::loader::Fault> {
+        let mut loading = crate::persistence::loader::Loading::begin(&self.world, bytes)?;
+        let mut shards = Shards::many(self.world.slots, self.shards.iter_mut());
+        while !loading.some(&mut shards)? {}
+        Ok(())
+    }
+
     /// The shards' parts of database 0.
     #[allow(dead_code)] // Likewise: `tests/slot_memory.rs`.
     pub fn databases(&self) -> impl Iterator<Item = &crate::keyspace::db::Db> {

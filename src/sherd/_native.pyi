@@ -5,6 +5,7 @@ become readable when there is something: control requests, and log records.
 """
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, TypedDict, final, type_check_only
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "__version__",
     "add_runtime",
     "announce_runtime_maker",
+    "check_rdb",
     "command_table",
     "disable_huge_pages",
     "dismiss_runtime_maker",
@@ -193,6 +195,38 @@ class Server:
         Waits for `at_most_ms` milliseconds; False if a command takes longer: the rest then follows when it has ended.
         """
 
+    def begin_save(
+        self,
+        path: str | PathLike[str],
+        *,
+        compress: bool,
+        checksum: bool,
+        sync_in_passing: bool,
+        aux: list[tuple[str, str]],
+    ) -> None:
+        """Begins a snapshot of the state at this moment; `finish_save` follows, in a thread that may wait.
+
+        OSError if no file can be made; ValueError if a snapshot is being taken already.
+        """
+
+    def finish_save(self) -> tuple[int, int, int]:
+        """Writes the snapshot that was begun, and returns when it is on disk: keys, bytes, changes in it.
+
+        Others go on meanwhile. OSError leaves the file that was there.
+        """
+
+    def refuse_writes_after_failed_save(self, refuse: bool) -> None:
+        """Answers MISCONF to writes, or does so no longer."""
+
+    def cancel_save(self) -> bool:
+        """Makes `finish_save` fail in the thread that it runs in; False if there is no snapshot being taken."""
+
+    def save_progress(self) -> tuple[int, int, int] | None:
+        """Keys that are saved so far, keys in all, and bytes; None if no snapshot is being taken."""
+
+    def load(self, path: str | PathLike[str]) -> RdbReport:
+        """Loads an RDB file into the empty server. Where the report has a fault, what came before it is loaded."""
+
     def busy_shards(self) -> list[int]:
         """The shards in which something is executed at this moment."""
 
@@ -291,6 +325,26 @@ class Server:
         """Keys in db 0 of each slot of a range (cluster mode)."""
 
     def keys_in_slot(self, slot: int, count: int) -> list[bytes]: ...
+
+@type_check_only
+class RdbReport(TypedDict):
+    """What an RDB file told.
+
+    fault: where in the file, the key that was being read, and what is wrong there.
+    """
+
+    version: int
+    valkey: bool
+    aux: list[tuple[str, str]]
+    functions: list[bytes]
+    keys: int
+    volatile: int
+    expired: int
+    checksum: bool
+    fault: tuple[int, bytes | None, str] | None
+
+def check_rdb(path: str | PathLike[str]) -> RdbReport:
+    """Looks through an RDB file; OSError if it cannot be read."""
 
 def histogram_bounds() -> list[int]:
     """Exclusive upper bounds of the latency histogram's buckets in nanoseconds."""

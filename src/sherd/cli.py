@@ -1,4 +1,4 @@
-"""The `sherd` command: serve, check-config, --version, --help.
+"""The `sherd` command: serve, check-config, check-rdb, --version, --help.
 
 Directives belong to the configuration, not to an argument parser: everything after the subcommand goes to
 `sherd.config` as it is, so that `--save "" --port 0` means what it means to redis-server. argparse was left aside for
@@ -26,6 +26,7 @@ sherd: a Redis-compatible, multi-threaded, sharded in-memory data store
   sherd serve [redis.conf | -] [--directive value ...]    serve until SIGINT or SIGTERM
   sherd check-config [redis.conf | -] [--directive ...]   tell all that is wrong, start nothing
   sherd serve --help [directive]                          all directives, or one of them
+  sherd check-rdb FILE                                    look through a snapshot, change nothing
   sherd --version
 
 Configuration, the later one wins:
@@ -155,7 +156,19 @@ def _check_config(words: Sequence[str]) -> int:
     return 0
 
 
-_ACTIONS: dict[str, Callable[[Sequence[str]], int]] = {"serve": _serve, "check-config": _check_config}
+def _check_rdb(words: Sequence[str]) -> int:
+    from sherd.persistence.check import check_rdb
+
+    if len(words) != 1:
+        return _fail("check-rdb takes one file")
+    return check_rdb(words[0])
+
+
+_ACTIONS: dict[str, Callable[[Sequence[str]], int]] = {
+    "serve": _serve,
+    "check-config": _check_config,
+    "check-rdb": _check_rdb,
+}
 
 
 def _go_to_background() -> None:

@@ -103,6 +103,7 @@ _told_by_the_wall_clock = {
     "shards/src/world.rs",
     "ioth/src/observe/log.rs",
     "ioth/src/observe/monitor.rs",
+    "native/src/persistence.rs",
     "src/sherd/families/hotkeys.py",
     "src/sherd/families/latency.py",
     "src/sherd/families/migrate.py",
@@ -110,6 +111,7 @@ _told_by_the_wall_clock = {
     "src/sherd/observability/logs.py",
     "src/sherd/observability/node.py",
     "src/sherd/observability/snapshot.py",
+    "src/sherd/persistence/saver.py",
 }
 
 

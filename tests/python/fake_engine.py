@@ -89,6 +89,7 @@ class FakeEngine:
     """The methods of the native server that handlers call."""
 
     def __init__(self) -> None:
+        self.refuses_writes = False
         self.numbers = copy.deepcopy(SNAPSHOT)
         self.purges = 0
         self.slow_entries: list[tuple[Any, ...]] = []
@@ -109,6 +110,15 @@ class FakeEngine:
 
     def slowlog(self, count: int) -> list[tuple[Any, ...]]:
         return self.slow_entries if count < 0 else self.slow_entries[:count]
+
+    def save_progress(self) -> tuple[int, int, int] | None:
+        return None
+
+    def begin_save(self, path: object, **manner: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    def refuse_writes_after_failed_save(self, refuse: bool) -> None:
+        self.refuses_writes = refuse
 
     def slowlog_len(self) -> int:
         return len(self.slow_entries)

@@ -9,8 +9,9 @@ import re
 import pytest
 
 from sherd.errors import CommandError
-from sherd.families import latency, lolwut, memory, module, server, slowlog
+from sherd.families import latency, lolwut, memory, module, persistence, server, slowlog
 from sherd.observability.snapshot import take_snapshot
+from sherd.persistence import Saver
 from sherd.spec import Services
 from tests.python.fake_engine import Bench, command_row
 
@@ -165,7 +166,7 @@ def test_time_is_seconds_and_microseconds_as_text() -> None:
 def test_role_and_lastsave_are_those_of_a_primary_that_never_saved() -> None:
     bench = Bench()
     assert bench.call(server.role, "ROLE") == b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
-    assert bench.call(server.lastsave, "LASTSAVE") == b":%d\r\n" % int(bench.node.start_time)
+    assert bench.call(persistence.lastsave, "LASTSAVE") == b":%d\r\n" % int(bench.node.saves.last_time)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +181,9 @@ def test_role_and_lastsave_are_those_of_a_primary_that_never_saved() -> None:
 )
 def test_a_shutdown_that_cannot_be_is_refused_and_stops_nothing(words: str, message: str) -> None:
     stops: list[int] = []
-    services = Services(server.Lifecycle(lambda: stops.append(1)))
-    request = Bench().request("SHUTDOWN", *words.split())
+    bench = Bench()
+    services = Services(server.Lifecycle(lambda: stops.append(1)), Saver(bench.node))
+    request = bench.request("SHUTDOWN", *words.split())
     request.services = services
     with pytest.raises(CommandError, match=re.escape(message)):
         asyncio.run(server.shutdown(request))
@@ -191,8 +193,9 @@ def test_a_shutdown_that_cannot_be_is_refused_and_stops_nothing(words: str, mess
 def test_a_shutdown_stops_the_server_and_does_not_answer() -> None:
     async def shut_down() -> bool:
         stopped = asyncio.Event()
-        request = Bench().request("SHUTDOWN", "NOSAVE", "now", "FORCE")
-        request.services = Services(server.Lifecycle(stopped.set))
+        bench = Bench()
+        request = bench.request("SHUTDOWN", "NOSAVE", "now", "FORCE")
+        request.services = Services(server.Lifecycle(stopped.set), Saver(bench.node))
         task = asyncio.create_task(server.shutdown(request))
         await stopped.wait()
         answered, _ = await asyncio.wait([task], timeout=0.01)

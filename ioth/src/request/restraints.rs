@@ -1,9 +1,10 @@
-//! What keeps commands from being executed for now: CLIENT PAUSE, `min-replicas-to-write` while too few replicas keep up, and a
-//! script that takes too long in a shard that they need.
+//! What keeps commands from being executed for now: CLIENT PAUSE, reasons to refuse writes, and a script that takes too long in a
+//! shard that they need.
 //!
 //! Asked only where [`sherd_shards::pause::Pause::may_be_on`] says that there may be a reason.
 
 use sherd_shards::error::CommandError;
+use sherd_shards::pause::Refusal;
 use sherd_shards::registry::Command;
 use sherd_shards::spec::{flag, Plane};
 
@@ -17,8 +18,12 @@ use super::gate::refuse;
 use super::own_command::in_multi;
 use super::paused::{defer_for_pause, is_paused};
 
-/// What a write is answered while too few replicas keep up.
 const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
+const SNAPSHOT_FAILED: CommandError = CommandError::new(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may \
+     modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+     snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+);
 
 /// What becomes of a command that may not be executed now.
 #[cold]
@@ -31,8 +36,12 @@ pub fn restrain(
     if needs_busy_shards(io, connection, command, request) {
         return Some(refuse(io, connection, Some(command), &BUSY));
     }
-    if lacks_replicas(io, connection, command) {
-        return Some(refuse(io, connection, Some(command), &NO_REPLICAS));
+    if let Some(reason) = io.shared.world.pause.refusal().filter(|_| writes(io, connection, command)) {
+        let error = match reason {
+            Refusal::TooFewReplicas => &NO_REPLICAS,
+            Refusal::SnapshotFailed => &SNAPSHOT_FAILED,
+        };
+        return Some(refuse(io, connection, Some(command), error));
     }
     if is_paused(io, connection, command) {
         defer_for_pause(io, connection, command);
@@ -57,11 +66,8 @@ fn needs_busy_shards(io: &IoThread, connection: &Connection, command: &Command, 
     }
 }
 
-/// Whether a command writes, or executes what was queued and does, while too few replicas keep up.
-fn lacks_replicas(io: &IoThread, connection: &Connection, command: &Command) -> bool {
-    if !io.shared.world.pause.too_few_replicas() {
-        return false;
-    }
+/// Whether a command writes, or executes what was queued and does.
+fn writes(io: &IoThread, connection: &Connection, command: &Command) -> bool {
     let queued = || connection.session.multi.iter().flat_map(|multi| &multi.commands);
     match in_multi(io, command) {
         InMulti::Exec => queued().any(|queued| queued.command.spec.has(flag::WRITE)),

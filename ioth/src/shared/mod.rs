@@ -13,6 +13,7 @@ use sherd_shards::batch::Batch;
 use sherd_shards::blocking::Wake;
 use sherd_shards::engine::Engine;
 use sherd_shards::mailbox::Mailbox;
+use sherd_shards::pause::Refusal;
 use sherd_shards::world::World;
 
 use crate::connection::token::Token;
@@ -165,7 +166,7 @@ impl Shared {
         settings.apply();
         // There is no replication, so no replica is ever good. A lag of 0 switches the rule off, as in Redis.
         let wanted = settings.min_replicas_to_write.on() && settings.min_replicas_max_lag.on();
-        self.world.pause.set_too_few_replicas(wanted);
+        self.world.pause.refuse_writes(Refusal::TooFewReplicas, wanted);
     }
 
     /// The `count` most frequent keys over all IO threads, most frequent first.

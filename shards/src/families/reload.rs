@@ -3,15 +3,12 @@
 //! Keys, expiries and access clocks stay. There is no file in between; what is shown is that nothing gets lost in the
 //! encoding. Keys whose time is over are gone afterwards.
 
-use std::time::Duration;
-
 use crate::access::Shards;
 use crate::entry::{Entry, NewValue};
 use crate::error::{CommandError, Outcome};
 use crate::keyspace::db::Key;
 use crate::object::{Object, ObjectRef};
-use crate::random::Random;
-use crate::rdb::dump;
+use crate::rdb::{self, dump};
 use crate::rdb::{Limits, Loaded};
 use crate::shard::Shard;
 use crate::table;
@@ -33,15 +30,6 @@ pub(super) fn reload(shards: &mut Shards<'_>, limits: &Limits, now_ms: i64) -> O
     Ok(())
 }
 
-/// Waits as `rdb-key-save-delay` or `key-load-delay` say, with which tests make a snapshot last: microseconds for each key,
-/// or, if negative, a microsecond for one in so many.
-fn delay(setting: i64) {
-    let sleeps = setting >= 0 || Random::seeded().below(setting.unsigned_abs() as usize) == 0;
-    if setting != 0 && sleeps {
-        std::thread::sleep(Duration::from_micros(setting.max(1) as u64));
-    }
-}
-
 /// What a stream keeps of producers is not in DUMP's payload, but would be in a snapshot.
 fn keep_producers(old: &Entry, new: &mut Object) {
     if let (Some(ObjectRef::Stream(old)), Object::Stream(new)) = (old.object(), new) {
@@ -56,9 +44,9 @@ fn entry_key(entry: &Entry) -> &[u8] {
 fn reload_key(shard: &mut Shard, number: u16, key: &Key<'_>, limits: &Limits, now_ms: i64) -> Outcome {
     let Some(entry) = shard.db(number).and_then(|db| db.find(key)) else { return Ok(()) };
     let (expiry, clock) = (entry.expiry(), entry.clock());
-    delay(shard.world.settings.rdb_key_save_delay.get());
+    rdb::delay(shard.world.settings.rdb_key_save_delay.get());
     let payload = dump::dump(&entry.value());
-    delay(shard.world.settings.key_load_delay.get());
+    rdb::delay(shard.world.settings.key_load_delay.get());
     let value = match dump::restore(&payload, limits, now_ms).map_err(|_| NOT_LOADED)? {
         _ if entry.is_expired(now_ms) => None,
         Loaded::Text(bytes) => Some(Entry::new(key.bytes, NewValue::Text(&bytes), expiry, clock)),

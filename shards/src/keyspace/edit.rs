@@ -6,6 +6,8 @@
 //! [`crate::context::Context`].
 
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sherd_metrics::memory;
 
@@ -15,11 +17,15 @@ use crate::entry::{Entry, NewValue};
 use crate::field_calendar;
 use crate::mover::Mover;
 use crate::object::{Collection, ObjectMut, Type};
+use crate::persistence::saving::{Manner, Saving, Sink};
 use crate::policy;
 use crate::shard::Shard;
 use crate::table::{self, Slot};
 use crate::types::hash::Fields;
 use crate::watch::Presence;
+
+/// How long a snapshot holds a shard at a time; in tests for a few buckets only, so that much comes in between.
+const SAVING_SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_micros(500) };
 
 /// Why a key changes or goes without a command's asking for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +94,7 @@ impl Shard {
     /// A key's entry, for changing its value in place.
     #[inline]
     pub(crate) fn find_to_edit(&mut self, db: u16, key: &Key<'_>, now_ms: i64) -> Found<&mut Entry> {
+        self.save_before(db, key);
         self.look_up(db, key, now_ms, true)
     }
 }
@@ -104,6 +111,7 @@ impl Shard {
         self.raise(db, key, class::NEW, "new");
         let clock = policy::initial(self.world.settings.maxmemory_policy.get(), self.clock);
         let entry = Entry::new(key.bytes, NewValue::Object(T::empty().wrap()), None, clock);
+        entry.set_mark(self.mark);
         self.db_or_new(db).insert_new(key, entry)
     }
 
@@ -111,6 +119,8 @@ impl Shard {
     /// its place in the same allocation where it fits.
     #[inline]
     pub(crate) fn put(&mut self, db: u16, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry, now_ms: i64) {
+        self.save_before(db, key);
+        let mark = self.mark;
         let has_timed_fields = match &value {
             NewValue::Object(object) => object.view().timed().is_some_and(Fields::has_expiries),
             _ => false,
@@ -134,7 +144,9 @@ impl Shard {
                 Expiry::At(at) => Some(at),
                 Expiry::Keep => kept.filter(|&at| at > now_ms),
             };
-            Entry::new(key.bytes, value, expiry, clock)
+            let entry = Entry::new(key.bytes, value, expiry, clock);
+            entry.set_mark(mark);
+            entry
         });
         match put {
             Put::Created => self.raise(db, key, class::NEW, "new"),
@@ -148,7 +160,10 @@ impl Shard {
 
     /// Puts an entry that was taken from somewhere under a key, replacing what is there.
     pub(crate) fn put_entry(&mut self, db: u16, key: &Key<'_>, entry: Entry) {
-        match self.db_or_new(db).replace(key, entry.with_key(key.bytes)) {
+        self.save_before(db, key);
+        let entry = entry.with_key(key.bytes);
+        entry.set_mark(self.mark);
+        match self.db_or_new(db).replace(key, entry) {
             Some(old) => self.free(old),
             None => self.raise(db, key, class::NEW, "new"),
         }
@@ -157,9 +172,14 @@ impl Shard {
 
     /// Replaces a key's entry by what was loaded for it, or removes it. To load is no change.
     pub(crate) fn load(&mut self, db: u16, key: &Key<'_>, entry: Option<Entry>) {
+        self.save_before(db, key);
+        let mark = self.mark;
         let database = self.db_or_new(db);
         let old = match entry {
-            Some(entry) => database.replace(key, entry),
+            Some(entry) => {
+                entry.set_mark(mark);
+                database.replace(key, entry)
+            }
             None => database.remove(key),
         };
         if let Some(old) = old {
@@ -170,6 +190,7 @@ impl Shard {
 
     /// Takes a key's entry out of the keyspace, expired or not. The caller says what it did ([`Shard::changed`]).
     pub(crate) fn take(&mut self, db: u16, key: &Key<'_>) -> Option<Entry> {
+        self.save_before(db, key);
         self.databases.get_mut(db)?.remove(key)
     }
 
@@ -191,6 +212,7 @@ impl Shard {
 
     /// Sets or removes a key's expiry; false when there is no such key. The caller says that it did.
     pub(crate) fn set_expiry(&mut self, db: u16, key: &Key<'_>, expiry: Option<i64>) -> bool {
+        self.save_before(db, key);
         self.databases.get_mut(db).is_some_and(|database| database.set_expiry(key, expiry))
     }
 
@@ -301,6 +323,7 @@ impl Shard {
         key: &Key<'_>,
         remove: impl FnOnce(&mut Fields) -> usize,
     ) -> bool {
+        self.save_before(db, key);
         let found = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
         let Some(entry) = found.map(table::Slot::into_mut) else { return false };
         let kind = entry.value_type();
@@ -320,6 +343,51 @@ impl Shard {
     }
 }
 
+/// What a snapshot that is being taken has to see before it changes.
+impl Shard {
+    /// Saves a key that is about to change or go, if a snapshot has not come to it.
+    #[inline(always)]
+    fn save_before(&mut self, db: u16, key: &Key<'_>) {
+        if self.saving.is_some() {
+            self.save_now(db, key);
+        }
+    }
+
+    #[cold]
+    fn save_now(&mut self, db: u16, key: &Key<'_>) {
+        let before = memory::thread_bytes();
+        if let (Some(saving), Some(entry)) = (&mut self.saving, self.databases.get(db).and_then(|db| db.find(key))) {
+            saving.save_first(db, entry);
+        }
+        self.discount_since(before);
+    }
+
+    /// The cut of a snapshot, which all shards take at one moment; see [`crate::persistence`].
+    pub fn begin_saving(&mut self, manner: Manner, sink: &Arc<Sink>) {
+        debug_assert!(self.saving.is_none(), "one snapshot at a time");
+        self.mark = !self.mark;
+        self.saving = Some(Box::new(Saving::begin(&self.databases, self.mark, manner, Arc::clone(sink))));
+        self.stats.saving.store(true, Ordering::SeqCst);
+    }
+
+    /// Goes on with a snapshot for one slice.
+    pub fn save_slice(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        let before = memory::thread_bytes();
+        let is_over = saving.walk(&self.databases, &self.world.reaper, Instant::now() + SAVING_SLICE);
+        if is_over {
+            self.saving = None;
+            self.stats.saving.store(false, Ordering::SeqCst);
+        }
+        self.discount_since(before);
+    }
+
+    /// Says that what this thread has allocated since is not the shard's, but on its way to a file.
+    fn discount_since(&self, before: i64) {
+        self.stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Ordering::Relaxed);
+    }
+}
+
 /// Whole databases.
 impl Shard {
     /// Empties a database; its contents are freed in the background, or at once with `sync`. Each key counts as a change.
@@ -330,10 +398,16 @@ impl Shard {
         let map = self.world.slots;
         self.watches
             .replace_database(db, |bytes| (presence(Some(&old), &Key::new(bytes, &map), now_ms), Presence::Absent));
+        let old = match &mut self.saving {
+            Some(_) => Some(old),
+            None => Some(old),
+        };
         if sync {
             drop(old);
         } else {
-            self.world.reaper.free_db(old);
+            if let Some(old) = old {
+                self.world.reaper.free_db(old);
+            }
             if self.databases.are_empty() {
                 self.stats.memory_bytes.store(0, Ordering::Relaxed);
             }
@@ -355,6 +429,9 @@ impl Shard {
             });
         }
         self.databases.swap(a, b);
+        if let Some(saving) = &mut self.saving {
+            saving.swap(a, b);
+        }
         self.calendar.swap(a, b);
         self.all_changed(a);
         self.all_changed(b);

@@ -35,6 +35,9 @@ pub use reader::Reader;
 pub use save::{save, type_of};
 pub use writer::Writer;
 
+use std::time::Duration;
+
+use crate::random::Random;
 use crate::settings::Settings;
 use crate::types::list::NodeLimit;
 use crate::types::set::SetLimits;
@@ -43,6 +46,17 @@ use crate::types::{hash, zset};
 /// The bytes are not what they claim to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
+
+/// Waits as `rdb-key-save-delay` or `key-load-delay` say, with which tests make a snapshot last: microseconds for each key,
+/// or, if negative, a microsecond for one in so many.
+pub fn delay(setting: i64) {
+    if setting == 0 {
+        return;
+    }
+    if setting > 0 || Random::seeded().below(setting.unsigned_abs() as usize) == 0 {
+        std::thread::sleep(Duration::from_micros(setting.max(1) as u64));
+    }
+}
 
 /// The numbers by which types and encodings are known.
 pub mod kind {

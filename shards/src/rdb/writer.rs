@@ -14,6 +14,8 @@ const INTEGER_TEXT_MAX: usize = 11;
 #[derive(Default)]
 pub struct Writer {
     out: Vec<u8>,
+    /// Strings are written as they are.
+    uncompressed: bool,
     compressor: Compressor,
     /// Room for what may turn out not to be shorter.
     compressed: Vec<u8>,
@@ -22,6 +24,16 @@ pub struct Writer {
 impl Writer {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that compresses strings only if that is wanted.
+    pub fn compressing(compress: bool) -> Self {
+        Writer { uncompressed: !compress, ..Self::default() }
+    }
+
+    /// Takes what was written so far.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -76,7 +88,7 @@ impl Writer {
                 return self.integer(integer);
             }
         }
-        if bytes.len() >= COMPRESSED_BYTES_MIN {
+        if bytes.len() >= COMPRESSED_BYTES_MIN && !self.uncompressed {
             self.compressed.clear();
             if self.compressor.compress(bytes, &mut self.compressed) {
                 let compressed = std::mem::take(&mut self.compressed);

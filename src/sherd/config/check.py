@@ -16,7 +16,9 @@ from sherd.config.store import Config, Source
 from sherd.config.table import BY_NAME
 from sherd.errors import ConfigError
 
-NOTHING_SAVED = 'nothing is saved to disk: persistence is not part of this version (save "" says that this is meant)'
+NOTHING_SAVED = (
+    'nothing is saved to disk: no save points are configured (save "" says that this is meant, save "3600 1" saves)'
+)
 WITHOUT_EFFECT = "has no effect in this version"
 
 

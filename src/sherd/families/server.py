@@ -1,4 +1,4 @@
-"""TIME, ROLE, LASTSAVE, SHUTDOWN: what the server says about itself as a process."""
+"""TIME, ROLE, SHUTDOWN: what the server says about itself as a process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.log import get_logger
-from sherd.observability.node import Node
+from sherd.persistence import SaveError, Saver
 from sherd.resp import Reply
 from sherd.spec import Request, command
 
@@ -55,22 +55,6 @@ def role(request: Request) -> Reply:
 
 
 @command(
-    "lastsave",
-    arity=1,
-    flags="loading stale fast",
-    acl="admin dangerous",
-    group="server",
-    since="1.0.0",
-    summary="Returns when the data was last saved.",
-    complexity="O(1)",
-    tips=("nondeterministic_output",),
-)
-def lastsave(request: Request) -> Reply:
-    """Unix seconds; the server's start where nothing was saved since."""
-    return int(request.services.get(Node).start_time)
-
-
-@command(
     "shutdown",
     arity=-1,
     flags="admin noscript loading stale no_multi allow_busy",
@@ -89,9 +73,14 @@ async def shutdown(request: Request) -> Reply:
     if words == ["abort"]:
         # Nothing here delays a shutdown, so there is never one to take back.
         raise CommandError("ERR No shutdown in progress.")
-    if "save" in words:
-        raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.")
+    saver = request.services.get(Saver)
     _log.info("shutdown asked for", client=request.addr)
+    if "save" in words or (saver.has_save_points and "nosave" not in words):
+        try:
+            await saver.save()
+        except SaveError as error:
+            if "force" not in words:
+                raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
     request.services.get(Lifecycle).stop()
     # The server's end closes the connection; an answer would tell the client that it goes on.
     await asyncio.Event().wait()

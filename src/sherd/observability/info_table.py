@@ -215,6 +215,13 @@ MEMORY = _section("memory", [
     ("lazyfreed_objects", lambda s: s.totals.lazyfreed),
 ])  # fmt: skip
 
+
+def _save_progress(snapshot: Snapshot) -> tuple[int, int]:
+    """Keys that are saved so far, and keys in all."""
+    progress = snapshot.node.engine.save_progress()
+    return progress[:2] if progress is not None else (0, 0)
+
+
 PERSISTENCE = _section("persistence", [
     ("loading", 0),
     ("async_loading", 0),
@@ -222,18 +229,18 @@ PERSISTENCE = _section("persistence", [
     ("current_cow_size", 0),
     ("current_cow_size_age", 0),
     ("current_fork_perc", "0.00"),
-    ("current_save_keys_processed", 0),
-    ("current_save_keys_total", 0),
-    ("rdb_changes_since_last_save", lambda s: s.totals.dirty),
-    ("rdb_bgsave_in_progress", 0),
-    ("rdb_last_save_time", lambda s: int(s.node.start_time)),
-    ("rdb_last_bgsave_status", "ok"),
-    ("rdb_last_bgsave_time_sec", -1),
-    ("rdb_current_bgsave_time_sec", -1),
-    ("rdb_saves", 0),
+    ("current_save_keys_processed", lambda s: _save_progress(s)[0]),
+    ("current_save_keys_total", lambda s: _save_progress(s)[1]),
+    ("rdb_changes_since_last_save", lambda s: s.totals.dirty - s.node.saves.saved_changes),
+    ("rdb_bgsave_in_progress", lambda s: int(s.node.saves.current_since > 0)),
+    ("rdb_last_save_time", lambda s: int(s.node.saves.last_time)),
+    ("rdb_last_bgsave_status", lambda s: "ok" if s.node.saves.last_ok else "err"),
+    ("rdb_last_bgsave_time_sec", lambda s: s.node.saves.last_seconds),
+    ("rdb_current_bgsave_time_sec", lambda s: s.node.saves.current_seconds),
+    ("rdb_saves", lambda s: s.node.saves.count),
     ("rdb_last_cow_size", 0),
-    ("rdb_last_load_keys_expired", 0),
-    ("rdb_last_load_keys_loaded", 0),
+    ("rdb_last_load_keys_expired", lambda s: s.node.saves.loaded_expired),
+    ("rdb_last_load_keys_loaded", lambda s: s.node.saves.loaded_keys),
     ("aof_enabled", 0),
     ("aof_rewrite_in_progress", 0),
     ("aof_rewrite_scheduled", 0),

@@ -36,6 +36,25 @@ class Listener:
 
 
 @dataclass(slots=True)
+class SaveFigures:
+    """What became of snapshots. Times are Unix seconds; `saved_changes` counts the changes that the last one has."""
+
+    last_time: float = field(default_factory=time.time)
+    last_ok: bool = True
+    last_seconds: int = -1
+    current_since: float = 0.0
+    count: int = 0
+    saved_changes: int = 0
+    loaded_keys: int = 0
+    loaded_expired: int = 0
+
+    @property
+    def current_seconds(self) -> int:
+        """How long the snapshot that is being taken has lasted; -1 if there is none."""
+        return int(time.time() - self.current_since) if self.current_since else -1
+
+
+@dataclass(slots=True)
 class Node:
     """See the module. `histogram_bounds`: exclusive upper bounds of latency buckets in nanoseconds."""
 
@@ -51,6 +70,7 @@ class Node:
     shard_id: str = field(default_factory=random_id)
     replication_id: str = field(default_factory=random_id)
     start_time: float = field(default_factory=time.time)
+    saves: SaveFigures = field(default_factory=SaveFigures)
     ready: bool = False
     stopping: bool = False
 

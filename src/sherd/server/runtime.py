@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from sherd.families.server import Lifecycle
 from sherd.log import get_logger
 from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
+from sherd.persistence import SaveError, Saver, load_at_start
 from sherd.scripting import MAKER
 from sherd.server.commands import declare_commands
 from sherd.server.control import ControlLoop, LogSink
@@ -45,21 +47,30 @@ _SOCKETS = {
 _CONTROL_SLICE_MICROSECONDS = 100
 # What is left of a second's end for the data plane: clients that take their replies get them all within this.
 STOP_SECONDS_MAX = 0.6
+_SAVE_PARAMETERS = frozenset({"save", "stop-writes-on-bgsave-error"})
 _METRICS_PARAMETERS = frozenset({"metrics-port", "metrics-bind"})
 
 
 class Runtime:
     """See the module. `any_port`: the configured port 0 means "any free one" rather than "no TCP".
 
+    load: the snapshot that is there is loaded before anything is served.
     stop_asked: called once, by the first who asks for the end, in whatever thread that is.
     """
 
     def __init__(
-        self, config: Config, log_sink: LogSink, *, any_port: bool = False, stop_asked: Callable[[], None] | None = None
+        self,
+        config: Config,
+        log_sink: LogSink,
+        *,
+        any_port: bool = False,
+        load: bool = True,
+        stop_asked: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
         self._log_sink = log_sink
         self._any_port = any_port
+        self._load = load
         self._node: Node | None = None
         self._metrics: MetricsServer | None = None
         # The port and the addresses of the TCP listeners, as they were configured.
@@ -96,10 +107,13 @@ class Runtime:
         )
         self._commands = self._name_commands(engine)
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
+        self._saver = Saver(self._node)
         try:
             self._push_settings(native_settings(config))
             self._push_password()
             self._open_listeners()
+            if self._load:
+                load_at_start(self._node)
             self._open_metrics()
         except BaseException:
             self.close()
@@ -131,6 +145,7 @@ class Runtime:
         # After the data plane's threads were started, which would inherit it.
         native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
         control.start()
+        watch = asyncio.create_task(self._saver.watch())
         self.node.ready = True
         if self._stop_asked:  # before there was a loop
             self._stop.set()
@@ -138,6 +153,7 @@ class Runtime:
             await self._stop.wait()
         finally:
             self.node.ready, self.node.stopping = False, True
+            watch.cancel()
             await control.stop()
             # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
             # closes executors before it tells anybody.
@@ -145,6 +161,18 @@ class Runtime:
             MAKER.stop()
             control.move_logs()
             self._loop, self._stop = None, None
+
+    def save_at_end(self) -> bool:
+        """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread."""
+        loop = self._loop
+        if loop is None or not self._saver.has_save_points:
+            return True
+        try:
+            asyncio.run_coroutine_threadsafe(self._saver.save(), loop).result()
+        except (SaveError, RuntimeError, CancelledError) as error:
+            _log.error("the last snapshot failed", reason=str(error))
+            return False
+        return True
 
     def request_stop(self) -> None:
         """End `serve` soon; from any thread, any number of times."""
@@ -196,6 +224,7 @@ class Runtime:
             DataPlane(native.command_table, native.key_positions, engine.reset_stats, native.glob_filter),
             self._commands,
             Lifecycle(self.request_stop),
+            self._saver,
             HotKeySessions(),
         )
 
@@ -221,6 +250,8 @@ class Runtime:
         if names & _METRICS_PARAMETERS:
             self._reopen_metrics()
         self._push_settings(native_settings(self.config, names))
+        if names & _SAVE_PARAMETERS:
+            self._saver.refuse_writes()
 
     def _listen_elsewhere(self, parameter: str) -> None:
         """Put the TCP listeners where the configuration says. Clients that are connected stay."""

@@ -53,7 +53,7 @@ class Server:
         for name, value in directives.items():
             _put(self.config, name.replace("_", "-"), value)
         self.config.choose_threads()
-        self._runtime = Runtime(self.config, _log_to_python, any_port=True)
+        self._runtime = Runtime(self.config, _log_to_python, any_port=True, load=bool(self.config.get_tuple("save")))
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -81,8 +81,10 @@ class Server:
         """Stop serving, free the data, and end all threads; idempotent. Returns within a second.
 
         A command that takes longer cannot be broken off: then a warning is logged, and what it needs, which includes
-        the data, is freed when it has ended.
+        the data, is freed when it has ended. With save points a snapshot is taken first, which takes its time.
         """
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._runtime.save_at_end()
         self._runtime.request_stop()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(END_SECONDS_MAX)
@@ -172,7 +174,9 @@ def run(config: Config) -> NoReturn:
 
     def stop(number: signal.Signals) -> None:
         _log.info("stopping", signal=number.name)
-        runtime.request_stop()
+        # Who asked for snapshots wants to lose nothing: a server that cannot save goes on, as Redis does.
+        if runtime.save_at_end():
+            runtime.request_stop()
 
     signals.start(stop)
     try:

@@ -8,7 +8,7 @@ from sherd.config.kinds import INT_MAX, INT_MIN, LONG_MAX
 from sherd.config.parameter import ConfigParam, boolean, choice, integer, memory, text
 from sherd.config.special_kinds import SavePoints
 
-_PERSISTENCE = "persistence"
+_APPEND_ONLY = "an append-only file"
 
 
 def _plain_name(parameter: str, noun: str) -> Callable[[str], str | None]:
@@ -22,12 +22,11 @@ def _plain_name(parameter: str, noun: str) -> Callable[[str], str | None]:
 
 PARAMETERS = (
     ConfigParam("save", SavePoints(), (),
-                "Snapshot after so many seconds if so many keys changed; empty turns snapshots off.",
-                capability=_PERSISTENCE),
+                "Snapshot after so many seconds if so many keys changed; empty turns snapshots off."),
     text("dbfilename", "dump.rdb", "File name of the snapshot, inside dir.", _plain_name("dbfilename", "filename"),
-         protected=True, inert=True),
-    boolean("rdbcompression", True, "Compress strings in snapshots.", inert=True),
-    boolean("rdbchecksum", True, "End snapshots with a checksum.", immutable=True, inert=True),
+         protected=True),
+    boolean("rdbcompression", True, "Compress strings in snapshots."),
+    boolean("rdbchecksum", True, "End snapshots with a checksum.", immutable=True),
     choice("rdb-version-check", "strict relaxed", "strict", "Whether snapshots of later versions are loaded.",
            inert=True),
     integer("rdb-key-save-delay", (INT_MIN, INT_MAX), 0,
@@ -36,10 +35,10 @@ PARAMETERS = (
     integer("key-load-delay", (INT_MIN, INT_MAX), 0,
             "Microseconds to wait for each key that is read from a snapshot, for tests; -n waits one for every nth.",
             hidden=True),
-    boolean("rdb-save-incremental-fsync", True, "Sync a snapshot to disk bit by bit while it is written.", inert=True),
+    boolean("rdb-save-incremental-fsync", True, "Sync a snapshot to disk bit by bit while it is written."),
     boolean("rdb-del-sync-files", False, "Delete snapshots that were only made for replicas.", inert=True),
-    boolean("stop-writes-on-bgsave-error", True, "Refuse writes after a snapshot failed.", inert=True),
-    boolean("appendonly", False, "Append every write to a file that is replayed at start.", capability=_PERSISTENCE),
+    boolean("stop-writes-on-bgsave-error", True, "Refuse writes after a snapshot failed."),
+    boolean("appendonly", False, "Append every write to a file that is replayed at start.", capability=_APPEND_ONLY),
     text("appendfilename", "appendonly.aof", "Base name of the append-only files.",
          _plain_name("appendfilename", "filename"), immutable=True, inert=True),
     text("appenddirname", "appendonlydir", "Directory of the append-only files, inside dir.",

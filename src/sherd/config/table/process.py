@@ -30,8 +30,7 @@ def _shutdown_reason(names: frozenset[str]) -> str | None:
 
 
 PARAMETERS = (
-    ConfigParam("dir", Directory(), ".", "Directory of the files with data; none is written yet.", protected=True,
-                inert=True),
+    ConfigParam("dir", Directory(), ".", "Directory of the files with data.", protected=True),
     boolean("daemonize", False, "Go into the background after the start.", immutable=True),
     text("pidfile", "", "File that holds the process id while the server runs.", immutable=True),
     choice("supervised", "upstart systemd auto no", "no", "Tell a supervisor when the server is ready.",

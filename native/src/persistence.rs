@@ -1,0 +1,119 @@
+//! Snapshots for the control plane: saving and loading, each of which takes the calling thread for as long as it lasts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use sherd_ioth::shared::Shared;
+use sherd_metrics::clock;
+use sherd_shards::persistence::loader::{self, Fault, Report};
+use sherd_shards::persistence::saver::{Job, Plan, Progress};
+use sherd_shards::rdb::Limits;
+use sherd_shards::settings::Settings;
+
+use crate::held;
+
+/// The snapshot that is being taken, and how far loading has come.
+#[derive(Default)]
+pub struct Files {
+    job: Mutex<Option<Job>>,
+    saving: Mutex<Option<Arc<Progress>>>,
+    pub loading: loader::Progress,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn os_error(error: &io::Error) -> PyErr {
+    PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string()))
+}
+
+impl Files {
+    /// Begins a snapshot of this moment; one at a time. [`Files::finish`] follows.
+    pub fn begin(&self, shared: &Arc<Shared>, plan: Plan) -> PyResult<()> {
+        let mut saving = lock(&self.saving);
+        if saving.is_some() {
+            return Err(PyValueError::new_err("a snapshot is being taken already"));
+        }
+        let engine = &shared.engine;
+        let job = held::with_shards(shared, engine.all_shards(), |mut shards| Job::begin(engine, &mut shards, plan));
+        let job = job.map_err(|error| os_error(&error))?;
+        *saving = Some(Arc::clone(&job.progress));
+        *lock(&self.job) = Some(job);
+        Ok(())
+    }
+
+    /// Writes the snapshot that was begun; returns keys, bytes, and the changes that it saves.
+    pub fn finish(&self, shared: &Shared) -> PyResult<(u64, u64, u64)> {
+        let job = lock(&self.job).take().ok_or_else(|| PyValueError::new_err("no snapshot was begun"))?;
+        let (progress, changes) = (Arc::clone(&job.progress), job.changes);
+        let result = job.finish(&shared.engine);
+        *lock(&self.saving) = None;
+        result.map_err(|error| os_error(&error))?;
+        Ok((progress.sink.keys.load(Relaxed), progress.bytes.load(Relaxed), changes))
+    }
+
+    /// Makes the snapshot that is being taken end without a file; false if there is none.
+    pub fn cancel(&self) -> bool {
+        lock(&self.saving).as_ref().map(|progress| progress.sink.cancel()).is_some()
+    }
+
+    /// Keys that are saved so far, keys in all, and bytes.
+    pub fn progress(&self) -> Option<(u64, u64, u64)> {
+        let progress = Arc::clone(lock(&self.saving).as_ref()?);
+        Some((progress.sink.keys.load(Relaxed), progress.keys_total.load(Relaxed), progress.bytes.load(Relaxed)))
+    }
+}
+
+/// What a file told, and what is wrong with it.
+pub type Checked = (Report, Option<Fault>);
+
+/// Loads a file into the shards.
+pub fn load(shared: &Shared, files: &Files, path: &Path) -> io::Result<Checked> {
+    let Some(map) = loader::open(path)? else { return Ok(empty()) };
+    Ok(match loader::load_into(&shared.engine, &map, &files.loading) {
+        Ok(report) => (report, None),
+        Err(fault) => (Report::default(), Some(fault)),
+    })
+}
+
+fn empty() -> Checked {
+    let fault = Fault { offset: 0, key: None, what: "the file is empty".to_owned() };
+    (Report::default(), Some(fault))
+}
+
+/// What was found, as a dictionary whose form the stub tells.
+pub fn shown<'py>(py: Python<'py>, (report, fault): &Checked) -> PyResult<Bound<'py, PyDict>> {
+    let found = PyDict::new(py);
+    found.set_item("version", report.version)?;
+    found.set_item("valkey", report.is_valkey)?;
+    found.set_item("aux", report.aux.clone())?;
+    let functions: Vec<_> = report.functions.iter().map(|source| PyBytes::new(py, source)).collect();
+    found.set_item("functions", functions)?;
+    found.set_item("keys", report.keys)?;
+    found.set_item("volatile", report.volatile)?;
+    found.set_item("expired", report.expired)?;
+    found.set_item("checksum", report.has_checksum)?;
+    let fault = fault
+        .as_ref()
+        .map(|fault| (fault.offset, fault.key.as_ref().map(|key| PyBytes::new(py, key)), fault.what.clone()));
+    found.set_item("fault", fault)?;
+    Ok(found)
+}
+
+/// Looks through an RDB file.
+#[pyfunction]
+pub fn check_rdb<'py>(py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+    let checked = py.detach(|| -> io::Result<Checked> {
+        let Some(map) = loader::open(&path)? else { return Ok(empty()) };
+        let limits = Limits::from_settings(&Settings::default());
+        Ok(loader::check(&map, limits, clock::unix_milliseconds(), &loader::Progress::default()))
+    })?;
+    shown(py, &checked)
+}

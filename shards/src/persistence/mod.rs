@@ -1,0 +1,14 @@
+//! Snapshots: the whole keyspace as an RDB file, without a fork, and back.
+//!
+//! A snapshot begins with a **cut**: all batons are held for an instant, and every shard turns its mark over, so that exactly the
+//! entries that exist then are to be saved ([`saving`]). Each shard's own thread walks through its keys in slices; whoever is
+//! about to change or remove an entry that was not saved yet saves it first ([`crate::keyspace::edit`] sees to that). What is
+//! written is therefore the state at the cut, though nobody waits for more than a slice. One thread puts the shards' bytes into
+//! a temporary file, which takes the name of the old one when it is complete and on disk ([`saver`]).
+//!
+//! [`loader`] reads such a file, which may hold anything; [`format`] has what both agree on.
+
+pub mod format;
+pub mod loader;
+pub mod saver;
+pub mod saving;

@@ -1,0 +1,138 @@
+"""Taking snapshots: by command, by the save points, and at the server's end.
+
+The data plane takes one without a fork and without holding anybody up, so SAVE and BGSAVE differ only in who waits
+for the end. One is taken at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from sherd.errors import SherdError
+from sherd.log import get_logger
+from sherd.observability.node import Node
+
+_log = get_logger()
+
+# How often the save points are looked at.
+_LOOK_SECONDS = 1.0
+# After a snapshot that failed, the save points wait so long.
+_RETRY_SECONDS = 5.0
+
+
+class SaveError(SherdError):
+    """A snapshot could not be taken."""
+
+
+class Saver:
+    """The snapshots of one server. What became of them is in `node.saves`."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._running: asyncio.Task[None] | None = None
+        self._scheduled = False
+        self._retry_at = 0.0
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a snapshot is being taken."""
+        return self._running is not None
+
+    @property
+    def has_save_points(self) -> bool:
+        """Whether the configuration asks for snapshots."""
+        return bool(self._node.config.get_tuple("save"))
+
+    def start(self, *, schedule: bool = False) -> bool:
+        """Begin a snapshot of this moment; False if one is being taken. With `schedule` another one follows that."""
+        if self._running is not None:
+            self._scheduled = self._scheduled or schedule
+            return False
+        config, begun = self._node.config, time.time()
+        path = Path(config.get_str("dir")) / config.get_str("dbfilename")
+        self._node.saves.current_since = begun
+        failure: OSError | None = None
+        try:
+            self._node.engine.begin_save(
+                path,
+                compress=config.get_bool("rdbcompression"),
+                checksum=config.get_bool("rdbchecksum"),
+                sync_in_passing=config.get_bool("rdb-save-incremental-fsync"),
+                aux=self._aux(begun),
+            )
+        except OSError as error:
+            failure = error
+        self._running = asyncio.get_running_loop().create_task(self._finish(path, begun, failure))
+        return True
+
+    async def save(self) -> None:
+        """Take a snapshot and wait for its end; SaveError if that fails."""
+        if self._running is None:
+            self.start()
+        assert self._running is not None
+        await asyncio.shield(self._running)
+        if not self._node.saves.last_ok:
+            raise SaveError("the snapshot failed")
+
+    def cancel(self) -> bool:
+        """End the snapshot that is being taken or scheduled without a file; False if there is none."""
+        was_scheduled, self._scheduled = self._scheduled, False
+        return self._node.engine.cancel_save() or was_scheduled
+
+    async def watch(self) -> None:
+        """Take snapshots as the save points say, for as long as the server runs."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not self.has_save_points or self.is_running or time.monotonic() < self._retry_at:
+                continue
+            if self._is_due():
+                self.start()
+
+    def refuse_writes(self) -> None:
+        """Have writes refused if the last snapshot failed and the configuration wants that, or no longer."""
+        wanted = self._node.config.get_bool("stop-writes-on-bgsave-error") and self.has_save_points
+        self._node.engine.refuse_writes_after_failed_save(wanted and not self._node.saves.last_ok)
+
+    def _is_due(self) -> bool:
+        changes = self._node.engine.snapshot(commands=False)["totals"]["dirty"] - self._node.saves.saved_changes
+        since = time.monotonic() - self._saved_at
+        points = self._node.config.get_tuple("save")
+        return any(changes >= wanted and since > seconds for seconds, wanted in points)
+
+    async def _finish(self, path: Path, begun: float, failure: OSError | None) -> None:
+        saves, started = self._node.saves, time.monotonic()
+        try:
+            if failure is not None:
+                raise failure
+            keys, size, changes = await asyncio.to_thread(self._node.engine.finish_save)
+        except OSError as error:
+            saves.last_ok = False
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            _log.error("a snapshot failed", path=str(path), reason=str(error))
+        else:
+            saves.last_ok = True
+            self._saved_at = started
+            saves.saved_changes, saves.last_time, saves.count = changes, int(time.time()), saves.count + 1
+            _log.info("snapshot saved", path=str(path), keys=keys, bytes=size, seconds=round(time.time() - begun, 3))
+        finally:
+            saves.last_seconds, saves.current_since = int(time.time() - begun), 0.0
+            self.refuse_writes()
+            self._running = None
+            if self._scheduled:
+                self._scheduled = False
+                self.start()
+
+    def _aux(self, now: float) -> list[tuple[str, str]]:
+        from sherd.native import redis_version, used_memory
+
+        return [
+            ("redis-ver", redis_version),
+            ("redis-bits", "64"),
+            ("ctime", str(int(now))),
+            ("used-mem", str(used_memory())),
+            ("aof-base", "0"),
+            ("sherd-ver", self._node.version),
+        ]
