@@ -44,6 +44,14 @@ def test_the_scripts_suite_runs_scripts_without_errors(tmp_path: Path) -> None:
         assert text.count(f"| {name} ") == 3, name
 
 
+def test_the_messages_suite_counts_what_is_delivered(tmp_path: Path) -> None:
+    """A row for each number of subscribers and depth."""
+    assert run("--suite", "messages", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "messages.md").read_text()
+    for row in ("| 1           |        1 |", "| 100         |       50 |", "| 1000        |       10 |"):
+        assert row in text, text
+
+
 def test_a_server_that_answers_with_errors_fails_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 from sherd_bench.document import Findings
 from sherd_bench.session import Session
-from sherd_bench.suites import control, core, costs, heavy, latency, memory, pauses, scripts, shards, throughput
+from sherd_bench.suites import (
+    control,
+    core,
+    costs,
+    heavy,
+    latency,
+    memory,
+    messages,
+    pauses,
+    scripts,
+    shards,
+    throughput,
+)
 
 SUITES: dict[str, Callable[[Session], Findings]] = {
     "core": core.run,
@@ -17,4 +29,5 @@ SUITES: dict[str, Callable[[Session], Findings]] = {
     "pauses": pauses.run,
     "shards": shards.run,
     "scripts": scripts.run,
+    "messages": messages.run,
 }
