@@ -171,3 +171,63 @@ impl PubSub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pubsub(threads: usize) -> PubSub {
+        let mailboxes = (0..threads).map(|_| Mailbox::new(8, Box::new(|| ())));
+        PubSub::new(Arc::new(mailboxes.collect()))
+    }
+
+    fn take_all(pubsub: &PubSub, thread: usize) -> Vec<Arc<Published>> {
+        (0..pubsub.look(thread)).filter_map(|_| pubsub.take(thread)).collect()
+    }
+
+    #[test]
+    fn a_thread_is_told_once_of_all_that_waits_for_it() {
+        let pubsub = pubsub(2);
+        pubsub.registry.add(Kind::Channel, b"c", 1);
+        for round in 0..3 {
+            for number in 0..1000 {
+                let sent = pubsub.publish(Kind::Channel, b"c", b"m", Some(0));
+                assert_eq!((sent.receivers, sent.left.is_none()), (1, true), "{round} {number}");
+            }
+            assert_eq!([pubsub.mailboxes[0].len(), pubsub.mailboxes[1].len()], [0, 1]);
+            let stamps: Vec<u64> =
+                take_all(&pubsub, 1).iter().flat_map(|taken| &taken.channel).map(|to| to.stamp).collect();
+            assert_eq!(stamps, (round * 1000..(round + 1) * 1000).collect::<Vec<_>>());
+            assert!(matches!(pubsub.mailboxes[1].receive(), Some(Message::Posts)));
+        }
+    }
+
+    #[test]
+    fn the_thread_that_publishes_is_left_its_own_subscribers() {
+        let pubsub = pubsub(2);
+        pubsub.registry.add(Kind::Channel, b"c", 0);
+        pubsub.registry.add(Kind::Pattern, b"?", 0);
+        pubsub.registry.add(Kind::ShardChannel, b"c", 0);
+        let sent = pubsub.publish(Kind::Channel, b"c", b"m", Some(0));
+        let left = sent.left.expect("thread 0 has subscribers");
+        assert_eq!((sent.receivers, left.channel.is_some(), left.patterns.len()), (2, true, 1));
+        assert!(pubsub.is_empty(0));
+        let sent = pubsub.publish(Kind::ShardChannel, b"c", b"m", None);
+        assert_eq!((sent.receivers, take_all(&pubsub, 0).len()), (1, 1));
+    }
+
+    #[test]
+    fn publishers_are_held_back_while_a_box_is_full() {
+        let pubsub = pubsub(2);
+        pubsub.registry.add(Kind::Channel, b"c", 1);
+        let message = vec![b'm'; 1 << 20];
+        for _ in 0..BOX_BYTES_MAX >> 20 {
+            assert!(!pubsub.is_behind());
+            pubsub.publish(Kind::Channel, b"c", &message, None);
+        }
+        assert!(pubsub.is_behind());
+        take_all(&pubsub, 1);
+        assert!(!pubsub.is_behind());
+        assert_eq!(pubsub.boxes[1].bytes.load(Relaxed), 0);
+    }
+}
