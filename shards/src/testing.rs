@@ -103,6 +103,12 @@ impl Tester {
             .sum()
     }
 
+    /// How often a sweep has stopped because its time was over.
+    #[allow(dead_code)] // Likewise.
+    pub fn time_caps(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.stats.expiry.time_cap_reached.get()).sum()
+    }
+
     /// Buckets of the first shard that its own thread sweeps in one tick.
     #[allow(dead_code)] // Likewise.
     pub fn swept_in_a_tick(&mut self) -> usize {

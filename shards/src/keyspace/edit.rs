@@ -399,7 +399,7 @@ impl Shard {
         self.watches
             .replace_database(db, |bytes| (presence(Some(&old), &Key::new(bytes, &map), now_ms), Presence::Absent));
         let old = match &mut self.saving {
-            Some(_) => Some(old),
+            Some(saving) => saving.keep(db, old),
             None => Some(old),
         };
         if sync {
