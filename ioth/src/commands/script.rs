@@ -56,6 +56,7 @@ pub(super) const COMMANDS: &[Declared] = &[
     declare_after_data(
         CommandSpec {
             name: "script|flush",
+            history: &[("6.2.0", "`ASYNC` and `SYNC`.")],
             summary: "Forgets all scripts.",
             since: "2.6.0",
             complexity: "O(N) in the number of scripts",
