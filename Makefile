@@ -24,7 +24,7 @@ FUZZ_SECONDS ?= 30
 LOOM_MAX_PREEMPTIONS ?= 3
 BENCH_ARGS ?=
 
-RUST_CRATES := $(wildcard metrics shards ioth native)
+RUST_CRATES := $(wildcard metrics shards scripts ioth native)
 RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
 	Cargo.toml $(wildcard Cargo.lock)
 

@@ -10,9 +10,9 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use sherd_ioth::protocol::inline::split_inline;
-use sherd_shards::registry::{self, Command};
-use sherd_shards::spec::{flag, Plane};
-use sherd_shards::types::number::parse_i64;
+use sherd_shards::command::registry::{self, Command};
+use sherd_shards::command::spec::{flag, Plane};
+use sherd_types::number::parse_i64;
 
 use super::keyspace::{Keyspace, Variant};
 use super::resp::{check_one, strings};

@@ -1,11 +1,11 @@
 //! Payloads of RESTORE: one that is taken is a value like any other, which can be dumped and restored again; others are
 //! refused. The footer is made here, for no fuzzer finds a checksum.
 
+use sherd_shards::entry::object::Object;
 use sherd_shards::entry::{Text, Value};
-use sherd_shards::object::Object;
 use sherd_shards::rdb::dump::{dump, restore};
 use sherd_shards::rdb::{crc64, Limits, Loaded};
-use sherd_shards::settings::Settings;
+use sherd_shards::server::settings::Settings;
 
 /// Before some times of fields and after others.
 const NOW_MS: i64 = 1_700_000_000_000;

@@ -3,22 +3,22 @@
 
 use std::sync::{Arc, OnceLock};
 
-use sherd_shards::access::Shards;
-use sherd_shards::context::Client;
-use sherd_shards::execute::{self, Call};
-use sherd_shards::object::{ObjectRef, Type};
-use sherd_shards::origin::Origin;
-use sherd_shards::policy;
-use sherd_shards::random::Random;
-use sherd_shards::registry::{self, Command};
-use sherd_shards::reply::Protocol;
-use sherd_shards::settings::Settings;
-use sherd_shards::shard::Shard;
-use sherd_shards::slot::{slot_of, SlotMap};
-use sherd_shards::spec::flag;
-use sherd_shards::table::Entry as _;
-use sherd_shards::types::hash::Fields;
-use sherd_shards::world::World;
+use sherd_shards::command::origin::Origin;
+use sherd_shards::command::registry::{self, Command};
+use sherd_shards::command::spec::flag;
+use sherd_shards::entry::object::{ObjectRef, Type};
+use sherd_shards::entry::policy;
+use sherd_shards::executor::execute::{self, Call};
+use sherd_shards::handler::access::Shards;
+use sherd_shards::handler::context::Client;
+use sherd_shards::handler::reply::Protocol;
+use sherd_shards::server::settings::Settings;
+use sherd_shards::server::shard::Shard;
+use sherd_shards::server::slot::{slot_of, SlotMap};
+use sherd_shards::server::world::World;
+use sherd_types::hash::Fields;
+use sherd_types::random::Random;
+use sherd_types::table::Entry as _;
 
 /// Strings stay below this, so that a run is quick.
 const STRING_BYTES_MAX: i64 = 4096;

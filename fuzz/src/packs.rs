@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use sherd_shards::types::intset::Intset;
-use sherd_shards::types::listpack::Listpack;
+use sherd_types::intset::Intset;
+use sherd_types::listpack::Listpack;
 
 /// A listpack that passes the check is walked both ways, searched and edited, and stays one.
 pub fn listpack(data: &[u8]) {

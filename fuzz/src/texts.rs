@@ -1,7 +1,7 @@
 //! Glob patterns and numbers as clients write them.
 
 use sherd_shards::glob::{matches, matches_ignoring_case};
-use sherd_shards::types::number::{append_f64, append_i64, i64_text_len, parse_f64, parse_i64};
+use sherd_types::number::{append_f64, append_i64, i64_text_len, parse_f64, parse_i64};
 
 /// What can be checked without a second implementation of classes and escapes.
 fn expected(pattern: &[u8], text: &[u8]) -> bool {

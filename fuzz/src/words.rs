@@ -3,9 +3,9 @@
 
 use std::sync::OnceLock;
 
-use sherd_shards::registry::{self, Command};
-use sherd_shards::spec::Plane;
-use sherd_shards::types::number::parse_i64;
+use sherd_shards::command::registry::{self, Command};
+use sherd_shards::command::spec::Plane;
+use sherd_types::number::parse_i64;
 
 /// Keys over several shards, two of them in one slot, and some that are odd.
 const KEYS: [&[u8]; 10] = [
@@ -194,8 +194,11 @@ impl<'a> Bytes<'a> {
         let count = self.argument_count(command.spec.arity);
         let mut args: Vec<Vec<u8>> = command.spec.name.split('|').map(|word| word.as_bytes().to_vec()).collect();
         while args.len() < count {
-            let is_key =
-                command.spec.keys.iter().any(|key| key.begin == sherd_shards::spec::Begin::Index(args.len() as i16));
+            let is_key = command
+                .spec
+                .keys
+                .iter()
+                .any(|key| key.begin == sherd_shards::command::spec::Begin::Index(args.len() as i16));
             args.push(self.argument(is_key, own_words));
         }
         (command, args)

@@ -7,7 +7,7 @@ use std::io::Read;
 use sherd_ioth::server::{Server, Shape};
 use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
-use sherd_shards::settings::Settings;
+use sherd_shards::server::settings::Settings;
 
 #[global_allocator]
 static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);
@@ -15,7 +15,7 @@ static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);
 fn main() -> std::io::Result<()> {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
     let number = |at: usize, default: usize| numbers.get(at).copied().unwrap_or(default);
-    sherd_shards::registry::install(sherd_ioth::commands::specs().into_iter());
+    sherd_shards::command::registry::install(sherd_ioth::commands::specs().into_iter());
     let shape = Shape { shards: number(2, 1), io_threads: number(1, 1), cluster: false };
     let server = Server::new(shape, Settings::default())?;
     let port = server.listen(std::net::SocketAddr::from(([127, 0, 0, 1], number(0, 7777) as u16)), 511)?;

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{eventfd, EventfdFlags};
 
-use sherd_shards::engine::Engine;
-use sherd_shards::mailbox::Mailbox;
-use sherd_shards::registry;
-use sherd_shards::settings::Settings;
-use sherd_shards::slot::SlotMap;
-use sherd_shards::world::World;
+use sherd_shards::command::registry;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::mailbox::Mailbox;
+use sherd_shards::server::settings::Settings;
+use sherd_shards::server::slot::SlotMap;
+use sherd_shards::server::world::World;
 
 use crate::commands;
 use crate::event_loop;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sherd_ioth::server::{Server, Shape};
-use sherd_shards::engine::Engine;
-use sherd_shards::registry;
-use sherd_shards::settings::Settings;
-use sherd_shards::slot::SlotMap;
+use sherd_shards::command::registry;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::server::settings::Settings;
+use sherd_shards::server::slot::SlotMap;
 
 const SHARDS: usize = 3;
 

@@ -9,7 +9,7 @@ mod checks;
 use std::path::Path;
 
 use checks::TARGETS;
-use sherd_shards::random::Random;
+use sherd_types::random::Random;
 
 /// Inputs made up for each target: a few seconds.
 const INPUTS: usize = if cfg!(miri) { 4 } else { 5_000 };

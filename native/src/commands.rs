@@ -9,9 +9,9 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use sherd_shards::category::Categories;
-use sherd_shards::registry::{self, CommandTable};
-use sherd_shards::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, Secret, FLAG_NAMES};
+use sherd_shards::command::category::Categories;
+use sherd_shards::command::registry::{self, CommandTable};
+use sherd_shards::command::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, Secret, FLAG_NAMES};
 
 static DECLARED: Mutex<Vec<CommandSpec>> = Mutex::new(Vec::new());
 static INSTALLED: OnceLock<&'static CommandTable> = OnceLock::new();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sherd_ioth::request::multi::both_planes::Running;
 use sherd_ioth::shared::message::ControlRequest;
 use sherd_ioth::shared::Shared;
-use sherd_shards::access::Shards;
+use sherd_shards::handler::access::Shards;
 
 thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };

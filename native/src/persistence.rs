@@ -14,7 +14,7 @@ use sherd_metrics::clock;
 use sherd_shards::persistence::loader::{self, Fault, Report};
 use sherd_shards::persistence::saver::{Job, Plan, Progress};
 use sherd_shards::rdb::Limits;
-use sherd_shards::settings::Settings;
+use sherd_shards::server::settings::Settings;
 
 use crate::held;
 

@@ -16,19 +16,19 @@ use sherd_ioth::shared::message::ControlRequest;
 use sherd_ioth::shared::renames::Renames;
 use sherd_metrics::allocator::give_back;
 use sherd_metrics::pages;
-use sherd_shards::context::Client;
-use sherd_shards::evict::excess_bytes;
-use sherd_shards::execute::{self, Call};
+use sherd_shards::command::origin::Origin;
+use sherd_shards::command::spec::Plane;
+use sherd_shards::executor::execute::{self, Call};
+use sherd_shards::handler::context::Client;
 use sherd_shards::keyspace::DATABASES_MAX;
-use sherd_shards::origin::Origin;
-use sherd_shards::pause::Refusal;
+use sherd_shards::maintenance::evict::excess_bytes;
 use sherd_shards::persistence::saver::Plan;
-use sherd_shards::settings::Settings;
-use sherd_shards::spec::Plane;
+use sherd_shards::server::pause::Refusal;
+use sherd_shards::server::settings::Settings;
 
 use crate::persistence::{self, Files};
 use crate::{commands, held, snapshot, transfer};
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
 type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
@@ -334,7 +334,7 @@ impl Server {
     #[allow(clippy::type_complexity)]
     fn latency(&self) -> Vec<(&'static str, u64, Vec<(i64, u64)>)> {
         let events = self.engine.shared.world.logs.latency();
-        let pairs = |samples: Vec<sherd_shards::world::LatencySample>| {
+        let pairs = |samples: Vec<sherd_shards::server::world::LatencySample>| {
             samples.into_iter().map(|sample| (sample.unix_time_seconds, sample.milliseconds)).collect()
         };
         events.into_iter().map(|(event, max, samples)| (event, max, pairs(samples))).collect()
@@ -383,8 +383,8 @@ impl Server {
         py: Python<'py>,
     ) -> Vec<(Bound<'py, PyBytes>, usize, usize, u16, &'static str, usize, usize)> {
         let found = self.engine.shared.engine.big_keys();
-        let row = |(shard, big): (usize, sherd_shards::survey::BigKey)| {
-            let slot = sherd_shards::slot::slot_of(&big.key);
+        let row = |(shard, big): (usize, sherd_shards::maintenance::survey::BigKey)| {
+            let slot = sherd_shards::server::slot::slot_of(&big.key);
             let key = PyBytes::new(py, &big.key);
             (key, shard, usize::from(big.db), slot, big.value_type, big.bytes, big.elements)
         };
@@ -420,7 +420,7 @@ impl Server {
     }
 
     fn slot_key_counts(&self, py: Python<'_>, first: usize, last: usize) -> Vec<usize> {
-        let last = last.min(sherd_shards::slot::SLOTS - 1);
+        let last = last.min(sherd_shards::server::slot::SLOTS - 1);
         py.detach(|| {
             let engine = &self.engine.shared.engine;
             let map = engine.world.slots;
@@ -442,7 +442,7 @@ impl Server {
             held::with_shards(&self.engine.shared, 1 << shard, |mut shards| {
                 let db = shards.of_slot(slot).db(0);
                 let entries = db.map(|db| db.table(slot).iter().take(count));
-                entries.into_iter().flatten().map(|entry| sherd_shards::table::Entry::key(entry).to_vec()).collect()
+                entries.into_iter().flatten().map(|entry| sherd_types::table::Entry::key(entry).to_vec()).collect()
             })
         });
         keys.iter().map(|key| PyBytes::new(py, key)).collect()

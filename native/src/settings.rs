@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use sherd_shards::settings::{Settings, Values};
+use sherd_shards::server::settings::{Settings, Values};
 
 /// Every setting that can be configured.
 #[pyfunction]

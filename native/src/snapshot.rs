@@ -10,9 +10,10 @@ use sherd_ioth::connection::subscriptions::Kind;
 use sherd_ioth::shared::Shared;
 use sherd_metrics::catalogue::{Catalogue, Declared, Shown};
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
-use sherd_shards::defragment::Fragmentation;
-use sherd_shards::shard::ShardStats;
-use sherd_shards::{policy, registry};
+use sherd_shards::command::registry;
+use sherd_shards::entry::policy;
+use sherd_shards::maintenance::defragment::Fragmentation;
+use sherd_shards::server::shard::ShardStats;
 
 /// Each counter of several threads or shards of one kind with its sum and its largest value, in the order of the
 /// declarations: added up by place, for names are looked up once a kind.

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use sherd_ioth::shared::Shared;
-use sherd_shards::access::Shards;
-use sherd_shards::context::Client;
-use sherd_shards::execute::{self, Call};
-use sherd_shards::origin::Origin;
+use sherd_shards::command::origin::Origin;
+use sherd_shards::executor::execute::{self, Call};
+use sherd_shards::handler::access::Shards;
+use sherd_shards::handler::context::Client;
 
 use crate::{commands, held};
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 
 /// A key's DUMP, and when it expires (milliseconds since the epoch, -1 for never).
 pub type Payload = (Vec<u8>, i64);

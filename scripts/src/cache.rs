@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use sherd_shards::table;
-use sherd_shards::types::sha1::sha1;
+use sherd_types::sha1::sha1;
+use sherd_types::table;
 
 use crate::redis_api::hexadecimal;
 use crate::shebang::{self, Flags};

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use crate::host::Host;
 use crate::json::Options;
 use crate::random::Random;
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 
 /// See the file's head.
 pub struct Context {

@@ -38,7 +38,7 @@ impl<'a> Input<'a> {
     }
 
     fn integer(&mut self) -> i64 {
-        sherd_shards::types::number::parse_i64(self.line()).unwrap_or(0)
+        sherd_types::number::parse_i64(self.line()).unwrap_or(0)
     }
 
     /// The bytes of a bulk string whose length is known.

@@ -5,7 +5,7 @@
 
 use std::ffi::c_int;
 
-use sherd_shards::reply::{Protocol, Reply};
+use sherd_shards::handler::reply::{Protocol, Reply};
 
 use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
@@ -185,7 +185,7 @@ impl Encoder<'_> {
             let mut three = [b' '; 3];
             three.iter_mut().zip(format).for_each(|(place, &byte)| *place = byte);
             self.out.push(b'=');
-            sherd_shards::types::number::append_i64(self.out, text.len() as i64 + 4);
+            sherd_types::number::append_i64(self.out, text.len() as i64 + 4);
             self.out.extend_from_slice(b"\r\n");
             self.out.extend_from_slice(&three);
             self.out.push(b':');

@@ -1,6 +1,6 @@
 //! What a script needs of the server that runs it.
 
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 
 /// What became of a command of a script.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

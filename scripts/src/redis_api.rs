@@ -2,8 +2,8 @@
 
 use std::ffi::{c_int, CStr};
 
-use sherd_shards::types::number::{format_f64, format_i64, F64Buffer, I64Buffer, F64_TEXT_MAX_BYTES};
-use sherd_shards::types::sha1::sha1;
+use sherd_types::number::{format_f64, format_i64, F64Buffer, I64Buffer, F64_TEXT_MAX_BYTES};
+use sherd_types::sha1::sha1;
 
 use crate::api::{CFunction, State};
 use crate::context::{Context, Stopping};
@@ -11,7 +11,7 @@ use crate::decode::{push_error, push_reply};
 use crate::host::{Called, Host};
 use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 
 /// The functions.
 pub const FUNCTIONS: &[(&CStr, CFunction)] = &[

@@ -5,7 +5,7 @@
 
 use std::ffi::{c_int, c_void, CStr};
 
-use sherd_shards::reply::{Protocol, Reply};
+use sherd_shards::handler::reply::{Protocol, Reply};
 
 use crate::api::{api, Debug, State, MASK_COUNT, MASK_LINE, REGISTRY};
 use crate::cache::Script;

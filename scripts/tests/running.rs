@@ -3,7 +3,7 @@
 mod support;
 
 use sherd_scripts::runtime::Ran;
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 use support::Bench;
 
 #[test]
@@ -33,7 +33,7 @@ fn an_error_says_where_it_was_raised() {
 }
 
 fn sha(text: &str) -> String {
-    sherd_shards::types::sha1::sha1(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    sherd_types::sha1::sha1(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::{self, Counting};
-use sherd_shards::context::Client;
-use sherd_shards::engine::Engine;
-use sherd_shards::execute::{call, Call};
-use sherd_shards::origin::Origin;
-use sherd_shards::registry;
-use sherd_shards::reply::Protocol;
-use sherd_shards::settings::Settings;
-use sherd_shards::slot::SlotMap;
-use sherd_shards::world::World;
+use sherd_shards::command::origin::Origin;
+use sherd_shards::command::registry;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::execute::{call, Call};
+use sherd_shards::handler::context::Client;
+use sherd_shards::handler::reply::Protocol;
+use sherd_shards::server::settings::Settings;
+use sherd_shards::server::slot::SlotMap;
+use sherd_shards::server::world::World;
 
 #[global_allocator]
 static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);

@@ -15,9 +15,13 @@ use std::ptr::NonNull;
 
 use sherd_metrics::memory::size_class;
 
-use crate::object::{Object, ObjectMut, ObjectRef, Type, OBJECT_BYTES};
-use crate::table;
+use crate::entry::object::{Object, ObjectMut, ObjectRef, Type, OBJECT_BYTES};
+use sherd_types::table;
 
+#[macro_use]
+pub mod object;
+mod collections;
+pub mod policy;
 mod relocate;
 
 /// The longest string that lies in the entry itself.
@@ -57,7 +61,7 @@ impl Text<'_> {
     /// The length in bytes.
     pub fn len(&self) -> usize {
         match self {
-            Text::Integer(value) => crate::types::number::i64_text_len(*value),
+            Text::Integer(value) => sherd_types::number::i64_text_len(*value),
             Text::Bytes(bytes) => bytes.len(),
         }
     }
@@ -71,8 +75,8 @@ impl Text<'_> {
     pub fn with<R>(&self, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
         match self {
             Text::Integer(value) => {
-                let mut buffer = crate::types::number::I64Buffer::default();
-                use_bytes(crate::types::number::format_i64(*value, &mut buffer))
+                let mut buffer = sherd_types::number::I64Buffer::default();
+                use_bytes(sherd_types::number::format_i64(*value, &mut buffer))
             }
             Text::Bytes(bytes) => use_bytes(bytes),
         }
@@ -487,7 +491,7 @@ impl Entry {
 pub fn text_as_integer(text: &[u8]) -> Option<i64> {
     // Most strings are ruled out by length or first byte, without the call.
     match text.first() {
-        Some(b'0'..=b'9' | b'-') if text.len() <= 20 => crate::types::number::parse_i64(text),
+        Some(b'0'..=b'9' | b'-') if text.len() <= 20 => sherd_types::number::parse_i64(text),
         _ => None,
     }
 }
@@ -524,13 +528,13 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::Collection;
-    use crate::table::Entry as _;
-    use crate::types::hash::{self, Hash};
-    use crate::types::list::{End, List, NodeLimit};
-    use crate::types::set::{Set, SetLimits};
-    use crate::types::stream::BoxedStream;
-    use crate::types::zset::{Limits, ZSet};
+    use crate::entry::object::Collection;
+    use sherd_types::hash::{self, Hash};
+    use sherd_types::list::{End, List, NodeLimit};
+    use sherd_types::set::{Set, SetLimits};
+    use sherd_types::stream::BoxedStream;
+    use sherd_types::table::Entry as _;
+    use sherd_types::zset::{Limits, ZSet};
 
     const SET_LIMITS: SetLimits = SetLimits { integers: 512, packed: hash::Limits { entries: 128, value_bytes: 64 } };
 

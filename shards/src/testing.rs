@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::access::Shards;
-use crate::context::Client;
-use crate::execute::{call, Call};
-use crate::origin::Origin;
-use crate::registry;
-use crate::reply::Protocol;
-use crate::settings::Settings;
-use crate::shard::Shard;
-use crate::slot::SlotMap;
-use crate::world::World;
+use crate::command::origin::Origin;
+use crate::command::registry;
+use crate::executor::execute::{call, Call};
+use crate::handler::access::Shards;
+use crate::handler::context::Client;
+use crate::handler::reply::Protocol;
+use crate::server::settings::Settings;
+use crate::server::shard::Shard;
+use crate::server::slot::SlotMap;
+use crate::server::world::World;
 
 /// A keyspace and a client, for tests.
 pub struct Tester {
@@ -83,7 +83,7 @@ impl Tester {
     pub fn sweep_fields(&mut self) {
         for shard in &mut self.shards {
             shard.publish_sizes();
-            let mut pace = crate::expire::Pace::default();
+            let mut pace = crate::maintenance::expire::Pace::default();
             while pace.is_due(&self.world, &shard.stats) {
                 pace.slice(shard);
             }
@@ -114,7 +114,7 @@ impl Tester {
     pub fn swept_in_a_tick(&mut self) -> usize {
         let shard = &mut self.shards[0];
         shard.publish_sizes();
-        let mut pace = crate::expire::Pace::default();
+        let mut pace = crate::maintenance::expire::Pace::default();
         while pace.is_due(&self.world, &shard.stats) {
             pace.slice(shard);
         }
@@ -128,7 +128,7 @@ impl Tester {
             shard.publish_sizes();
         }
         for shard in &mut self.shards {
-            let mut round = crate::evict::Round::default();
+            let mut round = crate::maintenance::evict::Round::default();
             while round.slice(shard) {}
         }
     }
@@ -176,7 +176,7 @@ impl Tester {
         let before: u64 = self.shards.iter().map(|shard| shard.stats.defrag_hits.get()).sum();
         self.world.defragmentation.begin(50, sherd_metrics::pages::SparsePages::everything());
         for shard in &mut self.shards {
-            let mut pace = crate::defragment::Pace::default();
+            let mut pace = crate::maintenance::defragment::Pace::default();
             while !pace.has_finished(&self.world) {
                 pace.slice(shard);
             }
@@ -210,11 +210,11 @@ impl Tester {
 
     /// The biggest keys, after the shards' own threads have gone once through everything.
     #[cfg(test)]
-    pub fn big_keys(&mut self) -> Vec<crate::survey::BigKey> {
+    pub fn big_keys(&mut self) -> Vec<crate::maintenance::survey::BigKey> {
         let mut found = Vec::new();
         for shard in &self.shards {
             shard.publish_sizes();
-            let mut survey = crate::survey::Survey::default();
+            let mut survey = crate::maintenance::survey::Survey::default();
             while survey.is_due(&shard.stats) {
                 survey.slice(shard);
                 survey.tick_over();

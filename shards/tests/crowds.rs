@@ -6,16 +6,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use sherd_shards::blocking::{self, Interrupt, Waiter, Wake};
-use sherd_shards::context::Client;
-use sherd_shards::engine::Engine;
-use sherd_shards::execute::{call_or_block, Call};
-use sherd_shards::origin::Origin;
-use sherd_shards::registry;
-use sherd_shards::reply::Protocol;
-use sherd_shards::settings::Settings;
-use sherd_shards::slot::SlotMap;
-use sherd_shards::world::World;
+use sherd_shards::command::origin::Origin;
+use sherd_shards::command::registry;
+use sherd_shards::effects::blocking::{self, Interrupt, Waiter, Wake};
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::execute::{call_or_block, Call};
+use sherd_shards::handler::context::Client;
+use sherd_shards::handler::reply::Protocol;
+use sherd_shards::server::settings::Settings;
+use sherd_shards::server::slot::SlotMap;
+use sherd_shards::server::world::World;
 
 const CROWD: u64 = if cfg!(miri) { 50 } else { 100_000 };
 

@@ -11,15 +11,15 @@ use sherd_metrics::pages;
 // The tester says `crate::` for what it uses.
 use sherd_shards::*;
 
-use crate::context::Client;
-use crate::defragment::Fragmentation;
-use crate::engine::Engine;
-use crate::execute::{call, Call};
-use crate::origin::Origin;
-use crate::reply::Protocol;
-use crate::settings::Settings;
-use crate::slot::SlotMap;
-use crate::world::World;
+use crate::command::origin::Origin;
+use crate::executor::engine::Engine;
+use crate::executor::execute::{call, Call};
+use crate::handler::context::Client;
+use crate::handler::reply::Protocol;
+use crate::maintenance::defragment::Fragmentation;
+use crate::server::settings::Settings;
+use crate::server::slot::SlotMap;
+use crate::server::world::World;
 
 #[allow(dead_code)]
 #[path = "../src/testing.rs"]
@@ -124,7 +124,7 @@ struct Running {
 
 impl Running {
     fn new(shards: usize) -> Running {
-        let commands = registry::install(std::iter::empty()).commands().len();
+        let commands = command::registry::install(std::iter::empty()).commands().len();
         let world = World::new(SlotMap::new(shards, false), Settings::default());
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
         let threads = engine.start_threads();
@@ -146,7 +146,7 @@ impl Running {
     fn run_in(engine: &Engine, wanted: u64, args: &[&[u8]]) -> String {
         let world = &engine.world;
         let one = Call {
-            command: registry::table().find(args[0]).expect("a command"),
+            command: command::registry::table().find(args[0]).expect("a command"),
             args,
             first_key: (0, 0),
             client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
@@ -160,7 +160,7 @@ impl Running {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn sum(&self, counter: impl Fn(&shard::ShardStats) -> u64) -> u64 {
+    fn sum(&self, counter: impl Fn(&server::shard::ShardStats) -> u64) -> u64 {
         (0..self.engine.world.slots.shards()).map(|shard| counter(self.engine.stats(shard).0)).sum()
     }
 }
@@ -240,9 +240,9 @@ fn memory_is_given_back_when_nine_of_ten_keys_were_deleted() {
         assert!(running.sum(|stats| stats.defrag_key_hits.get()) > 10_000);
         assert!(running.engine.world.defragmentation.milliseconds().0 > 0);
         settings.activedefrag.set(0);
-        running
-            .engine
-            .with_shards(running.engine.all_shards(), |mut shards| shards.iter_mut().for_each(shard::Shard::clear));
+        running.engine.with_shards(running.engine.all_shards(), |mut shards| {
+            shards.iter_mut().for_each(server::shard::Shard::clear)
+        });
         running.engine.world.reaper.wait_until_idle();
     }
 }

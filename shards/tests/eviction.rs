@@ -9,19 +9,19 @@ use sherd_metrics::memory::{self, Counting};
 // The tester says `crate::` for what it uses.
 use sherd_shards::*;
 
-use crate::context::Client;
-use crate::engine::Engine;
-use crate::execute::{call, Call};
-use crate::origin::Origin;
-use crate::settings::Settings;
-use crate::slot::SlotMap;
-use crate::world::World;
+use crate::command::origin::Origin;
+use crate::executor::engine::Engine;
+use crate::executor::execute::{call, Call};
+use crate::handler::context::Client;
+use crate::server::settings::Settings;
+use crate::server::slot::SlotMap;
+use crate::server::world::World;
 
 #[allow(dead_code)]
 #[path = "../src/testing.rs"]
 mod testing;
 
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 use testing::Tester;
 
 #[global_allocator]
@@ -299,7 +299,7 @@ struct Running {
 
 impl Running {
     fn new(shards: usize, policy: i64) -> Running {
-        let commands = registry::install(std::iter::empty()).commands().len();
+        let commands = command::registry::install(std::iter::empty()).commands().len();
         let world = World::new(SlotMap::new(shards, false), Settings::default());
         world.settings.maxmemory_policy.set(policy);
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
@@ -319,7 +319,7 @@ impl Running {
     fn run(&self, line: &str) -> String {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let world = &self.engine.world;
-        let command = registry::table().find(args[0]).expect("a command");
+        let command = command::registry::table().find(args[0]).expect("a command");
         let shard = world.slots.shard_of(world.slots.slot(args[1]));
         let one = Call {
             command,
@@ -497,11 +497,11 @@ fn an_evicted_key_touches_its_watchers_and_is_counted() {
     let _alone = alone();
     let running = Running::new(1, ALLKEYS_RANDOM);
     running.fill_shard(0, 20, "");
-    let flag = watch::DirtyFlag::default();
+    let flag = effects::watch::DirtyFlag::default();
     running.engine.with_shards(1, |mut shards| {
         let shard = shards.first();
         for number in 0..20 {
-            shard.watches.add(0, format!("key:{number}").as_bytes(), &flag, watch::Presence::Alive);
+            shard.watches.add(0, format!("key:{number}").as_bytes(), &flag, effects::watch::Presence::Alive);
         }
     });
     let world = &running.engine.world;
@@ -520,11 +520,11 @@ fn writes_are_refused_when_no_shard_has_anything_to_evict_and_accepted_again_whe
     let world = &running.engine.world;
     world.settings.maxmemory.set(1);
     assert_eq!(running.run("SET another value"), OOM);
-    assert!(evict::is_hopeless(world));
+    assert!(maintenance::evict::is_hopeless(world));
     world.settings.maxmemory.set(0);
     running.fill_shard(2, 100, " EX 1000");
     world.settings.maxmemory.set(memory::used_bytes() as i64 - 1000);
-    assert!(!evict::is_hopeless(world));
+    assert!(!maintenance::evict::is_hopeless(world));
     assert_eq!(running.run("SET another value"), "+OK\r\n");
 }
 

@@ -20,23 +20,23 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use sherd_shards::access::Shards;
-use sherd_shards::batch::{Batch, ClientPointer, Segment};
-use sherd_shards::baton::Baton;
-use sherd_shards::context::Context;
-use sherd_shards::engine::Engine;
-use sherd_shards::errand::Errand;
-use sherd_shards::error::Outcome;
-use sherd_shards::mailbox::Mailbox;
-use sherd_shards::queue::Queue;
-use sherd_shards::registry;
-use sherd_shards::reply::{Protocol, Reply};
-use sherd_shards::ring::Ring;
-use sherd_shards::settings::Settings;
-use sherd_shards::slot::SlotMap;
-use sherd_shards::spec::{CommandSpec, Plane};
-use sherd_shards::waiter::{Interrupt, WaitState};
-use sherd_shards::world::World;
+use sherd_shards::command::registry;
+use sherd_shards::command::spec::{CommandSpec, Plane};
+use sherd_shards::effects::waiter::{Interrupt, WaitState};
+use sherd_shards::executor::batch::{Batch, ClientPointer, Segment};
+use sherd_shards::executor::baton::Baton;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::errand::Errand;
+use sherd_shards::executor::mailbox::Mailbox;
+use sherd_shards::executor::queue::Queue;
+use sherd_shards::executor::ring::Ring;
+use sherd_shards::handler::access::Shards;
+use sherd_shards::handler::context::Context;
+use sherd_shards::handler::error::Outcome;
+use sherd_shards::handler::reply::{Protocol, Reply};
+use sherd_shards::server::settings::Settings;
+use sherd_shards::server::slot::SlotMap;
+use sherd_shards::server::world::World;
 
 /// What only the holder of a baton may touch; loom finds out if two do.
 struct Guarded(UnsafeCell<usize>);
@@ -353,7 +353,7 @@ impl Model {
         static WORLDS: [OnceLock<std::sync::Arc<World>>; 3] = [const { OnceLock::new() }; 3];
         let spec =
             CommandSpec { name: "touch-for-the-model", arity: 2, plane: Plane::Data(touch), ..CommandSpec::DEFAULT };
-        let commands = registry::install(std::iter::once(spec)).commands().len();
+        let commands = command::registry::install(std::iter::once(spec)).commands().len();
         let world = WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default()));
         let back = Back { count: std::sync::Arc::default(), waiting };
         let delivered = back.clone();
@@ -399,7 +399,7 @@ fn submit(engine: &Engine, back: &Back, shard: usize) {
 
 fn batch_for(shard: usize) -> Box<Batch> {
     let mut batch = Batch::new(0, shard);
-    let command = registry::table().find(b"touch-for-the-model").expect("it was installed");
+    let command = command::registry::table().find(b"touch-for-the-model").expect("it was installed");
     let client = ClientPointer::none();
     batch.segments.push(Segment {
         first: 0,

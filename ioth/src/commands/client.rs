@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::args;
-use sherd_shards::category::{self, Categories};
-use sherd_shards::client::ClientRecord;
-use sherd_shards::error::{CommandError, SYNTAX};
-use sherd_shards::spec::{flag::*, CommandSpec, Group};
+use sherd_shards::command::category::{self, Categories};
+use sherd_shards::command::spec::{flag::*, CommandSpec, Group};
+use sherd_shards::handler::args;
+use sherd_shards::handler::error::{CommandError, SYNTAX};
+use sherd_shards::server::client::ClientRecord;
 
 use super::{container, declare, help, ok, Declared};
 use crate::connection::session::ReplyMode;
@@ -344,7 +344,7 @@ fn parse_filter(options: &[&[u8]], filter: &mut Filter, skip_me: &mut bool) -> R
         if args::is(option, "ID") {
             let mut ids = vec![kill_id(value)?];
             while let Some(text) = options.get(at) {
-                if sherd_shards::types::number::parse_i64(text).is_none() {
+                if sherd_types::number::parse_i64(text).is_none() {
                     break;
                 }
                 ids.push(kill_id(text)?);

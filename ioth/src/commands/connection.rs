@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use sherd_shards::args;
-use sherd_shards::category::{self, Categories};
-use sherd_shards::error::{CommandError, SYNTAX};
-use sherd_shards::reply::Protocol;
-use sherd_shards::spec::{flag::*, CommandSpec, Group, Secret};
+use sherd_shards::command::category::{self, Categories};
+use sherd_shards::command::spec::{flag::*, CommandSpec, Group, Secret};
+use sherd_shards::handler::args;
+use sherd_shards::handler::error::{CommandError, SYNTAX};
+use sherd_shards::handler::reply::Protocol;
 
 use super::client::set_name;
 use super::{declare, declare_in_multi, ok, Declared};

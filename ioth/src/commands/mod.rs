@@ -13,8 +13,8 @@ pub use script::script_versions;
 
 use std::sync::LazyLock;
 
-use sherd_shards::error::CommandError;
-use sherd_shards::spec::{CommandSpec, Plane};
+use sherd_shards::command::spec::{CommandSpec, Plane};
+use sherd_shards::handler::error::CommandError;
 
 use crate::connection::Connection;
 use crate::thread::handlers::{ConnectionCommand, Dispatch, Handler, Handlers, InMulti};

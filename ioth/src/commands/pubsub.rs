@@ -2,9 +2,9 @@
 //!
 //! They wait for what the connection has out: who gets a message must find what its publisher has written before it.
 
-use sherd_shards::category::Categories;
-use sherd_shards::error::CommandError;
-use sherd_shards::spec::{flag::*, key_range, one_key, CommandSpec, Group};
+use sherd_shards::command::category::Categories;
+use sherd_shards::command::spec::{flag::*, key_range, one_key, CommandSpec, Group};
+use sherd_shards::handler::error::CommandError;
 
 use super::{container, declare_after_data, help, Declared};
 use crate::connection::subscriptions::Kind;

@@ -2,8 +2,8 @@
 
 use sherd_scripts::cache::Script;
 use sherd_scripts::runtime::Versions;
-use sherd_shards::error::CommandError;
-use sherd_shards::spec::{flag::*, CommandSpec, Group};
+use sherd_shards::command::spec::{flag::*, CommandSpec, Group};
+use sherd_shards::handler::error::CommandError;
 
 use super::connection::REDIS_VERSION;
 use super::{container, declare, declare_after_data, help as answer_help, ok, Declared};

@@ -1,7 +1,7 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use sherd_shards::error::CommandError;
-use sherd_shards::spec::{flag::*, key_range, CommandSpec, Group};
+use sherd_shards::command::spec::{flag::*, key_range, CommandSpec, Group};
+use sherd_shards::handler::error::CommandError;
 
 use super::{declare, declare_in_multi, ok, Declared};
 use crate::connection::transaction::Multi;

@@ -14,8 +14,8 @@ pub mod wait;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::client::ClientRecord;
-use sherd_shards::reply::Reply;
+use sherd_shards::handler::reply::Reply;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::net::transport::Transport;
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rustix::io::Errno;
 
-use sherd_shards::reply::{Protocol, Reply};
+use sherd_shards::handler::reply::{Protocol, Reply};
 
 use crate::net::buffers::BUFFER_KEEP_MAX;
 use crate::net::transport::Transport;

@@ -1,7 +1,7 @@
 //! What a client has set up: its database, protocol, rights and open transaction.
 
-use sherd_shards::registry::Command;
-use sherd_shards::reply::Protocol;
+use sherd_shards::command::registry::Command;
+use sherd_shards::handler::reply::Protocol;
 
 use super::subscriptions::Subscriptions;
 use super::transaction::{Multi, Watch};

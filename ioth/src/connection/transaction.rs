@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use sherd_shards::error::CommandError;
-use sherd_shards::registry::Command;
-use sherd_shards::reply::Protocol;
-use sherd_shards::watch::DirtyFlag;
+use sherd_shards::command::registry::Command;
+use sherd_shards::effects::watch::DirtyFlag;
+use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::reply::Protocol;
 
 /// A command queued by MULTI.
 pub struct QueuedCommand {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sherd_shards::blocking::Waiter;
+use sherd_shards::effects::blocking::Waiter;
 
 /// The reason of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::client::ClientRecord;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
 use crate::connection::Connection;

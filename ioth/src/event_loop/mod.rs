@@ -29,7 +29,7 @@ use crate::shared::message::Message;
 use crate::thread::poller::{Event, Events};
 use crate::thread::ticks::QUIET_TICK_MS;
 use crate::thread::IoThread;
-use sherd_shards::scripting;
+use sherd_shards::handler::scripting;
 
 use accept::{accept, add_connection, renew_listeners, watch_listeners};
 

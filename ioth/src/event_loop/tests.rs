@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use sherd_shards::registry;
-use sherd_shards::settings::Settings;
+use sherd_shards::command::registry;
+use sherd_shards::server::settings::Settings;
 
 use super::*;
 use crate::connection::Connection;

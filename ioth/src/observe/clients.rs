@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sherd_shards::client::ClientRecord;
-use sherd_shards::registry;
+use sherd_shards::command::registry;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
 

@@ -1,11 +1,11 @@
 //! MONITOR's lines: a command as those who asked are shown it. Secrets are hidden as their commands declare
-//! ([`sherd_shards::spec::Secret`]).
+//! ([`sherd_shards::command::spec::Secret`]).
 
 use std::sync::Arc;
 
-use sherd_shards::client::ClientRecord;
-use sherd_shards::registry::Command;
-use sherd_shards::spec::{flag, CommandSpec};
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::{flag, CommandSpec};
+use sherd_shards::server::client::ClientRecord;
 
 /// The line of a command, unless it is one that monitors must not see.
 #[cold]

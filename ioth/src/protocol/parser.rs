@@ -280,7 +280,7 @@ fn long_length_line(buffer: &[u8], at: usize, too_long: &str) -> Result<Option<(
         Some(end) if rest.len() < end + 2 => Ok(None),
         // Before the number is looked at, as in Valkey.
         Some(end) if rest[end + 1] != b'\n' => Err(error(INVALID_LINE_END)),
-        Some(end) => Ok(Some((sherd_shards::types::number::parse_i64(&rest[..end]), at + end + 2))),
+        Some(end) => Ok(Some((sherd_types::number::parse_i64(&rest[..end]), at + end + 2))),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::client::ClientRecord;
-use sherd_shards::context::Client;
-use sherd_shards::registry::Command;
-use sherd_shards::reply::Protocol;
+use sherd_shards::command::registry::Command;
+use sherd_shards::handler::context::Client;
+use sherd_shards::handler::reply::Protocol;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
 use crate::connection::Connection;

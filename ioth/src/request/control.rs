@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_shards::client::ClientRecord;
-use sherd_shards::error::CommandError;
-use sherd_shards::execute;
-use sherd_shards::registry::Command;
+use sherd_shards::command::registry::Command;
+use sherd_shards::executor::execute;
+use sherd_shards::handler::error::CommandError;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
 use crate::connection::wait::WaitsFor;

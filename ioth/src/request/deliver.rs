@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::batch::{Batch, Segment};
+use sherd_shards::executor::batch::{Batch, Segment};
 
 use crate::connection::Connection;
 use crate::thread::IoThread;

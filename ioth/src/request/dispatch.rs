@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::args;
-use sherd_shards::error::{CommandError, CROSS_SLOT};
-use sherd_shards::registry::{self, Command, Route};
-use sherd_shards::scripting::Knowledge;
-use sherd_shards::slot::{slot_of, SLOTS};
-use sherd_shards::spec::{flag, Begin, Group, Plane};
-use sherd_shards::table;
+use sherd_shards::command::registry::{self, Command, Route};
+use sherd_shards::command::spec::{flag, Begin, Group, Plane};
+use sherd_shards::handler::args;
+use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
+use sherd_shards::handler::scripting::Knowledge;
+use sherd_shards::server::slot::{slot_of, SLOTS};
+use sherd_types::table;
 
 use crate::connection::Connection;
 use crate::observe::log::Level;

@@ -8,16 +8,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_shards::access::Shards;
-use sherd_shards::engine::Engine;
-use sherd_shards::errand::Errand;
-use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
-use sherd_shards::origin::Origin;
-use sherd_shards::registry::Command;
-use sherd_shards::reply::Reply;
-use sherd_shards::spec::flag;
-use sherd_shards::types::number;
-use sherd_shards::world::World;
+use sherd_shards::command::origin::Origin;
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::flag;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::errand::Errand;
+use sherd_shards::executor::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
+use sherd_shards::handler::access::Shards;
+use sherd_shards::handler::reply::Reply;
+use sherd_shards::server::world::World;
+use sherd_types::number;
 
 use crate::connection::Connection;
 use crate::protocol::request::{borrowed, owned};

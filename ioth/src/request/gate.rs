@@ -5,9 +5,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::error::CommandError;
-use sherd_shards::registry::{self, Command};
-use sherd_shards::spec::{flag, Plane};
+use sherd_shards::command::registry::{self, Command};
+use sherd_shards::command::spec::{flag, Plane};
+use sherd_shards::handler::error::CommandError;
 
 use crate::connection::Connection;
 use crate::protocol::request::Request;

@@ -6,8 +6,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::error::CommandError;
-use sherd_shards::registry::Command;
+use sherd_shards::command::registry::Command;
+use sherd_shards::handler::error::CommandError;
 
 use crate::connection::inbound::Inbound;
 use crate::connection::outbound::OUTPUT_PAUSE_BYTES;

@@ -5,8 +5,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::client::ClientRecord;
-use sherd_shards::registry::Command;
+use sherd_shards::command::registry::Command;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::observe::monitor::line;
 use crate::protocol::request::borrowed;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::settings::Settings;
+use sherd_shards::server::settings::Settings;
 
 use crate::connection::Connection;
 use crate::observe::log::Level;

@@ -5,12 +5,12 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_shards::args;
-use sherd_shards::error::{CommandError, DB_INDEX};
-use sherd_shards::execute::{self, INTERNAL_ERROR};
-use sherd_shards::registry::Command;
-use sherd_shards::reply::Protocol;
-use sherd_shards::spec::Plane;
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::Plane;
+use sherd_shards::executor::execute::{self, INTERNAL_ERROR};
+use sherd_shards::handler::args;
+use sherd_shards::handler::error::{CommandError, DB_INDEX};
+use sherd_shards::handler::reply::Protocol;
 
 use crate::connection::Connection;
 use crate::shared::Shared;

@@ -5,8 +5,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::registry::Command;
-use sherd_shards::spec::flag;
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::flag;
 
 use crate::connection::token::Token;
 use crate::connection::transaction::Multi;

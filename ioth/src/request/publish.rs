@@ -8,8 +8,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::registry::Command;
-use sherd_shards::spec::flag;
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::flag;
 
 use crate::connection::subscriptions::Kind;
 use crate::connection::Connection;

@@ -1,12 +1,12 @@
 //! What keeps commands from being executed for now: CLIENT PAUSE, reasons to refuse writes, and a script that takes too long in a
 //! shard that they need.
 //!
-//! Asked only where [`sherd_shards::pause::Pause::may_be_on`] says that there may be a reason.
+//! Asked only where [`sherd_shards::server::pause::Pause::may_be_on`] says that there may be a reason.
 
-use sherd_shards::error::CommandError;
-use sherd_shards::pause::Refusal;
-use sherd_shards::registry::Command;
-use sherd_shards::spec::{flag, Plane};
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::{flag, Plane};
+use sherd_shards::handler::error::CommandError;
+use sherd_shards::server::pause::Refusal;
 
 use crate::connection::Connection;
 use crate::protocol::request::{borrowed, Request};

@@ -1,8 +1,8 @@
 //! The slots of a command's keys, which in cluster mode are one.
 
-use sherd_shards::error::{CommandError, CROSS_SLOT};
-use sherd_shards::registry::Command;
-use sherd_shards::slot::slot_of;
+use sherd_shards::command::registry::Command;
+use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
+use sherd_shards::server::slot::slot_of;
 
 /// In cluster mode all keys of a command have one slot.
 pub fn check_one_slot(command: &Command, args: &[&[u8]]) -> Result<(), CommandError> {

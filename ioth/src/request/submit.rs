@@ -1,8 +1,8 @@
 //! Putting commands into the batches of their shards.
 
-use sherd_shards::registry::Command;
-use sherd_shards::spec::flag;
-use sherd_shards::table;
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::flag;
+use sherd_types::table;
 
 use crate::connection::Connection;
 use crate::observe::hot_keys::SAMPLE;

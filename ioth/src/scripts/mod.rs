@@ -1,6 +1,6 @@
 //! Scripts in the server: who runs them, what they may do, and how they are ended.
 //!
-//! A script is a data command ([`sherd_shards::scripting`]); this is its handler. It finds the script by its text or digest,
+//! A script is a data command ([`sherd_shards::handler::scripting`]); this is its handler. It finds the script by its text or digest,
 //! and runs it in its thread's own runtime with a [`host::ScriptHost`], through which its commands are executed in the shards
 //! that are held. Scripts that take long are in [`crate::shared::scripts`].
 
@@ -14,12 +14,12 @@ use sherd_scripts::cache::Script;
 use sherd_scripts::pool;
 use sherd_scripts::runtime::{Ran, Run};
 use sherd_scripts::shebang::Flag;
-use sherd_shards::args;
-use sherd_shards::context::Context;
-use sherd_shards::error::{CommandError, Outcome};
-use sherd_shards::evict;
-use sherd_shards::reply::Reply;
-use sherd_shards::scripting::{self, Evaluation, Knowledge, Scripting, HANDED_ON};
+use sherd_shards::handler::args;
+use sherd_shards::handler::context::Context;
+use sherd_shards::handler::error::{CommandError, Outcome};
+use sherd_shards::handler::reply::Reply;
+use sherd_shards::handler::scripting::{self, Evaluation, Knowledge, Scripting, HANDED_ON};
+use sherd_shards::maintenance::evict;
 
 use crate::observe::monitor::script_command_line;
 use crate::request::monitor::show_line;

@@ -3,12 +3,12 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use sherd_shards::batch::Batch;
-use sherd_shards::blocking::{Waiter, Wake};
-use sherd_shards::client::ClientRecord;
-use sherd_shards::registry::Command;
-use sherd_shards::reply::Protocol;
-use sherd_shards::spec::Plane;
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::Plane;
+use sherd_shards::effects::blocking::{Waiter, Wake};
+use sherd_shards::executor::batch::Batch;
+use sherd_shards::handler::reply::Protocol;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
 use crate::connection::transaction::{Executed, Transaction, Watch};

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use sherd_metrics::catalogue::Catalogue;
-use sherd_shards::batch::Batch;
-use sherd_shards::blocking::Wake;
-use sherd_shards::engine::Engine;
-use sherd_shards::mailbox::Mailbox;
-use sherd_shards::pause::Refusal;
-use sherd_shards::world::World;
+use sherd_shards::effects::blocking::Wake;
+use sherd_shards::executor::batch::Batch;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::mailbox::Mailbox;
+use sherd_shards::server::pause::Refusal;
+use sherd_shards::server::world::World;
 
 use crate::connection::token::Token;
 use crate::net::listener::Listener;
@@ -211,7 +211,7 @@ impl Shared {
 }
 
 fn run_id() -> String {
-    let mut random = sherd_shards::random::Random::seeded();
+    let mut random = sherd_types::random::Random::seeded();
     let id: String = (0..3).map(|_| format!("{:016x}", random.next())).collect();
     id[..40].to_owned()
 }

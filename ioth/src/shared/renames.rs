@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use sherd_shards::registry::{self, Command};
+use sherd_shards::command::registry::{self, Command};
 
 /// What differs from the command table.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sherd_scripts::cache::Cache;
-use sherd_shards::error::CommandError;
+use sherd_shards::handler::error::CommandError;
 
 const NOT_BUSY: CommandError = CommandError::new("NOTBUSY No scripts in execution right now.");
 const UNKILLABLE: CommandError = CommandError::new(

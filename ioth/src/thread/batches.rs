@@ -1,6 +1,6 @@
 //! Commands on their way to shards: the batches that are being filled, and how many are out.
 
-use sherd_shards::batch::Batch;
+use sherd_shards::executor::batch::Batch;
 
 /// Batches that may be out at one shard; with more work than that the connections wait.
 const IN_FLIGHT_MAX: usize = 4;

@@ -10,7 +10,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::client::ClientRecord;
+use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
 use crate::connection::Connection;

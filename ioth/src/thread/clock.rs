@@ -1,7 +1,7 @@
 //! The time that a thread's work goes by: read once a round, and again where the round takes long.
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_shards::world::World;
+use sherd_shards::server::world::World;
 
 /// How old the time may be when a connection is looked at.
 const AGE_NANOSECONDS_MAX: u64 = 1_000_000;

@@ -1,6 +1,6 @@
 //! Commands that an IO thread executes itself, as it knows them: the table is made by [`crate::commands`], which stands above.
 
-use sherd_shards::error::CommandError;
+use sherd_shards::handler::error::CommandError;
 
 use crate::connection::Connection;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sherd_ioth::server::{Server, Shape};
 use sherd_ioth::shared::Shared;
-use sherd_shards::registry;
-use sherd_shards::settings::Settings;
+use sherd_shards::command::registry;
+use sherd_shards::server::settings::Settings;
 
 /// How long something may take that happens at once on a machine with nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -140,7 +140,7 @@ impl Encoder<'_> {
         // What most numbers are is written without C's help.
         let is_plain = number == number.trunc() && number.abs() < 1e9 && (number != 0.0 || number.is_sign_positive());
         if is_plain && self.options.precision >= 10 {
-            return sherd_shards::types::number::append_i64(&mut self.context.scratch, number as i64);
+            return sherd_types::number::append_i64(&mut self.context.scratch, number as i64);
         }
         format_general(&mut self.context.scratch, number, self.options.precision);
     }

@@ -12,7 +12,7 @@ use sherd_scripts::api::{self, api};
 use sherd_scripts::cache::{Cache, Script};
 use sherd_scripts::host::{Called, Host, Interruption};
 use sherd_scripts::runtime::{Ran, Run, Runtime, Versions};
-use sherd_shards::reply::Protocol;
+use sherd_shards::handler::reply::Protocol;
 
 /// Loads Lua; `None`, with a reason printed, where there is no lupa.
 pub fn load() -> Option<()> {

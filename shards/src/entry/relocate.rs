@@ -4,7 +4,7 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use super::{layout, total_size, Entry, HEAP, KIND};
-use crate::mover::Mover;
+use sherd_types::mover::Mover;
 
 impl Entry {
     /// Moves the entry, and the buffer of a long string, elsewhere if they are to be moved. A collection is asked by itself.

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use crate::args::{self, is};
-use crate::context::Context;
+use crate::handler::args::{self, is};
+use crate::handler::context::Context;
 use crate::entry::Text;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::families::string_range::{edit, grow, length_for_write};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::bitmap;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::bitmap;
 
 const BITMAP: CommandSpec = CommandSpec { group: Group::Bitmap, ..CommandSpec::DEFAULT };
 

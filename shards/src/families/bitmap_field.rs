@@ -2,16 +2,16 @@
 //!
 //! All operations are read before the first one is executed, so that a mistake in the last leaves the string as it was.
 
-use crate::args::{self, is, Options};
-use crate::context::Context;
+use crate::handler::args::{self, is, Options};
+use crate::handler::context::Context;
 use crate::entry::Text;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::families::bitmap::parse_offset;
 use crate::families::string_range::{edit, grow, length_for_write};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::bitfield::{Field, Overflow};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::bitfield::{Field, Overflow};
 
 const FIELDS: CommandSpec =
     CommandSpec { complexity: "O(1) for each operation", group: Group::Bitmap, arity: -2, ..CommandSpec::DEFAULT };

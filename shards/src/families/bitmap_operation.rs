@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use crate::args::is;
-use crate::context::{Context, Expiry};
+use crate::handler::args::is;
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue, Text};
-use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
+use crate::handler::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
-use crate::types::bitmap::{combine, Operation};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
+use sherd_types::bitmap::{combine, Operation};
 
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "bitop",

@@ -8,14 +8,14 @@
 use std::sync::OnceLock;
 
 use super::generic_scan::{remove_expired, scan_slots, Position, ScanOptions};
-use crate::category;
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome};
-use crate::reply::Reply;
-use crate::slot::{crc16, hash_tag, slot_of, SLOTS};
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::number;
+use crate::command::category;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome};
+use crate::handler::reply::Reply;
+use crate::server::slot::{crc16, hash_tag, slot_of, SLOTS};
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::number;
 
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "clusterscan",
@@ -66,7 +66,7 @@ fn tags() -> &'static [Tag] {
 
 /// What a position inside a table depends on.
 fn fingerprint() -> u64 {
-    crate::table::hash(b"clusterscan") & 0xFFFF_FFFF
+    sherd_types::table::hash(b"clusterscan") & 0xFFFF_FFFF
 }
 
 /// Where the keys that a pattern can match are, if they are all in one slot: its hash tag, or all of it, is plain text.
@@ -167,7 +167,7 @@ fn scan_from(
         None => position = Position { slot: end, bucket: 0 },
         Some(database) => scan_slots(database, &mut position, end, options.count, |entry| {
             if options.wants(entry, now_ms, &mut expired) {
-                keys.bulk(crate::table::Entry::key(entry));
+                keys.bulk(sherd_types::table::Entry::key(entry));
                 found += 1;
             }
         }),

@@ -5,13 +5,13 @@
 //! after the other; what has none is combined by exclusive or. Tests compare servers by them, and what a server had before
 //! with what it has now.
 
+use crate::entry::object::ObjectRef;
 use crate::entry::{Entry, Value};
-use crate::object::ObjectRef;
-use crate::shard::Shard;
-use crate::table;
-use crate::types::number::{format_f64, F64Buffer, I64Buffer};
-use crate::types::sha1::{sha1, DIGEST_BYTES};
-use crate::types::stream::{Stream, StreamId};
+use crate::server::shard::Shard;
+use sherd_types::number::{format_f64, F64Buffer, I64Buffer};
+use sherd_types::sha1::{sha1, DIGEST_BYTES};
+use sherd_types::stream::{Stream, StreamId};
+use sherd_types::table;
 
 /// A digest that grows.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

@@ -5,21 +5,21 @@
 
 use std::time::Duration;
 
-use crate::args;
-use crate::context::{Context, Expiry};
+use crate::handler::args;
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::rdb::Limits;
 use crate::entry::{Entry, NewValue, Text, Value};
-use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
+use crate::handler::error::{CommandError, Outcome, NO_SUCH_KEY};
 use crate::families::generic_object::write_help;
 use crate::families::{data_digest, reload};
 use crate::families::string::check_length;
-use crate::object::ObjectRef;
-use crate::policy;
-use crate::reply::Reply;
-use crate::settings::Settings;
-use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
-use crate::types::list::List;
+use crate::entry::object::ObjectRef;
+use crate::entry::policy;
+use crate::handler::reply::Reply;
+use crate::server::settings::Settings;
+use crate::command::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+use sherd_types::list::List;
 
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "debug",
@@ -119,13 +119,13 @@ fn debug(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
         (b"protocol", [name]) => write_example(reply, name)?,
         (b"set-active-expire", [value]) => {
-            let on = crate::types::number::parse_i64(value).is_some_and(|value| value != 0);
+            let on = sherd_types::number::parse_i64(value).is_some_and(|value| value != 0);
             context.settings().active_expire_enabled.set(i64::from(on));
             reply.ok();
         }
         // What no command does on purpose, so that what follows from it can be tested.
         (b"fail-command", []) => panic!("DEBUG FAIL-COMMAND was asked for"),
-        (b"panic", []) => crate::invariant::broken("DEBUG PANIC was asked for", file!(), line!()),
+        (b"panic", []) => sherd_types::invariant::broken("DEBUG PANIC was asked for", file!(), line!()),
         (b"sleep", [seconds]) => {
             std::thread::sleep(sleep_time(seconds));
             reply.ok();
@@ -206,7 +206,7 @@ fn serialized_length(entry: &Entry) -> usize {
             -0x80..=0x7F => 2,
             -0x8000..=0x7FFF => 3,
             -0x8000_0000..=0x7FFF_FFFF => 5,
-            _ => 1 + crate::types::number::i64_text_len(value),
+            _ => 1 + sherd_types::number::i64_text_len(value),
         },
         Value::Text(Text::Bytes(bytes)) => {
             let header = match bytes.len() {
@@ -230,7 +230,7 @@ fn populate(context: &mut Context<'_>) -> Outcome {
     for number in 0..count {
         let mut name = prefix.to_vec();
         name.push(b':');
-        crate::types::number::append_i64(&mut name, number as i64);
+        sherd_types::number::append_i64(&mut name, number as i64);
         let key: Key<'_> = context.key_of(&name);
         if context.get_to_replace(&key).is_some() {
             continue;

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::args;
-use crate::error::{CommandError, OUT_OF_RANGE};
-use crate::random::Random;
+use crate::handler::args;
+use crate::handler::error::{CommandError, OUT_OF_RANGE};
+use sherd_types::random::Random;
 
 /// Draws with repetition that one command may ask for. Redis has no bound and would write the reply until memory is used up.
 const REPEATED_DRAWS_MAX: usize = 10_000_000;

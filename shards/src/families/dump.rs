@@ -1,17 +1,17 @@
 //! DUMP and RESTORE: values as bytes that other servers of the Redis kind exchange. The format is in [`crate::rdb`].
 
-use crate::category;
-use crate::args::{self, Options};
-use crate::context::{Context, Expiry};
+use crate::command::category;
+use crate::handler::args::{self, Options};
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::NewValue;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::policy;
+use crate::entry::policy;
 use crate::rdb::dump::{self, Refused};
 use crate::rdb::{Limits, Loaded};
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
 const BUSY_KEY: CommandError = CommandError::new("BUSYKEY Target key name already exists.");
 const TTL_NEGATIVE: CommandError = CommandError::new("ERR Invalid TTL value, must be >= 0");

@@ -2,13 +2,13 @@
 //! them away and reading them. What differs, the words and the events, is what each collection says of itself.
 
 use super::timed_access;
-use crate::args;
-use crate::context::Context;
-use crate::error::{CommandError, Outcome};
+use crate::entry::object::Collection;
+use crate::handler::args;
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome};
+use crate::handler::reply::Reply;
 use crate::keyspace::db::Key;
-use crate::object::Collection;
-use crate::reply::Reply;
-use crate::types::hash::EXPIRY_MAX;
+use sherd_types::hash::EXPIRY_MAX;
 
 const NEGATIVE_TIME: CommandError = CommandError::new("ERR invalid expire time, must be >= 0");
 

@@ -1,9 +1,9 @@
 //! What the cursor walks over one collection have in common (SSCAN, HSCAN, ZSCAN): cursor, options, the bound on work a call.
 
-use crate::args::{self, Options};
-use crate::error::{CommandError, SYNTAX};
 use crate::glob::Pattern;
-use crate::reply::Reply;
+use crate::handler::args::{self, Options};
+use crate::handler::error::{CommandError, SYNTAX};
+use crate::handler::reply::Reply;
 
 const NO_VALUES_ELSEWHERE: CommandError = CommandError::new("ERR NOVALUES option can only be used in HSCAN");
 

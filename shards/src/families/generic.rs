@@ -2,15 +2,15 @@
 //!
 //! DEL and UNLINK do the same here: a value that takes long to free is always freed in the background.
 
-use crate::category;
-use crate::args::Options;
-use crate::context::{Context, Expiry};
+use crate::command::category;
+use crate::handler::args::Options;
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue, Text, Value};
-use crate::error::{CommandError, Outcome, NO_SUCH_KEY, SAME_OBJECT, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, NO_SUCH_KEY, SAME_OBJECT, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
 
 const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: category::KEYSPACE, ..CommandSpec::DEFAULT };
 const SUM_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];

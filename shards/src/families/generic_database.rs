@@ -2,12 +2,12 @@
 //!
 //! All shards are held, so that no other client sees a database half emptied or half exchanged.
 
-use crate::category;
-use crate::args::{self, is};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, DB_INDEX, SYNTAX};
-use crate::reply::Reply;
-use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+use crate::command::category;
+use crate::handler::args::{self, is};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, DB_INDEX, SYNTAX};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 
 const SERVER: CommandSpec =
     CommandSpec { group: Group::Server, categories: category::KEYSPACE.with(category::DANGEROUS), scope: Scope::All, ..CommandSpec::DEFAULT };

@@ -1,14 +1,14 @@
 //! When keys expire: EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, TTL, PTTL, EXPIRETIME, PEXPIRETIME, PERSIST.
 
-use crate::category;
-use crate::args;
-use crate::context::Context;
+use crate::command::category;
+use crate::handler::args;
+use crate::handler::context::Context;
 use crate::entry::Entry;
-use crate::error::{CommandError, Outcome};
+use crate::handler::error::{CommandError, Outcome};
 use crate::families::lifetime::invalid;
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
 const WRITES: CommandSpec = CommandSpec {
     group: Group::Generic,

@@ -1,13 +1,13 @@
 //! How values are stored: OBJECT and MEMORY USAGE. None of it counts as an access to the key.
 
-use crate::category;
-use crate::args::{self, Options};
+use crate::command::category;
+use crate::handler::args::{self, Options};
 use crate::keyspace::db::Key;
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::policy;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane, Scope};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
+use crate::entry::policy;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane, Scope};
 
 const INSPECTION: CommandSpec = CommandSpec {
     group: Group::Generic,

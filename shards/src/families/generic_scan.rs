@@ -6,17 +6,17 @@
 //! call begins with the first slot of the next shard. Outside cluster mode a shard has one table, and its first slot stands
 //! for it; where no slots are used, the cursor is the table's alone.
 
-use crate::category;
-use crate::args::{self, Options};
-use crate::context::Context;
+use crate::command::category;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
 use crate::keyspace::db::Db;
 use crate::entry::Entry;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::glob::Pattern;
-use crate::reply::Reply;
-use crate::slot::{SlotMap, SLOTS};
-use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
-use crate::table::Entry as _;
+use crate::handler::reply::Reply;
+use crate::server::slot::{SlotMap, SLOTS};
+use crate::command::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+use sherd_types::table::Entry as _;
 
 const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: category::KEYSPACE, ..CommandSpec::DEFAULT };
 

@@ -1,13 +1,13 @@
 //! WAIT and WAITAOF on a server that has neither replicas nor an append-only file: WAIT for no replica answers at once, for
 //! more it waits until its time is over, as in Redis; WAITAOF tells that there is no file.
 
-use crate::category;
-use crate::args;
-use crate::blocking::{Block, TimeoutReply};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome};
-use crate::reply::Reply;
-use crate::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+use crate::command::category;
+use crate::handler::args;
+use crate::effects::blocking::{Block, TimeoutReply};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 
 const WAITS: CommandSpec = CommandSpec {
     group: Group::Generic,

@@ -4,15 +4,15 @@
 //! sets work on it.
 
 use super::zset;
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::geo::Place;
-use crate::types::number;
-use crate::types::zset::{Change, Rules, ZSet};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::geo::Place;
+use sherd_types::number;
+use sherd_types::zset::{Change, Rules, ZSet};
 
 pub(super) const GEO: CommandSpec = CommandSpec { group: Group::Geo, since: "3.2.0", ..CommandSpec::DEFAULT };
 

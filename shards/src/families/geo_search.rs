@@ -6,17 +6,17 @@
 use super::geo::{parse_place, unit_meters, write_distance, write_place, GEO};
 use super::zset::limits;
 use super::zset_range::{store_result, Stored};
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, Begin, CommandSpec, Find, KeySpec, Plane};
-use crate::types::geo::search::{Found, Order};
-use crate::types::geo::shape::{Outline, Shape};
-use crate::types::geo::Place;
-use crate::types::number;
-use crate::types::zset::{Limits, ZSet};
-use crate::types::zset_algebra::Builder;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, Begin, CommandSpec, Find, KeySpec, Plane};
+use sherd_types::geo::search::{Found, Order};
+use sherd_types::geo::shape::{Outline, Shape};
+use sherd_types::geo::Place;
+use sherd_types::number;
+use sherd_types::zset::{Limits, ZSet};
+use sherd_types::zset_algebra::Builder;
 
 const NO_SUCH_MEMBER: CommandError = CommandError::new("ERR could not decode requested zset member");
 const RADIUS_NOT_NUMBER: CommandError = CommandError::new("ERR need numeric radius");

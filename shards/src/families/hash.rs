@@ -4,15 +4,15 @@
 
 use super::timed_access;
 use super::list::write_item;
-use crate::args;
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, OVERFLOW};
+use crate::handler::args;
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, OVERFLOW};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::hash::{Change, Hash, Limits};
-use crate::types::listpack::Item;
-use crate::types::number::{self, LongDouble};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::hash::{Change, Hash, Limits};
+use sherd_types::listpack::Item;
+use sherd_types::number::{self, LongDouble};
 
 pub(super) const HASH: CommandSpec = CommandSpec { group: Group::Hash, ..CommandSpec::DEFAULT };
 

@@ -4,12 +4,12 @@
 
 use super::element_expire::{get_time, persist, set_time, Base, Condition, Expires, Names, Timed, Unit};
 use super::hash::{parse_fields, FIELDS_MISMATCH, FIELDS_MISSING, HASH};
-use crate::args;
-use crate::context::Context;
-use crate::error::CommandError;
+use crate::handler::args;
+use crate::handler::context::Context;
+use crate::handler::error::CommandError;
 use crate::keyspace::events::class;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::hash::Hash;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::hash::Hash;
 
 const NUM_FIELDS: CommandError = CommandError::new("ERR Parameter `numFields` should be greater than 0");
 

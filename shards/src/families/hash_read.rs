@@ -5,14 +5,14 @@ use super::element_scan::{write_scan, Beside, ScanOptions};
 use super::hash::HASH;
 use super::timed_access;
 use super::list::write_item;
-use crate::args;
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, OUT_OF_RANGE, SYNTAX};
-use crate::random::Random;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::hash::Hash;
-use crate::types::listpack::Item;
+use crate::handler::args;
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, OUT_OF_RANGE, SYNTAX};
+use sherd_types::random::Random;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::hash::Hash;
+use sherd_types::listpack::Item;
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {

@@ -3,13 +3,13 @@
 use super::element_expire::{parse_time, Base, Timed, Unit};
 use super::hash::{limits, parse_fields, write_value, HASH};
 use super::timed_access;
-use crate::args;
-use crate::context::Context;
-use crate::error::{CommandError, Outcome};
+use crate::handler::args;
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::hash::Hash;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::hash::Hash;
 
 const ONE_CONDITION: CommandError = CommandError::new("ERR Only one of FXX or FNX arguments can be specified");
 pub(super) const ONE_LIFETIME: CommandError =

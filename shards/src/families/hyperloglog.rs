@@ -1,15 +1,15 @@
 //! HyperLogLogs: PFADD, PFCOUNT, PFMERGE, and PFDEBUG and PFSELFTEST, by which tests look at them.
 
-use crate::args::is;
-use crate::context::{Context, Expiry};
+use crate::handler::args::is;
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue};
-use crate::error::{CommandError, Outcome, WRONG_TYPE};
+use crate::handler::error::{CommandError, Outcome, WRONG_TYPE};
 use crate::families::string_range::edit;
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane, Scope};
-use crate::types::hyperloglog::{self as hll, Corrupt, Registers, REGISTERS};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane, Scope};
+use sherd_types::hyperloglog::{self as hll, Corrupt, Registers, REGISTERS};
 
 const HLL: CommandSpec = CommandSpec { group: Group::HyperLogLog, since: "2.8.9", ..CommandSpec::DEFAULT };
 

@@ -3,8 +3,8 @@
 //! SET, GETEX, MSETEX and INCREX share them. They are read in two steps, as Redis does: first all options are
 //! recognised, so that a syntax error anywhere comes first, then the time is read, whose error names the command.
 
-use crate::args::{self, Options};
-use crate::error::{CommandError, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::error::{CommandError, SYNTAX};
 
 /// What a command line says of a key's lifetime.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]

@@ -2,15 +2,15 @@
 //!
 //! Editing within a list is in `list_edit`, moving between lists in `list_move`.
 
-use crate::args;
-use crate::context::Context;
+use crate::handler::args;
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome};
+use crate::handler::error::{CommandError, Outcome};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::list::{End, List, NodeLimit};
-use crate::types::listpack::Item;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::list::{End, List, NodeLimit};
+use sherd_types::listpack::Item;
 
 pub(super) const LIST: CommandSpec = CommandSpec { group: Group::List, ..CommandSpec::DEFAULT };
 

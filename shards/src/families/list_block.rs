@@ -1,18 +1,18 @@
 //! Lists as queues that a client waits for: BLPOP, BRPOP, BLMOVE, BLMOVEM, BRPOPLPUSH, BLMPOP.
 //!
 //! Each first does what its sibling without the B does; only if there is nothing it waits. When it is run again for a
-//! waiting client, it finds something or waits on; see `crate::blocking`.
+//! waiting client, it finds something or waits on; see `crate::effects::blocking`.
 
 use super::list::{node_limit, popped, write_item, LIST};
 use super::list_move::{move_element, move_elements, parse_end, pop_from_first, MoveRequest, PopRequest};
-use crate::blocking::{self, Block, TimeoutReply};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome};
-use crate::object::Type;
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, numbered_keys, one_key, CommandSpec, Plane};
-use crate::types::list::{End, List};
-use crate::types::number;
+use crate::effects::blocking::{self, Block, TimeoutReply};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome};
+use crate::entry::object::Type;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, numbered_keys, one_key, CommandSpec, Plane};
+use sherd_types::list::{End, List};
+use sherd_types::number;
 
 pub(super) const SPECS: &[CommandSpec] = &[
     CommandSpec {

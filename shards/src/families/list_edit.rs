@@ -1,13 +1,13 @@
 //! Lists within: finding, replacing, inserting and removing elements.
 
 use super::list::{node_limit, LIST};
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, INDEX_RANGE, NO_SUCH_KEY, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, INDEX_RANGE, NO_SUCH_KEY, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::list::{End, List};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::list::{End, List};
 
 const ZERO_RANK: CommandError = CommandError::new(
     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \

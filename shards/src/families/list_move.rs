@@ -3,13 +3,13 @@
 //! The commands that wait for an element build upon these.
 
 use super::list::{node_limit, pop_array, popped, push_event, write_item, LIST};
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
-use crate::types::list::{End, List};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
+use sherd_types::list::{End, List};
 
 const NO_KEYS: CommandError = CommandError::new("ERR numkeys should be greater than 0");
 const NO_COUNT: CommandError = CommandError::new("ERR count should be greater than 0");

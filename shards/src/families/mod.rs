@@ -11,7 +11,7 @@ mod reload;
 mod sort_pattern;
 mod timed_access;
 
-use crate::spec::CommandSpec;
+use crate::command::spec::CommandSpec;
 
 macro_rules! families {
     ($($name:ident),* $(,)?) => {

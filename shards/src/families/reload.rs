@@ -3,15 +3,15 @@
 //! Keys, expiries and access clocks stay. There is no file in between; what is shown is that nothing gets lost in the
 //! encoding. Keys whose time is over are gone afterwards.
 
-use crate::access::Shards;
+use crate::entry::object::{Object, ObjectRef};
 use crate::entry::{Entry, NewValue};
-use crate::error::{CommandError, Outcome};
+use crate::handler::access::Shards;
+use crate::handler::error::{CommandError, Outcome};
 use crate::keyspace::db::Key;
-use crate::object::{Object, ObjectRef};
 use crate::rdb::{self, dump};
 use crate::rdb::{Limits, Loaded};
-use crate::shard::Shard;
-use crate::table;
+use crate::server::shard::Shard;
+use sherd_types::table;
 
 const NOT_LOADED: CommandError = CommandError::new("ERR Error trying to load the RDB dump, check server logs");
 

@@ -1,10 +1,10 @@
 //! EVAL and its relatives: scripts, run by whoever the server has for that.
 
-use crate::context::Context;
-use crate::error::{CommandError, Outcome};
-use crate::reply::Reply;
-use crate::scripting::{Evaluation, Knowledge};
-use crate::spec::{flag::*, Begin, CommandSpec, Find, Group, KeySpec, Plane};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome};
+use crate::handler::reply::Reply;
+use crate::handler::scripting::{Evaluation, Knowledge};
+use crate::command::spec::{flag::*, Begin, CommandSpec, Find, Group, KeySpec, Plane};
 
 const NOT_HERE: CommandError = CommandError::new("ERR this server runs no scripts");
 

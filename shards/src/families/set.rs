@@ -5,14 +5,14 @@
 use super::element_scan::{write_scan, Beside, ScanOptions};
 use super::list::write_item;
 use super::timed_access;
-use crate::args;
-use crate::context::Context;
-use crate::error::Outcome;
+use crate::handler::args;
+use crate::handler::context::Context;
+use crate::handler::error::Outcome;
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::hash::Limits;
-use crate::types::set::{Set, SetLimits};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::hash::Limits;
+use sherd_types::set::{Set, SetLimits};
 
 pub(super) const SET: CommandSpec = CommandSpec { group: Group::Set, ..CommandSpec::DEFAULT };
 

@@ -1,22 +1,22 @@
 //! The algebra of sets: intersection, union and difference, returned, counted or stored.
 //!
 //! Results are written or collected while the sets are walked; no intermediate set is built. The order in which the sets
-//! are asked is theirs by size ([`crate::types::set`]), so the cost depends on the sets alone.
+//! are asked is theirs by size ([`sherd_types::set`]), so the cost depends on the sets alone.
 
 use std::ops::ControlFlow;
 
 use super::list::write_item;
 use super::set::{limits, SET};
 use super::timed_access;
-use crate::args::{self, Options};
-use crate::context::Context;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, numbered_keys, one_key, CommandSpec, KeySpec, Plane};
-use crate::types::listpack::Item;
-use crate::types::set::{self, Set, SetLimits};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, numbered_keys, one_key, CommandSpec, KeySpec, Plane};
+use sherd_types::listpack::Item;
+use sherd_types::set::{self, Set, SetLimits};
 
 const NO_KEYS: CommandError = CommandError::new("ERR numkeys should be greater than 0");
 const TOO_MANY_KEYS: CommandError = CommandError::new("ERR Number of keys can't be greater than number of args");

@@ -5,18 +5,18 @@ use super::hash_read::address;
 use super::list::write_item;
 use super::set::{limits, write_members, SET};
 use super::timed_access;
-use crate::args;
-use crate::context::{Context, Expiry};
+use crate::handler::args;
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::NewValue;
-use crate::error::{Outcome, SYNTAX};
+use crate::handler::error::{Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::object::Collection;
-use crate::random::Random;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::listpack::Item;
-use crate::types::set::{Set, SetLimits, Stored};
+use crate::entry::object::Collection;
+use sherd_types::random::Random;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::listpack::Item;
+use sherd_types::set::{Set, SetLimits, Stored};
 
 /// SPOP builds a new set of what remains, instead of removing one by one, when this many times the remainder is no more than
 /// what goes: the rule of Redis, on which the encoding of the remainder depends.

@@ -7,12 +7,12 @@
 
 use super::element_expire::{get_time, persist, set_time, Base, Condition, Expires, Names, Timed, Unit};
 use super::set::{limits, SET};
-use crate::args;
-use crate::context::Context;
-use crate::error::CommandError;
+use crate::handler::args;
+use crate::handler::context::Context;
+use crate::handler::error::CommandError;
 use crate::keyspace::events::class;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::set::{Set, SetLimits};
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::set::{Set, SetLimits};
 
 pub(super) const MEMBERS_TWICE: CommandError = CommandError::new("ERR MEMBERS keyword specified multiple times");
 pub(super) const MEMBERS_ABSENT: CommandError = CommandError::new("ERR missing MEMBERS argument");

@@ -9,20 +9,20 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::category;
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
+use crate::command::category;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::families::list::node_limit;
 use crate::families::sort_pattern::{is_in_slot, names_keys, Pattern};
 use crate::families::timed_access;
 use crate::keyspace::events::class;
-use crate::object::ObjectRef;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, Begin, CommandSpec, Find, Group, KeySpec, Plane};
-use crate::types::list::{End, List};
-use crate::types::number::I64Buffer;
-use crate::types::set::Set;
+use crate::entry::object::ObjectRef;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, Begin, CommandSpec, Find, Group, KeySpec, Plane};
+use sherd_types::list::{End, List};
+use sherd_types::number::I64Buffer;
+use sherd_types::set::Set;
 
 const UNKNOWN_READ: KeySpec = KeySpec { flags: "RO ACCESS", begin: Begin::Unknown, find: Find::Unknown };
 const SORT: CommandSpec = CommandSpec {

@@ -3,11 +3,11 @@
 //! `#` is the element itself; `w_*` is the string under the key that has the element in the place of the star; `h_*->f`
 //! is the field `f` of such a hash. A pattern without a star names nothing.
 
-use crate::context::Context;
 use crate::entry::Entry;
 use crate::families::timed_access;
-use crate::slot::{hash_tag, slot_of};
-use crate::types::hash::Hash;
+use crate::handler::context::Context;
+use crate::server::slot::{hash_tag, slot_of};
+use sherd_types::hash::Hash;
 
 /// See the file's head.
 pub(super) enum Pattern<'a> {

@@ -4,15 +4,15 @@
 
 use super::stream_idempotent::{default_limits, Named};
 use super::stream_trim::AddOrTrim;
-use crate::args;
-use crate::context::Context;
+use crate::handler::args;
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome, NO_SUCH_KEY, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, NO_SUCH_KEY, SYNTAX};
 use crate::families::list::write_item;
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::stream::{
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::stream::{
     BlockLimits, BoxedStream, Entry, IdBuffer, IdRefused, RequestedId, Stream, StreamId, BLOCK_BYTES_MAX,
     ID_TEXT_MAX_BYTES,
 };

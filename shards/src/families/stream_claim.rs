@@ -1,14 +1,14 @@
 //! Taking over entries that another member of a group did not acknowledge: XCLAIM by id, XAUTOCLAIM by searching.
 
 use super::stream::{no_group, parse_id, parse_start, stream_of_group, write_entry, write_id, STREAM};
-use crate::args::{self, Options};
-use crate::context::Context;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::{ConsumerNumber, Group, Log, Stream, StreamId};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::stream::{ConsumerNumber, Group, Log, Stream, StreamId};
 
 const CLAIM_BAD_IDLE: CommandError = CommandError::new("ERR Invalid min-idle-time argument for XCLAIM");
 const CLAIM_BAD_IDLE_OPTION: CommandError = CommandError::new("ERR Invalid IDLE option argument for XCLAIM");

@@ -2,13 +2,13 @@
 
 use super::stream::{parse_ids, STREAM};
 use super::stream_trim::take_references;
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::{BoxedStream, Deletion, References, Stream, StreamId};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::stream::{BoxedStream, Deletion, References, Stream, StreamId};
 
 const IDS_NOT_POSITIVE: CommandError = CommandError::new("ERR Number of IDs must be a positive integer");
 const IDS_MISMATCH: CommandError = CommandError::new("ERR The `numids` parameter must match the number of arguments");

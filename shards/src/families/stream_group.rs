@@ -2,14 +2,14 @@
 
 use super::generic_object::write_help;
 use super::stream::{bad_subcommand, parse_id, INVALID_ID, STREAM};
-use crate::args::{self, Options};
-use crate::context::Context;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome};
+use crate::handler::error::{CommandError, Outcome};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
-use crate::types::stream::{BoxedStream, Group, Log, StreamId};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
+use sherd_types::stream::{BoxedStream, Group, Log, StreamId};
 
 const NO_KEY: CommandError = CommandError::new(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option \

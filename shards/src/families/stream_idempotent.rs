@@ -5,15 +5,15 @@
 //! not to DUMP's payload: no release's format for it is fixed here.
 
 use super::stream::STREAM;
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, NO_SUCH_KEY, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, NO_SUCH_KEY, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::settings::Settings;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::sha1::sha1;
-use crate::types::stream::{BoxedStream, ProducerLimits, RequestedId};
+use crate::handler::reply::Reply;
+use crate::server::settings::Settings;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::sha1::sha1;
+use sherd_types::stream::{BoxedStream, ProducerLimits, RequestedId};
 
 const TWICE: CommandError = CommandError::new("ERR IDMP/IDMPAUTO specified multiple times");
 const ONLY_WITH_NEXT: CommandError =

@@ -3,12 +3,12 @@
 use super::generic_object::write_help;
 use super::stream::{bad_subcommand, write_entries, write_entry, write_id, STREAM};
 use super::stream_group::no_group_of_key;
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, NO_SUCH_KEY};
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
-use crate::types::stream::{BoxedStream, Consumer, Group, Log, Stream, StreamId};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, NO_SUCH_KEY};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane, Scope};
+use sherd_types::stream::{BoxedStream, Consumer, Group, Log, Stream, StreamId};
 
 const INFO: CommandSpec = CommandSpec { flags: READONLY, keys: &[one_key("RO ACCESS", 2)], ..STREAM };
 

@@ -1,12 +1,12 @@
 //! Entries that were delivered to a group: acknowledging them (XACK), giving them back (XNACK), listing them (XPENDING).
 
 use super::stream::{no_group, parse_end, parse_ids, parse_start, stream_of_group, write_id, STREAM};
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::{BoxedStream, Group, Pending, StreamId};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::stream::{BoxedStream, Group, Pending, StreamId};
 
 const NACK_MODE: CommandError = CommandError::new("ERR mode must be SILENT, FAIL, or FATAL");
 const NACK_IDS_MISSING: CommandError = CommandError::new("ERR syntax error, expected IDS keyword");

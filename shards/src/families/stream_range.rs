@@ -1,12 +1,12 @@
 //! Reading a range of a stream: XRANGE and XREVRANGE.
 
 use super::stream::{parse_end, parse_start, write_entries, STREAM};
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{Outcome, SYNTAX};
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::BoxedStream;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{Outcome, SYNTAX};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::stream::BoxedStream;
 
 const RANGE: CommandSpec = CommandSpec {
     complexity: "O(N) in the number of entries returned",

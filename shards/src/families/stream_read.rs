@@ -1,16 +1,16 @@
 //! Reading on from a position, of several streams: XREAD, and XREADGROUP for the members of a group.
 
 use super::stream::{no_group, parse_id, write_entries, write_entry, write_fields, write_id, STREAM};
-use crate::args::{self, Options};
-use crate::blocking::{self, Block, TimeoutReply};
-use crate::context::Context;
+use crate::handler::args::{self, Options};
+use crate::effects::blocking::{self, Block, TimeoutReply};
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::object::Type;
-use crate::reply::Reply;
-use crate::spec::{flag::*, Begin, CommandSpec, Find, KeySpec, Plane};
-use crate::types::stream::{BoxedStream, ConsumerNumber, Entry, Group, Log, StreamId};
+use crate::entry::object::Type;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, Begin, CommandSpec, Find, KeySpec, Plane};
+use sherd_types::stream::{BoxedStream, ConsumerNumber, Entry, Group, Log, StreamId};
 
 const GROUP_ELSEWHERE: CommandError =
     CommandError::new("ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.");
@@ -162,7 +162,7 @@ fn meaningless(symbol: char) -> CommandError {
 
 /// The array (a map in RESP3) of the streams that have something.
 struct StreamReplies {
-    place: Option<crate::reply::Deferred>,
+    place: Option<crate::handler::reply::Deferred>,
     count: usize,
 }
 

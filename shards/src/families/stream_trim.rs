@@ -2,14 +2,14 @@
 
 use super::stream_idempotent::Named;
 use super::stream::{parse_id, INVALID_ID, STREAM};
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::settings::Settings;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::stream::{BoxedStream, Keep, References, RequestedId, Trim};
+use crate::handler::reply::Reply;
+use crate::server::settings::Settings;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::stream::{BoxedStream, Keep, References, RequestedId, Trim};
 
 const TWO_STRATEGIES: CommandError =
     CommandError::new("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");

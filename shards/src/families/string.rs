@@ -2,16 +2,16 @@
 //!
 //! Numbers, ranges, comparisons and commands over several keys are in the files beside this one.
 
-use crate::args::{self, Options};
-use crate::context::{Context, Expiry};
+use crate::handler::args::{self, Options};
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{NewValue, Text};
-use crate::error::{CommandError, Outcome, STRING_TOO_LONG, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, STRING_TOO_LONG, SYNTAX};
 use crate::families::lifetime::{time_after, Also, Lifetime};
 use crate::families::string_compare::Comparison;
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
 const STRING: CommandSpec = CommandSpec { group: Group::String, ..CommandSpec::DEFAULT };
 
@@ -230,7 +230,7 @@ fn set(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn compare(context: &mut Context<'_>, key: &Key<'_>, comparison: Comparison<'_>) -> Result<bool, CommandError> {
     match context.get_mut(key) {
-        Some(entry) => comparison.holds(entry.text().ok_or(crate::error::WRONG_TYPE)?),
+        Some(entry) => comparison.holds(entry.text().ok_or(crate::handler::error::WRONG_TYPE)?),
         None => Ok(comparison.holds_without_key()),
     }
 }

@@ -5,14 +5,14 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::args::is;
-use crate::context::Context;
+use crate::handler::args::is;
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
 use crate::entry::Text;
-use crate::error::{CommandError, Outcome};
+use crate::handler::error::{CommandError, Outcome};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
 const STRING: CommandSpec = CommandSpec { group: Group::String, ..CommandSpec::DEFAULT };
 

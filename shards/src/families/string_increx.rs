@@ -5,17 +5,17 @@
 
 use std::cmp::Ordering;
 
-use crate::args::Options;
-use crate::context::{Context, Expiry};
+use crate::handler::args::Options;
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue};
-use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
+use crate::handler::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
 use crate::families::lifetime::{Also, Lifetime};
 use crate::families::string_number::{float_of, integer_of};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::number::{parse_i64, LongDouble};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::number::{parse_i64, LongDouble};
 
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "increx",

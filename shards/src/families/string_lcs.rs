@@ -2,13 +2,13 @@
 //!
 //! Time and memory are the product of the two lengths; the bound on memory, `proto-max-bulk-len`, bounds both.
 
-use crate::args::{self, Options};
-use crate::context::Context;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
 use crate::entry::Text;
-use crate::error::{CommandError, Outcome, SYNTAX};
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, CommandSpec, Group, Plane};
-use crate::types::lcs;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, CommandSpec, Group, Plane};
+use sherd_types::lcs;
 
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "lcs",

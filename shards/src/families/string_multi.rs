@@ -1,14 +1,14 @@
 //! Strings of several keys at once: MGET, MSET, MSETNX, MSETEX.
 
-use crate::args::{self, Options};
-use crate::context::{Context, Expiry};
+use crate::handler::args::{self, Options};
+use crate::handler::context::{Context, Expiry};
 use crate::entry::{Entry, NewValue};
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::families::lifetime::{Also, Lifetime};
 use crate::families::string::{store, write_text};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, Begin, CommandSpec, Find, Group, KeySpec, Plane};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, Begin, CommandSpec, Find, Group, KeySpec, Plane};
 
 const STRING: CommandSpec = CommandSpec { group: Group::String, ..CommandSpec::DEFAULT };
 

@@ -1,13 +1,13 @@
 //! Strings as numbers: INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT.
 
-use crate::args;
-use crate::context::{Context, Expiry};
+use crate::handler::args;
+use crate::handler::context::{Context, Expiry};
 use crate::entry::{NewValue, Text};
-use crate::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, NOT_INTEGER, OVERFLOW, WRONG_TYPE};
+use crate::handler::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, NOT_INTEGER, OVERFLOW, WRONG_TYPE};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::number::{parse_i64, LongDouble};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::number::{parse_i64, LongDouble};
 
 const NUMBER: CommandSpec = CommandSpec {
     group: Group::String,

@@ -3,15 +3,15 @@
 //! What is edited moves to a buffer of its own that grows by doubling, so that a key that is appended to for ever costs
 //! constant time a byte.
 
-use crate::args;
-use crate::context::{Context, Expiry};
+use crate::handler::args;
+use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{NewValue, Text};
-use crate::error::{CommandError, Outcome, STRING_TOO_LONG, WRONG_TYPE};
+use crate::handler::error::{CommandError, Outcome, STRING_TOO_LONG, WRONG_TYPE};
 use crate::families::string::check_length;
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 
 const STRING: CommandSpec = CommandSpec { group: Group::String, ..CommandSpec::DEFAULT };
 

@@ -1,17 +1,17 @@
 //! How commands get at a hash or a set: with the fields or members that they name removed first, if these have expired.
 //!
 //! Nothing is looked at twice unless the collection says that something may have expired ([`Fields::is_due`]); where nothing
-//! expires that is one comparison. What no command names is removed by the shard ([`crate::field_calendar`]).
+//! expires that is one comparison. What no command names is removed by the shard ([`crate::maintenance::field_calendar`]).
 //!
-//! While clients are paused ([`crate::pause`]) readers leave what has expired where it is and pass over it ([`living`],
+//! While clients are paused ([`crate::server::pause`]) readers leave what has expired where it is and pass over it ([`living`],
 //! [`without_expired`]).
 
-use crate::context::Context;
-use crate::error::CommandError;
+use crate::entry::object::Collection;
+use crate::handler::context::Context;
+use crate::handler::error::CommandError;
 use crate::keyspace::db::Key;
-use crate::object::Collection;
-use crate::random::Random;
-use crate::types::hash::Fields;
+use sherd_types::hash::Fields;
+use sherd_types::random::Random;
 
 /// This moment as hashes and sets count it.
 #[inline]

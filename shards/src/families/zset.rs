@@ -2,14 +2,14 @@
 //!
 //! Ranges are in `zset_range.rs`, taking members out or drawing them in `zset_take.rs`, algebra in `zset_store.rs`.
 
-use crate::args;
-use crate::context::Context;
+use crate::handler::args;
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use crate::types::zset::{Change, Limits, Rules, ZSet};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::zset::{Change, Limits, Rules, ZSet};
 
 pub(super) const SORTED_SET: CommandSpec = CommandSpec { group: Group::SortedSet, ..CommandSpec::DEFAULT };
 

@@ -2,12 +2,12 @@
 
 use super::list_block::{parse_timeout, wait_for};
 use super::zset_take::{after_pop, pop_members, MultiPop};
-use crate::context::Context;
-use crate::error::Outcome;
-use crate::object::Type;
-use crate::reply::Reply;
-use crate::spec::{flag::*, key_range, numbered_keys, CommandSpec, Group, Plane};
-use crate::types::zset::ZSet;
+use crate::handler::context::Context;
+use crate::handler::error::Outcome;
+use crate::entry::object::Type;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, key_range, numbered_keys, CommandSpec, Group, Plane};
+use sherd_types::zset::ZSet;
 
 const WAITING: CommandSpec = CommandSpec {
     group: Group::SortedSet,

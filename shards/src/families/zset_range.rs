@@ -6,15 +6,15 @@
 use std::ops::Range;
 
 use super::zset::{begin_members, limits, write_member, SORTED_SET};
-use crate::args::{self, Options};
-use crate::context::Context;
-use crate::error::{CommandError, Outcome, SYNTAX};
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
-use crate::reply::Reply;
-use crate::spec::{flag::*, one_key, CommandSpec, Plane};
-use crate::types::zset::ZSet;
-use crate::types::zset_algebra::Builder;
-use crate::types::zset_range::{LexRange, ScoreRange};
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
+use sherd_types::zset::ZSet;
+use sherd_types::zset_algebra::Builder;
+use sherd_types::zset_range::{LexRange, ScoreRange};
 
 pub(super) const NOT_SCORES: CommandError = CommandError::new("ERR min or max is not a float");
 pub(super) const NOT_MEMBERS: CommandError = CommandError::new("ERR min or max not valid string range item");

@@ -3,16 +3,16 @@
 use super::timed_access;
 use super::zset::{begin_members, limits, write_member, SORTED_SET};
 use super::zset_range::{store_result, Stored};
-use crate::args::{self, Options};
-use crate::context::Context;
+use crate::handler::args::{self, Options};
+use crate::handler::context::Context;
 use crate::entry::{Entry, Value};
-use crate::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
-use crate::object::ObjectRef;
-use crate::reply::Reply;
-use crate::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
-use crate::types::number;
-use crate::types::set::Set;
-use crate::types::zset_algebra::{self, Aggregate, Members, Ranking, Source};
+use crate::handler::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
+use crate::entry::object::ObjectRef;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
+use sherd_types::number;
+use sherd_types::set::Set;
+use sherd_types::zset_algebra::{self, Aggregate, Members, Ranking, Source};
 
 const NOT_A_WEIGHT: CommandError = CommandError::new("ERR weight value is not a float");
 const NEGATIVE_LIMIT: CommandError = CommandError::new("ERR LIMIT can't be negative");

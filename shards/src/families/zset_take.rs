@@ -3,16 +3,16 @@
 use super::draw::Draw;
 use super::element_scan::{write_scan, Beside, ScanOptions};
 use super::zset::{begin_members, write_member, SORTED_SET};
-use crate::args;
-use crate::context::Context;
+use crate::handler::args;
+use crate::handler::context::Context;
 use crate::keyspace::db::Key;
-use crate::error::{CommandError, Outcome, OUT_OF_RANGE, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, OUT_OF_RANGE, SYNTAX};
 use crate::keyspace::events::class;
-use crate::random::Random;
-use crate::reply::Reply;
-use crate::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
-use crate::types::number;
-use crate::types::zset::ZSet;
+use sherd_types::random::Random;
+use crate::handler::reply::Reply;
+use crate::command::spec::{flag::*, numbered_keys, one_key, CommandSpec, Plane};
+use sherd_types::number;
+use sherd_types::zset::ZSet;
 
 const NO_KEYS: CommandError = CommandError::new("ERR numkeys should be greater than 0");
 const NO_COUNT: CommandError = CommandError::new("ERR count should be greater than 0");

@@ -3,12 +3,12 @@
 //! In cluster mode a slot's keys are asked for, scanned and handed to other nodes as a whole, which a table of their own makes
 //! cheap. An empty slot costs its table's 24 bytes. Elsewhere nobody could tell, and one table takes less and is quicker.
 
+use crate::entry::object::ObjectMut;
 use crate::entry::Entry;
-use crate::mover::Mover;
-use crate::object::ObjectMut;
-use crate::slot::{SlotMap, SLOTS};
-use crate::table::{Slot, Table};
-use crate::types::hash::Fields;
+use crate::server::slot::{SlotMap, SLOTS};
+use sherd_types::hash::Fields;
+use sherd_types::mover::Mover;
+use sherd_types::table::{Slot, Table};
 
 /// A key with what was computed of it, so that nothing is hashed twice.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ impl<'a> Key<'a> {
     /// A key by its bytes.
     #[inline]
     pub fn new(bytes: &'a [u8], map: &SlotMap) -> Key<'a> {
-        Key { bytes, hash: crate::table::hash(bytes), slot: map.slot(bytes) }
+        Key { bytes, hash: sherd_types::table::hash(bytes), slot: map.slot(bytes) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! What follows from a change is decided here, once, by its [`Cause`]: the count of changes, WATCH, the keyspace event, waiting
 //! clients, what the shard publishes of itself. What is to be told to others goes into the shard's outbox. A handler changes a
 //! value in place: it gets hold of it here ([`Shard::find_to_edit`]) and says here what it did ([`Shard::changed`]), by way of
-//! [`crate::context::Context`].
+//! [`crate::handler::context::Context`].
 
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use sherd_metrics::memory;
 
 use super::db::{Db, Key, Put, Sweep};
 use super::events::class;
+use crate::effects::watch::Presence;
+use crate::entry::object::{Collection, ObjectMut, Type};
+use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
-use crate::field_calendar;
-use crate::mover::Mover;
-use crate::object::{Collection, ObjectMut, Type};
+use crate::maintenance::field_calendar;
 use crate::persistence::saving::{Manner, Saving, Sink};
-use crate::policy;
-use crate::shard::Shard;
-use crate::table::{self, Slot};
-use crate::types::hash::Fields;
-use crate::watch::Presence;
+use crate::server::shard::Shard;
+use sherd_types::hash::Fields;
+use sherd_types::mover::Mover;
+use sherd_types::table::{self, Slot};
 
 /// How long a snapshot holds a shard at a time; in tests for a few buckets only, so that much comes in between.
 const SAVING_SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_micros(500) };

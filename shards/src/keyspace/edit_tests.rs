@@ -4,17 +4,17 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::*;
-use crate::access::Shards;
-use crate::blocking::{self, Block, TimeoutReply};
-use crate::context::Client;
-use crate::execute::{self, Call};
-use crate::origin::Origin;
-use crate::registry;
-use crate::reply::Protocol;
-use crate::settings::Settings;
-use crate::slot::SlotMap;
-use crate::watch::DirtyFlag;
-use crate::world::World;
+use crate::command::origin::Origin;
+use crate::command::registry;
+use crate::effects::blocking::{self, Block, TimeoutReply};
+use crate::effects::watch::DirtyFlag;
+use crate::executor::execute::{self, Call};
+use crate::handler::access::Shards;
+use crate::handler::context::Client;
+use crate::handler::reply::Protocol;
+use crate::server::settings::Settings;
+use crate::server::slot::SlotMap;
+use crate::server::world::World;
 
 struct Case {
     name: &'static str,

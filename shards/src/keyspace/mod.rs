@@ -11,7 +11,7 @@ pub mod outbox;
 
 use db::Db;
 
-use crate::slot::SlotMap;
+use crate::server::slot::SlotMap;
 
 /// The most that `databases` may be: each shard keeps a place and four counters for every one.
 pub const DATABASES_MAX: usize = 1024;

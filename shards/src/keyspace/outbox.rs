@@ -1,7 +1,7 @@
 //! What a shard has to tell others: gathered while its baton is held, told when all batons have been let go.
 
 use super::events::{Event, Events};
-use crate::blocking::Wake;
+use crate::effects::blocking::Wake;
 
 /// See the module: one a shard, drained by whoever lets go of it.
 #[derive(Default)]

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use super::format::{opcode, HEADER_BYTES, MAGIC_REDIS, MAGIC_VALKEY, VERSION_REDIS_8, VERSION_VALKEY_9};
-use crate::access::Shards;
-use crate::engine::Engine;
+use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
+use crate::executor::engine::Engine;
+use crate::handler::access::Shards;
 use crate::keyspace::db::Key;
-use crate::policy;
 use crate::rdb::{self, crc64, load, Corrupt, Limits, Loaded, Reader};
-use crate::world::World;
+use crate::server::world::World;
 
 /// Keys that are put into the shards while they are held.
 const KEYS_A_SLICE: usize = 512;

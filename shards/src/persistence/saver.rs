@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
 use super::saving::Sink;
-use crate::access::Shards;
-use crate::engine::Engine;
+use crate::executor::engine::Engine;
+use crate::handler::access::Shards;
 use crate::rdb::{crc64, Writer};
 
 /// Bytes after which what was written is told to the disk, so that the last sync has little left to do.

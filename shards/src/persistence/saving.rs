@@ -11,13 +11,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::format::opcode;
+use crate::entry::policy;
 use crate::entry::Entry;
 use crate::keyspace::db::Db;
 use crate::keyspace::Databases;
-use crate::lazyfree::Reaper;
-use crate::policy;
+use crate::maintenance::lazyfree::Reaper;
 use crate::rdb::{save, type_of, Writer};
-use crate::table;
+use sherd_types::table;
 
 /// Bytes that a shard collects before it hands them over.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::{kind, load_hash, load_stream, load_zset, ziplist, Corrupt, Limits, Reader};
-use crate::object::{Collection, Object};
-use crate::types::hash::EXPIRY_MAX;
-use crate::types::intset::Intset;
-use crate::types::list::{End, List};
-use crate::types::listpack::Listpack;
-use crate::types::set::Set;
-use crate::types::stream::BoxedStream;
+use crate::entry::object::{Collection, Object};
+use sherd_types::hash::EXPIRY_MAX;
+use sherd_types::intset::Intset;
+use sherd_types::list::{End, List};
+use sherd_types::listpack::Listpack;
+use sherd_types::set::Set;
+use sherd_types::stream::BoxedStream;
 
 /// A value that was read.
 pub enum Loaded<'a> {

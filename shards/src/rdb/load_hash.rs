@@ -2,9 +2,9 @@
 
 use super::load::listpack;
 use super::{kind, ziplist, Corrupt, Limits, Reader};
-use crate::types::hash::{Change, Hash};
-use crate::types::listpack::Listpack;
-use crate::types::number::I64Buffer;
+use sherd_types::hash::{Change, Hash};
+use sherd_types::listpack::Listpack;
+use sherd_types::number::I64Buffer;
 
 /// A hash on the way: pairs that have expired are left out.
 struct Loading<'l> {

@@ -2,8 +2,8 @@
 
 use super::load::listpack;
 use super::{kind, Corrupt, Reader};
-use crate::types::listpack::Listpack;
-use crate::types::stream::{ConsumerParts, Counters, GroupParts, LoadError, Stream, StreamId};
+use sherd_types::listpack::Listpack;
+use sherd_types::stream::{ConsumerParts, Counters, GroupParts, LoadError, Stream, StreamId};
 
 /// Stands for a number or a time that is not known.
 const UNKNOWN: u64 = u64::MAX;

@@ -1,10 +1,10 @@
 //! Sorted sets from bytes. Members may come in any order: releases differ in it, and sorting costs less than trusting.
 
 use super::{Corrupt, Limits, Reader};
-use crate::types::listpack::Listpack;
-use crate::types::number::{self, I64Buffer};
-use crate::types::zset::ZSet;
-use crate::types::zset_algebra::Builder;
+use sherd_types::listpack::Listpack;
+use sherd_types::number::{self, I64Buffer};
+use sherd_types::zset::ZSet;
+use sherd_types::zset_algebra::Builder;
 
 /// Instead of the length of a score's text.
 const NOT_A_NUMBER: u8 = 253;

@@ -169,7 +169,7 @@ fn repeat(output: &mut [u8], to: usize, distance: usize, count: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use sherd_types::random::Random;
 
     #[test]
     fn what_is_compressed_comes_back_and_is_shorter() {

@@ -37,11 +37,11 @@ pub use writer::Writer;
 
 use std::time::Duration;
 
-use crate::random::Random;
-use crate::settings::Settings;
-use crate::types::list::NodeLimit;
-use crate::types::set::SetLimits;
-use crate::types::{hash, zset};
+use crate::server::settings::Settings;
+use sherd_types::list::NodeLimit;
+use sherd_types::random::Random;
+use sherd_types::set::SetLimits;
+use sherd_types::{hash, zset};
 
 /// The bytes are not what they claim to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{lzf, Corrupt};
-use crate::types::number::{format_i64, I64Buffer};
+use sherd_types::number::{format_i64, I64Buffer};
 
 /// A walk over bytes. Nothing is read beyond their end, and nothing is reserved for more than they can hold.
 #[derive(Clone)]

@@ -1,12 +1,12 @@
 //! Values to bytes. Packed values are written as they are, the others element by element.
 
 use super::{kind, save_stream, Writer};
+use crate::entry::object::ObjectRef;
 use crate::entry::Value;
-use crate::object::ObjectRef;
-use crate::types::hash::Hash;
-use crate::types::list::{List, NodeLimit, Part};
-use crate::types::set::{Set, Stored};
-use crate::types::zset::ZSet;
+use sherd_types::hash::Hash;
+use sherd_types::list::{List, NodeLimit, Part};
+use sherd_types::set::{Set, Stored};
+use sherd_types::zset::ZSet;
 
 /// Elements larger than this get a node of their own in a dumped list; Redis' own bound where the setting gives none.
 const LIST_NODE_SETTING: i64 = -2;

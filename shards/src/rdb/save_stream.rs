@@ -4,7 +4,7 @@
 //! first consumer's, so that it is not lost, or left out where the group has no consumer.
 
 use super::Writer;
-use crate::types::stream::{Group, Stream, StreamId};
+use sherd_types::stream::{Group, Stream, StreamId};
 
 /// Written where it is not known how many entries a group has read.
 const UNKNOWN: u64 = u64::MAX;

@@ -2,15 +2,15 @@
 
 use super::dump::{dump, restore, Refused};
 use super::*;
+use crate::entry::object::{Collection, Object, ObjectRef};
 use crate::entry::{NewValue, Text, Value};
-use crate::object::{Collection, Object, ObjectRef};
-use crate::random::Random;
-use crate::types::hash::Hash;
-use crate::types::list::{End, List};
-use crate::types::listpack::Item;
-use crate::types::set::Set;
-use crate::types::stream::{BlockLimits, BoxedStream, Group, Stream, StreamId};
-use crate::types::zset::ZSet;
+use sherd_types::hash::Hash;
+use sherd_types::list::{End, List};
+use sherd_types::listpack::Item;
+use sherd_types::random::Random;
+use sherd_types::set::Set;
+use sherd_types::stream::{BlockLimits, BoxedStream, Group, Stream, StreamId};
+use sherd_types::zset::ZSet;
 
 /// Late enough to be a time, early enough that nothing in the payloads has expired.
 const NOW_MS: i64 = 1_700_000_000_000;

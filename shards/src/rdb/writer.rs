@@ -2,8 +2,8 @@
 
 use super::lzf::Compressor;
 use crate::entry::Text;
-use crate::types::listpack::Item;
-use crate::types::number::{format_i64, parse_i64, I64Buffer};
+use sherd_types::listpack::Item;
+use sherd_types::number::{format_i64, parse_i64, I64Buffer};
 
 /// Shorter strings are never compressed.
 const COMPRESSED_BYTES_MIN: usize = 21;

@@ -5,7 +5,7 @@
 //! turned into listpacks or single elements at once, so they are only ever walked from front to back.
 
 use super::{Corrupt, Reader};
-use crate::types::listpack::{Encoded, Listpack, SAFE_BYTES_MAX};
+use sherd_types::listpack::{Encoded, Listpack, SAFE_BYTES_MAX};
 
 const HEADER_BYTES: usize = 10;
 const END: u8 = 0xFF;

@@ -1,7 +1,7 @@
 """SHERD: what only this server has, under its own name, so that it never meets a command of Redis or Valkey.
 
 BIGKEYS shows what the shards' own threads have found while they go through the keys at their leisure
-(`shards/src/survey.rs`), so it is answered at once and costs the data plane nothing.
+(`shards/src/maintenance/survey.rs`), so it is answered at once and costs the data plane nothing.
 """
 
 from __future__ import annotations

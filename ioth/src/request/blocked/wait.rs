@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::blocking::{Interrupt, Waiter};
+use sherd_shards::effects::blocking::{Interrupt, Waiter};
 
 use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;

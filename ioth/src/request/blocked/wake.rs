@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::blocking::{Interrupt, Wake};
-use sherd_shards::error::CommandError;
-use sherd_shards::execute;
-use sherd_shards::reply::Reply;
+use sherd_shards::effects::blocking::{Interrupt, Wake};
+use sherd_shards::executor::execute;
+use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::reply::Reply;
 
 use crate::connection::token::Token;
 use crate::connection::Connection;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sherd_metrics::clock;
 use sherd_metrics::memory;
-use sherd_shards::access::Shards;
-use sherd_shards::engine::{Engine, Hold};
+use sherd_shards::executor::engine::{Engine, Hold};
+use sherd_shards::handler::access::Shards;
 
 use crate::connection::transaction::Executed;
 use crate::protocol::request::borrowed;

@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::access::Shards;
-use sherd_shards::engine::Engine;
-use sherd_shards::errand::Errand;
-use sherd_shards::error::CommandError;
-use sherd_shards::registry::{self, Command, Route};
-use sherd_shards::scripting::Knowledge;
-use sherd_shards::spec::Plane;
-use sherd_shards::world::World;
+use sherd_shards::command::registry::{self, Command, Route};
+use sherd_shards::command::spec::Plane;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::errand::Errand;
+use sherd_shards::handler::access::Shards;
+use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::scripting::Knowledge;
+use sherd_shards::server::world::World;
 
 use crate::connection::token::Token;
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};

@@ -19,14 +19,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_shards::access::Shards;
-use sherd_shards::context::Client;
-use sherd_shards::error::CommandError;
-use sherd_shards::evict;
-use sherd_shards::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
-use sherd_shards::origin::Origin;
-use sherd_shards::reply::{Protocol, Reply};
-use sherd_shards::spec::{flag, Plane};
+use sherd_shards::command::origin::Origin;
+use sherd_shards::command::spec::{flag, Plane};
+use sherd_shards::executor::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
+use sherd_shards::handler::access::Shards;
+use sherd_shards::handler::context::Client;
+use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::reply::{Protocol, Reply};
+use sherd_shards::maintenance::evict;
 
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::error::OUT_OF_MEMORY;
-use sherd_shards::evict;
-use sherd_shards::registry::Command;
-use sherd_shards::spec::flag;
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::flag;
+use sherd_shards::handler::error::OUT_OF_MEMORY;
+use sherd_shards::maintenance::evict;
 
 use crate::connection::transaction::{Multi, QueuedCommand};
 use crate::connection::Connection;

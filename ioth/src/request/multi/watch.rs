@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::access::Shards;
-use sherd_shards::engine::Engine;
-use sherd_shards::errand::Errand;
+use sherd_shards::command::registry::{self, Command};
+use sherd_shards::effects::watch::Presence;
+use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::errand::Errand;
+use sherd_shards::handler::access::Shards;
 use sherd_shards::keyspace::db::Key;
-use sherd_shards::registry::{self, Command};
-use sherd_shards::table;
-use sherd_shards::watch::Presence;
-use sherd_shards::world::World;
+use sherd_shards::server::world::World;
+use sherd_types::table;
 
 use crate::connection::transaction::Watch;
 use crate::connection::Connection;

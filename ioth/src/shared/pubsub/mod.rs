@@ -15,9 +15,9 @@ pub mod registry;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Arc;
 
+use sherd_shards::executor::mailbox::Mailbox;
+use sherd_shards::executor::queue::Queue;
 use sherd_shards::keyspace::events::{class, Event};
-use sherd_shards::mailbox::Mailbox;
-use sherd_shards::queue::Queue;
 
 use crate::connection::subscriptions::Kind;
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use sherd_shards::reply::{Protocol, Reply};
+use sherd_shards::handler::reply::{Protocol, Reply};
 
 use crate::connection::subscriptions::{Kind, Name};
 

@@ -1,7 +1,7 @@
 //! The DEBUG commands that tests of clients use.
 
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 fn tester(shards: usize) -> Tester {
     let t = Tester::new(shards);

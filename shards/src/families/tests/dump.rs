@@ -189,7 +189,7 @@ const USES: &[(&str, &[&str])] = &[
 #[test]
 fn a_restored_value_can_be_used_however_its_payload_was_mangled() {
     let mut t = Tester::new(1);
-    let mut random = crate::random::Random::fixed(77);
+    let mut random = sherd_types::random::Random::fixed(77);
     let mut used = 0;
     for recorded in crate::rdb::tests::recorded() {
         for _ in 0..250 {

@@ -1,7 +1,7 @@
 //! GEOADD, GEOPOS, GEODIST and GEOHASH, on one shard and on several.
 
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 const SICILY: &str = "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania";
 

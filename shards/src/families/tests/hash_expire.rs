@@ -3,7 +3,7 @@
 use super::super::hash::tests::everywhere;
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 /// A time that no test reaches, in seconds.
 const FAR_S: i64 = 70_368_744_000;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::hash::tests::everywhere;
 use super::super::list::tests::WRONG_TYPE;
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 /// The bulk strings in a reply.
 pub(in super::super) fn bulks(reply: &str) -> Vec<&str> {

@@ -2,7 +2,7 @@
 
 use crate::keyspace::events::class;
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 pub(in super::super) const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";

@@ -2,7 +2,7 @@
 
 use super::super::list::tests::{everywhere, watch_events, WRONG_TYPE};
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
 

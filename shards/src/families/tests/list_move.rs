@@ -2,7 +2,7 @@
 
 use super::super::list::tests::{everywhere, watch_events, WRONG_TYPE};
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 #[test]
 fn an_element_moves_from_any_end_to_any_end() {

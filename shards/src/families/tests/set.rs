@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::hash_read::tests::bulks;
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 /// Runs a test over shards and thresholds: the second time every set of two members is a table.
 pub(in super::super) fn everywhere(test: impl Fn(&mut Tester)) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use super::super::set::tests::{everywhere, members};
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 fn fill(t: &mut Tester) {
     t.run("SADD a 1 2 3 x y");

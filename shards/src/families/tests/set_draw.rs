@@ -6,7 +6,7 @@ use super::super::hash_read::tests::bulks;
 use super::super::list::tests::watch_events;
 use super::super::set::tests::{everywhere, members};
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 const NOT_POSITIVE: &str = "-ERR value is out of range, must be positive";
 

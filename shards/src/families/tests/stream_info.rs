@@ -2,7 +2,7 @@
 
 use super::super::list::tests::WRONG_TYPE;
 use super::super::stream::tests::{entries, entry, everywhere, fill, NOT_INTEGER};
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 #[test]
 fn a_stream_tells_its_numbers_and_its_ends() {

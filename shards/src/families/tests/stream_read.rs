@@ -2,7 +2,7 @@
 
 use super::super::list::tests::WRONG_TYPE;
 use super::super::stream::tests::{entries, everywhere, fill, INVALID_ID, NOT_INTEGER, SYNTAX};
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 #[test]
 fn several_streams_are_read_on_from_their_ids() {

@@ -1,7 +1,7 @@
 //! The string commands, on one shard and on several.
 
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
 const NULL: &str = "$-1\r\n";

@@ -2,7 +2,7 @@
 
 use crate::keyspace::events::class;
 use crate::testing::Tester;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 /// Runs a test over shards and encodings.
 pub(in super::super) fn everywhere(test: impl Fn(&mut Tester)) {

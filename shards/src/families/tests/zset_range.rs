@@ -1,7 +1,7 @@
 //! Range commands, in both encodings and protocols.
 
 use super::super::zset::tests::{everywhere, expect};
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const NOT_SCORES: &str = "-ERR min or max is not a float";

@@ -1,7 +1,7 @@
 //! Algebra commands, in both encodings and protocols.
 
 use super::super::zset::tests::{everywhere, expect};
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 

@@ -4,7 +4,7 @@ use super::super::zset::tests::{everywhere, expect};
 use super::*;
 use crate::testing::Tester;
 use std::collections::HashSet;
-use crate::reply::Protocol;
+use crate::handler::reply::Protocol;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const POSITIVE: &str = "-ERR value is out of range, must be positive";

@@ -1,0 +1,218 @@
+//! The collection types as the keyspace sees them.
+
+use crate::entry::object::{Collection, Object, ObjectMut, ObjectRef, Type};
+use sherd_types::hash::{Fields, Hash};
+use sherd_types::list::List;
+use sherd_types::mover::Mover;
+use sherd_types::set::Set;
+use sherd_types::stream::{BoxedStream, Stream};
+use sherd_types::table::Prefetch;
+use sherd_types::zset::ZSet;
+
+impl Collection for Hash {
+    const TYPE: Type = Type::Hash;
+    casts!(Hash);
+
+    fn empty() -> Self {
+        Hash::new()
+    }
+
+    fn element_count(&self) -> usize {
+        self.len()
+    }
+
+    fn encoding_name(&self) -> &'static str {
+        Hash::encoding_name(self)
+    }
+
+    fn allocated_bytes(&self, samples: usize) -> usize {
+        Hash::allocated_bytes(self, samples)
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        Hash::defragment(self, mover, at, limit)
+    }
+
+    fn free_effort(&self) -> usize {
+        Hash::free_effort(self)
+    }
+
+    #[inline]
+    fn element_table(&self) -> Option<&dyn Prefetch> {
+        Hash::element_table(self)
+    }
+
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+
+    #[inline]
+    fn timed(&self) -> Option<&Fields> {
+        Hash::timed(self)
+    }
+
+    #[inline]
+    fn timed_mut(&mut self) -> Option<&mut Fields> {
+        Hash::timed_mut(self)
+    }
+}
+
+impl Collection for List {
+    const TYPE: Type = Type::List;
+    casts!(List);
+
+    fn empty() -> Self {
+        List::new()
+    }
+
+    fn element_count(&self) -> usize {
+        self.len()
+    }
+
+    fn encoding_name(&self) -> &'static str {
+        List::encoding_name(self)
+    }
+
+    fn allocated_bytes(&self, samples: usize) -> usize {
+        List::allocated_bytes(self, samples)
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        List::defragment(self, mover, at, limit)
+    }
+
+    fn free_effort(&self) -> usize {
+        List::free_effort(self)
+    }
+
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Collection for Set {
+    const TYPE: Type = Type::Set;
+    casts!(Set);
+
+    fn empty() -> Self {
+        Set::new()
+    }
+
+    fn element_count(&self) -> usize {
+        self.len()
+    }
+
+    fn encoding_name(&self) -> &'static str {
+        Set::encoding_name(self)
+    }
+
+    fn allocated_bytes(&self, samples: usize) -> usize {
+        Set::allocated_bytes(self, samples)
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        Set::defragment(self, mover, at, limit)
+    }
+
+    fn free_effort(&self) -> usize {
+        Set::free_effort(self)
+    }
+
+    #[inline]
+    fn element_table(&self) -> Option<&dyn Prefetch> {
+        Set::element_table(self)
+    }
+
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+
+    #[inline]
+    fn timed(&self) -> Option<&Fields> {
+        Set::timed(self)
+    }
+
+    #[inline]
+    fn timed_mut(&mut self) -> Option<&mut Fields> {
+        Set::timed_mut(self)
+    }
+}
+
+impl Collection for ZSet {
+    const TYPE: Type = Type::SortedSet;
+    casts!(SortedSet);
+
+    fn empty() -> Self {
+        ZSet::new()
+    }
+
+    fn element_count(&self) -> usize {
+        self.len()
+    }
+
+    fn encoding_name(&self) -> &'static str {
+        self.encoding()
+    }
+
+    fn allocated_bytes(&self, _samples: usize) -> usize {
+        self.memory_bytes()
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        ZSet::defragment(self, mover, at, limit)
+    }
+
+    fn free_effort(&self) -> usize {
+        if self.packed().is_some() {
+            1
+        } else {
+            self.len()
+        }
+    }
+
+    #[inline]
+    fn element_table(&self) -> Option<&dyn Prefetch> {
+        ZSet::element_table(self)
+    }
+
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// In a box of its own: a stream has a lot to remember, and the other collections shall not grow to its size.
+impl Collection for BoxedStream {
+    const TYPE: Type = Type::Stream;
+    casts!(Stream);
+
+    fn empty() -> Self {
+        BoxedStream::default()
+    }
+
+    fn element_count(&self) -> usize {
+        self.log().len() as usize
+    }
+
+    fn encoding_name(&self) -> &'static str {
+        "stream"
+    }
+
+    fn allocated_bytes(&self, samples: usize) -> usize {
+        Stream::allocated_bytes(self, samples)
+    }
+
+    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+        if at == 0 {
+            self.relocate(mover);
+        }
+        Stream::defragment(self, mover, at, limit)
+    }
+
+    fn free_effort(&self) -> usize {
+        Stream::free_effort(self)
+    }
+
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+}

@@ -1,0 +1,329 @@
+//! Executing commands in shards that are held: one, or a batch with prefetching.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use sherd_metrics::clock::{self, TickRate};
+use sherd_metrics::CommandCells;
+
+use crate::command::origin::Origin;
+use crate::command::registry::Command;
+use crate::command::spec::{flag, Plane};
+use crate::effects::blocking::{self, Block, Waiter};
+use crate::executor::batch::{Batch, Cmd};
+use crate::executor::prefetch::Ahead;
+use crate::handler::access::Shards;
+use crate::handler::context::{Client, Context};
+use crate::handler::error::{CommandError, OUT_OF_MEMORY};
+use crate::handler::reply::Reply;
+use crate::handler::scripting;
+use crate::maintenance::evict;
+use crate::server::client::ClientRecord;
+use crate::server::shard::{Shard, ShardStats};
+use crate::server::world::World;
+
+/// How old the time of a batch may be when a command begins; after that the clocks are read again. The tick counter, which is
+/// read after each command in any case, tells: clocks are read once in a batch, or a thousand times a second in a long one.
+const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
+
+/// The reply of a command that panicked.
+pub const INTERNAL_ERROR: CommandError =
+    CommandError::new("ERR internal error: this command failed and was logged; the connection is closed");
+
+/// One command, ready to be executed.
+pub struct Call<'a> {
+    pub command: &'static Command,
+    pub args: &'a [&'a [u8]],
+    pub first_key: (u64, u16),
+    pub client: Client<'a>,
+    pub now_ms: i64,
+    pub origin: Origin,
+}
+
+/// Where a command is counted.
+pub struct Counts<'a> {
+    pub cells: &'a CommandCells,
+    pub stats: &'a ShardStats,
+    pub rate: TickRate,
+}
+
+/// Executes a command that cannot block here; gives whether it answered an error.
+#[inline]
+pub fn call(shards: Shards<'_>, world: &World, call: &Call<'_>, out: &mut Vec<u8>) -> bool {
+    call_or_block(shards, world, call, out).0
+}
+
+/// Executes a command in shards that are held and counts it, with the first one's counters: they are those of whoever holds it.
+/// Returns whether it answered an error, and what it waits for. The slow log gets the arguments as they were `sent`.
+pub fn call_counted(
+    shards: &mut Shards<'_>,
+    world: &World,
+    call: &Call<'_>,
+    sent: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> (bool, Option<Box<Block>>) {
+    let (start, capacity, tick) = (out.len(), out.capacity(), clock::ticks());
+    let (failed, block) = call_or_block(shards.reborrow(), world, call, out);
+    let ticks = clock::ticks().wrapping_sub(tick);
+    let first = shards.first();
+    first.stats.discount_buffer(capacity, out.capacity());
+    if failed && scripting::is_handed_on() {
+        // It counts where it is executed.
+        return (failed, block);
+    }
+    let client = call.client.record;
+    // One that has waited was counted among the commands when it came, and counts as a call when it ends.
+    if call.origin != Origin::Waiter {
+        first.stats.commands.increment();
+        if let Some(record) = client {
+            record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
+        }
+    }
+    if block.is_none() {
+        let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
+        let done = Done { command: call.command, args: sent, client, ticks, failed, reply: &out[start..] };
+        account(&counts, world, &done);
+    }
+    (failed, block)
+}
+
+/// Executes a command; gives whether it answered an error, and what it waits for if it blocks instead of answering.
+pub fn call_or_block(
+    shards: Shards<'_>,
+    world: &World,
+    call: &Call<'_>,
+    out: &mut Vec<u8>,
+) -> (bool, Option<Box<Block>>) {
+    let mut context = Context {
+        args: call.args,
+        spec: &call.command.spec,
+        now_ms: call.now_ms,
+        client: call.client,
+        world,
+        first_key: call.first_key,
+        shards,
+        origin: call.origin,
+        blocked: None,
+    };
+    let failed = run(&mut context, out);
+    (failed, context.blocked)
+}
+
+/// Executes the command that a context was made for; gives whether it answered an error.
+#[inline]
+fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
+    let mut reply = Reply::new(out, context.client.protocol);
+    let spec = context.spec;
+    let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
+    if spec.has(flag::DENYOOM) && context.origin.makes_room() && !evict::has_room(&mut context.shards, context.world) {
+        reply.error(&OUT_OF_MEMORY);
+        return true;
+    }
+    if let Err(error) = handler(context, &mut reply) {
+        reply.replace_by_error(&error);
+    }
+    reply.failed()
+}
+
+/// A command that was executed.
+pub struct Done<'a> {
+    pub command: &'static Command,
+    pub args: &'a [&'a [u8]],
+    pub client: Option<&'a ClientRecord>,
+    /// How long it took.
+    pub ticks: u64,
+    pub failed: bool,
+    pub reply: &'a [u8],
+}
+
+/// Counts a command; looks after slow log and latency monitor.
+#[inline]
+pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
+    let nanoseconds = counts.rate.nanoseconds(done.ticks);
+    counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
+    if done.failed {
+        counts.stats.error_replies.increment();
+        world.logs.count_error(done.reply);
+    }
+    if world.settings.unusual_accounting.on() {
+        account_unusually(counts, world, done, nanoseconds);
+    }
+    note_duration(world, done.command, done.args, done.client, nanoseconds);
+}
+
+/// Counts a command of a script. The slow log has the script.
+#[inline]
+pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
+    let nanoseconds = counts.rate.nanoseconds(done.ticks);
+    counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
+    if done.failed {
+        counts.stats.error_replies.increment();
+        world.logs.count_error(done.reply);
+    }
+    if world.settings.unusual_accounting.on() {
+        account_unusually(counts, world, done, nanoseconds);
+    }
+}
+
+/// Looks after slow log and latency monitor, for commands of every plane.
+#[inline]
+pub fn note_duration(
+    world: &World,
+    command: &Command,
+    args: &[&[u8]],
+    client: Option<&ClientRecord>,
+    nanoseconds: u64,
+) {
+    // Everything below a microsecond is ruled out by one comparison.
+    if nanoseconds >= 1000 {
+        account_slow(world, command, args, client, nanoseconds / 1000);
+    } else if world.settings.slowlog_log_slower_than.get() == 0 {
+        account_slow(world, command, args, client, 0);
+    }
+}
+
+/// What is seldom wanted: costs by key, and no latency histograms.
+#[cold]
+fn account_unusually(counts: &Counts<'_>, world: &World, done: &Done<'_>, nanoseconds: u64) {
+    if world.settings.heat_tracking.on() {
+        counts.stats.heat.note(&done.command.spec, done.args, nanoseconds, done.reply.len());
+    }
+    if !world.settings.latency_tracking.on() {
+        counts.cells.cell(done.command.id).latency.take_back(nanoseconds);
+    }
+}
+
+// Takes what it needs one by one: `Done` never has to be in memory where a command was quick.
+#[cold]
+fn account_slow(world: &World, command: &Command, args: &[&[u8]], client: Option<&ClientRecord>, microseconds: u64) {
+    let settings = &world.settings;
+    let threshold = settings.slowlog_log_slower_than.get();
+    let spec = &command.spec;
+    if threshold >= 0 && microseconds >= threshold as u64 && !spec.has(flag::SKIP_SLOWLOG) {
+        let (address, name) =
+            client.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
+        world.logs.log_slow(microseconds, &spec.shown(args), &address, &name, settings.slowlog_max_len.size());
+    }
+    let limit = settings.latency_monitor_threshold.get();
+    if limit > 0 && microseconds / 1000 >= limit as u64 {
+        world.logs.log_latency(if spec.has(flag::FAST) { "fast-command" } else { "command" }, microseconds / 1000);
+    }
+}
+
+/// Executes a batch. A command that panics is answered with an error and its connection marked for closing.
+///
+/// Returns false where a script is to be left, with what follows it, to the shard's own thread.
+#[must_use]
+pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
+    let world = Arc::clone(&shard.world);
+    shard.evictor.begin_batch();
+    let mut next = batch.executed;
+    while next < batch.commands.len() {
+        let first = next;
+        let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next)));
+        shard.stats.commands.add((next - first) as u64);
+        if result.is_err() {
+            batch.out.truncate(batch.reply_start(next));
+            let segment = batch.segment_of(next);
+            batch.segments[segment].close = true;
+            Reply::new(&mut batch.out, batch.segments[segment].protocol).error(&INTERNAL_ERROR);
+            shard.stats.panics.increment();
+            batch.commands[next].end = batch.out.len();
+            next += 1;
+        } else if next < batch.commands.len() {
+            batch.executed = next;
+            return false;
+        }
+    }
+    true
+}
+
+/// Executes commands from `next` on, which is the command that it has come to: the last one's end, one that panicked, or a script
+/// that is to be handed on.
+fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize) {
+    // Read before the clocks: what they say is no older than this.
+    let mut tick = clock::ticks();
+    let mut clocks_read = tick;
+    shard.look_at_clock();
+    let now_ms = world.now_milliseconds();
+    let (cells, stats) = (Arc::clone(&shard.cells), Arc::clone(&shard.stats));
+    let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
+    let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
+    let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
+    let mut segment = batch.segment_of(*next);
+    let mut args_begin = next.checked_sub(1).map_or(0, |before| batch.commands[before].args_end as usize);
+    let mut start = batch.reply_start(*next);
+    let mut end = batch.segment_end(segment);
+    let Batch { commands, segments, args, out, waiters, .. } = batch;
+    // One context for all: what differs from command to command is little.
+    let mut context = Context {
+        args: &[],
+        spec: &commands[*next].command.spec,
+        now_ms,
+        client: segments[segment].as_client(),
+        world,
+        first_key: (0, 0),
+        shards: Shards::one(world.slots, shard),
+        origin: Origin::Client,
+        blocked: None,
+    };
+    let mut at = *next;
+    while at < commands.len() {
+        // Where a panic would stop the batch.
+        *next = at;
+        if at == end {
+            segment += 1;
+            context.client = segments[segment].as_client();
+            end = segments.get(segment + 1).map_or(commands.len(), |segment| segment.first);
+        }
+        ahead.prefetch(context.shards.first(), commands, args, at);
+        let Cmd { command, hash, slot, args_end, .. } = commands[at];
+        context.args = &args[args_begin..args_end as usize];
+        context.spec = &command.spec;
+        context.first_key = (hash, slot);
+        let failed = run(&mut context, out);
+        if failed && scripting::takes_hand_on() {
+            out.truncate(start);
+            return;
+        }
+        let mut now = clock::ticks();
+        match context.blocked.take() {
+            // One that waits is a call when it ends.
+            Some(block) => waiters.push((at, wait(&mut context, command, *block))),
+            None => {
+                let (args, client, reply) = (context.args, context.client.record, &out[start..]);
+                account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
+            }
+        }
+        let shard = context.shards.first();
+        if shard.blocking.has_ready() {
+            blocking::serve(shard);
+            now = clock::ticks();
+        }
+        tick = now;
+        if now.wrapping_sub(clocks_read) >= age_max {
+            clocks_read = now;
+            context.look_at_clocks();
+        }
+        (args_begin, start) = (args_end as usize, out.len());
+        commands[at].end = start;
+        at += 1;
+    }
+    *next = at;
+}
+
+/// Puts a command that blocks into the queues of the keys that it waits for.
+#[cold]
+fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> Arc<Waiter> {
+    let token = context.client.record.map_or(0, |record| record.token);
+    let call = Call {
+        command,
+        args: context.args,
+        first_key: context.first_key,
+        client: context.client,
+        now_ms: context.now_ms,
+        origin: Origin::Client,
+    };
+    blocking::register(&mut context.shards, context.world, &call, token, block)
+}

@@ -1,0 +1,81 @@
+//! A queue with a bell: how a thread that sleeps in a poll or a futex is told that something has come for it.
+//!
+//! What must arrive is delivered ([`Mailbox::deliver`]), without waiting and whoever the sender is, the owner included; what
+//! may be refused, because its sender can hold it back or leave it, is sent ([`Mailbox::send`]) and bounded.
+//!
+//! The bell is rung only if the owner sleeps: ringing costs a system call and waking costs the owner tens of
+//! microseconds. The owner says that it is going to sleep, looks once more, and then sleeps; a sender pushes and then
+//! looks whether the owner sleeps. Both sides are sequentially consistent, so one of them sees the other.
+
+#[cfg(loom)]
+use loom::sync::atomic::{fence, AtomicBool, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::{fence, AtomicBool, Ordering};
+
+use crate::executor::queue::Queue;
+
+/// See the file's head.
+pub struct Mailbox<T> {
+    queue: Queue<T>,
+    asleep: AtomicBool,
+    bell: Box<dyn Fn() + Send + Sync>,
+}
+
+impl<T> Mailbox<T> {
+    /// A mailbox that refuses what is sent beyond at least `capacity` items; `bell` wakes its owner.
+    pub fn new(capacity: usize, bell: Box<dyn Fn() + Send + Sync>) -> Mailbox<T> {
+        Mailbox { queue: Queue::new(capacity), asleep: AtomicBool::new(false), bell }
+    }
+
+    /// Sends an item, or returns it when the box is full.
+    pub fn send(&self, item: T) -> Result<(), T> {
+        self.queue.try_push(item)?;
+        self.ring_if_asleep();
+        Ok(())
+    }
+
+    /// Sends an item that is never refused. Whoever calls this keeps to a bound of its own.
+    pub fn deliver(&self, item: T) {
+        self.queue.push(item);
+        self.ring_if_asleep();
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub fn ring_if_asleep(&self) {
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
+            (self.bell)();
+        }
+    }
+
+    /// Takes the oldest item; for the owner.
+    pub fn receive(&self) -> Option<T> {
+        self.queue.pop()
+    }
+
+    /// Says that the owner is going to sleep; false if there is something to do first.
+    pub fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if self.queue.is_empty() {
+            return true;
+        }
+        self.wake_up();
+        false
+    }
+
+    /// Says that the owner is awake.
+    pub fn wake_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Items waiting.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

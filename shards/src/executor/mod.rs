@@ -1,0 +1,12 @@
+//! Who executes when: batons, rings and threads, and the loop that runs commands in shards that are held.
+
+pub mod batch;
+pub mod baton;
+pub mod engine;
+pub mod errand;
+pub mod execute;
+pub mod mailbox;
+mod prefetch;
+pub mod queue;
+pub mod rest;
+pub mod ring;

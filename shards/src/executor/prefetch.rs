@@ -1,0 +1,135 @@
+//! Asking memory for what the next commands of a batch will read.
+//!
+//! A command waits up to three times for memory that no cache has: for the bucket of its key, for the key's entry, and, if
+//! that is a large collection, for the bucket and the entry of an element in it. The last two are asked for only while
+//! command after command goes to the same key: its entry is in the cache then, so a look at it costs little. Looking up
+//! other keys ahead of time would cost their commands more than it saves most of them.
+
+use crate::entry::Entry;
+use crate::executor::batch::Cmd;
+use crate::keyspace::db::Key;
+use crate::server::shard::Shard;
+use sherd_types::table::{self, Prefetch};
+
+/// So many commands ahead of the one that is executed, the bucket of a command's key is asked for, and then its entry: as
+/// far as it takes to cover memory latency, and near enough for the lines to stay in the first-level cache.
+const BUCKETS_AHEAD: usize = 16;
+const ENTRIES_AHEAD: usize = 8;
+/// The same for an element's bucket and entry.
+const ELEMENT_BUCKETS_AHEAD: usize = 8;
+const ELEMENTS_AHEAD: usize = 4;
+/// Tables of fewer elements stay in the second-level cache, which is near enough.
+const ELEMENTS_MIN: usize = 4096;
+
+/// What was computed for commands that are still to come.
+#[derive(Default)]
+pub struct Ahead {
+    /// Hashes of elements whose buckets were asked for, by the command's number; 0 if none was.
+    elements: [u64; ELEMENT_BUCKETS_AHEAD],
+}
+
+impl Ahead {
+    /// Asks for what the first commands of a batch need; for the others that is done on the way.
+    pub fn begin(shard: &Shard, commands: &[Cmd]) -> Ahead {
+        if commands.len() > 1 {
+            commands.iter().take(BUCKETS_AHEAD).for_each(|command| prefetch_bucket(shard, command));
+            commands.iter().take(ENTRIES_AHEAD).for_each(|command| prefetch_entry(shard, command));
+        }
+        Ahead::default()
+    }
+
+    /// Asks for what commands behind the one at `next` need, which is about to be executed.
+    #[inline]
+    pub fn prefetch(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
+        if let Some(near) = commands.get(next + ENTRIES_AHEAD) {
+            let database = shard.db(near.db);
+            if let Some(database) = database.filter(|_| near.hash != 0) {
+                database.table(near.slot).prefetch_entry(near.hash);
+            }
+            // Nearly always of the same database.
+            if let Some(far) = commands.get(next + BUCKETS_AHEAD) {
+                let database = if far.db == near.db { database } else { shard.db(far.db) };
+                if let Some(database) = database.filter(|_| far.hash != 0) {
+                    database.table(far.slot).prefetch_bucket(far.hash);
+                }
+            }
+        }
+        if commands[next].command.spec.element != 0 {
+            self.prefetch_elements(shard, commands, args, next);
+        }
+    }
+
+    fn prefetch_elements(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
+        let current = &commands[next];
+        let of_same_key =
+            |at: usize| commands.get(at).filter(|ahead| ahead.hash == current.hash && ahead.db == current.db);
+        let place = next % ELEMENT_BUCKETS_AHEAD;
+        let known = std::mem::take(&mut self.elements[(next + ELEMENTS_AHEAD) % ELEMENT_BUCKETS_AHEAD]);
+        let far = next + ELEMENT_BUCKETS_AHEAD;
+        let far = of_same_key(far).and_then(|_| element(commands, far, args));
+        let near = (known != 0 && of_same_key(next + ELEMENTS_AHEAD).is_some()).then_some(known);
+        if far.is_none() && near.is_none() {
+            return;
+        }
+        let Some(table) = element_table(shard, commands, next, args) else { return };
+        if let Some(hash) = near {
+            table.prefetch_entry(hash);
+        }
+        if let Some(element) = far {
+            let hash = table::hash(element);
+            table.prefetch_bucket(hash);
+            self.elements[place] = hash;
+        }
+    }
+}
+
+/// An argument of the command at a place in its batch.
+#[inline]
+fn argument<'a>(commands: &[Cmd], at: usize, args: &[&'a [u8]], number: usize) -> Option<&'a [u8]> {
+    let begin = at.checked_sub(1).map_or(0, |before| commands[before].args_end as usize);
+    args.get(begin..commands[at].args_end as usize)?.get(number).copied()
+}
+
+/// The element that a command names.
+#[inline]
+fn element<'a>(commands: &[Cmd], at: usize, args: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let number = usize::from(commands[at].command.spec.element);
+    if number == 0 {
+        return None;
+    }
+    argument(commands, at, args, number)
+}
+
+/// The table of the collection at a command's first key, if it is a large one.
+#[inline]
+fn element_table<'a>(shard: &'a Shard, commands: &[Cmd], at: usize, args: &[&[u8]]) -> Option<&'a dyn Prefetch> {
+    let command = &commands[at];
+    let bytes = argument(commands, at, args, 1)?;
+    let key = Key { bytes, hash: command.hash, slot: command.slot };
+    let entry: &Entry = shard.db(command.db)?.find(&key)?;
+    entry.object()?.element_table().filter(|table| table.entries() >= ELEMENTS_MIN)
+}
+
+/// The first of two stages: the bucket of the first key.
+#[inline]
+fn prefetch_bucket(shard: &Shard, command: &Cmd) {
+    if command.hash != 0 {
+        if let Some(db) = shard.db(command.db) {
+            db.table(command.slot).prefetch_bucket(command.hash);
+        }
+    }
+}
+
+/// The second stage: its entry, which is known when the bucket has arrived.
+#[inline]
+fn prefetch_entry(shard: &Shard, command: &Cmd) {
+    if command.hash != 0 {
+        if let Some(db) = shard.db(command.db) {
+            db.table(command.slot).prefetch_entry(command.hash);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "prefetch_tests.rs"]
+mod tests;

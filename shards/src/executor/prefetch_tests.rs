@@ -1,0 +1,88 @@
+//! Asking in advance changes no reply, whatever becomes of the keys in between.
+
+use super::*;
+use crate::command::registry;
+use crate::executor::batch::{Batch, ClientPointer, Segment};
+use crate::executor::execute::run_batch;
+use crate::handler::reply::Protocol;
+use crate::server::settings::Settings;
+use crate::server::slot::SlotMap;
+use crate::server::world::World;
+
+/// Runs lines as one batch and gives the replies.
+fn run(shard: &mut Shard, lines: &[String]) -> String {
+    let mut batch = Batch::new(0, 0);
+    batch.segments.push(Segment {
+        first: 0,
+        connection: 0,
+        db: 0,
+        protocol: Protocol::Resp2,
+        no_touch: false,
+        close: false,
+        client: ClientPointer::none(),
+    });
+    for line in lines {
+        let first = batch.args.len();
+        batch.args.extend(line.split(' ').map(|word| &*word.as_bytes().to_vec().leak()));
+        batch.commands.push(Cmd {
+            command: registry::table().find(batch.args[first]).expect("a command"),
+            hash: table::hash(batch.args[first + 1]),
+            end: 0,
+            args_end: batch.args.len() as u32,
+            slot: 0,
+            db: 0,
+        });
+    }
+    assert!(run_batch(shard, &mut batch));
+    String::from_utf8_lossy(&batch.out).into_owned()
+}
+
+fn new_shard() -> Shard {
+    let table = registry::install(std::iter::empty());
+    let map = SlotMap::new(1, false);
+    Shard::new(&World::new(map, Settings::default()), 0, table.commands().len())
+}
+
+#[test]
+fn elements_of_large_collections_are_found_in_batches() {
+    let count = 3 * ELEMENTS_MIN;
+    let each = |words: &str| (0..count).map(|n| words.replace('#', &n.to_string())).collect::<Vec<_>>();
+    for (write, read, found) in [
+        ("SADD k member:#", "SISMEMBER k member:#", ":1\r\n"),
+        ("HSET k field:# x", "HGET k field:#", "$1\r\nx\r\n"),
+        ("ZADD k # member:#", "ZINCRBY k 0 member:#", ""),
+    ] {
+        let mut shard = new_shard();
+        assert_eq!(run(&mut shard, &each(write)), ":1\r\n".repeat(count), "{write}");
+        assert_eq!(run(&mut shard, &each(write)), ":0\r\n".repeat(count), "{write} again");
+        let expected = match found {
+            "" => each("#").iter().map(|score| format!("${}\r\n{score}\r\n", score.len())).collect(),
+            reply => reply.repeat(count),
+        };
+        assert_eq!(run(&mut shard, &each(read)), expected, "{read}");
+    }
+}
+
+#[test]
+fn keys_may_go_and_change_their_type_before_the_commands_that_were_prepared() {
+    let mut shard = new_shard();
+    let members: Vec<String> = (0..2 * ELEMENTS_MIN).map(|n| format!("SADD k m{n}")).collect();
+    run(&mut shard, &members);
+    let mut lines = Vec::new();
+    for round in 0..40 {
+        lines.extend((0..round).map(|n| format!("SISMEMBER k m{n}")));
+        lines.push(["DEL k", "SET k text", "GETDEL k", "SADD k m0", "SADD other m1"][round % 5].to_owned());
+    }
+    let replies = run(&mut shard, &lines);
+    assert!(replies.starts_with(":1\r\n:0\r\n+OK\r\n"), "DEL k, one member of none, SET k");
+    assert!(replies.contains("-WRONGTYPE"));
+    assert!(replies.ends_with(":0\r\n"));
+}
+
+#[test]
+fn a_command_that_names_an_element_always_has_one() {
+    for command in registry::install(std::iter::empty()).commands() {
+        let spec = &command.spec;
+        assert!(i16::from(spec.element) < spec.arity.abs(), "{} without its element", spec.name);
+    }
+}

@@ -1,0 +1,119 @@
+//! The shards that a command holds while it runs.
+
+use std::marker::PhantomData;
+
+use crate::server::shard::Shard;
+use crate::server::slot::{SlotMap, SHARDS_MAX};
+
+/// One shard, or several of them by index. Made only by who holds their batons.
+pub struct Shards<'a> {
+    map: SlotMap,
+    held: Held,
+    owner: PhantomData<&'a mut Shard>,
+}
+
+enum Held {
+    One(*mut Shard),
+    /// Null where a shard is not held.
+    Many(Box<[*mut Shard; SHARDS_MAX]>),
+}
+
+impl<'a> Shards<'a> {
+    /// One shard.
+    #[inline]
+    pub fn one(map: SlotMap, shard: &'a mut Shard) -> Shards<'a> {
+        Shards { map, held: Held::One(shard), owner: PhantomData }
+    }
+
+    /// Several shards.
+    pub fn many(map: SlotMap, shards: impl Iterator<Item = &'a mut Shard>) -> Shards<'a> {
+        let mut held = Box::new([std::ptr::null_mut(); SHARDS_MAX]);
+        for shard in shards {
+            held[shard.index] = shard as *mut Shard;
+        }
+        Shards { map, held: Held::Many(held), owner: PhantomData }
+    }
+
+    /// The same shards for a shorter time, for running one command of several.
+    #[inline]
+    pub fn reborrow(&mut self) -> Shards<'_> {
+        let held = match &self.held {
+            Held::One(shard) => Held::One(*shard),
+            Held::Many(shards) => Held::Many(shards.clone()),
+        };
+        Shards { map: self.map, held, owner: PhantomData }
+    }
+
+    /// Which shards these are, as a bit set.
+    pub fn held(&self) -> u64 {
+        match &self.held {
+            // SAFETY: as in `of_slot_ref`.
+            Held::One(shard) => 1 << unsafe { (**shard).index },
+            Held::Many(shards) => {
+                (0..SHARDS_MAX).filter(|&at| !shards[at].is_null()).fold(0, |held, at| held | 1 << at)
+            }
+        }
+    }
+
+    /// Adds shards that are held as well, for as long as these are.
+    pub fn join(&mut self, others: &mut Shards<'a>) {
+        let mut held = Box::new([std::ptr::null_mut(); SHARDS_MAX]);
+        for of in [&self.held, &others.held] {
+            match of {
+                // SAFETY: as in `of_slot_ref`.
+                Held::One(shard) => held[unsafe { (**shard).index }] = *shard,
+                Held::Many(shards) => {
+                    (0..SHARDS_MAX).filter(|&at| !shards[at].is_null()).for_each(|at| held[at] = shards[at])
+                }
+            }
+        }
+        self.held = Held::Many(held);
+    }
+
+    #[inline]
+    fn pointer(&self, slot: u16) -> *mut Shard {
+        match &self.held {
+            Held::One(shard) => *shard,
+            Held::Many(shards) => {
+                let shard = shards[self.map.shard_of(slot)];
+                assert!(!shard.is_null(), "a command touched a key of a shard that it does not hold");
+                shard
+            }
+        }
+    }
+
+    /// The shard that has this slot.
+    #[inline]
+    pub fn of_slot(&mut self, slot: u16) -> &mut Shard {
+        // SAFETY: the pointers were made from exclusive borrows that last as long as `self`.
+        unsafe { &mut *self.pointer(slot) }
+    }
+
+    /// The shard that has this slot, for reading.
+    #[inline]
+    pub fn of_slot_ref(&self, slot: u16) -> &Shard {
+        // SAFETY: as in `of_slot`, shared for as long as `self` is.
+        unsafe { &*self.pointer(slot) }
+    }
+
+    /// Some shard that is held.
+    #[inline(always)]
+    pub fn first(&mut self) -> &mut Shard {
+        let shard = match &self.held {
+            Held::One(shard) => *shard,
+            Held::Many(shards) => *shards.iter().find(|shard| !shard.is_null()).expect("a command holds a shard"),
+        };
+        // SAFETY: as in `of_slot`.
+        unsafe { &mut *shard }
+    }
+
+    /// Every shard that is held, in ascending order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        let list: Vec<*mut Shard> = match &self.held {
+            Held::One(shard) => vec![*shard],
+            Held::Many(shards) => shards.iter().copied().filter(|shard| !shard.is_null()).collect(),
+        };
+        // SAFETY: as in `of_slot`; the pointers differ from one another.
+        list.into_iter().map(|shard| unsafe { &mut *shard })
+    }
+}

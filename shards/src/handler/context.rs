@@ -1,0 +1,453 @@
+//! The world of a command handler: its arguments, its keys, the time.
+//!
+//! Handlers are given this and a [`crate::handler::reply::Reply`]. Keys may lie on several shards; the context finds the right
+//! one, and every shard that a command's specification names is held while the handler runs.
+
+use crate::command::origin::Origin;
+use crate::command::spec::{flag, CommandSpec};
+use crate::effects::blocking::Block;
+use crate::entry::object::Collection;
+use crate::entry::{Entry, NewValue, Text};
+use crate::handler::access::Shards;
+use crate::handler::error::{CommandError, Outcome, WRONG_TYPE};
+use crate::handler::reply::Protocol;
+use crate::keyspace::db::{Db, Key};
+pub use crate::keyspace::edit::Expiry;
+use crate::keyspace::edit::Found;
+use crate::keyspace::events::class;
+use crate::server::client::ClientRecord;
+use crate::server::settings::Settings;
+use crate::server::shard::Shard;
+use crate::server::world::World;
+use sherd_types::table::{Prefetch, Table};
+
+/// What a handler may know of its client.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    pub db: u16,
+    pub protocol: Protocol,
+    /// CLIENT NO-TOUCH is on: reads leave the access clock alone.
+    pub no_touch: bool,
+    pub record: Option<&'a ClientRecord>,
+}
+
+/// See the file's head.
+pub struct Context<'a> {
+    /// The whole command, its name first.
+    pub args: &'a [&'a [u8]],
+    pub spec: &'static CommandSpec,
+    /// Milliseconds since the Unix epoch; the same during a command, or a transaction, which see one moment.
+    pub now_ms: i64,
+    pub client: Client<'a>,
+    pub world: &'a World,
+    /// The first key's hash and slot, computed while routing.
+    pub(crate) first_key: (u64, u16),
+    pub(crate) shards: Shards<'a>,
+    /// Who has the command executed.
+    pub origin: Origin,
+    /// What the command waits for, if it does; see [`Context::block`].
+    pub(crate) blocked: Option<Box<Block>>,
+}
+
+impl<'a> Context<'a> {
+    /// The settings.
+    #[inline]
+    pub fn settings(&self) -> &'a Settings {
+        &self.world.settings
+    }
+
+    /// The shards that are held, for what executes other commands in them.
+    pub fn shards(&mut self) -> &mut Shards<'a> {
+        &mut self.shards
+    }
+
+    /// Reads the clocks again: a command that follows may see another moment.
+    #[cold]
+    pub(crate) fn look_at_clocks(&mut self) {
+        self.now_ms = self.world.now_milliseconds();
+        self.shards.iter_mut().for_each(Shard::look_at_clock);
+    }
+
+    /// The time on the monotonic clock at which a wait of so long that begins now is over.
+    pub fn deadline_after(&self, wait_ms: i64) -> i64 {
+        self.world.monotonic_milliseconds().saturating_add(wait_ms)
+    }
+
+    /// Argument `index` as a key.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        let bytes = self.args[index];
+        if index == 1 && self.first_key.0 != 0 {
+            return Key { bytes, hash: self.first_key.0, slot: self.first_key.1 };
+        }
+        self.key_of(bytes)
+    }
+
+    /// Any bytes as a key.
+    #[inline]
+    pub fn key_of<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key::new(bytes, &self.world.slots)
+    }
+
+    /// Visits the keys at every `step`th argument of a range, with their positions. Their entries are asked for in advance,
+    /// some keys at a time, so that a command over many keys does not wait for memory at every one of them.
+    pub fn for_each_key(
+        &mut self,
+        arguments: std::ops::Range<usize>,
+        step: usize,
+        mut visit: impl FnMut(&mut Self, &Key<'a>, usize),
+    ) {
+        const TOGETHER: usize = 16;
+        let mut keys = [Key { bytes: &[], hash: 0, slot: 0 }; TOGETHER];
+        for first in arguments.clone().step_by(step * TOGETHER) {
+            let mut count = 0;
+            for (key, index) in keys.iter_mut().zip((first..arguments.end).step_by(step)) {
+                *key = self.key(index);
+                self.table_of(key, |table| table.prefetch_bucket(key.hash));
+                count += 1;
+            }
+            keys[..count].iter().for_each(|key| self.table_of(key, |table| table.prefetch_entry(key.hash)));
+            for (number, key) in keys[..count].iter().enumerate() {
+                visit(self, key, first + number * step);
+            }
+        }
+    }
+
+    #[inline]
+    fn table_of(&self, key: &Key<'_>, look: impl FnOnce(&Table<Entry>)) {
+        if let Some(db) = self.shard_ref(key).db(self.client.db) {
+            look(db.table(key.slot));
+        }
+    }
+
+    /// The shard of a key.
+    #[inline]
+    pub fn shard(&mut self, key: &Key<'_>) -> &mut Shard {
+        self.shards.of_slot(key.slot)
+    }
+
+    /// The shard of a key, for reading.
+    #[inline]
+    fn shard_ref(&self, key: &Key<'_>) -> &Shard {
+        self.shards.of_slot_ref(key.slot)
+    }
+
+    /// All shards that are held, for commands over a whole database.
+    pub fn all_shards(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.shards.iter_mut()
+    }
+
+    /// 64 random bits.
+    pub fn random(&mut self) -> u64 {
+        self.shards.first().random.next()
+    }
+
+    /// A random number below `bound`.
+    pub fn random_below(&mut self, bound: usize) -> usize {
+        self.shards.first().random.below(bound)
+    }
+
+    // ----- reading -----
+
+    /// The entry of a key for a read by a client: counts a hit or miss, sets the access clock, removes it if expired.
+    #[inline]
+    pub fn get(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        self.get_touching(key, !self.client.no_touch)
+    }
+
+    /// The same without setting the access clock, for commands that ask about a key (EXISTS, TYPE, TTL).
+    #[inline]
+    pub fn look(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        self.get_touching(key, false)
+    }
+
+    #[inline(always)]
+    fn get_touching(&mut self, key: &Key<'_>, touch: bool) -> Option<&Entry> {
+        let (db, now_ms) = (self.client.db, self.now_ms);
+        let shard = self.shards.of_slot(key.slot);
+        let entry: *const Entry = match shard.find_to_read(db, key, now_ms, touch) {
+            Found::Alive(entry) => entry,
+            Found::Absent => {
+                shard.stats.keyspace_misses.increment();
+                self.miss(key);
+                return None;
+            }
+            Found::Expired => {
+                shard.stats.keyspace_misses.increment();
+                self.expire_now(key);
+                self.miss(key);
+                return None;
+            }
+        };
+        shard.stats.keyspace_hits.increment();
+        // SAFETY: nothing was inserted or removed since the entry was found; the shard stays borrowed through `self`.
+        Some(unsafe { &*entry })
+    }
+
+    #[inline]
+    fn miss(&mut self, key: &Key<'_>) {
+        if self.settings().notify_keyspace_events.on() {
+            self.notify(key, class::KEY_MISS, "keymiss");
+        }
+    }
+
+    /// The entry of a key without any side effect; an expired one is not there.
+    #[inline]
+    pub fn peek(&self, key: &Key<'_>) -> Option<&Entry> {
+        self.peek_in(self.client.db, key)
+    }
+
+    /// The same in another database.
+    pub fn peek_in(&self, db: u16, key: &Key<'_>) -> Option<&Entry> {
+        self.shard_ref(key).db(db)?.find(key).filter(|entry| !entry.is_expired(self.now_ms))
+    }
+
+    /// Whether the key is there; no side effects.
+    #[inline]
+    pub fn exists(&self, key: &Key<'_>) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The string of a key, for a read by a client.
+    #[inline]
+    pub fn read_text(&mut self, key: &Key<'_>) -> Result<Option<Text<'_>>, CommandError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(entry) => entry.text().map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// The collection of a key, for a read by a client.
+    #[inline]
+    pub fn read<T: Collection>(&mut self, key: &Key<'_>) -> Result<Option<&T>, CommandError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(entry) => entry.object().and_then(T::of).map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// The collection of a key without side effects: several may be read at once. Call [`Context::get`] or
+    /// [`Context::read`] for each key first where the access shall count.
+    pub fn peek_typed<T: Collection>(&self, key: &Key<'_>) -> Result<Option<&T>, CommandError> {
+        match self.peek(key) {
+            None => Ok(None),
+            Some(entry) => entry.object().and_then(T::of).map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    // ----- writing -----
+
+    /// The entry of a key for a write: sets the access clock, removes it if expired, counts nothing.
+    #[inline]
+    pub fn get_mut(&mut self, key: &Key<'_>) -> Option<&mut Entry> {
+        let (db, now_ms) = (self.client.db, self.now_ms);
+        let entry: *mut Entry = match self.shards.of_slot(key.slot).find_to_edit(db, key, now_ms) {
+            Found::Alive(entry) => entry,
+            Found::Absent => return None,
+            Found::Expired => {
+                self.expire_now(key);
+                return None;
+            }
+        };
+        // SAFETY: nothing was inserted or removed since the entry was found; the shard stays borrowed through `self`.
+        Some(unsafe { &mut *entry })
+    }
+
+    /// The entry of a key for a write that only looks at it: an existence, an expiry, a type.
+    #[inline]
+    pub fn get_to_replace(&mut self, key: &Key<'_>) -> Option<&Entry> {
+        self.get_mut(key).map(|entry| &*entry)
+    }
+
+    /// Whether a key is there, for a write; an error if it is no such collection.
+    pub fn is_there<T: Collection>(&mut self, key: &Key<'_>) -> Result<bool, CommandError> {
+        match self.get_to_replace(key) {
+            None => Ok(false),
+            Some(entry) => entry.object().and_then(T::of).map(|_| true).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// The collection of a key for a write.
+    #[inline]
+    pub fn write<T: Collection>(&mut self, key: &Key<'_>) -> Result<Option<&mut T>, CommandError> {
+        match self.get_mut(key) {
+            None => Ok(None),
+            Some(entry) => entry.object_mut().and_then(T::of_mut).map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// The collection of a key for a write, made empty when the key is not there. The caller adds to it at once.
+    #[inline]
+    pub fn upsert<T: Collection>(&mut self, key: &Key<'_>) -> Result<&mut T, CommandError> {
+        let entry: *mut Entry = match self.get_mut(key) {
+            Some(entry) => entry,
+            None => {
+                let db = self.client.db;
+                self.shard(key).insert_empty::<T>(db, key)
+            }
+        };
+        // SAFETY: the entry was found or made just now and nothing was inserted or removed since; the shard stays borrowed
+        // through `self`. (The borrow checker cannot see that the `None` arm does not use the first borrow.)
+        let entry = unsafe { &mut *entry };
+        entry.object_mut().and_then(T::of_mut).ok_or(WRONG_TYPE)
+    }
+
+    /// Sets a key's value, whatever it was.
+    #[inline]
+    pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
+        let (db, now_ms) = (self.client.db, self.now_ms);
+        self.shards.of_slot(key.slot).put(db, key, value, expiry, now_ms);
+    }
+
+    /// Sets a key to a collection, or removes it when that is empty; true if it is there afterwards.
+    pub fn store<T: Collection>(&mut self, key: &Key<'_>, value: T) -> bool {
+        if value.element_count() == 0 {
+            self.remove(key);
+            return false;
+        }
+        self.insert(key, NewValue::Object(value.wrap()), Expiry::None);
+        true
+    }
+
+    /// Puts an entry (from [`Context::take`], say) under a key, replacing what is there.
+    pub fn put_entry(&mut self, db: u16, key: &Key<'_>, entry: Entry) {
+        self.shards.of_slot(key.slot).put_entry(db, key, entry);
+    }
+
+    /// Takes a key's entry out of the keyspace; an expired one is not there.
+    pub fn take(&mut self, key: &Key<'_>) -> Option<Entry> {
+        self.get_mut(key)?;
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).take(db, key)
+    }
+
+    /// Removes a key; true if it was there. The caller raises the event.
+    pub fn remove(&mut self, key: &Key<'_>) -> bool {
+        self.remove_key(key, true)
+    }
+
+    /// Likewise; a big value is freed in the background only if that is wanted.
+    pub fn remove_key(&mut self, key: &Key<'_>, lazily: bool) -> bool {
+        let (db, now_ms) = (self.client.db, self.now_ms);
+        self.shards.of_slot(key.slot).remove(db, key, now_ms, lazily)
+    }
+
+    /// Removes a key, expired or not; true if it was there. So do commands whose result, which would have replaced the key, is
+    /// empty: Redis does not look first whether it has expired.
+    pub fn discard(&mut self, key: &Key<'_>) -> bool {
+        let db = self.client.db;
+        let shard = self.shards.of_slot(key.slot);
+        let removed = shard.take(db, key);
+        removed.map(|entry| shard.free(entry)).is_some()
+    }
+
+    /// Removes a key whose collection the command has just emptied, with the `del` event. The change itself was announced by
+    /// the command; no look is taken at the key first.
+    pub fn remove_emptied(&mut self, key: &Key<'_>) {
+        self.remove(key);
+        self.notify(key, class::GENERIC, "del");
+    }
+
+    /// Whether what has expired stays where it is, though it is not there for this command: clients are paused. A write that
+    /// was on its way when the pause began needs the place.
+    #[inline]
+    pub fn keeps_expired(&self) -> bool {
+        !self.spec.has(flag::WRITE) && self.world.keeps_expired()
+    }
+
+    /// Removes a key that is known to have expired.
+    #[cold]
+    pub fn expire_now(&mut self, key: &Key<'_>) {
+        if self.keeps_expired() {
+            return;
+        }
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).expire(db, key);
+    }
+
+    /// Sets or removes a key's expiry; false when there is no such key.
+    pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<i64>) -> bool {
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).set_expiry(db, key, expiry)
+    }
+
+    /// Has the shard look after the hash or set of a key when its fields or members expire.
+    pub fn announce_fields(&mut self, key: &Key<'_>) {
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).announce_elements(db, key);
+    }
+
+    // ----- effects -----
+
+    /// Says that a key has changed: watchers, waiting clients, keyspace events and the count of changes follow from it.
+    #[inline]
+    pub fn changed(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {
+        self.changed_by(1, key, event_class, event);
+    }
+
+    /// The same for a change that counts as `count`: of so many elements, or none where another key's counts for both.
+    #[inline]
+    pub fn changed_by(&mut self, count: usize, key: &Key<'_>, event_class: u32, event: &'static str) {
+        self.touched_by(count, key);
+        self.notify(key, event_class, event);
+    }
+
+    /// The same without an event, for commands that raise another one for the same change, or none.
+    #[inline]
+    pub fn touched_by(&mut self, count: usize, key: &Key<'_>) {
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).changed(db, key, count);
+    }
+
+    /// Raises a keyspace event.
+    #[inline]
+    pub fn notify(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).raise(db, key, event_class, event);
+    }
+
+    // ----- waiting -----
+
+    /// Makes the client wait instead of answering it; a handler that calls this writes nothing. Where nothing may wait, in a
+    /// transaction or a script, the reply is the one for a time that is over.
+    pub fn block(&mut self, reply: &mut crate::handler::reply::Reply<'_>, block: Block) {
+        if !self.origin.may_wait() {
+            reply.timed_out(block.on_timeout);
+        } else {
+            self.blocked = Some(Box::new(block));
+        }
+    }
+
+    // ----- databases -----
+
+    /// Runs `use_context` as if the client had selected another database.
+    pub fn in_db<R>(&mut self, db: u16, use_context: impl FnOnce(&mut Self) -> R) -> R {
+        let own = std::mem::replace(&mut self.client.db, db);
+        let result = use_context(self);
+        self.client.db = own;
+        result
+    }
+
+    /// A database number from an argument.
+    pub fn parse_db(&self, text: &[u8]) -> Result<u16, CommandError> {
+        let number = crate::handler::args::integer(text)?;
+        if i32::try_from(number).is_err() {
+            return Err(crate::handler::error::NOT_INT32);
+        }
+        if (0..self.settings().databases.get()).contains(&number) {
+            Ok(number as u16)
+        } else {
+            Err(crate::handler::error::DB_INDEX)
+        }
+    }
+
+    /// The client's database on one shard.
+    pub fn db_of<'s>(&self, shard: &'s Shard) -> Option<&'s Db> {
+        shard.db(self.client.db)
+    }
+}
+
+/// `Err(WRONG_TYPE)` unless the entry is a string.
+pub fn require_text(entry: &Entry) -> Outcome {
+    entry.text().map(|_| ()).ok_or(WRONG_TYPE)
+}

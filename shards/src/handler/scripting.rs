@@ -1,0 +1,137 @@
+//! The door to whoever runs scripts, and what is known of a script before it runs.
+//!
+//! A script is executed as a data command like any other: in the shards that it is given, in its connection's turn, within
+//! transactions and batches. Which shards these are depends on what its earlier runs have shown, as its keys may be made up while it
+//! runs: one that has kept to the keys that it names gets their shards, any other gets all. How long it took decides who
+//! executes it: one that has always been quick, the thread that brings it; any other, the shard's own, so that connections
+//! and SCRIPT KILL do not wait for it.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::handler::context::Context;
+use crate::handler::error::{CommandError, Outcome};
+use crate::handler::reply::Reply;
+use sherd_types::table;
+
+/// How a script is named, and what it may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation {
+    /// By the digest of its text rather than the text.
+    pub by_digest: bool,
+    /// It must not write.
+    pub read_only: bool,
+}
+
+/// Runs scripts.
+pub trait Scripting: Send + Sync {
+    /// Runs the script of a command line in the context's shards, and writes its reply.
+    fn evaluate(&self, context: &mut Context<'_>, reply: &mut Reply<'_>, evaluation: Evaluation) -> Outcome;
+}
+
+/// It has kept to the shards of the keys that it names.
+const CONFINED: u64 = 1;
+/// It has left them once.
+const ROAMING: u64 = 2;
+/// It was quick.
+const QUICK: u64 = 4;
+/// It has taken long once.
+const LONG: u64 = 8;
+const MARKS: u64 = 15;
+
+/// Scripts that are remembered. What two of them share a place for is only remembered of the last one.
+const REMEMBERED: usize = 1024;
+
+/// By the hash of what names the script in a command line. A hint that is wrong costs time and nothing else.
+static KNOWN: [AtomicU64; REMEMBERED] = [const { AtomicU64::new(0) }; REMEMBERED];
+
+/// What is known of the script that a command line names.
+#[derive(Clone, Copy)]
+pub struct Knowledge {
+    place: usize,
+    hash: u64,
+    marks: u64,
+}
+
+impl Knowledge {
+    /// Of a command line of EVAL or EVALSHA.
+    pub fn of(args: &[&[u8]]) -> Knowledge {
+        let hash = table::hash(args.get(1).copied().unwrap_or_default()) & !MARKS;
+        let place = (hash >> 8) as usize % REMEMBERED;
+        let known = KNOWN[place].load(Relaxed);
+        Knowledge { place, hash, marks: if known & !MARKS == hash { known & MARKS } else { 0 } }
+    }
+
+    /// Whether it keeps to the shards of the keys that it names, as far as is known.
+    pub fn is_confined(self) -> bool {
+        self.marks & (CONFINED | ROAMING) == CONFINED
+    }
+
+    /// Whether it is over soon, as far as is known.
+    pub fn is_quick(self) -> bool {
+        self.marks & (QUICK | LONG) == QUICK
+    }
+
+    /// Remembers a run.
+    pub fn note(self, confined: bool, quick: bool) {
+        let marks = self.marks | if confined { CONFINED } else { ROAMING } | if quick { QUICK } else { LONG };
+        if marks != self.marks {
+            KNOWN[self.place].store(self.hash | marks, Relaxed);
+        }
+    }
+}
+
+/// What a script answers that is to be executed again by the shard's own thread. No client sees it.
+pub const HANDED_ON: CommandError = CommandError::new("ERR the script is executed by another thread");
+
+thread_local! {
+    /// Whether this thread has connections, which must not wait for a script.
+    static HAS_CONNECTIONS: Cell<bool> = const { Cell::new(false) };
+    /// Whether the script that this thread executed last is to be handed on.
+    static HANDS_ON: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread has connections.
+pub fn announce_connections() {
+    HAS_CONNECTIONS.set(true);
+}
+
+/// Whether a script that takes long may be left to another thread by this one.
+pub fn may_hand_on() -> bool {
+    HAS_CONNECTIONS.get()
+}
+
+/// Says that the script which answers [`HANDED_ON`] now is to be handed on.
+pub fn hand_on() {
+    HANDS_ON.set(true);
+}
+
+/// Whether it is to be; asked by whoever has executed it, once.
+pub fn takes_hand_on() -> bool {
+    HANDS_ON.take()
+}
+
+/// The same, for who looks at it before that.
+pub fn is_handed_on() -> bool {
+    HANDS_ON.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_trusted_until_it_leaves_its_shards_or_takes_long() {
+        let args: &[&[u8]] = &[b"eval", b"return 'a script of this test alone'", b"0"];
+        let known = || Knowledge::of(args);
+        assert_eq!((known().is_confined(), known().is_quick()), (false, false));
+        known().note(true, true);
+        assert_eq!((known().is_confined(), known().is_quick()), (true, true));
+        known().note(true, false);
+        known().note(true, true);
+        assert_eq!((known().is_confined(), known().is_quick()), (true, false));
+        known().note(false, true);
+        known().note(true, true);
+        assert_eq!((known().is_confined(), known().is_quick()), (false, false));
+    }
+}

@@ -1,0 +1,9 @@
+//! What the shards of one server share, and the state of each.
+
+pub mod client;
+pub mod clocks;
+pub mod pause;
+pub mod settings;
+pub mod shard;
+pub mod slot;
+pub mod world;

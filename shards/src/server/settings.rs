@@ -1,0 +1,270 @@
+//! Settings that the data plane reads on its way: pushed down by the control plane, read without a lock.
+//!
+//! The one declaration of each: its name in redis.conf, its default, and what values it takes. The control plane reads the
+//! list ([`Settings::DECLARED`]) to know what to push and which number stands for a word; `tests/house` holds that its own
+//! table, which knows how each directive is written and described, has the same names, defaults and bounds.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use crate::entry::policy;
+use crate::keyspace::events::class;
+use crate::keyspace::DATABASES_MAX;
+
+/// The values that a setting takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// 0 or 1: no or yes.
+    Switch,
+    /// Whole numbers from the first to the second.
+    Number(i64, i64),
+    /// One of these words, by its place.
+    Words(&'static [&'static str]),
+    /// Any of these letters, as the sum of their bits.
+    Letters(&'static [(char, u32)]),
+}
+
+impl Values {
+    /// The least and the greatest number.
+    pub fn bounds(self) -> (i64, i64) {
+        match self {
+            Values::Switch => (0, 1),
+            Values::Number(least, greatest) => (least, greatest),
+            Values::Words(words) => (0, words.len() as i64 - 1),
+            Values::Letters(letters) => (0, letters.iter().fold(0, |bits, (_, bit)| bits | i64::from(*bit))),
+        }
+    }
+}
+
+/// What is known of a setting without a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Declaration {
+    /// As in redis.conf.
+    pub name: &'static str,
+    pub default: i64,
+    pub values: Values,
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+const MEBIBYTE: i64 = 1 << 20;
+/// A number or a size without a limit.
+const COUNT: Values = Values::Number(0, i64::MAX);
+/// A number of 31 bits, as Redis takes most of them.
+const INT: Values = Values::Number(0, INT_MAX);
+
+const fn within(least: i64, greatest: i64) -> Values {
+    Values::Number(least, greatest)
+}
+
+/// A row is `field = default, "name", values`; without values it is a switch. Without a name it is a number that the data
+/// plane keeps for itself.
+macro_rules! settings {
+    (@values) => { Values::Switch };
+    (@values $values:expr) => { $values };
+    ($($(#[$doc:meta])* $field:ident = $default:expr $(, $name:literal $(, $values:expr)?)?;)*) => {
+        /// One number a setting; booleans are 0 and 1.
+        #[derive(Debug)]
+        pub struct Settings {
+            $($(#[$doc])* pub $field: Setting,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Settings { $($field: Setting(AtomicI64::new($default)),)* }
+            }
+        }
+
+        impl Settings {
+            /// Makes everything what it was at the start.
+            pub fn reset(&self) {
+                $(self.$field.set($default);)*
+            }
+
+            /// What can be configured.
+            pub const DECLARED: &'static [Declaration] = &[$($(
+                Declaration { name: $name, default: $default, values: settings!(@values $($values)?) },
+            )?)*];
+
+            fn find(&self, name: &str) -> Option<&Setting> {
+                match name {
+                    $($($name => Some(&self.$field),)?)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// A number that may change at any time; relaxed, for no other data depends on it.
+#[derive(Debug)]
+pub struct Setting(AtomicI64);
+
+impl Setting {
+    /// The value now.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+
+    /// The value as a size; negative is 0.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.get().max(0) as usize
+    }
+
+    /// Whether the value is not 0.
+    #[inline]
+    pub fn on(&self) -> bool {
+        self.get() != 0
+    }
+
+    /// Changes the value.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
+    }
+}
+
+impl Settings {
+    /// Sets a setting by its configuration name; false when there is none, or it does not take the value.
+    pub fn set(&self, name: &str, value: i64) -> bool {
+        let Some(declaration) = Settings::DECLARED.iter().find(|declaration| declaration.name == name) else {
+            return false;
+        };
+        let (least, greatest) = declaration.values.bounds();
+        if !(least..=greatest).contains(&value) {
+            return false;
+        }
+        self.find(name).is_some_and(|setting| {
+            setting.set(value);
+            true
+        })
+    }
+
+    /// A setting by its configuration name.
+    pub fn get(&self, name: &str) -> Option<i64> {
+        self.find(name).map(Setting::get)
+    }
+
+    /// Counts what keys cost, or does so no longer.
+    pub fn track_heat(&self, on: bool) {
+        self.heat_tracking.set(i64::from(on));
+        self.apply();
+    }
+
+    /// Brings those up to date that follow from others.
+    pub fn apply(&self) {
+        self.unusual_accounting.set(i64::from(self.heat_tracking.on() || !self.latency_tracking.on()));
+    }
+}
+
+settings! {
+    /// Bytes; 0 is no limit.
+    maxmemory = 0, "maxmemory", COUNT;
+    maxmemory_policy = 0, "maxmemory-policy", Values::Words(&policy::NAMES);
+    maxmemory_samples = 5, "maxmemory-samples", within(1, 64);
+    /// How long evicting may hold up a command, from 0 to 100; see [`crate::maintenance::evict`].
+    maxmemory_eviction_tenacity = 10, "maxmemory-eviction-tenacity", within(0, 100);
+    lazyfree_lazy_eviction = 1, "lazyfree-lazy-eviction";
+    lfu_log_factor = 10, "lfu-log-factor", INT;
+    lfu_decay_time = 1, "lfu-decay-time", INT;
+    proto_max_bulk_len = 536_870_912, "proto-max-bulk-len", within(MEBIBYTE, i64::MAX);
+    hash_max_listpack_entries = 512, "hash-max-listpack-entries", COUNT;
+    hash_max_listpack_value = 64, "hash-max-listpack-value", COUNT;
+    list_max_listpack_size = -2, "list-max-listpack-size", within(-INT_MAX - 1, INT_MAX);
+    set_max_intset_entries = 512, "set-max-intset-entries", COUNT;
+    set_max_listpack_entries = 128, "set-max-listpack-entries", COUNT;
+    set_max_listpack_value = 64, "set-max-listpack-value", COUNT;
+    zset_max_listpack_entries = 128, "zset-max-listpack-entries", COUNT;
+    zset_max_listpack_value = 64, "zset-max-listpack-value", COUNT;
+    hll_sparse_max_bytes = 3000, "hll-sparse-max-bytes", COUNT;
+    stream_node_max_bytes = 4096, "stream-node-max-bytes", COUNT;
+    stream_node_max_entries = 100, "stream-node-max-entries", COUNT;
+    /// For how many seconds idempotent ids are kept, and how many of each producer, unless XCFGSET says otherwise.
+    stream_idmp_duration = 100, "stream-idmp-duration", within(1, 86_400);
+    stream_idmp_maxsize = 100, "stream-idmp-maxsize", within(1, 10_000);
+    /// Microseconds for each key that is written to or read from a snapshot; for tests.
+    rdb_key_save_delay = 0, "rdb-key-save-delay", within(-INT_MAX - 1, INT_MAX);
+    key_load_delay = 0, "key-load-delay", within(-INT_MAX - 1, INT_MAX);
+    /// Microseconds; negative is off.
+    slowlog_log_slower_than = 10_000, "slowlog-log-slower-than", within(-1, i64::MAX);
+    slowlog_max_len = 128, "slowlog-max-len", COUNT;
+    /// Milliseconds; 0 is off.
+    latency_monitor_threshold = 0, "latency-monitor-threshold", COUNT;
+    latency_tracking = 1, "latency-tracking";
+    /// Classes of keyspace events to raise.
+    notify_keyspace_events = 0, "notify-keyspace-events", Values::Letters(class::LETTERS);
+    /// Not 0 while HOTKEYS counts what keys cost; see [`crate::maintenance::heat`].
+    heat_tracking = 0;
+    /// Not 0 while an executed command is accounted for in any unusual way, that is while keys are counted or latency is
+    /// not tracked: one thing to look at with every command. Follows from others, see [`Settings::apply`].
+    unusual_accounting = 0;
+    /// Replicas that writes need; there are none yet, so any number but 0 refuses writes.
+    min_replicas_to_write = 0, "min-replicas-to-write", INT;
+    /// Seconds; 0 switches `min-replicas-to-write` off.
+    min_replicas_max_lag = 10, "min-replicas-max-lag", INT;
+    active_expire_effort = 1, "active-expire-effort", within(1, 10);
+    /// See [`crate::maintenance::defragment`] for this and the following.
+    activedefrag = 0, "activedefrag";
+    active_defrag_ignore_bytes = 104_857_600, "active-defrag-ignore-bytes", within(1, i64::MAX);
+    active_defrag_threshold_lower = 10, "active-defrag-threshold-lower", within(0, 1000);
+    active_defrag_threshold_upper = 100, "active-defrag-threshold-upper", within(0, 1000);
+    active_defrag_cycle_min = 1, "active-defrag-cycle-min", within(1, 99);
+    active_defrag_cycle_max = 25, "active-defrag-cycle-max", within(1, 99);
+    active_defrag_cycle_us = 500, "active-defrag-cycle-us", within(0, 100_000);
+    active_defrag_max_scan_fields = 1000, "active-defrag-max-scan-fields", within(1, i64::MAX);
+    /// Set by DEBUG SET-ACTIVE-EXPIRE.
+    active_expire_enabled = 1;
+    hz = 10, "hz", within(1, 500);
+    databases = 16, "databases", within(1, DATABASES_MAX as i64);
+    lazyfree_lazy_user_del = 1, "lazyfree-lazy-user-del";
+    lazyfree_lazy_user_flush = 1, "lazyfree-lazy-user-flush";
+    /// Milliseconds after which a script makes others answer BUSY.
+    busy_reply_threshold = 5000, "busy-reply-threshold", within(0, i64::MAX);
+    maxclients = 10_000, "maxclients", within(1, u32::MAX as i64);
+    /// Bytes of all clients' buffers together, or a negative percentage of `maxmemory`; 0 is no limit.
+    maxmemory_clients = 0, "maxmemory-clients", within(-100, i64::MAX);
+    /// Seconds of silence after which a client is cut; 0 is never.
+    timeout = 0, "timeout", INT;
+    tcp_keepalive = 300, "tcp-keepalive", INT;
+    client_query_buffer_limit = 1_073_741_824, "client-query-buffer-limit", within(MEBIBYTE, i64::MAX);
+    output_limit_hard_bytes = 0, "output-limit-normal-hard", COUNT;
+    output_limit_soft_bytes = 0, "output-limit-normal-soft", COUNT;
+    output_limit_soft_seconds = 0, "output-limit-normal-seconds", COUNT;
+    pubsub_output_limit_hard_bytes = 32 * MEBIBYTE, "output-limit-pubsub-hard", COUNT;
+    pubsub_output_limit_soft_bytes = 8 * MEBIBYTE, "output-limit-pubsub-soft", COUNT;
+    pubsub_output_limit_soft_seconds = 60, "output-limit-pubsub-seconds", COUNT;
+    protected_mode = 1, "protected-mode";
+    cluster_enabled = 0, "cluster-enabled";
+    /// `local` is local connections only.
+    enable_debug_command = 0, "enable-debug-command", Values::Words(&["no", "yes", "local"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_that_the_setting_takes_and_has() {
+        let settings = Settings::default();
+        for declaration in Settings::DECLARED {
+            assert_eq!(settings.get(declaration.name), Some(declaration.default), "{}", declaration.name);
+            assert!(settings.set(declaration.name, declaration.default), "{}", declaration.name);
+        }
+    }
+
+    #[test]
+    fn what_a_setting_does_not_take_changes_nothing() {
+        let settings = Settings::default();
+        for (name, value) in
+            [("maxmemory-policy", 8), ("maxmemory-samples", 0), ("protected-mode", 2), ("hz", 501), ("maxmemory", -1)]
+        {
+            assert!(!settings.set(name, value), "{name}");
+            assert_eq!(settings.get(name), Settings::default().get(name));
+        }
+        assert!(!settings.set("no-such-setting", 0));
+    }
+
+    #[test]
+    fn letters_are_the_bits_of_their_classes() {
+        assert_eq!(Values::Letters(class::LETTERS).bounds(), (0, (1 << 14) - 1));
+    }
+}

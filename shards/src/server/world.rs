@@ -1,0 +1,239 @@
+//! What all shards of one server share: settings, the slot map, and the logs that commands leave behind.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use sherd_metrics::clock;
+
+use crate::handler::scripting::Scripting;
+use crate::maintenance::defragment::Defragmentation;
+use crate::maintenance::evict::Pressure;
+use crate::maintenance::lazyfree::Reaper;
+use crate::server::clocks::Clocks;
+use crate::server::pause::Pause;
+use crate::server::settings::Settings;
+use crate::server::slot::SlotMap;
+
+/// One entry of the slow log.
+#[derive(Clone, Debug)]
+pub struct SlowEntry {
+    pub id: u64,
+    pub unix_time_seconds: i64,
+    pub duration_microseconds: u64,
+    /// At most 32 arguments of at most 128 bytes, the rest told in Redis' words.
+    pub args: Vec<Vec<u8>>,
+    pub client_address: String,
+    pub client_name: Vec<u8>,
+}
+
+/// One sample of the latency monitor.
+#[derive(Clone, Copy, Debug)]
+pub struct LatencySample {
+    pub unix_time_seconds: i64,
+    pub milliseconds: u64,
+}
+
+/// A server's slow log, error counts and latency events; touched on slow paths only, hence plain mutexes.
+#[derive(Default)]
+pub struct Logs {
+    slow: Mutex<(u64, VecDeque<SlowEntry>)>,
+    errors: Mutex<BTreeMap<String, u64>>,
+    latency: Mutex<BTreeMap<&'static str, (u64, VecDeque<LatencySample>)>>,
+}
+
+/// Error codes that are counted apart; more than these share one row, as a client can invent codes in scripts.
+const ERROR_CODES_MAX: usize = 128;
+/// Samples kept an event, as in Redis.
+const LATENCY_SAMPLES_MAX: usize = 160;
+const SLOW_ARGS_MAX: usize = 32;
+const SLOW_ARG_BYTES_MAX: usize = 128;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while a log was held leaves at worst a half-told log; the logs go on.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Logs {
+    /// Adds to the slow log.
+    pub fn log_slow(&self, microseconds: u64, args: &[&[u8]], address: &str, name: &[u8], max_len: usize) {
+        let mut slow = lock(&self.slow);
+        let id = slow.0;
+        slow.0 += 1;
+        slow.1.push_front(SlowEntry {
+            id,
+            unix_time_seconds: clock::unix_milliseconds() / 1000,
+            duration_microseconds: microseconds,
+            args: shortened(args),
+            client_address: address.to_owned(),
+            client_name: name.to_vec(),
+        });
+        slow.1.truncate(max_len);
+    }
+
+    /// The newest `count` entries of the slow log.
+    pub fn slow_entries(&self, count: usize) -> Vec<SlowEntry> {
+        lock(&self.slow).1.iter().take(count).cloned().collect()
+    }
+
+    /// Entries in the slow log, and the id of the next one.
+    pub fn slow_len(&self) -> (usize, u64) {
+        let slow = lock(&self.slow);
+        (slow.1.len(), slow.0)
+    }
+
+    /// Empties the slow log; ids go on.
+    pub fn reset_slow(&self) {
+        lock(&self.slow).1.clear();
+    }
+
+    /// Counts an error reply by its code.
+    pub fn count_error(&self, reply: &[u8]) {
+        let code = reply.strip_prefix(b"-").unwrap_or(reply);
+        let end = code.iter().position(|b| b.is_ascii_whitespace()).unwrap_or(code.len()).min(32);
+        let code = String::from_utf8_lossy(&code[..end]);
+        let mut errors = lock(&self.errors);
+        if let Some(count) = errors.get_mut(code.as_ref()) {
+            *count += 1;
+        } else {
+            let code = if errors.len() < ERROR_CODES_MAX { code.into_owned() } else { "OTHER".to_owned() };
+            *errors.entry(code).or_default() += 1;
+        }
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        lock(&self.errors).clone()
+    }
+
+    /// Forgets the error counts.
+    pub fn reset_errors(&self) {
+        lock(&self.errors).clear();
+    }
+
+    /// Adds a sample to a latency event.
+    pub fn log_latency(&self, event: &'static str, milliseconds: u64) {
+        let mut latency = lock(&self.latency);
+        let (max, samples) = latency.entry(event).or_default();
+        let now = clock::unix_milliseconds() / 1000;
+        *max = (*max).max(milliseconds);
+        // Within one second only the worst is kept, as in Redis.
+        match samples.back_mut() {
+            Some(last) if last.unix_time_seconds == now => last.milliseconds = last.milliseconds.max(milliseconds),
+            _ => samples.push_back(LatencySample { unix_time_seconds: now, milliseconds }),
+        }
+        if samples.len() > LATENCY_SAMPLES_MAX {
+            samples.pop_front();
+        }
+    }
+
+    /// All latency events with their all-time maximum and samples, oldest first.
+    pub fn latency(&self) -> Vec<(&'static str, u64, Vec<LatencySample>)> {
+        lock(&self.latency)
+            .iter()
+            .map(|(name, (max, samples))| (*name, *max, samples.iter().copied().collect()))
+            .collect()
+    }
+
+    /// Forgets the named events (all, if none is named) and says how many there were.
+    pub fn reset_latency(&self, events: &[&str]) -> usize {
+        let mut latency = lock(&self.latency);
+        let before = latency.len();
+        latency.retain(|name, _| !events.is_empty() && !events.iter().any(|event| event.eq_ignore_ascii_case(name)));
+        before - latency.len()
+    }
+}
+
+/// Arguments as the slow log keeps them.
+fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
+    let shown = if args.len() > SLOW_ARGS_MAX { SLOW_ARGS_MAX - 1 } else { args.len() };
+    let mut kept: Vec<Vec<u8>> = args[..shown]
+        .iter()
+        .map(|arg| {
+            if arg.len() <= SLOW_ARG_BYTES_MAX {
+                return arg.to_vec();
+            }
+            let mut cut = arg[..SLOW_ARG_BYTES_MAX].to_vec();
+            cut.extend_from_slice(format!("... ({} more bytes)", arg.len() - SLOW_ARG_BYTES_MAX).as_bytes());
+            cut
+        })
+        .collect();
+    if shown < args.len() {
+        kept.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
+    }
+    kept
+}
+
+/// See the file's head.
+pub struct World {
+    pub settings: Settings,
+    pub slots: SlotMap,
+    pub logs: Logs,
+    /// Where big values are freed.
+    pub reaper: Reaper,
+    /// Memory that is wasted, and what is done about it.
+    pub defragmentation: Defragmentation,
+    /// Memory over its limit, and who is to do something about it.
+    pub pressure: Pressure,
+    /// Keys of each shard, for RANDOMKEY and INFO without batons.
+    pub shard_keys: Vec<AtomicUsize>,
+    pub clocks: Clocks,
+    /// The place in the queues of the client that begins to wait next; see [`crate::effects::waiter`].
+    wait_places: AtomicU64,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// Who runs scripts; set once, where a server is made.
+    pub scripting: OnceLock<Box<dyn Scripting>>,
+}
+
+impl World {
+    /// A world for one server.
+    pub fn new(slots: SlotMap, settings: Settings) -> Arc<World> {
+        Arc::new(World {
+            settings,
+            slots,
+            logs: Logs::default(),
+            reaper: Reaper::start(),
+            defragmentation: Defragmentation::default(),
+            pressure: Pressure::new(slots.shards()),
+            shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
+            clocks: Clocks::default(),
+            wait_places: AtomicU64::new(0),
+            pause: Pause::default(),
+            scripting: OnceLock::new(),
+        })
+    }
+
+    /// The place of a client that begins to wait. Relaxed: taken while the shards of its keys are held, which orders it there.
+    pub fn next_wait_place(&self) -> u64 {
+        self.wait_places.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Milliseconds since the Unix epoch: for what has a date. What lasts for some time is measured with the other clock.
+    #[inline]
+    pub fn now_milliseconds(&self) -> i64 {
+        self.clocks.wall_ms()
+    }
+
+    /// Milliseconds on the monotonic clock: for deadlines, idle times and everything else that lasts.
+    #[inline]
+    pub fn monotonic_milliseconds(&self) -> i64 {
+        self.clocks.monotonic_ms()
+    }
+
+    /// Whether what has expired stays where it is for now, as clients are paused.
+    #[inline]
+    pub fn keeps_expired(&self) -> bool {
+        self.pause.may_be_on() && self.pause.get(self.monotonic_milliseconds()).is_some()
+    }
+
+    /// Stops the clocks, so that a test does not depend on how long it takes.
+    pub fn stop_clock(&self) {
+        self.clocks.stop();
+    }
+
+    /// Lets time pass on both clocks.
+    pub fn advance_clock(&self, milliseconds: i64) {
+        self.clocks.advance(milliseconds);
+    }
+}
