@@ -353,7 +353,7 @@ impl Model {
         static WORLDS: [OnceLock<std::sync::Arc<World>>; 3] = [const { OnceLock::new() }; 3];
         let spec =
             CommandSpec { name: "touch-for-the-model", arity: 2, plane: Plane::Data(touch), ..CommandSpec::DEFAULT };
-        let commands = command::registry::install(std::iter::once(spec)).commands().len();
+        let commands = registry::install(std::iter::once(spec)).commands().len();
         let world = WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default()));
         let back = Back { count: std::sync::Arc::default(), waiting };
         let delivered = back.clone();
@@ -399,7 +399,7 @@ fn submit(engine: &Engine, back: &Back, shard: usize) {
 
 fn batch_for(shard: usize) -> Box<Batch> {
     let mut batch = Batch::new(0, shard);
-    let command = command::registry::table().find(b"touch-for-the-model").expect("it was installed");
+    let command = registry::table().find(b"touch-for-the-model").expect("it was installed");
     let client = ClientPointer::none();
     batch.segments.push(Segment {
         first: 0,
