@@ -77,7 +77,8 @@ fn short_requests(mut data: &[u8]) {
             let mut whole: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
             if let Some(length) = RequestPrefix::new(data, &args[..count]).request(rest, &mut again) {
                 assert_eq!(short_request(rest, &mut whole), Some((count, length)));
-                assert_eq!(again[..count], whole[..count]);
+                assert_eq!(again[1..count], whole[1..count]);
+                assert!(whole[0] == args[0]);
             }
         }
         data = rest;

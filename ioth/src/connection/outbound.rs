@@ -75,10 +75,16 @@ impl Outbound {
     /// Remembers a reply to come from a shard.
     #[inline]
     pub fn expect_from(&mut self, shard: usize, suppressed: bool) {
+        self.expect_many_from(shard, suppressed, 1);
+    }
+
+    /// Remembers so many replies to come from a shard.
+    #[inline]
+    pub fn expect_many_from(&mut self, shard: usize, suppressed: bool, count: u32) {
         self.shards |= 1 << shard;
         match self.pending.last_mut() {
-            Some(last) if last.source == shard as u8 && last.suppressed == suppressed => last.count += 1,
-            _ => self.pending.push(PendingReplies { source: shard as u8, suppressed, count: 1, bytes: (0, 0) }),
+            Some(last) if last.source == shard as u8 && last.suppressed == suppressed => last.count += count,
+            _ => self.pending.push(PendingReplies { source: shard as u8, suppressed, count, bytes: (0, 0) }),
         }
     }
 

@@ -77,15 +77,14 @@ impl<'a> RequestPrefix<'a> {
         RequestPrefix { bytes: &buffer[..10 + args[0].len()], count: args.len() }
     }
 
-    /// A whole, small request at the beginning of `buffer` that has this prefix. Its arguments are written to `args`, its
-    /// length is returned.
+    /// A whole, small request at the beginning of `buffer` that has this prefix. Its arguments behind the name, which is the
+    /// same, are written to `args`; its length is returned.
     #[inline]
     pub fn request<'b>(&self, buffer: &'b [u8], args: &mut [&'b [u8]; SHORT_ARGS_MAX]) -> Option<usize> {
         let (prefix, mut rest) = buffer.split_at_checked(self.bytes.len())?;
         if !is_same_prefix(prefix, self.bytes) {
             return None;
         }
-        args[0] = &prefix[8..prefix.len() - 2];
         for arg in &mut args[1..self.count] {
             (*arg, rest) = short_argument(rest)?;
         }

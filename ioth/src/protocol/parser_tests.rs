@@ -67,6 +67,7 @@ fn a_request_with_the_prefix_of_another_is_what_the_parser_finds() {
             let next = [request(&[name, others[0], others[1]]), b"*1".to_vec()].concat();
             let length = next.len() - 2;
             let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+            args[0] = name.as_bytes();
             assert_eq!(prefix.request(&next, &mut args), Some(length));
             assert_eq!(args[..prefix.count], [name, others[0], others[1]].map(str::as_bytes));
             for end in 0..length {

@@ -29,7 +29,7 @@ use super::dispatch::take_command;
 use super::gate::count_error;
 use super::output::flush;
 use super::publish::take_posts;
-use super::submit::{place_of, send_to_shard};
+use super::submit::send_row;
 
 /// Commands of one connection in one round; the rest waits for the next one.
 pub const ROUND_COMMANDS_MAX: usize = 1024;
@@ -272,11 +272,11 @@ fn protocol_error(io: &mut IoThread, connection: &mut Connection, error: &Protoc
 
 /// Takes the requests that follow one and begin with the same bytes, which is most of a pipeline: nothing but their
 /// other arguments is looked at, if the command is such that this will do.
-fn take_repeats(
+fn take_repeats<'a>(
     io: &mut IoThread,
     connection: &mut Connection,
-    request: &Request<'_>,
-    (buffer, consumed): (&[u8], &mut usize),
+    request: &Request<'a>,
+    (buffer, consumed): (&'a [u8], &mut usize),
     budget: &mut Budget,
 ) {
     // It may have been refused, or not be known at all.
@@ -292,13 +292,17 @@ fn take_repeats(
     let begin = *consumed - request.length;
     let prefix = RequestPrefix::new(&buffer[begin..], request.args);
     let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
-    while !budget.is_spent() {
-        let Some(length) = prefix.request(&buffer[*consumed..], &mut args) else { return };
+    args[0] = request.args[0];
+    let next = |args: &mut _| {
+        if budget.is_spent() {
+            return false;
+        }
+        let Some(length) = prefix.request(&buffer[*consumed..], args) else { return false };
         budget.spend(length);
         *consumed += length;
-        let (hash, slot, shard) = place_of(io, args[1]);
-        send_to_shard(io, connection, command, &args[..prefix.count], hash, slot, shard);
-    }
+        true
+    };
+    send_row(io, connection, command, &mut args, prefix.count, next);
 }
 
 /// Whether plain commands of this connection need not be looked at one by one before they go to their shards. What

@@ -6,10 +6,11 @@ use sherd_types::table;
 
 use crate::connection::Connection;
 use crate::observe::hot_keys::SAMPLE;
+use crate::protocol::parser::SHORT_ARGS_MAX;
 use crate::thread::IoThread;
 
 /// The hash, slot and shard of a key.
-#[inline]
+#[inline(always)]
 pub fn place_of(io: &IoThread, key: &[u8]) -> (u64, u16, usize) {
     let map = io.shared.world.slots;
     let slot = map.slot(key);
@@ -43,6 +44,43 @@ pub fn send_to_shard(
     let args = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(args) };
     batch.push(command, args, hash, slot, session.db);
     connection.outbound.expect_from(shard, session.reply_mode.suppresses());
+}
+
+/// Puts calls of one command that follow each other into batches: those that `next` writes the arguments of, `count` each, until
+/// it returns false. With one shard, what is the same for all of them is looked at once.
+#[inline]
+pub fn send_row<'a>(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    args: &mut [&'a [u8]; SHORT_ARGS_MAX],
+    count: usize,
+    mut next: impl FnMut(&mut [&'a [u8]; SHORT_ARGS_MAX]) -> bool,
+) {
+    let is_one_shard = io.batches.shards() == 1;
+    let mut sent = 0;
+    while next(args) {
+        let (hash, slot, shard) = place_of(io, args[1]);
+        if !is_one_shard {
+            send_to_shard(io, connection, command, &args[..count], hash, slot, shard);
+            continue;
+        }
+        io.sampler.count = io.sampler.count.wrapping_add(1);
+        if io.sampler.count % SAMPLE == 0 {
+            io.stats().hot_keys.note(args[1]);
+        }
+        let (batch, session) = (&mut io.batches.building[0], &connection.session);
+        if sent == 0 && connection.outbound.opens_segment(0) {
+            batch.begin_segment(connection.token.index, &connection.record, session.db, session.protocol);
+        }
+        // SAFETY: as in `send_to_shard`.
+        let whole = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(&args[..count]) };
+        batch.push(command, whole, hash, slot, session.db);
+        sent += 1;
+    }
+    if sent > 0 {
+        connection.outbound.expect_many_from(0, connection.session.reply_mode.suppresses(), sent);
+    }
 }
 
 /// Whether a command goes to the batch that its shard's own thread executes.

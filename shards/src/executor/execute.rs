@@ -111,7 +111,7 @@ pub fn call_or_block(
 }
 
 /// Executes the command that a context was made for; gives whether it answered an error.
-#[inline]
+#[inline(always)]
 fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
     let mut reply = Reply::new(out, context.client.protocol);
     let spec = context.spec;
@@ -256,6 +256,8 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let mut start = batch.reply_start(*next);
     let mut end = batch.segment_end(segment);
     let Batch { commands, segments, args, out, waiters, .. } = batch;
+    // As slices: their lengths cannot change while handlers run.
+    let (commands, args) = (commands.as_mut_slice(), args.as_slice());
     // One context for all: what differs from command to command is little.
     let mut context = Context {
         args: &[],

@@ -211,7 +211,7 @@ impl<'a> Context<'a> {
     /// The string of a key, for a read by a client.
     #[inline]
     pub fn read_text(&mut self, key: &Key<'_>) -> Result<Option<Text<'_>>, CommandError> {
-        match self.get(key) {
+        match self.get_touching(key, !self.client.no_touch) {
             None => Ok(None),
             Some(entry) => entry.text().map(Some).ok_or(WRONG_TYPE),
         }

@@ -48,6 +48,17 @@ pub struct Reply<'a> {
     failed: bool,
 }
 
+/// The numbers below 100 in two digits each.
+static TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
 /// A place where a collection's header goes when its length is known.
 #[must_use]
 pub struct Deferred(usize);
@@ -156,14 +167,14 @@ impl<'a> Reply<'a> {
         const HEADER: usize = 5;
         let length = bytes.len();
         debug_assert!((10..100).contains(&length));
-        let digits = [b'0' + (length / 10) as u8, b'0' + (length % 10) as u8];
+        let [tens, ones] = TWO_DIGITS[length];
         let total = HEADER + length + 2;
         self.out.reserve(total);
         // SAFETY: there is room for `total` bytes behind the end, all of which are written before they count: the header's eight
         // bytes reach into the value's place, which is written after them. The value lies elsewhere, the buffer being borrowed.
         unsafe {
             let end = self.out.as_mut_ptr().add(self.out.len());
-            end.cast::<[u8; 8]>().write([b'$', digits[0], digits[1], b'\r', b'\n', 0, 0, 0]);
+            end.cast::<[u8; 8]>().write([b'$', tens, ones, b'\r', b'\n', 0, 0, 0]);
             end.add(HEADER).copy_from_nonoverlapping(bytes.as_ptr(), length);
             end.add(HEADER + length).cast::<[u8; 2]>().write(*b"\r\n");
             self.out.set_len(self.out.len() + total);

@@ -65,8 +65,10 @@ impl Shard {
     fn look_up(&mut self, db: u16, key: &Key<'_>, now_ms: i64, touch: bool) -> Found<&mut Entry> {
         let clock = self.clock;
         let settings = &self.world.settings;
-        let found = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
-        let Some(entry) = found.map(table::Slot::into_mut) else { return Found::Absent };
+        // Not by combinators: their closures were called, with all registers saved.
+        let Some(database) = self.databases.get_mut(db) else { return Found::Absent };
+        let Some(slot) = database.find_slot(key) else { return Found::Absent };
+        let entry = slot.into_mut();
         if entry.is_expired(now_ms) {
             return Found::Expired;
         }
