@@ -13,6 +13,7 @@
 //! - [`shared`]: what the threads of a server share, and the messages between them
 //! - [`thread`]: an IO thread's state: poller, connections, batches, deadlines, clock, ticks, limits
 //! - [`request`]: the way of a request: intake, gate, dispatch, shards or control plane, delivery of the replies
+//! - [`replication`]: a replica's link to its primary
 //! - [`scripts`]: the handler of EVAL: what scripts may do, where their commands are executed, how they are ended
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, SCRIPT, ...
 //! - [`event_loop`]: polling, the mailbox, accepting, ticks
@@ -25,6 +26,7 @@ pub mod kernel;
 pub mod net;
 pub mod observe;
 pub mod protocol;
+pub mod replication;
 pub mod request;
 pub mod scripts;
 pub mod server;

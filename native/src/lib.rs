@@ -12,6 +12,7 @@ use sherd_shards::glob;
 mod commands;
 mod held;
 mod persistence;
+mod replication;
 mod scripts;
 mod server;
 mod settings;
@@ -85,5 +86,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(persistence::check_rdb, module)?)?;
     module.add_class::<server::Server>()?;
     module.add_class::<server::Request>()?;
+    module.add_class::<replication::PrimaryLink>()?;
     Ok(())
 }

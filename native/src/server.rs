@@ -23,10 +23,11 @@ use sherd_shards::handler::context::Client;
 use sherd_shards::keyspace::DATABASES_MAX;
 use sherd_shards::maintenance::evict::excess_bytes;
 use sherd_shards::persistence::saver::Plan;
-use sherd_shards::server::pause::Refusal;
+use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::settings::Settings;
 
 use crate::persistence::{self, Files};
+use crate::replication::PrimaryLink;
 use crate::{commands, held, snapshot, transfer};
 use sherd_shards::handler::reply::Protocol;
 
@@ -200,6 +201,22 @@ impl Server {
     fn load<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
         let checked = py.detach(|| persistence::load(&self.engine.shared, &self.files, &path))?;
         persistence::shown(py, &checked)
+    }
+
+    fn link_to_primary(&self, descriptor: i32, address: String, local_address: String) -> PrimaryLink {
+        PrimaryLink::new(&self.engine.shared, descriptor, address, local_address)
+    }
+
+    fn follow(&self, follows: bool) {
+        self.engine.shared.follow(follows);
+    }
+
+    fn refuse_writes_as_replica(&self, refuse: bool) {
+        self.engine.shared.world.pause.refuse_writes(Refusal::ReadOnlyReplica, refuse);
+    }
+
+    fn hide_stale_data(&self, hide: bool) {
+        self.engine.shared.world.pause.set_condition(Condition::Stale, hide);
     }
 
     fn busy_shards(&self) -> Vec<usize> {

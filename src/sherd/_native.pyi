@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any, TypedDict, final, type_check_only
 
 __all__ = [
+    "PrimaryLink",
     "Request",
     "Server",
     "__version__",
@@ -227,6 +228,18 @@ class Server:
     def load(self, path: str | PathLike[str]) -> RdbReport:
         """Loads an RDB file into the empty server. Where the report has a fault, what came before it is loaded."""
 
+    def link_to_primary(self, descriptor: int, address: str, local_address: str) -> PrimaryLink:
+        """Takes over a connected, detached socket whose handshake is done, with the "host:port" of both ends."""
+
+    def follow(self, follows: bool) -> None:
+        """Makes this a replica, where nothing expires or is evicted by itself, or one no longer."""
+
+    def refuse_writes_as_replica(self, refuse: bool) -> None:
+        """Answers READONLY to writes of clients, or does so no longer."""
+
+    def hide_stale_data(self, hide: bool) -> None:
+        """Answers MASTERDOWN to whoever needs the data, or does so no longer."""
+
     def busy_shards(self) -> list[int]:
         """The shards in which something is executed at this moment."""
 
@@ -325,6 +338,52 @@ class Server:
         """Keys in db 0 of each slot of a range (cluster mode)."""
 
     def keys_in_slot(self, slot: int, count: int) -> list[bytes]: ...
+
+@final
+class PrimaryLink:
+    """A connection to a primary. What fails raises ConnectionError with the reason; `close` ends whatever runs."""
+
+    client_id: int
+    def receive_snapshot(self, path: str | PathLike[str]) -> int:
+        """Receives the snapshot that comes next into a new file; its size in bytes. Waits for it."""
+
+    def load(self, path: str | PathLike[str]) -> RdbReport:
+        """Loads a snapshot in place of all data; clients are answered LOADING meanwhile. With a fault nothing is left.
+
+        ConnectionError if its checksum is wrong; then nothing has happened.
+        """
+
+    def begin(self, offset: int, db: int) -> None:
+        """Says that the stream comes next, from this offset on, in this database."""
+
+    def run(self) -> list[list[bytes]]:
+        """Applies the stream until commands come that the control plane is to execute before this goes on."""
+
+    def close(self) -> None: ...
+    def set_timeout(self, seconds: int) -> None:
+        """`repl-timeout`."""
+
+    def status(self) -> LinkStatus: ...
+
+@type_check_only
+class LinkStatus(TypedDict):
+    """How far a link to a primary has come.
+
+    applied, received: offsets of the stream. diverged: only a whole snapshot can mend the data.
+    """
+
+    applied: int
+    received: int
+    db: int
+    idle_seconds: int
+    snapshot_bytes: int
+    snapshot_total: int
+    loaded_bytes: int
+    load_total: int
+    diverged: bool
+    failed_commands: int
+    input_bytes: int
+    output_bytes: int
 
 @type_check_only
 class RdbReport(TypedDict):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sherd import _native
 from sherd._native import (
+    PrimaryLink,
     Request,
     Server,
     add_runtime,
@@ -37,10 +38,12 @@ from sherd._native import (
 
 if TYPE_CHECKING:
     # Shapes of dictionaries; they exist for type checkers only.
-    from sherd._native import CommandRow, SettingRow, SpecDict
+    from sherd._native import CommandRow, LinkStatus, SettingRow, SpecDict
 
 __all__ = [
     "CommandRow",
+    "LinkStatus",
+    "PrimaryLink",
     "Request",
     "Server",
     "SettingRow",

@@ -60,11 +60,13 @@ def test_a_file_that_cannot_be_read_is_one_error() -> None:
 
 def test_directives_without_effect_are_named_where_they_stand(tmp_path: Path) -> None:
     file = tmp_path / "redis.conf"
-    errors, warnings = _findings(file, 'save ""\nappendfsync always\nhz 20\nslave-priority 1\n', "--aclfile", "")
+    errors, warnings = _findings(
+        file, 'save ""\nappendfsync always\nhz 20\nsanitize-dump-payload yes\n', "--aclfile", ""
+    )
     assert errors == []
     assert warnings == [
         f"{file}:2: 'appendfsync' has no effect in this version",
-        f"{file}:4: 'replica-priority' has no effect in this version",
+        f"{file}:4: 'sanitize-dump-payload' has no effect in this version",
     ]
 
 

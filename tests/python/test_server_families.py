@@ -9,7 +9,7 @@ import re
 import pytest
 
 from sherd.errors import CommandError
-from sherd.families import latency, lolwut, memory, module, persistence, server, slowlog
+from sherd.families import latency, lolwut, memory, module, persistence, replication, server, slowlog
 from sherd.observability.snapshot import take_snapshot
 from sherd.persistence import Saver
 from sherd.spec import Services
@@ -165,7 +165,7 @@ def test_time_is_seconds_and_microseconds_as_text() -> None:
 
 def test_role_and_lastsave_are_those_of_a_primary_that_never_saved() -> None:
     bench = Bench()
-    assert bench.call(server.role, "ROLE") == b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+    assert bench.call(replication.role, "ROLE") == b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
     assert bench.call(persistence.lastsave, "LASTSAVE") == b":%d\r\n" % int(bench.node.saves.last_time)
 
 

@@ -268,8 +268,8 @@ fn list(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
 fn client_type(name: &[u8]) -> Result<&'static str> {
     CLIENT_TYPES
         .iter()
-        .copied()
-        .find(|kind| args::is(name, kind))
+        .find(|(kind, _)| args::is(name, kind))
+        .map(|(_, class)| *class)
         .ok_or_else(|| CommandError::with(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name))))
 }
 

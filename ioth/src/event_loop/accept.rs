@@ -8,12 +8,11 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use sherd_shards::server::client::ClientRecord;
-
 use crate::connection::token::Token;
 use crate::connection::Connection;
 use crate::net::listener::{Listener, Peer, Stage};
 use crate::net::transport::Transport;
+use crate::observe::clients::new_record;
 use crate::observe::log::Level;
 use crate::shared::message::Message;
 use crate::shared::Shared;
@@ -126,52 +125,11 @@ pub fn add_connection(io: &mut IoThread, socket: OwnedFd, peer: Peer) {
         return;
     }
     let transport = Transport::plain(socket);
-    let record = client_record(io, token, &transport, peer);
+    let record = new_record(&io.shared.clients, (token, io.index), transport.number(), io.clock.now_ms, peer);
     io.shared.clients.add(&record, token);
     io.stats().connections.increment();
     io.stats().received.increment();
     let authenticated = !io.shared.has_password.load(Relaxed);
     io.connections.put_back(Box::new(Connection::new(token, record, transport, authenticated)));
     io.connections.make_ready(index);
-}
-
-/// What other threads may know of a new client.
-fn client_record(io: &IoThread, token: Token, transport: &Transport, peer: Peer) -> Arc<ClientRecord> {
-    Arc::new_cyclic(|own| ClientRecord {
-        own: own.clone(),
-        id: io.shared.clients.next_id(),
-        token: token.to_bits(),
-        address: peer.address,
-        local_address: peer.local_address,
-        descriptor: transport.number(),
-        io_thread: io.index,
-        connected_at: io.clock.now_ms,
-        last_interaction_at: io.clock.now_ms.into(),
-        name: Default::default(),
-        library: Default::default(),
-        user: std::sync::Mutex::new("default".to_owned()),
-        db: 0.into(),
-        protocol: 2.into(),
-        last_command: u32::MAX.into(),
-        commands: 0.into(),
-        input_bytes: 0.into(),
-        output_bytes: 0.into(),
-        query_buffer_bytes: 0.into(),
-        output_buffer_bytes: 0.into(),
-        memory_bytes: 0.into(),
-        queued: (-1).into(),
-        watched: 0.into(),
-        channels: 0.into(),
-        patterns: 0.into(),
-        shard_channels: 0.into(),
-        is_monitor: false.into(),
-        no_evict: false.into(),
-        no_touch: false.into(),
-        blocked: false.into(),
-        unblock_asked: false.into(),
-        paused: false.into(),
-        readonly: false.into(),
-        unix_socket: peer.is_unix,
-        killed: false.into(),
-    })
 }

@@ -15,7 +15,7 @@ use sherd_metrics::clock::{self, TickRate};
 
 use crate::connection::wait::WaitsFor;
 use crate::request::blocked::wait::abandon_wait;
-use crate::request::blocked::wake::{end_overdue_waits, unblock, wake_client};
+use crate::request::blocked::wake::{end_all_waits, end_overdue_waits, unblock, wake_client};
 use crate::request::control::control_reply;
 use crate::request::deliver::complete;
 use crate::request::intake::process;
@@ -109,6 +109,7 @@ fn take_messages(io: &mut IoThread) {
             Message::Accept(socket, peer) => add_connection(io, socket, *peer),
             Message::WakeClient(wake) => wake_client(io, wake),
             Message::Unblock { connection, with_error } => unblock(io, connection, with_error),
+            Message::EndWaits => end_all_waits(io),
             Message::Kill(token) => {
                 if io.connections.by_token(token).is_some() {
                     io.connections.make_ready(token.index);

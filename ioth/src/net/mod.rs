@@ -1,5 +1,6 @@
 //! Sockets, as far as they know nothing of requests.
 
 pub mod buffers;
+pub mod link_socket;
 pub mod listener;
 pub mod transport;

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sherd_shards::command::registry;
-use sherd_shards::server::client::ClientRecord;
+use sherd_shards::server::client::{ClientRecord, LinkTo};
 
 use crate::connection::token::Token;
+use crate::net::listener::Peer;
 
 /// The connected clients.
 #[derive(Default)]
@@ -53,12 +54,71 @@ impl Clients {
     }
 }
 
-/// `normal`, `master`, `replica` or `pubsub`; there are no links of replication so far.
-pub const CLIENT_TYPES: [&str; 5] = ["normal", "master", "replica", "slave", "pubsub"];
+/// What other threads may know of a new client.
+pub fn new_record(
+    clients: &Clients,
+    (token, io_thread): (Token, usize),
+    descriptor: i32,
+    now_ms: i64,
+    peer: Peer,
+) -> Arc<ClientRecord> {
+    Arc::new_cyclic(|own| ClientRecord {
+        own: own.clone(),
+        id: clients.next_id(),
+        token: token.to_bits(),
+        address: peer.address,
+        local_address: peer.local_address,
+        descriptor,
+        io_thread,
+        connected_at: now_ms,
+        last_interaction_at: now_ms.into(),
+        name: Default::default(),
+        library: Default::default(),
+        user: Mutex::new("default".to_owned()),
+        db: 0.into(),
+        protocol: 2.into(),
+        last_command: u32::MAX.into(),
+        commands: 0.into(),
+        input_bytes: 0.into(),
+        output_bytes: 0.into(),
+        query_buffer_bytes: 0.into(),
+        output_buffer_bytes: 0.into(),
+        memory_bytes: 0.into(),
+        queued: (-1).into(),
+        watched: 0.into(),
+        channels: 0.into(),
+        patterns: 0.into(),
+        shard_channels: 0.into(),
+        is_monitor: false.into(),
+        no_evict: false.into(),
+        no_touch: false.into(),
+        blocked: false.into(),
+        unblock_asked: false.into(),
+        paused: false.into(),
+        readonly: false.into(),
+        unix_socket: peer.is_unix,
+        link_to: 0.into(),
+        killed: false.into(),
+    })
+}
+
+/// The words for the classes of clients, some of which have two, and the classes.
+pub const CLIENT_TYPES: [(&str, &str); 6] = [
+    ("normal", "normal"),
+    ("master", "master"),
+    ("primary", "master"),
+    ("replica", "replica"),
+    ("slave", "replica"),
+    ("pubsub", "pubsub"),
+];
 
 /// Which of them a client is.
 pub fn client_class(record: &ClientRecord) -> &'static str {
-    if is_subscriber(record) {
+    if record.is_link(LinkTo::Primary) {
+        "master"
+    } else if record.is_link(LinkTo::Replica) {
+        "replica"
+    } else if is_subscriber(record) {
         "pubsub"
     } else {
         "normal"
@@ -73,6 +133,8 @@ fn is_subscriber(record: &ClientRecord) -> bool {
 fn flags(record: &ClientRecord) -> String {
     let mut flags = String::new();
     for (on, letter) in [
+        (record.is_link(LinkTo::Replica), 'S'),
+        (record.is_link(LinkTo::Primary), 'M'),
         (record.is_monitor.load(Relaxed), 'O'),
         (is_subscriber(record), 'P'),
         (record.blocked.load(Relaxed) || record.paused.load(Relaxed), 'b'),

@@ -1,12 +1,12 @@
-//! What keeps commands from being executed for now: CLIENT PAUSE, reasons to refuse writes, and a script that takes too long in a
-//! shard that they need.
+//! What keeps commands from being executed for now: CLIENT PAUSE, reasons to refuse writes, data that are being loaded or not to
+//! be shown, and a script that takes too long in a shard that they need.
 //!
 //! Asked only where [`sherd_shards::server::pause::Pause::may_be_on`] says that there may be a reason.
 
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::handler::error::CommandError;
-use sherd_shards::server::pause::Refusal;
+use sherd_shards::server::pause::Condition;
 
 use crate::connection::Connection;
 use crate::protocol::request::{borrowed, Request};
@@ -18,12 +18,9 @@ use super::gate::refuse;
 use super::own_command::in_multi;
 use super::paused::{defer_for_pause, is_paused};
 
-const NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
-const SNAPSHOT_FAILED: CommandError = CommandError::new(
-    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may \
-     modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
-     snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
-);
+const LOADING: CommandError = CommandError::new("LOADING Redis is loading the dataset in memory");
+const PRIMARY_DOWN: CommandError =
+    CommandError::new("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
 
 /// What becomes of a command that may not be executed now.
 #[cold]
@@ -37,11 +34,14 @@ pub fn restrain(
         return Some(refuse(io, connection, Some(command), &BUSY));
     }
     if let Some(reason) = io.shared.world.pause.refusal().filter(|_| writes(io, connection, command)) {
-        let error = match reason {
-            Refusal::TooFewReplicas => &NO_REPLICAS,
-            Refusal::SnapshotFailed => &SNAPSHOT_FAILED,
-        };
-        return Some(refuse(io, connection, Some(command), error));
+        return Some(refuse(io, connection, Some(command), reason.error()));
+    }
+    for (condition, needed, error) in
+        [(Condition::Stale, flag::STALE, &PRIMARY_DOWN), (Condition::Loading, flag::LOADING, &LOADING)]
+    {
+        if io.shared.world.pause.is(condition) && !all_have(io, connection, command, needed) {
+            return Some(refuse(io, connection, Some(command), error));
+        }
     }
     if is_paused(io, connection, command) {
         defer_for_pause(io, connection, command);
@@ -64,6 +64,13 @@ fn needs_busy_shards(io: &IoThread, connection: &Connection, command: &Command, 
         (None, Plane::Data(_)) => busy & command.shards_of(request.args, &map) != 0,
         _ => false,
     }
+}
+
+/// Whether a command, and if it executes what was queued all of that, has a flag.
+fn all_have(io: &IoThread, connection: &Connection, command: &Command, flag: u32) -> bool {
+    let queued = || connection.session.multi.iter().flat_map(|multi| &multi.commands);
+    command.spec.has(flag)
+        && (in_multi(io, command) != InMulti::Exec || queued().all(|queued| queued.command.spec.has(flag)))
 }
 
 /// Whether a command writes, or executes what was queued and does.

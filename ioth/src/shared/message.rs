@@ -31,6 +31,8 @@ pub enum Message {
     WakeClient(Wake),
     /// CLIENT UNBLOCK.
     Unblock { connection: Token, with_error: bool },
+    /// The server has become a replica: nothing that clients wait for is theirs to take any more.
+    EndWaits,
     /// Look at the connection's record: it was killed.
     Kill(Token),
     /// A line for all monitors of this thread.

@@ -13,7 +13,7 @@ use sherd_shards::effects::blocking::Wake;
 use sherd_shards::executor::batch::Batch;
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::executor::mailbox::Mailbox;
-use sherd_shards::server::pause::Refusal;
+use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::world::World;
 
 use crate::connection::token::Token;
@@ -140,6 +140,18 @@ impl Shared {
         if let Some(mailbox) = self.mailboxes.get(usize::from(connection.io_thread)) {
             mailbox.deliver(message);
         }
+    }
+
+    /// Makes the server a replica, or one no longer. What clients wait for is a replica's to take no more.
+    pub fn follow(&self, follows: bool) {
+        let pause = &self.world.pause;
+        let began = follows && !pause.is(Condition::Follows);
+        pause.set_condition(Condition::Follows, follows);
+        if began {
+            self.mailboxes.iter().for_each(|mailbox| mailbox.deliver(Message::EndWaits));
+        }
+        // What has expired meanwhile is to go, if that is this server's affair now.
+        self.engine.wake_threads();
     }
 
     /// Wakes every IO thread.

@@ -47,7 +47,7 @@ fn clients_to_evict(shared: &Shared, limit: usize) -> Vec<(std::sync::Arc<Client
         if !record.killed.load(Relaxed) {
             let bytes = record.memory_bytes.load(Relaxed);
             total += bytes;
-            if !record.no_evict.load(Relaxed) {
+            if !record.no_evict.load(Relaxed) && record.link_to.load(Relaxed) == 0 {
                 candidates.push((bytes, record, token));
             }
         }
@@ -112,6 +112,7 @@ pub fn end_killed(io: &mut IoThread, token: Token) {
     if usize::from(token.io_thread) == io.index {
         io.connections.make_ready(token.index);
     } else {
-        io.shared.mailboxes[usize::from(token.io_thread)].deliver(Message::Kill(token));
+        // A link of replication, which belongs to no IO thread, looks by itself.
+        io.shared.tell(token, Message::Kill(token));
     }
 }

@@ -13,6 +13,8 @@ pub enum Origin {
     Script,
     /// The program that embeds the server, or a command of the control plane that works with data commands.
     Internal,
+    /// The primary, whose writes a replica applies. What has expired is still there for them: the primary says when it goes.
+    Replica,
 }
 
 impl Origin {
@@ -25,7 +27,13 @@ impl Origin {
     /// Whether a command that needs memory has to find room, or make it, by itself.
     #[inline]
     pub fn makes_room(self) -> bool {
-        !matches!(self, Origin::Exec | Origin::Script)
+        !matches!(self, Origin::Exec | Origin::Script | Origin::Replica)
+    }
+
+    /// Whether what has expired is gone for the command.
+    #[inline]
+    pub fn expires(self) -> bool {
+        self != Origin::Replica
     }
 
     /// Whether what comes out must not depend on the order in which a table happens to have its elements: others may build
@@ -41,8 +49,10 @@ mod tests {
 
     #[test]
     fn transactions_and_scripts_have_made_room_and_only_clients_wait() {
-        use Origin::{Client, Exec, Internal, Script, Waiter};
-        assert_eq!([Client, Waiter, Exec, Script, Internal].map(Origin::makes_room), [true, true, false, false, true]);
-        assert_eq!([Client, Waiter, Exec, Script, Internal].map(Origin::may_wait), [true, true, false, false, false]);
+        use Origin::{Client, Exec, Internal, Replica, Script, Waiter};
+        let all = [Client, Waiter, Exec, Script, Internal, Replica];
+        assert_eq!(all.map(Origin::makes_room), [true, true, false, false, true, false]);
+        assert_eq!(all.map(Origin::may_wait), [true, true, false, false, false, false]);
+        assert_eq!(all.map(Origin::expires), [true, true, true, true, true, false]);
     }
 }

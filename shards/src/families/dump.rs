@@ -118,7 +118,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(TTL_NEGATIVE);
     }
     let limits = Limits::from_settings(context.settings());
-    let loaded = dump::restore(args[3], &limits, context.now_ms).map_err(|refused| match refused {
+    let loaded = dump::restore(args[3], &limits, context.expired_until_ms()).map_err(|refused| match refused {
         Refused::Footer => WRONG_FOOTER,
         Refused::Value => WRONG_VALUE,
     })?;
@@ -132,7 +132,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         Loaded::Object(object) => Some(NewValue::Object(object)),
         Loaded::Expired => None,
     };
-    match value.filter(|_| expiry.is_none_or(|at| at > context.now_ms)) {
+    match value.filter(|_| expiry.is_none_or(|at| at > context.expired_until_ms())) {
         Some(value) => {
             context.insert(&key, value, expiry.map_or(Expiry::None, Expiry::At));
             set_clock(context, &key, &options);

@@ -323,7 +323,7 @@ fn getex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Ok(());
     }
     match lifetime.time(context.now_ms, "getex")? {
-        Some(time) if time <= context.now_ms => {
+        Some(time) if time <= context.expired_until_ms() => {
             context.remove(&key);
             context.changed(&key, class::GENERIC, "del");
         }

@@ -13,10 +13,10 @@ use crate::keyspace::db::Key;
 use sherd_types::hash::Fields;
 use sherd_types::random::Random;
 
-/// This moment as hashes and sets count it.
+/// The moment up to which fields and members are gone, as hashes and sets count it.
 #[inline]
 pub(super) fn now(context: &Context<'_>) -> u64 {
-    context.now_ms.max(0) as u64
+    context.expired_until_ms().max(0) as u64
 }
 
 /// Whether anything may have expired.

@@ -61,6 +61,16 @@ impl<'a> Context<'a> {
         &mut self.shards
     }
 
+    /// The time up to which what expires is gone for the command.
+    #[inline]
+    pub fn expired_until_ms(&self) -> i64 {
+        if self.origin.expires() {
+            self.now_ms
+        } else {
+            0
+        }
+    }
+
     /// Reads the clocks again: a command that follows may see another moment.
     #[cold]
     pub(crate) fn look_at_clocks(&mut self) {
@@ -163,7 +173,7 @@ impl<'a> Context<'a> {
 
     #[inline(always)]
     fn get_touching(&mut self, key: &Key<'_>, touch: bool) -> Option<&Entry> {
-        let (db, now_ms) = (self.client.db, self.now_ms);
+        let (db, now_ms) = (self.client.db, self.expired_until_ms());
         let shard = self.shards.of_slot(key.slot);
         let entry: *const Entry = match shard.find_to_read(db, key, now_ms, touch) {
             Found::Alive(entry) => entry,
@@ -199,7 +209,7 @@ impl<'a> Context<'a> {
 
     /// The same in another database.
     pub fn peek_in(&self, db: u16, key: &Key<'_>) -> Option<&Entry> {
-        self.shard_ref(key).db(db)?.find(key).filter(|entry| !entry.is_expired(self.now_ms))
+        self.shard_ref(key).db(db)?.find(key).filter(|entry| !entry.is_expired(self.expired_until_ms()))
     }
 
     /// Whether the key is there; no side effects.
@@ -240,7 +250,7 @@ impl<'a> Context<'a> {
     /// The entry of a key for a write: sets the access clock, removes it if expired, counts nothing.
     #[inline]
     pub fn get_mut(&mut self, key: &Key<'_>) -> Option<&mut Entry> {
-        let (db, now_ms) = (self.client.db, self.now_ms);
+        let (db, now_ms) = (self.client.db, self.expired_until_ms());
         let entry: *mut Entry = match self.shards.of_slot(key.slot).find_to_edit(db, key, now_ms) {
             Found::Alive(entry) => entry,
             Found::Absent => return None,
@@ -295,7 +305,7 @@ impl<'a> Context<'a> {
     /// Sets a key's value, whatever it was.
     #[inline]
     pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
-        let (db, now_ms) = (self.client.db, self.now_ms);
+        let (db, now_ms) = (self.client.db, self.expired_until_ms());
         self.shards.of_slot(key.slot).put(db, key, value, expiry, now_ms);
     }
 
@@ -328,7 +338,7 @@ impl<'a> Context<'a> {
 
     /// Likewise; a big value is freed in the background only if that is wanted.
     pub fn remove_key(&mut self, key: &Key<'_>, lazily: bool) -> bool {
-        let (db, now_ms) = (self.client.db, self.now_ms);
+        let (db, now_ms) = (self.client.db, self.expired_until_ms());
         self.shards.of_slot(key.slot).remove(db, key, now_ms, lazily)
     }
 

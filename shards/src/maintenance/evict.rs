@@ -68,7 +68,7 @@ enum Step {
 #[inline]
 pub fn has_room(shards: &mut Shards<'_>, world: &World) -> bool {
     let excess = excess_bytes(world);
-    if excess == 0 {
+    if excess == 0 || world.leaves_eviction() {
         world.pressure.note(false);
         return true;
     }
@@ -78,7 +78,7 @@ pub fn has_room(shards: &mut Shards<'_>, world: &World) -> bool {
 /// Whether commands that may use memory are refused at this moment; evicts nothing. For commands that are queued.
 pub fn is_hopeless(world: &World) -> bool {
     let policy = world.settings.maxmemory_policy.get();
-    excess_bytes(world) != 0 && world.pressure.evictable_anywhere(world, policy) == 0
+    excess_bytes(world) != 0 && !world.leaves_eviction() && world.pressure.evictable_anywhere(world, policy) == 0
 }
 
 #[cold]
@@ -281,7 +281,7 @@ impl Round {
         world.settings.maxmemory.on()
             && self.rest_since.is_none_or(|since| since.elapsed() >= REST)
             && excess_bytes(world) > 0
-            && !world.keeps_expired()
+            && !world.keeps_all()
             && world.pressure.evictable(world, shard, world.settings.maxmemory_policy.get()) > 0
     }
 

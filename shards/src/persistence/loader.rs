@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use super::format::{opcode, HEADER_BYTES, MAGIC_REDIS, MAGIC_VALKEY, VERSION_REDIS_8, VERSION_VALKEY_9};
@@ -53,6 +53,8 @@ pub struct Progress {
     pub bytes: AtomicU64,
     pub total: AtomicU64,
     pub keys: AtomicU64,
+    /// Whoever wanted the file does so no longer.
+    pub is_unwanted: AtomicBool,
 }
 
 /// One key of a file.
@@ -259,6 +261,42 @@ pub fn load_into(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<R
         progress.keys.store(loading.0.report.keys - loading.0.report.expired, Ordering::Relaxed);
     }
     Ok(loading.0.report)
+}
+
+/// Replaces all data by a file's, as a replica does with its primary's: what has expired is loaded as well, for the primary will
+/// say when it goes. On a fault nothing is left.
+pub fn replace_by(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<Report, Fault> {
+    progress.total.store(bytes.len() as u64, Ordering::Relaxed);
+    progress.bytes.store(0, Ordering::Relaxed);
+    let all = engine.all_shards();
+    let mut loading = Loading::begin(&engine.world, bytes)?;
+    loading.0.now_ms = 0;
+    engine.with_shards(all, |mut shards| empty(&mut shards));
+    let mut ended = false;
+    while !ended {
+        if engine.is_stopping() || progress.is_unwanted.load(Ordering::Relaxed) {
+            engine.with_shards(all, |mut shards| empty(&mut shards));
+            return Err(loading.0.fault("loading was broken off"));
+        }
+        let some = engine.with_shards(all, |mut shards| loading.some(&mut shards).inspect_err(|_| empty(&mut shards)));
+        ended = some?;
+        progress.bytes.store(loading.offset(), Ordering::Relaxed);
+        progress.keys.store(loading.0.report.keys, Ordering::Relaxed);
+    }
+    Ok(loading.0.report)
+}
+
+fn empty(shards: &mut Shards<'_>) {
+    for shard in shards.iter_mut() {
+        (0..shard.dbs_touched() as u16).for_each(|db| shard.flush(db, false));
+    }
+}
+
+/// Whether a file as a whole has the checksum that it ends with, or says that it has none.
+pub fn has_right_checksum(bytes: &[u8]) -> bool {
+    let Some((head, told)) = bytes.split_last_chunk::<8>() else { return false };
+    let told = u64::from_le_bytes(*told);
+    told == 0 || told == crc64(0, head)
 }
 
 /// A file that is being loaded.

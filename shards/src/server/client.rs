@@ -1,6 +1,6 @@
 //! What is known of a client outside its connection: read by CLIENT LIST, the slow log and MONITOR from any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, Weak};
 
 /// One connected client. The connection's IO thread writes; others read, relaxed, what may be a moment old.
@@ -50,11 +50,30 @@ pub struct ClientRecord {
     pub paused: AtomicBool,
     pub readonly: AtomicBool,
     pub unix_socket: bool,
+    /// What is at the other end of a link of replication, as a [`LinkTo`]; 0 for an ordinary client.
+    pub link_to: AtomicU8,
     /// Set by CLIENT KILL; the IO thread closes the connection at its next look.
     pub killed: AtomicBool,
 }
 
+/// Who is at the other end of a link of replication.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkTo {
+    Primary = 1,
+    Replica = 2,
+}
+
 impl ClientRecord {
+    /// Says that this is a link of replication.
+    pub fn set_link(&self, to: LinkTo) {
+        self.link_to.store(to as u8, Relaxed);
+    }
+
+    /// Whether it is a link of this kind.
+    pub fn is_link(&self, to: LinkTo) -> bool {
+        self.link_to.load(Relaxed) == to as u8
+    }
+
     /// The client's name, empty if it has none.
     pub fn name(&self) -> Vec<u8> {
         self.name.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()

@@ -1,11 +1,15 @@
-//! What may keep commands from being executed now: CLIENT PAUSE, too few replicas, a snapshot that failed, and a script that
-//! takes too long.
+//! What may keep commands from being executed now: CLIENT PAUSE, too few replicas, a snapshot that failed, a script that takes
+//! too long, and what a replica may not do.
+//!
+//! A replica leaves it to its primary when keys expire, so nothing expires there either.
 //!
 //! Several pauses are one that lasts as long as the longest and is as strict as the strictest of them, as in Redis. Until it
 //! ends nothing expires and nothing is evicted either: who pauses writes wants the data to stay as they are. A key that has
 //! expired is no longer there for readers all the same.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use crate::handler::error::CommandError;
 
 /// See the file's head.
 #[derive(Default, Debug)]
@@ -19,10 +23,10 @@ pub struct Pause {
 const ALL: i64 = 1;
 /// A script has been running for longer than `busy-reply-threshold`.
 const BUSY: i64 = 2;
-/// What no pause changes.
-const OTHERS: i64 = BUSY | Refusal::TooFewReplicas as i64 | Refusal::SnapshotFailed as i64;
+/// What no pause changes: everything below the time but its own bit.
+const OTHERS: i64 = ((1 << TIME_SHIFT) - 1) & !ALL;
 /// Bits below the time.
-const TIME_SHIFT: u32 = 4;
+const TIME_SHIFT: u32 = 12;
 /// The latest time that there is room for.
 const UNTIL_MAX: i64 = i64::MAX >> TIME_SHIFT;
 
@@ -33,6 +37,38 @@ pub enum Refusal {
     TooFewReplicas = 4,
     /// The last snapshot failed, and `stop-writes-on-bgsave-error` is on.
     SnapshotFailed = 8,
+    /// This is a replica, and `replica-read-only` is on.
+    ReadOnlyReplica = 16,
+}
+
+static NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
+static SNAPSHOT_FAILED: CommandError = CommandError::new(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may \
+     modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+     snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+);
+static READ_ONLY: CommandError = CommandError::new("READONLY You can't write against a read only replica.");
+
+impl Refusal {
+    /// What a write is answered.
+    pub fn error(self) -> &'static CommandError {
+        match self {
+            Refusal::TooFewReplicas => &NO_REPLICAS,
+            Refusal::SnapshotFailed => &SNAPSHOT_FAILED,
+            Refusal::ReadOnlyReplica => &READ_ONLY,
+        }
+    }
+}
+
+/// A state that most commands have to wait for the end of, or be refused in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// The server follows a primary.
+    Follows = 32,
+    /// The link to the primary is down, and `replica-serve-stale-data` is off.
+    Stale = 64,
+    /// The data are being loaded.
+    Loading = 128,
 }
 
 impl Pause {
@@ -66,7 +102,25 @@ impl Pause {
     /// Why writes are refused, if they are.
     pub fn refusal(&self) -> Option<Refusal> {
         let state = self.state.load(Relaxed);
-        [Refusal::SnapshotFailed, Refusal::TooFewReplicas].into_iter().find(|&reason| state & reason as i64 != 0)
+        let order = [Refusal::SnapshotFailed, Refusal::TooFewReplicas, Refusal::ReadOnlyReplica];
+        // A replica's own replicas do not matter: its primary's do.
+        let counts = |reason| reason != Refusal::TooFewReplicas || state & Condition::Follows as i64 == 0;
+        order.into_iter().find(|&reason| state & reason as i64 != 0 && counts(reason))
+    }
+
+    /// Says whether a condition holds.
+    pub fn set_condition(&self, condition: Condition, holds: bool) {
+        if holds {
+            self.state.fetch_or(condition as i64, Relaxed);
+        } else {
+            self.state.fetch_and(!(condition as i64), Relaxed);
+        }
+    }
+
+    /// Whether a condition holds.
+    #[inline]
+    pub fn is(&self, condition: Condition) -> bool {
+        self.state.load(Relaxed) & condition as i64 != 0
     }
 
     /// Says whether a script has been running for too long.
@@ -147,6 +201,19 @@ mod tests {
         pause.refuse_writes(Refusal::TooFewReplicas, false);
         assert_eq!((pause.refusal().is_some(), pause.get(600)), (false, Some((900, true))));
         pause.end();
+        assert!(!pause.may_be_on());
+    }
+
+    #[test]
+    fn conditions_are_told_apart_and_outlast_pauses() {
+        let pause = Pause::default();
+        pause.set_condition(Condition::Follows, true);
+        pause.start(500, false, 100);
+        pause.end();
+        let all = [Condition::Follows, Condition::Stale, Condition::Loading];
+        assert_eq!(all.map(|condition| pause.is(condition)), [true, false, false]);
+        assert_eq!((pause.refusal(), pause.get(200)), (None, None));
+        pause.set_condition(Condition::Follows, false);
         assert!(!pause.may_be_on());
     }
 

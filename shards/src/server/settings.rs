@@ -201,6 +201,8 @@ settings! {
     min_replicas_to_write = 0, "min-replicas-to-write", INT;
     /// Seconds; 0 switches `min-replicas-to-write` off.
     min_replicas_max_lag = 10, "min-replicas-max-lag", INT;
+    /// Whether a replica leaves eviction to its primary.
+    replica_ignore_maxmemory = 1, "replica-ignore-maxmemory";
     active_expire_effort = 1, "active-expire-effort", within(1, 10);
     /// See [`crate::maintenance::defragment`] for this and the following.
     activedefrag = 0, "activedefrag";

@@ -11,7 +11,7 @@ use crate::maintenance::defragment::Defragmentation;
 use crate::maintenance::evict::Pressure;
 use crate::maintenance::lazyfree::Reaper;
 use crate::server::clocks::Clocks;
-use crate::server::pause::Pause;
+use crate::server::pause::{Condition, Pause};
 use crate::server::settings::Settings;
 use crate::server::slot::SlotMap;
 
@@ -221,10 +221,25 @@ impl World {
         self.clocks.monotonic_ms()
     }
 
-    /// Whether what has expired stays where it is for now, as clients are paused.
+    /// Whether what has expired stays where it is for now, as clients are paused, or a primary says when it goes.
     #[inline]
     pub fn keeps_expired(&self) -> bool {
-        self.pause.may_be_on() && self.pause.get(self.monotonic_milliseconds()).is_some()
+        self.pause.may_be_on() && (self.pause.is(Condition::Follows) || self.is_paused())
+    }
+
+    /// Whether nothing is evicted for now, as clients are paused, or a primary looks after that.
+    pub fn keeps_all(&self) -> bool {
+        self.leaves_eviction() || self.pause.may_be_on() && self.is_paused()
+    }
+
+    /// Whether a primary says what is evicted.
+    #[inline]
+    pub fn leaves_eviction(&self) -> bool {
+        self.pause.is(Condition::Follows) && self.settings.replica_ignore_maxmemory.on()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.pause.get(self.monotonic_milliseconds()).is_some()
     }
 
     /// Stops the clocks, so that a test does not depend on how long it takes.

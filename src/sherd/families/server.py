@@ -1,4 +1,4 @@
-"""TIME, ROLE, SHUTDOWN: what the server says about itself as a process."""
+"""TIME, SHUTDOWN: what the server says about itself as a process."""
 
 from __future__ import annotations
 
@@ -37,21 +37,6 @@ def server_time(request: Request) -> Reply:
     """Unix seconds and the microseconds within the second, as text."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return [str(seconds), str(nanoseconds // 1000)]
-
-
-@command(
-    "role",
-    arity=1,
-    flags="noscript loading stale fast",
-    acl="admin dangerous",
-    group="server",
-    since="2.8.12",
-    summary="Returns whether the server is a primary or a replica, and of whom.",
-    complexity="O(1)",
-)
-def role(request: Request) -> Reply:
-    """A primary: its name in the protocol, the replication offset, the replicas."""
-    return ["master", 0, []]
 
 
 @command(

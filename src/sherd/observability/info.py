@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from sherd.observability.info_table import FIELDS, Source
 from sherd.observability.node import Listener
+from sherd.observability.replication import primary_lines
 from sherd.observability.snapshot import CommandNumbers, Snapshot
 
 # All sections in the order in which they are printed, with their headings.
@@ -82,7 +83,19 @@ def _format(section: str) -> tuple[str, tuple[Source, ...]]:
             sources.append(field.source)
         else:
             lines.append(f"{field.name}:{field.source}\r\n".replace("%", "%%"))
+        behind = _LINES_BEHIND.get((section, field.name))
+        if behind is not None:
+            lines.append("%s")
+            sources.append(functools.partial(_joined, behind))
     return "".join(lines), tuple(sources)
+
+
+def _joined(lines: Callable[[Snapshot], Iterator[str]], snapshot: Snapshot) -> str:
+    return "".join([f"{line}\r\n" for line in lines(snapshot)])
+
+
+def _primary_lines(snapshot: Snapshot) -> Iterator[str]:
+    return primary_lines(snapshot.node.replication, snapshot.node.config)
 
 
 def _listener_lines(snapshot: Snapshot) -> Iterator[str]:
@@ -152,6 +165,10 @@ def _shard_lines(snapshot: Snapshot) -> Iterator[str]:
         )
 
 
+# Lines that stand behind a row of the table.
+_LINES_BEHIND: Mapping[tuple[str, str], Callable[[Snapshot], Iterator[str]]] = {
+    ("replication", "role"): _primary_lines,
+}
 _MORE_LINES: Mapping[str, Callable[[Snapshot], Iterator[str]]] = {
     "server": _listener_lines,
     "threads": _thread_lines,

@@ -20,8 +20,6 @@ from sherd.observability.snapshot import Snapshot
 Value: TypeAlias = int | float | str
 Source: TypeAlias = Callable[[Snapshot], Value]
 
-NO_ID = "0" * 40
-
 
 @dataclass(frozen=True, slots=True)
 class InfoField:
@@ -223,7 +221,7 @@ def _save_progress(snapshot: Snapshot) -> tuple[int, int]:
 
 
 PERSISTENCE = _section("persistence", [
-    ("loading", 0),
+    ("loading", lambda s: int(s.node.replication.is_loading)),
     ("async_loading", 0),
     ("current_cow_peak", 0),
     ("current_cow_size", 0),
@@ -262,8 +260,8 @@ STATS = _section("stats", [
     ("instantaneous_ops_per_sec", lambda s: round(s.rate("commands"))),
     ("total_net_input_bytes", lambda s: s.network.input_bytes),
     ("total_net_output_bytes", lambda s: s.network.output_bytes),
-    ("total_net_repl_input_bytes", 0),
-    ("total_net_repl_output_bytes", 0),
+    ("total_net_repl_input_bytes", lambda s: s.node.replication.traffic()[0]),
+    ("total_net_repl_output_bytes", lambda s: s.node.replication.traffic()[1]),
     ("total_net_cluster_slot_import_bytes", 0),
     ("total_net_cluster_slot_export_bytes", 0),
     ("instantaneous_input_kbps", lambda s: _two(s.rate("input_bytes") / 1024)),
@@ -304,7 +302,7 @@ STATS = _section("stats", [
     ("tracking_total_items", 0),
     ("tracking_total_prefixes", 0),
     # Errors of a primary in answer to its replica, or of a log that is loaded.
-    ("unexpected_error_replies", 0),
+    ("unexpected_error_replies", lambda s: s.node.replication.traffic()[2]),
     ("total_error_replies", lambda s: s.totals.error_replies),
     ("total_reads_processed", lambda s: s.network.reads),
     ("total_writes_processed", lambda s: s.network.writes),
@@ -327,14 +325,14 @@ STATS = _section("stats", [
 ])  # fmt: skip
 
 REPLICATION = _section("replication", [
-    ("role", "master"),
+    ("role", lambda s: s.node.replication.role),
     ("connected_slaves", 0),
     ("replicas_waiting_psync", 0),
     ("master_failover_state", "no-failover"),
-    ("master_replid", lambda s: s.node.replication_id),
-    ("master_replid2", NO_ID),
-    ("master_repl_offset", 0),
-    ("second_repl_offset", -1),
+    ("master_replid", lambda s: s.node.replication.id),
+    ("master_replid2", lambda s: s.node.replication.second_id),
+    ("master_repl_offset", lambda s: s.node.replication.current_offset),
+    ("second_repl_offset", lambda s: s.node.replication.second_offset),
     ("repl_backlog_active", 0),
     ("repl_backlog_size", lambda s: s.node.config.get_int("repl-backlog-size")),
     ("repl_backlog_first_byte_offset", 0),

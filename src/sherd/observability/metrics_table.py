@@ -113,8 +113,8 @@ def _instance(snapshot: Snapshot) -> Labelled:
     mode = "cluster" if node.cluster_enabled else "standalone"
     policy = node.config.get_str("maxmemory-policy")
     yield (
-        "master", redis_version, node.build_id, mode, process.operating_system(), policy, str(node.port),
-        snapshot.run_id, str(snapshot.process_id), node.replication_id,
+        node.replication.role, redis_version, node.build_id, mode, process.operating_system(), policy, str(node.port),
+        snapshot.run_id, str(snapshot.process_id), node.replication.id,
     ), 1  # fmt: skip
 
 
@@ -235,7 +235,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("redis_db_avg_ttl_seconds", "Average time to live.", _databases("average_ttl_ms", 1000), "db"),
     # ---- replication and persistence
     _gauge("redis_connected_slaves", "Connected replicas.", lambda s: 0),
-    _gauge("redis_master_repl_offset", "Offset of the journal.", lambda s: 0),
+    _gauge("redis_master_repl_offset", "Offset of the journal.", lambda s: s.node.replication.current_offset),
     _gauge("redis_loading_dump_file", "1 while data is loaded at start.", lambda s: 0),
     _gauge("redis_rdb_last_save_timestamp_seconds", "Unix time of the last snapshot, or of the start.",
            lambda s: int(s.node.start_time)),

@@ -6,24 +6,17 @@ the same identity. It holds no logic of its own; the server fills it in while it
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sherd.config import Config
+from sherd.observability.replication import Replication, random_id
 from sherd.observability.sampler import Sampler
 
 if TYPE_CHECKING:
     from sherd import native
-
-_ID_BYTES = 20
-
-
-def random_id() -> str:
-    """40 hexadecimal digits, the form of run, node and replication ids."""
-    return os.urandom(_ID_BYTES).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +61,9 @@ class Node:
     find_build_id: Callable[[], str] = lambda: "0" * 16
     node_id: str = field(default_factory=random_id)
     shard_id: str = field(default_factory=random_id)
-    replication_id: str = field(default_factory=random_id)
     start_time: float = field(default_factory=time.time)
     saves: SaveFigures = field(default_factory=SaveFigures)
+    replication: Replication = field(default_factory=Replication)
     ready: bool = False
     stopping: bool = False
 

@@ -19,22 +19,24 @@ from sherd.config.renames import resolve_renames
 from sherd.errors import ConfigApplyError, ConfigError
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
+from sherd.families.dispatch import dispatch
 from sherd.families.hotkeys import HotKeySessions
 from sherd.families.server import Lifecycle
 from sherd.log import get_logger
 from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
 from sherd.persistence import SaveError, Saver, load_at_start
+from sherd.replication import Follower
 from sherd.scripting import MAKER
 from sherd.server.commands import declare_commands
 from sherd.server.control import ControlLoop, LogSink
 from sherd.server.listeners import ListenError, open_listeners, replace_tcp_listeners
 from sherd.server.process import raise_descriptor_limit
 from sherd.server.settings import native_settings
-from sherd.spec import Services
+from sherd.spec import Request, Services, registered_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 _log = get_logger()
 
@@ -48,6 +50,7 @@ _CONTROL_SLICE_MICROSECONDS = 100
 # What is left of a second's end for the data plane: clients that take their replies get them all within this.
 STOP_SECONDS_MAX = 0.6
 _SAVE_PARAMETERS = frozenset({"save", "stop-writes-on-bgsave-error"})
+_REPLICATION_PARAMETERS = frozenset({"replica-read-only", "replica-serve-stale-data", "repl-timeout"})
 _METRICS_PARAMETERS = frozenset({"metrics-port", "metrics-bind"})
 
 
@@ -98,6 +101,8 @@ class Runtime:
         room = raise_descriptor_limit(config.get_int("maxclients"), config.get_int("io-threads"))
         config.put(BY_NAME["maxclients"], room, config.source("maxclients"))
         if config.get_bool("cluster-enabled"):
+            if config.get_tuple("replicaof"):
+                raise ConfigError("replicaof directive not allowed in cluster mode")
             config.put(BY_NAME["databases"], 1, config.source("databases"))
         engine = native.Server(
             shards=config.get_int("shards"),
@@ -108,6 +113,7 @@ class Runtime:
         self._commands = self._name_commands(engine)
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         self._saver = Saver(self._node)
+        self._follower = Follower(self._node, self._execute)
         try:
             self._push_settings(native_settings(config))
             self._push_password()
@@ -139,8 +145,10 @@ class Runtime:
     async def serve(self) -> None:
         """Serve until `request_stop`, then stop everything; in the thread that runs the loop."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        control = ControlLoop(self.node, self._services(), self._log_sink)
+        self._provided = self._services()
+        control = ControlLoop(self.node, self._provided, self._log_sink)
         MAKER.start()
+        self._follow_configured()
         self.node.engine.start()
         # After the data plane's threads were started, which would inherit it.
         native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
@@ -154,6 +162,7 @@ class Runtime:
         finally:
             self.node.ready, self.node.stopping = False, True
             watch.cancel()
+            await self._follower.stop()
             await control.stop()
             # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
             # closes executors before it tells anybody.
@@ -225,8 +234,24 @@ class Runtime:
             self._commands,
             Lifecycle(self.request_stop),
             self._saver,
+            self._follower,
             HotKeySessions(),
         )
+
+    # ---- replication
+
+    def _follow_configured(self) -> None:
+        """Follow the primary that the configuration names, before anybody could write."""
+        primary = self.config.get_tuple("replicaof")
+        if primary:
+            host, port = primary
+            self._follower.follow(host, int(port), self.config.source("replicaof"))
+
+    async def _execute(self, words: Sequence[bytes]) -> bytes:
+        """Run a control command that the primary has sent."""
+        names = [word.decode("latin-1").lower() for word in words[:2]]
+        name = "|".join(names) if "|".join(names) in registered_commands() else names[0]
+        return await dispatch(name, Request(token=0, client_id=0, args=list(words), services=self._provided))
 
     # ---- configuration
 
@@ -252,6 +277,8 @@ class Runtime:
         self._push_settings(native_settings(self.config, names))
         if names & _SAVE_PARAMETERS:
             self._saver.refuse_writes()
+        if names & _REPLICATION_PARAMETERS:
+            self._follower.apply_configuration()
 
     def _listen_elsewhere(self, parameter: str) -> None:
         """Put the TCP listeners where the configuration says. Clients that are connected stay."""

@@ -15,6 +15,8 @@ use crate::thread::IoThread;
 
 use super::wait::settle_wait;
 
+const ROLE_CHANGED: CommandError =
+    CommandError::new("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
 const UNBLOCKED: CommandError = CommandError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
 /// A message about a waiting client. It may come before the batch in which the client began to wait.
@@ -62,6 +64,14 @@ pub fn unblock(io: &mut IoThread, token: Token, with_error: bool) {
         connection.record.unblock_asked.store(false, Relaxed);
     }
     interrupt(io, token, with_error.then_some(&UNBLOCKED));
+}
+
+/// Ends the waits of all clients of the thread: the server is a replica from now on.
+pub fn end_all_waits(io: &mut IoThread) {
+    for index in io.connections.indexes_where(|connection| connection.wait.waiter.is_some()) {
+        let Some(token) = io.connections.get_mut(index).map(|connection| connection.token) else { continue };
+        interrupt(io, token, Some(&ROLE_CHANGED));
+    }
 }
 
 /// Ends a wait with an error or as if its time were over, unless it is served first.

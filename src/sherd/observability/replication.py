@@ -1,0 +1,132 @@
+"""What a server knows of its place among others: whom it follows, who follows it, and the lines of INFO about that.
+
+`sherd.replication` keeps it up to date; INFO, ROLE and the metrics page show it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sherd import native
+    from sherd.config import Config
+
+NO_ID = "0" * 40
+_ID_BYTES = 20
+
+# The phases of a link to a primary, in ROLE's words.
+CONNECT = "connect"
+CONNECTING = "connecting"
+HANDSHAKE = "handshake"
+SYNC = "sync"
+CONNECTED = "connected"
+
+
+def random_id() -> str:
+    """40 hexadecimal digits, the form of run, node and replication ids."""
+    return os.urandom(_ID_BYTES).hex()
+
+
+@dataclass(slots=True)
+class Replication:
+    """See the module.
+
+    id: the history that the data belong to, `offset` how far in it they are when no link says so. second_id: an
+    earlier history, which this one goes on from `second_offset` on. phase, down_since (Unix seconds): the link's.
+    input_bytes, output_bytes, failed_commands: of links that have ended.
+    """
+
+    id: str = field(default_factory=random_id)
+    offset: int = 0
+    second_id: str = NO_ID
+    second_offset: int = -1
+    primary: tuple[str, int] | None = None
+    phase: str = CONNECT
+    link: native.PrimaryLink | None = None
+    down_since: float = 0.0
+    syncing_since: float = 0.0
+    input_bytes: int = 0
+    output_bytes: int = 0
+    failed_commands: int = 0
+
+    @property
+    def role(self) -> str:
+        """In the words of the protocol."""
+        return "slave" if self.primary is not None else "master"
+
+    @property
+    def is_up(self) -> bool:
+        """The stream of the primary is being applied."""
+        return self.phase == CONNECTED
+
+    @property
+    def is_loading(self) -> bool:
+        """A snapshot of the primary is taking the place of the data."""
+        status = self.status()
+        return self.phase == SYNC and status is not None and status["load_total"] > 0
+
+    def status(self) -> native.LinkStatus | None:
+        """How far the link has come; None without one."""
+        return self.link.status() if self.link is not None else None
+
+    @property
+    def current_offset(self) -> int:
+        """How far in its history the data are."""
+        status = self.status() if self.is_up else None
+        return status["applied"] if status is not None else self.offset
+
+    def traffic(self) -> tuple[int, int, int]:
+        """Bytes in and out of all links so far, and commands of primaries that have failed here."""
+        status = self.status()
+        if status is None:
+            return self.input_bytes, self.output_bytes, self.failed_commands
+        return (
+            self.input_bytes + status["input_bytes"],
+            self.output_bytes + status["output_bytes"],
+            self.failed_commands + status["failed_commands"],
+        )
+
+    def end_link(self) -> None:
+        """The link has ended: what it counted is kept."""
+        self.input_bytes, self.output_bytes, self.failed_commands = self.traffic()
+        self.link = None
+
+    def change_history(self, new_id: str) -> None:
+        """The data go on under another id from here, and whoever knows the old one may go on with them."""
+        self.second_id, self.second_offset, self.id = self.id, self.current_offset + 1, new_id
+
+
+def primary_lines(replication: Replication, config: Config) -> Iterator[str]:
+    """What INFO tells of a primary that is followed."""
+    if replication.primary is None:
+        return
+    host, port = replication.primary
+    status = replication.status()
+    up, syncing = replication.is_up, replication.phase == SYNC
+    offset = replication.current_offset
+    received = status["received"] if status is not None and up else offset
+    yield f"master_host:{host}"
+    yield f"master_port:{port}"
+    yield f"master_link_status:{'up' if up else 'down'}"
+    yield f"master_last_io_seconds_ago:{status['idle_seconds'] if status is not None and up else -1}"
+    yield f"master_sync_in_progress:{int(syncing)}"
+    yield f"slave_read_repl_offset:{received}"
+    yield f"slave_repl_offset:{offset}"
+    if syncing and status is not None:
+        total, read = status["snapshot_total"], status["snapshot_bytes"]
+        yield f"master_sync_total_bytes:{total}"
+        yield f"master_sync_read_bytes:{read}"
+        yield f"master_sync_left_bytes:{total - read if total else -1}"
+        yield f"master_sync_perc:{100 * read / total if total else 0:.2f}"
+        yield f"master_sync_last_io_seconds_ago:{status['idle_seconds']}"
+    if not up:
+        since = replication.down_since
+        yield f"master_link_down_since_seconds:{int(time.time() - since) if since else -1}"
+    priority, announced = config.get_int("replica-priority"), config.get_bool("replica-announced")
+    yield f"slave_priority:{priority}"
+    yield f"slave_read_only:{int(config.get_bool('replica-read-only'))}"
+    yield f"replica_announced:{int(announced)}"

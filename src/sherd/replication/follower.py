@@ -1,0 +1,247 @@
+"""Following a primary: the link, kept up for as long as it is wanted, and what changes with the role.
+
+A task connects, shakes hands, has the data plane load a snapshot or go on with the stream, and begins again when the
+link is lost, after a pause that grows while it goes on failing. What it knows of the data's history decides whether
+the primary has to send all of it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from sherd.config import BY_NAME, Source
+from sherd.log import get_logger
+from sherd.observability.node import Node
+from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, random_id
+from sherd.replication.handshake import Admission, HandshakeError, Introduction, connect, introduce
+
+_log = get_logger()
+_Result = TypeVar("_Result")
+
+# The first pause is short: a primary that restarts is there again soon.
+_PAUSE_SECONDS_MIN = 0.1
+_PAUSE_SECONDS_MAX = 5.0
+_snapshot_numbers = itertools.count()
+
+Execute = Callable[[Sequence[bytes]], Awaitable[bytes]]
+
+
+class Follower:
+    """The replica's side of one server. `execute` runs a command of the control plane that the primary has sent."""
+
+    def __init__(self, node: Node, execute: Execute) -> None:
+        self._node = node
+        self._execute = execute
+        self._task: asyncio.Task[None] | None = None
+        # Tasks that were told to end; the next one begins when they have.
+        self._ending: set[asyncio.Task[None]] = set()
+        self._database = 0
+        # Whether the data are those of the history's id at its offset, so that a primary could go on from there.
+        self._knows_place = False
+
+    # ---- the role
+
+    def follow(self, host: str, port: int, source: Source = Source.RUNTIME) -> None:
+        """Follow a primary from now on, and no other; `source` says who wants it."""
+        replication = self._node.replication
+        replication.primary = (host, port)
+        replication.phase, replication.down_since = CONNECT, time.time()
+        self._node.config.put(BY_NAME["replicaof"], (host, str(port)), source)
+        self._node.engine.follow(True)
+        self.apply_configuration()
+        self._restart(self._run)
+        _log.info("following", primary=f"{host}:{port}")
+
+    async def lead(self) -> None:
+        """Follow nobody from now on. The data stay, and their history goes on under another id."""
+        replication = self._node.replication
+        if replication.primary is None:
+            return
+        self._node.config.put(BY_NAME["replicaof"], (), Source.RUNTIME)
+        self._restart(self._promote)
+        assert self._task is not None
+        await asyncio.wait([self._task])
+        _log.info("following nobody")
+
+    async def stop(self) -> None:
+        """End the link; the server ends."""
+        self._cancel_task()
+        while self._ending:
+            await asyncio.wait(list(self._ending))
+
+    def apply_configuration(self) -> None:
+        """Say what clients may do here now."""
+        replication, config, engine = self._node.replication, self._node.config, self._node.engine
+        is_replica = replication.primary is not None
+        engine.refuse_writes_as_replica(is_replica and config.get_bool("replica-read-only"))
+        engine.hide_stale_data(is_replica and not replication.is_up and not config.get_bool("replica-serve-stale-data"))
+        if replication.link is not None:
+            replication.link.set_timeout(config.get_int("repl-timeout"))
+
+    # ---- the task
+
+    def _restart(self, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        async def begin() -> None:
+            while self._ending:
+                await asyncio.wait(list(self._ending))
+            await run()
+
+        self._cancel_task()
+        self._task = asyncio.get_running_loop().create_task(begin())
+
+    def _cancel_task(self) -> None:
+        self._close_link()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            self._ending.add(self._task)
+            self._task.add_done_callback(self._ending.discard)
+
+    def _close_link(self) -> None:
+        link = self._node.replication.link
+        if link is not None:
+            link.close()
+
+    async def _promote(self) -> None:
+        # The stream is applied no more once the task before has ended.
+        replication = self._node.replication
+        replication.primary = None
+        replication.change_history(random_id())
+        self._node.engine.follow(False)
+        self.apply_configuration()
+
+    async def _run(self) -> None:
+        pause = _PAUSE_SECONDS_MIN
+        while True:
+            begun = time.monotonic()
+            try:
+                await self._follow_once()
+            except (OSError, HandshakeError, UnicodeError) as error:
+                _log.warning("the link to the primary is down", reason=str(error) or "it took too long")
+            except Exception:  # noqa: BLE001 - a mistake here must not be the end of replication
+                _log.exception("the link to the primary has failed")
+            # A link that has lasted says that the primary is well.
+            if time.monotonic() - begun > _PAUSE_SECONDS_MAX:
+                pause = _PAUSE_SECONDS_MIN
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            pause = min(pause * 2, _PAUSE_SECONDS_MAX)
+
+    async def _follow_once(self) -> None:
+        """One link, from its beginning to its end; always ends with an exception."""
+        replication = self._node.replication
+        assert replication.primary is not None
+        host, port = replication.primary
+        timeout = float(self._node.config.get_int("repl-timeout"))
+        replication.phase = CONNECTING
+        try:
+            connection = await connect(host, port, timeout)
+            try:
+                replication.phase = HANDSHAKE
+                admission = await introduce(connection, self._introduction(), timeout)
+                self._take_over(connection)
+            except BaseException:
+                connection.close()
+                raise
+            if admission.full:
+                await self._load_snapshot(admission)
+            else:
+                self._go_on(admission)
+            await self._apply()
+        finally:
+            await self._end_link()
+
+    def _introduction(self) -> Introduction:
+        config, replication = self._node.config, self._node.replication
+        user, password = config.get_str("masteruser"), config.get_str("masterauth")
+        credentials = (*((user,) if user else ()), password) if password else ()
+        history = replication.id if self._knows_place else ""
+        announced = config.get_int("replica-announce-port") or self._node.port
+        return Introduction(credentials, announced, config.get_str("replica-announce-ip"), history, replication.offset)
+
+    def _take_over(self, connection: socket.socket) -> None:
+        address, local_address = _shown(connection.getpeername()), _shown(connection.getsockname())
+        link = self._node.engine.link_to_primary(connection.detach(), address, local_address)
+        self._node.replication.link = link
+        link.set_timeout(self._node.config.get_int("repl-timeout"))
+
+    async def _load_snapshot(self, admission: Admission) -> None:
+        replication = self._node.replication
+        link = replication.link
+        assert link is not None
+        replication.phase, replication.syncing_since = SYNC, time.time()
+        folder = Path(self._node.config.get_str("dir"))
+        path = folder / f"temp-{os.getpid()}-{next(_snapshot_numbers)}.replica.rdb"
+        try:
+            size = await self._in_thread(lambda: link.receive_snapshot(path))
+            _log.info("snapshot of the primary received", bytes=size)
+            # From the first key on the data are of no history that anybody could go on with.
+            self._knows_place = False
+            report = await self._in_thread(lambda: link.load(path))
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if report["fault"] is not None:
+            offset, _, what = report["fault"]
+            raise HandshakeError(f"the snapshot of the primary cannot be loaded: {what} (at byte {offset})")
+        database = next((text for name, text in report["aux"] if name == "repl-stream-db"), "0")
+        self._database = int(database) if database.isdigit() else 0
+        replication.id, replication.offset = admission.id, admission.offset
+        self._knows_place = True
+        link.begin(admission.offset, self._database)
+        seconds = round(time.time() - replication.syncing_since, 3)
+        _log.info("synchronised with the primary", keys=report["keys"], seconds=seconds)
+
+    def _go_on(self, admission: Admission) -> None:
+        replication = self._node.replication
+        assert replication.link is not None
+        if admission.id != replication.id:
+            replication.change_history(admission.id)
+        replication.link.begin(admission.offset, self._database)
+        _log.info("the stream of the primary goes on", offset=admission.offset)
+
+    async def _apply(self) -> None:
+        replication = self._node.replication
+        link = replication.link
+        assert link is not None
+        replication.phase, replication.syncing_since = CONNECTED, 0.0
+        self.apply_configuration()
+        while True:
+            for command in await self._in_thread(link.run):
+                await self._execute(command)
+
+    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
+        """What the data plane does for the link; it has ended when this returns, even if the task was cancelled."""
+        future = asyncio.get_running_loop().run_in_executor(None, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._close_link()
+            await asyncio.wait([future])
+            raise
+
+    async def _end_link(self) -> None:
+        replication = self._node.replication
+        if replication.link is not None:
+            status = replication.link.status()
+            if replication.is_up:
+                replication.offset, self._database = status["applied"], status["db"]
+            self._knows_place = self._knows_place and not status["diverged"]
+            replication.link.close()
+            replication.end_link()
+        if replication.is_up or not replication.down_since:
+            replication.down_since = time.time()
+        replication.phase = CONNECT
+        self.apply_configuration()
+
+
+def _shown(name: tuple[str, int]) -> str:
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

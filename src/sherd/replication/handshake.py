@@ -1,0 +1,146 @@
+"""The handshake with a primary: who this is, and from where on it wants the stream.
+
+Replies are read byte by byte: what follows the last one is a snapshot or the stream, and belongs to the data plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+
+from sherd.errors import SherdError
+from sherd.resp import encode
+
+# A reply of the handshake is short.
+_REPLY_BYTES_MAX = 4096
+_ID_LENGTH = 40
+# What a server answers that asks for a password, as it does today and as it once did.
+_WANTS_PASSWORD = ("NOAUTH", "NOPERM", "ERR operation not")
+
+
+class HandshakeError(SherdError):
+    """The primary cannot be followed now; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a primary is told. credentials: the arguments of AUTH, if there are any. port, address: where this server
+    can be reached, "" for the address that the primary sees. id, offset: where the stream is to go on, "" and -1 for
+    a whole snapshot."""
+
+    credentials: tuple[str, ...]
+    port: int
+    address: str
+    id: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a primary is going to send: a snapshot at `offset` of the history `id`, or, without `full`, the rest of the
+    stream, which belongs to `id` from now on."""
+
+    full: bool
+    id: str
+    offset: int
+
+
+async def connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
+    """A connected socket that does not block; OSError or TimeoutError if there is none to be had."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(timeout_seconds):
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failure: OSError = OSError(f"{host} has no address")
+        for family, kind, protocol, _, address in infos:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                await loop.sock_connect(connection, address)
+            except OSError as error:
+                connection.close()
+                failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise failure
+
+
+async def introduce(connection: socket.socket, introduction: Introduction, timeout_seconds: float) -> Admission:
+    """Shake hands; HandshakeError if the primary does not want to be followed, OSError if it goes away."""
+    async with asyncio.timeout(timeout_seconds):
+        return await _Talk(connection).introduce(introduction)
+
+
+class _Talk:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+
+    async def introduce(self, introduction: Introduction) -> Admission:
+        reply = await self._ask("PING")
+        # A password may be asked for, which is told next.
+        if isinstance(reply, hiredis.ReplyError) and not str(reply).startswith(_WANTS_PASSWORD):
+            raise HandshakeError(f"PING was answered: {reply}")
+        if introduction.credentials:
+            reply = await self._ask("AUTH", *introduction.credentials)
+            if isinstance(reply, hiredis.ReplyError):
+                raise HandshakeError(f"AUTH was answered: {reply}")
+        # A primary that knows none of these is one that needs none of them.
+        await self._ask("REPLCONF", "listening-port", str(introduction.port))
+        if introduction.address:
+            await self._ask("REPLCONF", "ip-address", introduction.address)
+        await self._ask("REPLCONF", "capa", "eof", "capa", "psync2")
+        offset = introduction.offset + 1 if introduction.id else -1
+        reply = await self._ask("PSYNC", introduction.id or "?", str(offset))
+        if isinstance(reply, hiredis.ReplyError):
+            raise HandshakeError(f"PSYNC was answered: {reply}")
+        return parse_admission(reply, introduction)
+
+    async def _ask(self, *words: str) -> Any:
+        await self._loop.sock_sendall(self._connection, encode(list(words), 2))
+        return await self._read()
+
+    async def _read(self) -> Any:
+        reader = hiredis.Reader()
+        begun = False
+        for _ in range(_REPLY_BYTES_MAX):
+            byte = await self._loop.sock_recv(self._connection, 1)
+            if not byte:
+                raise HandshakeError("the primary has closed the connection")
+            # Empty lines say that it is still there.
+            begun = begun or byte != b"\n"
+            if not begun:
+                continue
+            reader.feed(byte)
+            try:
+                reply = reader.gets()
+            except hiredis.ProtocolError as error:
+                raise HandshakeError(f"the primary does not speak the protocol: {error}") from error
+            if reply is not False:
+                return reply
+        raise HandshakeError("a reply of the primary has no end")
+
+
+def parse_admission(reply: Any, introduction: Introduction) -> Admission:
+    """The answer to PSYNC."""
+    words = reply.split() if isinstance(reply, bytes) else []
+    match words:
+        case [b"FULLRESYNC", history, offset] if _is_id(history) and offset.isdigit() and len(offset) < 20:
+            return Admission(full=True, id=history.decode(), offset=int(offset))
+        case [b"CONTINUE"] if introduction.id:
+            return Admission(full=False, id=introduction.id, offset=introduction.offset)
+        case [b"CONTINUE", history] if introduction.id and _is_id(history):
+            return Admission(full=False, id=history.decode(), offset=introduction.offset)
+    raise HandshakeError(f"PSYNC was answered: {reply!r}")
+
+
+def _is_id(word: bytes) -> bool:
+    return len(word) == _ID_LENGTH and word.isalnum()
