@@ -84,7 +84,10 @@ impl Server {
         let log = Arc::new(Log::new(ringer(&control_bell)));
         crate::observe::panics::report_to(&log);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
-        let _ = shared.world.scripting.set(Box::new(Evaluator(Arc::downgrade(&shared))));
+        let _ = shared
+            .world
+            .scripting
+            .set(Box::new(Evaluator { shared: Arc::downgrade(&shared), handlers: commands::handlers() }));
         let (pubsub, world) = (Arc::clone(&shared.pubsub), Arc::clone(&shared.world));
         shared.engine.set_event_consumer(Box::new(move |events| {
             pubsub.publish_events(events, world.settings.notify_keyspace_events.get() as u32);

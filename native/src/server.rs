@@ -251,6 +251,14 @@ impl Server {
         self.engine.control_bell().as_raw_fd()
     }
 
+    fn serve_scripts(&self, served: bool) {
+        self.engine.shared.script_calls.set_served(served);
+    }
+
+    fn next_script_request(&self, py: Python<'_>) -> Option<Request> {
+        py.detach(|| self.engine.shared.script_calls.next()).map(Request)
+    }
+
     fn drain_requests(&self, limit: usize) -> Vec<Request> {
         let inbox = &self.engine.shared.inbox;
         self.engine.silence_control_bell();

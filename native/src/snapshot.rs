@@ -10,6 +10,7 @@ use sherd_ioth::connection::subscriptions::Kind;
 use sherd_ioth::shared::Shared;
 use sherd_metrics::catalogue::{Catalogue, Declared, Shown};
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
+use sherd_scripts::pool::{self, Use};
 use sherd_shards::command::registry;
 use sherd_shards::entry::policy;
 use sherd_shards::maintenance::defragment::Fragmentation;
@@ -139,7 +140,12 @@ pub fn take<'py>(py: Python<'py>, shared: &Shared, commands: bool) -> PyResult<B
     scripts.set_item("cached", known.scripts)?;
     scripts.set_item("text_bytes", known.bytes)?;
     scripts.set_item("evicted", known.evicted)?;
-    scripts.set_item("vm_bytes", sherd_scripts::pool::memory_bytes())?;
+    scripts.set_item("vm_bytes", pool::memory_bytes(Use::Scripts))?;
+    let libraries = shared.scripts.libraries.numbers();
+    scripts.set_item("libraries", libraries.libraries)?;
+    scripts.set_item("functions", libraries.functions)?;
+    scripts.set_item("library_bytes", libraries.bytes)?;
+    scripts.set_item("function_vm_bytes", pool::memory_bytes(Use::Functions))?;
     picture.set_item("scripts", scripts)?;
     Ok(picture)
 }

@@ -97,6 +97,7 @@ functions! {
     lua_getmetatable(*mut State, c_int) -> c_int;
     lua_getstack(*mut State, c_int, *mut Debug) -> c_int;
     lua_gettop(*mut State) -> c_int;
+    lua_getupvalue(*mut State, c_int, c_int) -> *const c_char;
     lua_insert(*mut State, c_int) -> ();
     lua_isnumber(*mut State, c_int) -> c_int;
     lua_load(*mut State, Reader, *mut c_void, *const c_char) -> c_int;

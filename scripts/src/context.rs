@@ -4,7 +4,9 @@
 //! Lua may leave by an error must own nothing (see [`crate::lua`]).
 
 use std::ffi::c_void;
+use std::time::Instant;
 
+use crate::functions::library::Function;
 use crate::host::Host;
 use crate::json::Options;
 use crate::random::Random;
@@ -37,8 +39,14 @@ pub struct Context {
     pub compiled: usize,
     /// The tables that scripts see in place of the sandbox's own and cannot change.
     pub proxies: Vec<*const c_void>,
-    /// The table that scripts see as their globals, one of the proxies.
-    pub globals: *const c_void,
+    /// The tables that scripts and functions see as their globals, two of the proxies.
+    pub globals: [*const c_void; 2],
+    /// Whether the state's globals are those of functions.
+    pub has_function_globals: bool,
+    /// What the library that is being loaded has registered.
+    pub registered: Vec<Function>,
+    /// When a library has taken too long to be loaded, if there is such a time.
+    pub load_deadline: Option<Instant>,
 }
 
 /// Why a script is being ended.
@@ -46,18 +54,38 @@ pub struct Context {
 pub enum Stopping {
     /// The host will have it run again.
     ByHost,
+    /// SCRIPT KILL.
     Killed,
+    /// FUNCTION KILL.
+    FunctionKilled,
+    /// A library that is being loaded has taken too long.
+    LoadsTooLong,
 }
 
-/// A script with its arguments, or one to be compiled.
+/// What is to be done with a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// A script is compiled.
+    Compile,
+    /// A script is run.
+    Run,
+    /// A library is loaded.
+    Load,
+    /// A function of a library is called.
+    Call,
+}
+
+/// A script with its arguments, one to be compiled, a library to be loaded, or a function of one with its arguments.
 #[derive(Clone, Copy)]
 pub struct Task {
-    pub script: i32,
+    pub action: Action,
+    /// The number of the script or library.
+    pub program: i32,
     pub source: *const [u8],
+    /// The function's name.
+    pub function: *const [u8],
     pub keys: *const [&'static [u8]],
     pub args: *const [&'static [u8]],
-    /// Whether it is only to be compiled.
-    pub only_compile: bool,
     /// Where the reply goes, and whether the client speaks RESP3.
     pub out: *mut Vec<u8>,
     pub client_protocol: Protocol,
@@ -83,11 +111,12 @@ pub enum Phase {
 impl Default for Task {
     fn default() -> Task {
         Task {
-            script: 0,
+            action: Action::Compile,
+            program: 0,
             source: &[],
+            function: &[],
             keys: &[],
             args: &[],
-            only_compile: false,
             out: std::ptr::null_mut(),
             client_protocol: Protocol::Resp2,
             phase: Phase::Begun,
@@ -116,7 +145,10 @@ impl Context {
             json: std::ptr::null_mut(),
             compiled: 0,
             proxies: Vec::new(),
-            globals: std::ptr::null(),
+            globals: [std::ptr::null(); 2],
+            has_function_globals: false,
+            registered: Vec::new(),
+            load_deadline: None,
         }
     }
 
@@ -129,6 +161,8 @@ impl Context {
     /// Forgets what was the script's.
     pub fn end(&mut self) {
         self.host = None;
+        self.load_deadline = None;
+        self.registered.clear();
         self.task = Task::default();
         self.args.clear();
         for buffer in [&mut self.numbers, &mut self.reply, &mut self.message, &mut self.scratch] {

@@ -17,6 +17,7 @@
 //! | `decode`, `encode` | replies to Lua, Lua to replies |
 //! | `json`, `msgpack`, `packing`, `bits`, `random` | `cjson`, `cmsgpack`, `struct`, `bit`, `math.random` |
 //! | `cache`, `shebang` | scripts by their digest; the flags in their first line |
+//! | `functions` | libraries of functions |
 //! | `pool` | a runtime for each thread |
 //! | `host` | what a script needs of the server |
 
@@ -29,6 +30,7 @@ pub mod cache;
 mod context;
 mod decode;
 mod encode;
+pub mod functions;
 pub mod host;
 mod json;
 mod lua;

@@ -1,4 +1,5 @@
-//! A runtime for each thread that runs scripts.
+//! Runtimes for each thread that runs scripts or functions: one for each of the two, so that neither has to do with what the other
+//! has left in memory, and what they take can be told apart.
 //!
 //! Only Python can make one, through lupa. A thread that needs its first asks for it here and waits; a thread of Python's own,
 //! which waits here without the interpreter's lock and needs no shard, makes it and hands it over. That is a matter of
@@ -10,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cache::Recent;
+use crate::functions::table::Recent as RecentFunctions;
 use crate::runtime::Runtime;
 
 /// How long a thread waits for its runtime. Loading lupa takes some 10 ms on an idle machine.
@@ -100,17 +102,29 @@ pub fn fail(reason: String) {
     POOL.changed.notify_all();
 }
 
-/// What a thread has for scripts.
+/// What a runtime is used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    Scripts = 0,
+    Functions = 1,
+}
+
+/// What a thread has for scripts and functions.
 #[derive(Default)]
 struct Own {
-    runtime: Option<Runtime>,
+    runtimes: [Option<Runtime>; 2],
     recent: Recent,
+    functions: RecentFunctions,
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            add(runtime);
+        for (number, runtime) in self.runtimes.iter_mut().enumerate() {
+            if let Some(mut runtime) = runtime.take() {
+                // Whoever gets it uses it for what it wants.
+                BYTES[number].fetch_sub(std::mem::take(&mut runtime.told_bytes), Ordering::Relaxed);
+                add(runtime);
+            }
         }
     }
 }
@@ -124,27 +138,32 @@ pub fn with_recent<R>(work: impl FnOnce(&mut Recent) -> R) -> R {
     OWN.with_borrow_mut(|own| work(&mut own.recent))
 }
 
-/// Bytes that all runtimes have allocated, as of the last script of each; a runtime tells only when it has changed much.
-static BYTES: AtomicI64 = AtomicI64::new(0);
+/// Does something with the functions that this thread has called lately.
+pub fn with_recent_functions<R>(work: impl FnOnce(&mut RecentFunctions) -> R) -> R {
+    OWN.with_borrow_mut(|own| work(&mut own.functions))
+}
+
+/// Bytes that all runtimes of a use have allocated, as of the last script of each; a runtime tells only when it has changed much.
+static BYTES: [AtomicI64; 2] = [const { AtomicI64::new(0) }; 2];
 /// A change that is worth telling.
 const TOLD_BYTES_MIN: i64 = 4096;
 
-/// Bytes that Lua has allocated in all runtimes of the process.
-pub fn memory_bytes() -> u64 {
-    BYTES.load(Ordering::Relaxed).max(0) as u64
+/// Bytes that Lua has allocated in all runtimes of a use, of the whole process.
+pub fn memory_bytes(of: Use) -> u64 {
+    BYTES[of as usize].load(Ordering::Relaxed).max(0) as u64
 }
 
-/// Does something with this thread's runtime. If that panics, the thread gets another one.
-pub fn with_runtime<R>(work: impl FnOnce(&mut Runtime) -> R) -> Result<R, String> {
-    let own = OWN.with_borrow_mut(|own| own.runtime.take());
+/// Does something with this thread's runtime of a use. If that panics, the thread gets another one.
+pub fn with_runtime<R>(of: Use, work: impl FnOnce(&mut Runtime) -> R) -> Result<R, String> {
+    let own = OWN.with_borrow_mut(|own| own.runtimes[of as usize].take());
     let mut runtime = own.map_or_else(|| POOL.take(), Ok)?;
     let result = work(&mut runtime);
     let bytes = runtime.memory_bytes() as i64;
     let change = bytes - runtime.told_bytes;
     if change.abs() >= TOLD_BYTES_MIN {
         runtime.told_bytes = bytes;
-        BYTES.fetch_add(change, Ordering::Relaxed);
+        BYTES[of as usize].fetch_add(change, Ordering::Relaxed);
     }
-    OWN.with_borrow_mut(|own| own.runtime = Some(runtime));
+    OWN.with_borrow_mut(|own| own.runtimes[of as usize] = Some(runtime));
     Ok(result)
 }

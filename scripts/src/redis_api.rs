@@ -15,37 +15,37 @@ use sherd_shards::handler::reply::Protocol;
 
 /// The functions.
 pub const FUNCTIONS: &[(&CStr, CFunction)] = &[
-    (c"log", log),
     (c"setresp", set_protocol),
     (c"sha1hex", sha1_hex),
     (c"error_reply", error_reply),
     (c"status_reply", status_reply),
     (c"set_repl", set_replication),
-    (c"replicate_commands", replicate_commands),
-    (c"breakpoint", breakpoint),
-    (c"debug", debug),
     (c"acl_check_cmd", may_call),
 ];
+
+/// Those that a library sees as well while it is loaded.
+pub const LOG: &[(&CStr, CFunction)] = &[(c"log", log)];
+
+/// Those that scripts have and functions have not.
+pub const SCRIPT_FUNCTIONS: &[(&CStr, CFunction)] =
+    &[(c"replicate_commands", replicate_commands), (c"breakpoint", breakpoint), (c"debug", debug)];
 
 /// Those that execute commands. Their second and third upvalues are the texts of what most writes answer, `ok` and `OK`.
 pub const CALLS: &[(&CStr, CFunction)] = &[(c"call", call), (c"pcall", protected_call)];
 
-/// The constants that are numbers.
-pub const NUMBERS: &[(&CStr, f64)] = &[
-    (c"LOG_DEBUG", 0.0),
-    (c"LOG_VERBOSE", 1.0),
-    (c"LOG_NOTICE", 2.0),
-    (c"LOG_WARNING", 3.0),
-    (c"REPL_NONE", 0.0),
-    (c"REPL_AOF", 1.0),
-    (c"REPL_SLAVE", 2.0),
-    (c"REPL_REPLICA", 2.0),
-    (c"REPL_ALL", 3.0),
-];
+/// Levels of [`LOG`].
+pub const LOG_LEVELS: &[(&CStr, f64)] =
+    &[(c"LOG_DEBUG", 0.0), (c"LOG_VERBOSE", 1.0), (c"LOG_NOTICE", 2.0), (c"LOG_WARNING", 3.0)];
+
+/// Where changes go, for `redis.set_repl`.
+pub const REPLICATION_TARGETS: &[(&CStr, f64)] =
+    &[(c"REPL_NONE", 0.0), (c"REPL_AOF", 1.0), (c"REPL_SLAVE", 2.0), (c"REPL_REPLICA", 2.0), (c"REPL_ALL", 3.0)];
 
 /// What is raised in a script that is to end. `pcall` does not hold it up: everything that it calls raises it again.
 pub const STOPPED: &[u8] = b"ERR Error running script: it was stopped by the server";
 pub const KILLED: &[u8] = b"ERR Script killed by user with SCRIPT KILL.";
+pub const FUNCTION_KILLED: &[u8] = b"ERR Script killed by user with FUNCTION KILL.";
+pub const LOADS_TOO_LONG: &[u8] = b"ERR FUNCTION LOAD timeout";
 
 /// The host of the script that runs, if one does.
 pub unsafe fn host<'a>(context: &Context) -> Option<&'a mut (dyn Host + 'static)> {
@@ -62,7 +62,13 @@ pub unsafe fn raise(lua: Lua, text: &[u8]) -> c_int {
 /// Raises the error of a script that is to end. Does not return.
 #[cold]
 pub unsafe fn raise_stopping(lua: Lua, stopping: Stopping) -> c_int {
-    raise(lua, if stopping == Stopping::Killed { KILLED } else { STOPPED })
+    let text = match stopping {
+        Stopping::ByHost => STOPPED,
+        Stopping::Killed => KILLED,
+        Stopping::FunctionKilled => FUNCTION_KILLED,
+        Stopping::LoadsTooLong => LOADS_TOO_LONG,
+    };
+    raise(lua, text)
 }
 
 unsafe extern "C-unwind" fn call(state: *mut State) -> c_int {

@@ -57,7 +57,8 @@ pub struct Setup<'a> {
     pub versions: &'a Versions,
 }
 
-/// Fills the globals of a state in which only Lua's own libraries are. Leaves the table of the real ones on the stack.
+/// Fills the globals of a state in which only Lua's own libraries are, as scripts see them. Leaves the table of the real ones on
+/// the stack.
 pub unsafe fn install(lua: Lua, setup: &Setup<'_>) {
     let context = setup.context;
     lua.need_stack(40, c"while a runtime is made");
@@ -67,13 +68,36 @@ pub unsafe fn install(lua: Lua, setup: &Setup<'_>) {
     install_wrappers(lua, context);
     install_lua_libraries(lua, context, real);
     install_libraries(lua, context, real);
-    install_redis(lua, setup, real);
+    install_redis(lua, setup, real, redis_api::SCRIPT_FUNCTIONS);
     lua.push_native(context, error_handler, 0);
     lua.push_value(-1);
     lua.set_field(real, c"__redis__err__handler");
     lua.set_field(real, c"__server__err__handler");
-    install_globals(lua, context, real);
+    (*context).globals[0] = push_globals(lua, context, real);
+    lua.replace(GLOBALS);
     protect_strings(lua, context, real);
+}
+
+/// Globals of scripts that functions do not have, or have their own of.
+const SCRIPT_GLOBALS: [&[u8]; 5] = [b"_G", b"redis", b"server", b"__redis__err__handler", b"__server__err__handler"];
+
+/// Makes the globals of functions from those of scripts, and leaves on the stack what functions have for them.
+pub unsafe fn push_function_globals(lua: Lua, setup: &Setup<'_>, real: c_int) {
+    lua.new_table(0, 48);
+    let own = lua.top();
+    lua.push_nil();
+    while lua.next(real) {
+        if SCRIPT_GLOBALS.contains(&lua.to_bytes(-2).unwrap_or_default()) {
+            lua.pop(1);
+        } else {
+            lua.push_value(-2);
+            lua.insert(-2);
+            lua.raw_set(own);
+        }
+    }
+    install_redis(lua, setup, own, &[]);
+    (*setup.context).globals[1] = push_globals(lua, setup.context, own);
+    lua.remove(own);
 }
 
 /// Copies fields of a table into the one on the top.
@@ -168,19 +192,36 @@ unsafe fn install_libraries(lua: Lua, context: *mut Context, real: c_int) {
     lua.set_top(real);
 }
 
-unsafe fn install_redis(lua: Lua, setup: &Setup<'_>, real: c_int) {
+unsafe fn install_redis(lua: Lua, setup: &Setup<'_>, real: c_int, more: &[(&CStr, CFunction)]) {
     lua.new_table(0, 32);
     register(lua, setup.context, redis_api::FUNCTIONS);
+    register(lua, setup.context, more);
     for (name, function) in redis_api::CALLS {
         lua.push_bytes(b"ok");
         lua.push_bytes(b"OK");
         lua.push_native(setup.context, *function, 2);
         lua.set_field(-2, name);
     }
-    for (name, number) in redis_api::NUMBERS {
+    set_numbers(lua, redis_api::REPLICATION_TARGETS);
+    set_log_and_versions(lua, setup);
+    push_proxy(lua, setup.context);
+    lua.push_value(-1);
+    lua.set_field(real, c"redis");
+    lua.set_field(real, c"server");
+    lua.set_top(real);
+}
+
+unsafe fn set_numbers(lua: Lua, numbers: &[(&CStr, f64)]) {
+    for (name, number) in numbers {
         lua.push_number(*number);
         lua.set_field(-2, name);
     }
+}
+
+/// Sets what a library sees as well while it is loaded, in the table on the top.
+pub unsafe fn set_log_and_versions(lua: Lua, setup: &Setup<'_>) {
+    register(lua, setup.context, redis_api::LOG);
+    set_numbers(lua, redis_api::LOG_LEVELS);
     let versions = setup.versions;
     for (name, number) in
         [(c"REDIS_VERSION_NUM", &versions.redis), (c"VALKEY_VERSION_NUM", &versions.valkey)].map(version_number)
@@ -197,11 +238,6 @@ unsafe fn install_redis(lua: Lua, setup: &Setup<'_>, real: c_int) {
         lua.push_bytes(text.as_bytes());
         lua.set_field(-2, name);
     }
-    push_proxy(lua, setup.context);
-    lua.push_value(-1);
-    lua.set_field(real, c"redis");
-    lua.set_field(real, c"server");
-    lua.set_top(real);
 }
 
 /// `7.2.4` as `0x00070204`.
@@ -210,8 +246,8 @@ fn version_number((name, text): (&'static CStr, &String)) -> (&'static CStr, f64
     (name, f64::from(number))
 }
 
-/// Makes the proxy of the real globals what scripts have for their globals.
-unsafe fn install_globals(lua: Lua, context: *mut Context, real: c_int) {
+/// Makes what scripts or functions have for their globals from the real ones, and leaves it on the stack; returns its address.
+unsafe fn push_globals(lua: Lua, context: *mut Context, real: c_int) -> *const c_void {
     lua.new_table(0, 1);
     lua.push_native(context, missing_global, 0);
     lua.push_value(-1);
@@ -225,15 +261,22 @@ unsafe fn install_globals(lua: Lua, context: *mut Context, real: c_int) {
     lua.set_metatable(real);
     lua.push_value(real);
     push_proxy(lua, context);
-    (*context).globals = lua.to_pointer(-1);
     lua.get_metatable(-1);
     lua.push_value(-3);
     lua.set_field(-2, c"__metatable");
     lua.pop(1);
+    lua.remove(-2);
     lua.push_value(-1);
     lua.set_field(real, c"_G");
-    lua.replace(GLOBALS);
-    lua.set_top(real);
+    lua.to_pointer(-1)
+}
+
+/// Has the table on the top raise an error where something is looked for in it that is not there.
+pub unsafe fn refuse_missing(lua: Lua, context: *mut Context) {
+    lua.new_table(0, 1);
+    lua.push_native(context, missing_global, 0);
+    lua.set_field(-2, c"__index");
+    lua.set_metatable(-2);
 }
 
 /// Has `getmetatable("")` return a proxy.
@@ -250,7 +293,7 @@ unsafe fn protect_strings(lua: Lua, context: *mut Context, real: c_int) {
 }
 
 /// Replaces the table on the top by a proxy of it.
-unsafe fn push_proxy(lua: Lua, context: *mut Context) {
+pub unsafe fn push_proxy(lua: Lua, context: *mut Context) {
     lua.new_table(0, 0);
     lua.new_table(0, 3);
     lua.push_value(-3);
@@ -332,7 +375,7 @@ unsafe extern "C-unwind" fn unstoppable(state: *mut State) -> c_int {
 unsafe extern "C-unwind" fn get_metatable(state: *mut State) -> c_int {
     let lua = Lua(state);
     // The globals show theirs, as in Redis; the libraries have none there.
-    if has_proxy(lua) && lua.to_pointer(1) != lua.context().globals {
+    if has_proxy(lua) && !lua.context().globals.contains(&lua.to_pointer(1)) {
         lua.push_nil();
         return 1;
     }

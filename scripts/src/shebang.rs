@@ -27,7 +27,17 @@ const NAMES: [(&[u8], Flag); 5] = [
     (b"allow-cross-slot-keys", Flag::AllowCrossSlotKeys),
 ];
 
+/// A flag by its name, in whatever case its letters are.
+pub fn named(name: &[u8]) -> Option<Flag> {
+    NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, flag)| *flag)
+}
+
 impl Flags {
+    /// The names of those that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static [u8]> {
+        NAMES.iter().filter(move |(_, flag)| self.has(*flag)).map(|(name, _)| *name)
+    }
+
     /// Whether a flag is set.
     pub fn has(self, flag: Flag) -> bool {
         self.bits & flag as u8 != 0

@@ -256,6 +256,12 @@ class Server:
     def request_fd(self) -> int:
         """Readable when control requests wait; `drain_requests` clears it."""
 
+    def serve_scripts(self, served: bool) -> None:
+        """Whether a thread is, or will be, in `next_script_request`."""
+
+    def next_script_request(self) -> Request | None:
+        """Waits for a control command that a script calls; `reply` answers it. None when nobody is to answer."""
+
     def drain_requests(self, limit: int) -> list[Request]: ...
     def reply(self, request: Request, data: bytes, close: bool = False) -> None:
         """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""
@@ -290,7 +296,8 @@ class Server:
                   the histogram has `histogram_bounds()` buckets
         errors: dict[str, int]
         slowlog: {length, last_id, last_duration_us: int}
-        scripts: {cached, text_bytes, evicted, vm_bytes: int}; vm_bytes is that of the whole process
+        scripts: {cached, text_bytes, evicted, vm_bytes, libraries, functions, library_bytes, function_vm_bytes: int};
+            vm_bytes and function_vm_bytes are those of the whole process
         """
 
     def slowlog(self, count: int) -> list[tuple[int, int, int, list[bytes], str, bytes]]:

@@ -59,7 +59,8 @@ class CommandSpec:
     name: lower case, `container|subcommand` for a subcommand; arity counts the name (and the subcommand), negative
     means "at least". `acl` are categories besides those that follow from flags and group. `history` and `deprecated`
     pair a version with what changed, and with the successor; `system` commands are not meant for applications. `syntax`
-    is the compact form that `sherd.syntax` reads. `reads` says what the reply depends on: "nothing", "config" (the
+    is the compact form that `sherd.syntax` reads. `shards`: the handler takes shards of the data plane, so a script,
+    which holds some, cannot call it. `reads` says what the reply depends on: "nothing", "config" (the
     configuration alone) or "data" (anything). A transaction holds the shards for commands of the last kind only.
     """
 
@@ -79,6 +80,7 @@ class CommandSpec:
     deprecated: tuple[str, str] | None = None
     system: bool = False
     reads: str = "data"
+    shards: bool = False
 
     @property
     def container(self) -> str:

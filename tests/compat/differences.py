@@ -90,8 +90,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     _differ(
         "valkey9",
-        r"(EVAL|EVALSHA)(_RO)? |SCRIPT SHOW ",
-        "Valkey leaves out a script's digest, and the name of Redis, where an error is told",
+        r"(EVAL|EVALSHA|FCALL)(_RO)? |SCRIPT SHOW |FUNCTION LOAD ",
+        "Valkey leaves out a script's digest or a function's name, and the name of Redis, where an error is told",
         relation=same_script_words,
     ),
     _differ(

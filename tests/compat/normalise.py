@@ -129,7 +129,7 @@ def same_before_odd_bytes(ours: Node, theirs: Node) -> bool:
 
 # What Valkey's scripts say in other words, and ours.
 _script_words = (
-    (r"script: ([0-9a-f]{40}, )?on ", "script: on "),
+    (r"script: (\w+, )?on ", "script: on "),
     (r"0x[0-9a-f]+", "0x0"),
     ("Unknown Redis command called", "Unknown command called"),
     ("calling Redis command from", "calling command from"),
@@ -137,6 +137,9 @@ _script_words = (
     ("for this redis lib call", "for this call"),
     ("Lua redis lib command arguments", "Command arguments"),
     (r"\b(redis|server)\.(log|setresp|set_repl|acl_check_cmd)\(\)", r"\2()"),
+    (r"\b(redis|server)\.register_function\b", "register_function"),
+    (r"Error registering functions: ERR (Library names can only|Function already exists in)", r"\1"),
+    ("Library names can only", "Function names can only"),
     (r"No matching script\. Please use EVAL\.", "No matching script."),
 )
 

@@ -65,7 +65,8 @@ SNAPSHOT: dict[str, Any] = {
     "commands": [],
     "errors": {"WRONGTYPE": 2, "ERR": 3},
     "slowlog": {"length": 1, "last_id": 41, "last_duration_us": 12345},
-    "scripts": {"cached": 2, "text_bytes": 300, "evicted": 1, "vm_bytes": 70000},
+    "scripts": {"cached": 2, "text_bytes": 300, "evicted": 1, "vm_bytes": 70000, "libraries": 1, "functions": 3,
+                "library_bytes": 500, "function_vm_bytes": 60000},
 }  # fmt: skip
 
 

@@ -249,3 +249,43 @@ def test_scripts_in_a_cluster_keep_to_one_slot_where_they_say_what_they_do() -> 
         assert wire.call("EVAL", "return redis.call('get', 'a')", "1", "a").raw.startswith(
             b"-ERR Unknown Redis command"
         )
+
+
+@pytest.mark.parametrize("shape", [Shape(1, 1), Shape(4, 2)], ids=["1-shard", "4-shards"])
+def test_scripts_call_commands_of_the_control_plane(shape: Shape) -> None:
+    """While they hold shards, in both protocols, from transactions of both planes too; what needs shards is refused."""
+    call = "return redis.call(unpack(ARGV))"
+    with Server(shape=shape) as server, server.wire() as wire, server.wire(protocol=3) as other:
+        for client in (wire, other):
+            assert b"redis_version:" in client.value("EVAL", call, "0", "INFO", "server")
+            assert client.value("EVAL", call, "1", "k", "COMMAND", "COUNT") == client.value("COMMAND", "COUNT")
+            assert client.value("EVAL", call, "0", "LASTSAVE") == client.value("LASTSAVE")
+            assert client.value("EVAL", call, "0", "SLOWLOG", "LEN") >= 0
+            assert client.value("EVAL", call, "0", "PUBSUB", "NUMPAT") == 0
+            assert client.value("EVAL", call, "0", "PUBSUB", "CHANNELS") == []
+            refused = client.call("EVAL", call, "0", "CONFIG", "GET", "*").raw
+            assert refused.startswith(b"-ERR This Redis command is not allowed from script")
+            refused = client.call("EVAL", call, "0", "CLUSTER", "SLOT-STATS", "SLOTSRANGE", "0", "1").raw
+            assert refused.startswith(b"-ERR CLUSTER SLOT-STATS waits for keys that a script may hold")
+        wire.pipeline([("MULTI",), ("INFO", "server"), ("EVAL", call, "1", "k", "INFO", "server"), ("SET", "k", "v")])
+        first, second, third = wire.value("EXEC")
+        assert b"redis_version:" in first and b"redis_version:" in second and third == b"OK"
+        wrong = wire.call("EVAL", call, "0", "COMMAND", "GETKEYS", "GET").raw
+        assert wrong.startswith(b"-ERR Invalid number of arguments specified for command script: ")
+
+
+def test_scripts_that_ask_the_control_plane_and_those_that_it_waits_for_end(server: Server) -> None:
+    """Scripts that call INFO with all shards held, and transactions of both planes, which take all shards in the loop's thread."""
+    count = 60
+    with server.wire() as wire, server.wire() as other:
+        wire.call("SCRIPT", "LOAD", "return 1")
+        for _ in range(count):
+            wire.write("EVAL", "redis.call('set', ARGV[1], 'x') return #redis.call('INFO', 'clients')", "0", "k")
+            other.write("MULTI")
+            other.write("INFO", "clients")
+            other.write("SET", "k", "v")
+            other.write("EXEC")
+        for _ in range(count):
+            assert wire.read().value > 10
+            assert [other.read().raw[:1] for _ in range(3)] == [b"+", b"+", b"+"]
+            assert len(other.read().value) == 2

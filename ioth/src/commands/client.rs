@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::command::category::{self, Categories};
 use sherd_shards::command::spec::{flag::*, CommandSpec, Group};
 use sherd_shards::handler::args;
-use sherd_shards::handler::error::{CommandError, SYNTAX};
+use sherd_shards::handler::error::{CommandError, Outcome, SYNTAX};
+use sherd_shards::handler::reply::Reply;
 use sherd_shards::server::client::ClientRecord;
 
-use super::{container, declare, help, ok, Declared};
+use super::{answer, container, declare, help, ok, Declared};
 use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
 use crate::observe::clients::{client_class, describe, lock, CLIENT_TYPES};
 use crate::request::blocked::wake;
 use crate::shared::message::Message;
+use crate::shared::Shared;
 use crate::thread::client_eviction::end_killed;
 use crate::thread::deferred::RequestedPause;
 use crate::thread::handlers::Dispatch;
@@ -217,8 +219,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             flags: LOADING | STALE,
             ..CLIENT
         },
-        help_text,
-    ),
+        |io, connection, args| answer(io, connection, args, help_text),
+    )
+    .in_scripts(help_text),
 ];
 
 fn id(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
@@ -520,9 +523,9 @@ fn unpause(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Resul
     ok(connection)
 }
 
-fn help_text(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+fn help_text(_: &Shared, _: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
     help(
-        connection,
+        reply,
         "CLIENT",
         &[
             "GETNAME",

@@ -4,6 +4,7 @@
 
 mod client;
 mod connection;
+mod function;
 mod pubsub;
 mod script;
 mod transaction;
@@ -14,10 +15,12 @@ pub use script::script_versions;
 use std::sync::LazyLock;
 
 use sherd_shards::command::spec::{CommandSpec, Plane};
-use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::error::{CommandError, Outcome};
+use sherd_shards::handler::reply::Reply;
 
 use crate::connection::Connection;
-use crate::thread::handlers::{ConnectionCommand, Dispatch, Handler, Handlers, InMulti};
+use crate::thread::handlers::{ConnectionCommand, Dispatch, Handler, Handlers, InMulti, SharedHandler};
+use crate::thread::IoThread;
 
 /// A command of this plane.
 struct Declared {
@@ -30,17 +33,39 @@ const fn declare(spec: CommandSpec, handler: Handler) -> Declared {
 }
 
 const fn declare_in_multi(spec: CommandSpec, handler: Handler, in_multi: InMulti) -> Declared {
-    Declared { spec, command: ConnectionCommand { handler: Some(handler), in_multi, follows_data: false } }
+    Declared { spec, command: ConnectionCommand { handler: Some(handler), in_multi, ..CONTAINER } }
 }
 
 /// A command that is executed when all data commands before it have been.
 const fn declare_after_data(spec: CommandSpec, handler: Handler) -> Declared {
-    let command = ConnectionCommand { handler: Some(handler), in_multi: InMulti::Queued, follows_data: true };
+    let command = ConnectionCommand { handler: Some(handler), follows_data: true, ..CONTAINER };
     Declared { spec, command }
 }
 
+const CONTAINER: ConnectionCommand =
+    ConnectionCommand { handler: None, in_script: None, in_multi: InMulti::Queued, follows_data: false };
+
 const fn container(spec: CommandSpec) -> Declared {
-    Declared { spec, command: ConnectionCommand { handler: None, in_multi: InMulti::Queued, follows_data: false } }
+    Declared { spec, command: CONTAINER }
+}
+
+impl Declared {
+    /// The same, for scripts as well.
+    const fn in_scripts(self, handler: SharedHandler) -> Declared {
+        Declared { command: ConnectionCommand { in_script: Some(handler), ..self.command }, ..self }
+    }
+}
+
+/// Answers a connection as a script would be answered.
+fn answer(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    args: &[&[u8]],
+    handler: SharedHandler,
+) -> Result<Dispatch, CommandError> {
+    let mut outcome = Ok(());
+    connection.reply(|reply| outcome = handler(&io.shared, args, reply));
+    outcome.map(|()| Dispatch::Done)
 }
 
 fn all() -> impl Iterator<Item = &'static Declared> {
@@ -49,6 +74,7 @@ fn all() -> impl Iterator<Item = &'static Declared> {
         .chain(client::COMMANDS)
         .chain(transaction::COMMANDS)
         .chain(script::COMMANDS)
+        .chain(function::COMMANDS)
         .chain(pubsub::COMMANDS)
 }
 
@@ -80,15 +106,13 @@ fn ok(connection: &mut Connection) -> Result<Dispatch, CommandError> {
 }
 
 /// Answers the lines of a HELP subcommand.
-fn help(connection: &mut Connection, command: &str, lines: &[&str]) -> Result<Dispatch, CommandError> {
-    connection.reply(|reply| {
-        reply.array(lines.len() + 3);
-        reply.simple(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
-        for line in lines {
-            reply.simple(line);
-        }
-        reply.simple("HELP");
-        reply.simple("    Print this help.");
-    });
-    Ok(Dispatch::Done)
+fn help(reply: &mut Reply<'_>, command: &str, lines: &[&str]) -> Outcome {
+    reply.array(lines.len() + 3);
+    reply.simple(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for line in lines {
+        reply.simple(line);
+    }
+    reply.simple("HELP");
+    reply.simple("    Print this help.");
+    Ok(())
 }

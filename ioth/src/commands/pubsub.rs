@@ -4,12 +4,14 @@
 
 use sherd_shards::command::category::Categories;
 use sherd_shards::command::spec::{flag::*, key_range, one_key, CommandSpec, Group};
-use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::error::{CommandError, Outcome};
+use sherd_shards::handler::reply::Reply;
 
-use super::{container, declare_after_data, help, Declared};
+use super::{answer, container, declare_after_data, help, Declared};
 use crate::connection::subscriptions::Kind;
 use crate::connection::Connection;
 use crate::request::{publish, subscribe as subscriptions};
+use crate::shared::Shared;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
@@ -137,8 +139,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             syntax: "[pattern:pattern]",
             ..INTROSPECTION
         },
-        |io, connection, args| channels(io, connection, args, Kind::Channel),
-    ),
+        |io, connection, args| answer(io, connection, args, plain_channels),
+    )
+    .in_scripts(plain_channels),
     declare_after_data(
         CommandSpec {
             name: "pubsub|numsub",
@@ -147,8 +150,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             syntax: "[channel [channel ...]]",
             ..INTROSPECTION
         },
-        |io, connection, args| numsub(io, connection, args, Kind::Channel),
-    ),
+        |io, connection, args| answer(io, connection, args, plain_numsub),
+    )
+    .in_scripts(plain_numsub),
     declare_after_data(
         CommandSpec {
             name: "pubsub|numpat",
@@ -157,8 +161,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             arity: 2,
             ..INTROSPECTION
         },
-        numpat,
-    ),
+        |io, connection, args| answer(io, connection, args, numpat),
+    )
+    .in_scripts(numpat),
     declare_after_data(
         CommandSpec {
             name: "pubsub|shardchannels",
@@ -168,8 +173,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             syntax: "[pattern:pattern]",
             ..INTROSPECTION
         },
-        |io, connection, args| channels(io, connection, args, Kind::ShardChannel),
-    ),
+        |io, connection, args| answer(io, connection, args, shard_channels),
+    )
+    .in_scripts(shard_channels),
     declare_after_data(
         CommandSpec {
             name: "pubsub|shardnumsub",
@@ -179,8 +185,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             syntax: "[shardchannel [shardchannel ...]]",
             ..INTROSPECTION
         },
-        |io, connection, args| numsub(io, connection, args, Kind::ShardChannel),
-    ),
+        |io, connection, args| answer(io, connection, args, shard_numsub),
+    )
+    .in_scripts(shard_numsub),
     declare_after_data(
         CommandSpec {
             name: "pubsub|help",
@@ -191,8 +198,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             categories: Categories::NONE,
             ..INTROSPECTION
         },
-        help_text,
-    ),
+        |io, connection, args| answer(io, connection, args, help_text),
+    )
+    .in_scripts(help_text),
 ];
 
 /// Confirms a subscription or its end. It is a push, so that CLIENT REPLY does not suppress it.
@@ -245,16 +253,22 @@ fn publish_to(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]], ki
     Ok(Dispatch::Done)
 }
 
-fn channels(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]], kind: Kind) -> Result {
+fn channels(shared: &Shared, args: &[&[u8]], reply: &mut Reply<'_>, kind: Kind) -> Outcome {
     if args.len() > 3 {
         return Err(unknown_or_miscounted(args));
     }
-    let names = io.shared.pubsub.registry.names(kind, args.get(2).copied());
-    connection.reply(|reply| {
-        reply.array(names.len());
-        names.iter().for_each(|name| reply.bulk(name));
-    });
-    Ok(Dispatch::Done)
+    let names = shared.pubsub.registry.names(kind, args.get(2).copied());
+    reply.array(names.len());
+    names.iter().for_each(|name| reply.bulk(name));
+    Ok(())
+}
+
+fn plain_channels(shared: &Shared, args: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    channels(shared, args, reply, Kind::Channel)
+}
+
+fn shard_channels(shared: &Shared, args: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    channels(shared, args, reply, Kind::ShardChannel)
 }
 
 /// What the references answer where a subcommand does not take so many arguments.
@@ -263,27 +277,32 @@ fn unknown_or_miscounted(args: &[&[u8]]) -> CommandError {
     CommandError::with(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try PUBSUB HELP."))
 }
 
-fn numsub(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]], kind: Kind) -> Result {
-    let registry = &io.shared.pubsub.registry;
-    connection.reply(|reply| {
-        reply.array(2 * (args.len() - 2));
-        for name in &args[2..] {
-            reply.bulk(name);
-            reply.int(registry.subscriber_count(kind, name) as i64);
-        }
-    });
-    Ok(Dispatch::Done)
+fn numsub(shared: &Shared, args: &[&[u8]], reply: &mut Reply<'_>, kind: Kind) -> Outcome {
+    let registry = &shared.pubsub.registry;
+    reply.array(2 * (args.len() - 2));
+    for name in &args[2..] {
+        reply.bulk(name);
+        reply.int(registry.subscriber_count(kind, name) as i64);
+    }
+    Ok(())
 }
 
-fn numpat(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    let count = io.shared.pubsub.registry.count(Kind::Pattern);
-    connection.reply(|reply| reply.count(count));
-    Ok(Dispatch::Done)
+fn plain_numsub(shared: &Shared, args: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    numsub(shared, args, reply, Kind::Channel)
 }
 
-fn help_text(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+fn shard_numsub(shared: &Shared, args: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    numsub(shared, args, reply, Kind::ShardChannel)
+}
+
+fn numpat(shared: &Shared, _: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    reply.count(shared.pubsub.registry.count(Kind::Pattern));
+    Ok(())
+}
+
+fn help_text(_: &Shared, _: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
     help(
-        connection,
+        reply,
         "PUBSUB",
         &[
             "CHANNELS [<pattern>]",

@@ -3,12 +3,14 @@
 use sherd_scripts::cache::Script;
 use sherd_scripts::runtime::Versions;
 use sherd_shards::command::spec::{flag::*, CommandSpec, Group};
-use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::error::{CommandError, Outcome};
+use sherd_shards::handler::reply::Reply;
 
 use super::connection::REDIS_VERSION;
-use super::{container, declare, declare_after_data, help as answer_help, ok, Declared};
+use super::{answer, container, declare, declare_after_data, help as answer_help, ok, Declared};
 use crate::connection::Connection;
 use crate::scripts::{self, NO_SCRIPT};
+use crate::shared::Shared;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
@@ -111,8 +113,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             flags: LOADING | STALE,
             ..SCRIPT
         },
-        help,
-    ),
+        |io, connection, args| answer(io, connection, args, help),
+    )
+    .in_scripts(help),
 ];
 
 /// What `redis.REDIS_VERSION` and the like say.
@@ -155,7 +158,7 @@ fn flush(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
 const LAZILY_MIN: usize = 1000;
 
 fn kill(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    io.shared.scripts.running.kill()?;
+    io.shared.scripts.running.kill(false)?;
     ok(connection)
 }
 
@@ -194,6 +197,6 @@ const HELP: &[&str] = &[
     "    Show a script from the scripts cache.",
 ];
 
-fn help(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    answer_help(connection, "SCRIPT", HELP)
+fn help(_: &Shared, _: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    answer_help(reply, "SCRIPT", HELP)
 }

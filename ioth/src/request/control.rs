@@ -29,6 +29,9 @@ use super::settle::settle;
 /// wait milliseconds for one. The right to send was lent with the request, so there is one writer at a time; the message returns
 /// it, and the IO thread sends the rest and goes on with the connection.
 pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: bool) {
+    if let Some(script) = &request.script {
+        return script.tell(data);
+    }
     let args = borrowed(&request.args);
     count(shared, &request.record, request.command, &args, request.tick, &data);
     let sent = request.lent.as_ref().filter(|_| !close).map_or(0, |lent| lent.send(&data));
@@ -48,6 +51,7 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
         protocol: connection.session.protocol,
         in_multi: false,
         transaction: None,
+        script: None,
     }
 }
 

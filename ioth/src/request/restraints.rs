@@ -10,7 +10,6 @@ use sherd_shards::server::pause::Condition;
 
 use crate::connection::Connection;
 use crate::protocol::request::{borrowed, Request};
-use crate::shared::scripts::BUSY;
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
@@ -30,8 +29,8 @@ pub fn restrain(
     command: &'static Command,
     request: &Request<'_>,
 ) -> Option<Dispatch> {
-    if needs_busy_shards(io, connection, command, request) {
-        return Some(refuse(io, connection, Some(command), &BUSY));
+    if let Some(error) = needs_busy_shards(io, connection, command, request) {
+        return Some(refuse(io, connection, Some(command), error));
     }
     if let Some(reason) = io.shared.world.pause.refusal().filter(|_| writes(io, connection, command)) {
         return Some(refuse(io, connection, Some(command), reason.error()));
@@ -50,19 +49,27 @@ pub fn restrain(
     None
 }
 
-/// Whether a script that takes too long holds a shard that a command needs, or one that was queued. What is queued now is executed
-/// later.
-fn needs_busy_shards(io: &IoThread, connection: &Connection, command: &Command, request: &Request<'_>) -> bool {
+/// The error if a script that takes too long holds a shard that a command needs, or one that was queued. What is queued now is
+/// executed later.
+fn needs_busy_shards(
+    io: &IoThread,
+    connection: &Connection,
+    command: &Command,
+    request: &Request<'_>,
+) -> Option<&'static CommandError> {
     if !io.shared.world.pause.is_busy() {
-        return false;
+        return None;
     }
-    let (busy, map) = (io.shared.scripts.running.busy_shards(), io.shared.world.slots);
+    let (running, map) = (&io.shared.scripts.running, io.shared.world.slots);
     match (&connection.session.multi, command.spec.plane) {
-        (Some(multi), Plane::Connection(_)) if in_multi(io, command) == InMulti::Exec => {
+        (Some(multi), Plane::Connection(_)) if in_multi(io, command) == InMulti::Exec => running.error_for(|busy| {
             multi.commands.iter().any(|queued| busy & queued.command.shards_of(&borrowed(&queued.args), &map) != 0)
+        }),
+        (None, Plane::Data(_)) => {
+            let needed = command.shards_of(request.args, &map);
+            running.error_for(|busy| busy & needed != 0)
         }
-        (None, Plane::Data(_)) => busy & command.shards_of(request.args, &map) != 0,
-        _ => false,
+        _ => None,
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sherd_metrics::clock::{self, TickRate};
-use sherd_scripts::cache::Script;
 use sherd_scripts::host::{Called, Host, Interruption};
 use sherd_scripts::shebang::{Flag, Flags};
 use sherd_shards::command::origin::Origin;
@@ -25,12 +24,17 @@ use sherd_shards::maintenance::evict;
 use sherd_shards::server::slot::slot_of;
 use sherd_types::table;
 
+use super::Started;
 use crate::connection::subscriptions::Kind;
+use crate::connection::token::Token;
 use crate::observe::log::Level;
 use crate::observe::monitor::nested_line;
+use crate::protocol::request::owned;
 use crate::request::monitor::show_line;
-use crate::shared::scripts::{LongScript, BUSY};
+use crate::shared::message::ControlRequest;
+use crate::shared::scripts::{busy_error, LongScript};
 use crate::shared::Shared;
+use crate::thread::handlers::Handlers;
 
 const UNKNOWN: CommandError = CommandError::new("ERR Unknown Redis command called from script");
 const WRONG_COUNT: CommandError = CommandError::new("ERR Wrong number of args calling Redis command from script");
@@ -38,8 +42,9 @@ const NOT_ALLOWED: CommandError = CommandError::new("ERR This Redis command is n
 const READ_ONLY: CommandError = CommandError::new("ERR Write commands are not allowed from read-only scripts.");
 const CROSS_SLOT: CommandError =
     CommandError::new("ERR Script attempted to access keys that do not hash to the same slot");
-const ELSEWHERE: CommandError =
-    CommandError::new("ERR This command is answered by the control plane, which a script does not wait for");
+const ELSEWHERE: CommandError = CommandError::new("ERR This command concerns a connection, which a script has not");
+const NO_ANSWER: CommandError =
+    CommandError::new("ERR The control plane has not answered in time. Scripts cannot wait for it any longer");
 /// What a script is answered that needed a shard which stayed busy.
 pub const SHARDS_BUSY: CommandError =
     CommandError::new("TRYAGAIN The script needs a key that it has not named, in a shard that is busy. Try again");
@@ -54,6 +59,9 @@ const COMMANDS_QUICK_MAX: u64 = 10_000;
 pub struct ScriptHost<'h, 'c> {
     shared: &'h Arc<Shared>,
     context: &'h mut Context<'c>,
+    handlers: Handlers,
+    /// What runs is a function, not a script.
+    is_function: bool,
     flags: Flags,
     read_only: bool,
     /// The database that its commands use.
@@ -86,8 +94,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     pub fn new(
         shared: &'h Arc<Shared>,
         context: &'h mut Context<'c>,
-        script: &Script,
-        read_only: bool,
+        started: &Started<'_>,
         keys: &[&[u8]],
     ) -> ScriptHost<'h, 'c> {
         let map = shared.world.slots;
@@ -98,8 +105,10 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             (named, context.shards().held(), keys.first().filter(|_| shared.cluster).map(|key| slot_of(key)))
         };
         ScriptHost {
-            flags: script.flags,
-            read_only: read_only || script.flags.has(Flag::NoWrites),
+            handlers: started.handlers,
+            is_function: started.is_function(),
+            flags: started.flags,
+            read_only: started.read_only || started.flags.has(Flag::NoWrites),
             db: context.client.db,
             named,
             held,
@@ -176,13 +185,14 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         }
         match command.spec.plane {
             Plane::Data(_) => self.run_data(command, args, protocol, out),
-            Plane::Connection(_) => self.run_for_connection(command, args, &mut Reply::new(out, protocol)),
+            Plane::Connection(number) => self.run_for_connection(command, number, args, &mut Reply::new(out, protocol)),
             Plane::Control if command.spec.name == "time" => {
                 self.tell_time(&mut Reply::new(out, protocol));
                 self.count(command);
                 Ok(())
             }
-            Plane::Control | Plane::Container => Err(ELSEWHERE),
+            Plane::Control => self.ask_control_plane(command, args, protocol, out),
+            Plane::Container => Err(ELSEWHERE),
         }
     }
 
@@ -309,9 +319,14 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     fn run_for_connection(
         &mut self,
         command: &'static Command,
+        number: u16,
         args: &[&[u8]],
         reply: &mut Reply<'_>,
     ) -> Result<(), CommandError> {
+        if let Some(answer) = self.handlers[usize::from(number)].in_script {
+            self.count(command);
+            return answer(self.shared, args, reply);
+        }
         match (command.spec.name, args) {
             ("ping", [_]) => reply.simple("PONG"),
             ("ping" | "echo", [_, message]) => reply.bulk(message),
@@ -330,6 +345,38 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             ("readonly" | "readwrite" | "asking", _) => reply.ok(),
             _ => return Err(ELSEWHERE),
         }
+        self.count(command);
+        Ok(())
+    }
+
+    /// Has a command answered by the control plane.
+    fn ask_control_plane(
+        &mut self,
+        command: &'static Command,
+        args: &[&[u8]],
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CommandError> {
+        let record = self.context.client.record.and_then(|record| record.own.upgrade()).ok_or(NO_ANSWER)?;
+        let request = ControlRequest {
+            token: Token::from_bits(record.token),
+            args: owned(args),
+            command,
+            tick: clock::ticks(),
+            lent: None,
+            record,
+            db: self.db,
+            protocol,
+            in_multi: false,
+            transaction: None,
+            script: None,
+        };
+        let reply = self.shared.script_calls.ask(request).ok_or(NO_ANSWER)?;
+        if reply.first() == Some(&b'-') {
+            self.shared.world.logs.count_error(&reply);
+            self.context.shards().first().stats.error_replies.increment();
+        }
+        out.extend_from_slice(&reply);
         self.count(command);
         Ok(())
     }
@@ -369,6 +416,12 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     }
 }
 
+/// Writes what a script or a library tells to the server's log.
+pub fn add_to_log(shared: &Shared, level: u8, text: &[u8]) {
+    let level = [Level::Debug, Level::Verbose, Level::Notice, Level::Warning][usize::from(level.min(3))];
+    shared.log.add(level, &String::from_utf8_lossy(text), Vec::new());
+}
+
 impl Host for ScriptHost<'_, '_> {
     fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Called {
         self.commands += 1;
@@ -390,8 +443,7 @@ impl Host for ScriptHost<'_, '_> {
     }
 
     fn log(&mut self, level: u8, text: &[u8]) {
-        let level = [Level::Debug, Level::Verbose, Level::Notice, Level::Warning][usize::from(level.min(3))];
-        self.shared.log.add(level, &String::from_utf8_lossy(text), Vec::new());
+        add_to_log(self.shared, level, text);
     }
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
@@ -409,7 +461,8 @@ impl Host for ScriptHost<'_, '_> {
             return Interruption::Stop;
         }
         let long = self.long.get_or_insert_with(|| {
-            let long = self.shared.scripts.running.enter();
+            let command = || self.context.args.iter().map(|arg| arg.to_vec()).collect();
+            let long = self.shared.scripts.running.enter(self.is_function.then(command), self.begun);
             long.has_written.store(self.has_written, Relaxed);
             long
         });
@@ -426,7 +479,7 @@ impl Host for ScriptHost<'_, '_> {
             }
         }
         if self.is_busy() {
-            self.shared.engine.refuse_waiting(self.held, &BUSY);
+            self.shared.engine.refuse_waiting(self.held, busy_error(self.is_function));
         }
         Interruption::None
     }

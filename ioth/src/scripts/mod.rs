@@ -2,29 +2,35 @@
 //!
 //! A script is a data command ([`sherd_shards::handler::scripting`]); this is its handler. It finds the script by its text or digest,
 //! and runs it in its thread's own runtime with a [`host::ScriptHost`], through which its commands are executed in the shards
-//! that are held. Scripts that take long are in [`crate::shared::scripts`].
+//! that are held. Functions are called in the same way, found by their names in what [`libraries`] have registered. What takes long is
+//! in [`crate::shared::scripts`].
 
 pub mod host;
+mod libraries;
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use sherd_metrics::memory;
 use sherd_scripts::cache::Script;
-use sherd_scripts::pool;
-use sherd_scripts::runtime::{Ran, Run};
-use sherd_scripts::shebang::Flag;
+use sherd_scripts::pool::{self, Use};
+use sherd_scripts::runtime::{Program, Ran, Run};
+use sherd_scripts::shebang::{Flag, Flags};
 use sherd_shards::handler::args;
 use sherd_shards::handler::context::Context;
 use sherd_shards::handler::error::{CommandError, Outcome};
 use sherd_shards::handler::reply::Reply;
-use sherd_shards::handler::scripting::{self, Evaluation, Knowledge, Scripting, HANDED_ON};
+use sherd_shards::handler::scripting::{
+    self, Evaluation, Knowledge, LibraryFacts, Named, RestorePolicy, Scripting, HANDED_ON,
+};
 use sherd_shards::maintenance::evict;
 
 use crate::observe::monitor::script_command_line;
 use crate::request::monitor::show_line;
 use crate::shared::scripts::Scripts;
 use crate::shared::Shared;
+use crate::thread::handlers::Handlers;
 
 use host::ScriptHost;
 
@@ -43,7 +49,8 @@ pub fn error_of(text: &[u8]) -> CommandError {
 
 /// Compiles a new script in this thread's runtime and keeps it.
 pub fn enter(scripts: &Scripts, script: &Arc<Script>, by_load: bool) -> Result<(), CommandError> {
-    let compiled = pool::with_runtime(|runtime| runtime.compile(script)).map_err(|reason| unavailable(&reason))?;
+    let compiled =
+        pool::with_runtime(Use::Scripts, |runtime| runtime.compile(script)).map_err(|reason| unavailable(&reason))?;
     if let Err(text) = compiled {
         return Err(error_of(&[b"ERR Error compiling script (new function): ", text.as_slice()].concat()));
     }
@@ -55,55 +62,141 @@ fn unavailable(reason: &str) -> CommandError {
     CommandError::with(format!("ERR scripts cannot be run: {reason}"))
 }
 
-/// The handler of EVAL and its relatives in one server.
-pub struct Evaluator(pub Weak<Shared>);
+/// The handler of EVAL, FCALL and FUNCTION in one server.
+pub struct Evaluator {
+    pub shared: Weak<Shared>,
+    /// The commands of connections, some of which scripts may call.
+    pub handlers: Handlers,
+}
+
+impl Evaluator {
+    fn shared(&self) -> Result<Arc<Shared>, CommandError> {
+        self.shared.upgrade().ok_or(CommandError::new("ERR the server is shutting down"))
+    }
+}
 
 impl Scripting for Evaluator {
     fn evaluate(&self, context: &mut Context<'_>, reply: &mut Reply<'_>, evaluation: Evaluation) -> Outcome {
-        let shared = self.0.upgrade().ok_or(CommandError::new("ERR the server is shutting down"))?;
-        let args = context.args;
-        let count = args::integer(args[2])?;
-        if count > args.len() as i64 - 3 {
-            return Err(TOO_MANY_KEYS);
-        }
-        let count = usize::try_from(count).map_err(|_| NEGATIVE_KEYS)?;
+        let shared = self.shared()?;
+        let (args, read_only) = (context.args, evaluation.read_only);
         // What is allocated for the script is no shard's.
         let before = memory::thread_bytes();
-        let script = find(&shared.scripts, args[1], evaluation.by_digest);
-        context.shards().first().stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Relaxed);
+        if evaluation.named == Named::Function {
+            show(&shared, context);
+            let found = libraries::find(&shared, args[1]);
+            discount(context, before);
+            let found = found?;
+            let count = args::integer_or(args[2], libraries::BAD_KEYS)?;
+            let count = count_of_keys(count, args.len())?;
+            let flags = found.function().flags;
+            may_begin(&shared, context, flags, read_only)?;
+            let (program, handlers) = (Program::Function(&found), self.handlers);
+            return run(&shared, context, reply, &Started { program, flags, read_only, count, handlers });
+        }
+        let count = count_of_keys(args::integer(args[2])?, args.len())?;
+        let script = find(&shared.scripts, args[1], evaluation.named == Named::ByDigest);
+        discount(context, before);
         let script = script?;
-        may_begin(&shared, context, &script, evaluation)?;
-        if shared.monitors.load(Relaxed) > 0 {
-            if let Some(record) = context.client.record {
-                show_line(&shared, &script_command_line(record, context.client.db, context.spec, args));
-            }
+        let flags = script.flags;
+        may_begin(&shared, context, flags, read_only)?;
+        show(&shared, context);
+        let (program, handlers) = (Program::Script(&script), self.handlers);
+        run(&shared, context, reply, &Started { program, flags, read_only, count, handlers })
+    }
+
+    fn load_library(&self, source: &[u8], replace: bool) -> Result<Vec<u8>, CommandError> {
+        libraries::load(&*self.shared()?, source, replace)
+    }
+
+    fn restore_libraries(&self, sources: &[Cow<'_, [u8]>], policy: RestorePolicy) -> Outcome {
+        libraries::restore(&*self.shared()?, sources, policy)
+    }
+
+    fn delete_library(&self, name: &[u8]) -> bool {
+        self.shared().is_ok_and(|shared| shared.scripts.libraries.remove(name).is_some())
+    }
+
+    fn flush_libraries(&self, lazily: bool) {
+        if let Ok(shared) = self.shared() {
+            libraries::flush(&shared, lazily);
         }
-        let known = Knowledge::of(args);
-        let (keys, arguments) = args[3..].split_at(count);
-        let protocol = context.client.protocol;
-        let mut host = ScriptHost::new(&shared, context, &script, evaluation.read_only, keys);
-        let mut ran = Ran::Answered { failed: false };
-        let run = Run { script: &script, keys, args: arguments, protocol };
-        let mut result = Ok(());
-        reply.written_by(|out| {
-            let start = out.len();
-            match pool::with_runtime(|runtime| runtime.run(&run, &mut host, out)) {
-                Ok(done) => ran = done,
-                Err(reason) => result = Err(unavailable(&reason)),
+    }
+
+    fn libraries(&self) -> Vec<LibraryFacts> {
+        self.shared().map(|shared| libraries::facts(&shared)).unwrap_or_default()
+    }
+}
+
+/// Takes what was allocated since `before` off the shard that counts it.
+fn discount(context: &mut Context<'_>, before: i64) {
+    context.shards().first().stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Relaxed);
+}
+
+/// Shows a command that runs a script to the monitors, before those of the script.
+fn show(shared: &Arc<Shared>, context: &Context<'_>) {
+    if shared.monitors.load(Relaxed) > 0 {
+        if let Some(record) = context.client.record {
+            show_line(shared, &script_command_line(record, context.client.db, context.spec, context.args));
+        }
+    }
+}
+
+fn count_of_keys(count: i64, args: usize) -> Result<usize, CommandError> {
+    if count > args as i64 - 3 {
+        return Err(TOO_MANY_KEYS);
+    }
+    usize::try_from(count).map_err(|_| NEGATIVE_KEYS)
+}
+
+/// A script or a function that may begin.
+pub struct Started<'a> {
+    program: Program<'a>,
+    flags: Flags,
+    read_only: bool,
+    /// How many of its arguments are keys.
+    count: usize,
+    handlers: Handlers,
+}
+
+impl Started<'_> {
+    fn is_function(&self) -> bool {
+        matches!(self.program, Program::Function(_))
+    }
+}
+
+fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, started: &Started<'_>) -> Outcome {
+    let (args, protocol, program) = (context.args, context.client.protocol, started.program);
+    let known = Knowledge::of(args);
+    let (keys, arguments) = args[3..].split_at(started.count);
+    let mut host = ScriptHost::new(shared, context, started, keys);
+    let mut ran = Ran::Answered { failed: false };
+    let run = Run { program, keys, args: arguments, protocol };
+    let of = if started.is_function() { Use::Functions } else { Use::Scripts };
+    let mut result = Ok(());
+    reply.written_by(|out| {
+        let start = out.len();
+        let done = pool::with_runtime(of, |runtime| {
+            if of == Use::Functions {
+                runtime.follow(&shared.scripts.libraries);
             }
-            out.get(start) == Some(&b'-')
+            runtime.run(&run, &mut host, out)
         });
-        let handed_on = host.is_handed_on();
-        let (confined, quick) = host.end();
-        known.note(confined, quick);
-        match ran {
-            Ran::Answered { .. } => result,
-            Ran::Stopped if handed_on => {
-                scripting::hand_on();
-                Err(HANDED_ON)
-            }
-            Ran::Stopped => Err(host::SHARDS_BUSY),
+        match done {
+            Ok(done) => ran = done,
+            Err(reason) => result = Err(unavailable(&reason)),
         }
+        out.get(start) == Some(&b'-')
+    });
+    let handed_on = host.is_handed_on();
+    let (confined, quick) = host.end();
+    known.note(confined, quick);
+    match ran {
+        Ran::Answered { .. } => result,
+        Ran::Stopped if handed_on => {
+            scripting::hand_on();
+            Err(HANDED_ON)
+        }
+        Ran::Stopped => Err(host::SHARDS_BUSY),
     }
 }
 
@@ -122,15 +215,14 @@ fn find(scripts: &Scripts, name: &[u8], by_digest: bool) -> Result<Arc<Script>, 
 }
 
 /// What must hold for a script that says what it does.
-fn may_begin(shared: &Shared, context: &mut Context<'_>, script: &Script, evaluation: Evaluation) -> Outcome {
-    let flags = script.flags;
+fn may_begin(shared: &Shared, context: &mut Context<'_>, flags: Flags, read_only: bool) -> Outcome {
     if flags.has(Flag::Compatible) {
         return Ok(());
     }
     if flags.has(Flag::NoCluster) && shared.cluster {
         return Err(ON_CLUSTER);
     }
-    if evaluation.read_only && !flags.has(Flag::NoWrites) {
+    if read_only && !flags.has(Flag::NoWrites) {
         return Err(WRITES);
     }
     let needs_room = !flags.has(Flag::AllowOom) && !flags.has(Flag::NoWrites);

@@ -15,6 +15,8 @@ use crate::connection::transaction::{Executed, Transaction, Watch};
 use crate::net::listener::Peer;
 use crate::net::transport::Lent;
 
+use super::script_answer::ScriptAnswer;
+
 /// What comes to an IO thread from outside.
 pub enum Message {
     /// A batch that another thread executed.
@@ -67,6 +69,8 @@ pub struct ControlRequest {
     pub in_multi: bool,
     /// The transaction that is to be executed; the command is EXEC then.
     pub transaction: Option<Arc<Transaction>>,
+    /// The script that asks, which waits for the answer where it is.
+    pub script: Option<Arc<ScriptAnswer>>,
 }
 
 /// Requests that may wait for the control plane; more have their connections deferred.
@@ -92,6 +96,7 @@ impl ControlRequest {
                 db,
                 protocol: self.protocol,
                 in_multi: true,
+                script: None,
                 transaction: None,
             })
         });

@@ -3,6 +3,8 @@
 pub mod message;
 pub mod pubsub;
 pub mod renames;
+pub mod script_answer;
+pub mod script_calls;
 pub mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -25,6 +27,7 @@ use crate::observe::stats::{ControlStats, IoStats};
 use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
 use pubsub::PubSub;
 use renames::Renames;
+use script_calls::ScriptCalls;
 use scripts::Scripts;
 
 /// One server's state beyond its threads' own.
@@ -41,6 +44,7 @@ pub struct Shared {
     pub control: ControlStats,
     pub log: Arc<Log>,
     pub scripts: Scripts,
+    pub script_calls: ScriptCalls,
     password: RwLock<Option<Vec<u8>>>,
     /// Whether `password` is set, without its lock.
     pub has_password: AtomicBool,
@@ -92,6 +96,7 @@ impl Shared {
             renames: OnceLock::new(),
             log,
             scripts: Scripts::default(),
+            script_calls: ScriptCalls::default(),
             password: RwLock::new(None),
             has_password: AtomicBool::new(false),
             monitors: AtomicUsize::new(0),

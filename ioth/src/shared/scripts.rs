@@ -1,11 +1,14 @@
-//! A server's scripts, and those that take long: BUSY for those who need their shards, and SCRIPT KILL.
+//! A server's scripts and libraries of functions, and what of them takes long: BUSY for those who need its shards, SCRIPT KILL and
+//! FUNCTION KILL.
 //!
-//! A script is entered here with its first 100,000 instructions, so that those which are soon over cost nothing.
+//! A script or function is entered here with its first 100,000 instructions, so that one which is soon over costs nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sherd_metrics::clock::{self, TickRate};
 use sherd_scripts::cache::Cache;
+use sherd_scripts::functions::table::Libraries;
 use sherd_shards::handler::error::CommandError;
 
 const NOT_BUSY: CommandError = CommandError::new("NOTBUSY No scripts in execution right now.");
@@ -13,21 +16,35 @@ const UNKILLABLE: CommandError = CommandError::new(
     "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script \
      termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
 );
-/// What others are answered while a script takes too long.
-pub const BUSY: CommandError =
+static BUSY_SCRIPT: CommandError =
     CommandError::new("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
+static BUSY_FUNCTION: CommandError =
+    CommandError::new("BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.");
+
+/// What others are answered while a script or a function takes too long.
+pub fn busy_error(is_function: bool) -> &'static CommandError {
+    if is_function {
+        &BUSY_FUNCTION
+    } else {
+        &BUSY_SCRIPT
+    }
+}
 
 /// What a server has for scripts.
 #[derive(Default)]
 pub struct Scripts {
     pub cache: Cache,
+    pub libraries: Libraries,
     pub running: RunningScripts,
 }
 
-/// A script that takes long.
-#[derive(Default)]
+/// A script or function that takes long.
 pub struct LongScript {
-    /// SCRIPT KILL.
+    /// The command line that has called it, if it is a function.
+    function: Option<Vec<Vec<u8>>>,
+    /// On the tick counter.
+    begun: u64,
+    /// SCRIPT KILL or FUNCTION KILL.
     pub killed: AtomicBool,
     /// It has changed something, and must come to its end.
     pub has_written: AtomicBool,
@@ -39,14 +56,26 @@ pub struct LongScript {
 #[derive(Default)]
 pub struct RunningScripts(Mutex<Vec<Arc<LongScript>>>);
 
+/// A function that runs, as FUNCTION STATS tells of it.
+pub struct RunningFunction {
+    pub command: Vec<Vec<u8>>,
+    pub milliseconds: u64,
+}
+
 impl RunningScripts {
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<LongScript>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A script has turned out to take long.
-    pub fn enter(&self) -> Arc<LongScript> {
-        let script = Arc::new(LongScript::default());
+    /// A script has turned out to take long, or a function, of which the command line is given.
+    pub fn enter(&self, function: Option<Vec<Vec<u8>>>, begun: u64) -> Arc<LongScript> {
+        let script = Arc::new(LongScript {
+            function,
+            begun,
+            killed: AtomicBool::new(false),
+            has_written: AtomicBool::new(false),
+            busy_shards: AtomicU64::new(0),
+        });
         self.lock().push(Arc::clone(&script));
         script
     }
@@ -58,26 +87,40 @@ impl RunningScripts {
         scripts.iter().any(|other| other.busy_shards.load(Relaxed) != 0)
     }
 
-    /// The shards of all scripts that are busy.
-    pub fn busy_shards(&self) -> u64 {
-        self.lock().iter().fold(0, |shards, script| shards | script.busy_shards.load(Relaxed))
+    /// What is answered to who needs one of these shards, if a script that takes too long holds it.
+    pub fn error_for(&self, shards: impl Fn(u64) -> bool) -> Option<&'static CommandError> {
+        let scripts = self.lock();
+        let script = scripts.iter().find(|script| shards(script.busy_shards.load(Relaxed)))?;
+        Some(busy_error(script.function.is_some()))
     }
 
-    /// SCRIPT KILL: ends those that may be ended.
-    pub fn kill(&self) -> Result<(), CommandError> {
+    /// SCRIPT KILL, or FUNCTION KILL: ends those that may be ended. Each of the two says what the other one is for.
+    pub fn kill(&self, functions: bool) -> Result<(), CommandError> {
         let scripts = self.lock();
-        if scripts.is_empty() {
-            return Err(NOT_BUSY);
+        let (mine, others): (Vec<_>, Vec<_>) =
+            scripts.iter().partition(|script| script.function.is_some() == functions);
+        let may_end = |script: &&&Arc<LongScript>| !script.has_written.load(Relaxed);
+        if mine.iter().any(|script| may_end(&script)) {
+            mine.iter().filter(|script| may_end(script)).for_each(|script| script.killed.store(true, Relaxed));
+            return Ok(());
         }
-        let mut any = false;
-        for script in scripts.iter().filter(|script| !script.has_written.load(Relaxed)) {
-            script.killed.store(true, Relaxed);
-            any = true;
+        match (mine.is_empty(), others.iter().any(|script| may_end(&script))) {
+            _ if scripts.is_empty() => Err(NOT_BUSY),
+            (true, true) => Err(busy_error(!functions).clone()),
+            _ => Err(UNKILLABLE),
         }
-        if any {
-            Ok(())
-        } else {
-            Err(UNKILLABLE)
+    }
+
+    /// The function that has been running for longest, of those that take long; an error where a script is why others wait.
+    pub fn function(&self) -> Result<Option<RunningFunction>, CommandError> {
+        let scripts = self.lock();
+        if let Some((script, command)) = scripts.iter().find_map(|script| Some((script, script.function.as_ref()?))) {
+            let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(script.begun));
+            return Ok(Some(RunningFunction { command: command.clone(), milliseconds: nanoseconds / 1_000_000 }));
         }
+        if scripts.iter().any(|script| script.busy_shards.load(Relaxed) != 0) {
+            return Err(BUSY_SCRIPT.clone());
+        }
+        Ok(None)
     }
 }

@@ -1,8 +1,10 @@
 //! Commands that an IO thread executes itself, as it knows them: the table is made by [`crate::commands`], which stands above.
 
-use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::error::{CommandError, Outcome};
+use sherd_shards::handler::reply::Reply;
 
 use crate::connection::Connection;
+use crate::shared::Shared;
 
 use super::IoThread;
 
@@ -19,6 +21,9 @@ pub enum Dispatch {
 
 /// A command's implementation: it answers through [`Connection::reply`].
 pub type Handler = fn(&mut IoThread, &mut Connection, &[&[u8]]) -> Result<Dispatch, CommandError>;
+
+/// The same of a command that needs nothing of its connection: it is answered in scripts as well.
+pub type SharedHandler = fn(&Shared, &[&[u8]], &mut Reply<'_>) -> Outcome;
 
 /// How a command stands to MULTI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +43,8 @@ pub enum InMulti {
 pub struct ConnectionCommand {
     /// `None` for a container of subcommands.
     pub handler: Option<Handler>,
+    /// How a script is answered, if a script may call it.
+    pub in_script: Option<SharedHandler>,
     pub in_multi: InMulti,
     /// Whether what it does depends on the data commands before it.
     pub follows_data: bool,

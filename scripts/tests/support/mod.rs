@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use sherd_scripts::api::{self, api};
 use sherd_scripts::cache::{Cache, Script};
 use sherd_scripts::host::{Called, Host, Interruption};
-use sherd_scripts::runtime::{Ran, Run, Runtime, Versions};
+use sherd_scripts::runtime::{Program, Ran, Run, Runtime, Versions};
 use sherd_shards::handler::reply::Protocol;
 
 /// Loads Lua; `None`, with a reason printed, where there is no lupa.
@@ -118,7 +118,7 @@ impl Bench {
     /// Runs a script of the cache.
     pub fn execute(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> (String, Ran) {
         let mut out = Vec::new();
-        let run = Run { script, keys, args, protocol: self.protocol };
+        let run = Run { program: Program::Script(script), keys, args, protocol: self.protocol };
         let ran = self.runtime.run(&run, &mut self.host, &mut out);
         (String::from_utf8_lossy(&out).into_owned(), ran)
     }

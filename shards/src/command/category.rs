@@ -80,12 +80,12 @@ categories! {
 
 /// All categories of a command: those of its flags, its group's and those that it declares.
 pub const fn of(spec: &CommandSpec) -> Categories {
-    // What a script reads and writes is up to its commands.
-    let accesses = !matches!(spec.group, Group::Scripting);
+    // What a script reads is up to its commands.
+    let reads = !matches!(spec.group, Group::Scripting);
     spec.categories
         .with_if(!matches!(spec.plane, Plane::Container), spec.group.category())
-        .with_if(accesses && spec.has(flag::READONLY), READ)
-        .with_if(accesses && spec.has(flag::WRITE), WRITE)
+        .with_if(reads && spec.has(flag::READONLY), READ)
+        .with_if(spec.has(flag::WRITE), WRITE)
         .with_if(spec.has(flag::ADMIN), ADMIN.with(DANGEROUS))
         .with_if(spec.has(flag::PUBSUB), PUBSUB)
         .with_if(spec.has(flag::BLOCKING), BLOCKING)
@@ -106,6 +106,7 @@ mod tests {
         assert_eq!(names(spec(Group::String, flag::WRITE | flag::DENYOOM)), ["write", "string", "slow"]);
         assert_eq!(names(spec(Group::Hash, flag::READONLY | flag::FAST)), ["read", "hash", "fast"]);
         assert_eq!(names(spec(Group::Scripting, flag::READONLY | flag::NOSCRIPT)), ["slow", "scripting"]);
+        assert_eq!(names(spec(Group::Scripting, flag::WRITE)), ["write", "slow", "scripting"]);
         assert_eq!(names(spec(Group::PubSub, flag::PUBSUB | flag::FAST)), ["pubsub", "fast"]);
         assert_eq!(names(spec(Group::Server, flag::ADMIN)), ["admin", "slow", "dangerous"]);
         assert_eq!(names(spec(Group::SortedSet, flag::BLOCKING)), ["sortedset", "slow", "blocking"]);

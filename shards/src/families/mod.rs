@@ -32,6 +32,7 @@ families!(
     cluster_scan,
     debug,
     dump,
+    function,
     generic,
     generic_database,
     generic_expire,

@@ -7,10 +7,12 @@ use crate::entry::object::{Object, ObjectRef};
 use crate::entry::{Entry, NewValue};
 use crate::handler::access::Shards;
 use crate::handler::error::{CommandError, Outcome};
+use crate::handler::scripting::RestorePolicy;
 use crate::keyspace::db::Key;
-use crate::rdb::{self, dump};
+use crate::rdb::{self, dump, functions};
 use crate::rdb::{Limits, Loaded};
 use crate::server::shard::Shard;
+use crate::server::world::World;
 use sherd_types::table;
 
 const NOT_LOADED: CommandError = CommandError::new("ERR Error trying to load the RDB dump, check server logs");
@@ -27,7 +29,19 @@ pub(super) fn reload(shards: &mut Shards<'_>, limits: &Limits, now_ms: i64) -> O
             }
         }
     }
-    Ok(())
+    reload_functions(&shards.first().world)
+}
+
+/// The libraries of functions, by way of FUNCTION DUMP's payload.
+fn reload_functions(world: &World) -> Outcome {
+    let Some(scripting) = world.scripting.get() else { return Ok(()) };
+    let libraries = scripting.libraries();
+    if libraries.is_empty() {
+        return Ok(());
+    }
+    let payload = functions::dump(libraries.iter().map(|library| library.source.as_slice()));
+    let sources = functions::restore(&payload).map_err(|_| NOT_LOADED)?;
+    scripting.restore_libraries(&sources, RestorePolicy::Flush)
 }
 
 /// What a stream keeps of producers is not in DUMP's payload, but would be in a snapshot.

@@ -1,12 +1,12 @@
-//! EVAL and its relatives: scripts, run by whoever the server has for that.
+//! EVAL, FCALL and their relatives: scripts and functions, run by whoever the server has for that.
 
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome};
 use crate::handler::reply::Reply;
-use crate::handler::scripting::{Evaluation, Knowledge};
+use crate::handler::scripting::{Evaluation, Knowledge, Named};
 use crate::command::spec::{flag::*, Begin, CommandSpec, Find, Group, KeySpec, Plane};
 
-const NOT_HERE: CommandError = CommandError::new("ERR this server runs no scripts");
+pub(super) const NOT_HERE: CommandError = CommandError::new("ERR this server runs no scripts");
 
 const KEYS: Find = Find::Number { number: 0, first: 1, step: 1 };
 
@@ -32,7 +32,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         summary: "Runs a Lua script.",
         since: "2.6.0",
         syntax: "script numkeys [key ...] [arg ...]",
-        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: false, read_only: false })),
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { named: Named::ByText, read_only: false })),
         ..SCRIPT
     },
     CommandSpec {
@@ -40,7 +40,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         summary: "Runs a Lua script that the server knows by its SHA1 digest.",
         since: "2.6.0",
         syntax: "sha1 numkeys [key ...] [arg ...]",
-        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: true, read_only: false })),
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { named: Named::ByDigest, read_only: false })),
         ..SCRIPT
     },
     CommandSpec {
@@ -48,7 +48,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         summary: "Runs a Lua script that must not write.",
         since: "7.0.0",
         syntax: "script numkeys [key ...] [arg ...]",
-        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: false, read_only: true })),
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { named: Named::ByText, read_only: true })),
         ..READER
     },
     CommandSpec {
@@ -56,7 +56,25 @@ pub(super) const SPECS: &[CommandSpec] = &[
         summary: "Runs a Lua script that the server knows by its SHA1 digest and that must not write.",
         since: "7.0.0",
         syntax: "sha1 numkeys [key ...] [arg ...]",
-        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { by_digest: true, read_only: true })),
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { named: Named::ByDigest, read_only: true })),
+        ..READER
+    },
+    CommandSpec {
+        name: "fcall",
+        summary: "Calls a function of a library.",
+        complexity: "that of the function",
+        since: "7.0.0",
+        syntax: "function numkeys [key ...] [arg ...]",
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { named: Named::Function, read_only: false })),
+        ..SCRIPT
+    },
+    CommandSpec {
+        name: "fcall_ro",
+        summary: "Calls a function of a library that must not write.",
+        complexity: "that of the function",
+        since: "7.0.0",
+        syntax: "function numkeys [key ...] [arg ...]",
+        plane: Plane::Data(|context, reply| run(context, reply, Evaluation { named: Named::Function, read_only: true })),
         ..READER
     },
 ];

@@ -6,6 +6,7 @@
 //! executes it: one that has always been quick, the thread that brings it; any other, the shard's own, so that connections
 //! and SCRIPT KILL do not wait for it.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -14,19 +15,73 @@ use crate::handler::error::{CommandError, Outcome};
 use crate::handler::reply::Reply;
 use sherd_types::table;
 
+/// What argument 1 of a command line says of the script.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    /// It is its text.
+    ByText,
+    /// It is the digest of its text.
+    ByDigest,
+    /// It is the name of a function.
+    Function,
+}
+
 /// How a script is named, and what it may do.
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluation {
-    /// By the digest of its text rather than the text.
-    pub by_digest: bool,
+    pub named: Named,
     /// It must not write.
     pub read_only: bool,
 }
 
-/// Runs scripts.
+/// What becomes of libraries that are there already when others are restored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RestorePolicy {
+    /// All of them go.
+    Flush,
+    /// They stay; one of the same name is an error.
+    Append,
+    /// Those of the same name go.
+    Replace,
+}
+
+/// A library of functions, as FUNCTION LIST tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LibraryFacts {
+    pub name: Vec<u8>,
+    pub source: Vec<u8>,
+    pub functions: Vec<FunctionFacts>,
+}
+
+/// One of its functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionFacts {
+    pub name: Vec<u8>,
+    pub description: Option<Vec<u8>>,
+    pub flags: Vec<&'static [u8]>,
+}
+
+/// Runs scripts and functions, and keeps libraries of functions.
+///
+/// Commands that change libraries hold all shards, so that they have one place among the changes of the data.
 pub trait Scripting: Send + Sync {
     /// Runs the script of a command line in the context's shards, and writes its reply.
     fn evaluate(&self, context: &mut Context<'_>, reply: &mut Reply<'_>, evaluation: Evaluation) -> Outcome;
+
+    /// Loads a library, and returns its name.
+    fn load_library(&self, source: &[u8], replace: bool) -> Result<Vec<u8>, CommandError>;
+
+    /// Loads libraries of a payload or a file, all or none, without a bound on the time.
+    fn restore_libraries(&self, sources: &[Cow<'_, [u8]>], policy: RestorePolicy) -> Outcome;
+
+    /// Removes a library; false if there is none of the name.
+    fn delete_library(&self, name: &[u8]) -> bool;
+
+    /// Removes all libraries; `lazily`: they are freed in the background.
+    fn flush_libraries(&self, lazily: bool);
+
+    /// All libraries, by name.
+    fn libraries(&self) -> Vec<LibraryFacts>;
 }
 
 /// It has kept to the shards of the keys that it names.

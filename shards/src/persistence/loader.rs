@@ -11,6 +11,7 @@ use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
+use crate::handler::scripting::RestorePolicy;
 use crate::keyspace::db::Key;
 use crate::rdb::{self, crc64, load, Corrupt, Limits, Loaded, Reader};
 use crate::server::world::World;
@@ -260,6 +261,7 @@ pub fn load_into(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<R
         progress.bytes.store(loading.offset(), Ordering::Relaxed);
         progress.keys.store(loading.0.report.keys - loading.0.report.expired, Ordering::Relaxed);
     }
+    loading.load_functions(&engine.world)?;
     Ok(loading.0.report)
 }
 
@@ -318,6 +320,17 @@ impl<'a> Loading<'a> {
             insert(shards, &mut self.0, record)?;
         }
         Ok(false)
+    }
+
+    /// Loads the libraries of functions, when no shard is held: those of the file and no others are there then.
+    pub fn load_functions(&self, world: &World) -> Result<(), Fault> {
+        let Some(scripting) = world.scripting.get() else { return Ok(()) };
+        let sources: Vec<_> = self.0.report.functions.iter().map(|source| Cow::Borrowed(source.as_slice())).collect();
+        if sources.is_empty() && scripting.libraries().is_empty() {
+            return Ok(());
+        }
+        let restored = scripting.restore_libraries(&sources, RestorePolicy::Flush);
+        restored.map_err(|error| self.0.fault(format!("a library of functions cannot be loaded: {}", error.0)))
     }
 
     fn offset(&self) -> u64 {

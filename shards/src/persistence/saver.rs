@@ -12,7 +12,8 @@ use super::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
 use super::saving::Sink;
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
-use crate::rdb::{crc64, Writer};
+use crate::rdb::{crc64, functions, Writer};
+use crate::server::world::World;
 
 /// Bytes after which what was written is told to the disk, so that the last sync has little left to do.
 const SYNC_BYTES: u64 = 4 << 20;
@@ -91,7 +92,7 @@ impl Job {
         let cut = engine.begin_saving(shards, plan.compress, &sink);
         let progress = Progress { sink, ..Progress::default() };
         progress.keys_total.store(cut.keys.iter().map(|(keys, _)| *keys as u64).sum(), Ordering::Relaxed);
-        out.head = head(&plan, &cut);
+        out.head = head(&plan, &cut, &functions_of(&engine.world));
         Ok(Job { plan, temporary, out, progress: Arc::new(progress), changes: cut.changes })
     }
 
@@ -164,8 +165,14 @@ pub struct Cut {
     pub changes: u64,
 }
 
-fn head(plan: &Plan, cut: &Cut) -> Vec<u8> {
-    let mut writer = Writer::new();
+/// The sources of all libraries of functions. They change only while all shards are held, as they are at the cut.
+fn functions_of(world: &World) -> Vec<Vec<u8>> {
+    let libraries = world.scripting.get().map(|scripting| scripting.libraries());
+    libraries.unwrap_or_default().into_iter().map(|library| library.source).collect()
+}
+
+fn head(plan: &Plan, cut: &Cut, functions: &[Vec<u8>]) -> Vec<u8> {
+    let mut writer = Writer::compressing(plan.compress);
     let version = if cut.has_timed { VERSION_REDIS_8 } else { VERSION };
     writer.raw(MAGIC_REDIS);
     writer.raw(format!("{version:04}").as_bytes());
@@ -174,6 +181,7 @@ fn head(plan: &Plan, cut: &Cut) -> Vec<u8> {
         writer.string(name.as_bytes());
         writer.string(text.as_bytes());
     }
+    functions.iter().for_each(|source| functions::write(&mut writer, source));
     for (number, (keys, volatile)) in cut.keys.iter().enumerate().filter(|(_, (keys, _))| *keys > 0) {
         writer.byte(opcode::SELECT_DB);
         writer.number(number as u64);

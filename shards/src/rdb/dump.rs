@@ -4,7 +4,7 @@ use super::{crc64, kind, load, save, type_of, Corrupt, Limits, Loaded, Reader, W
 use crate::entry::Value;
 
 /// What is written, unless only [`VERSION_REDIS_8`] has the type: Redis 7.0 and everything since reads it.
-const VERSION: u16 = 10;
+pub(super) const VERSION: u16 = 10;
 const VERSION_REDIS_8: u16 = 12;
 /// Valkey's numbers go on here, so that nobody takes them for those of Redis.
 const VERSION_VALKEY_9: u16 = 80;
@@ -38,14 +38,19 @@ pub fn dump(value: &Value<'_>) -> Vec<u8> {
         kind::SET_TIMED => VERSION_SHERD,
         _ => VERSION,
     };
+    sealed(writer, version)
+}
+
+/// What was written, with its version and checksum behind it.
+pub(super) fn sealed(mut writer: Writer, version: u16) -> Vec<u8> {
     writer.raw(&version.to_le_bytes());
     let checksum = crc64(0, writer.bytes());
     writer.raw(&checksum.to_le_bytes());
     writer.into_bytes()
 }
 
-/// The value of a payload. Fields of hashes and members of sets that have expired at `now_ms` are left out.
-pub fn restore<'a>(payload: &'a [u8], limits: &Limits, now_ms: i64) -> Result<Loaded<'a>, Refused> {
+/// The inside of a payload, and its version.
+pub(super) fn opened(payload: &[u8]) -> Result<(&[u8], u16), Refused> {
     let checked = payload.len().checked_sub(FOOTER_BYTES).ok_or(Refused::Footer)?;
     let (body, footer) = payload.split_at(checked);
     let mut footer = Reader::new(footer);
@@ -55,6 +60,12 @@ pub fn restore<'a>(payload: &'a [u8], limits: &Limits, now_ms: i64) -> Result<Lo
     if !known || checksum != crc64(0, &payload[..checked + 2]) {
         return Err(Refused::Footer);
     }
+    Ok((body, version))
+}
+
+/// The value of a payload. Fields of hashes and members of sets that have expired at `now_ms` are left out.
+pub fn restore<'a>(payload: &'a [u8], limits: &Limits, now_ms: i64) -> Result<Loaded<'a>, Refused> {
+    let (body, version) = opened(payload)?;
     let mut reader = Reader::new(body);
     let kind = reader.byte()?;
     // Before it had fields that expire for good, Redis used Valkey's number for something else.

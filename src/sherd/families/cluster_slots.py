@@ -32,7 +32,7 @@ def cluster_keyslot(request: Request) -> Reply:
     return key_slot(request.args[2])
 
 
-@command("cluster|countkeysinslot", arity=3, flags="stale", group="cluster", since="3.0.0",
+@command("cluster|countkeysinslot", shards=True, arity=3, flags="stale", group="cluster", since="3.0.0",
          summary="Returns the number of keys in a slot.", complexity="O(1)", syntax="slot")  # fmt: skip
 def cluster_countkeysinslot(request: Request) -> Reply:
     """A whole number."""
@@ -43,7 +43,7 @@ def cluster_countkeysinslot(request: Request) -> Reply:
     return node.engine.slot_key_counts(slot, slot)[0]
 
 
-@command("cluster|getkeysinslot", arity=4, flags="stale", group="cluster", since="3.0.0",
+@command("cluster|getkeysinslot", shards=True, arity=4, flags="stale", group="cluster", since="3.0.0",
          summary="Returns keys of a slot.", complexity="O(N) where N is the number of requested keys",
          syntax="slot count", tips=("nondeterministic_output",))  # fmt: skip
 def cluster_getkeysinslot(request: Request) -> Reply:
@@ -55,7 +55,7 @@ def cluster_getkeysinslot(request: Request) -> Reply:
     return list(node.engine.keys_in_slot(slot, count))
 
 
-@command("cluster|slot-stats", arity=-4, flags="loading stale", group="cluster", since="8.0.0",
+@command("cluster|slot-stats", shards=True, arity=-4, flags="loading stale", group="cluster", since="8.0.0",
          summary="Returns the number of keys of several slots.",
          complexity="O(N) where N is the total number of slots based on arguments. "
          "O(N*log(N)) with ORDERBY subcommand.",

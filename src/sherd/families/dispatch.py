@@ -41,6 +41,12 @@ def waits(name: str) -> bool:
     return entry is not None and inspect.iscoroutinefunction(entry.handler)
 
 
+def may_run_in_scripts(name: str) -> bool:
+    """Whether a script may have the command answered: its handler neither waits nor takes shards."""
+    entry = registered_commands().get(name)
+    return entry is not None and not entry.spec.shards and not waits(name)
+
+
 def reads(name: str) -> str:
     """What the reply of a command depends on; see `CommandSpec`."""
     entry = registered_commands().get(name)

@@ -186,7 +186,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("redis_memory_used_overhead_bytes", "Memory of everything but keys and values.",
            lambda s: s.memory_used - s.memory_dataset),
     _gauge("redis_memory_used_startup_bytes", "Memory in use after the start.", lambda s: s.memory_startup),
-    _gauge("redis_memory_used_lua_bytes", "Memory of script engines.", lambda s: s.scripts.vm_bytes),
+    _gauge("redis_memory_used_lua_bytes", "Memory of script engines.", lambda s: s.scripts.all_vm_bytes),
     _gauge("redis_memory_max_bytes", "The memory limit; 0 is none.", lambda s: s.maxmemory),
     _gauge("redis_config_maxmemory", "The parameter maxmemory.", lambda s: s.maxmemory),
     _gauge("redis_mem_fragmentation_ratio", "Memory of the process to memory in use.", _fragmentation),

@@ -107,12 +107,26 @@ class BigKey:
 
 
 class ScriptNumbers(NamedTuple):
-    """Scripts that are known, and what Lua takes in all runtimes of the process."""
+    """Scripts and functions that are known, and what Lua takes for each in all runtimes of the process."""
 
     cached: int
     text_bytes: int
     evicted: int
     vm_bytes: int
+    libraries: int
+    functions: int
+    library_bytes: int
+    function_vm_bytes: int
+
+    @property
+    def all_vm_bytes(self) -> int:
+        """What Lua takes."""
+        return self.vm_bytes + self.function_vm_bytes
+
+    @property
+    def all_text_bytes(self) -> int:
+        """What scripts and libraries take besides."""
+        return self.text_bytes + self.library_bytes
 
 
 @dataclass(frozen=True, slots=True)

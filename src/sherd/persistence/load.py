@@ -34,7 +34,5 @@ def load_at_start(node: Node) -> None:
     saves = node.saves
     saves.loaded_keys = report["keys"] - report["expired"]
     saves.loaded_expired = report["expired"]
-    if report["functions"]:
-        _log.warning("functions in the snapshot are not loaded", libraries=len(report["functions"]))
     _log.info("snapshot loaded", path=str(path), keys=saves.loaded_keys, expired=report["expired"],
-              seconds=round(seconds, 3))  # fmt: skip
+              libraries=len(report["functions"]), seconds=round(seconds, 3))  # fmt: skip

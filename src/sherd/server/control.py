@@ -98,14 +98,15 @@ class ControlLoop:
         if queued is not None:
             self._begin_exec(native_request, queued)
             return
-        request = self._request(native_request)
+        request = self.request(native_request)
         reply = begin(native_request.command, request)
         if isinstance(reply, bytes):
             self._node.engine.reply(native_request, reply)
         else:
             self._start(self._answer_later(native_request, reply))
 
-    def _request(self, native_request: native.Request) -> Request:
+    def request(self, native_request: native.Request) -> Request:
+        """What a handler gets; from any thread."""
         return Request(
             token=native_request.token,
             client_id=native_request.client_id,
@@ -150,7 +151,7 @@ class ControlLoop:
         try:
             for number, each in enumerate(queued):
                 if waits(each.command):
-                    ready[number] = await dispatch(each.command, self._request(each))
+                    ready[number] = await dispatch(each.command, self.request(each))
         except asyncio.CancelledError:
             self._node.engine.reply(exec_request, b"", close=True)
             raise
@@ -182,7 +183,7 @@ class ControlLoop:
         return ready
 
     def _answer_now(self, native_request: native.Request) -> bytes:
-        reply = begin(native_request.command, self._request(native_request))
+        reply = begin(native_request.command, self.request(native_request))
         assert isinstance(reply, bytes), "a handler that waits is known by being a coroutine function"
         return reply
 

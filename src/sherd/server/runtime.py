@@ -32,6 +32,7 @@ from sherd.server.commands import declare_commands
 from sherd.server.control import ControlLoop, LogSink
 from sherd.server.listeners import ListenError, open_listeners, replace_tcp_listeners
 from sherd.server.process import raise_descriptor_limit
+from sherd.server.script_calls import ScriptCalls
 from sherd.server.settings import native_settings
 from sherd.spec import Request, Services, registered_commands
 
@@ -119,12 +120,20 @@ class Runtime:
             self._push_password()
             self._open_listeners()
             if self._load:
-                load_at_start(self._node)
+                self._load_snapshot()
             self._open_metrics()
         except BaseException:
             self.close()
             raise
         config.add_listener(self._config_changed)
+
+    def _load_snapshot(self) -> None:
+        # Libraries of functions are run to be loaded.
+        MAKER.start()
+        try:
+            load_at_start(self.node)
+        finally:
+            MAKER.stop()
 
     def _name_commands(self, engine: native.Server) -> CommandTable:
         rows = native.command_table()
@@ -153,6 +162,8 @@ class Runtime:
         # After the data plane's threads were started, which would inherit it.
         native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
         control.start()
+        script_calls = ScriptCalls(self.node.engine, control.request)
+        script_calls.start()
         watch = asyncio.create_task(self._saver.watch())
         self.node.ready = True
         if self._stop_asked:  # before there was a loop
@@ -163,6 +174,7 @@ class Runtime:
             self.node.ready, self.node.stopping = False, True
             watch.cancel()
             await self._follower.stop()
+            script_calls.stop()
             await control.stop()
             # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
             # closes executors before it tells anybody.
