@@ -92,6 +92,12 @@ impl Server {
         shared.engine.set_event_consumer(Box::new(move |events| {
             pubsub.publish_events(events, world.settings.notify_keyspace_events.get() as u32);
         }));
+        let of = Arc::downgrade(&shared);
+        shared.world.journal.set_listener(Box::new(move |all| {
+            if let Some(shared) = of.upgrade() {
+                shared.tell_of_journal(all);
+            }
+        }));
         Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
     }
 
@@ -184,6 +190,7 @@ impl Server {
             io.into_iter().for_each(|thread| drop(thread.join()));
             shared.engine.stop();
             shards.into_iter().for_each(|thread| drop(thread.join()));
+            shared.world.journal.stop();
             shared.engine.clear();
         };
         std::thread::Builder::new().name("sherd-stop".to_owned()).spawn(join).expect("a thread can be started");

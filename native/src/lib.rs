@@ -9,6 +9,7 @@ use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
 use sherd_shards::glob;
 
+mod append;
 mod commands;
 mod held;
 mod persistence;
@@ -84,6 +85,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;
     module.add_function(wrap_pyfunction!(settings::setting_table, module)?)?;
     module.add_function(wrap_pyfunction!(persistence::check_rdb, module)?)?;
+    module.add_function(wrap_pyfunction!(append::check_append, module)?)?;
     module.add_class::<server::Server>()?;
     module.add_class::<server::Request>()?;
     module.add_class::<replication::PrimaryLink>()?;

@@ -16,12 +16,14 @@ use sherd_shards::persistence::saver::{Job, Plan, Progress};
 use sherd_shards::rdb::Limits;
 use sherd_shards::server::settings::Settings;
 
+use crate::append::Append;
 use crate::held;
 
 /// The snapshot that is being taken, and how far loading has come.
 #[derive(Default)]
 pub struct Files {
     job: Mutex<Option<Job>>,
+    pub append: Append,
     saving: Mutex<Option<Arc<Progress>>>,
     pub loading: loader::Progress,
 }
@@ -35,14 +37,22 @@ fn os_error(error: &io::Error) -> PyErr {
 }
 
 impl Files {
-    /// Begins a snapshot of this moment; one at a time. [`Files::finish`] follows.
-    pub fn begin(&self, shared: &Arc<Shared>, plan: Plan) -> PyResult<()> {
+    /// Begins a snapshot of this moment; one at a time. [`Files::finish`] follows. What is written from the same moment on is
+    /// appended to `increment`, if there is to be one.
+    pub fn begin(&self, shared: &Arc<Shared>, plan: Plan, increment: Option<&Path>) -> PyResult<()> {
         let mut saving = lock(&self.saving);
         if saving.is_some() {
             return Err(PyValueError::new_err("a snapshot is being taken already"));
         }
         let engine = &shared.engine;
-        let job = held::with_shards(shared, engine.all_shards(), |mut shards| Job::begin(engine, &mut shards, plan));
+        let job = held::with_shards(shared, engine.all_shards(), |mut shards| {
+            // Nothing is appended elsewhere if there can be no snapshot, and the reverse: what fails does so before the cut.
+            let prepared = Job::prepare(plan)?;
+            if let Some(increment) = increment {
+                self.append.go_on_in(shared, increment)?;
+            }
+            Ok(prepared.begin(engine, &mut shards))
+        });
         let job = job.map_err(|error| os_error(&error))?;
         *saving = Some(Arc::clone(&job.progress));
         *lock(&self.job) = Some(job);

@@ -28,7 +28,7 @@ use sherd_shards::server::settings::Settings;
 
 use crate::persistence::{self, Files};
 use crate::replication::PrimaryLink;
-use crate::{commands, held, snapshot, transfer};
+use crate::{append, commands, held, snapshot, transfer};
 use sherd_shards::handler::reply::Protocol;
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
@@ -168,7 +168,8 @@ impl Server {
         py.detach(|| self.engine.stop(Duration::from_millis(at_most_ms)))
     }
 
-    #[pyo3(signature = (path, *, compress, checksum, sync_in_passing, aux))]
+    #[pyo3(signature = (path, *, compress, checksum, sync_in_passing, aux, as_commands=false, increment=None))]
+    #[allow(clippy::too_many_arguments)]
     fn begin_save(
         &self,
         py: Python<'_>,
@@ -177,9 +178,43 @@ impl Server {
         checksum: bool,
         sync_in_passing: bool,
         aux: Vec<(String, String)>,
+        as_commands: bool,
+        increment: Option<PathBuf>,
     ) -> PyResult<()> {
-        let plan = Plan { path, compress, checksum, sync_in_passing, aux };
-        py.detach(|| self.files.begin(&self.engine.shared, plan))
+        let plan = Plan { path, compress, checksum, sync_in_passing, aux, as_commands };
+        py.detach(|| self.files.begin(&self.engine.shared, plan, increment.as_deref()))
+    }
+
+    fn begin_append(&self, path: PathBuf, size_before: u64) -> PyResult<()> {
+        self.files.append.begin(&self.engine.shared, &path, size_before).map_err(os_error)
+    }
+
+    #[pyo3(signature = (base_bytes))]
+    fn end_rewrite(&self, base_bytes: Option<u64>) {
+        self.files.append.end_rewrite(&self.engine.shared.world.journal, base_bytes);
+    }
+
+    fn end_append(&self, py: Python<'_>) {
+        py.detach(|| self.files.append.end(&self.engine.shared.world.journal));
+    }
+
+    fn sync_append(&self, py: Python<'_>) {
+        py.detach(|| self.files.append.sync(&self.engine.shared.world.journal));
+    }
+
+    fn append_status<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        self.files.append.shown(py)
+    }
+
+    fn load_append<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+        let loaded = py.detach(|| append::load(&self.engine.shared, &self.files.loading, &path)).map_err(os_error)?;
+        append::loaded(py, &loaded)
+    }
+
+    fn journal_offset(&self, py: Python<'_>) -> u64 {
+        // Where everything is that was executed before this moment.
+        let journal = &self.engine.shared.world.journal;
+        py.detach(|| journal.ask(|feed| feed.offset())).unwrap_or_default()
     }
 
     fn finish_save(&self, py: Python<'_>) -> PyResult<(u64, u64, u64)> {

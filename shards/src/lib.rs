@@ -12,6 +12,7 @@
 //! - [`effects`]: watching and waiting for keys
 //! - [`maintenance`]: expiry, eviction, freeing, defragmentation, hot and big keys
 //! - [`executor`]: who executes when
+//! - [`journal`]: what writes have done, for whoever listens
 //! - [`persistence`]: snapshots, and loading them; [`rdb`]: values as bytes, for DUMP, RESTORE and files
 //! - [`server`]: what the shards of a server share, and the state of each
 //!
@@ -24,6 +25,7 @@ pub mod executor;
 pub mod families;
 pub mod glob;
 pub mod handler;
+pub mod journal;
 pub mod keyspace;
 pub mod maintenance;
 pub mod persistence;

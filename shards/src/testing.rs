@@ -21,6 +21,8 @@ pub struct Tester {
     pub protocol: Protocol,
     /// Run commands as EXEC does: nothing waits.
     pub in_transaction: bool,
+    /// Run commands as those of a journal.
+    pub is_replaying: bool,
 }
 
 impl Drop for Tester {
@@ -46,7 +48,8 @@ impl Tester {
         let world = World::new(map, Settings::default());
         world.stop_clock();
         let shards = (0..map.shards()).map(|index| Shard::new(&world, index, table.commands().len())).collect();
-        let mut tester = Tester { world, shards, db: 0, protocol: Protocol::Resp2, in_transaction: false };
+        let mut tester =
+            Tester { world, shards, db: 0, protocol: Protocol::Resp2, in_transaction: false, is_replaying: false };
         tester.consume_events(true);
         tester
     }
@@ -141,8 +144,8 @@ impl Tester {
         let now_ms = self.world.now_milliseconds();
         for shard in &mut self.shards {
             shard.look_at_clock();
-            let manner =
-                crate::persistence::saving::Manner { compress: true, policy, clock: shard.clock, now_ms, key_delay: 0 };
+            let form = crate::persistence::saving::Form { compress: true, as_commands: false };
+            let manner = crate::persistence::saving::Manner { form, policy, clock: shard.clock, now_ms, key_delay: 0 };
             shard.begin_saving(manner, &sink);
         }
         sink
@@ -244,7 +247,11 @@ impl Tester {
             first_key: (0, 0),
             client: Client { db: self.db, protocol: self.protocol, no_touch: false, record: None },
             now_ms,
-            origin: if self.in_transaction { Origin::Exec } else { Origin::Client },
+            origin: match (self.is_replaying, self.in_transaction) {
+                (true, _) => Origin::Replica,
+                (false, true) => Origin::Exec,
+                (false, false) => Origin::Client,
+            },
         };
         let map = self.world.slots;
         let shards = if self.shards.len() == 1 {

@@ -15,6 +15,7 @@ __all__ = [
     "__version__",
     "add_runtime",
     "announce_runtime_maker",
+    "check_append",
     "check_rdb",
     "command_table",
     "disable_huge_pages",
@@ -204,11 +205,37 @@ class Server:
         checksum: bool,
         sync_in_passing: bool,
         aux: list[tuple[str, str]],
+        as_commands: bool = False,
+        increment: str | PathLike[str] | None = None,
     ) -> None:
         """Begins a snapshot of the state at this moment; `finish_save` follows, in a thread that may wait.
 
-        OSError if no file can be made; ValueError if a snapshot is being taken already.
+        as_commands: the base of an append-only file, as commands instead of a snapshot. increment: the append-only file
+        goes on there, or begins, with everything from the same moment on. OSError if no file can be made; ValueError if
+        a snapshot is being taken already.
         """
+
+    def begin_append(self, path: str | PathLike[str], size_before: int) -> None:
+        """Appends everything that is written to a file from now on, while nobody executes yet. `size_before`: bytes
+        of the files before it. OSError if it cannot be opened."""
+
+    def end_rewrite(self, base_bytes: int | None) -> None:
+        """Says that the last `begin_save` with an increment is over, and how large its base is; None without one."""
+
+    def end_append(self) -> None:
+        """Appends nothing more; everything so far is on disk afterwards."""
+
+    def sync_append(self) -> None:
+        """Returns when everything that was appended so far is on disk, or the disk refuses it."""
+
+    def append_status(self) -> AppendStatus | None:
+        """What is known of the append-only file; None where there is none."""
+
+    def load_append(self, path: str | PathLike[str]) -> AppendReport:
+        """Loads one file of an append-only directory. Where the report has a fault, what came before it is loaded."""
+
+    def journal_offset(self) -> int:
+        """The end in the journal of everything that was executed so far."""
 
     def finish_save(self) -> tuple[int, int, int]:
         """Writes the snapshot that was begun, and returns when it is on disk: keys, bytes, changes in it.
@@ -408,6 +435,48 @@ class RdbReport(TypedDict):
     expired: int
     checksum: bool
     fault: tuple[int, bytes | None, str] | None
+
+@type_check_only
+class AppendStatus(TypedDict):
+    """Numbers of the append-only file.
+
+    size: bytes of all its files; increment: of the last one. written, synced: offsets in the journal. error: of the
+    last write or sync, 0 if it worked. needs_base: only a rewrite makes it trustworthy again.
+    """
+
+    size: int
+    increment: int
+    pending: int
+    written: int
+    synced: int
+    error: int
+    needs_base: bool
+    delayed_syncs: int
+    syncing: bool
+
+@type_check_only
+class AppendReport(TypedDict):
+    """What one file of an append-only directory had.
+
+    snapshot: it begins with one, of so many keys. others: commands of the control plane with their databases. valid:
+    bytes up to which all is whole. late: where it is later than was asked for. fault: as in RdbReport.
+    """
+
+    commands: int
+    keys: int
+    functions: list[bytes]
+    others: list[tuple[int, list[bytes]]]
+    valid: int
+    failed: int
+    first_error: str | None
+    truncated: bool
+    size: int
+    snapshot: bool
+    late: int | None
+    fault: tuple[int, bytes | None, str] | None
+
+def check_append(path: str | PathLike[str], later_than: int | None = None) -> AppendReport:
+    """Looks through one file of an append-only directory; OSError if it cannot be read."""
 
 def check_rdb(path: str | PathLike[str]) -> RdbReport:
     """Looks through an RDB file; OSError if it cannot be read."""

@@ -18,6 +18,7 @@ from sherd._native import (
     Server,
     add_runtime,
     announce_runtime_maker,
+    check_append,
     check_rdb,
     command_table,
     disable_huge_pages,
@@ -38,9 +39,10 @@ from sherd._native import (
 
 if TYPE_CHECKING:
     # Shapes of dictionaries; they exist for type checkers only.
-    from sherd._native import CommandRow, LinkStatus, SettingRow, SpecDict
+    from sherd._native import AppendReport, CommandRow, LinkStatus, SettingRow, SpecDict
 
 __all__ = [
+    "AppendReport",
     "CommandRow",
     "LinkStatus",
     "PrimaryLink",
@@ -51,6 +53,7 @@ __all__ = [
     "add_runtime",
     "announce_runtime_maker",
     "build_id",
+    "check_append",
     "check_rdb",
     "command_table",
     "disable_huge_pages",

@@ -8,6 +8,7 @@ use std::ops::Range;
 use rustix::io::Errno;
 
 use sherd_shards::handler::reply::{Protocol, Reply};
+use sherd_shards::journal::Ticket;
 
 use crate::net::buffers::BUFFER_KEEP_MAX;
 use crate::net::transport::Transport;
@@ -41,6 +42,8 @@ pub struct Outbound {
     /// Replies in their final order, of which the first bytes were sent already.
     pub buffer: Vec<u8>,
     sent: usize,
+    /// Nothing is sent before this segment of the journal is durable; 0 if nothing is waited for.
+    held_until: Ticket,
     pending: Vec<PendingReplies>,
     scratch: Vec<u8>,
     /// Messages that follow the reply which is being written.
@@ -159,6 +162,23 @@ impl Outbound {
         failed
     }
 
+    /// Sends nothing before a segment of the journal is durable. Returns whether nothing was held back until now.
+    pub fn hold_until(&mut self, ticket: Ticket) -> bool {
+        let is_first = self.held_until == 0;
+        self.held_until = self.held_until.max(ticket);
+        is_first
+    }
+
+    /// What is waited for before anything is sent; 0 for nothing.
+    pub fn held_until(&self) -> Ticket {
+        self.held_until
+    }
+
+    /// Nothing is held back any more.
+    pub fn release(&mut self) {
+        self.held_until = 0;
+    }
+
     /// Bytes that wait to be sent.
     #[inline]
     pub fn unsent(&self) -> usize {
@@ -172,7 +192,7 @@ impl Outbound {
 
     /// Sends `bytes` after what is waiting; what the stream does not take waits as well. Returns the number of bytes sent.
     pub fn send(&mut self, transport: &mut Transport, bytes: &[u8]) -> Result<usize, Errno> {
-        if self.unsent() > 0 || !transport.is_writable() {
+        if self.unsent() > 0 || !transport.is_writable() || self.held_until != 0 {
             self.buffer.extend_from_slice(bytes);
             return self.flush(transport);
         }
@@ -212,7 +232,7 @@ impl Outbound {
 
     /// Sends what is waiting. Returns the number of bytes sent.
     pub fn flush(&mut self, transport: &mut Transport) -> Result<usize, Errno> {
-        if self.unsent() == 0 || !transport.is_writable() {
+        if self.unsent() == 0 || !transport.is_writable() || self.held_until != 0 {
             return Ok(0);
         }
         let sent = transport.send(&self.buffer[self.sent..])?;

@@ -6,6 +6,7 @@ use sherd_shards::command::registry::Command;
 use sherd_shards::effects::watch::DirtyFlag;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::journal::Ticket;
 
 /// A command queued by MULTI.
 pub struct QueuedCommand {
@@ -66,4 +67,6 @@ pub struct Executed {
     /// Errors that were answered in place of commands.
     pub refused: Vec<CommandError>,
     pub panicked: bool,
+    /// The journal's segment of what it has written.
+    pub ticket: Ticket,
 }

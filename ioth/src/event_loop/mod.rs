@@ -18,6 +18,7 @@ use crate::request::blocked::wait::abandon_wait;
 use crate::request::blocked::wake::{end_all_waits, end_overdue_waits, unblock, wake_client};
 use crate::request::control::control_reply;
 use crate::request::deliver::complete;
+use crate::request::durable::release_durable;
 use crate::request::intake::process;
 use crate::request::monitor::feed_monitors;
 use crate::request::multi::exec::take_executed;
@@ -117,6 +118,7 @@ fn take_messages(io: &mut IoThread) {
             }
             Message::Monitor(line) => feed_monitors(io, &line),
             Message::Posts => take_posts(io, None),
+            Message::Journal => release_durable(io),
             Message::Wake => {
                 release_deferred(io, true);
                 renew_listeners(io);

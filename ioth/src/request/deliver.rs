@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::thread::IoThread;
 
 use super::blocked::wait::{begin_wait, settle_wait};
+use super::durable::hold_for;
 use super::output::{flush, send};
 use super::settle::settle;
 
@@ -18,8 +19,10 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
     let mut segment = 0;
     while segment < batch.segments.len() {
         let Segment { first, connection: index, mut close, .. } = batch.segments[segment];
+        let mut has_written = batch.segments[segment].has_written.get();
         while let Some(next) = batch.segments.get(segment + 1).filter(|next| next.connection == index) {
             close |= next.close;
+            has_written |= next.has_written.get();
             segment += 1;
         }
         let end = batch.segment_end(segment);
@@ -30,6 +33,9 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
             record.last_command.store(batch.commands[end - 1].command.id as u32, Relaxed);
             record.commands.store(record.commands.load(Relaxed) + (end - first) as u64, Relaxed);
             connection.close_after_reply |= close;
+            if has_written {
+                hold_for(io, &mut connection, batch.ticket);
+            }
             take_replies(io, &mut connection, &batch, first..end);
             match waiter {
                 Some(waiter) => begin_wait(io, &mut connection, waiter),

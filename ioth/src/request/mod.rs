@@ -4,7 +4,7 @@
 //! - [`gate`] and [`restraints`] say whether a command may be executed, and whether now
 //! - [`dispatch`] sends it to whoever executes it: a shard's batch ([`submit`]), several shards ([`over_shards`], [`each_shard`]),
 //!   the control plane ([`control`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
-//! - [`deliver`] brings replies of batches back, [`output`] sends, [`settle`] is what follows work on a connection
+//! - [`deliver`] brings replies of batches back, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
 //! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
 //! - [`subscribe`] begins and ends subscriptions, [`publish`] brings connections what is published
 //! - [`caller`] is the client of what another thread executes, [`slots`] are those of a command's keys
@@ -14,6 +14,7 @@ pub mod caller;
 pub mod control;
 pub mod deliver;
 pub mod dispatch;
+pub mod durable;
 pub mod each_shard;
 pub mod gate;
 pub mod intake;

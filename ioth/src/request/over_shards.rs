@@ -22,6 +22,7 @@ use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Reply;
 use sherd_shards::handler::scripting;
+use sherd_shards::journal;
 use sherd_shards::server::world::World;
 
 use crate::connection::token::Token;
@@ -34,6 +35,7 @@ use crate::thread::IoThread;
 
 use super::blocked::wait::begin_wait;
 use super::caller::Caller;
+use super::durable::hold_for;
 use super::gate::refuse;
 use super::settle::go_on_with;
 use super::slots::check_one_slot;
@@ -65,7 +67,8 @@ impl Errand for OneCommand {
         self.performed.panicked = true;
     }
 
-    fn end(self: Box<Self>) {
+    fn end(mut self: Box<Self>) {
+        self.performed.ticket = journal::last_ticket();
         let message = Message::Performed { connection: self.caller.token, performed: Box::new(self.performed) };
         self.caller.tell(message);
     }
@@ -113,12 +116,14 @@ pub fn run_over_shards(
     let start = connection.outbound.buffer.len();
     let (waiter, panicked) = call_now(io, connection, &mut held.shards(), (command, args));
     drop(held);
+    let ticket = journal::last_ticket();
     if scripting::takes_hand_on() {
         connection.outbound.buffer.truncate(start);
         // More of them, if it has turned out to leave those that it was given.
         let needs = command.shards_of(args, &io.shared.world.slots);
         return leave_command(io, connection, (command, args), (needs, needs.trailing_zeros() as usize));
     }
+    hold_for(io, connection, ticket);
     end_over_shards(io, connection, start, waiter, panicked)
 }
 
@@ -215,6 +220,7 @@ pub fn take_performed(io: &mut IoThread, token: Token, performed: Performed) {
         connection.record.watched.store(watch.keys.len(), Relaxed);
         connection.session.watch = Some(watch);
     }
+    hold_for(io, &mut connection, performed.ticket);
     let start = connection.outbound.buffer.len();
     connection.outbound.buffer.extend_from_slice(&performed.reply);
     end_over_shards(io, &mut connection, start, performed.waiter, performed.panicked);

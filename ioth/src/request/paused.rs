@@ -40,7 +40,10 @@ pub fn is_paused(io: &IoThread, connection: &Connection, command: &Command) -> b
 }
 
 fn pauses(io: &IoThread, may_write: bool) -> bool {
-    io.shared.world.pause.get(io.clock.now_ms).is_some_and(|(_, writes_only)| may_write || !writes_only)
+    let pause = &io.shared.world.pause;
+    // The journal is behind: for those who write that is a pause as well.
+    may_write && pause.is_behind()
+        || pause.get(io.clock.now_ms).is_some_and(|(_, writes_only)| may_write || !writes_only)
 }
 
 /// Whether the command of a client that waits for a key must not be run again now; it is when the pause is over.

@@ -6,7 +6,7 @@
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::handler::error::CommandError;
-use sherd_shards::server::pause::Condition;
+use sherd_shards::server::pause::{Condition, Refusal};
 
 use crate::connection::Connection;
 use crate::protocol::request::{borrowed, Request};
@@ -21,6 +21,13 @@ const LOADING: CommandError = CommandError::new("LOADING Redis is loading the da
 const PRIMARY_DOWN: CommandError =
     CommandError::new("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
 
+/// The append-only file cannot be written; why, in the system's words.
+fn file_failed(io: &IoThread) -> CommandError {
+    let error = std::io::Error::from_raw_os_error(io.shared.world.journal.failure() as i32).to_string();
+    let reason = error.split(" (os error").next().unwrap_or_default();
+    CommandError::with(format!("MISCONF Errors writing to the AOF file: {reason}"))
+}
+
 /// What becomes of a command that may not be executed now.
 #[cold]
 pub fn restrain(
@@ -33,7 +40,10 @@ pub fn restrain(
         return Some(refuse(io, connection, Some(command), error));
     }
     if let Some(reason) = io.shared.world.pause.refusal().filter(|_| writes(io, connection, command)) {
-        return Some(refuse(io, connection, Some(command), reason.error()));
+        return Some(match reason {
+            Refusal::JournalFailed => refuse(io, connection, Some(command), &file_failed(io)),
+            _ => refuse(io, connection, Some(command), reason.error()),
+        });
     }
     for (condition, needed, error) in
         [(Condition::Stale, flag::STALE, &PRIMARY_DOWN), (Condition::Loading, flag::LOADING, &LOADING)]

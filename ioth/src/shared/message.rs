@@ -8,6 +8,7 @@ use sherd_shards::command::spec::Plane;
 use sherd_shards::effects::blocking::{Waiter, Wake};
 use sherd_shards::executor::batch::Batch;
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::journal::Ticket;
 use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
@@ -41,6 +42,8 @@ pub enum Message {
     Monitor(Arc<[u8]>),
     /// Look into the thread's box of published messages.
     Posts,
+    /// The journal has become durable further on, or writers need not wait for it any more.
+    Journal,
     /// Look at the shared state again (stopping, unpaused).
     Wake,
 }
@@ -113,4 +116,6 @@ pub struct Performed {
     /// The keys that WATCH has registered.
     pub watch: Option<Box<Watch>>,
     pub panicked: bool,
+    /// The journal's segment of what it has written.
+    pub ticket: Ticket,
 }

@@ -45,6 +45,8 @@ pub struct Shared {
     pub log: Arc<Log>,
     pub scripts: Scripts,
     pub script_calls: ScriptCalls,
+    /// By IO thread: it wants to be told when the journal has become durable further on.
+    pub holds: Box<[AtomicBool]>,
     password: RwLock<Option<Vec<u8>>>,
     /// Whether `password` is set, without its lock.
     pub has_password: AtomicBool,
@@ -80,6 +82,7 @@ impl Shared {
         cluster: bool,
     ) -> Shared {
         let world = Arc::clone(&engine.world);
+        let holds = mailboxes.iter().map(|_| AtomicBool::new(false)).collect();
         Shared {
             io: (0..mailboxes.len()).map(|_| IoStats::new(commands)).collect(),
             control: ControlStats::new(commands),
@@ -97,6 +100,7 @@ impl Shared {
             log,
             scripts: Scripts::default(),
             script_calls: ScriptCalls::default(),
+            holds,
             password: RwLock::new(None),
             has_password: AtomicBool::new(false),
             monitors: AtomicUsize::new(0),
@@ -163,6 +167,15 @@ impl Shared {
     pub fn wake_all(&self) {
         for mailbox in self.mailboxes.iter() {
             let _ = mailbox.send(Message::Wake);
+        }
+    }
+
+    /// Tells the IO threads that wait for it that the journal has got further, or all of them.
+    pub fn tell_of_journal(&self, all: bool) {
+        for (mailbox, holds) in self.mailboxes.iter().zip(&self.holds) {
+            if holds.swap(false, Ordering::SeqCst) || all {
+                mailbox.deliver(Message::Journal);
+            }
         }
     }
 

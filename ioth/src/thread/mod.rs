@@ -14,6 +14,7 @@ pub mod ticks;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::connection::token::Token;
 use crate::net::buffers::BufferPool;
 use crate::observe::log::Occasional;
 use crate::observe::recent_max::RecentMax;
@@ -66,6 +67,8 @@ pub struct IoThread {
     pub batches: Batches,
     pub buffers: BufferPool,
     pub deferred: Deferred,
+    /// Connections whose replies wait until their writes are durable.
+    pub held: Vec<Token>,
     pub deadlines: Deadlines,
     pub clock: RoundClock,
     pub ticks: Ticks,
@@ -89,6 +92,7 @@ impl IoThread {
             batches: Batches::new(index, shared.world.slots.shards()),
             buffers: BufferPool::default(),
             deferred: Deferred::default(),
+            held: Vec::new(),
             deadlines: Deadlines::default(),
             clock: RoundClock::new(&shared.world),
             ticks: Ticks::default(),

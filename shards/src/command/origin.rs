@@ -13,7 +13,8 @@ pub enum Origin {
     Script,
     /// The program that embeds the server, or a command of the control plane that works with data commands.
     Internal,
-    /// The primary, whose writes a replica applies. What has expired is still there for them: the primary says when it goes.
+    /// The primary, whose writes a replica applies, or this server's own journal, read at its start. What has expired is still
+    /// there for them: they say when it goes.
     Replica,
 }
 
@@ -28,6 +29,11 @@ impl Origin {
     #[inline]
     pub fn makes_room(self) -> bool {
         !matches!(self, Origin::Exec | Origin::Script | Origin::Replica)
+    }
+
+    /// Whether the command says what has happened elsewhere, so that nothing of it is to be refused or chosen anew.
+    pub fn must_be_obeyed(self) -> bool {
+        self == Origin::Replica
     }
 
     /// Whether what has expired is gone for the command.

@@ -27,13 +27,14 @@ use crate::executor::execute::{call_counted, Call, INTERNAL_ERROR};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
 use crate::handler::reply::Reply;
+use crate::journal::Ticket;
 use crate::server::shard::Shard;
 use crate::server::world::World;
 
 /// What a shard has to tell about waiters, when its baton was let go.
 pub enum Wake {
     /// The command was run: its reply, after which the connection ends if the command panicked.
-    Reply { token: u64, reply: Vec<u8>, close: bool },
+    Reply { token: u64, reply: Vec<u8>, close: bool, ticket: Ticket },
     /// The wait was interrupted while it was being served, and nothing was found: the IO thread answers.
     Interrupted { token: u64 },
     /// The command is to be run again at this time, earlier than was known.
@@ -268,12 +269,12 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
             return;
         }
         Ok(Some(_)) => Wake::Interrupted { token },
-        Ok(None) => Wake::Reply { token, reply, close: false },
+        Ok(None) => Wake::Reply { token, reply, close: false, ticket: 0 },
         Err(_) => {
             shards.first().stats.panics.increment();
             reply.clear();
             Reply::new(&mut reply, waiter.protocol).error(&INTERNAL_ERROR);
-            Wake::Reply { token, reply, close: true }
+            Wake::Reply { token, reply, close: true, ticket: 0 }
         }
     };
     waiter.state.end();

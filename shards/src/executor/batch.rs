@@ -3,6 +3,7 @@
 //! A batch is moved, never shared: the IO thread fills it, whoever holds the baton executes it, and it comes back with
 //! the replies in it. Arguments point into the read buffers of the connections, which stay untouched until then.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::effects::blocking::Waiter;
 use crate::handler::context::Client;
 use crate::handler::error::CommandError;
 use crate::handler::reply::{Protocol, Reply};
+use crate::journal::Ticket;
 use crate::server::client::ClientRecord;
 
 /// One command of a batch.
@@ -39,6 +41,8 @@ pub struct Segment {
     pub no_touch: bool,
     /// Set by the executor when the connection shall be closed after the replies.
     pub close: bool,
+    /// Set by the executor when a command has changed something that is recorded. A cell: its client is borrowed meanwhile.
+    pub has_written: Cell<bool>,
     pub client: ClientPointer,
 }
 
@@ -87,6 +91,8 @@ pub struct Batch {
     pub out: Vec<u8>,
     /// Commands that were executed before the batch was left to another thread.
     pub executed: usize,
+    /// The journal's segment of what was written; 0 if nothing was, or nobody listens.
+    pub ticket: Ticket,
     /// Commands that wait for a key instead of answering, by their place in `commands`, in order.
     pub waiters: Vec<(usize, Arc<Waiter>)>,
 }
@@ -107,6 +113,7 @@ impl Batch {
         self.segments.clear();
         self.args.clear();
         self.waiters.clear();
+        self.ticket = 0;
         self.out.clear();
         self.out.shrink_to(OUT_KEEP_MAX);
     }
@@ -132,6 +139,7 @@ impl Batch {
             protocol,
             no_touch,
             close: false,
+            has_written: Cell::new(false),
             client,
         });
     }

@@ -45,6 +45,7 @@ use crate::executor::queue::Queue;
 use crate::executor::rest::{self, Rest};
 use crate::handler::access::Shards;
 use crate::handler::error::CommandError;
+use crate::journal;
 use crate::keyspace::outbox::Letters;
 use crate::maintenance::defragment;
 use crate::maintenance::evict;
@@ -229,6 +230,7 @@ impl Engine {
             let done = self.drain(cell, shard, start);
             let is_done = run_batch(shard, &mut batch);
             let letters = self.let_go(cell, shard, start);
+            batch.ticket = batch.ticket.max(letters.ticket);
             cell.hand_off.direct.fetch_add(1, Ordering::Relaxed);
             self.after(cell, done, letters);
             if is_done {
@@ -361,9 +363,26 @@ impl Engine {
     #[must_use]
     fn let_go(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Letters {
         let mut letters = self.conclude(cell, shard, start);
+        self.hand_over(cell, &mut letters);
         self.news.add(&mut letters);
         self.release(cell);
         letters
+    }
+
+    /// Hands over to the journal what was written, while all batons are held. What that takes is not the shard's.
+    #[inline]
+    fn hand_over(&self, cell: &ShardCell, letters: &mut Letters) {
+        let (ticket, bytes) = self.world.journal.hand_over();
+        journal::set_last_ticket(ticket);
+        if ticket != 0 {
+            letters.ticket = ticket;
+            for wake in &mut letters.wakes {
+                if let Wake::Reply { ticket: written, .. } = wake {
+                    *written = ticket;
+                }
+            }
+            cell.stats.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
+        }
     }
 
     fn release(&self, cell: &ShardCell) {
@@ -397,7 +416,8 @@ impl Engine {
     fn after(&self, cell: &ShardCell, mut done: Vec<Box<Batch>>, mut letters: Letters) {
         for look in 0..=TAKES_AGAIN_MAX {
             self.news.tell(&mut letters);
-            for batch in done.drain(..) {
+            for mut batch in done.drain(..) {
+                batch.ticket = batch.ticket.max(letters.ticket);
                 (self.deliver)(batch);
             }
             if !letters.is_empty() {
@@ -543,7 +563,8 @@ impl Engine {
                     // A place on the ring is taken but not filled yet: whoever took it needs the processor.
                     thread::yield_now();
                 }
-                for batch in done {
+                for mut batch in done {
+                    batch.ticket = batch.ticket.max(letters.ticket);
                     (self.deliver)(batch);
                 }
                 self.tell(letters);
@@ -619,6 +640,7 @@ impl<E: Deref<Target = Engine>> Hold<E> {
             errand.panicked();
         }
         let letters = self.release();
+        journal::set_last_ticket(letters.ticket);
         errand.end();
         letters
     }
@@ -659,6 +681,9 @@ impl<E: Deref<Target = Engine>> Hold<E> {
             // What was allocated in all of them together is counted to the first.
             start.bytes = memory::thread_bytes();
         }
+        if let Some(first) = indexes(wanted).next() {
+            engine.hand_over(&engine.cells[first], &mut letters);
+        }
         engine.news.add(&mut letters);
         indexes(wanted).for_each(|index| engine.release(&engine.cells[index]));
         engine.news.tell(&mut letters);
@@ -671,7 +696,11 @@ impl<E: Deref<Target = Engine>> Drop for Hold<E> {
     fn drop(&mut self) {
         // Nothing is held any more if this was an errand's.
         let letters = self.release();
-        self.engine.tell(letters);
+        let ticket = letters.ticket;
+        if !letters.is_empty() {
+            self.engine.tell(letters);
+        }
+        journal::set_last_ticket(ticket);
     }
 }
 

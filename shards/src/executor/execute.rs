@@ -9,15 +9,16 @@ use sherd_metrics::CommandCells;
 
 use crate::command::origin::Origin;
 use crate::command::registry::Command;
-use crate::command::spec::{flag, Plane};
+use crate::command::spec::{flag, Group, Handler, Plane};
 use crate::effects::blocking::{self, Block, Waiter};
 use crate::executor::batch::{Batch, Cmd};
 use crate::executor::prefetch::Ahead;
 use crate::handler::access::Shards;
 use crate::handler::context::{Client, Context};
-use crate::handler::error::{CommandError, OUT_OF_MEMORY};
+use crate::handler::error::{CommandError, Outcome, OUT_OF_MEMORY};
 use crate::handler::reply::Reply;
 use crate::handler::scripting;
+use crate::journal::recorder::Running;
 use crate::maintenance::evict;
 use crate::server::client::ClientRecord;
 use crate::server::shard::{Shard, ShardStats};
@@ -105,6 +106,7 @@ pub fn call_or_block(
         shards,
         origin: call.origin,
         blocked: None,
+        has_written: false,
     };
     let failed = run(&mut context, out);
     (failed, context.blocked)
@@ -120,10 +122,31 @@ fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
         reply.error(&OUT_OF_MEMORY);
         return true;
     }
-    if let Err(error) = handler(context, &mut reply) {
+    let outcome =
+        if context.is_recorded() { run_recorded(context, handler, &mut reply) } else { handler(context, &mut reply) };
+    if let Err(error) = outcome {
         reply.replace_by_error(&error);
     }
     reply.failed()
+}
+
+/// Executes a command and records what it has done.
+#[cold]
+fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'_>) -> Outcome {
+    let running = Running::begin();
+    let (db, before) = (context.client.db, context.shards.changes());
+    let outcome = handler(context, reply);
+    let changes = context.shards.changes() != before;
+    // A script's changes are those of its commands; what changes libraries of functions counts no changes.
+    let is_recorded = match context.spec.group {
+        Group::Scripting => context.spec.has(flag::WRITE) && outcome.is_ok(),
+        _ => changes,
+    };
+    if is_recorded {
+        running.has_changed(db, context.spec, context.args);
+    }
+    context.has_written = changes || is_recorded;
+    outcome
 }
 
 /// A command that was executed.
@@ -269,6 +292,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         shards: Shards::one(world.slots, shard),
         origin: Origin::Client,
         blocked: None,
+        has_written: false,
     };
     let mut at = *next;
     while at < commands.len() {
@@ -288,6 +312,9 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         if failed && scripting::takes_hand_on() {
             out.truncate(start);
             return;
+        }
+        if std::mem::take(&mut context.has_written) {
+            segments[segment].has_written.set(true);
         }
         let mut now = clock::ticks();
         match context.blocked.take() {

@@ -19,6 +19,7 @@ fn run(shard: &mut Shard, lines: &[String]) -> String {
         protocol: Protocol::Resp2,
         no_touch: false,
         close: false,
+        has_written: Default::default(),
         client: ClientPointer::none(),
     });
     for line in lines {

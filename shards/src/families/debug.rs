@@ -145,6 +145,7 @@ fn check_allowed(context: &Context<'_>) -> Outcome {
         record.unix_socket || record.address.starts_with("127.") || record.address.starts_with("[::1]")
     });
     match context.settings().enable_debug_command.get() {
+        _ if context.origin.must_be_obeyed() => Ok(()),
         0 => Err(NOT_ALLOWED),
         LOCAL_ONLY if !local => Err(NOT_ALLOWED),
         _ => Ok(()),

@@ -1,5 +1,6 @@
 //! DUMP and RESTORE: values as bytes that other servers of the Redis kind exchange. The format is in [`crate::rdb`].
 
+use super::effects;
 use crate::command::category;
 use crate::handler::args::{self, Options};
 use crate::handler::context::{Context, Expiry};
@@ -12,6 +13,7 @@ use crate::rdb::dump::{self, Refused};
 use crate::rdb::{Limits, Loaded};
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
+use sherd_types::number::format_i64;
 
 const BUSY_KEY: CommandError = CommandError::new("BUSYKEY Target key name already exists.");
 const TTL_NEGATIVE: CommandError = CommandError::new("ERR Invalid TTL value, must be >= 0");
@@ -137,13 +139,27 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             context.insert(&key, value, expiry.map_or(Expiry::None, Expiry::At));
             set_clock(context, &key, &options);
             context.changed(&key, class::GENERIC, "restore");
+            record(context, expiry.filter(|_| !options.absolute));
         }
         // What has expired before it is there only removes what it would have replaced.
-        None if context.discard(&key) => context.changed(&key, class::GENERIC, "del"),
+        None if context.discard(&key) => {
+            context.changed(&key, class::GENERIC, "del");
+            effects::deleted(context, &key);
+        }
         None => {}
     }
     reply.ok();
     Ok(())
+}
+
+/// Records a RESTORE that has told its time as one from now on.
+fn record(context: &mut Context<'_>, expiry: Option<i64>) {
+    let (Some(at_ms), true) = (expiry, context.is_recorded()) else { return };
+    let mut at = Default::default();
+    let at = format_i64(at_ms, &mut at);
+    let (args, absolute): (_, &[u8]) = (context.args, b"ABSTTL");
+    let parts: Vec<&[u8]> = [b"RESTORE", args[1], at].into_iter().chain(args[3..].iter().copied()).chain([absolute]).collect();
+    context.effect(&parts);
 }
 
 /// Makes the key look as if it had not been used for a time, or had been used so often, where the eviction policy asks for

@@ -1,6 +1,7 @@
 //! What HEXPIRE and SEXPIRE have in common with their relatives: giving times to named elements of a collection, taking
 //! them away and reading them. What differs, the words and the events, is what each collection says of itself.
 
+use super::effects;
 use super::timed_access;
 use crate::entry::object::Collection;
 use crate::handler::args;
@@ -26,6 +27,8 @@ pub(super) type Names<'a> = &'a [&'a [u8]];
 pub(super) trait Expires: Collection {
     /// The class of its events.
     const CLASS: u32;
+    /// The command that sets a time, the word before the elements, and the command that removes elements.
+    const COMMANDS: (&'static str, &'static str, &'static str);
     /// What it needs to know to make room for times.
     type Limits: Copy;
 
@@ -182,6 +185,21 @@ impl Timed {
     }
 }
 
+/// Records that elements which are there have got a time, or were removed as it had passed.
+pub(super) fn record_time<T: Expires>(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    (time, now): (u64, u64),
+    names: &[&[u8]],
+) {
+    let (expire, word, remove) = T::COMMANDS;
+    if time <= now {
+        effects::with_elements(context, remove, key, names.iter().copied());
+    } else {
+        effects::elements_expire_at(context, (expire, word), key, time, names);
+    }
+}
+
 /// HEXPIRE, SEXPIRE and their variants.
 pub(super) fn set_time<T: Expires>(
     context: &mut Context<'_>,
@@ -190,6 +208,7 @@ pub(super) fn set_time<T: Expires>(
     base: Base,
 ) -> Outcome {
     let (key, args, now, limits) = (context.key(1), context.args, timed_access::now(context), T::limits(context));
+    let recorded = context.is_recorded();
     context.is_there::<T>(&key)?;
     let time = parse_time(context, args[2], unit, base)?;
     let (condition, names) = T::parse_setting(args)?;
@@ -199,12 +218,15 @@ pub(super) fn set_time<T: Expires>(
         return Ok(());
     };
     elements.expect_times();
-    let mut timed = Timed::default();
+    let (mut timed, mut applied) = (Timed::default(), Vec::new());
     for name in names {
         reply.int(match elements.time_of(name) {
             None => ABSENT,
             Some(old) if !condition.allows(old, time) => REFUSED,
             Some(_) => {
+                if recorded {
+                    applied.push(*name);
+                }
                 timed.apply(elements, name, time, now, limits);
                 if time <= now {
                     REMOVED
@@ -215,6 +237,7 @@ pub(super) fn set_time<T: Expires>(
         });
     }
     let emptied = elements.element_count() == 0;
+    record_time::<T>(context, &key, (time, now), &applied);
     timed.finish::<T>(context, &key, emptied);
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::handler::args;
 use crate::handler::context::Context;
 use crate::entry::Entry;
 use crate::handler::error::{CommandError, Outcome};
+use crate::families::effects;
 use crate::families::lifetime::invalid;
 use crate::keyspace::events::class;
 use crate::handler::reply::Reply;
@@ -175,9 +176,11 @@ fn set_expiry(context: &mut Context<'_>, reply: &mut Reply<'_>, scale: i64, base
     if allowed && time <= context.expired_until_ms() {
         context.remove(&key);
         context.changed(&key, class::GENERIC, "del");
+        effects::deleted(context, &key);
     } else if allowed {
         context.set_expiry(&key, Some(time));
         context.changed(&key, class::GENERIC, "expire");
+        effects::expires_at(context, &key, time);
     }
     reply.flag(allowed);
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Commands that return all or some of the pairs are in `hash_read`.
 
+use super::effects;
 use super::timed_access;
 use super::list::write_item;
 use crate::handler::args;
@@ -290,6 +291,7 @@ fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let emptied = hash.is_empty();
     if removed > 0 {
         context.changed_by(removed, &key, class::HASH, "hdel");
+        effects::with_elements(context, "HDEL", &key, fields.iter().copied());
     }
     if emptied {
         context.remove_emptied(&key);
@@ -367,7 +369,12 @@ fn hincrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let text = value.to_text();
     hash.set(field, &text, limits);
+    let expiry = hash.expiry(field).flatten();
     context.changed(&key, class::HASH, "hincrbyfloat");
+    context.effect(&[b"HSET", key.bytes, field, &text]);
+    if let Some(at_ms) = expiry {
+        effects::elements_expire_at(context, ("HPEXPIREAT", "FIELDS"), &key, at_ms, &[field]);
+    }
     reply.bulk(&text);
     Ok(())
 }

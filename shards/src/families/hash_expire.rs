@@ -99,6 +99,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
 
 impl Expires for Hash {
     const CLASS: u32 = class::HASH;
+    const COMMANDS: (&'static str, &'static str, &'static str) = ("HPEXPIREAT", "FIELDS", "HDEL");
     type Limits = ();
 
     fn limits(_: &Context<'_>) {}

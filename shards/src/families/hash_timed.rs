@@ -1,6 +1,7 @@
 //! Values of fields together with their expiry: HGETEX, HSETEX.
 
-use super::element_expire::{parse_time, Base, Timed, Unit};
+use super::effects;
+use super::element_expire::{parse_time, record_time, Base, Timed, Unit};
 use super::hash::{limits, parse_fields, write_value, HASH};
 use super::timed_access;
 use crate::handler::args;
@@ -69,6 +70,7 @@ pub(super) fn time_option(word: &[u8]) -> Option<(Unit, Base)> {
 
 fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args, now) = (context.key(1), context.args, timed_access::now(context));
+    let recorded = context.is_recorded();
     context.is_there::<Hash>(&key)?;
     // The options have fixed places: at most one of them, then FIELDS.
     let (lifetime, first) = match time_option(args[2]) {
@@ -88,16 +90,24 @@ fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if lifetime != Lifetime::Unsaid {
         hash.expect_expiries();
     }
-    let mut timed = Timed::default();
+    let (mut timed, mut applied) = (Timed::default(), Vec::new());
     for field in fields {
         write_value(reply, Some(&*hash), field);
         match lifetime {
-            Lifetime::Until(time) if hash.contains(field) => timed.apply(hash, field, time, now, ()),
-            Lifetime::Persist => _ = timed.persist(hash, field, ()),
+            Lifetime::Until(time) if hash.contains(field) => {
+                timed.apply(hash, field, time, now, ());
+                applied.extend(recorded.then_some(*field));
+            }
+            Lifetime::Persist if timed.persist(hash, field, ()) => applied.extend(recorded.then_some(*field)),
             _ => {}
         }
     }
     let emptied = hash.is_empty();
+    match lifetime {
+        Lifetime::Until(time) => record_time::<Hash>(context, &key, (time, now), &applied),
+        Lifetime::Persist => effects::elements_persist(context, &key, &applied),
+        _ => {}
+    }
     timed.finish::<Hash>(context, &key, emptied);
     Ok(())
 }
@@ -203,6 +213,14 @@ fn hsetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let emptied = hash.is_empty();
     context.changed_by(request.pairs.len() / 2, &key, class::HASH, "hset");
+    // With KEEPTTL the request says it best.
+    if request.lifetime != Lifetime::Keep {
+        effects::with_elements(context, "HSET", &key, request.pairs.iter().copied());
+    }
+    if let (Lifetime::Until(time), true) = (request.lifetime, context.is_recorded()) {
+        let fields: Vec<&[u8]> = request.fields().copied().collect();
+        record_time::<Hash>(context, &key, (time, now), &fields);
+    }
     timed.finish_written::<Hash>(context, &key, emptied);
     reply.int(1);
     Ok(())

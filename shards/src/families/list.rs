@@ -262,6 +262,14 @@ pub(super) fn pop_array(
     (count, false)
 }
 
+/// The command that removes elements at one end.
+pub(super) const fn pop_command(end: End) -> &'static str {
+    match end {
+        End::Front => "LPOP",
+        End::Back => "RPOP",
+    }
+}
+
 /// What follows the removal of elements at one end.
 #[inline]
 pub(super) fn popped(context: &mut Context<'_>, key: &Key<'_>, end: End, removed: usize, emptied: bool) {

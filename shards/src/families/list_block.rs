@@ -3,7 +3,7 @@
 //! Each first does what its sibling without the B does; only if there is nothing it waits. When it is run again for a
 //! waiting client, it finds something or waits on; see `crate::effects::blocking`.
 
-use super::list::{node_limit, popped, write_item, LIST};
+use super::list::{node_limit, pop_command, popped, write_item, LIST};
 use super::list_move::{move_element, move_elements, parse_end, pop_from_first, MoveRequest, PopRequest};
 use crate::effects::blocking::{self, Block, TimeoutReply};
 use crate::handler::context::Context;
@@ -143,6 +143,7 @@ fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> Outc
         list.pop(end, limit);
         let emptied = list.is_empty();
         popped(context, &key, end, 1, emptied);
+        context.effect(&[pop_command(end).as_bytes(), key.bytes]);
         return Ok(());
     }
     let block = wait_for(context, 1..last, Type::List, timeout_ms);

@@ -2,7 +2,8 @@
 //!
 //! The commands that wait for an element build upon these.
 
-use super::list::{node_limit, pop_array, popped, push_event, write_item, LIST};
+use super::effects;
+use super::list::{node_limit, pop_array, pop_command, popped, push_event, write_item, LIST};
 use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome, SYNTAX};
@@ -75,6 +76,14 @@ pub(super) fn parse_end(text: &[u8]) -> Result<End, CommandError> {
     }
 }
 
+/// The word for an end.
+const fn end_word(end: End) -> &'static [u8] {
+    match end {
+        End::Front => b"LEFT",
+        End::Back => b"RIGHT",
+    }
+}
+
 fn lmove(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (from, to) = (parse_end(context.args[3])?, parse_end(context.args[4])?);
     move_element(context, reply, from, to)
@@ -106,6 +115,7 @@ pub(super) fn move_element(context: &mut Context<'_>, reply: &mut Reply<'_>, fro
     }
     // One element has moved: that is one change, which the source's removal does not count again.
     context.changed(&target_key, class::LIST, push_event(to));
+    context.effect(&[b"LMOVE", source_key.bytes, target_key.bytes, end_word(from), end_word(to)]);
     popped(context, &source_key, from, 0, emptied);
     Ok(())
 }
@@ -184,6 +194,9 @@ pub(super) fn move_elements(
         End::Front => push_order.iter().rev().for_each(|element| reply.bulk(element)),
     }
     context.changed_by(count, &target_key, class::LIST, push_event(to));
+    effects::with_count(context, pop_command(from), &source_key, count);
+    let push = if to == End::Front { "LPUSH" } else { "RPUSH" };
+    effects::with_elements(context, push, &target_key, push_order.iter().copied());
     popped(context, &source_key, from, 0, emptied);
     Ok(true)
 }
@@ -234,6 +247,7 @@ pub(super) fn pop_from_first(
         reply.bulk(key.bytes);
         let (removed, emptied) = pop_array(list, reply, request.end, request.count, limit);
         popped(context, &key, request.end, removed, emptied);
+        effects::with_count(context, pop_command(request.end), &key, removed);
         return Ok(true);
     }
     Ok(false)

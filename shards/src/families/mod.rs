@@ -4,6 +4,7 @@
 
 mod data_digest;
 mod draw;
+mod effects;
 mod element_expire;
 mod element_scan;
 mod lifetime;

@@ -1,5 +1,6 @@
 //! Members of sets at random: SRANDMEMBER, SPOP.
 
+use super::effects;
 use super::draw::{self, Draw};
 use super::hash_read::address;
 use super::list::write_item;
@@ -126,6 +127,7 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         _ => return Err(SYNTAX),
     };
     let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
+    let mut gone = if context.is_recorded() { Gone::Named(Vec::new()) } else { Gone::Unrecorded };
     if count != Some(0) && context.write::<Set>(&key)?.is_some_and(|set| set.is_due(now)) {
         expire(context, &key, count.is_none(), &mut random);
     }
@@ -139,7 +141,7 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let length = set.len();
     let (removed, emptied) = match count {
         None => {
-            pop_one(set, &mut random, reply);
+            pop_one(set, &mut random, reply, &mut gone);
             (1, set.is_empty())
         }
         Some(0) => {
@@ -148,30 +150,52 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
         Some(count) if count >= set.len() => {
             write_members(reply, set, now);
+            gone = Gone::All;
             (length, true)
         }
         // What stays keeps its time to live, so a set that has any is not built anew.
         Some(count) if set.timed().is_none() && (set.len() - count).saturating_mul(REBUILD_SHARE) <= count => {
-            let remainder = split_off_remainder(set, count, limits, &mut random, reply);
+            let remainder = split_off_remainder(set, count, limits, &mut random, reply, &mut gone);
             replace(context, &key, remainder);
             (count, false)
         }
         Some(count) => {
             reply.set(count);
-            (0..count).for_each(|_| pop_one(set, &mut random, reply));
+            (0..count).for_each(|_| pop_one(set, &mut random, reply, &mut gone));
             (count, false)
         }
     };
     context.changed_by(removed, &key, class::SET, "spop");
+    match gone {
+        Gone::Unrecorded => {}
+        Gone::All => effects::deleted(context, &key),
+        Gone::Named(names) => effects::with_elements(context, "SREM", &key, names.iter().map(Vec::as_slice)),
+    }
     if emptied {
         context.remove_emptied(&key);
     }
     Ok(())
 }
 
+/// Which members are gone, where somebody wants to know.
+enum Gone {
+    Unrecorded,
+    All,
+    Named(Vec<Vec<u8>>),
+}
+
+impl Gone {
+    #[inline]
+    fn add(&mut self, member: &[u8]) {
+        if let Gone::Named(names) = self {
+            names.push(member.to_vec());
+        }
+    }
+}
+
 /// Removes a member and writes it.
 #[inline]
-fn pop_one(set: &mut Set, random: &mut Random, reply: &mut Reply<'_>) {
+fn pop_one(set: &mut Set, random: &mut Random, reply: &mut Reply<'_>, gone: &mut Gone) {
     let Some(member) = set.random(|| random.next()) else { return };
     write_item(reply, member);
     let length = member.text_len();
@@ -179,10 +203,18 @@ fn pop_one(set: &mut Set, random: &mut Random, reply: &mut Reply<'_>) {
     let written = reply.written();
     let end = written.len() - b"\r\n".len();
     set.remove(&written[end - length..end]);
+    gone.add(&written[end - length..end]);
 }
 
 /// Writes `count` members, chosen at random, as a set and gives the others as a new set.
-fn split_off_remainder(set: &Set, count: usize, limits: SetLimits, random: &mut Random, reply: &mut Reply<'_>) -> Set {
+fn split_off_remainder(
+    set: &Set,
+    count: usize,
+    limits: SetLimits,
+    random: &mut Random,
+    reply: &mut Reply<'_>,
+    gone: &mut Gone,
+) -> Set {
     let remaining = set.len() - count;
     let mut remainder = Set::new();
     if !matches!(set.stored(), Stored::Integers(_)) {
@@ -194,7 +226,10 @@ fn split_off_remainder(set: &Set, count: usize, limits: SetLimits, random: &mut 
     });
     reply.set(count);
     let goes = |member: &Item<'_>| !remainder.contains(member.as_bytes(&mut Default::default()));
-    set.iter().filter(goes).for_each(|member| write_item(reply, member));
+    for member in set.iter().filter(goes) {
+        write_item(reply, member);
+        gone.add(member.as_bytes(&mut Default::default()));
+    }
     remainder
 }
 

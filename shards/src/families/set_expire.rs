@@ -124,6 +124,7 @@ pub(super) fn member_count(text: &[u8], error: CommandError) -> Result<usize, Co
 
 impl Expires for Set {
     const CLASS: u32 = class::SET;
+    const COMMANDS: (&'static str, &'static str, &'static str) = ("SPEXPIREAT", "MEMBERS", "SREM");
     type Limits = SetLimits;
 
     fn limits(context: &Context<'_>) -> SetLimits {

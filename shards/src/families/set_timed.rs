@@ -2,7 +2,8 @@
 //!
 //! The command and its reply are those of Redis' development branch for 8.12: all or nothing, 1 or 0, as HSETEX.
 
-use super::element_expire::{parse_time, Timed};
+use super::effects;
+use super::element_expire::{parse_time, record_time, Timed};
 use super::hash_timed::{time_option, Lifetime, ONE_LIFETIME};
 use super::set::{limits, SET};
 use super::set_expire::{member_count, unknown, MEMBERS_ABSENT, MEMBERS_TWICE, TOO_FEW};
@@ -114,6 +115,9 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             let Some(set) = set else { return Ok(()) };
             let removed = members.iter().filter(|member| set.remove(member)).count();
             let emptied = set.is_empty();
+            if removed > 0 {
+                effects::with_elements(context, "SREM", &key, members.iter().copied());
+            }
             Timed { removed, ..Timed::default() }.finish::<Set>(context, &key, emptied);
             return Ok(());
         }
@@ -131,6 +135,11 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     context.changed_by(members.len(), &key, class::SET, "sadd");
+    // Without a time the request says it best.
+    if let Lifetime::Until(time) = request.lifetime {
+        effects::with_elements(context, "SADD", &key, members.iter().copied());
+        record_time::<Set>(context, &key, (time, now), members);
+    }
     timed.finish_written::<Set>(context, &key, false);
     Ok(())
 }

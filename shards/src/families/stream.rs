@@ -2,6 +2,7 @@
 //!
 //! Reading, trimming, deleting, groups and their pending entries are in the files beside this one.
 
+use super::effects;
 use super::stream_idempotent::{default_limits, Named};
 use super::stream_trim::AddOrTrim;
 use crate::handler::args;
@@ -187,7 +188,10 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(ID_ZERO);
     }
     if parsed.named.is_some() {
-        Named::check(requested)?;
+        // A journal says which id was chosen.
+        if !context.origin.must_be_obeyed() {
+            Named::check(requested)?;
+        }
     }
     let key = context.key(1);
     let limits = block_limits(context);
@@ -215,12 +219,17 @@ fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         IdRefused::Exhausted => ID_EXHAUSTED,
     })?;
     stream.log_mut().append(id, pairs, limits);
-    if let Some((producer, name)) = named {
-        stream.producers_or_new(producer_limits).add(producer, &name, id, now_ms as i64);
+    if let Some((producer, name)) = &named {
+        stream.producers_or_new(producer_limits).add(producer, name, id, now_ms as i64);
     }
     let trimmed = parsed.trim.map_or(0, |trim| stream.trim(&trim));
+    let length = stream.log().len();
     write_id(reply, id);
     context.changed(&key, class::STREAM, "xadd");
+    if context.is_recorded() {
+        let trim = parsed.trim.filter(|_| trimmed > 0).map(|trim| (trim.references, length));
+        effects::entry_added(context, &key, id, named, trim, pairs);
+    }
     if trimmed > 0 {
         context.notify(&key, class::STREAM, "xtrim");
     }

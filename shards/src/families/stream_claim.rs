@@ -1,5 +1,6 @@
 //! Taking over entries that another member of a group did not acknowledge: XCLAIM by id, XAUTOCLAIM by searching.
 
+use super::effects::{self, Member};
 use super::stream::{no_group, parse_id, parse_start, stream_of_group, write_entry, write_id, STREAM};
 use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
@@ -71,7 +72,7 @@ struct ClaimOptions {
 }
 
 impl ClaimOptions {
-    fn parse(args: &[&[u8]], now_ms: i64) -> Result<Self, CommandError> {
+    fn parse(args: &[&[u8]], now_ms: i64, is_obeyed: bool) -> Result<Self, CommandError> {
         let min_idle_ms = args::integer_or(args[4], CLAIM_BAD_IDLE)?.max(0);
         // Ids come first; what is none begins the options.
         let ids: Vec<StreamId> = args[5..].iter().map_while(|text| StreamId::parse(text, 0)).collect();
@@ -96,11 +97,15 @@ impl ClaimOptions {
                 return Err(CommandError::with(format!("ERR Unrecognized XCLAIM option '{word}'")));
             }
         }
-        // A time that makes no sense is now.
-        let delivered_ms = delivered_ms.filter(|time| (0..=now_ms).contains(time)).unwrap_or(now_ms);
+        // A time that makes no sense is now; a journal tells when it was.
+        let makes_sense = |time: &i64| is_obeyed || (0..=now_ms).contains(time);
+        let delivered_ms = delivered_ms.filter(makes_sense).unwrap_or(now_ms);
         Ok(ClaimOptions { ids, claim: Claim { min_idle_ms, delivered_ms, retry_count, force, just_id }, last_id })
     }
 }
+
+/// An entry that was handed over, with when it counts as delivered and how often, or that is pending no more.
+type Handed = (StreamId, Option<(i64, u64)>);
 
 /// A group at work for one of its members.
 struct Claimer<'s> {
@@ -112,23 +117,25 @@ struct Claimer<'s> {
     is_new: bool,
     /// Entries that were handed over or are pending no more.
     changes: usize,
+    /// The same one by one, where somebody wants to know: when it was delivered and how often, if it was handed over.
+    record: Option<Vec<Handed>>,
 }
 
 impl<'s> Claimer<'s> {
     /// The member named in argument 3, made if it is not there.
-    fn new(stream: &'s mut Stream, args: &[&[u8]], now_ms: i64) -> Result<Self, CommandError> {
+    fn new(stream: &'s mut Stream, args: &[&[u8]], now_ms: i64, recorded: bool) -> Result<Self, CommandError> {
         let (log, group) = stream.group_mut(args[2]).ok_or_else(|| no_group(args[1], args[2]))?;
         let known = group.find_consumer(args[3]);
         let consumer = known.unwrap_or_else(|| group.add_consumer(args[3], now_ms));
         group.consumer_mut(consumer).seen_ms = now_ms;
-        Ok(Claimer { log, group, consumer, now_ms, is_new: known.is_none(), changes: 0 })
+        let record = recorded.then(Vec::new);
+        Ok(Claimer { log, group, consumer, now_ms, is_new: known.is_none(), changes: 0, record })
     }
 
     /// Hands an entry over and writes it; false if it is not pending, or not for long enough.
     fn take(&mut self, reply: &mut Reply<'_>, id: StreamId, claim: &Claim) -> bool {
         let Some(entry) = self.log.get(id) else {
-            // Nobody can ever process it.
-            self.changes += usize::from(self.group.acknowledge(id));
+            self.acknowledge(id);
             return false;
         };
         let deliveries = match self.group.find_pending(id) {
@@ -147,6 +154,9 @@ impl<'s> Claimer<'s> {
         self.group.assign(id, self.consumer, claim.delivered_ms, deliveries);
         self.group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         self.changes += 1;
+        if let Some(record) = &mut self.record {
+            record.push((id, Some((claim.delivered_ms, deliveries))));
+        }
         if claim.just_id {
             write_id(reply, id);
         } else {
@@ -155,18 +165,44 @@ impl<'s> Claimer<'s> {
         true
     }
 
-    /// What there is to tell: a new consumer, other changes.
-    fn effects(&self) -> (bool, usize) {
-        (self.is_new, self.changes)
+    /// Nobody can ever process an entry that is gone.
+    fn acknowledge(&mut self, id: StreamId) {
+        let was_pending = self.group.acknowledge(id);
+        self.changes += usize::from(was_pending);
+        if let Some(record) = self.record.as_mut().filter(|_| was_pending) {
+            record.push((id, None));
+        }
+    }
+
+    /// What there is to tell.
+    fn done(self) -> Claimed {
+        Claimed { new_consumer: self.is_new, changes: self.changes, record: self.record.unwrap_or_default() }
     }
 }
 
-fn announce(context: &mut Context<'_>, key: &Key<'_>, (new_consumer, changes): (bool, usize)) {
-    if new_consumer {
+/// What a command has done to a group.
+struct Claimed {
+    new_consumer: bool,
+    changes: usize,
+    record: Vec<Handed>,
+}
+
+fn announce(context: &mut Context<'_>, key: &Key<'_>, claimed: &Claimed) {
+    let member = Member { group: context.args[2], name: context.args[3] };
+    if claimed.new_consumer {
         context.changed(key, class::STREAM, "xgroup-createconsumer");
+        effects::member_made(context, key, member);
     }
-    if changes > 0 {
-        context.touched_by(changes, key);
+    if claimed.changes > 0 {
+        context.touched_by(claimed.changes, key);
+    }
+    for (id, assigned) in &claimed.record {
+        match assigned {
+            Some((delivered_ms, deliveries)) => {
+                effects::entry_assigned(context, key, member, (*id, *delivered_ms, *deliveries));
+            }
+            None => effects::acknowledged(context, key, member.group, &[*id]),
+        }
     }
 }
 
@@ -175,8 +211,11 @@ fn xclaim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     // That the group is missing is told before an option is wrong.
     stream_of_group(context, &key, args[2])?;
-    let options = ClaimOptions::parse(args, now_ms)?;
-    let mut claimer = Claimer::new(stream_of_group(context, &key, args[2])?, args, now_ms)?;
+    let options = ClaimOptions::parse(args, now_ms, context.origin.must_be_obeyed())?;
+    let recorded = context.is_recorded();
+    // Whoever takes what was delivered elsewhere was seen there then.
+    let seen_ms = if context.origin.must_be_obeyed() { options.claim.delivered_ms } else { now_ms };
+    let mut claimer = Claimer::new(stream_of_group(context, &key, args[2])?, args, seen_ms, recorded)?;
     let last_id = options.last_id.filter(|&id| id > claimer.group.last_id);
     if let Some(last_id) = last_id {
         claimer.group.last_id = last_id;
@@ -188,8 +227,12 @@ fn xclaim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if last_id.is_some() && claimer.changes == 0 {
         claimer.changes = 1;
     }
-    let effects = claimer.effects();
-    announce(context, &key, effects);
+    let entries_read = claimer.group.entries_read;
+    let claimed = claimer.done();
+    announce(context, &key, &claimed);
+    if let Some(last_id) = last_id {
+        effects::group_at(context, &key, args[2], last_id, entries_read);
+    }
     Ok(())
 }
 
@@ -208,11 +251,12 @@ fn xautoclaim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         count = if (1..=SEARCH_COUNT_MAX).contains(&wanted) { wanted as usize } else { return Err(SEARCH_BAD_COUNT) };
     }
     let key = context.key(1);
-    let mut claimer = Claimer::new(stream_of_group(context, &key, args[2])?, args, now_ms)?;
+    let recorded = context.is_recorded();
+    let mut claimer = Claimer::new(stream_of_group(context, &key, args[2])?, args, now_ms, recorded)?;
     let claim = Claim { min_idle_ms, delivered_ms: now_ms, retry_count: None, force: false, just_id };
     search(reply, &mut claimer, start, count, &claim);
-    let effects = claimer.effects();
-    announce(context, &key, effects);
+    let claimed = claimer.done();
+    announce(context, &key, &claimed);
     Ok(())
 }
 
@@ -232,7 +276,7 @@ fn search(reply: &mut Reply<'_>, claimer: &mut Claimer<'_>, start: StreamId, cou
         next = id.next();
         attempts -= 1;
         if !claimer.log.contains(id) {
-            claimer.changes += usize::from(claimer.group.acknowledge(id));
+            claimer.acknowledge(id);
             gone.push(id);
             left -= 1;
         } else if claimer.take(&mut entries_reply, id, claim) {

@@ -1,5 +1,6 @@
 //! Deleting entries by id: XDEL, and XDELEX and XACKDEL with regard to groups.
 
+use super::effects;
 use super::stream::{parse_ids, STREAM};
 use super::stream_trim::take_references;
 use crate::handler::args::{self, Options};
@@ -93,13 +94,13 @@ fn parse_selection(args: &[&[u8]], first: usize) -> Result<(References, Vec<Stre
 
 fn xdelex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (references, ids) = parse_selection(context.args, 2)?;
-    delete_each(context, reply, &ids, references, |stream, id| stream.delete(id, references))
+    delete_each(context, reply, &ids, (references, None), |stream, id| stream.delete(id, references))
 }
 
 fn xackdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let group = context.args[2];
     let (references, ids) = parse_selection(context.args, 3)?;
-    delete_each(context, reply, &ids, references, |stream, id| {
+    delete_each(context, reply, &ids, (references, Some(group)), |stream, id| {
         let acknowledged = stream.group_mut(group).is_some_and(|(_, group)| group.acknowledge(id));
         if !acknowledged {
             return Deletion::Missing;
@@ -116,15 +117,16 @@ fn delete_each(
     context: &mut Context<'_>,
     reply: &mut Reply<'_>,
     ids: &[StreamId],
-    references: References,
+    (references, acknowledges): (References, Option<&[u8]>),
     mut delete: impl FnMut(&mut Stream, StreamId) -> Deletion,
 ) -> Outcome {
-    let key = context.key(1);
+    let (key, recorded) = (context.key(1), context.is_recorded());
     reply.array(ids.len());
     let Some(stream) = context.write::<BoxedStream>(&key)? else {
         ids.iter().for_each(|_| reply.int(-1));
         return Ok(());
     };
+    let present: Vec<StreamId> = ids.iter().copied().filter(|&id| recorded && stream.log().contains(id)).collect();
     // References may go where no entry does.
     let (length_before, mut acted) = (stream.log().len(), references == References::Delete);
     for &id in ids {
@@ -137,6 +139,14 @@ fn delete_each(
         });
     }
     let removed = (length_before - stream.log().len()) as usize;
+    let deleted: Vec<StreamId> = present.into_iter().filter(|&id| !stream.log().contains(id)).collect();
+    let forgetful = recorded && references == References::Delete;
+    let groups: Vec<Vec<u8>> = stream.groups().filter(|_| forgetful).map(|(name, _)| name.to_vec()).collect();
+    if acted {
+        let groups = acknowledges.into_iter().chain(groups.iter().map(Vec::as_slice));
+        groups.for_each(|group| effects::acknowledged(context, &key, group, ids));
+    }
+    effects::entries_deleted(context, &key, &deleted);
     if removed > 0 {
         context.changed_by(removed, &key, class::STREAM, "xdel");
     } else if acted {

@@ -1,5 +1,6 @@
 //! Reading on from a position, of several streams: XREAD, and XREADGROUP for the members of a group.
 
+use super::effects::{self, Member};
 use super::stream::{no_group, parse_id, write_entries, write_entry, write_fields, write_id, STREAM};
 use crate::handler::args::{self, Options};
 use crate::effects::blocking::{self, Block, TimeoutReply};
@@ -317,14 +318,16 @@ fn read_for_member(
     (group, name, reading): (&[u8], &[u8], Reading),
     streams: &mut StreamReplies,
 ) -> Outcome {
-    let now_ms = context.now_ms;
+    let (now_ms, recorded) = (context.now_ms, context.is_recorded());
+    let member = Member { group, name };
     let Some((log, group)) = context.write::<BoxedStream>(key)?.and_then(|stream| stream.group_mut(group)) else {
         return Ok(());
     };
     let known = group.find_consumer(name);
     let consumer = known.unwrap_or_else(|| group.add_consumer(name, now_ms));
     group.consumer_mut(consumer).seen_ms = now_ms;
-    let mut delivery = Delivery { log, group, consumer, now_ms, options };
+    let group_before = group.last_id;
+    let mut delivery = Delivery { log, group, consumer, now_ms, options, record: recorded.then(Vec::new) };
     let delivered = match reading {
         Reading::History(after) => {
             streams.begin(reply, key.bytes);
@@ -341,8 +344,17 @@ fn read_for_member(
             has_new || !idle.is_empty()
         }
     };
+    let (last_id, entries_read) = (delivery.group.last_id, delivery.group.entries_read);
+    let record = delivery.record.take().unwrap_or_default();
     if known.is_none() {
         context.changed(key, class::STREAM, "xgroup-createconsumer");
+        effects::member_made(context, key, member);
+    }
+    for assigned in record {
+        effects::entry_assigned(context, key, member, assigned);
+    }
+    if last_id != group_before {
+        effects::group_at(context, key, member.group, last_id, entries_read);
     }
     if delivered {
         // To read again what is pending counts no change, though it counts deliveries.
@@ -358,6 +370,8 @@ struct Delivery<'s> {
     consumer: ConsumerNumber,
     now_ms: i64,
     options: &'s ReadOptions<'s>,
+    /// What was delivered, when and how often, where somebody wants to know.
+    record: Option<Vec<(StreamId, i64, u64)>>,
 }
 
 impl Delivery<'_> {
@@ -377,7 +391,14 @@ impl Delivery<'_> {
             };
             write_entry(reply, &entry);
             let deliveries = self.group.find_pending(id).map_or(0, |pending| pending.delivery_count());
-            self.group.assign(id, self.consumer, self.now_ms, deliveries.saturating_add(1));
+            self.assign(id, deliveries.saturating_add(1));
+        }
+    }
+
+    fn assign(&mut self, id: StreamId, deliveries: u64) {
+        self.group.assign(id, self.consumer, self.now_ms, deliveries);
+        if let Some(record) = &mut self.record {
+            record.push((id, self.now_ms, deliveries));
         }
     }
 
@@ -401,7 +422,7 @@ impl Delivery<'_> {
             let idle_ms = (self.now_ms - pending.delivered_ms()).max(0);
             let deliveries = pending.delivery_count();
             write_claimed(reply, &entry, idle_ms, deliveries);
-            self.group.assign(id, self.consumer, self.now_ms, deliveries.saturating_add(1));
+            self.assign(id, deliveries.saturating_add(1));
             written += 1;
         }
         let left = self.options.count - written;
@@ -415,7 +436,7 @@ impl Delivery<'_> {
             }
             self.log.note_delivery(self.group, entry.id);
             if !self.options.no_ack {
-                self.group.assign(entry.id, self.consumer, self.now_ms, 1);
+                self.assign(entry.id, 1);
             }
             written += 1;
         }

@@ -148,9 +148,11 @@ pub(super) fn take_references(options: &mut Options<'_>) -> Option<References> {
 fn xtrim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let trim = AddOrTrim::parse(context.args, context.settings(), false)?.trim.ok_or(NO_STRATEGY)?;
     let key = context.key(1);
-    let removed = context.write::<BoxedStream>(&key)?.map_or(0, |stream| stream.trim(&trim));
+    let trimmed = context.write::<BoxedStream>(&key)?.map(|stream| (stream.trim(&trim), stream.log().len()));
+    let (removed, length) = trimmed.unwrap_or_default();
     if removed > 0 {
         context.changed_by(removed as usize, &key, class::STREAM, "xtrim");
+        super::effects::trimmed(context, &key, trim.references, length);
     }
     reply.int(removed as i64);
     Ok(())

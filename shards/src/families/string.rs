@@ -7,6 +7,7 @@ use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{NewValue, Text};
 use crate::handler::error::{CommandError, Outcome, STRING_TOO_LONG, SYNTAX};
+use crate::families::effects;
 use crate::families::lifetime::{time_after, Also, Lifetime};
 use crate::families::string_compare::Comparison;
 use crate::keyspace::events::class;
@@ -245,6 +246,7 @@ pub(super) fn store(context: &mut Context<'_>, key: &Key<'_>, value: &[u8], life
     };
     context.insert(key, NewValue::Text(value), expiry);
     context.changed(key, class::STRING, "set");
+    effects::string_set(context, key, value, expiry);
     if time.is_some() {
         context.notify(key, class::GENERIC, "expire");
     }
@@ -306,6 +308,7 @@ fn getdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if write_old(context, reply, &key)? {
         context.remove(&key);
         context.changed(&key, class::GENERIC, "del");
+        effects::deleted(context, &key);
     }
     Ok(())
 }
@@ -326,10 +329,12 @@ fn getex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         Some(time) if time <= context.expired_until_ms() => {
             context.remove(&key);
             context.changed(&key, class::GENERIC, "del");
+            effects::deleted(context, &key);
         }
         Some(time) => {
             context.set_expiry(&key, Some(time));
             context.changed(&key, class::GENERIC, "expire");
+            effects::expires_at(context, &key, time);
         }
         None if lifetime == Lifetime::Persist => persist(context, &key),
         None => {}
@@ -342,6 +347,7 @@ pub(super) fn persist(context: &mut Context<'_>, key: &Key<'_>) {
     if context.peek(key).is_some_and(|entry| entry.expiry().is_some()) {
         context.set_expiry(key, None);
         context.changed(key, class::GENERIC, "persist");
+        context.effect(&[b"PERSIST", key.bytes]);
     }
 }
 

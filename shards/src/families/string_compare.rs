@@ -161,6 +161,7 @@ fn delete_if(context: &mut Context<'_>, reply: &mut Reply<'_>, key: &Key<'_>, ho
     if holds {
         context.remove(key);
         context.changed(key, class::GENERIC, "del");
+        super::effects::deleted(context, key);
     }
     reply.flag(holds);
 }

@@ -10,12 +10,13 @@ use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue};
 use crate::handler::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
+use crate::families::effects;
 use crate::families::lifetime::{Also, Lifetime};
 use crate::families::string_number::{float_of, integer_of};
 use crate::keyspace::events::class;
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
-use sherd_types::number::{parse_i64, LongDouble};
+use sherd_types::number::{format_i64, parse_i64, LongDouble};
 
 pub(super) const SPECS: &[CommandSpec] = &[CommandSpec {
     name: "increx",
@@ -203,6 +204,16 @@ fn write_float(reply: &mut Reply<'_>, value: LongDouble) {
     }
 }
 
+/// A number as a string has it.
+fn text_of(value: &NewValue<'_>) -> Vec<u8> {
+    match value {
+        NewValue::Integer(value) => format_i64(*value, &mut Default::default()).to_vec(),
+        NewValue::Text(text) | NewValue::Verbatim(text) => text.to_vec(),
+        NewValue::Editable(text) => text.clone(),
+        NewValue::Object(_) => Vec::new(),
+    }
+}
+
 /// Writes the new value and the expiry with their events. A time that has passed deletes the key instead.
 fn store(
     context: &mut Context<'_>,
@@ -218,6 +229,7 @@ fn store(
         Some(time) if time <= context.expired_until_ms() => {
             if context.remove(key) {
                 context.changed(key, class::GENERIC, "del");
+                effects::deleted(context, key);
             }
             return;
         }
@@ -225,8 +237,12 @@ fn store(
         None if parsed.lifetime == Lifetime::Persist => Expiry::None,
         None => Expiry::Keep,
     };
+    let recorded = context.is_recorded().then(|| text_of(&value));
     context.insert(key, value, expiry);
     context.changed(key, class::STRING, event);
+    if let Some(text) = recorded {
+        effects::string_set(context, key, &text, expiry);
+    }
     if time.is_some() {
         context.notify(key, class::GENERIC, "expire");
     } else if expiry == Expiry::None && had_expiry {

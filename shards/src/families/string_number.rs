@@ -131,6 +131,7 @@ fn incrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let text = value.to_text();
     context.insert(&key, NewValue::Verbatim(&text), Expiry::Keep);
     context.changed(&key, class::STRING, "incrbyfloat");
+    super::effects::string_set(context, &key, &text, Expiry::Keep);
     reply.bulk(&text);
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(super) fn living<'c, T: Collection>(found: Option<&'c T>, name: &[u8], now: 
 pub(super) fn without_expired<T: Collection + Clone>(context: &Context<'_>, key: &Key<'_>) -> Option<T> {
     let mut copy = context.peek_typed::<T>(key).ok()??.clone();
     if let Some(timed) = copy.timed_mut() {
-        timed.remove_all_expired(now(context));
+        timed.remove_all_expired(now(context), |_| {});
     }
     (copy.element_count() > 0).then_some(copy)
 }
@@ -108,14 +108,16 @@ fn expire_named<'f, T: Collection>(
         return;
     }
     let now = now(context);
-    remove::<T>(context, key, |timed| fields.by_ref().filter(|field| timed.remove_if_expired(field, now)).count());
+    remove::<T>(context, key, |timed, gone| {
+        fields.by_ref().filter(|field| timed.remove_if_expired(field, now)).for_each(|field| gone(field));
+    });
 }
 
 /// Removes all fields or members that have expired, and the key if none is left.
 #[cold]
 pub(super) fn expire_all<T: Collection>(context: &mut Context<'_>, key: &Key<'_>) {
     let now = now(context);
-    remove::<T>(context, key, |timed| timed.remove_all_expired(now));
+    remove::<T>(context, key, |timed, gone| timed.remove_all_expired(now, gone));
 }
 
 /// Draws that are tried before everything that has expired is removed: by then it is nearly all.
@@ -139,12 +141,20 @@ pub(super) fn expire_drawn<T: Collection>(
             *random = before;
             return;
         }
-        remove::<T>(context, key, |timed| usize::from(timed.remove(&name)));
+        remove::<T>(context, key, |timed, gone| {
+            if timed.remove(&name) {
+                gone(&name);
+            }
+        });
     }
     expire_all::<T>(context, key);
 }
 
-fn remove<T: Collection>(context: &mut Context<'_>, key: &Key<'_>, remove_from: impl FnOnce(&mut Fields) -> usize) {
+fn remove<T: Collection>(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    remove_from: impl FnOnce(&mut Fields, &mut dyn FnMut(&[u8])),
+) {
     if context.is_there::<T>(key).is_ok_and(|is_there| is_there) {
         let db = context.client.db;
         context.shard(key).expire_elements(db, key, remove_from);

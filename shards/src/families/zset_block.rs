@@ -1,7 +1,7 @@
 //! Sorted sets as queues that a client waits for: BZPOPMIN, BZPOPMAX, BZMPOP.
 
 use super::list_block::{parse_timeout, wait_for};
-use super::zset_take::{after_pop, pop_members, MultiPop};
+use super::zset_take::{after_pop, pop_command, pop_members, MultiPop};
 use crate::handler::context::Context;
 use crate::handler::error::Outcome;
 use crate::entry::object::Type;
@@ -60,6 +60,7 @@ fn block_pop(context: &mut Context<'_>, reply: &mut Reply<'_>, highest: bool) ->
         pop_members(set, 1, highest, false, reply);
         let emptied = set.is_empty();
         after_pop(context, &key, 1, highest, emptied);
+        context.effect(&[pop_command(highest).as_bytes(), key.bytes]);
         return Ok(());
     }
     let block = wait_for(context, 1..last, Type::SortedSet, timeout_ms);

@@ -1,6 +1,7 @@
 //! Sorted sets from their ends, by chance and piece by piece: ZPOPMIN, ZMPOP, ZRANDMEMBER, ZSCAN.
 
 use super::draw::Draw;
+use super::effects;
 use super::element_scan::{write_scan, Beside, ScanOptions};
 use super::zset::{begin_members, write_member, SORTED_SET};
 use crate::handler::args;
@@ -130,6 +131,15 @@ pub(super) fn after_pop(context: &mut Context<'_>, key: &Key<'_>, popped: usize,
     }
 }
 
+/// The command that pops from one end.
+pub(super) const fn pop_command(highest: bool) -> &'static str {
+    if highest {
+        "ZPOPMAX"
+    } else {
+        "ZPOPMIN"
+    }
+}
+
 /// What ZMPOP and BZMPOP have in common after the key count: the keys, which end, and how many members.
 pub(super) struct MultiPop {
     /// Argument numbers of the keys.
@@ -179,6 +189,7 @@ impl MultiPop {
             pop_members(set, count, self.highest, true, reply);
             let emptied = set.is_empty();
             after_pop(context, &key, count, self.highest, emptied);
+            effects::with_count(context, pop_command(self.highest), &key, count);
             return Ok(true);
         }
         Ok(false)

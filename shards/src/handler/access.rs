@@ -107,6 +107,19 @@ impl<'a> Shards<'a> {
         unsafe { &mut *shard }
     }
 
+    /// The changes that the shards that are held have counted.
+    pub fn changes(&self) -> u64 {
+        match &self.held {
+            // SAFETY: as in `of_slot_ref`.
+            Held::One(shard) => unsafe { &**shard }.stats.dirty.get(),
+            Held::Many(shards) => {
+                let held = shards.iter().filter(|shard| !shard.is_null());
+                // SAFETY: as in `of_slot_ref`.
+                held.map(|shard| unsafe { &**shard }.stats.dirty.get()).fold(0, u64::wrapping_add)
+            }
+        }
+    }
+
     /// Every shard that is held, in ascending order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         let list: Vec<*mut Shard> = match &self.held {

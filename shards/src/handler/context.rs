@@ -11,6 +11,7 @@ use crate::entry::{Entry, NewValue, Text};
 use crate::handler::access::Shards;
 use crate::handler::error::{CommandError, Outcome, WRONG_TYPE};
 use crate::handler::reply::Protocol;
+use crate::journal::recorder;
 use crate::keyspace::db::{Db, Key};
 pub use crate::keyspace::edit::Expiry;
 use crate::keyspace::edit::Found;
@@ -47,6 +48,8 @@ pub struct Context<'a> {
     pub origin: Origin,
     /// What the command waits for, if it does; see [`Context::block`].
     pub(crate) blocked: Option<Box<Block>>,
+    /// The command has changed something, and that is recorded.
+    pub(crate) has_written: bool,
 }
 
 impl<'a> Context<'a> {
@@ -414,6 +417,32 @@ impl<'a> Context<'a> {
     pub fn notify(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {
         let db = self.client.db;
         self.shards.of_slot(key.slot).raise(db, key, event_class, event);
+    }
+
+    // ----- the journal -----
+
+    /// Whether somebody wants to know what the command does.
+    #[inline]
+    pub fn is_recorded(&self) -> bool {
+        self.world.journal.is_on()
+    }
+
+    /// Says what the command has done, where repeating it would not do the same. Called as often as it takes; the request itself is
+    /// not recorded then.
+    #[inline]
+    pub fn effect(&mut self, parts: &[&[u8]]) {
+        if self.is_recorded() {
+            recorder::tell();
+            recorder::effect(self.client.db, parts);
+        }
+    }
+
+    /// Says that the command tells all that it does by [`Context::effect`], which may be nothing.
+    #[inline]
+    pub fn tells_effects(&mut self) {
+        if self.is_recorded() {
+            recorder::tell();
+        }
     }
 
     // ----- waiting -----

@@ -17,6 +17,7 @@ use crate::effects::watch::Presence;
 use crate::entry::object::{Collection, ObjectMut, Type};
 use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
+use crate::journal;
 use crate::maintenance::field_calendar;
 use crate::persistence::saving::{Manner, Saving, Sink};
 use crate::server::shard::Shard;
@@ -317,21 +318,33 @@ impl Shard {
         self.databases.get_mut(db)?.announce(key, again)
     }
 
-    /// Removes fields or members whose time is over as `remove` does it, which returns how many it has removed, and the key
-    /// with the last of them. Returns whether the key is still there.
+    /// Removes fields or members whose time is over as `remove` does it, which names each of them to the function that it is
+    /// given, and the key with the last of them. Returns whether the key is still there.
     pub(crate) fn expire_elements(
         &mut self,
         db: u16,
         key: &Key<'_>,
-        remove: impl FnOnce(&mut Fields) -> usize,
+        remove: impl FnOnce(&mut Fields, &mut dyn FnMut(&[u8])),
     ) -> bool {
         self.save_before(db, key);
+        let is_recorded = self.world.journal.is_on();
         let found = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
         let Some(entry) = found.map(table::Slot::into_mut) else { return false };
         let kind = entry.value_type();
         let Some(fields) = entry.object_mut().and_then(ObjectMut::timed_mut) else { return true };
-        let removed = remove(fields);
+        let (mut removed, mut names) = (0, Vec::new());
+        remove(fields, &mut |name| {
+            removed += 1;
+            if is_recorded {
+                names.push(name.to_vec());
+            }
+        });
         let emptied = entry.object().is_some_and(|object| object.element_count() == 0);
+        if !names.is_empty() {
+            let command: &[u8] = if kind == Type::Set { b"SREM" } else { b"HDEL" };
+            let parts: Vec<&[u8]> = [command, key.bytes].into_iter().chain(names.iter().map(Vec::as_slice)).collect();
+            journal::effect(db, &parts);
+        }
         if removed > 0 {
             self.has_gone(db, key, Cause::ElementsExpired(kind, removed));
         }
@@ -475,6 +488,10 @@ impl Shard {
         };
         if let Some(counter) = counter {
             counter.add(count as u64);
+        }
+        // Elements are named where they go, and a key that goes with its last one goes wherever that is repeated.
+        if matches!(cause, Cause::Expired | Cause::Evicted) && self.world.journal.is_on() {
+            journal::effect(db, &[b"UNLINK", key.bytes]);
         }
         self.tell(db, key);
         self.raise(db, key, event_class, event);

@@ -149,7 +149,11 @@ const CASES: [Case; 11] = [
         name: "some fields that expire",
         change: |shard, key| {
             put_hash(shard, key);
-            assert!(shard.expire_elements(DB, key, |fields| usize::from(fields.remove(b"f0"))));
+            assert!(shard.expire_elements(DB, key, |fields, gone| {
+                if fields.remove(b"f0") {
+                    gone(b"f0");
+                }
+            }));
         },
         dirty: 0,
         counters: [0, 0, 1],
@@ -160,7 +164,7 @@ const CASES: [Case; 11] = [
         name: "the last fields that expire",
         change: |shard, key| {
             put_hash(shard, key);
-            assert!(!shard.expire_elements(DB, key, |fields| fields.remove_all_expired(u64::MAX)));
+            assert!(!shard.expire_elements(DB, key, |fields, gone| fields.remove_all_expired(u64::MAX, gone)));
         },
         dirty: 0,
         counters: [0, 0, 2],

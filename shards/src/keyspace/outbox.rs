@@ -2,6 +2,7 @@
 
 use super::events::{Event, Events};
 use crate::effects::blocking::Wake;
+use crate::journal::Ticket;
 
 /// See the module: one a shard, drained by whoever lets go of it.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub struct Letters {
     pub events: Vec<Event>,
     /// Events were handed to the engine, which has to tell of them.
     pub has_news: bool,
+    /// What the slice has written is in this segment of the journal; 0 if it has written nothing, or nobody listens.
+    pub ticket: Ticket,
 }
 
 impl Outbox {
@@ -38,7 +41,7 @@ impl Outbox {
         if self.is_empty() {
             return Letters::default();
         }
-        Letters { wakes: std::mem::take(&mut self.wakes), events: self.events.take(), has_news: false }
+        Letters { wakes: std::mem::take(&mut self.wakes), events: self.events.take(), ..Letters::default() }
     }
 }
 
@@ -54,5 +57,6 @@ impl Letters {
         self.wakes.append(&mut others.wakes);
         self.events.append(&mut others.events);
         self.has_news |= others.has_news;
+        self.ticket = self.ticket.max(others.ticket);
     }
 }

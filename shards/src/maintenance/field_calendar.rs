@@ -134,12 +134,11 @@ fn visit(shard: &mut Shard, announcement: &Announcement, now_ms: u64, begun: Ins
     if found.is_none_or(|entry| entry.is_expired(now_ms as i64)) || !stands(shard, announcement) {
         return;
     }
-    let stays = shard.expire_elements(*db, &key, |fields| {
-        let (mut removed, mut complete) = (0, false);
+    let stays = shard.expire_elements(*db, &key, |fields, gone| {
+        let mut complete = false;
         while !complete && begun.elapsed() < SLICE {
-            complete = fields.sweep_expired(STEP, now_ms, |_| removed += 1);
+            complete = fields.sweep_expired(STEP, now_ms, &mut *gone);
         }
-        removed
     });
     if !stays {
         return;

@@ -46,6 +46,8 @@ pub struct Report {
     /// The checksum is there and right; a file may have been written without one.
     pub has_checksum: bool,
     pub databases: usize,
+    /// Where it ends: what follows is no part of the snapshot.
+    pub end: u64,
 }
 
 /// How far a file was read, for those who watch.
@@ -216,6 +218,7 @@ impl<'a> Walk<'a> {
             }
             self.report.has_checksum = told != 0;
         }
+        self.report.end = (self.bytes.len() - self.reader.left()) as u64;
         Ok(())
     }
 }
@@ -252,8 +255,18 @@ pub fn open(path: &Path) -> std::io::Result<Option<memmap2::Mmap>> {
 
 /// Loads a file into empty shards. On a fault what was loaded before it stays, for the caller to end the process.
 pub fn load_into(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<Report, Fault> {
-    progress.total.store(bytes.len() as u64, Ordering::Relaxed);
+    load_all(engine, Loading::begin(&engine.world, bytes)?, progress)
+}
+
+/// The same for the base of an append-only file, with keys that have expired: what follows may have them live on.
+pub fn load_base(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<Report, Fault> {
     let mut loading = Loading::begin(&engine.world, bytes)?;
+    loading.0.now_ms = 0;
+    load_all(engine, loading, progress)
+}
+
+fn load_all(engine: &Engine, mut loading: Loading<'_>, progress: &Progress) -> Result<Report, Fault> {
+    progress.total.store(loading.0.bytes.len() as u64, Ordering::Relaxed);
     let mut ended = false;
     while !ended && !engine.is_stopping() {
         // Values are built while the shards are held, so that their memory counts as theirs.

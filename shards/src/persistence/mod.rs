@@ -8,6 +8,9 @@
 //!
 //! [`loader`] reads such a file, which may hold anything; [`format`] has what both agree on.
 
+pub mod append_file;
+pub mod append_loader;
+pub mod append_scan;
 pub mod format;
 pub mod loader;
 pub mod saver;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
-use super::saving::Sink;
+use super::saving::{Form, Sink};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
+use crate::journal::resp;
 use crate::rdb::{crc64, functions, Writer};
 use crate::server::world::World;
 
@@ -32,6 +33,14 @@ pub struct Plan {
     pub sync_in_passing: bool,
     /// Names and texts that stand at its beginning.
     pub aux: Vec<(String, String)>,
+    /// As the commands that make the data, which no snapshot is: the base of an append-only file.
+    pub as_commands: bool,
+}
+
+impl Plan {
+    fn form(&self) -> Form {
+        Form { compress: self.compress, as_commands: self.as_commands }
+    }
 }
 
 /// What a snapshot in the making tells of itself.
@@ -79,23 +88,46 @@ pub struct Job {
 }
 
 impl Job {
-    /// Opens a temporary file and takes the cut, for which all shards are held. [`Job::finish`] follows, whatever happens.
-    pub fn begin(engine: &Engine, shards: &mut Shards<'_>, plan: Plan) -> io::Result<Job> {
+    /// Opens a temporary file.
+    pub fn prepare(plan: Plan) -> io::Result<Prepared> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let temporary = folder_of(&plan.path).join(format!("temp-{}-{number}.rdb", std::process::id()));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
         let checksum = plan.checksum.then_some(0);
-        let mut out =
+        let out =
             Out { file, checksum, written: 0, synced: 0, sync_in_passing: plan.sync_in_passing, head: Vec::new() };
-        let sink = Sink::new(engine.world.slots.shards());
-        let cut = engine.begin_saving(shards, plan.compress, &sink);
-        let progress = Progress { sink, ..Progress::default() };
-        progress.keys_total.store(cut.keys.iter().map(|(keys, _)| *keys as u64).sum(), Ordering::Relaxed);
-        out.head = head(&plan, &cut, &functions_of(&engine.world));
-        Ok(Job { plan, temporary, out, progress: Arc::new(progress), changes: cut.changes })
+        Ok(Prepared { plan, temporary, out })
     }
 
+    /// The same, and takes the cut at once; see [`Prepared::begin`].
+    pub fn begin(engine: &Engine, shards: &mut Shards<'_>, plan: Plan) -> io::Result<Job> {
+        Ok(Job::prepare(plan)?.begin(engine, shards))
+    }
+}
+
+/// A snapshot whose file is open.
+pub struct Prepared {
+    plan: Plan,
+    temporary: PathBuf,
+    out: Out,
+}
+
+impl Prepared {
+    /// Takes the cut, for which all shards are held. [`Job::finish`] follows, whatever happens.
+    pub fn begin(self, engine: &Engine, shards: &mut Shards<'_>) -> Job {
+        let Prepared { plan, temporary, mut out } = self;
+        let sink = Sink::new(engine.world.slots.shards());
+        let cut = engine.begin_saving(shards, plan.form(), &sink);
+        let progress = Progress { sink, ..Progress::default() };
+        progress.keys_total.store(cut.keys.iter().map(|(keys, _)| *keys as u64).sum(), Ordering::Relaxed);
+        let functions = functions_of(&engine.world);
+        out.head = if plan.as_commands { functions_as_commands(&functions) } else { head(&plan, &cut, &functions) };
+        Job { plan, temporary, out, progress: Arc::new(progress), changes: cut.changes }
+    }
+}
+
+impl Job {
     /// Writes the file. Whatever fails, the one that was there before stays.
     pub fn finish(mut self, engine: &Engine) -> io::Result<()> {
         engine.wake_threads();
@@ -121,9 +153,11 @@ impl Job {
         // The next snapshot may begin when all entries have the same mark again.
         while !engine.is_stopping() && sink.receive(LOOK_EVERY).is_some() {}
         result?;
-        out.write(&[opcode::END])?;
-        let checksum = out.checksum.unwrap_or(0).to_le_bytes();
-        out.file.write_all(&checksum)?;
+        if !self.plan.as_commands {
+            out.write(&[opcode::END])?;
+            let checksum = out.checksum.unwrap_or(0).to_le_bytes();
+            out.file.write_all(&checksum)?;
+        }
         out.file.sync_all()
     }
 }
@@ -169,6 +203,12 @@ pub struct Cut {
 fn functions_of(world: &World) -> Vec<Vec<u8>> {
     let libraries = world.scripting.get().map(|scripting| scripting.libraries());
     libraries.unwrap_or_default().into_iter().map(|library| library.source).collect()
+}
+
+fn functions_as_commands(functions: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    functions.iter().for_each(|source| resp::append(&mut bytes, &[b"FUNCTION", b"LOAD", source]));
+    bytes
 }
 
 fn head(plan: &Plan, cut: &Cut, functions: &[Vec<u8>]) -> Vec<u8> {

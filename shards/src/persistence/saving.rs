@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::format::opcode;
 use crate::entry::policy;
-use crate::entry::Entry;
+use crate::entry::{Entry, Value};
+use crate::journal::resp;
 use crate::keyspace::db::Db;
 use crate::keyspace::Databases;
 use crate::maintenance::lazyfree::Reaper;
+use crate::rdb::dump::dump;
 use crate::rdb::{save, type_of, Writer};
 use sherd_types::table;
 
@@ -113,10 +115,18 @@ enum Place {
     Flushed(Box<Db>),
 }
 
+/// In which form entries are written.
+#[derive(Clone, Copy)]
+pub struct Form {
+    pub compress: bool,
+    /// As commands.
+    pub as_commands: bool,
+}
+
 /// How entries are written.
 #[derive(Clone, Copy)]
 pub struct Manner {
-    pub compress: bool,
+    pub form: Form,
     pub policy: i64,
     /// The access clock at the cut, and the time.
     pub clock: u32,
@@ -149,7 +159,7 @@ impl Saving {
             _ => Place::Done,
         };
         let places = (0..databases.touched()).map(place).collect();
-        let writer = Writer::compressing(manner.compress);
+        let writer = Writer::compressing(manner.form.compress);
         Saving { mark, manner, writer, selected: None, places, at: (0, None, 0), sink, keys: 0 }
     }
 
@@ -198,12 +208,17 @@ impl Saving {
             return;
         }
         crate::rdb::delay(self.manner.key_delay);
-        if self.selected != Some(number) {
-            self.writer.byte(opcode::SELECT_DB);
-            self.writer.number(u64::from(number));
-            self.selected = Some(number);
+        let selects = self.selected != Some(number);
+        self.selected = Some(number);
+        if self.manner.form.as_commands {
+            write_as_commands(&mut self.writer, entry, selects.then_some(number));
+        } else {
+            if selects {
+                self.writer.byte(opcode::SELECT_DB);
+                self.writer.number(u64::from(number));
+            }
+            write_entry(&mut self.writer, entry, &self.manner);
         }
-        write_entry(&mut self.writer, entry, &self.manner);
         self.keys += 1;
         if self.writer.bytes().len() >= CHUNK_BYTES {
             self.hand_over(false);
@@ -275,6 +290,24 @@ impl Saving {
         }
         true
     }
+}
+
+/// Writes the commands that make a key: SET for a string, RESTORE for everything else, which keeps it as it is.
+fn write_as_commands(writer: &mut Writer, entry: &Entry, select: Option<u16>) {
+    let mut bytes = Vec::new();
+    if let Some(number) = select {
+        resp::append_select(&mut bytes, number);
+    }
+    let key = table::Entry::key(entry);
+    let at = entry.expiry().unwrap_or(0).to_string();
+    match entry.value() {
+        Value::Text(text) => text.with(|text| match entry.expiry() {
+            Some(_) => resp::append(&mut bytes, &[b"SET", key, text, b"PXAT", at.as_bytes()]),
+            None => resp::append(&mut bytes, &[b"SET", key, text]),
+        }),
+        value => resp::append(&mut bytes, &[b"RESTORE", key, at.as_bytes(), &dump(&value), b"ABSTTL"]),
+    }
+    writer.raw(&bytes);
 }
 
 /// Writes a key with its expiry, how much it is used, and its value.

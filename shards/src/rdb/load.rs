@@ -140,6 +140,6 @@ fn load_timed_set(reader: &mut Reader<'_>, limits: &Limits, now_ms: i64) -> Resu
         }
     }
     let fields = set.timed_mut().filter(|fields| fields.has_expiries()).ok_or(Corrupt)?;
-    fields.remove_all_expired(now_ms.max(0) as u64);
+    fields.remove_all_expired(now_ms.max(0) as u64, |_| {});
     Ok((!set.is_empty()).then_some(set))
 }

@@ -1,5 +1,5 @@
-//! What may keep commands from being executed now: CLIENT PAUSE, too few replicas, a snapshot that failed, a script that takes
-//! too long, and what a replica may not do.
+//! What may keep commands from being executed now: CLIENT PAUSE, too few replicas, a snapshot or an append-only file that failed,
+//! a journal that is behind, a script that takes too long, and what a replica may not do.
 //!
 //! A replica leaves it to its primary when keys expire, so nothing expires there either.
 //!
@@ -14,7 +14,7 @@ use crate::handler::error::CommandError;
 /// See the file's head.
 #[derive(Default, Debug)]
 pub struct Pause {
-    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`BUSY`] and [`Refusal`]'s: one word, so that
+    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`BUSY`], [`BEHIND`] and [`Refusal`]'s: one word, so that
     /// nobody sees the time of one pause with the strictness of another, and a command looks at one. 0: no restraint.
     state: AtomicI64,
 }
@@ -23,6 +23,8 @@ pub struct Pause {
 const ALL: i64 = 1;
 /// A script has been running for longer than `busy-reply-threshold`.
 const BUSY: i64 = 2;
+/// The journal cannot keep up with those who write: they wait, as if writes were paused.
+const BEHIND: i64 = 256;
 /// What no pause changes: everything below the time but its own bit.
 const OTHERS: i64 = ((1 << TIME_SHIFT) - 1) & !ALL;
 /// Bits below the time.
@@ -39,6 +41,8 @@ pub enum Refusal {
     SnapshotFailed = 8,
     /// This is a replica, and `replica-read-only` is on.
     ReadOnlyReplica = 16,
+    /// The append-only file cannot be written.
+    JournalFailed = 512,
 }
 
 static NO_REPLICAS: CommandError = CommandError::new("NOREPLICAS Not enough good replicas to write.");
@@ -47,6 +51,7 @@ static SNAPSHOT_FAILED: CommandError = CommandError::new(
      modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
      snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
 );
+static FILE_FAILED: CommandError = CommandError::new("MISCONF Errors writing to the AOF file");
 static READ_ONLY: CommandError = CommandError::new("READONLY You can't write against a read only replica.");
 
 impl Refusal {
@@ -56,6 +61,7 @@ impl Refusal {
             Refusal::TooFewReplicas => &NO_REPLICAS,
             Refusal::SnapshotFailed => &SNAPSHOT_FAILED,
             Refusal::ReadOnlyReplica => &READ_ONLY,
+            Refusal::JournalFailed => &FILE_FAILED,
         }
     }
 }
@@ -102,7 +108,8 @@ impl Pause {
     /// Why writes are refused, if they are.
     pub fn refusal(&self) -> Option<Refusal> {
         let state = self.state.load(Relaxed);
-        let order = [Refusal::SnapshotFailed, Refusal::TooFewReplicas, Refusal::ReadOnlyReplica];
+        let order =
+            [Refusal::SnapshotFailed, Refusal::JournalFailed, Refusal::TooFewReplicas, Refusal::ReadOnlyReplica];
         // A replica's own replicas do not matter: its primary's do.
         let counts = |reason| reason != Refusal::TooFewReplicas || state & Condition::Follows as i64 == 0;
         order.into_iter().find(|&reason| state & reason as i64 != 0 && counts(reason))
@@ -135,6 +142,20 @@ impl Pause {
     /// Whether one has.
     pub fn is_busy(&self) -> bool {
         self.state.load(Relaxed) & BUSY != 0
+    }
+
+    /// Has those who write wait for the journal, or no longer.
+    pub fn set_behind(&self, behind: bool) {
+        if behind {
+            self.state.fetch_or(BEHIND, Relaxed);
+        } else {
+            self.state.fetch_and(!BEHIND, Relaxed);
+        }
+    }
+
+    /// Whether they wait.
+    pub fn is_behind(&self) -> bool {
+        self.state.load(Relaxed) & BEHIND != 0
     }
 
     /// Until when and for which commands clients are paused: `Some((until, writes only))`.

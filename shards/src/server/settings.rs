@@ -190,6 +190,10 @@ settings! {
     /// Milliseconds; 0 is off.
     latency_monitor_threshold = 0, "latency-monitor-threshold", COUNT;
     latency_tracking = 1, "latency-tracking";
+    /// When the append-only file is synced; see [`crate::persistence::append_file`].
+    appendfsync = 1, "appendfsync", Values::Words(&["no", "everysec", "always"]);
+    no_appendfsync_on_rewrite = 0, "no-appendfsync-on-rewrite";
+    aof_timestamp_enabled = 0, "aof-timestamp-enabled";
     /// Classes of keyspace events to raise.
     notify_keyspace_events = 0, "notify-keyspace-events", Values::Letters(class::LETTERS);
     /// Not 0 while HOTKEYS counts what keys cost; see [`crate::maintenance::heat`].

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use sherd_metrics::clock;
 
 use crate::handler::scripting::Scripting;
+use crate::journal::Journal;
 use crate::maintenance::defragment::Defragmentation;
 use crate::maintenance::evict::Pressure;
 use crate::maintenance::lazyfree::Reaper;
@@ -182,6 +183,8 @@ pub struct World {
     wait_places: AtomicU64,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// What writes have done, for whoever listens.
+    pub journal: Journal,
     /// Who runs scripts; set once, where a server is made.
     pub scripting: OnceLock<Box<dyn Scripting>>,
 }
@@ -189,7 +192,7 @@ pub struct World {
 impl World {
     /// A world for one server.
     pub fn new(slots: SlotMap, settings: Settings) -> Arc<World> {
-        Arc::new(World {
+        let world = Arc::new(World {
             settings,
             slots,
             logs: Logs::default(),
@@ -200,8 +203,16 @@ impl World {
             clocks: Clocks::default(),
             wait_places: AtomicU64::new(0),
             pause: Pause::default(),
+            journal: Journal::default(),
             scripting: OnceLock::new(),
-        })
+        });
+        let gate = Arc::downgrade(&world);
+        world.journal.set_writers_gate(Box::new(move |behind| {
+            if let Some(world) = gate.upgrade() {
+                world.pause.set_behind(behind);
+            }
+        }));
+        world
     }
 
     /// The place of a client that begins to wait. Relaxed: taken while the shards of its keys are held, which orders it there.

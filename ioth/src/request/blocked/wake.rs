@@ -9,6 +9,7 @@ use sherd_shards::handler::reply::Reply;
 
 use crate::connection::token::Token;
 use crate::connection::Connection;
+use crate::request::durable::hold_for;
 use crate::request::paused::postpones;
 use crate::request::settle::settle;
 use crate::thread::IoThread;
@@ -29,7 +30,8 @@ pub fn wake_client(io: &mut IoThread, wake: Wake) {
         return;
     }
     connection.wait.reply = match wake {
-        Wake::Reply { reply, close, .. } => {
+        Wake::Reply { reply, close, ticket, .. } => {
+            hold_for(io, &mut connection, ticket);
             connection.close_after_reply |= close;
             Some(reply)
         }

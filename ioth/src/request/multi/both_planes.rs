@@ -6,6 +6,7 @@ use sherd_metrics::clock;
 use sherd_metrics::memory;
 use sherd_shards::executor::engine::{Engine, Hold};
 use sherd_shards::handler::access::Shards;
+use sherd_shards::journal::{self, Unit};
 
 use crate::connection::transaction::Executed;
 use crate::protocol::request::borrowed;
@@ -25,6 +26,8 @@ pub struct Running {
     executed: Executed,
     /// When the control command was handed out that is being executed, and what this thread had allocated by then.
     handed_out: (u64, i64),
+    /// What it does is recorded as one.
+    unit: Unit,
 }
 
 impl Running {
@@ -41,6 +44,7 @@ impl Running {
             held: Engine::hold(engine, all),
             executed: Executed { db: request.db, protocol: request.protocol, ..Executed::default() },
             handed_out: (0, 0),
+            unit: Unit::begin(),
         };
         match running.exec.clone() {
             Some(exec) if exec.may_begin(&mut running.executed, &mut running.held.shards()) => running.go_on(&exec),
@@ -81,12 +85,14 @@ impl Running {
         if self.wants_answer() {
             fail(&mut self.executed);
         }
-        let Running { exec, mut held, mut executed, .. } = self;
+        let Running { exec, mut held, mut executed, unit, .. } = self;
+        drop(unit);
         let Some(exec) = exec else { return };
         // The buffer has grown while commands were executed; what it takes is not the shards'.
         let replies = held.uncounted(|| executed.replies.clone());
         executed.replies = replies;
         drop(held);
+        executed.ticket = journal::last_ticket();
         exec.caller.show(executed.db, request.command, &request.args);
         exec.caller.tell(Message::Executed { connection: request.token, executed: Box::new(executed) });
     }

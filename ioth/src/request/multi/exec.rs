@@ -10,6 +10,7 @@ use sherd_shards::executor::errand::Errand;
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::scripting::Knowledge;
+use sherd_shards::journal;
 use sherd_shards::server::world::World;
 
 use crate::connection::token::Token;
@@ -19,6 +20,7 @@ use crate::connection::Connection;
 use crate::protocol::request::{borrowed, owned};
 use crate::request::caller::Caller;
 use crate::request::control::{control_request, defer_for_inbox};
+use crate::request::durable::hold_for;
 use crate::request::gate::count_error;
 use crate::request::over_shards::leave_errand;
 use crate::request::own_command::run_connection_command;
@@ -54,7 +56,8 @@ impl Errand for ExecErrand {
         fail(&mut self.executed);
     }
 
-    fn end(self: Box<Self>) {
+    fn end(mut self: Box<Self>) {
+        self.executed.ticket = journal::last_ticket();
         let command = registry::table().find(b"exec").expect("EXEC is in the table");
         let caller = &self.exec.caller;
         caller.show(self.executed.db, command, &self.exec.transaction.args);
@@ -114,6 +117,7 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
             };
             exec.run_all(&mut executed, &mut held.shards(), Some(&mut own));
             drop(held);
+            executed.ticket = journal::last_ticket();
             end_exec(io, connection, executed);
             Dispatch::Done
         }
@@ -168,6 +172,7 @@ pub fn take_executed(io: &mut IoThread, token: Token, executed: Executed) {
 
 /// Executes what was left of a transaction, and answers.
 pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Executed) {
+    hold_for(io, connection, executed.ticket);
     connection.discard();
     connection.session.db = executed.db;
     connection.record.db.store(u32::from(executed.db), Relaxed);

@@ -26,6 +26,7 @@ use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::{Protocol, Reply};
+use sherd_shards::journal::Unit;
 use sherd_shards::maintenance::evict;
 
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
@@ -59,6 +60,7 @@ impl Exec {
     pub fn run_all(&self, executed: &mut Executed, shards: &mut Shards<'_>, own: Option<OwnCommand<'_>>) {
         let capacity = executed.replies.capacity();
         if self.may_begin(executed, shards) {
+            let _unit = Unit::begin();
             self.go_on(executed, shards, own);
         }
         shards.first().stats.discount_buffer(capacity, executed.replies.capacity());

@@ -13,7 +13,7 @@ use crate::entry::policy;
 use crate::handler::access::Shards;
 use crate::keyspace::db::Db;
 use crate::persistence::saver::Cut;
-use crate::persistence::saving::{Manner, Sink};
+use crate::persistence::saving::{Form, Manner, Sink};
 
 /// Where the bytes of the snapshot go that is being taken.
 #[derive(Default)]
@@ -41,12 +41,12 @@ impl Engine {
 
     /// The cut: what the shards hold at this moment will go to the sink. All of them are held; one snapshot at a time. Call
     /// [`Engine::wake_threads`] when they have been let go.
-    pub fn begin_saving(&self, shards: &mut Shards<'_>, compress: bool, sink: &Arc<Sink>) -> Cut {
+    pub fn begin_saving(&self, shards: &mut Shards<'_>, form: Form, sink: &Arc<Sink>) -> Cut {
         *self.saves.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(sink));
         let settings = &self.world.settings;
         let policy = settings.maxmemory_policy.get();
         let manner = Manner {
-            compress,
+            form,
             policy,
             clock: policy::clock_now(policy, self.world.monotonic_milliseconds()),
             now_ms: self.world.now_milliseconds(),

@@ -252,15 +252,16 @@ impl Fields {
         timing.sweep_at == 0
     }
 
-    /// Removes all pairs that have expired at `now`; returns how many.
-    pub fn remove_all_expired(&mut self, now: u64) -> usize {
-        let mut total = 0;
+    /// Removes all pairs that have expired at `now`, and gives their fields to `gone`.
+    pub fn remove_all_expired(&mut self, now: u64, mut gone: impl FnMut(&[u8])) {
         loop {
             let mut removed = 0;
-            let complete = self.sweep_expired(usize::MAX / 2, now, |_| removed += 1);
-            total += removed;
+            let complete = self.sweep_expired(usize::MAX / 2, now, |field| {
+                removed += 1;
+                gone(field);
+            });
             if complete && removed == 0 {
-                return total;
+                return;
             }
         }
     }

@@ -1,0 +1,167 @@
+//! The append-only file for the control plane, which decides what its files are called and when they are rewritten.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use sherd_ioth::shared::Shared;
+use sherd_shards::journal::{Journal, SinkId};
+use sherd_shards::persistence::append_file::{AppendFile, Status, SyncPolicy};
+use sherd_shards::persistence::append_loader::{self, Loaded};
+use sherd_shards::persistence::loader::{self, Progress};
+
+/// The file that is being appended to, if there is one.
+#[derive(Default)]
+pub struct Append(Mutex<Option<Open>>);
+
+struct Open {
+    sink: SinkId,
+    status: Arc<Status>,
+}
+
+/// Opens an increment for appending; one that is new has no bytes.
+fn open(path: &Path) -> io::Result<(Arc<File>, u64)> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
+    if let Some(folder) = path.parent() {
+        // Its name is on disk only with its folder.
+        File::open(folder)?.sync_all()?;
+    }
+    let size = file.metadata()?.len();
+    Ok((Arc::new(file), size))
+}
+
+impl Append {
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to append to a file, with everything from this moment on; all shards are held, or nobody executes yet.
+    pub fn begin(&self, shared: &Shared, path: &Path, size_before: u64) -> io::Result<()> {
+        let (file, size) = open(path)?;
+        let mut append = self.lock();
+        let status = Arc::new(Status::default());
+        status.size_before.store(size_before, Relaxed);
+        let sink = AppendFile::new(Arc::clone(&shared.world), file, size, Arc::clone(&status));
+        let journal = &shared.world.journal;
+        journal.hold_replies(SyncPolicy::from_number(shared.world.settings.appendfsync.get()) == SyncPolicy::Always);
+        *append = Some(Open { sink: journal.attach(Box::new(sink), |_| {}), status });
+        Ok(())
+    }
+
+    /// Goes on in another file with everything from this moment on, or begins to; all shards are held.
+    pub fn go_on_in(&self, shared: &Shared, path: &Path) -> io::Result<()> {
+        let append = self.lock();
+        let Some(Open { sink, status }) = &*append else {
+            drop(append);
+            return self.begin(shared, path, 0);
+        };
+        let (file, _) = open(path)?;
+        let sink = *sink;
+        status.is_rewriting.store(true, SeqCst);
+        shared.world.journal.mark(move |feed| {
+            if let Some(sink) = feed.sink::<AppendFile>(sink) {
+                sink.switch(file);
+            }
+            feed.forget_database();
+        });
+        Ok(())
+    }
+
+    /// A rewrite is over; with the size of its base if it has one now.
+    pub fn end_rewrite(&self, journal: &Journal, base_bytes: Option<u64>) {
+        let append = self.lock();
+        let Some(Open { sink, status }) = &*append else { return };
+        status.is_rewriting.store(false, SeqCst);
+        let sink = *sink;
+        if let Some(bytes) = base_bytes {
+            journal.mark(move |feed| {
+                if let Some(sink) = feed.sink::<AppendFile>(sink) {
+                    sink.base_is_durable(bytes);
+                }
+            });
+        }
+    }
+
+    /// Waits until everything so far is written and synced, or the disk refuses it.
+    pub fn sync(&self, journal: &Journal) {
+        let Some(sink) = self.lock().as_ref().map(|open| open.sink) else { return };
+        journal.ask(move |feed| feed.sink::<AppendFile>(sink).map(AppendFile::sync_now));
+    }
+
+    /// Appends nothing more; everything so far is written and synced when this returns.
+    pub fn end(&self, journal: &Journal) {
+        let Some(Open { sink, .. }) = self.lock().take() else { return };
+        journal.detach(sink, |_, sink| drop(sink));
+        // What was asked for later is done later.
+        journal.ask(|_| ());
+    }
+
+    /// What is known of the file; `None` where there is none.
+    pub fn shown<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let append = self.lock();
+        let Some(Open { status, .. }) = &*append else { return Ok(None) };
+        let shown = PyDict::new(py);
+        shown.set_item("size", status.size.load(Relaxed) + status.size_before.load(Relaxed))?;
+        shown.set_item("increment", status.size.load(Relaxed))?;
+        shown.set_item("pending", status.pending_bytes.load(Relaxed))?;
+        shown.set_item("written", status.written_offset.load(Relaxed))?;
+        shown.set_item("synced", status.synced_offset.load(Relaxed))?;
+        shown.set_item("error", status.write_error.load(SeqCst))?;
+        shown.set_item("needs_base", status.needs_base.load(SeqCst))?;
+        shown.set_item("delayed_syncs", status.delayed_syncs.load(Relaxed))?;
+        shown.set_item("syncing", status.is_syncing.load(SeqCst))?;
+        Ok(Some(shown))
+    }
+}
+
+/// Loads one file of an append-only directory into the shards.
+pub fn load(shared: &Shared, progress: &Progress, path: &Path) -> io::Result<Loaded> {
+    let Some(map) = loader::open(path)? else { return Ok(Loaded::default()) };
+    Ok(append_loader::load(&shared.engine, &map, progress))
+}
+
+/// What was loaded or found, as a dictionary whose form the stub tells.
+pub fn loaded<'py>(py: Python<'py>, loaded: &Loaded) -> PyResult<Bound<'py, PyDict>> {
+    let shown = PyDict::new(py);
+    shown.set_item("commands", loaded.commands)?;
+    shown.set_item("keys", loaded.keys)?;
+    let functions: Vec<_> = loaded.functions.iter().map(|source| PyBytes::new(py, source)).collect();
+    shown.set_item("functions", functions)?;
+    let args = |args: &[Vec<u8>]| args.iter().map(|arg| PyBytes::new(py, arg)).collect::<Vec<_>>();
+    let others: Vec<_> = loaded.others.iter().map(|other| (other.db, args(&other.args))).collect();
+    shown.set_item("others", others)?;
+    shown.set_item("valid", loaded.valid_bytes)?;
+    shown.set_item("failed", loaded.failed)?;
+    shown.set_item("first_error", loaded.first_error.as_deref())?;
+    shown.set_item("truncated", loaded.is_truncated)?;
+    shown.set_item("size", loaded.size)?;
+    shown.set_item("snapshot", loaded.has_snapshot)?;
+    shown.set_item("late", loaded.late_offset)?;
+    let fault = loaded
+        .fault
+        .as_ref()
+        .map(|fault| (fault.offset, fault.key.as_ref().map(|key| PyBytes::new(py, key)), fault.what.clone()));
+    shown.set_item("fault", fault)?;
+    Ok(shown)
+}
+
+/// Looks through one file of an append-only directory, and for where it is later than a time (Unix seconds).
+#[pyfunction]
+#[pyo3(signature = (path, later_than=None))]
+pub fn check_append<'py>(
+    py: Python<'py>,
+    path: std::path::PathBuf,
+    later_than: Option<i64>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let found = py.detach(|| -> io::Result<Loaded> {
+        let Some(map) = loader::open(&path)? else { return Ok(Loaded::default()) };
+        Ok(append_loader::check(&map, later_than, &Progress::default()))
+    })?;
+    loaded(py, &found)
+}

@@ -1,0 +1,247 @@
+//! The journal's thread: takes what was handed over, in the order of the tickets, and feeds the sinks.
+//!
+//! It works in rounds: everything that has come is given to the sinks, then they flush. While they want to gather it naps
+//! between the rounds and nobody has to wake it; it sleeps only when nothing has come for a whole nap.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[cfg(loom)]
+use loom::sync::atomic::fence;
+#[cfg(not(loom))]
+use std::sync::atomic::fence;
+
+use super::{resp, Block, Common, Flushed, Item, Numbered, Order, Segment, Sink, SinkId, Ticket, WAITING_BYTES_MAX};
+
+/// Bytes that are given to sinks at a time: what fits the processor's cache.
+const BLOCK_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a round, after which sinks flush although more has come.
+const ROUND_BYTES_MAX: usize = 4 << 20;
+/// Capacity that the block keeps when a big value has made it larger.
+const BLOCK_KEEP_BYTES_MAX: usize = 1 << 20;
+
+/// What functions on the journal's thread may look at and change; see the module.
+pub struct Feed {
+    /// The end of what sinks were given.
+    offset: u64,
+    /// The database that the bytes so far have selected.
+    database: Option<u16>,
+    sinks: Vec<(SinkId, Box<dyn Sink>)>,
+    block: Vec<u8>,
+    /// The database before the block's first byte.
+    block_database: Option<u16>,
+    /// Whether the block is for links only.
+    links_only: bool,
+    round_bytes: usize,
+}
+
+impl Feed {
+    fn new() -> Feed {
+        Feed {
+            offset: 0,
+            database: None,
+            sinks: Vec::new(),
+            block: Vec::new(),
+            block_database: None,
+            links_only: false,
+            round_bytes: 0,
+        }
+    }
+
+    /// The end of what sinks were given.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Goes on counting from another offset: that of a primary whose data this server has taken over.
+    pub fn set_offset(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// Has the next command select its database, whatever was selected before.
+    pub fn forget_database(&mut self) {
+        self.database = None;
+    }
+
+    /// A sink, if it is of that type.
+    pub fn sink<S: Sink + 'static>(&mut self, id: SinkId) -> Option<&mut S> {
+        let (_, sink) = self.sinks.iter_mut().find(|(other, _)| *other == id)?;
+        sink.as_any().downcast_mut()
+    }
+
+    pub(super) fn add(&mut self, id: SinkId, sink: Box<dyn Sink>) {
+        self.sinks.push((id, sink));
+        self.forget_database();
+    }
+
+    pub(super) fn remove(&mut self, id: SinkId) -> Option<Box<dyn Sink>> {
+        let at = self.sinks.iter().position(|(other, _)| *other == id)?;
+        Some(self.sinks.remove(at).1)
+    }
+
+    fn apply(&mut self, item: Item) {
+        match item {
+            Item::Segment(segment) => self.add_segment(&segment),
+            Item::Mark(work) => {
+                self.deliver();
+                work(self);
+            }
+        }
+    }
+
+    fn add_segment(&mut self, segment: &Segment) {
+        if self.sinks.is_empty() {
+            return;
+        }
+        if self.links_only != segment.links_only {
+            self.deliver();
+            self.links_only = segment.links_only;
+        }
+        if self.block.is_empty() {
+            self.block_database = self.database;
+        }
+        let (first, last) = segment.databases;
+        // What is for links only is of no database, and a file that leaves it out must not miss a selection.
+        if self.database != Some(first) && !segment.links_only {
+            resp::append_select(&mut self.block, first);
+            self.database = Some(last);
+        }
+        if !segment.links_only {
+            self.database = Some(last);
+        }
+        self.block.extend_from_slice(&segment.bytes);
+        if self.block.len() >= BLOCK_BYTES_MAX {
+            self.deliver();
+        }
+    }
+
+    /// Gives sinks what was put together.
+    fn deliver(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let block = Block {
+            offset: self.offset,
+            database: self.block_database,
+            bytes: &self.block,
+            links_only: self.links_only,
+        };
+        self.sinks.iter_mut().for_each(|(_, sink)| sink.take(&block));
+        self.offset += self.block.len() as u64;
+        self.round_bytes += self.block.len();
+        self.block.clear();
+        self.block.shrink_to(BLOCK_KEEP_BYTES_MAX);
+    }
+
+    fn flush(&mut self) -> Flushed {
+        self.deliver();
+        self.round_bytes = 0;
+        let idle = Flushed { pending_bytes: 0, is_durable: true, again_in: None, gather: Duration::MAX };
+        self.sinks.iter_mut().fold(idle, |all, (_, sink)| {
+            let one = sink.flush();
+            Flushed {
+                pending_bytes: all.pending_bytes + one.pending_bytes,
+                is_durable: all.is_durable && one.is_durable,
+                again_in: [all.again_in, one.again_in].into_iter().flatten().min(),
+                gather: all.gather.min(one.gather),
+            }
+        })
+    }
+}
+
+/// The journal's thread.
+struct Feeder<'c> {
+    common: &'c Common,
+    order: Order,
+    feed: Feed,
+    /// Everything up to this ticket was said to be durable.
+    told: Ticket,
+}
+
+/// Runs until the journal is stopped.
+pub(super) fn run(common: &Common) {
+    let mut feeder = Feeder { common, order: Order::default(), feed: Feed::new(), told: 0 };
+    let mut flushed = feeder.flush();
+    loop {
+        let stops = common.stopping.load(Ordering::SeqCst);
+        let took = feeder.take_waiting();
+        let is_due = flushed.again_in.is_some();
+        if took || is_due {
+            flushed = feeder.flush();
+        }
+        common.release_writers();
+        if stops && !took && common.queue.is_empty() && feeder.order.is_empty() {
+            feeder.feed.sinks.clear();
+            return;
+        }
+        if took && feeder.is_full() {
+            continue;
+        }
+        match flushed.gather {
+            Duration::ZERO => feeder.sleep(flushed.again_in),
+            gather if took && gather != Duration::MAX => std::thread::park_timeout(gather),
+            _ => feeder.sleep(flushed.again_in),
+        }
+    }
+}
+
+impl Feeder<'_> {
+    /// Gives the feed what has come, up to a bound; true if there was anything.
+    fn take_waiting(&mut self) -> bool {
+        let mut took = false;
+        while !self.is_full() {
+            let Some(numbered) = self.common.queue.pop() else { break };
+            took = true;
+            let mut next = self.order.put(numbered);
+            while let Some(Numbered { item, .. }) = next {
+                if let Item::Segment(segment) = &item {
+                    self.common.queued_bytes.fetch_sub(segment.bytes.len(), Ordering::Relaxed);
+                }
+                self.feed.apply(item);
+                next = self.order.take_next();
+            }
+        }
+        took
+    }
+
+    fn is_full(&self) -> bool {
+        self.feed.round_bytes >= ROUND_BYTES_MAX
+    }
+
+    fn flush(&mut self) -> Flushed {
+        let flushed = self.feed.flush();
+        let common = self.common;
+        common.offset.store(self.feed.offset, Ordering::Release);
+        common.sink_bytes.store(flushed.pending_bytes, Ordering::Relaxed);
+        if common.waiting_bytes() > WAITING_BYTES_MAX {
+            common.hold_writers();
+        }
+        if flushed.is_durable && self.order.last() > self.told {
+            self.told = self.order.last();
+            // Release: who sees it sends replies for what was made durable before.
+            common.durable.store(self.told, Ordering::Release);
+            if common.holds_replies.load(Ordering::Relaxed) {
+                common.tell_listener(false);
+            }
+        }
+        flushed
+    }
+
+    /// Sleeps until something comes, or for so long.
+    fn sleep(&self, at_most: Option<Duration>) {
+        let common = self.common;
+        common.asleep.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let may_be_released = common.behind.load(Ordering::SeqCst) && common.waiting_bytes() <= WAITING_BYTES_MAX / 2;
+        if !common.queue.is_empty() {
+            // Perhaps a place in the queue is taken and not filled yet: whoever took it needs the processor.
+            std::thread::yield_now();
+        } else if !common.stopping.load(Ordering::SeqCst) && !may_be_released {
+            match at_most {
+                Some(at_most) => std::thread::park_timeout(at_most),
+                None => std::thread::park(),
+            }
+        }
+        common.asleep.store(false, Ordering::SeqCst);
+    }
+}

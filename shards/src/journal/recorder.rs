@@ -1,0 +1,188 @@
+//! What a thread has done since it took its batons: recorded in the order of execution, in whichever of its shards.
+//!
+//! The buffer is the thread's and not a shard's: what is executed in several shards at once (a transaction, RENAME) then has its
+//! effects in the order in which they came about, which buffers of the shards could not tell. It is handed over before any
+//! baton is let go, so nothing in it is ever of a slice that is over.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use super::{resp, Segment, Ticket};
+use crate::command::spec::CommandSpec;
+
+/// Bytes that a buffer begins with: room for a few small commands.
+const BUFFER_BYTES: usize = 256;
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
+thread_local! {
+    static RECORDER: RefCell<Recorder> = const { RefCell::new(Recorder::new()) };
+}
+
+/// See the file's head.
+struct Recorder {
+    bytes: Vec<u8>,
+    /// The databases of the first and the last effect.
+    databases: (u16, u16),
+    /// Units that have begun and not ended, one within the other.
+    depth: u32,
+    /// Effects of the outermost unit, and where the first one begins.
+    effects: usize,
+    begin: usize,
+    /// The command that is being executed has said itself what it has done.
+    has_told: bool,
+    /// The segment of what was handed over in the middle of a unit, as a shard was let go of then; 0 if nothing was.
+    inner: Ticket,
+}
+
+impl Recorder {
+    const fn new() -> Recorder {
+        Recorder { bytes: Vec::new(), databases: (0, 0), depth: 0, effects: 0, begin: 0, has_told: false, inner: 0 }
+    }
+
+    /// Makes room for an effect; its bytes follow.
+    #[inline]
+    fn begin_effect(&mut self, db: u16) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve(BUFFER_BYTES);
+            self.databases.0 = db;
+        } else if self.databases.1 != db {
+            resp::append_select(&mut self.bytes, db);
+        }
+        self.databases.1 = db;
+        if self.depth > 0 {
+            self.effects += 1;
+            match self.effects {
+                1 => self.begin = self.bytes.len(),
+                2 => _ = self.bytes.splice(self.begin..self.begin, MULTI.iter().copied()),
+                _ => {}
+            }
+        }
+    }
+
+    fn add(&mut self, db: u16, parts: &[&[u8]]) {
+        self.begin_effect(db);
+        resp::append(&mut self.bytes, parts);
+    }
+
+    /// Adds a request as it was made, under the name that its command has everywhere.
+    fn add_request(&mut self, db: u16, spec: &CommandSpec, args: &[&[u8]]) {
+        self.begin_effect(db);
+        resp::begin(&mut self.bytes, args.len());
+        // As it was sent, unless the command was renamed here.
+        let name = spec.name.split_once('|').map_or(spec.name, |(container, _)| container);
+        let sent = args.first().copied().unwrap_or_default();
+        resp::part(&mut self.bytes, if sent.eq_ignore_ascii_case(name.as_bytes()) { sent } else { name.as_bytes() });
+        args.iter().skip(1).for_each(|arg| resp::part(&mut self.bytes, arg));
+    }
+
+    fn close_unit(&mut self) {
+        if self.effects > 1 {
+            self.bytes.extend_from_slice(EXEC);
+        }
+        self.effects = 0;
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+        if self.depth == 0 {
+            self.close_unit();
+        }
+    }
+}
+
+fn with<R>(work: impl FnOnce(&mut Recorder) -> R) -> R {
+    RECORDER.with(|recorder| work(&mut recorder.borrow_mut()))
+}
+
+/// Records an effect. A baton of its shard is held.
+pub fn effect(db: u16, parts: &[&[u8]]) {
+    with(|recorder| recorder.add(db, parts));
+}
+
+/// Says that the command which is being executed tells its effects itself, or has none.
+pub(crate) fn tell() {
+    with(|recorder| recorder.has_told = true);
+}
+
+/// Whether nothing is recorded.
+#[inline]
+pub(super) fn is_empty() -> bool {
+    RECORDER.with(|recorder| {
+        let recorder = recorder.borrow();
+        recorder.bytes.is_empty() && recorder.inner == 0
+    })
+}
+
+/// Notes the segment that what was recorded is in; a unit that goes on is in it as well.
+pub(super) fn note_handed_over(ticket: Ticket) {
+    with(|recorder| recorder.inner = if recorder.depth > 0 { ticket } else { 0 });
+}
+
+/// The segment of what the unit that has just ended had handed over before.
+pub(super) fn take_inner() -> Ticket {
+    with(|recorder| if recorder.depth > 0 { 0 } else { std::mem::take(&mut recorder.inner) })
+}
+
+/// Takes what is recorded. A unit that has not ended, as where a shard is let go of in the middle of it, ends and goes on as another
+/// one.
+pub(super) fn take() -> Option<Segment> {
+    with(|recorder| {
+        if recorder.bytes.is_empty() {
+            return None;
+        }
+        recorder.close_unit();
+        let bytes = std::mem::take(&mut recorder.bytes);
+        Some(Segment { databases: recorder.databases, bytes, links_only: false })
+    })
+}
+
+/// What is executed as one, by one thread, until this is dropped.
+pub struct Unit(PhantomData<*const ()>);
+
+impl Unit {
+    /// Begins a unit, within another one if there is one.
+    pub fn begin() -> Unit {
+        with(|recorder| recorder.depth += 1);
+        Unit(PhantomData)
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        with(Recorder::leave);
+    }
+}
+
+/// A command that is being executed: a unit, which may tell its effects itself.
+pub(crate) struct Running {
+    /// What was so of the command that executes this one, a script.
+    outer_has_told: bool,
+}
+
+impl Running {
+    pub fn begin() -> Running {
+        with(|recorder| {
+            recorder.depth += 1;
+            Running { outer_has_told: std::mem::replace(&mut recorder.has_told, false) }
+        })
+    }
+
+    /// The command has changed something: its request is recorded, unless it has told its effects itself.
+    pub fn has_changed(&self, db: u16, spec: &CommandSpec, args: &[&[u8]]) {
+        with(|recorder| {
+            if !recorder.has_told {
+                recorder.add_request(db, spec, args);
+            }
+        });
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        with(|recorder| {
+            recorder.has_told = self.outer_has_told;
+            recorder.leave();
+        });
+    }
+}

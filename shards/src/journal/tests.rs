@@ -1,0 +1,347 @@
+//! What commands are recorded as, that repeating it does the same, and the order in which it reaches sinks.
+
+use std::any::Any;
+use std::sync::{mpsc, Arc};
+use std::time::Duration;
+
+use super::{recorder, Block, Flushed, Item, Journal, Numbered, Order, Segment, Sink, Unit};
+use crate::testing::Tester;
+
+/// Commands, each as its words separated by spaces.
+fn lines(bytes: &[u8]) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut commands = Vec::new();
+    let mut rest = bytes;
+    let number = |rest: &mut &[u8], kind: u8| {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").expect("a line ends");
+        assert_eq!(rest[0], kind);
+        let number = std::str::from_utf8(&rest[1..end]).expect("text").parse::<usize>().expect("a number");
+        *rest = &rest[end + 2..];
+        number
+    };
+    while !rest.is_empty() {
+        words.clear();
+        for _ in 0..number(&mut rest, b'*') {
+            let length = number(&mut rest, b'$');
+            words.push(String::from_utf8_lossy(&rest[..length]).into_owned());
+            rest = &rest[length + 2..];
+        }
+        commands.push(words.join(" "));
+    }
+    commands
+}
+
+fn recorded() -> Vec<String> {
+    recorder::take().map_or_else(Vec::new, |segment| lines(&segment.bytes))
+}
+
+fn recording(shards: usize) -> Tester {
+    let tester = Tester::new(shards);
+    tester.world.settings.enable_debug_command.set(1);
+    tester.world.journal.record_only();
+    tester
+}
+
+#[test]
+fn a_command_is_recorded_as_what_it_has_done() {
+    let now = recording(1).world.now_milliseconds();
+    // What is done before, the command, what is recorded of it.
+    let later = now + 100_000;
+    let cases: &[(&str, &str, &str)] = &[
+        ("", "SET k v", "SET k v"),
+        ("", "set k v", "set k v"),
+        ("", "GET k", ""),
+        ("SET k v", "SET k w NX", ""),
+        ("", "SET k w NX GET", "SET k w"),
+        ("", "SET k v EX 100", "SET k v PXAT {later}"),
+        ("", "SETEX k 100 v", "SET k v PXAT {later}"),
+        ("", "PSETEX k 100000 v", "SET k v PXAT {later}"),
+        ("SET k v EX 100", "SET k w KEEPTTL", "SET k w KEEPTTL"),
+        ("SET k v", "GETEX k EX 100", "PEXPIREAT k {later}"),
+        ("SET k v", "GETEX k", ""),
+        ("SET k v", "GETDEL k", "DEL k"),
+        ("SET k v EX 100", "GETEX k PERSIST", "PERSIST k"),
+        ("SET k v", "EXPIRE k 100", "PEXPIREAT k {later}"),
+        ("SET k v", "EXPIRE k -1", "DEL k"),
+        ("SET k v EX 50", "EXPIRE k 100 LT", ""),
+        ("SET k 1", "INCR k", "INCR k"),
+        ("SET k 1", "INCRBYFLOAT k 1.5", "SET k 2.5 KEEPTTL"),
+        ("SET k 1", "INCREX k BYINT 2 EX 100", "SET k 3 PXAT {later}"),
+        ("", "MSETEX 2 a 1 b 2 EX 100", "MULTI|SET a 1 PXAT {later}|SET b 2 PXAT {later}|EXEC"),
+        ("", "MSET a 1 b 2", "MSET a 1 b 2"),
+        ("SET k v", "DELEX k IFEQ v", "DEL k"),
+        ("", "DEL k", ""),
+        ("SADD s 1", "SPOP s", "SREM s 1"),
+        ("SADD s 1 2", "SPOP s 5", "DEL s"),
+        ("SADD s 1 2", "SPOP s 0", ""),
+        ("RPUSH l a", "BLPOP nope l 0", "LPOP l"),
+        ("RPUSH l a", "BRPOP l 0", "RPOP l"),
+        ("RPUSH l a b", "LMPOP 2 nope l RIGHT COUNT 9", "RPOP l 2"),
+        ("RPUSH l a", "BLMOVE l m LEFT RIGHT 0", "LMOVE l m LEFT RIGHT"),
+        ("RPUSH l a", "BRPOPLPUSH l m 0", "LMOVE l m RIGHT LEFT"),
+        ("RPUSH l a b c", "LMOVEM l m LEFT LEFT COUNT 2 OBO", "MULTI|LPOP l 2|LPUSH m a b|EXEC"),
+        ("ZADD z 1 a 2 b", "BZPOPMAX z 0", "ZPOPMAX z"),
+        ("ZADD z 1 a 2 b", "ZMPOP 1 z MIN COUNT 7", "ZPOPMIN z 2"),
+        ("ZADD z 1 a", "BZMPOP 0 1 z MIN", "ZPOPMIN z 1"),
+        ("HSET h f 1", "HINCRBYFLOAT h f 1.5", "HSET h f 2.5"),
+        ("HSET h f v g w", "HEXPIRE h 100 FIELDS 2 f nope", "HPEXPIREAT h {later} FIELDS 1 f"),
+        ("HSET h f v g w", "HEXPIRE h 0 FIELDS 1 f", "HDEL h f"),
+        ("HSET h f v g w", "HGETEX h EX 100 FIELDS 1 f", "HPEXPIREAT h {later} FIELDS 1 f"),
+        ("HSET h f v g w", "HGETDEL h FIELDS 1 f", "HDEL h f"),
+        ("", "HSETEX h EX 100 FIELDS 1 f v", "MULTI|HSET h f v|HPEXPIREAT h {later} FIELDS 1 f|EXEC"),
+        ("", "SADDEX s EX 100 MEMBERS 1 m", "MULTI|SADD s m|SPEXPIREAT s {later} MEMBERS 1 m|EXEC"),
+        ("", "XADD x * f v", "XADD x {now}-0 f v"),
+        ("XADD x 1 f v|XADD x 2 f v", "XADD x MAXLEN ~ 0 3-1 f v", "XADD x MAXLEN = 0 3-1 f v"),
+        ("XADD x 1 f v|XADD x 2 f v", "XADD x MAXLEN 2 3-1 f v", "XADD x MAXLEN = 2 3-1 f v"),
+        ("XADD x 1 f v|XADD x 2 f v", "XTRIM x MINID 2", "XTRIM x MAXLEN = 1"),
+        ("", "XADD x IDMP p i * f v", "XADD x IDMP p i {now}-0 f v"),
+        (
+            "XGROUP CREATE x g $ MKSTREAM|XADD x 1 f v",
+            "XREADGROUP GROUP g c STREAMS x >",
+            "MULTI|XGROUP CREATECONSUMER x g c|XCLAIM x g c 0 1-0 TIME {now} RETRYCOUNT 1 FORCE JUSTID\
+             |XGROUP SETID x g 1-0 ENTRIESREAD 1|EXEC",
+        ),
+        (
+            "XGROUP CREATE x g $ MKSTREAM|XADD x 1 f v|XREADGROUP GROUP g c STREAMS x >",
+            "XAUTOCLAIM x g d 0 0",
+            "MULTI|XGROUP CREATECONSUMER x g d|XCLAIM x g d 0 1-0 TIME {now} RETRYCOUNT 2 FORCE JUSTID|EXEC",
+        ),
+        (
+            "XGROUP CREATE x g $ MKSTREAM|XADD x 1 f v|XREADGROUP GROUP g c STREAMS x >",
+            "XACKDEL x g IDS 1 1-0",
+            "MULTI|XACK x g 1-0|XDEL x 1-0|EXEC",
+        ),
+        ("RPUSH l 2 1", "SORT l STORE d", "SORT l STORE d"),
+        ("SET k v", "RENAME k n", "RENAME k n"),
+        ("SET k v", "FLUSHALL", "FLUSHALL"),
+        ("PFADD p a", "PFCOUNT p", "PFCOUNT p"),
+    ];
+    for (before, command, expected) in cases {
+        let mut tester = recording(1);
+        tester.world.clocks.set_wall_by(now - tester.world.now_milliseconds());
+        before.split('|').filter(|line| !line.is_empty()).for_each(|line| _ = tester.run(line));
+        recorder::take();
+        let reply = tester.run(command);
+        let expected = expected.replace("{now}", &now.to_string()).replace("{later}", &later.to_string());
+        assert_eq!(recorded().join("|"), expected, "{before} => {command}: {reply}");
+    }
+}
+
+#[test]
+fn what_goes_by_itself_is_recorded_before_what_follows() {
+    let mut tester = recording(1);
+    tester.run("SET k v PX 10");
+    tester.run("HSET h f v g w");
+    tester.run("HPEXPIRE h 10 FIELDS 1 f");
+    recorder::take();
+    tester.world.advance_clock(20);
+    tester.run("APPEND k w");
+    assert_eq!(recorded(), ["MULTI", "UNLINK k", "APPEND k w", "EXEC"]);
+    tester.sweep_fields();
+    assert_eq!(recorded(), ["HDEL h f"]);
+    tester.run("SET k v PX 10");
+    tester.world.advance_clock(20);
+    recorder::take();
+    tester.run("GET k");
+    assert_eq!(recorded(), ["UNLINK k"]);
+}
+
+#[test]
+fn a_transaction_is_recorded_as_one_and_a_single_effect_as_itself() {
+    let mut tester = recording(4);
+    let unit = Unit::begin();
+    ["SET a 1", "GET a", "SPOP nope", "RENAME a b", "SET c 2"].iter().for_each(|line| _ = tester.run(line));
+    drop(unit);
+    assert_eq!(recorded(), ["MULTI", "SET a 1", "RENAME a b", "SET c 2", "EXEC"]);
+    let unit = Unit::begin();
+    tester.run("SET a 1");
+    drop(unit);
+    tester.run("SET b 1");
+    assert_eq!(recorded(), ["SET a 1", "SET b 1"]);
+}
+
+#[test]
+fn a_database_is_selected_where_it_changes() {
+    let mut tester = recording(1);
+    tester.db = 3;
+    tester.run("SET a 1");
+    tester.db = 0;
+    tester.run("SET a 1");
+    let segment = recorder::take().expect("two effects");
+    assert_eq!(
+        (segment.databases, lines(&segment.bytes)),
+        ((3, 0), vec!["SET a 1".into(), "SELECT 0".into(), "SET a 1".into()])
+    );
+}
+
+/// Repeats what was recorded.
+fn replay(commands: &[String], shards: usize) -> String {
+    let mut tester = Tester::new(shards);
+    tester.is_replaying = true;
+    for command in commands {
+        if let Some(db) = command.strip_prefix("SELECT ") {
+            tester.db = db.parse().expect("a number");
+        } else if command != "MULTI" && command != "EXEC" {
+            let reply = tester.run(command);
+            assert!(!reply.starts_with('-'), "{command}: {reply}");
+        }
+    }
+    tester.run("DEBUG DIGEST")
+}
+
+#[test]
+fn what_is_recorded_of_every_command_does_the_same_again() {
+    let cases = include_str!("../../tests/keyspace_events.txt").lines().filter(|line| !line.starts_with('#'));
+    for case in cases {
+        let mut parts = case.split("=>").map(str::trim);
+        let before = parts.next().unwrap_or_default().split('|').filter(|line| !line.is_empty());
+        for shards in [1, 4] {
+            let mut tester = recording(shards);
+            before.clone().chain(parts.clone().next()).for_each(|line| _ = tester.run(line));
+            let commands = recorded();
+            assert_eq!(replay(&commands, 5 - shards), tester.run("DEBUG DIGEST"), "{case}: {commands:?}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_out_of_order_is_put_into_order() {
+    let numbered = |ticket| Numbered { ticket, item: Item::Mark(Box::new(|_| {})) };
+    let mut order = Order::default();
+    let mut came = Vec::new();
+    for ticket in [2, 1, 5, 4, 3, 6] {
+        let mut next = order.put(numbered(ticket));
+        while let Some(one) = next {
+            came.push(one.ticket);
+            next = order.take_next();
+        }
+    }
+    assert_eq!((came, order.last(), order.is_empty()), (vec![1, 2, 3, 4, 5, 6], 6, true));
+}
+
+/// Hands on what it is given.
+struct Tap(mpsc::Sender<(u64, Option<u16>, Vec<u8>)>);
+
+impl Sink for Tap {
+    fn take(&mut self, block: &Block<'_>) {
+        let _ = self.0.send((block.offset, block.database, block.bytes.to_vec()));
+    }
+
+    fn flush(&mut self) -> Flushed {
+        Flushed { pending_bytes: 0, is_durable: true, again_in: None, gather: Duration::ZERO }
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+#[test]
+fn a_sink_gets_everything_from_its_cut_on_with_offsets_and_databases() {
+    let journal = Journal::default();
+    assert_eq!(journal.append(0, &[b"PING"], false), 0, "nobody listens");
+    let (sender, blocks) = mpsc::channel();
+    let id = journal.attach(Box::new(Tap(sender)), |feed| assert_eq!(feed.offset(), 0));
+    for db in [2, 2, 0] {
+        journal.append(db, &[b"INCR", b"k"], false);
+    }
+    journal.append(0, &[b"PING"], true);
+    journal.detach(id, |_, sink| assert!(sink.is_some()));
+    assert_eq!(journal.append(0, &[b"PING"], false), 0, "nobody listens any more");
+    let all: Vec<_> = blocks.iter().collect();
+    let mut offset = 0;
+    for (at, _, bytes) in &all {
+        assert_eq!(*at, offset);
+        offset += bytes.len() as u64;
+    }
+    assert_eq!((all[0].1, journal.ask(|feed| feed.offset())), (None, Some(offset)));
+    let bytes: Vec<u8> = all.into_iter().flat_map(|(_, _, bytes)| bytes).collect();
+    assert_eq!(lines(&bytes), ["SELECT 2", "INCR k", "INCR k", "SELECT 0", "INCR k", "PING"]);
+}
+
+#[test]
+fn many_threads_are_put_into_one_order_and_nothing_is_lost() {
+    let threads = 4;
+    let each: usize = if cfg!(miri) { 20 } else { 5_000 };
+    let journal = Arc::new(Journal::default());
+    let (sender, blocks) = mpsc::channel();
+    let id = journal.attach(Box::new(Tap(sender)), |_| {});
+    let baton = Arc::new(std::sync::Mutex::new(0_usize));
+    let writers: Vec<_> = (0..threads)
+        .map(|_| {
+            let (journal, baton) = (Arc::clone(&journal), Arc::clone(&baton));
+            std::thread::spawn(move || {
+                for _ in 0..each {
+                    // As a slice: recorded and handed over with the baton held.
+                    let mut number = baton.lock().expect("nobody panics with it");
+                    *number += 1;
+                    recorder::effect(0, &[b"N", number.to_string().as_bytes()]);
+                    assert_ne!(journal.hand_over().0, 0);
+                }
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(|writer| writer.join().expect("a writer ends well"));
+    journal.detach(id, |_, _| {});
+    let bytes: Vec<u8> = blocks.iter().flat_map(|(_, _, bytes)| bytes).collect();
+    let expected: Vec<String> = (1..=threads * each).map(|number| format!("N {number}")).collect();
+    assert_eq!(lines(&bytes)[1..], expected);
+    assert_eq!(journal.waiting_bytes(), 0);
+}
+
+#[test]
+fn what_is_handed_over_before_the_end_reaches_the_sinks() {
+    let journal = Journal::default();
+    let (sender, blocks) = mpsc::channel();
+    journal.attach(Box::new(Tap(sender)), |_| {});
+    recorder::effect(7, &[b"SET", b"k", b"v"]);
+    journal.hand_over();
+    journal.stop();
+    let bytes: Vec<u8> = blocks.iter().flat_map(|(_, _, bytes)| bytes).collect();
+    assert_eq!(lines(&bytes), ["SELECT 7", "SET k v"]);
+    assert_eq!(journal.ask(|feed| feed.offset()), None, "it has ended");
+}
+
+#[test]
+fn writers_wait_while_a_sink_is_behind() {
+    struct Stuck(mpsc::Receiver<()>, usize);
+    impl Sink for Stuck {
+        fn take(&mut self, block: &Block<'_>) {
+            self.1 += block.bytes.len();
+        }
+        fn flush(&mut self) -> Flushed {
+            if self.0.try_recv().is_ok() {
+                self.1 = 0;
+            }
+            let again_in = Some(Duration::from_millis(1));
+            Flushed { pending_bytes: self.1, is_durable: false, again_in, gather: Duration::ZERO }
+        }
+        fn as_any(&mut self) -> &mut dyn Any {
+            self
+        }
+    }
+    let tester = Tester::new(1);
+    let (free, stuck) = mpsc::channel();
+    tester.world.journal.attach(Box::new(Stuck(stuck, 0)), |_| {});
+    let megabyte = vec![b'x'; 1 << 20];
+    let mut ticket = 0;
+    for _ in 0..super::WAITING_BYTES_MAX / megabyte.len() + 1 {
+        ticket = tester.world.journal.append(0, &[b"SET", b"k", &megabyte], false);
+    }
+    assert!(tester.world.pause.is_behind() && !tester.world.journal.is_durable(ticket));
+    free.send(()).expect("the sink listens");
+    for _ in 0..10_000 {
+        if !tester.world.pause.is_behind() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("writers were never let go on");
+}
+
+#[test]
+fn segments_say_their_databases() {
+    recorder::effect(1, &[b"A"]);
+    let expected = Segment { databases: (1, 1), bytes: b"*1\r\n$1\r\nA\r\n".to_vec(), links_only: false };
+    assert_eq!(recorder::take(), Some(expected));
+}
