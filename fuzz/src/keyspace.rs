@@ -99,6 +99,7 @@ impl Keyspace {
                 db: 0,
                 protocol: if self.resp3 { Protocol::Resp3 } else { Protocol::Resp2 },
                 no_touch: false,
+                tracks: Default::default(),
                 record: None,
             },
             now_ms: self.now_ms,

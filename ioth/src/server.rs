@@ -89,8 +89,9 @@ impl Server {
             .scripting
             .set(Box::new(Evaluator { shared: Arc::downgrade(&shared), handlers: commands::handlers() }));
         let (pubsub, world) = (Arc::clone(&shared.pubsub), Arc::clone(&shared.world));
-        shared.engine.set_event_consumer(Box::new(move |events| {
-            pubsub.publish_events(events, world.settings.notify_keyspace_events.get() as u32);
+        shared.engine.set_consumer(Box::new(move |tidings| {
+            pubsub.publish_events(tidings.events, world.settings.notify_keyspace_events.get() as u32);
+            pubsub.publish_invalidations(tidings.invalidations);
         }));
         let of = Arc::downgrade(&shared);
         shared.world.journal.set_listener(Box::new(move |all| {

@@ -534,6 +534,7 @@ impl Server {
                 db,
                 protocol: Protocol::from_number(resp.into()).unwrap_or_default(),
                 no_touch: false,
+                tracks: Default::default(),
                 record: None,
             },
             now_ms: held::now_ms(&self.engine.shared),

@@ -181,6 +181,8 @@ fn clients_part<'py>(part: Bound<'py, PyDict>, shared: &Shared, now_ms: i64) -> 
     part.set_item("channels", count(Kind::Channel))?;
     part.set_item("patterns", count(Kind::Pattern))?;
     part.set_item("shard_channels", count(Kind::ShardChannel))?;
+    part.set_item("tracking", shared.world.tracking.clients())?;
+    part.set_item("tracked_prefixes", shared.pubsub.trackers.prefix_count())?;
     part.set_item("monitors", shared.monitors.load(Relaxed))?;
     part.set_item("watching", watching)?;
     part.set_item("watched_keys", watched_keys)?;

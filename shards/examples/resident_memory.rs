@@ -34,7 +34,7 @@ fn run(engine: &Engine, line: &str, out: &mut Vec<u8>) {
         command,
         args: &args,
         first_key: (0, 0),
-        client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
+        client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, tracks: Default::default(), record: None },
         now_ms: world.now_milliseconds(),
         origin: Origin::Client,
     };

@@ -8,6 +8,7 @@ use crate::executor::execute::{call, Call};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
 use crate::handler::reply::Protocol;
+use crate::server::client::ClientRecord;
 use crate::server::settings::Settings;
 use crate::server::shard::Shard;
 use crate::server::slot::SlotMap;
@@ -227,8 +228,38 @@ impl Tester {
         found
     }
 
+    /// Runs a command line as a client.
+    #[allow(dead_code)] // Used by the tests of tracking.
+    pub fn run_as(&mut self, client: &ClientRecord, line: &str) -> String {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        String::from_utf8_lossy(&self.run_for(Some(client), &args)).into_owned()
+    }
+
+    /// What clients with caches are to be told, in order.
+    #[allow(dead_code)] // Likewise.
+    pub fn invalidations(&mut self) -> Vec<crate::keyspace::tracking::Invalidation> {
+        let mut told: Vec<_> = self.shards.iter_mut().flat_map(|shard| shard.outbox.invalidations.take()).collect();
+        told.sort_by_key(|invalidation| invalidation.number);
+        told.dedup_by(|a, b| a.is_everything() && b.is_everything());
+        told
+    }
+
+    /// Forgets keys that were read as long as there are too many, as the shards' own threads do.
+    #[allow(dead_code)] // Likewise.
+    pub fn trim_read_keys(&mut self) {
+        for shard in &mut self.shards {
+            while self.world.remembers_too_much(&shard.stats) {
+                shard.trim_slice();
+            }
+        }
+    }
+
     /// Runs a command and gives the reply's bytes.
     pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        self.run_for(None, args)
+    }
+
+    fn run_for(&mut self, record: Option<&ClientRecord>, args: &[&[u8]]) -> Vec<u8> {
         let table = registry::table();
         let Some(command) = table.find(args[0]) else { panic!("no such command: {:?}", args[0]) };
         let command = match args.get(1).and_then(|name| table.find_subcommand(command, name)) {
@@ -245,7 +276,13 @@ impl Tester {
             command,
             args,
             first_key: (0, 0),
-            client: Client { db: self.db, protocol: self.protocol, no_touch: false, record: None },
+            client: Client {
+                db: self.db,
+                protocol: self.protocol,
+                no_touch: false,
+                tracks: record.map(|record| record.tracking.tracks()).unwrap_or_default(),
+                record,
+            },
             now_ms,
             origin: match (self.is_replaying, self.in_transaction) {
                 (true, _) => Origin::Replica,

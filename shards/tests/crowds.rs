@@ -51,7 +51,13 @@ impl Crowd {
             command: registry::table().find(args[0]).expect("the command is known"),
             args: &args,
             first_key: (0, 0),
-            client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
+            client: Client {
+                db: 0,
+                protocol: Protocol::Resp2,
+                no_touch: false,
+                tracks: Default::default(),
+                record: None,
+            },
             now_ms: world.now_milliseconds(),
             origin: Origin::Client,
         };

@@ -149,7 +149,13 @@ impl Running {
             command: command::registry::table().find(args[0]).expect("a command"),
             args,
             first_key: (0, 0),
-            client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
+            client: Client {
+                db: 0,
+                protocol: Protocol::Resp2,
+                no_touch: false,
+                tracks: Default::default(),
+                record: None,
+            },
             now_ms: world.now_milliseconds(),
             origin: Origin::Client,
         };

@@ -325,7 +325,13 @@ impl Running {
             command,
             args: &args,
             first_key: (0, 0),
-            client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, record: None },
+            client: Client {
+                db: 0,
+                protocol: Protocol::Resp2,
+                no_touch: false,
+                tracks: Default::default(),
+                record: None,
+            },
             now_ms: world.now_milliseconds(),
             origin: Origin::Client,
         };

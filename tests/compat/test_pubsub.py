@@ -1,23 +1,20 @@
 """Pub/Sub as the references do it, byte for byte: replies, messages, and where they come among one another.
 
-A conversation is a list of steps, each of which is commands of one connection. Behind each step every connection sends a
-PING with a word of its own; what comes before its answer is what the step has brought it.
+Conversations are written as `conversation` says.
 """
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.compat.conversation import hold
 from tests.support.references import need_reference
-from tests.support.resp import encode_command
-from tests.support.servers import Server, Shape
+from tests.support.servers import Shape
 
 if TYPE_CHECKING:
     from tests.support.servers import ServerPool
-    from tests.support.wire import Wire
 
 SUBSCRIBING = """
 a SUBSCRIBE one two one
@@ -166,29 +163,6 @@ not_as_in_redis7 = {"own messages", "silence", "wrong"}
 shapes = [Shape(shards=1, io_threads=1), Shape(shards=4, io_threads=3)]
 
 
-def _words(command: str) -> list[str]:
-    return ["" if word == '""' else word for word in command.split()]
-
-
-def _hold(server: Server, conversation: str, protocol: int) -> list[tuple[str, str, list[bytes]]]:
-    """The step, the connection and what it was sent, for each of them."""
-    heard: list[tuple[str, str, list[bytes]]] = []
-    with contextlib.ExitStack() as stack:
-        wires: dict[str, Wire] = {name: stack.enter_context(server.wire(protocol=protocol)) for name in ("a", "b", "c")}
-        for number, step in enumerate(conversation.strip().splitlines()):
-            name, _, commands = step.partition(" ")
-            words = [_words(command) for command in commands.split("; ")]
-            wires[name].send(b"".join(encode_command(*command) for command in words))
-            for other in [name, *(other for other in wires if other != name)]:
-                end = f"end of step {number}"
-                wires[other].write("PING", end)
-                replies: list[bytes] = []
-                while not replies or end.encode() not in replies[-1]:
-                    replies.append(wires[other].read().raw)
-                heard.append((step, other, replies))
-    return heard
-
-
 def _in_any_order(heard: list[tuple[str, str, list[bytes]]]) -> list[tuple[str, str, list[bytes]]]:
     """A message that several patterns of one client match comes once for each, in no order that anybody promises."""
     return [(step, name, sorted(replies) if "PUBLISH" in step or "PUNSUB" in step else replies)
@@ -204,8 +178,8 @@ def test_messages_and_replies_are_those_of_the_references(
     if reference_name == "redis7" and conversation in not_as_in_redis7:
         pytest.skip("Redis 7.0 answers this conversation otherwise than 8.0 and Valkey 9.1: see not_as_in_redis7")
     text = conversations[conversation]
-    mine = _hold(pool.get(shape=shape), text, protocol)
-    other = _hold(pool.get(need_reference(reference_name)), text, protocol)
+    mine = hold(pool.get(shape=shape), text, protocol)
+    other = hold(pool.get(need_reference(reference_name)), text, protocol)
     if conversation in ("patterns", "odd names"):
         mine, other = _in_any_order(mine), _in_any_order(other)
     for ours, theirs in zip(mine, other, strict=True):

@@ -36,7 +36,7 @@ SNAPSHOT: dict[str, Any] = {
         "rejected": 4, "received": 9, "paused_ms": 0, "paused_reason": "", "input_buffer_max": 5,
         "output_buffer_max": 6, "buffers_bytes": 700, "query_limit_disconnections": 0,
         "output_limit_disconnections": 0, "evicted": 0, "subscribers": 2, "channels": 3, "patterns": 4,
-        "shard_channels": 5,
+        "shard_channels": 5, "tracking": 1, "tracked_keys": 6, "tracked_items": 7, "tracked_prefixes": 2,
     },
     "net": {"input_bytes": 1000, "output_bytes": 2000, "reads": 10, "writes": 20},
     "totals": {

@@ -23,7 +23,7 @@ use crate::thread::IoThread;
 
 type Result<T = Dispatch> = std::result::Result<T, CommandError>;
 
-const CLIENT: CommandSpec = CommandSpec {
+pub(super) const CLIENT: CommandSpec = CommandSpec {
     group: Group::Connection,
     categories: category::CONNECTION,
     flags: NOSCRIPT | LOADING | STALE,
@@ -528,8 +528,12 @@ fn help_text(_: &Shared, _: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
         reply,
         "CLIENT",
         &[
+            "CACHING (YES|NO)",
+            "    Say whether the next command's keys are tracked, in OPTIN or OPTOUT mode.",
             "GETNAME",
             "    Return the name of the current connection.",
+            "GETREDIR",
+            "    Return the ID of the client that gets this connection's invalidations.",
             "ID",
             "    Return the ID of the current connection.",
             "INFO",
@@ -552,6 +556,10 @@ fn help_text(_: &Shared, _: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
             "    Set the client library's name or version (LIB-NAME, LIB-VER).",
             "SETNAME <name>",
             "    Assign the name <name> to the current connection.",
+            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+            "    Have the server tell when keys change that this client may have in a cache.",
+            "TRACKINGINFO",
+            "    Report how the current connection tracks keys.",
             "UNBLOCK <clientid> [TIMEOUT|ERROR]",
             "    Unblock the specified blocked client.",
             "UNPAUSE",

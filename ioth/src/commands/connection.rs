@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::observe::log::Level;
 use crate::request::own_command::database;
 use crate::request::subscribe::unsubscribe_all;
+use crate::request::track::track_no_longer;
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
@@ -303,6 +304,7 @@ fn quit(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
 fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
     connection.discard();
     unsubscribe_all(io, connection);
+    track_no_longer(io, connection);
     if connection.record.is_monitor.swap(false, Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);
     }

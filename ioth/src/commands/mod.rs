@@ -7,6 +7,7 @@ mod connection;
 mod function;
 mod pubsub;
 mod script;
+mod tracking;
 mod transaction;
 
 pub use connection::REDIS_VERSION;
@@ -42,8 +43,13 @@ const fn declare_after_data(spec: CommandSpec, handler: Handler) -> Declared {
     Declared { spec, command }
 }
 
-const CONTAINER: ConnectionCommand =
-    ConnectionCommand { handler: None, in_script: None, in_multi: InMulti::Queued, follows_data: false };
+const CONTAINER: ConnectionCommand = ConnectionCommand {
+    handler: None,
+    in_script: None,
+    in_multi: InMulti::Queued,
+    follows_data: false,
+    keeps_caching: false,
+};
 
 const fn container(spec: CommandSpec) -> Declared {
     Declared { spec, command: CONTAINER }
@@ -72,6 +78,7 @@ fn all() -> impl Iterator<Item = &'static Declared> {
     connection::COMMANDS
         .iter()
         .chain(client::COMMANDS)
+        .chain(tracking::COMMANDS)
         .chain(transaction::COMMANDS)
         .chain(script::COMMANDS)
         .chain(function::COMMANDS)
@@ -94,8 +101,13 @@ pub fn specs() -> Vec<CommandSpec> {
 
 /// The commands by those numbers, for the threads that execute them.
 pub fn handlers() -> Handlers {
-    static HANDLERS: LazyLock<Vec<ConnectionCommand>> =
-        LazyLock::new(|| all().map(|declared| declared.command).collect());
+    static HANDLERS: LazyLock<Vec<ConnectionCommand>> = LazyLock::new(|| {
+        let command = |declared: &Declared| ConnectionCommand {
+            keeps_caching: declared.spec.name.starts_with("client|"),
+            ..declared.command
+        };
+        all().map(command).collect()
+    });
     &HANDLERS
 }
 

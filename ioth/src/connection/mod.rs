@@ -8,6 +8,7 @@ pub mod outbound;
 pub mod session;
 pub mod subscriptions;
 pub mod token;
+pub mod tracking;
 pub mod transaction;
 pub mod wait;
 
@@ -87,7 +88,28 @@ impl Connection {
     pub fn buffer_bytes(&self) -> usize {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let subscriptions = self.session.subscriptions.as_ref().map_or(0, |those| those.bytes());
-        self.inbound.buffer.capacity() + self.outbound.capacity() + queued + subscriptions
+        let prefixes = self.session.tracking.as_ref().map_or(0, |tracking| tracking.bytes());
+        self.inbound.buffer.capacity() + self.outbound.capacity() + queued + subscriptions + prefixes
+    }
+
+    /// Whether anything is to be answered: what the answer says may have been read already.
+    pub fn is_answering(&self) -> bool {
+        self.outbound.has_pending()
+            || match self.wait.reason {
+                WaitsFor::Nothing => false,
+                WaitsFor::Control | WaitsFor::Exec | WaitsFor::Errand => true,
+                WaitsFor::Key => !self.wait.waiter.as_ref().is_some_and(|waiter| waiter.state.is_waiting()),
+            }
+    }
+
+    /// A command is over, as far as CLIENT CACHING is concerned: it was said for this one, or for a transaction.
+    pub fn end_caching(&mut self) {
+        let Some(tracking) = &mut self.session.tracking else { return };
+        if tracking.caching && self.session.multi.is_none() {
+            tracking.caching = false;
+            self.record.tracking.set_tracks(tracking.tracks());
+            self.outbound.close_segments();
+        }
     }
 
     /// Forgets the watched keys.

@@ -221,6 +221,12 @@ impl Outbound {
         self.pushed.extend_from_slice(bytes);
     }
 
+    /// Whether messages wait for the end of a reply.
+    #[inline]
+    pub fn has_pushed(&self) -> bool {
+        !self.pushed.is_empty()
+    }
+
     /// A reply is complete: the messages that have come meanwhile follow it.
     #[inline]
     pub fn end_reply(&mut self) {

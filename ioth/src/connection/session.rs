@@ -4,6 +4,7 @@ use sherd_shards::command::registry::Command;
 use sherd_shards::handler::reply::Protocol;
 
 use super::subscriptions::Subscriptions;
+use super::tracking::Tracking;
 use super::transaction::{Multi, Watch};
 
 /// What CLIENT REPLY has set.
@@ -48,6 +49,8 @@ pub struct Session {
     pub is_in_exec: bool,
     /// `None` unless the client is subscribed to something.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// `None` unless the client tracks keys.
+    pub tracking: Option<Box<Tracking>>,
     /// The command that was executed last, which is likely to be the next one again.
     pub last_command: Option<&'static Command>,
     /// The request that is to be parsed again was shown to the monitors already.

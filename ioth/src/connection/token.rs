@@ -2,7 +2,7 @@
 
 /// A connection by its IO thread, its place there, and how often that place was used: a reply that comes late never
 /// reaches the next client in the same place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Token {
     pub io_thread: u16,
     pub generation: u16,

@@ -7,6 +7,7 @@ use sherd_shards::effects::watch::DirtyFlag;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::Ticket;
+use sherd_shards::keyspace::tracking::Tracks;
 
 /// A command queued by MULTI.
 pub struct QueuedCommand {
@@ -62,6 +63,7 @@ pub struct Executed {
     pub left: Vec<(usize, &'static Command, Vec<Vec<u8>>)>,
     pub db: u16,
     pub protocol: Protocol,
+    pub tracks: Tracks,
     /// The time that all its commands see, as in Redis, however long they take.
     pub now_ms: i64,
     /// Errors that were answered in place of commands.

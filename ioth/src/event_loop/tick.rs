@@ -61,8 +61,13 @@ pub fn tick(io: &mut IoThread) {
             io.shared.io[io.index].output_limit_disconnections.increment();
         }
         connection.closing |= cut;
+        let has_messages = connection.outbound.has_pushed() && !connection.is_answering();
+        if has_messages {
+            // They have come just when its waiting command was run again, which has found nothing.
+            connection.outbound.end_reply();
+        }
         total += account(&io.shared, connection);
-        if cut {
+        if cut || has_messages {
             io.connections.make_ready(index);
         }
     }

@@ -92,6 +92,7 @@ pub fn new_record(
         is_monitor: false.into(),
         no_evict: false.into(),
         no_touch: false.into(),
+        tracking: Default::default(),
         blocked: false.into(),
         unblock_asked: false.into(),
         paused: false.into(),
@@ -137,6 +138,9 @@ fn flags(record: &ClientRecord) -> String {
         (record.is_link(LinkTo::Primary), 'M'),
         (record.is_monitor.load(Relaxed), 'O'),
         (is_subscriber(record), 'P'),
+        (record.tracking.is_on.load(Relaxed), 't'),
+        (record.tracking.is_broken.load(Relaxed), 'R'),
+        (record.tracking.is_broadcast.load(Relaxed), 'B'),
         (record.blocked.load(Relaxed) || record.paused.load(Relaxed), 'b'),
         (record.queued.load(Relaxed) >= 0, 'x'),
         (record.readonly.load(Relaxed), 'r'),
@@ -152,6 +156,16 @@ fn flags(record: &ClientRecord) -> String {
         flags.push('N');
     }
     flags
+}
+
+/// The id of the client that a client's invalidations go to, 0 if that is itself; -1 if there are none.
+fn redirect(record: &ClientRecord) -> i64 {
+    let tracking = &record.tracking;
+    if tracking.is_on.load(Relaxed) {
+        tracking.redirect.load(Relaxed) as i64
+    } else {
+        -1
+    }
 }
 
 /// A client as CLIENT LIST and CLIENT INFO write it, without a line's end.
@@ -170,7 +184,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa= db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events={} cmd={} user={} \
-         redir=-1 resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
+         redir={} resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         record.id,
         record.address,
         record.local_address,
@@ -192,6 +206,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
         if output > 0 { "rw" } else { "r" },
         command,
         lock(&record.user),
+        redirect(record),
         record.protocol.load(Relaxed),
         String::from_utf8_lossy(&library.0),
         String::from_utf8_lossy(&library.1),

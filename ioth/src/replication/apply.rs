@@ -331,7 +331,13 @@ impl Applier {
         for pending in piece.commands.iter().filter(|pending| pending.publish.is_none()) {
             words.clear();
             words.extend(piece.args[pending.args.clone()].iter().map(|&(begin, end)| &self.buffer[begin..end]));
-            let client = Client { db: pending.db, protocol: Protocol::Resp2, no_touch: false, record: Some(&record) };
+            let client = Client {
+                db: pending.db,
+                protocol: Protocol::Resp2,
+                no_touch: false,
+                tracks: Default::default(),
+                record: Some(&record),
+            };
             let (command, first_key) = (pending.command, pending.first_key);
             let call = Call { command, args: &words, first_key, client, now_ms, origin: Origin::Replica };
             let reply = &mut self.reply;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::keyspace::tracking::Tracks;
 use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
@@ -22,6 +23,7 @@ pub struct Caller {
     pub record: Arc<ClientRecord>,
     pub db: u16,
     pub protocol: Protocol,
+    pub tracks: Tracks,
 }
 
 impl Caller {
@@ -33,6 +35,7 @@ impl Caller {
             record: Arc::clone(&connection.record),
             db: connection.session.db,
             protocol: connection.session.protocol,
+            tracks: connection.record.tracking.tracks(),
         }
     }
 
@@ -44,6 +47,7 @@ impl Caller {
             record: Arc::clone(&request.record),
             db: request.db,
             protocol: request.protocol,
+            tracks: request.tracks,
         }
     }
 
@@ -53,6 +57,7 @@ impl Caller {
             db: self.db,
             protocol: self.protocol,
             no_touch: self.record.no_touch.load(Relaxed),
+            tracks: self.tracks,
             record: Some(&self.record),
         }
     }

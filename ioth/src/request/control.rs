@@ -19,7 +19,7 @@ use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
 use super::gate::refuse;
-use super::output::{note_written, send};
+use super::output::{flush, note_written, send};
 use super::paused::defer;
 use super::settle::settle;
 
@@ -49,6 +49,7 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
         record: Arc::clone(&connection.record),
         db: connection.session.db,
         protocol: connection.session.protocol,
+        tracks: connection.record.tracking.tracks(),
         in_multi: false,
         transaction: None,
         script: None,
@@ -120,6 +121,10 @@ pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], sent: usize, 
             }
             if sent < data.len() && !connection.session.reply_mode.suppresses() {
                 send(io, &mut connection, &data[sent..]);
+            }
+            if connection.outbound.has_pushed() {
+                connection.outbound.end_reply();
+                flush(io, &mut connection);
             }
             connection.session.advance_reply_mode();
         }

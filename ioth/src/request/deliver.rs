@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::executor::batch::{Batch, Segment};
 
+use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;
 use crate::thread::IoThread;
 
@@ -69,7 +70,12 @@ fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &Batch, c
 
 /// The round is over for a connection: sends, and goes on with what it has left to parse.
 fn finish(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
-    if bytes.is_empty() {
+    if connection.outbound.has_pushed() && connection.wait.reason == WaitsFor::Nothing {
+        // Messages that have come meanwhile follow the replies.
+        connection.outbound.buffer.extend_from_slice(bytes);
+        connection.outbound.end_reply();
+        flush(io, connection);
+    } else if bytes.is_empty() {
         flush(io, connection);
     } else {
         send(io, connection, bytes);

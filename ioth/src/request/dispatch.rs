@@ -24,7 +24,7 @@ use super::multi::queue::queue;
 use super::over_shards::{run_over_shards, run_unknown_script};
 use super::own_command::{in_multi, run_connection_command};
 use super::paused::begin_pauses;
-use super::publish::wait_if_behind;
+use super::publish::{hear, wait_if_behind};
 use super::restraints::restrain;
 use super::slots::check_one_slot;
 use super::submit::{place_of, send_to_shard};
@@ -106,14 +106,18 @@ fn route_at_once(
     command: &'static Command,
     request: &Request<'_>,
 ) -> Dispatch {
-    let record = &connection.record;
     match command.spec.plane {
         Plane::Data(_) => route_data(io, connection, command, request),
         Plane::Connection(number) => {
-            if connection.outbound.has_pending() && io.handlers[usize::from(number)].needs_quiet() {
+            let hears = connection.record.tracking.hears.load(Relaxed);
+            if connection.outbound.has_pending() && (hears || io.handlers[usize::from(number)].needs_quiet()) {
                 return Dispatch::Later;
             }
-            record.last_command.store(command.id as u32, Relaxed);
+            if hears {
+                // It is told of its own changes behind the replies to what has made them, before other replies.
+                hear(io, connection);
+            }
+            connection.record.last_command.store(command.id as u32, Relaxed);
             if let Some(dispatch) = wait_if_behind(io, connection, command) {
                 return dispatch;
             }
@@ -124,8 +128,13 @@ fn route_at_once(
                 }
             }
             let dispatch = run_connection_command(io, connection, command, number, args);
+            if !io.handlers[usize::from(number)].keeps_caching {
+                connection.end_caching();
+            }
             begin_pauses(io);
-            connection.outbound.end_reply();
+            if !connection.outbound.has_pending() {
+                connection.outbound.end_reply();
+            }
             // Database, protocol or name may be others now.
             connection.outbound.close_segments();
             connection.session.advance_reply_mode();
@@ -135,11 +144,20 @@ fn route_at_once(
             if connection.outbound.has_pending() {
                 return Dispatch::Later;
             }
-            record.last_command.store(command.id as u32, Relaxed);
-            send_to_control(io, connection, command, request.owned_args())
+            connection.record.last_command.store(command.id as u32, Relaxed);
+            let dispatch = send_to_control(io, connection, command, request.owned_args());
+            end_caching(connection, dispatch)
         }
         Plane::Container => unreachable!("the gate refuses containers"),
     }
+}
+
+/// Notes that CLIENT CACHING was for this command, unless it has to be taken once more.
+fn end_caching(connection: &mut Connection, dispatch: Dispatch) -> Dispatch {
+    if dispatch != Dispatch::Later {
+        connection.end_caching();
+    }
+    dispatch
 }
 
 #[inline]
@@ -156,7 +174,8 @@ fn route_data(
             (hash, slot, shard) = place_of(io, request.get(1).unwrap_or_default());
         }
         Route::Script if !Knowledge::of(request.args).is_quick() => {
-            return run_unknown_script(io, connection, command, request.args);
+            let dispatch = run_unknown_script(io, connection, command, request.args);
+            return end_caching(connection, dispatch);
         }
         Route::Keys | Route::Script if map.uses_slots() => {
             let wanted;
@@ -165,7 +184,8 @@ fn route_data(
                 Err(error) => return refuse(io, connection, Some(command), &error),
             };
             if wanted.count_ones() > 1 {
-                return run_over_shards(io, connection, command, request.args, wanted);
+                let dispatch = run_over_shards(io, connection, command, request.args, wanted);
+                return end_caching(connection, dispatch);
             }
             shard = if wanted == 0 { 0 } else { wanted.trailing_zeros() as usize };
         }
@@ -183,9 +203,13 @@ fn route_data(
         }
         Route::All if map.shards() > 1 => {
             let all = io.shared.engine.all_shards();
-            return run_over_shards(io, connection, command, request.args, all);
+            let dispatch = run_over_shards(io, connection, command, request.args, all);
+            return end_caching(connection, dispatch);
         }
-        Route::Each if map.shards() > 1 => return run_in_each_shard(io, connection, command, request.args),
+        Route::Each if map.shards() > 1 => {
+            let dispatch = run_in_each_shard(io, connection, command, request.args);
+            return end_caching(connection, dispatch);
+        }
         Route::Cursor | Route::All | Route::Each | Route::Nowhere => {}
     }
     send_to_shard(io, connection, command, request.args, hash, slot, shard);

@@ -124,6 +124,7 @@ pub fn refuse_bytes(
     io.stats().error_replies.increment();
     io.shared.world.logs.count_error(error);
     connection.reply(|reply| reply.error_bytes(error));
+    connection.end_caching();
     connection.session.advance_reply_mode();
     Dispatch::Done
 }

@@ -28,7 +28,7 @@ use crate::thread::IoThread;
 use super::dispatch::take_command;
 use super::gate::count_error;
 use super::output::flush;
-use super::publish::take_posts;
+use super::publish::hear;
 use super::submit::send_row;
 
 /// Commands of one connection in one round; the rest waits for the next one.
@@ -86,6 +86,10 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
     if connection.outbound.unsent() >= OUTPUT_PAUSE_BYTES {
         return;
     }
+    if connection.record.tracking.hears.load(Relaxed) {
+        // It is told of its own changes before it goes on.
+        hear(io, connection);
+    }
     let mut budget = Budget { commands: ROUND_COMMANDS_MAX, bytes: ROUND_BYTES_MAX };
     let mut reads = 0;
     loop {
@@ -104,10 +108,8 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
         match connection.inbound.receive(&mut connection.transport, &mut io.buffers) {
             Received::Bytes(count) => {
                 note_read(io, connection, count);
-                if connection.session.subscriptions.is_some() {
-                    // What was published before a request was sent comes before its reply.
-                    take_posts(io, Some(connection));
-                    connection.outbound.end_reply();
+                if connection.session.subscriptions.is_some() || connection.record.tracking.hears.load(Relaxed) {
+                    hear(io, connection);
                 }
             }
             Received::Nothing => break,

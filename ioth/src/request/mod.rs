@@ -7,6 +7,7 @@
 //! - [`deliver`] brings replies of batches back, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
 //! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
 //! - [`subscribe`] begins and ends subscriptions, [`publish`] brings connections what is published
+//! - [`track`] begins and ends the tracking of keys, [`invalidate`] brings connections what they are told of them
 //! - [`caller`] is the client of what another thread executes, [`slots`] are those of a command's keys
 
 pub mod blocked;
@@ -18,6 +19,7 @@ pub mod durable;
 pub mod each_shard;
 pub mod gate;
 pub mod intake;
+pub mod invalidate;
 pub mod monitor;
 pub mod multi;
 pub mod output;
@@ -30,3 +32,4 @@ pub mod settle;
 pub mod slots;
 pub mod submit;
 pub mod subscribe;
+pub mod track;

@@ -80,3 +80,26 @@ pub fn cut_at_limit(shared: &Shared, stats: &IoStats, connection: &mut Connectio
     shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
     connection.closing = true;
 }
+
+/// Puts a message behind the replies that a connection has in its output; it is sent once a round (`publish.rs`).
+pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Vec<u32>, connection: &mut Connection, bytes: &[u8]) {
+    if connection.closing {
+        return;
+    }
+    if !connection.is_fed {
+        connection.is_fed = true;
+        fed.push(connection.token.index);
+    }
+    match connection.outbound.push(&mut connection.transport, bytes) {
+        Ok(sent) => {
+            let record = &connection.record;
+            record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
+            stats.output_bytes.add(sent as u64);
+        }
+        Err(_) => connection.closing = true,
+    }
+    let limit = output_limit(&shared.world.settings, connection).hard_bytes;
+    if limit > 0 && connection.outbound.unsent() > limit {
+        cut_at_limit(shared, stats, connection);
+    }
+}

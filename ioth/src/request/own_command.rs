@@ -56,6 +56,11 @@ pub fn protocol_after(command: &Command, args: &[Vec<u8>]) -> Option<Protocol> {
     }
 }
 
+/// Whether a queued command changes how the commands after it are tracked.
+pub fn changes_tracking(command: &Command) -> bool {
+    matches!(command.spec.name, "client|tracking" | "client|caching")
+}
+
 /// Executes a connection command and answers it.
 pub fn run_connection_command(
     io: &mut IoThread,

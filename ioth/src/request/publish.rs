@@ -5,7 +5,6 @@
 //!
 //! The publisher's own message follows its reply, and follows a transaction's reply as a whole.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_shards::command::registry::Command;
@@ -14,10 +13,12 @@ use sherd_shards::command::spec::flag;
 use crate::connection::subscriptions::Kind;
 use crate::connection::Connection;
 use crate::shared::pubsub::published::{Addressed, Published};
+use crate::shared::pubsub::Post;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
-use super::output::{cut_at_limit, flush, output_limit};
+use super::invalidate;
+use super::output::{flush, hand};
 use super::paused::defer;
 use super::settle::settle;
 
@@ -31,7 +32,7 @@ pub fn publish(io: &mut IoThread, connection: &mut Connection, kind: Kind, chann
         deliver(io, &published, Some(connection));
     } else {
         // It must not overtake what is just being put into the box.
-        io.shared.pubsub.post(io.index, published);
+        io.shared.pubsub.post(io.index, Post::Published(published));
     }
 }
 
@@ -52,12 +53,25 @@ pub fn take_posts(io: &mut IoThread, mut publisher: Option<&mut Connection>) {
         return;
     }
     for _ in 0..count {
-        let Some(published) = io.shared.pubsub.take(io.index) else { break };
-        deliver(io, &published, publisher.as_deref_mut());
+        let Some(post) = io.shared.pubsub.take(io.index) else { break };
+        match post {
+            Post::Published(published) => deliver(io, &published, publisher.as_deref_mut()),
+            Post::Invalidated(parcel) => {
+                parcel.iter().for_each(|it| invalidate::deliver(io, it, publisher.as_deref_mut()));
+            }
+            Post::Broken(client) => invalidate::note_broken(io, client, publisher.as_deref_mut()),
+        }
     }
     if !io.shared.pubsub.is_empty(io.index) {
         io.shared.pubsub.announce_again(io.index);
     }
+}
+
+/// Has a connection that is being worked on, and to which nothing is to be answered, told what was published, or has changed,
+/// before the request that comes next: it comes before the reply to that.
+pub fn hear(io: &mut IoThread, connection: &mut Connection) {
+    take_posts(io, Some(connection));
+    connection.outbound.end_reply();
 }
 
 fn deliver(io: &mut IoThread, published: &Arc<Published>, mut publisher: Option<&mut Connection>) {
@@ -73,33 +87,15 @@ fn deliver(io: &mut IoThread, published: &Arc<Published>, mut publisher: Option<
 fn feed(io: &mut IoThread, kind: Kind, to: &Addressed, mut publisher: Option<&mut Connection>) {
     let IoThread { subscribers, connections, shared, index: thread, .. } = io;
     let mut fed = std::mem::take(&mut subscribers.fed);
-    let (settings, stats) = (&shared.world.settings, &shared.io[*thread]);
+    let stats = &shared.io[*thread];
     subscribers.for_each(kind, &to.name, to.stamp, |index| {
         if let Some(publisher) = publisher.as_deref_mut().filter(|publisher| publisher.token.index == index) {
             publisher.outbound.push_later(to.encoded.bytes(publisher.session.protocol));
             return;
         }
         let Some(connection) = connections.get_mut(index) else { return };
-        if connection.closing {
-            return;
-        }
-        if !connection.is_fed {
-            connection.is_fed = true;
-            fed.push(index);
-        }
         let bytes = to.encoded.bytes(connection.session.protocol);
-        match connection.outbound.push(&mut connection.transport, bytes) {
-            Ok(sent) => {
-                let record = &connection.record;
-                record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
-                stats.output_bytes.add(sent as u64);
-            }
-            Err(_) => connection.closing = true,
-        }
-        let limit = output_limit(settings, connection).hard_bytes;
-        if limit > 0 && connection.outbound.unsent() > limit {
-            cut_at_limit(shared, stats, connection);
-        }
+        hand(shared, stats, &mut fed, connection, bytes);
     });
     subscribers.fed = fed;
 }

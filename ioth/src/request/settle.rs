@@ -10,6 +10,7 @@ use super::blocked::wait::abandon_wait;
 use super::output::flush;
 use super::paused::release;
 use super::subscribe::unsubscribe_all;
+use super::track::track_no_longer;
 
 /// After a connection was worked on: keeps it, or closes it.
 pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
@@ -37,6 +38,7 @@ pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
     let index = connection.token.index;
     release(io, &mut connection);
     unsubscribe_all(io, &mut connection);
+    track_no_longer(io, &mut connection);
     if connection.record.is_monitor.load(Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);
     }
@@ -52,6 +54,9 @@ pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
 /// Sends the answer of what another thread has executed, and goes on with the connection. A client that was killed meanwhile
 /// gets it all the same: what a command took out of the keyspace is not lost on the way.
 pub fn go_on_with(io: &mut IoThread, mut connection: Box<Connection>) {
+    if !connection.is_answering() {
+        connection.outbound.end_reply();
+    }
     flush(io, &mut connection);
     io.connections.make_ready_again(&mut connection);
     settle(io, connection);

@@ -35,7 +35,8 @@ pub fn send_to_shard(
     let heavy = io.batches.shards() > 1 && is_for_the_thread(io, connection, command, shard);
     let batch = if heavy { &mut io.batches.heavy[shard] } else { &mut io.batches.building[shard] };
     let session = &connection.session;
-    if connection.outbound.opens_segment(shard) {
+    let is_new = connection.outbound.opens_segment(shard);
+    if is_new {
         batch.begin_segment(connection.token.index, &connection.record, session.db, session.protocol);
     }
     // SAFETY: the bytes are in the connection's read buffer or among its inline words, which are neither moved nor
@@ -43,7 +44,12 @@ pub fn send_to_shard(
     // they are again.
     let args = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(args) };
     batch.push(command, args, hash, slot, session.db);
+    let is_tracked = is_new && session.tracking.is_some();
     connection.outbound.expect_from(shard, session.reply_mode.suppresses());
+    if is_tracked {
+        // What CLIENT CACHING has said was for this command; the next one begins a segment of its own.
+        connection.end_caching();
+    }
 }
 
 /// Puts calls of one command that follow each other into batches: those that `next` writes the arguments of, `count` each, until

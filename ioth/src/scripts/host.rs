@@ -367,6 +367,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             record,
             db: self.db,
             protocol,
+            tracks: self.context.client.tracks,
             in_multi: false,
             transaction: None,
             script: None,

@@ -9,6 +9,7 @@ use sherd_shards::effects::blocking::{Waiter, Wake};
 use sherd_shards::executor::batch::Batch;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::Ticket;
+use sherd_shards::keyspace::tracking::Tracks;
 use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
@@ -69,6 +70,7 @@ pub struct ControlRequest {
     pub record: Arc<ClientRecord>,
     pub db: u16,
     pub protocol: Protocol,
+    pub tracks: Tracks,
     pub in_multi: bool,
     /// The transaction that is to be executed; the command is EXEC then.
     pub transaction: Option<Arc<Transaction>>,
@@ -98,6 +100,7 @@ impl ControlRequest {
                 record: Arc::clone(&self.record),
                 db,
                 protocol: self.protocol,
+                tracks: self.tracks,
                 in_multi: true,
                 script: None,
                 transaction: None,

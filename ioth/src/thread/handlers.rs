@@ -48,6 +48,8 @@ pub struct ConnectionCommand {
     pub in_multi: InMulti,
     /// Whether what it does depends on the data commands before it.
     pub follows_data: bool,
+    /// Whether what CLIENT CACHING has said before it is for the command behind it.
+    pub keeps_caching: bool,
 }
 
 impl ConnectionCommand {

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::command::category::{self, Categories};
-use crate::command::spec::{flag, Begin, CommandSpec, Find, Group, Plane, Scope};
+use crate::command::spec::{flag, CommandSpec, Group, Plane, Scope};
 use crate::handler::args;
 use crate::server::slot::{slot_of, SlotMap, SLOTS};
 
@@ -124,13 +124,7 @@ fn route_of(spec: &CommandSpec) -> Route {
         (Plane::Data(_), Scope::Cursor) => Route::Cursor,
         (Plane::Data(_), Scope::Keys) if spec.group == Group::Scripting => Route::Script,
         (Plane::Data(_), Scope::Keys) => match spec.keys {
-            [one]
-                if spec.find_keys.is_none()
-                    && one.begin == Begin::Index(1)
-                    && matches!(one.find, Find::Range { last: 0, .. }) =>
-            {
-                Route::FirstKey
-            }
+            _ if spec.has_one_key_in_front() => Route::FirstKey,
             [] if spec.find_keys.is_none() => Route::All,
             _ => Route::Keys,
         },

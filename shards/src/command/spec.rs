@@ -302,6 +302,14 @@ impl CommandSpec {
         }
     }
 
+    /// Whether it has just one key, at argument 1.
+    #[inline]
+    pub fn has_one_key_in_front(&self) -> bool {
+        let is_in_front =
+            |one: &KeySpec| one.begin == Begin::Index(1) && matches!(one.find, Find::Range { last: 0, .. });
+        self.find_keys.is_none() && matches!(self.keys, [one] if is_in_front(one))
+    }
+
     /// What COMMAND DOCS says of its kind.
     pub fn doc_flags(&self) -> impl Iterator<Item = &'static str> {
         self.deprecated.map(|_| "deprecated").into_iter().chain(self.system.then_some("syscmd"))

@@ -254,7 +254,13 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
         command: waiter.command,
         args: &args,
         first_key: (0, 0),
-        client: Client { db: waiter.db, protocol: waiter.protocol, no_touch: false, record: waiter.record.as_deref() },
+        client: Client {
+            db: waiter.db,
+            protocol: waiter.protocol,
+            no_touch: false,
+            tracks: waiter.tracks,
+            record: waiter.record.as_deref(),
+        },
         now_ms: world.now_milliseconds(),
         origin: Origin::Waiter,
     };

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
 use crate::command::registry::Command;
 use crate::entry::object::Type;
 use crate::handler::reply::Protocol;
+use crate::keyspace::tracking::Tracks;
 use crate::server::client::ClientRecord;
 
 /// What a command answers when its time is over.
@@ -118,6 +119,11 @@ impl WaitState {
         }
     }
 
+    /// Whether the command is neither being run nor has been: nothing is on its way to the client.
+    pub fn is_waiting(&self) -> bool {
+        self.0.load(Ordering::Acquire) == WAITING
+    }
+
     /// Whether the wait is over.
     pub fn has_ended(&self) -> bool {
         self.0.load(Ordering::Acquire) == ENDED
@@ -139,6 +145,7 @@ pub struct Waiter {
     pub args: Vec<Vec<u8>>,
     pub db: u16,
     pub protocol: Protocol,
+    pub tracks: Tracks,
     /// Its `rewrites` are done; what they have replaced is in their place.
     pub block: Block,
     /// The shards that have it in their queues, and those that its command needs, as bit sets.
@@ -173,6 +180,7 @@ impl Waiter {
             args,
             db: call.client.db,
             protocol: call.client.protocol,
+            tracks: call.client.tracks,
             place: AtomicU64::new(0),
             again_at_ms: AtomicI64::new(block.again_at_ms.unwrap_or(NEVER)),
             block,

@@ -13,6 +13,7 @@ use crate::handler::context::Client;
 use crate::handler::error::CommandError;
 use crate::handler::reply::{Protocol, Reply};
 use crate::journal::Ticket;
+use crate::keyspace::tracking::Tracks;
 use crate::server::client::ClientRecord;
 
 /// One command of a batch.
@@ -39,6 +40,7 @@ pub struct Segment {
     pub db: u16,
     pub protocol: Protocol,
     pub no_touch: bool,
+    pub tracks: Tracks,
     /// Set by the executor when the connection shall be closed after the replies.
     pub close: bool,
     /// Set by the executor when a command has changed something that is recorded. A cell: its client is borrowed meanwhile.
@@ -75,7 +77,13 @@ impl Segment {
     /// The client as its commands see it.
     #[inline]
     pub fn as_client(&self) -> Client<'_> {
-        Client { db: self.db, protocol: self.protocol, no_touch: self.no_touch, record: self.client.get() }
+        Client {
+            db: self.db,
+            protocol: self.protocol,
+            no_touch: self.no_touch,
+            tracks: self.tracks,
+            record: self.client.get(),
+        }
     }
 }
 
@@ -131,6 +139,7 @@ impl Batch {
     /// Begins a connection's segment: the commands that are pushed from now on are its own.
     pub fn begin_segment(&mut self, connection: u32, client: &ClientRecord, db: u16, protocol: Protocol) {
         let no_touch = client.no_touch.load(Relaxed);
+        let tracks = client.tracking.tracks();
         let client = ClientPointer::new(client);
         self.segments.push(Segment {
             first: self.commands.len(),
@@ -138,6 +147,7 @@ impl Batch {
             db,
             protocol,
             no_touch,
+            tracks,
             close: false,
             has_written: Cell::new(false),
             client,

@@ -402,7 +402,7 @@ impl Engine {
         }
         shard.publish_changes();
         let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));
-        let bytes = memory::thread_bytes() - start.bytes - shard.outbox.events.take_bytes();
+        let bytes = memory::thread_bytes() - start.bytes - shard.outbox.take_bytes();
         cell.stats.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
         cell.stats.busy_nanoseconds.add(nanoseconds);
         cell.stats.batches.increment();
@@ -527,7 +527,8 @@ impl Engine {
                 let surveys = survey.is_due(&cell.stats);
                 let defragments = defragmentation.is_due(&self.world);
                 let saves = self.saves(cell);
-                let work = expires || evicts || surveys || defragments || saves;
+                let forgets = self.world.remembers_too_much(&cell.stats);
+                let work = expires || evicts || surveys || defragments || saves || forgets;
                 if cell.has_no_work() && !work {
                     break;
                 }
@@ -555,6 +556,9 @@ impl Engine {
                 }
                 if saves {
                     shard.save_slice();
+                }
+                if forgets {
+                    shard.trim_slice();
                 }
                 let mut letters = self.let_go(cell, shard, start);
                 self.news.tell(&mut letters);

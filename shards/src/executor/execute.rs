@@ -19,6 +19,7 @@ use crate::handler::error::{CommandError, Outcome, OUT_OF_MEMORY};
 use crate::handler::reply::Reply;
 use crate::handler::scripting;
 use crate::journal::recorder::Running;
+use crate::keyspace::tracking;
 use crate::maintenance::evict;
 use crate::server::client::ClientRecord;
 use crate::server::shard::{Shard, ShardStats};
@@ -122,10 +123,17 @@ fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
         reply.error(&OUT_OF_MEMORY);
         return true;
     }
+    let tracks = context.client.tracks.is_any();
+    if tracks {
+        tracking::begin(context);
+    }
     let outcome =
         if context.is_recorded() { run_recorded(context, handler, &mut reply) } else { handler(context, &mut reply) };
     if let Err(error) = outcome {
         reply.replace_by_error(&error);
+    }
+    if tracks {
+        tracking::end(context);
     }
     reply.failed()
 }

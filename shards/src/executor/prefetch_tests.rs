@@ -18,6 +18,7 @@ fn run(shard: &mut Shard, lines: &[String]) -> String {
         db: 0,
         protocol: Protocol::Resp2,
         no_touch: false,
+        tracks: Default::default(),
         close: false,
         has_written: Default::default(),
         client: ClientPointer::none(),

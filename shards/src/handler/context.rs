@@ -16,6 +16,7 @@ use crate::keyspace::db::{Db, Key};
 pub use crate::keyspace::edit::Expiry;
 use crate::keyspace::edit::Found;
 use crate::keyspace::events::class;
+use crate::keyspace::tracking::Tracks;
 use crate::server::client::ClientRecord;
 use crate::server::settings::Settings;
 use crate::server::shard::Shard;
@@ -29,6 +30,8 @@ pub struct Client<'a> {
     pub protocol: Protocol,
     /// CLIENT NO-TOUCH is on: reads leave the access clock alone.
     pub no_touch: bool,
+    /// What its commands have to do for its tracking of keys.
+    pub tracks: Tracks,
     pub record: Option<&'a ClientRecord>,
 }
 

@@ -407,6 +407,9 @@ impl Shard {
 impl Shard {
     /// Empties a database; its contents are freed in the background, or at once with `sync`. Each key counts as a change.
     pub(crate) fn flush(&mut self, db: u16, sync: bool) {
+        if self.world.tracking.is_on() {
+            self.invalidate_everything();
+        }
         let now_ms = self.world.now_milliseconds();
         let Some(old) = self.databases.take(db) else { return };
         self.stats.dirty.add(old.len() as u64);
@@ -442,6 +445,9 @@ impl Shard {
                 let key = Key::new(bytes, &map);
                 (presence(old_db, &key, now_ms), presence(new_db, &key, now_ms))
             });
+        }
+        if self.world.tracking.is_on() {
+            self.invalidate_everything();
         }
         self.databases.swap(a, b);
         if let Some(saving) = &mut self.saving {
@@ -507,6 +513,9 @@ impl Shard {
         }
         if !self.blocking.is_empty() {
             self.blocking.mark_ready(db, key.bytes);
+        }
+        if self.world.tracking.is_on() {
+            self.invalidate(key);
         }
     }
 

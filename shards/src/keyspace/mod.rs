@@ -8,6 +8,7 @@ pub mod db;
 pub mod edit;
 pub mod events;
 pub mod outbox;
+pub mod tracking;
 
 use db::Db;
 

@@ -273,7 +273,13 @@ impl<'a> Replay<'a> {
                 return Ok(());
             }
         }
-        let client = Client { db: self.db, protocol: Protocol::Resp2, no_touch: false, record: None };
+        let client = Client {
+            db: self.db,
+            protocol: Protocol::Resp2,
+            no_touch: false,
+            tracks: Default::default(),
+            record: None,
+        };
         let mut call = Call {
             command,
             args: parts,

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, Weak};
 
+use crate::keyspace::tracking::Tracks;
+
 /// One connected client. The connection's IO thread writes; others read, relaxed, what may be a moment old.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ClientRecord {
     pub id: u64,
     /// Itself, for whoever keeps it longer than a command lasts.
@@ -43,6 +45,7 @@ pub struct ClientRecord {
     pub is_monitor: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
+    pub tracking: TrackingRecord,
     pub blocked: AtomicBool,
     /// CLIENT UNBLOCK has told the client's IO thread, which has not looked yet: once is enough however often it is asked.
     pub unblock_asked: AtomicBool,
@@ -61,6 +64,34 @@ pub struct ClientRecord {
 pub enum LinkTo {
     Primary = 1,
     Replica = 2,
+}
+
+/// What others may know of how a client tracks keys.
+#[derive(Debug, Default)]
+pub struct TrackingRecord {
+    pub is_on: AtomicBool,
+    /// It is told of keys by prefix.
+    pub is_broadcast: AtomicBool,
+    /// The client that its invalidations go to has gone.
+    pub is_broken: AtomicBool,
+    /// The client that its invalidations go to; 0 is itself.
+    pub redirect: AtomicU64,
+    /// Invalidations may come for it, its own or another client's.
+    pub hears: AtomicBool,
+    tracks: AtomicU8,
+}
+
+impl TrackingRecord {
+    /// What its next command has to do.
+    #[inline]
+    pub fn tracks(&self) -> Tracks {
+        Tracks::from_bits(self.tracks.load(Relaxed))
+    }
+
+    /// Sets that.
+    pub fn set_tracks(&self, tracks: Tracks) {
+        self.tracks.store(tracks.bits(), Relaxed);
+    }
 }
 
 impl ClientRecord {

@@ -196,6 +196,8 @@ settings! {
     aof_timestamp_enabled = 0, "aof-timestamp-enabled";
     /// Classes of keyspace events to raise.
     notify_keyspace_events = 0, "notify-keyspace-events", Values::Letters(class::LETTERS);
+    /// Keys that are remembered for client-side caching; 0 is no limit.
+    tracking_table_max_keys = 1_000_000, "tracking-table-max-keys", COUNT;
     /// Not 0 while HOTKEYS counts what keys cost; see [`crate::maintenance::heat`].
     heat_tracking = 0;
     /// Not 0 while an executed command is accounted for in any unusual way, that is while keys are counted or latency is

@@ -11,6 +11,7 @@ use crate::effects::watch::{Presence, Watches};
 use crate::keyspace::db::{Db, Key};
 use crate::keyspace::edit;
 use crate::keyspace::outbox::Outbox;
+use crate::keyspace::tracking::ReadKeys;
 use crate::keyspace::{Databases, DATABASES_MAX};
 use crate::maintenance::evict::Evictor;
 use crate::maintenance::expire::ExpiryStats;
@@ -60,6 +61,9 @@ counters! {
         defrag_misses: Zero, Sum("defragmentation", "misses");
         defrag_key_hits: Zero, Sum("defragmentation", "key_hits");
         defrag_key_misses: Zero, Sum("defragmentation", "key_misses");
+        /// Keys that tracking clients have read, and how many clients have read each of them.
+        tracked_keys: Keep, Sum("clients", "tracked_keys");
+        tracked_items: Keep, Sum("clients", "tracked_items");
         error_replies: Zero, Sum("totals", "error_replies");
         panics: Zero, Sum("totals", "panics");
     } and {
@@ -116,6 +120,8 @@ pub struct Shard {
     pub blocking: Blocking,
     /// What is to be told when the baton has been let go.
     pub outbox: Outbox,
+    /// What clients with caches have read.
+    pub(crate) read_keys: ReadKeys,
     /// When hashes and sets have something to expire.
     pub calendar: FieldCalendar,
     /// What eviction remembers of this shard.
@@ -149,6 +155,7 @@ impl Shard {
             watches: Watches::default(),
             blocking: Blocking::new(Arc::clone(&stats.waits)),
             outbox: Outbox::default(),
+            read_keys: ReadKeys::default(),
             calendar: FieldCalendar::default(),
             evictor: Evictor::default(),
             random: Random::seeded(),
@@ -189,6 +196,7 @@ impl Shard {
         self.clear_databases();
         self.watches = Watches::default();
         self.outbox = Outbox::default();
+        self.read_keys = ReadKeys::default();
         self.calendar = FieldCalendar::default();
         self.evictor = Evictor::default();
         self.publish_sizes();

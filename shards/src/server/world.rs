@@ -8,12 +8,14 @@ use sherd_metrics::clock;
 
 use crate::handler::scripting::Scripting;
 use crate::journal::Journal;
+use crate::keyspace::tracking::Tracking;
 use crate::maintenance::defragment::Defragmentation;
 use crate::maintenance::evict::Pressure;
 use crate::maintenance::lazyfree::Reaper;
 use crate::server::clocks::Clocks;
 use crate::server::pause::{Condition, Pause};
 use crate::server::settings::Settings;
+use crate::server::shard::ShardStats;
 use crate::server::slot::SlotMap;
 
 /// One entry of the slow log.
@@ -185,6 +187,8 @@ pub struct World {
     pub pause: Pause,
     /// What writes have done, for whoever listens.
     pub journal: Journal,
+    /// Client-side caching.
+    pub tracking: Tracking,
     /// Who runs scripts; set once, where a server is made.
     pub scripting: OnceLock<Box<dyn Scripting>>,
 }
@@ -204,6 +208,7 @@ impl World {
             wait_places: AtomicU64::new(0),
             pause: Pause::default(),
             journal: Journal::default(),
+            tracking: Tracking::default(),
             scripting: OnceLock::new(),
         });
         let gate = Arc::downgrade(&world);
@@ -230,6 +235,13 @@ impl World {
     #[inline]
     pub fn monotonic_milliseconds(&self) -> i64 {
         self.clocks.monotonic_ms()
+    }
+
+    /// Whether a shard remembers more keys for client-side caching than it may.
+    #[inline]
+    pub fn remembers_too_much(&self, stats: &ShardStats) -> bool {
+        let keys_max = self.settings.tracking_table_max_keys.size();
+        self.tracking.is_too_much(keys_max, self.slots.shards(), stats.tracked_keys.get() as usize)
     }
 
     /// Whether what has expired stays where it is for now, as clients are paused, or a primary says when it goes.

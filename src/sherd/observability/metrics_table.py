@@ -167,7 +167,7 @@ METRICS: tuple[Metric, ...] = (
     # ---- clients
     _gauge("redis_connected_clients", "Connected clients.", lambda s: s.clients.connected),
     _gauge("redis_blocked_clients", "Clients that wait in a blocking command.", lambda s: s.clients.blocked),
-    _gauge("redis_tracking_clients", "Clients with client-side caching.", lambda s: 0),
+    _gauge("redis_tracking_clients", "Clients with client-side caching.", lambda s: s.clients.tracking),
     _gauge("redis_pubsub_clients", "Clients that are subscribed to channels.", lambda s: s.clients.subscribers),
     _gauge("redis_watching_clients", "Clients that watch keys.", lambda s: s.clients.watching),
     _gauge("redis_max_clients", "Most clients that may be connected.", lambda s: s.clients.maxclients),

@@ -41,6 +41,7 @@ fn end_wait(io: &mut IoThread, connection: &mut Connection, reply: &[u8]) {
     if !connection.wait.is_suppressed {
         connection.outbound.buffer.extend_from_slice(reply);
     }
+    connection.outbound.end_reply();
     flush(io, connection);
     if connection.close_after_reply && connection.outbound.unsent() == 0 {
         connection.closing = true;

@@ -42,7 +42,12 @@ impl Running {
                 Arc::new(Exec { caller, transaction: Arc::clone(transaction) })
             }),
             held: Engine::hold(engine, all),
-            executed: Executed { db: request.db, protocol: request.protocol, ..Executed::default() },
+            executed: Executed {
+                db: request.db,
+                protocol: request.protocol,
+                tracks: request.tracks,
+                ..Executed::default()
+            },
             handed_out: (0, 0),
             unit: Unit::begin(),
         };

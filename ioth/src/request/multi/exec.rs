@@ -113,7 +113,7 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
         Ok(mut held) => {
             let mut own = |queued: &QueuedCommand, replies: &mut Vec<u8>| {
                 run_in_transaction(io, connection, queued, replies);
-                (connection.session.db, connection.session.protocol)
+                (connection.session.db, connection.session.protocol, connection.record.tracking.tracks())
             };
             exec.run_all(&mut executed, &mut held.shards(), Some(&mut own));
             drop(held);
@@ -195,5 +195,6 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
         connection.outbound.buffer.truncate(start);
     }
     connection.outbound.end_reply();
+    connection.end_caching();
     connection.close_after_reply |= executed.panicked;
 }

@@ -27,12 +27,13 @@ use sherd_shards::handler::context::Client;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::journal::Unit;
+use sherd_shards::keyspace::tracking::Tracks;
 use sherd_shards::maintenance::evict;
 
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
 use crate::request::caller::Caller;
-use crate::request::own_command::{protocol_after, selects};
+use crate::request::own_command::{changes_tracking, protocol_after, selects};
 
 use super::watch::has_changed;
 
@@ -46,14 +47,15 @@ pub struct Exec {
     pub transaction: Arc<Transaction>,
 }
 
-/// Executes a command that concerns the connection, where that is at hand: appends its reply, and returns the database and
-/// the protocol of the commands after it.
-pub type OwnCommand<'a> = &'a mut dyn FnMut(&QueuedCommand, &mut Vec<u8>) -> (u16, Protocol);
+/// Executes a command that concerns the connection, where that is at hand: appends its reply, and returns what holds for
+/// the commands after it: the database, the protocol, and what is to be done for its tracking.
+pub type OwnCommand<'a> = &'a mut dyn FnMut(&QueuedCommand, &mut Vec<u8>) -> (u16, Protocol, Tracks);
 
 impl Exec {
     /// Nothing was executed yet.
     pub fn begin(&self) -> Executed {
-        Executed { db: self.caller.db, protocol: self.caller.protocol, ..Executed::default() }
+        let Caller { db, protocol, tracks, .. } = self.caller;
+        Executed { db, protocol, tracks, ..Executed::default() }
     }
 
     /// Executes all of it; there is no control command in it.
@@ -95,7 +97,7 @@ impl Exec {
                 Plane::Connection(_) => match &mut own {
                     // Messages follow what the transaction has done, events included.
                     Some(own) if !queued.command.spec.has(flag::PUBSUB) => {
-                        (executed.db, executed.protocol) = own(queued, &mut executed.replies)
+                        (executed.db, executed.protocol, executed.tracks) = own(queued, &mut executed.replies)
                     }
                     _ => self.run_for_connection(queued, executed, shards),
                 },
@@ -114,6 +116,10 @@ impl Exec {
         let Some(selected) = selects(&self.caller.shared, queued.command, &queued.args) else {
             executed.left.push((executed.replies.len(), queued.command, queued.args.clone()));
             executed.protocol = protocol_after(queued.command, &queued.args).unwrap_or(executed.protocol);
+            if changes_tracking(queued.command) {
+                // How, is found out when it is executed. To be told of too much is no harm.
+                executed.tracks = Tracks::new(true, false);
+            }
             return;
         };
         let (start, tick) = (executed.replies.len(), clock::ticks());
@@ -133,7 +139,8 @@ impl Exec {
     fn run(&self, queued: &QueuedCommand, executed: &mut Executed, shards: &mut Shards<'_>) {
         let world = &self.caller.shared.world;
         let args = borrowed(&queued.args);
-        let client = Client { db: executed.db, protocol: executed.protocol, ..self.caller.client() };
+        let Executed { db, protocol, tracks, .. } = *executed;
+        let client = Client { db, protocol, tracks, ..self.caller.client() };
         let call = Call {
             command: queued.command,
             args: &args,

@@ -1,4 +1,5 @@
-//! Pub/Sub between threads: who is subscribed where, and the messages on their way.
+//! Pub/Sub between threads: who is subscribed where, and the messages on their way. What clients with caches are told
+//! ([`trackers`]) takes the same way.
 //!
 //! Subscribers live on their IO threads ([`crate::thread::subscribers`]). Whoever publishes, from any thread, asks the
 //! [`registry`] which threads have subscribers and puts the message, encoded once ([`published`]), into the box of each of
@@ -11,6 +12,7 @@
 
 pub mod published;
 pub mod registry;
+pub mod trackers;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Arc;
@@ -21,18 +23,42 @@ use sherd_shards::keyspace::events::{class, Event};
 
 use crate::connection::subscriptions::Kind;
 
+use crate::connection::token::Token;
+
 use super::message::Message;
 use published::{Addressed, Published};
 use registry::Registry;
+use trackers::{Invalidated, Trackers};
 
 /// Messages for which a box has room without a lock.
 const BOX_CAPACITY: usize = 256;
 /// A box with more bytes than this is full: publishers wait until its thread has taken some.
 const BOX_BYTES_MAX: usize = 64 << 20;
 
-/// Messages on their way to one thread.
+/// What is on its way to a thread.
+pub enum Post {
+    /// A message for subscribers.
+    Published(Arc<Published>),
+    /// What clients with caches are to be told.
+    Invalidated(Vec<Invalidated>),
+    /// The client has gone that this one's invalidations are sent to.
+    Broken(Token),
+}
+
+impl Post {
+    /// What it takes, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Post::Published(published) => published.bytes(),
+            Post::Invalidated(parcel) => parcel.iter().map(Invalidated::bytes).sum(),
+            Post::Broken(_) => size_of::<Post>(),
+        }
+    }
+}
+
+/// What is on its way to one thread.
 struct PostBox {
-    posts: Queue<Arc<Published>>,
+    posts: Queue<Post>,
     /// The thread was told that there are some, and has not looked since.
     announced: AtomicBool,
     bytes: AtomicUsize,
@@ -49,6 +75,7 @@ pub struct Sent {
 /// See the file's head.
 pub struct PubSub {
     pub registry: Registry,
+    pub trackers: Trackers,
     boxes: Vec<PostBox>,
     mailboxes: Arc<Vec<Mailbox<Message>>>,
 }
@@ -61,7 +88,7 @@ impl PubSub {
             announced: AtomicBool::new(false),
             bytes: AtomicUsize::new(0),
         });
-        PubSub { registry: Registry::default(), boxes: boxes.collect(), mailboxes }
+        PubSub { registry: Registry::default(), trackers: Trackers::default(), boxes: boxes.collect(), mailboxes }
     }
 
     /// Publishes to a channel, of a shard or not. The thread `except`, which is the caller then, delivers to its own
@@ -91,17 +118,17 @@ impl PubSub {
             if except == Some(thread) {
                 left = Some(Arc::clone(&published));
             } else {
-                self.post(thread, Arc::clone(&published));
+                self.post(thread, Post::Published(Arc::clone(&published)));
             }
         }
         Sent { receivers, left }
     }
 
-    /// Puts a message into a thread's box.
-    pub fn post(&self, thread: usize, published: Arc<Published>) {
+    /// Puts something into a thread's box.
+    pub fn post(&self, thread: usize, post: Post) {
         let to = &self.boxes[thread];
-        to.bytes.fetch_add(published.bytes(), Relaxed);
-        to.posts.push(published);
+        to.bytes.fetch_add(post.bytes(), Relaxed);
+        to.posts.push(post);
         // Either the thread finds this post, which it looks for after it has cleared the mark, or it is told again.
         if !to.announced.swap(true, SeqCst) {
             self.mailboxes[thread].deliver(Message::Posts);
@@ -118,12 +145,12 @@ impl PubSub {
         from.posts.len()
     }
 
-    /// Takes the oldest message out of a thread's box; for that thread.
-    pub fn take(&self, thread: usize) -> Option<Arc<Published>> {
+    /// Takes the oldest post out of a thread's box; for that thread.
+    pub fn take(&self, thread: usize) -> Option<Post> {
         let from = &self.boxes[thread];
-        let published = from.posts.pop()?;
-        from.bytes.fetch_sub(published.bytes(), Relaxed);
-        Some(published)
+        let post = from.posts.pop()?;
+        from.bytes.fetch_sub(post.bytes(), Relaxed);
+        Some(post)
     }
 
     /// Whether nothing is on its way to a thread.
@@ -151,6 +178,9 @@ impl PubSub {
 
     /// Publishes keyspace events on the channels that `notify-keyspace-events` asks for, and messages of scripts.
     pub fn publish_events(&self, events: Vec<Event>, classes: u32) {
+        if events.is_empty() {
+            return;
+        }
         if [Kind::Channel, Kind::Pattern, Kind::ShardChannel].iter().all(|&kind| self.registry.count(kind) == 0) {
             return;
         }
@@ -182,7 +212,11 @@ mod tests {
     }
 
     fn take_all(pubsub: &PubSub, thread: usize) -> Vec<Arc<Published>> {
-        (0..pubsub.look(thread)).filter_map(|_| pubsub.take(thread)).collect()
+        let published = |post| match post {
+            Post::Published(published) => Some(published),
+            _ => None,
+        };
+        (0..pubsub.look(thread)).filter_map(|_| pubsub.take(thread)).filter_map(published).collect()
     }
 
     #[test]

@@ -1,23 +1,31 @@
-//! Keyspace events on their way from shards to their consumer, in the order in which they were raised.
+//! Keyspace events and invalidations on their way from shards to their consumer, in the order in which they were raised.
 //!
-//! Events are put down before the baton is let go, so that they are in the order of the slices, and told when it has been: by
-//! whoever has put some down, one thread at a time. Who comes behind another thread waits until that has told all, so that the
-//! events of a command have been told before its client is answered.
+//! They are put down before the baton is let go, so that they are in the order of the slices, and told when it has been: by
+//! whoever has put some down, one thread at a time. Who comes behind another thread waits until that has told all, so that what
+//! a command has raised has been told before its client is answered.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Engine;
 use crate::keyspace::events::Event;
 use crate::keyspace::outbox::Letters;
+use crate::keyspace::tracking::Invalidation;
 
-/// Takes events; waits for nobody who could wait for a shard.
-pub type EventConsumer = Box<dyn Fn(Vec<Event>) + Send + Sync>;
+/// What there is to tell.
+#[derive(Default)]
+pub struct Tidings {
+    pub events: Vec<Event>,
+    pub invalidations: Vec<Invalidation>,
+}
+
+/// Takes what there is to tell; waits for nobody who could wait for a shard.
+pub type Consumer = Box<dyn Fn(Tidings) + Send + Sync>;
 
 /// See the file's head.
 #[derive(Default)]
 pub struct News {
-    consumer: OnceLock<EventConsumer>,
-    pending: Mutex<Vec<Event>>,
+    consumer: OnceLock<Consumer>,
+    pending: Mutex<Tidings>,
     telling: Mutex<()>,
 }
 
@@ -26,10 +34,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl News {
-    /// Puts events down, while the batons of the shards that have raised them are held.
+    /// Puts down what there is to tell, while the batons of the shards that have raised it are held.
     #[inline]
     pub fn add(&self, letters: &mut Letters) {
-        if !letters.events.is_empty() {
+        if !letters.events.is_empty() || !letters.invalidations.is_empty() {
             self.put_down(letters);
         }
     }
@@ -37,11 +45,17 @@ impl News {
     #[cold]
     fn put_down(&self, letters: &mut Letters) {
         letters.events.sort_by_key(|event| event.number);
-        lock(&self.pending).append(&mut letters.events);
+        letters.invalidations.sort_by_key(|invalidation| invalidation.number);
+        // Each shard has said so by itself.
+        letters.invalidations.dedup_by(|a, b| a.is_everything() && b.is_everything());
+        let mut pending = lock(&self.pending);
+        pending.events.append(&mut letters.events);
+        pending.invalidations.append(&mut letters.invalidations);
+        drop(pending);
         letters.has_news = true;
     }
 
-    /// Tells the consumer, where events were put down.
+    /// Tells the consumer, where anything was put down.
     #[inline]
     pub fn tell(&self, letters: &mut Letters) {
         if std::mem::take(&mut letters.has_news) {
@@ -52,16 +66,17 @@ impl News {
     #[cold]
     fn tell_all(&self) {
         let _in_order = lock(&self.telling);
-        let events = std::mem::take(&mut *lock(&self.pending));
-        if let Some(consumer) = self.consumer.get().filter(|_| !events.is_empty()) {
-            consumer(events);
+        let tidings = std::mem::take(&mut *lock(&self.pending));
+        let is_empty = tidings.events.is_empty() && tidings.invalidations.is_empty();
+        if let Some(consumer) = self.consumer.get().filter(|_| !is_empty) {
+            consumer(tidings);
         }
     }
 }
 
 impl Engine {
-    /// Has events delivered from now on; there is one consumer.
-    pub fn set_event_consumer(&self, consumer: EventConsumer) {
+    /// Has events and invalidations delivered from now on; there is one consumer.
+    pub fn set_consumer(&self, consumer: Consumer) {
         if self.news.consumer.set(consumer).is_ok() {
             let all = self.all_shards();
             self.with_shards(all, |mut shards| {

@@ -32,5 +32,5 @@ PARAMETERS = (
             "Milliseconds from which an event is a latency spike; 0 turns the monitor off."),
     ConfigParam("notify-keyspace-events", EventFlags(), "", "Classes of keyspace events that are published."),
     integer("tracking-table-max-keys", _LENGTH, 1000000,
-            "Keys that client-side caching remembers at most; 0 sets no limit.", inert=True),
+            "Keys that client-side caching remembers at most; 0 sets no limit."),
 )  # fmt: skip

@@ -1,0 +1,207 @@
+//! What is remembered of clients with caches, and what they are told, for every kind of command and cause.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::server::client::ClientRecord;
+use crate::testing::Tester;
+
+/// The clients of the tests, by their tokens.
+const A: u64 = 7;
+const B: u64 = 9;
+
+fn client(token: u64) -> Arc<ClientRecord> {
+    Arc::new(ClientRecord { token, ..ClientRecord::default() })
+}
+
+/// A keyspace in which two clients track, and one may speak.
+struct Scene {
+    tester: Tester,
+    a: Arc<ClientRecord>,
+    b: Arc<ClientRecord>,
+}
+
+impl Scene {
+    fn new(shards: usize) -> Scene {
+        let scene = Scene { tester: Tester::new(shards), a: client(A), b: client(B) };
+        for client in [&scene.a, &scene.b] {
+            client.tracking.set_tracks(Tracks::new(true, false));
+            scene.tester.world.tracking.begin(false);
+        }
+        scene
+    }
+
+    /// Has client A run a command.
+    fn a(&mut self, line: &str) -> Vec<String> {
+        let client = Arc::clone(&self.a);
+        self.tester.run_as(&client, line);
+        self.told()
+    }
+
+    fn b(&mut self, line: &str) -> Vec<String> {
+        let client = Arc::clone(&self.b);
+        self.tester.run_as(&client, line);
+        self.told()
+    }
+
+    /// Has somebody run a command who does not track.
+    fn other(&mut self, line: &str) -> Vec<String> {
+        self.tester.run(line);
+        self.told()
+    }
+
+    /// What is to be told now: a key and its readers.
+    fn told(&mut self) -> Vec<String> {
+        let show = |invalidation: Invalidation| match invalidation.told {
+            Told::Key { key, readers, has_changed, by } => {
+                let key = String::from_utf8_lossy(&key).into_owned();
+                let by = if by == 0 { String::new() } else { format!(" by {by}") };
+                format!("{key} {readers:?}{}{by}", if has_changed { " changed" } else { "" })
+            }
+            Told::Everything => "everything".to_owned(),
+        };
+        self.tester.invalidations().into_iter().map(show).collect()
+    }
+}
+
+#[test]
+fn a_key_that_was_read_is_told_once_to_each_who_has_read_it() {
+    for shards in [1, 4] {
+        let mut scene = Scene::new(shards);
+        assert!(scene.a("GET k").is_empty() && scene.a("GET k").is_empty() && scene.b("GET k").is_empty());
+        assert!(scene.other("SET other 1").is_empty());
+        assert_eq!(scene.other("SET k 1"), ["k [7, 9]"]);
+        assert!(scene.other("SET k 2").is_empty(), "what was told is forgotten");
+        scene.b("GET k");
+        assert_eq!(scene.a("SET k 3"), ["k [9]"]);
+    }
+}
+
+#[test]
+fn all_keys_of_commands_that_read_are_remembered_and_none_of_others() {
+    for (line, keys) in [
+        ("MGET a b c", &["a", "b", "c"][..]),
+        ("EXISTS a b", &["a", "b"]),
+        ("OBJECT ENCODING a", &["a"]),
+        ("TTL a", &["a"]),
+        ("SINTERCARD 2 a b", &["a", "b"]),
+        ("XREAD STREAMS a b 0 0", &["a", "b"]),
+        ("HGET a f", &["a"]),
+        ("SORT_RO a", &["a"]),
+        ("GETEX a", &[]),
+        ("GETSET a 1", &[]),
+        ("PING", &[]),
+        ("KEYS *", &[]),
+        ("DBSIZE", &[]),
+        ("SCAN 0", &[]),
+        ("LPUSH l 1", &[]),
+    ] {
+        for shards in [1, 4] {
+            let mut scene = Scene::new(shards);
+            scene.a(line);
+            let told: Vec<String> =
+                ["a", "b", "c", "l"].iter().flat_map(|key| scene.other(&format!("SET {key} 1"))).collect();
+            let expected: Vec<String> = keys.iter().map(|key| format!("{key} [7]")).collect();
+            assert_eq!(told, expected, "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_cause_of_a_change_is_told() {
+    let mut scene = Scene::new(1);
+    scene.a("GET k");
+    scene.other("SET k 1 PX 5");
+    scene.told();
+    scene.a("GET k");
+    scene.tester.world.advance_clock(10);
+    assert_eq!(scene.other("GET k"), ["k [7]"], "its time was over");
+    scene.other("HSET h f 1");
+    scene.other("HPEXPIRE h 5 FIELDS 1 f");
+    scene.a("HGET h f");
+    scene.tester.world.advance_clock(10);
+    scene.tester.sweep_fields();
+    assert_eq!(scene.told(), ["h [7]"], "its only field's time was over");
+    scene.a("GET k");
+    assert_eq!(scene.other("SETRANGE k 3 x"), ["k [7]"]);
+    scene.a("GET k");
+    assert_eq!(scene.other("EXPIRE k 100"), ["k [7]"]);
+    scene.a("MGET k new");
+    assert_eq!(scene.other("RENAME k new"), ["k [7]", "new [7]"]);
+    scene.a("GET new");
+    assert_eq!(scene.other("DEL new"), ["new [7]"]);
+    scene.a("GET k");
+    assert_eq!(scene.other("FLUSHDB"), ["everything"]);
+    assert!(scene.other("SET k 1").is_empty());
+    scene.a("GET k");
+    assert_eq!(scene.other("SWAPDB 0 1"), ["everything"]);
+    assert_eq!(scene.tester.world.tracking.keys.load(Relaxed), 0);
+}
+
+#[test]
+fn everything_is_told_once_however_many_shards_and_databases_there_are() {
+    for shards in [1, 4] {
+        let mut scene = Scene::new(shards);
+        assert_eq!(scene.other("FLUSHALL"), ["everything"], "of an empty server as well");
+        scene.other("MSET a 1 b 2 c 3");
+        assert_eq!(scene.other("FLUSHALL"), ["everything"]);
+    }
+}
+
+#[test]
+fn keys_are_told_in_the_order_of_their_changes_over_all_shards() {
+    let mut scene = Scene::new(4);
+    scene.a("MGET a b c d e");
+    let told = scene.other("MSET e 1 d 1 c 1 b 1 a 1");
+    assert_eq!(told, ["e [7]", "d [7]", "c [7]", "b [7]", "a [7]"]);
+}
+
+#[test]
+fn who_wants_to_hear_nothing_of_its_own_changes_does_not() {
+    let mut scene = Scene::new(2);
+    scene.a.tracking.set_tracks(Tracks::new(true, true));
+    scene.a("MGET k l");
+    scene.b("MGET k l");
+    assert_eq!(scene.a("SET k 1"), ["k [9] by 7"]);
+    assert_eq!(scene.b("SET l 1"), ["l [7, 9]"], "the silence ends with the command");
+    scene.tester.world.tracking.begin(true);
+    assert_eq!(scene.a("SET k 1"), ["k [] changed by 7"]);
+    assert_eq!(scene.other("SET k 1"), ["k [] changed"]);
+}
+
+#[test]
+fn no_more_keys_are_remembered_than_may_be() {
+    for shards in [1, 4] {
+        let mut scene = Scene::new(shards);
+        scene.tester.world.settings.tracking_table_max_keys.set(64);
+        let told: Vec<String> = (0..1000).flat_map(|number| scene.a(&format!("GET key:{number}"))).collect();
+        let kept = scene.tester.world.tracking.keys.load(Relaxed);
+        assert!(kept <= 64, "{kept} keys are remembered");
+        assert_eq!(told.len() + kept, 1000, "who has read a key that is forgotten is told");
+        scene.tester.world.settings.tracking_table_max_keys.set(8);
+        scene.tester.trim_read_keys();
+        assert!(scene.tester.world.tracking.keys.load(Relaxed) <= 8);
+        assert_eq!(scene.told().len(), kept - scene.tester.world.tracking.keys.load(Relaxed));
+    }
+}
+
+#[test]
+fn nothing_is_remembered_when_nobody_tracks_any_more() {
+    let mut scene = Scene::new(2);
+    (0..1000).for_each(|number| assert!(scene.a(&format!("GET key:{number}")).is_empty()));
+    scene.tester.world.tracking.end(false);
+    scene.tester.world.tracking.end(false);
+    assert!(scene.other("SET key:0 1").is_empty());
+    scene.tester.trim_read_keys();
+    assert_eq!(scene.tester.world.tracking.keys.load(Relaxed), 0);
+    assert!(scene.told().is_empty());
+}
+
+#[test]
+fn more_than_may_wait_is_told_as_everything() {
+    let mut scene = Scene::new(1);
+    scene.tester.world.tracking.begin(true);
+    let keys: Vec<String> = (0..PENDING_MAX + 10).map(|number| format!("k{number} v")).collect();
+    let told = scene.other(&format!("MSET {}", keys.join(" ")));
+    assert_eq!((told.len(), told.last().map(String::as_str)), (PENDING_MAX + 1, Some("everything")));
+}
