@@ -16,7 +16,7 @@ use std::ffi::{c_int, c_long};
 use libmimalloc_sys::{mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_zalloc, mi_zalloc_aligned};
 
 use crate::mapping::{self, MAPPED_MIN};
-use crate::memory::block_size;
+use crate::memory::{block_size, resized};
 
 /// The alignment that every block has.
 const PLAIN_ALIGN_MAX: usize = 8;
@@ -134,12 +134,6 @@ unsafe impl GlobalAlloc for Mimalloc {
 fn is_mapped(layout: Layout) -> bool {
     debug_assert!(layout.align() <= MAPPED_MIN);
     layout.size() >= MAPPED_MIN
-}
-
-#[inline]
-pub(crate) fn resized(layout: Layout, new_size: usize) -> Layout {
-    // SAFETY: the caller of `realloc` promises that the new size, rounded up to the alignment, does not overflow.
-    unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) }
 }
 
 #[cfg(test)]

@@ -9,8 +9,6 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 
-use crate::allocator::resized;
-
 /// Threads that are counted apart; later ones share the last place with locked additions.
 const THREADS: usize = 64;
 
@@ -120,6 +118,13 @@ pub fn sample_peak() {
 /// Forgets the peak (CONFIG RESETSTAT).
 pub fn reset_peak() {
     PEAK.store(used_bytes() as i64, Relaxed);
+}
+
+/// The layout of a block that `realloc` is asked to make so large.
+#[inline]
+pub(crate) fn resized(layout: Layout, new_size: usize) -> Layout {
+    // SAFETY: the caller of `realloc` promises that the new size, rounded up to the alignment, does not overflow.
+    unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) }
 }
 
 /// An allocator that counts, around another one.

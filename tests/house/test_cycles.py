@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 root = Path(__file__).parents[2]
-crates = ("ioth",)
+crates = ("metrics", "shards/types", "ioth", "native")
 
 Module = tuple[str, ...]
 
@@ -110,7 +110,7 @@ def _cycle(graph: dict[Module, set[Module]]) -> list[str]:
 @pytest.mark.parametrize("crate", crates)
 def test_files_of_a_crate_use_each_other_in_one_direction(crate: str) -> None:
     graph = _uses(root / crate / "src")
-    assert sum(map(len, graph.values())) > len(graph), "the uses were not found"
+    assert sum(map(len, graph.values())) > len(graph) // 2, "the uses were not found"
     assert not _cycle(graph)
 
 

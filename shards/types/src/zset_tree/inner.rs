@@ -115,6 +115,14 @@ impl Inner {
     }
 }
 
+impl Child {
+    /// The child as a inner node, which by its height it is.
+    #[inline]
+    pub fn inner(self) -> Link<Inner> {
+        self.link()
+    }
+}
+
 impl Block for Inner {
     const CAPACITY: usize = INNER_CAPACITY;
 

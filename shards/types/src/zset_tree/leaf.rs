@@ -8,7 +8,7 @@
 //!
 //! Rejected: the full score beside the pointer (11 bytes a member at usual fill, over the memory goal).
 
-use super::node::{partition_between, Block, Link};
+use super::node::{partition_between, Block, Child, Link};
 use super::Bound;
 use crate::zset_element::{Element, ADDRESS_BITS};
 use std::ops::Range;
@@ -202,6 +202,14 @@ impl Leaf {
         for slot in self.used() {
             assert_eq!(slot.tag(), self.tag_of(slot.element().score()), "tag up to date");
         }
+    }
+}
+
+impl Child {
+    /// The child as a leaf, which by its height it is.
+    #[inline]
+    pub fn leaf(self) -> Link<Leaf> {
+        self.link()
     }
 }
 

@@ -1,7 +1,5 @@
 //! What both kinds of node share: links between nodes, and what balancing needs to know about a node.
 
-use super::inner::Inner;
-use super::leaf::Leaf;
 use crate::mover::Mover;
 use crate::zset_element::Element;
 use std::alloc::Layout;
@@ -92,16 +90,6 @@ impl Child {
     #[inline]
     pub fn link<T>(self) -> Link<T> {
         Link(self.0.cast())
-    }
-
-    #[inline]
-    pub fn leaf(self) -> Link<Leaf> {
-        self.link()
-    }
-
-    #[inline]
-    pub fn inner(self) -> Link<Inner> {
-        self.link()
     }
 }
 
