@@ -72,14 +72,15 @@ impl<'a> Shards<'a> {
 
     #[inline]
     fn pointer(&self, slot: u16) -> *mut Shard {
-        match &self.held {
-            Held::One(shard) => *shard,
-            Held::Many(shards) => {
-                let shard = shards[self.map.shard_of(slot)];
-                assert!(!shard.is_null(), "a command touched a key of a shard that it does not hold");
-                shard
-            }
-        }
+        let index = self.map.shard_of(slot);
+        let shard = match &self.held {
+            // SAFETY: as in `of_slot_ref`.
+            Held::One(shard) if unsafe { (**shard).index } == index => *shard,
+            Held::One(_) => std::ptr::null_mut(),
+            Held::Many(shards) => shards[index],
+        };
+        assert!(!shard.is_null(), "a command touched a key of a shard that it does not hold");
+        shard
     }
 
     /// The shard that has this slot.
@@ -128,5 +129,25 @@ impl<'a> Shards<'a> {
         };
         // SAFETY: as in `of_slot`; the pointers differ from one another.
         list.into_iter().map(|shard| unsafe { &mut *shard })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{catch_unwind, AssertUnwindSafe};
+
+    use super::Shards;
+    use crate::testing::Tester;
+
+    #[test]
+    fn a_key_of_a_shard_that_is_not_held_is_out_of_reach() {
+        let mut tester = Tester::new(4);
+        let map = tester.world.slots;
+        let of_last = map.slots_of(3).start as u16;
+        let reach = |mut shards: Shards<'_>| catch_unwind(AssertUnwindSafe(|| shards.of_slot(of_last).index)).ok();
+        assert_eq!(reach(Shards::one(map, &mut tester.shards[1])), None);
+        assert_eq!(reach(Shards::many(map, tester.shards.iter_mut().take(3))), None);
+        assert_eq!(reach(Shards::one(map, &mut tester.shards[3])), Some(3));
+        assert_eq!(reach(Shards::many(map, tester.shards.iter_mut())), Some(3));
     }
 }
