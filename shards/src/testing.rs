@@ -17,7 +17,7 @@ use crate::server::world::World;
 /// A keyspace and a client, for tests.
 pub struct Tester {
     pub world: Arc<World>,
-    shards: Vec<Shard>,
+    pub(crate) shards: Vec<Shard>,
     pub db: u16,
     pub protocol: Protocol,
     /// Run commands as EXEC does: nothing waits.

@@ -74,6 +74,14 @@ impl ClientPointer {
 }
 
 impl Segment {
+    /// Notes whether one of its commands has written.
+    #[inline]
+    pub fn note_write(&self, has_written: bool) {
+        if has_written {
+            self.has_written.set(true);
+        }
+    }
+
     /// The client as its commands see it.
     #[inline]
     pub fn as_client(&self) -> Client<'_> {
@@ -176,6 +184,11 @@ impl Batch {
     #[inline]
     pub fn segment_end(&self, segment: usize) -> usize {
         self.segments.get(segment + 1).map_or(self.commands.len(), |next| next.first)
+    }
+
+    /// Where the arguments of a command begin in `args`.
+    pub fn args_start(&self, command: usize) -> usize {
+        command.checked_sub(1).map_or(0, |before| self.commands[before].args_end as usize)
     }
 
     /// Where the reply of a command begins in `out`.

@@ -15,7 +15,6 @@ use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -34,7 +33,6 @@ use std::{
 use sherd_metrics::allocator::give_back;
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::memory;
-use sherd_metrics::pages;
 
 use crate::effects::blocking::{self, Serve, Waiter, Wake};
 use crate::executor::batch::Batch;
@@ -42,25 +40,24 @@ use crate::executor::baton::Baton;
 use crate::executor::errand::{self, Errand};
 use crate::executor::execute::run_batch;
 use crate::executor::queue::Queue;
-use crate::executor::rest::{self, Rest};
+use crate::executor::rest::Rest;
 use crate::handler::access::Shards;
 use crate::handler::error::CommandError;
 use crate::journal;
 use crate::keyspace::outbox::Letters;
-use crate::maintenance::defragment;
-use crate::maintenance::evict;
-use crate::maintenance::expire;
-use crate::maintenance::survey::Survey;
 use crate::server::shard::{Shard, ShardStats};
 use crate::server::world::World;
+pub use hold::Hold;
 use news::News;
 use sherd_metrics::CommandCells;
 use sherd_types::invariant;
 
 mod elsewhere;
 mod figures;
+mod hold;
 mod news;
 mod saving;
+mod upkeep;
 
 use saving::Saves;
 
@@ -68,9 +65,6 @@ use saving::Saves;
 const QUEUE_CAPACITY: usize = 256;
 /// Errands and leaving waiters that may wait likewise; they are few but for bursts.
 const ERRANDS_CAPACITY: usize = 16;
-/// How often an errand is sent on from one busy shard to another before the thread that has it waits for all of them while it
-/// holds some: without an end to it, an errand over busy shards might never run.
-const ERRAND_MOVES_MAX: u32 = 4;
 /// Looks at a baton that is held before an IO thread leaves an errand to another thread: some 2 us, less than that costs.
 const TRIES: u32 = if cfg!(loom) { 1 } else { 100 };
 /// Waiting clients over several shards that one thread serves in a row; the rest is left to the shards' own threads.
@@ -497,215 +491,11 @@ impl Engine {
             }
         }
     }
-
-    fn shard_thread(&self, index: usize) {
-        let cell = &self.cells[index];
-        let _ = cell.thread.set(thread::current());
-        fence(Ordering::SeqCst);
-        #[cfg(not(loom))]
-        self.world.pressure.set_thread(index, thread::current());
-        let mut expiry = expire::Pace::default();
-        let mut eviction = evict::Round::default();
-        let mut survey = Survey::default();
-        let mut defragmentation = defragment::Pace::default();
-        // What was left to this thread is done before it ends.
-        while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_work() {
-            // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
-            cell.asleep.swap(true, Ordering::SeqCst);
-            if cell.has_no_work() && !eviction.is_due(&self.world, index) && !self.saves(cell) {
-                cell.rest.sleep(&self.world, &cell.stats, &eviction, &survey, &defragmentation);
-            }
-            cell.asleep.swap(false, Ordering::SeqCst);
-            eviction.look(&self.world, index);
-            pages::give_up_if_asked();
-            if index == 0 {
-                self.world.defragmentation.look(&self.world);
-            }
-            loop {
-                let expires = expiry.is_due(&self.world, &cell.stats);
-                let evicts = eviction.is_due(&self.world, index);
-                let surveys = survey.is_due(&cell.stats);
-                let defragments = defragmentation.is_due(&self.world);
-                let saves = self.saves(cell);
-                let forgets = self.world.remembers_too_much(&cell.stats);
-                let work = expires || evicts || surveys || defragments || saves || forgets;
-                if cell.has_no_work() && !work {
-                    break;
-                }
-                cell.baton.acquire();
-                let start = Slice::begin();
-                // SAFETY: this thread holds the baton.
-                let shard = unsafe { &mut *cell.shard.get() };
-                let mut done = self.drain(cell, shard, start);
-                if let Some(mut batch) = cell.heavy.pop() {
-                    // This thread has no connections, so it executes all of it.
-                    let _ = run_batch(shard, &mut batch);
-                    done.push(batch);
-                }
-                if expires {
-                    expiry.slice(shard);
-                }
-                if evicts {
-                    eviction.slice(shard);
-                }
-                if surveys {
-                    survey.slice(shard);
-                }
-                if defragments {
-                    defragmentation.slice(shard);
-                }
-                if saves {
-                    shard.save_slice();
-                }
-                if forgets {
-                    shard.trim_slice();
-                }
-                let mut letters = self.let_go(cell, shard, start);
-                self.news.tell(&mut letters);
-                let errand = cell.errands.pop();
-                if done.is_empty() && errand.is_none() && !work {
-                    // A place on the ring is taken but not filled yet: whoever took it needs the processor.
-                    thread::yield_now();
-                }
-                for mut batch in done {
-                    batch.ticket = batch.ticket.max(letters.ticket);
-                    (self.deliver)(batch);
-                }
-                self.tell(letters);
-                if let Some(waiting) = errand {
-                    self.run_left(index, waiting);
-                }
-                if self.stopping.load(Ordering::SeqCst) {
-                    break;
-                }
-            }
-            if defragmentation.is_tick_over(&self.world, rest::tick(&self.world)) {
-                expiry.tick_over();
-                survey.tick_over();
-            }
-        }
-    }
-
-    /// Runs an errand that was left to the thread of a shard, which may wait for that shard. For the others it does not wait
-    /// at first: whoever held this shard meanwhile would hold up its clients.
-    fn run_left(&self, index: usize, mut waiting: errand::Waiting) {
-        let needs = waiting.errand.needs();
-        let held = if waiting.moves < ERRAND_MOVES_MAX {
-            self.cells[index].baton.acquire();
-            let others = needs & !(1 << index);
-            if let Some(busy) = indexes(others).find(|&other| !self.cells[other].baton.try_acquire()) {
-                self.give_back(others & ((1 << busy) - 1) | 1 << index);
-                waiting.moves += 1;
-                self.send_on(busy, waiting);
-                return;
-            }
-            Engine::held(self, needs)
-        } else {
-            Engine::hold(self, needs)
-        };
-        self.tell(held.run(waiting.errand));
-    }
 }
 
 /// The numbers of the shards in a set.
 fn indexes(wanted: u64) -> impl Iterator<Item = usize> {
     (0..u64::BITS as usize).filter(move |index| wanted >> index & 1 == 1)
-}
-
-/// Shards that are held. They are let go of when this is dropped, even if what was done with them panicked: a panic is one
-/// client's misfortune.
-pub struct Hold<E: Deref<Target = Engine>> {
-    engine: E,
-    wanted: u64,
-    start: Slice,
-    /// What is allocated meanwhile is counted by thread.
-    of_this_thread: PhantomData<*const ()>,
-}
-
-impl<E: Deref<Target = Engine>> Hold<E> {
-    /// The shards.
-    pub fn shards(&mut self) -> Shards<'_> {
-        let (engine, wanted) = (&*self.engine, self.wanted);
-        // SAFETY: this thread holds the batons of exactly these shards, each of which is borrowed once, for as long as
-        // `self` is.
-        let mut shards = indexes(wanted).map(|index| unsafe { &mut *engine.cells[index].shard.get() });
-        if wanted.count_ones() == 1 {
-            return Shards::one(engine.world.slots, shards.next().expect("one bit is set"));
-        }
-        Shards::many(engine.world.slots, shards)
-    }
-
-    /// Runs an errand, lets go, and tells whom the errand concerns; what is to be told about waiters is returned.
-    #[must_use]
-    fn run(mut self, mut errand: Box<dyn Errand>) -> Letters {
-        let world = Arc::clone(&self.engine.world);
-        if catch_unwind(AssertUnwindSafe(|| errand.run(&mut self.shards(), &world))).is_err() {
-            self.shards().first().stats.panics.increment();
-            errand.panicked();
-        }
-        let letters = self.release();
-        journal::set_last_ticket(letters.ticket);
-        errand.end();
-        letters
-    }
-
-    /// Lets other threads see what has changed so far: how many keys there are, and what they take.
-    pub fn publish(&mut self) {
-        self.shards().iter_mut().for_each(Shard::publish_changes);
-        let allocated = memory::thread_bytes() - self.start.bytes;
-        self.start.bytes += allocated;
-        self.shards().first().stats.memory_bytes.fetch_add(allocated, Ordering::Relaxed);
-    }
-
-    /// Does something whose allocations are not the shards'.
-    pub fn uncounted<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let before = memory::thread_bytes();
-        let result = work();
-        self.discount_since(before);
-        result
-    }
-
-    /// Says that what this thread has allocated since `bytes` (of [`memory::thread_bytes`]) is not the shards'.
-    pub fn discount_since(&mut self, bytes: i64) {
-        self.start.bytes += memory::thread_bytes() - bytes;
-    }
-}
-
-impl<E: Deref<Target = Engine>> Hold<E> {
-    /// Lets go of all shards. Everything in them is concluded before the first one is let go, so that nobody sees a part of
-    /// what was done; nothing is told to anybody before the last one is.
-    fn release(&mut self) -> Letters {
-        let (engine, mut start, wanted) = (&*self.engine, self.start, self.wanted);
-        self.wanted = 0;
-        let mut letters = Letters::default();
-        for cell in indexes(wanted).map(|index| &engine.cells[index]) {
-            // SAFETY: this thread holds the baton until the loop below.
-            let shard = unsafe { &mut *cell.shard.get() };
-            letters.append(engine.conclude(cell, shard, start));
-            // What was allocated in all of them together is counted to the first.
-            start.bytes = memory::thread_bytes();
-        }
-        if let Some(first) = indexes(wanted).next() {
-            engine.hand_over(&engine.cells[first], &mut letters);
-        }
-        engine.news.add(&mut letters);
-        indexes(wanted).for_each(|index| engine.release(&engine.cells[index]));
-        engine.news.tell(&mut letters);
-        indexes(wanted).for_each(|index| engine.after(&engine.cells[index], Vec::new(), Letters::default()));
-        letters
-    }
-}
-
-impl<E: Deref<Target = Engine>> Drop for Hold<E> {
-    fn drop(&mut self) {
-        // Nothing is held any more if this was an errand's.
-        let letters = self.release();
-        let ticket = letters.ticket;
-        if !letters.is_empty() {
-            self.engine.tell(letters);
-        }
-        journal::set_last_ticket(ticket);
-    }
 }
 
 /// When a thread took a baton, and what it had allocated by then.

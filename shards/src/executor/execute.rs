@@ -9,7 +9,7 @@ use sherd_metrics::CommandCells;
 
 use crate::command::origin::Origin;
 use crate::command::registry::Command;
-use crate::command::spec::{flag, Group, Handler, Plane};
+use crate::command::spec::{flag, CommandSpec, Group, Handler, Plane};
 use crate::effects::blocking::{self, Block, Waiter};
 use crate::executor::batch::{Batch, Cmd};
 use crate::executor::prefetch::Ahead;
@@ -283,27 +283,15 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
     let mut segment = batch.segment_of(*next);
-    let mut args_begin = next.checked_sub(1).map_or(0, |before| batch.commands[before].args_end as usize);
-    let mut start = batch.reply_start(*next);
+    let (mut args_begin, mut start) = (batch.args_start(*next), batch.reply_start(*next));
     let mut end = batch.segment_end(segment);
     let Batch { commands, segments, args, out, waiters, .. } = batch;
     // As slices: their lengths cannot change while handlers run.
     let (commands, args) = (commands.as_mut_slice(), args.as_slice());
     // One context for all: what differs from command to command is little.
-    let mut context = Context {
-        args: &[],
-        spec: &commands[*next].command.spec,
-        now_ms,
-        client: segments[segment].as_client(),
-        world,
-        first_key: (0, 0),
-        shards: Shards::one(world.slots, shard),
-        origin: Origin::Client,
-        blocked: None,
-        has_written: false,
-    };
-    let mut at = *next;
-    while at < commands.len() {
+    let spec = &commands[*next].command.spec;
+    let mut context = context_of_client(spec, segments[segment].as_client(), world, shard, now_ms);
+    for at in *next..commands.len() {
         // Where a panic would stop the batch.
         *next = at;
         if at == end {
@@ -321,9 +309,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
             out.truncate(start);
             return;
         }
-        if std::mem::take(&mut context.has_written) {
-            segments[segment].has_written.set(true);
-        }
+        segments[segment].note_write(std::mem::take(&mut context.has_written));
         let mut now = clock::ticks();
         match context.blocked.take() {
             // One that waits is a call when it ends.
@@ -333,9 +319,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
                 account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
             }
         }
-        let shard = context.shards.first();
-        if shard.blocking.has_ready() {
-            blocking::serve(shard);
+        if has_served(context.shards.first()) {
             now = clock::ticks();
         }
         tick = now;
@@ -345,9 +329,41 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         }
         (args_begin, start) = (args_end as usize, out.len());
         commands[at].end = start;
-        at += 1;
     }
-    *next = at;
+    *next = commands.len();
+}
+
+/// The context of a client's commands in one shard; which command it is is filled in.
+#[inline(always)]
+fn context_of_client<'a>(
+    spec: &'static CommandSpec,
+    client: Client<'a>,
+    world: &'a World,
+    shard: &'a mut Shard,
+    now_ms: i64,
+) -> Context<'a> {
+    Context {
+        args: &[],
+        spec,
+        now_ms,
+        client,
+        world,
+        first_key: (0, 0),
+        shards: Shards::one(world.slots, shard),
+        origin: Origin::Client,
+        blocked: None,
+        has_written: false,
+    }
+}
+
+/// Serves clients that wait for what the last command has changed, and returns whether there were any.
+#[inline(always)]
+fn has_served(shard: &mut Shard) -> bool {
+    let has_ready = shard.blocking.has_ready();
+    if has_ready {
+        blocking::serve(shard);
+    }
+    has_ready
 }
 
 /// Puts a command that blocks into the queues of the keys that it waits for.

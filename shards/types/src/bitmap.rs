@@ -106,51 +106,62 @@ pub fn combine(operation: Operation, sources: &[&[u8]], buffer: Vec<u8>) -> Vec<
         let scratch = &mut scratch[..size];
         let x = &sources[0][part(sources[0])];
         let others = sources[1..].iter().map(|source| &source[part(source)]);
-        match operation {
-            Operation::And => {
-                load(block, x);
-                for other in others {
-                    apply(block, other, |a, b| a & b);
-                    block[other.len()..].fill(0);
-                }
-            }
-            Operation::Or => {
-                load(block, x);
-                others.for_each(|other| apply(block, other, |a, b| a | b));
-            }
-            Operation::Xor => {
-                load(block, x);
-                others.for_each(|other| apply(block, other, |a, b| a ^ b));
-            }
-            Operation::Not => {
-                load(block, x);
-                block.iter_mut().for_each(|byte| *byte = !*byte);
-            }
-            Operation::Diff | Operation::Diff1 | Operation::AndOr => {
-                block.fill(0);
-                others.for_each(|other| apply(block, other, |a, b| a | b));
-                load(scratch, x);
-                match operation {
-                    Operation::Diff => apply(block, scratch, |others, x| x & !others),
-                    Operation::Diff1 => apply(block, scratch, |others, x| others & !x),
-                    _ => apply(block, scratch, |others, x| others & x),
-                }
-            }
-            Operation::One => {
-                load(block, x);
-                scratch.fill(0);
-                for other in others {
-                    // The scratch row has what was in two of them or more.
-                    for ((once, more), &byte) in block.iter_mut().zip(scratch.iter_mut()).zip(other) {
-                        *more |= *once & byte;
-                        *once |= byte;
-                    }
-                }
-                apply(block, scratch, |once, more| once & !more);
-            }
-        }
+        combine_block(operation, block, scratch, x, others);
     }
     result
+}
+
+/// The same for a block of the result, as much of the first source and of the others, and a scratch row as long as the block.
+fn combine_block<'a>(
+    operation: Operation,
+    block: &mut [u8],
+    scratch: &mut [u8],
+    x: &[u8],
+    others: impl Iterator<Item = &'a [u8]>,
+) {
+    match operation {
+        Operation::And => {
+            load(block, x);
+            for other in others {
+                apply(block, other, |a, b| a & b);
+                block[other.len()..].fill(0);
+            }
+        }
+        Operation::Or => {
+            load(block, x);
+            others.for_each(|other| apply(block, other, |a, b| a | b));
+        }
+        Operation::Xor => {
+            load(block, x);
+            others.for_each(|other| apply(block, other, |a, b| a ^ b));
+        }
+        Operation::Not => {
+            load(block, x);
+            block.iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        Operation::Diff | Operation::Diff1 | Operation::AndOr => {
+            block.fill(0);
+            others.for_each(|other| apply(block, other, |a, b| a | b));
+            load(scratch, x);
+            match operation {
+                Operation::Diff => apply(block, scratch, |others, x| x & !others),
+                Operation::Diff1 => apply(block, scratch, |others, x| others & !x),
+                _ => apply(block, scratch, |others, x| others & x),
+            }
+        }
+        Operation::One => {
+            load(block, x);
+            scratch.fill(0);
+            for other in others {
+                // The scratch row has what was in two of them or more.
+                for ((once, more), &byte) in block.iter_mut().zip(scratch.iter_mut()).zip(other) {
+                    *more |= *once & byte;
+                    *once |= byte;
+                }
+            }
+            apply(block, scratch, |once, more| once & !more);
+        }
+    }
 }
 
 fn load(block: &mut [u8], source: &[u8]) {

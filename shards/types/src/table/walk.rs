@@ -136,48 +136,8 @@ impl<E: Entry> Table<E> {
         let end = (start + limit).min(self.buckets as usize);
         let mut gone = 0;
         for index in start..end {
-            let home = self.bucket(index);
-            // SAFETY: chains are made of live buckets, and each slot taken out is an occupied one.
-            unsafe {
-                let mut bucket = home;
-                while !bucket.is_null() {
-                    if (*bucket).meta & VOLATILE == 0 {
-                        bucket = (*bucket).next();
-                        continue;
-                    }
-                    let mut volatile = false;
-                    let mut slot = 0;
-                    let mut emptied = false;
-                    while slot < (*bucket).width() {
-                        if (*bucket).tags[slot] == 0 {
-                            slot += 1;
-                            continue;
-                        }
-                        let entry = &*(&raw const (*bucket).slots[slot]).cast::<E>();
-                        if entry.is_volatile() && expired(entry) {
-                            let is_last = (*bucket).next().is_null() && bucket != home;
-                            removed(take::<E>(home, bucket, slot));
-                            gone += 1;
-                            // Taking an entry out may move one from the chain's end here, or free the chain's end.
-                            if is_last {
-                                emptied = true;
-                                break;
-                            }
-                            continue;
-                        }
-                        volatile |= entry.is_volatile();
-                        slot += 1;
-                    }
-                    if emptied {
-                        // The rest of the chain's last bucket waits for the next sweep; it may have been freed.
-                        break;
-                    }
-                    if !volatile {
-                        (*bucket).meta &= !VOLATILE;
-                    }
-                    bucket = (*bucket).next();
-                }
-            }
+            // SAFETY: the bucket begins a chain of this table, which is borrowed.
+            gone += unsafe { sweep_chain::<E>(self.bucket(index), &mut expired, &mut removed) };
         }
         invariant!(gone <= self.count, "a table holds fewer entries than were removed from it");
         self.count -= gone;
@@ -270,4 +230,58 @@ impl<'a, E: Entry> Iterator for Iter<'a, E> {
             }
         }
     }
+}
+
+/// Takes the entries that have expired out of the chain that begins at `home`; returns how many there were.
+///
+/// # Safety
+/// The bucket begins a chain of a table of such entries, which nobody else uses meanwhile.
+unsafe fn sweep_chain<E: Entry>(
+    home: *mut Bucket,
+    expired: &mut impl FnMut(&E) -> bool,
+    removed: &mut impl FnMut(E),
+) -> usize {
+    let mut gone = 0;
+    // SAFETY: chains are made of live buckets, and each slot taken out is an occupied one.
+    unsafe {
+        let mut bucket = home;
+        while !bucket.is_null() {
+            if (*bucket).meta & VOLATILE == 0 {
+                bucket = (*bucket).next();
+                continue;
+            }
+            let mut volatile = false;
+            let mut slot = 0;
+            let mut emptied = false;
+            while slot < (*bucket).width() {
+                if (*bucket).tags[slot] == 0 {
+                    slot += 1;
+                    continue;
+                }
+                let entry = &*(&raw const (*bucket).slots[slot]).cast::<E>();
+                if entry.is_volatile() && expired(entry) {
+                    let is_last = (*bucket).next().is_null() && bucket != home;
+                    removed(take::<E>(home, bucket, slot));
+                    gone += 1;
+                    // Taking an entry out may move one from the chain's end here, or free the chain's end.
+                    if is_last {
+                        emptied = true;
+                        break;
+                    }
+                    continue;
+                }
+                volatile |= entry.is_volatile();
+                slot += 1;
+            }
+            if emptied {
+                // The rest of the chain's last bucket waits for the next sweep; it may have been freed.
+                break;
+            }
+            if !volatile {
+                (*bucket).meta &= !VOLATILE;
+            }
+            bucket = (*bucket).next();
+        }
+    }
+    gone
 }

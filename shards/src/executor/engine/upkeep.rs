@@ -1,0 +1,172 @@
+//! A shard's own thread: it executes what was left to it, and looks after the keys besides commands.
+
+use sherd_metrics::pages;
+
+use super::{fence, indexes, run_batch, thread, Engine, Ordering, ShardCell, Slice};
+use crate::executor::errand;
+use crate::executor::rest;
+use crate::maintenance::defragment;
+use crate::maintenance::evict;
+use crate::maintenance::expire;
+use crate::maintenance::survey::Survey;
+use crate::server::shard::Shard;
+
+/// How often an errand is sent on from one busy shard to another before the thread that has it waits for all of them while it
+/// holds some: without an end to it, an errand over busy shards might never run.
+const ERRAND_MOVES_MAX: u32 = 4;
+
+/// What the thread does in slices besides commands, and how far it has come.
+#[derive(Default)]
+struct Upkeep {
+    expiry: expire::Pace,
+    eviction: evict::Round,
+    survey: Survey,
+    defragmentation: defragment::Pace,
+}
+
+/// What of it is to be done in the next slice.
+#[derive(Clone, Copy)]
+struct Due {
+    expires: bool,
+    evicts: bool,
+    surveys: bool,
+    defragments: bool,
+    saves: bool,
+    forgets: bool,
+}
+
+impl Due {
+    fn is_anything(self) -> bool {
+        self.expires || self.evicts || self.surveys || self.defragments || self.saves || self.forgets
+    }
+}
+
+impl Upkeep {
+    fn slice(&mut self, shard: &mut Shard, due: Due) {
+        if due.expires {
+            self.expiry.slice(shard);
+        }
+        if due.evicts {
+            self.eviction.slice(shard);
+        }
+        if due.surveys {
+            self.survey.slice(shard);
+        }
+        if due.defragments {
+            self.defragmentation.slice(shard);
+        }
+        if due.saves {
+            shard.save_slice();
+        }
+        if due.forgets {
+            shard.trim_slice();
+        }
+    }
+}
+
+impl Engine {
+    /// What a shard's thread does until the engine is stopped.
+    pub(super) fn shard_thread(&self, index: usize) {
+        let cell = &self.cells[index];
+        let _ = cell.thread.set(thread::current());
+        fence(Ordering::SeqCst);
+        #[cfg(not(loom))]
+        self.world.pressure.set_thread(index, thread::current());
+        let mut upkeep = Upkeep::default();
+        // What was left to this thread is done before it ends.
+        while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_work() {
+            self.sleep(cell, index, &mut upkeep);
+            loop {
+                let due = self.due(cell, index, &mut upkeep);
+                if cell.has_no_work() && !due.is_anything() {
+                    break;
+                }
+                self.slice_of_thread(cell, index, &mut upkeep, due);
+                if self.stopping.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+            if upkeep.defragmentation.is_tick_over(&self.world, rest::tick(&self.world)) {
+                upkeep.expiry.tick_over();
+                upkeep.survey.tick_over();
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do, or to look for.
+    fn sleep(&self, cell: &ShardCell, index: usize, upkeep: &mut Upkeep) {
+        let Upkeep { eviction, survey, defragmentation, .. } = upkeep;
+        // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
+        cell.asleep.swap(true, Ordering::SeqCst);
+        if cell.has_no_work() && !eviction.is_due(&self.world, index) && !self.saves(cell) {
+            cell.rest.sleep(&self.world, &cell.stats, eviction, survey, defragmentation);
+        }
+        cell.asleep.swap(false, Ordering::SeqCst);
+        eviction.look(&self.world, index);
+        pages::give_up_if_asked();
+        if index == 0 {
+            self.world.defragmentation.look(&self.world);
+        }
+    }
+
+    fn due(&self, cell: &ShardCell, index: usize, upkeep: &mut Upkeep) -> Due {
+        Due {
+            expires: upkeep.expiry.is_due(&self.world, &cell.stats),
+            evicts: upkeep.eviction.is_due(&self.world, index),
+            surveys: upkeep.survey.is_due(&cell.stats),
+            defragments: upkeep.defragmentation.is_due(&self.world),
+            saves: self.saves(cell),
+            forgets: self.world.remembers_too_much(&cell.stats),
+        }
+    }
+
+    /// One slice: what waits on the ring, one heavy batch, what is due besides; and one errand without the baton.
+    fn slice_of_thread(&self, cell: &ShardCell, index: usize, upkeep: &mut Upkeep, due: Due) {
+        cell.baton.acquire();
+        let start = Slice::begin();
+        // SAFETY: this thread holds the baton.
+        let shard = unsafe { &mut *cell.shard.get() };
+        let mut done = self.drain(cell, shard, start);
+        if let Some(mut batch) = cell.heavy.pop() {
+            // This thread has no connections, so it executes all of it.
+            let _ = run_batch(shard, &mut batch);
+            done.push(batch);
+        }
+        upkeep.slice(shard, due);
+        let mut letters = self.let_go(cell, shard, start);
+        self.news.tell(&mut letters);
+        let errand = cell.errands.pop();
+        if done.is_empty() && errand.is_none() && !due.is_anything() {
+            // A place on the ring is taken but not filled yet: whoever took it needs the processor.
+            thread::yield_now();
+        }
+        for mut batch in done {
+            batch.ticket = batch.ticket.max(letters.ticket);
+            (self.deliver)(batch);
+        }
+        self.tell(letters);
+        if let Some(waiting) = errand {
+            self.run_left(index, waiting);
+        }
+    }
+
+    /// Runs an errand that was left to the thread of a shard, which may wait for that shard. For the others it does not wait
+    /// at first: whoever held this shard meanwhile would hold up its clients.
+    fn run_left(&self, index: usize, mut waiting: errand::Waiting) {
+        let needs = waiting.errand.needs();
+        let held = if waiting.moves < ERRAND_MOVES_MAX {
+            self.cells[index].baton.acquire();
+            let others = needs & !(1 << index);
+            if let Some(busy) = indexes(others).find(|&other| !self.cells[other].baton.try_acquire()) {
+                self.give_back(others & ((1 << busy) - 1) | 1 << index);
+                waiting.moves += 1;
+                self.send_on(busy, waiting);
+                return;
+            }
+            Engine::held(self, needs)
+        } else {
+            Engine::hold(self, needs)
+        };
+        self.tell(held.run(waiting.errand));
+    }
+}
