@@ -9,6 +9,7 @@ use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
 use sherd_shards::glob;
 
+mod access;
 mod append;
 mod commands;
 mod held;

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use sherd_ioth::server::{Server as Engine, Shape};
+use sherd_ioth::shared::access::Change;
 use sherd_ioth::shared::message::ControlRequest;
 use sherd_ioth::shared::renames::Renames;
 use sherd_metrics::allocator::give_back;
@@ -26,6 +27,7 @@ use sherd_shards::persistence::saver::Plan;
 use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::settings::Settings;
 
+use crate::access::{self, UserForm};
 use crate::persistence::{self, Files};
 use crate::replication::PrimaryLink;
 use crate::{append, commands, held, snapshot, transfer};
@@ -58,6 +60,11 @@ impl Request {
     #[getter]
     fn client_id(&self) -> u64 {
         self.0.record.id
+    }
+
+    #[getter]
+    fn user<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.record.user().name)
     }
 
     #[getter]
@@ -278,8 +285,24 @@ impl Server {
         names.map(|name| (name, settings.get(name).unwrap_or_default())).collect()
     }
 
-    fn set_password(&self, password: Option<Vec<u8>>) {
-        self.engine.shared.set_password(password);
+    fn change_users(&self, users: Vec<UserForm>, deleted: Vec<Vec<u8>>) -> PyResult<()> {
+        let users = users.into_iter().map(UserForm::into_user).collect::<PyResult<_>>()?;
+        self.engine.shared.change_users(Change { users, deleted });
+        Ok(())
+    }
+
+    fn check_access(&self, user: Vec<u8>, args: Vec<Vec<u8>>, db: u16) -> PyResult<Option<(&'static str, usize)>> {
+        access::check(&self.engine.shared, &user, &args, db)
+    }
+
+    fn access_log<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let now_ms = self.engine.shared.world.now_milliseconds();
+        let entries = self.engine.shared.access.log.newest(count);
+        entries.iter().map(|entry| access::row(py, entry, now_ms)).collect()
+    }
+
+    fn access_log_reset(&self) {
+        self.engine.shared.access.log.clear();
     }
 
     fn request_fd(&self) -> i32 {

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use sherd_ioth::connection::subscriptions::Kind;
+use sherd_ioth::shared::access::log::Reason;
 use sherd_ioth::shared::Shared;
 use sherd_metrics::catalogue::{Catalogue, Declared, Shown};
 use sherd_metrics::{histogram, memory, CommandCells, Counter};
@@ -203,6 +204,9 @@ fn totals_part<'py>(part: Bound<'py, PyDict>, shared: &Shared) -> PyResult<Bound
     part.set_item("cross_shard", shared.engine.cross_shard_count())?;
     part.set_item("lazyfree_pending", pending)?;
     part.set_item("lazyfreed", freed)?;
+    for reason in Reason::ALL {
+        part.set_item(format!("denied_{}", reason.name()), shared.access.denials(reason))?;
+    }
     Ok(part)
 }
 

@@ -14,6 +14,7 @@
 //! - [`executor`]: who executes when
 //! - [`journal`]: what writes have done, for whoever listens
 //! - [`persistence`]: snapshots, and loading them; [`rdb`]: values as bytes, for DUMP, RESTORE and files
+//! - [`rights`]: who may do what
 //! - [`server`]: what the shards of a server share, and the state of each
 //!
 //! [`glob`] are patterns, used everywhere.
@@ -30,6 +31,7 @@ pub mod keyspace;
 pub mod maintenance;
 pub mod persistence;
 pub mod rdb;
+pub mod rights;
 pub mod server;
 // Integration tests take the file in as their own module and use other parts of it.
 #[cfg(test)]

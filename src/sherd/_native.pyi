@@ -150,6 +150,8 @@ class Request:
     command: str
     """The command's full name, `config|get`."""
     client_id: int
+    user: bytes
+    """The name of the client's user."""
     db: int
     resp: int
     address: str
@@ -276,9 +278,18 @@ class Server:
         `databases` stays what it was when the server was made (at most 1024, and 1 in cluster mode).
         """
 
-    def set_password(self, password: bytes | None) -> None:
-        """`requirepass`."""
+    def change_users(self, users: list[UserDict], deleted: list[bytes]) -> None:
+        """Makes users, or puts others in their place, and deletes some, at once; what is sent after this is judged by
+        it. The default user is there from the start and stays."""
 
+    def check_access(self, user: bytes, args: list[bytes], db: int) -> tuple[str, int] | None:
+        """Why a user may not execute a command line in a database: `database`, `command`, `key` or `channel`, and the
+        number of the argument. None if it may. ValueError if there is no such user or command."""
+
+    def access_log(self, count: int) -> list[AccessLogRow]:
+        """The newest entries of ACL LOG, newest first."""
+
+    def access_log_reset(self) -> None: ...
     def settings(self) -> dict[str, int]: ...
     def request_fd(self) -> int:
         """Readable when control requests wait; `drain_requests` clears it."""
@@ -418,6 +429,45 @@ class LinkStatus(TypedDict):
     failed_commands: int
     input_bytes: int
     output_bytes: int
+
+@type_check_only
+class SelectorDict(TypedDict):
+    """A set of rights; None is all of them."""
+
+    commands: list[int] | None
+    """Numbers of the command table."""
+    first_arguments: list[tuple[int, list[bytes]]]
+    """First arguments with which commands may be called that are not among them."""
+    keys: list[tuple[bytes, bool, bool]] | None
+    """(pattern, may be read, may be written)."""
+    channels: list[bytes] | None
+    databases: list[int] | None
+
+@type_check_only
+class UserDict(TypedDict):
+    """A user as the data plane checks it."""
+
+    name: bytes
+    enabled: bool
+    nopass: bool
+    passwords: list[bytes]
+    """SHA-256 digests."""
+    selectors: list[SelectorDict]
+
+@type_check_only
+class AccessLogRow(TypedDict):
+    """An entry of ACL LOG."""
+
+    id: int
+    count: int
+    reason: str
+    context: str
+    object: bytes
+    username: bytes
+    client: str
+    age_ms: int
+    created_ms: int
+    updated_ms: int
 
 @type_check_only
 class RdbReport(TypedDict):

@@ -16,7 +16,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sherd.config import Config
 
@@ -147,13 +147,29 @@ def _leave_in_log(config_file: str | None, directives: Sequence[str], reason: st
 def _check_config(words: Sequence[str]) -> int:
     from sherd.config import check_config
 
-    findings = check_config(*_split(words))
+    findings = check_config(*_split(words), more=_check_users)
     for finding in findings:
         _tell(finding.text if finding.is_error else f"warning: {finding.text}")
     if any(finding.is_error for finding in findings):
         return 1
     print("sherd: the configuration is good")
     return 0
+
+
+def _check_users(config: Config) -> Iterator[str]:
+    """What is wrong with the users that a configuration names, which may be told only with all commands at hand."""
+    if not config.user_lines and not config.get_str("aclfile"):
+        return
+    from sherd import native
+    from sherd.acl import Catalogue, configured_users, rule_book
+    from sherd.errors import SherdError
+    from sherd.server.commands import declare_commands
+
+    declare_commands()
+    try:
+        configured_users(config, rule_book(Catalogue(native.command_table()), config))
+    except SherdError as error:
+        yield str(error)
 
 
 def _check_rdb(words: Sequence[str]) -> int:

@@ -39,17 +39,29 @@ from sherd._native import (
 
 if TYPE_CHECKING:
     # Shapes of dictionaries; they exist for type checkers only.
-    from sherd._native import AppendReport, CommandRow, LinkStatus, SettingRow, SpecDict
+    from sherd._native import (
+        AccessLogRow,
+        AppendReport,
+        CommandRow,
+        LinkStatus,
+        SelectorDict,
+        SettingRow,
+        SpecDict,
+        UserDict,
+    )
 
 __all__ = [
+    "AccessLogRow",
     "AppendReport",
     "CommandRow",
     "LinkStatus",
     "PrimaryLink",
     "Request",
+    "SelectorDict",
     "Server",
     "SettingRow",
     "SpecDict",
+    "UserDict",
     "add_runtime",
     "announce_runtime_maker",
     "build_id",

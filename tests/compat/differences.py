@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING
 
 from tests.compat.normalise import (
     same_before_odd_bytes,
+    same_but_databases,
     same_but_order,
     same_but_successes,
     same_but_too_many_read,
     same_coordinates,
+    same_kind_of_text,
     same_numbers,
     same_script_words,
 )
@@ -82,6 +84,32 @@ def _differ(
 
 
 DIFFERENCES: tuple[Difference, ...] = (
+    _differ(
+        "redis7",
+        r"",
+        "what is denied is told in other words since Redis 7.2",
+        ours="NOPERM |ACL failure in script",
+        theirs="NOPERM |The user executing the script",
+    ),
+    _differ(
+        "redis7",
+        r"ACL (GETUSER|DRYRUN|LOG|HELP)",
+        "since Redis 7.2 rules are told as they were given, texts name the user, and log entries have an id and times",
+    ),
+    _differ(
+        "valkey9",
+        r"ACL GETUSER",
+        "Valkey tells the databases of all users, Sherd of those that have not all, and not that payloads are checked",
+        relation=same_but_databases,
+    ),
+    _differ("valkey9", r"ACL HELP", "Valkey calls attributes rules", relation=same_kind_of_text),
+    _differ(
+        "valkey9",
+        r"ACL (SAVE|LOAD)",
+        "Valkey leaves out the name of Redis",
+        ours="This Redis instance is not configured",
+        theirs="This instance is not configured",
+    ),
     _differ(
         "redis7 redis8 valkey9",
         r".*[\x00\x80-\xff]",

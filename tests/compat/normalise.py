@@ -53,6 +53,11 @@ def same_shape(command: Command, ours: Node, theirs: Node) -> bool:
     )
 
 
+def same_random_text(command: Command, ours: Node, theirs: Node) -> bool:
+    """Texts of the same length."""
+    return ours.kind == theirs.kind and len(ours.text) == len(theirs.text)
+
+
 def same_kind(command: Command, ours: Node, theirs: Node) -> bool:
     """The same outermost type: the content is the server's own."""
     return ours.kind == theirs.kind
@@ -244,6 +249,51 @@ def _same_with_times(
     return True
 
 
+# What of an entry of ACL LOG is the server's own, or the clock's.
+_own_of_denials = (b"age-seconds", b"client-info", b"entry-id", b"timestamp-created", b"timestamp-last-updated")
+
+
+def same_denials(command: Command, ours: Node, theirs: Node) -> bool:
+    """ACL LOG: the same entries but for numbers, clients and times, which are there."""
+    if ours.kind != theirs.kind or ours.items is None or theirs.items is None or len(ours.items) != len(theirs.items):
+        return ours == theirs
+
+    def told(entry: Node) -> list[tuple[bytes, str]]:
+        return [
+            (name.text, value.kind if name.text in _own_of_denials else value.show()) for name, value in entry.pairs()
+        ]
+
+    return all(
+        mine.kind == other.kind and mine.items is not None and other.items is not None and told(mine) == told(other)
+        for mine, other in zip(ours.items, theirs.items, strict=True)
+    )
+
+
+def same_kind_of_text(ours: Node, theirs: Node) -> bool:
+    """As many lines of the same types."""
+    return same_shape((), ours, theirs)
+
+
+def same_but_databases(ours: Node, theirs: Node) -> bool:
+    """ACL GETUSER: the same rules but for databases where they are all, and for flags that only Redis shows."""
+
+    def told(user: Node) -> list[tuple[bytes, object]]:
+        rights: list[tuple[bytes, object]] = []
+        for name, value in user.pairs():
+            if name.text == b"flags":
+                flags = value.items or ()
+                rights.append((name.text, [flag.text for flag in flags if b"sanitize-payload" not in flag.text]))
+            elif name.text == b"selectors":
+                rights.append((name.text, [told(selector) for selector in value.items or ()]))
+            elif (name.text, value.text) != (b"databases", b"alldbs"):
+                rights.append((name.text, value.show()))
+        return rights
+
+    if ours.items is None or theirs.items is None:
+        return ours == theirs
+    return ours.kind == theirs.kind and told(ours) == told(theirs)
+
+
 def _sorted(items: tuple[Node, ...]) -> list[str]:
     return sorted(item.show() for item in items)
 
@@ -287,6 +337,9 @@ _rules: dict[bytes, Callable[[Command, Node, Node], bool]] = {
     b"COMMAND LIST": same_kind,
     b"COMMAND DOCS": same_kind,
     b"COMMAND HELP": same_kind,
+    b"ACL CAT": same_members,
+    b"ACL GENPASS": same_random_text,
+    b"ACL LOG": same_denials,
     b"CLIENT ID": same_sign,
     b"CLIENT INFO": same_kind,
     b"CLIENT LIST": same_kind,

@@ -148,7 +148,7 @@ _excused = {
 _unknown = b"-ERR Invalid command specified\r\n"
 
 
-def _lines() -> list[Line]:
+def command_lines() -> list[Line]:
     """Every command line of the case tables, once, and those above."""
     found: dict[Line, None] = {}
     for module in pkgutil.iter_modules(tests.compat.cases.__path__):
@@ -173,7 +173,7 @@ def _ask(server: Server, lines: list[Line]) -> list[object]:
 
 def test_keys_and_flags_of_every_command_line_are_those_of_the_reference(pool: ServerPool, reference_name: str) -> None:
     """Flags that depend on the arguments, errors of lines without keys, all but commands that one of them lacks."""
-    lines = _lines()
+    lines = command_lines()
     theirs = _ask(pool.get(need_reference(reference_name)), lines)
     ours = _ask(pool.get(shape=shapes["1-shard"]), lines)
     excused = _excused[reference_name]

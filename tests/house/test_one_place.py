@@ -8,7 +8,7 @@ from pathlib import Path
 root = Path(__file__).parents[2]
 
 # Names that are also words of other tables: categories, types, fields, methods of HTTP, keyspace events.
-_other_meanings = frozenset({"copy", "debug", "del", "get", "keys", "memory", "set", "type"})
+_other_meanings = frozenset({"copy", "debug", "del", "get", "keys", "memory", "object", "set", "type"})
 # Who calls commands as a client would: MIGRATE speaks to another server, and asks for what it moves as one.
 _callers = {
     "native/src/transfer.rs": {"dump", "pexpiretime"},

@@ -45,7 +45,8 @@ SNAPSHOT: dict[str, Any] = {
         "expire_nanoseconds": 7_500_000, "evicted_keys": 2,
         "eviction_exceeded_ms": 0, "current_eviction_exceeded_ms": 0,
         "error_replies": 5, "dirty": 8, "panics": 0, "cross_shard": 6, "lazyfree_pending": 0, "lazyfreed": 0,
-        "unexpected_errors": 0,
+        "unexpected_errors": 0, "denied_auth": 1, "denied_command": 2, "denied_key": 3, "denied_channel": 4,
+        "denied_database": 5,
     },
     "shards_detail": [
         {

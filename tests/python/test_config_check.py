@@ -33,7 +33,6 @@ def test_every_error_is_told_with_file_and_line(tmp_path: Path) -> None:
         f"{file}:5: 'requirepass \"open': Unbalanced quotes in configuration line",
         f"{file}:6: 'appendonly yes': an append-only file is not part of this version, only no is accepted",
         f"{file}:7: 'include /nowhere.conf': can't open config file '/nowhere.conf': No such file or directory",
-        f"{file}:8: 'user alice on': users are not part of this version, only requirepass is",
         "command line: '--maxclients 0 stray': wrong number of arguments",
         "command line: '--save x': Invalid save parameters",
     ]

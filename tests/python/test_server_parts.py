@@ -214,8 +214,8 @@ class Inbox:
     def send(self, token: int, *args: bytes) -> None:
         self.waiting.append(
             SimpleNamespace(
-                token=token, args=list(args), command="testonly-echo", client_id=1, db=0, resp=2, address="a:1",
-                local_address="b:2", in_multi=False, queued=None,
+                token=token, args=list(args), command="testonly-echo", client_id=1, user=b"default", db=0,
+                resp=2, address="a:1", local_address="b:2", in_multi=False, queued=None,
             )
         )  # fmt: skip
         os.write(self.writer, b"x")

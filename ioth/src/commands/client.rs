@@ -1,12 +1,14 @@
 //! CLIENT and its subcommands.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 
 use sherd_shards::command::category::{self, Categories};
 use sherd_shards::command::spec::{flag::*, CommandSpec, Group};
 use sherd_shards::handler::args;
 use sherd_shards::handler::error::{CommandError, Outcome, SYNTAX};
 use sherd_shards::handler::reply::Reply;
+use sherd_shards::rights::User;
 use sherd_shards::server::client::ClientRecord;
 
 use super::{answer, container, declare, help, ok, Declared};
@@ -285,7 +287,7 @@ fn client_id(text: &[u8]) -> Result<i64> {
 struct Filter {
     ids: Option<Vec<u64>>,
     kind: Option<&'static str>,
-    user: Option<String>,
+    user: Option<Arc<User>>,
     address: Option<Vec<u8>>,
     local_address: Option<Vec<u8>>,
     max_age_seconds: Option<i64>,
@@ -295,7 +297,7 @@ impl Filter {
     fn matches(&self, record: &ClientRecord, now_ms: i64) -> bool {
         self.ids.as_ref().is_none_or(|ids| ids.contains(&record.id))
             && self.kind.is_none_or(|kind| kind == client_class(record))
-            && self.user.as_ref().is_none_or(|user| *lock(&record.user) == *user)
+            && self.user.as_ref().is_none_or(|user| record.user().identity == user.identity)
             && self.address.as_ref().is_none_or(|address| record.address.as_bytes() == address)
             && self.local_address.as_ref().is_none_or(|address| record.local_address.as_bytes() == address)
             && self.max_age_seconds.is_none_or(|age| (now_ms - record.connected_at) / 1000 >= age)
@@ -309,7 +311,7 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
         filter.address = Some(args[2].to_vec());
         skip_me = false;
     } else {
-        parse_filter(&args[2..], &mut filter, &mut skip_me)?;
+        parse_filter(&io.shared, &args[2..], &mut filter, &mut skip_me)?;
     }
     let mut killed = 0;
     for (record, token) in io.shared.clients.all() {
@@ -338,7 +340,7 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
     ok(connection)
 }
 
-fn parse_filter(options: &[&[u8]], filter: &mut Filter, skip_me: &mut bool) -> Result<()> {
+fn parse_filter(shared: &Shared, options: &[&[u8]], filter: &mut Filter, skip_me: &mut bool) -> Result<()> {
     let mut at = 0;
     while at < options.len() {
         let option = options[at];
@@ -361,10 +363,10 @@ fn parse_filter(options: &[&[u8]], filter: &mut Filter, skip_me: &mut bool) -> R
         } else if args::is(option, "LADDR") {
             filter.local_address = Some(value.to_vec());
         } else if args::is(option, "USER") {
-            let user = String::from_utf8_lossy(value).into_owned();
-            if user != "default" {
-                return Err(CommandError::with(format!("ERR No such user '{user}'")));
-            }
+            let user = shared
+                .access
+                .find(value)
+                .ok_or_else(|| CommandError::with(format!("ERR No such user '{}'", String::from_utf8_lossy(value))))?;
             filter.user = Some(user);
         } else if args::is(option, "MAXAGE") {
             let error = CommandError::new("ERR maxage is not an integer or out of range");

@@ -3,17 +3,20 @@
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use sherd_shards::command::category::{self, Categories};
-use sherd_shards::command::spec::{flag::*, CommandSpec, Group, Secret};
+use sherd_shards::command::spec::{database_at, flag::*, CommandSpec, Databases, Group, Secret};
 use sherd_shards::handler::args;
 use sherd_shards::handler::error::{CommandError, SYNTAX};
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::rights::user::{refuse_password, DEFAULT_NAME};
 
 use super::client::set_name;
 use super::{declare, declare_in_multi, ok, Declared};
 use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
 use crate::observe::log::Level;
-use crate::request::own_command::database;
+use crate::request::paused::defer_for;
+use crate::request::rights::{become_user, begin_session, note_failed_login};
+use crate::request::selected::database;
 use crate::request::subscribe::unsubscribe_all;
 use crate::request::track::track_no_longer;
 use crate::thread::handlers::{Dispatch, InMulti};
@@ -87,6 +90,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             summary: "Changes the database of this connection.",
             arity: 2,
             flags: LOADING | STALE | FAST,
+            databases: Databases::Named(|args| database_at(args, 1).into_iter().collect()),
             syntax: "index",
             ..CONNECTION
         },
@@ -195,28 +199,56 @@ fn echo(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result
 fn auth(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
     let (user, password) = match args {
         [_, password] => {
-            if !io.shared.has_password.load(Relaxed) {
+            if io.shared.access.is_open() {
                 return Err(CommandError::new(
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure \
                      your configuration is correct?",
                 ));
             }
-            (b"default".as_slice(), *password)
+            (DEFAULT_NAME, *password)
         }
         [_, user, password] => (*user, *password),
         _ => return Err(SYNTAX),
     };
-    authenticate(io, connection, user, password)?;
+    log_in(io, connection, args[0], (user, password))?;
     ok(connection)
 }
 
-fn authenticate(io: &mut IoThread, connection: &mut Connection, user: &[u8], password: &[u8]) -> Result<()> {
-    if user != b"default" || !io.shared.is_password(password) {
-        log_failure(io, connection, user);
-        return Err(CommandError::new("WRONGPASS invalid username-password pair or user is disabled."));
+/// Wrong passwords in a row that are answered at once; after that the answer to the next request takes its time.
+const FAILURES_FREE: u32 = 5;
+/// How long that is at first; it doubles with each further one, up to the longest.
+const FAILURE_PAUSE_MS: i64 = 50;
+const FAILURE_PAUSE_MS_MAX: i64 = 2000;
+
+/// The client becomes a user, if the password is right. `command` is what it has asked with.
+fn log_in(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &[u8],
+    (name, password): (&[u8], &[u8]),
+) -> Result<()> {
+    let wrong = CommandError::new("WRONGPASS invalid username-password pair or user is disabled.");
+    if connection.is_deferred {
+        // It has guessed too often in this very transaction.
+        return Err(wrong);
     }
-    connection.session.authenticated = true;
-    Ok(())
+    let generation = io.shared.access.generation();
+    let found = io.shared.access.find(name);
+    let is_right = found.as_ref().map_or_else(|| refuse_password(password), |user| user.accepts(password));
+    if let Some(user) = found.filter(|_| is_right) {
+        become_user(connection, user, generation, true);
+        connection.session.failed_logins = 0;
+        return Ok(());
+    }
+    log_failure(io, connection, name);
+    note_failed_login(&io.shared, connection, command, name);
+    let failures = &mut connection.session.failed_logins;
+    *failures = failures.saturating_add(1);
+    if let Some(many) = failures.checked_sub(FAILURES_FREE + 1) {
+        let pause_ms = (FAILURE_PAUSE_MS << many.min(16)).min(FAILURE_PAUSE_MS_MAX);
+        defer_for(io, connection, pause_ms);
+    }
+    Err(wrong)
 }
 
 /// Who guesses passwords shall be seen, and shall not fill the log.
@@ -255,9 +287,9 @@ fn hello(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(io, connection, user, password)?;
+        log_in(io, connection, args[0], (user, password))?;
     }
-    if !connection.session.authenticated && io.shared.has_password.load(Relaxed) {
+    if !connection.session.authenticated && io.shared.access.asks_for_password() {
         return Err(CommandError::new(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
@@ -311,7 +343,7 @@ fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result 
     connection.session.db = 0;
     connection.session.protocol = Protocol::Resp2;
     connection.session.reply_mode = ReplyMode::On;
-    connection.session.authenticated = !io.shared.has_password.load(Relaxed);
+    begin_session(&io.shared, connection);
     let record = &connection.record;
     record.db.store(0, Relaxed);
     record.protocol.store(2, Relaxed);

@@ -3,7 +3,7 @@
 //! They wait for what the connection has out: who gets a message must find what its publisher has written before it.
 
 use sherd_shards::command::category::Categories;
-use sherd_shards::command::spec::{flag::*, key_range, one_key, CommandSpec, Group};
+use sherd_shards::command::spec::{flag::*, key_range, one_key, Channels, CommandSpec, Group};
 use sherd_shards::handler::error::{CommandError, Outcome};
 use sherd_shards::handler::reply::Reply;
 
@@ -34,6 +34,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             complexity: "O(N) in the number of channels",
             arity: -2,
             syntax: "channel [channel ...]",
+            channels: Channels::All,
             ..PUBSUB_GROUP
         },
         |io, connection, args| subscribe(io, connection, args, Kind::Channel, b"subscribe"),
@@ -56,6 +57,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             complexity: "O(N) in the number of patterns",
             arity: -2,
             syntax: "pattern:pattern [pattern:pattern ...]",
+            channels: Channels::AllPatterns,
             ..PUBSUB_GROUP
         },
         |io, connection, args| subscribe(io, connection, args, Kind::Pattern, b"psubscribe"),
@@ -80,6 +82,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             arity: -2,
             keys: &[key_range("NOT_KEY", 1, -1, 1)],
             syntax: "shardchannel [shardchannel ...]",
+            channels: Channels::All,
             ..PUBSUB_GROUP
         },
         ssubscribe,
@@ -105,6 +108,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             arity: 3,
             flags: PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE,
             syntax: "channel message",
+            channels: Channels::First,
             ..PUBSUB_GROUP
         },
         |io, connection, args| publish_to(io, connection, args, Kind::Channel),
@@ -119,6 +123,7 @@ pub(super) const COMMANDS: &[Declared] = &[
             flags: PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE,
             keys: &[one_key("NOT_KEY", 1)],
             syntax: "shardchannel message",
+            channels: Channels::First,
             ..PUBSUB_GROUP
         },
         |io, connection, args| publish_to(io, connection, args, Kind::ShardChannel),

@@ -49,15 +49,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A new client.
-    pub fn new(token: Token, record: Arc<ClientRecord>, transport: Transport, authenticated: bool) -> Connection {
+    /// A new client, with a session that says who it is.
+    pub fn new(token: Token, record: Arc<ClientRecord>, transport: Transport) -> Connection {
         Connection {
             token,
             record,
             transport,
             inbound: Inbound::default(),
             outbound: Outbound::default(),
-            session: Session { authenticated, ..Session::default() },
+            session: Session::default(),
             wait: Wait::default(),
             is_deferred: false,
             is_ready: false,

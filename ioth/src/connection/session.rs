@@ -1,7 +1,10 @@
 //! What a client has set up: its database, protocol, rights and open transaction.
 
+use std::sync::Arc;
+
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::rights::User;
 
 use super::subscriptions::Subscriptions;
 use super::tracking::Tracking;
@@ -41,7 +44,18 @@ impl ReplyMode {
 pub struct Session {
     pub db: u16,
     pub protocol: Protocol,
+    /// Who the client is; the default user as long as it has not said.
+    pub user: Arc<User>,
+    /// The generation of the table of users in which this user was looked up.
+    pub users_generation: u64,
+    /// It has logged in, or did not have to when it connected.
     pub authenticated: bool,
+    /// It may have to log in, or its user may not do everything: each command is checked.
+    pub is_checked: bool,
+    /// Wrong passwords since the last right one.
+    pub failed_logins: u32,
+    /// Nothing is taken from the client before this time (milliseconds on the monotonic clock).
+    pub deferred_until_ms: i64,
     pub reply_mode: ReplyMode,
     pub multi: Option<Box<Multi>>,
     pub watch: Option<Box<Watch>>,

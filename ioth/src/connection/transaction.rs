@@ -13,6 +13,8 @@ use sherd_shards::keyspace::tracking::Tracks;
 pub struct QueuedCommand {
     pub command: &'static Command,
     pub args: Vec<Vec<u8>>,
+    /// What is answered in its place: the client may not execute it any more.
+    pub denied: Option<CommandError>,
 }
 
 /// An open transaction.
@@ -20,6 +22,8 @@ pub struct QueuedCommand {
 pub struct Multi {
     pub commands: Vec<QueuedCommand>,
     pub bytes: usize,
+    /// The database of the commands that follow, where one was selected.
+    pub db: Option<u16>,
     /// A command was refused while queueing; EXEC will abort.
     pub aborted: bool,
 }

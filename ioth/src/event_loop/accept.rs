@@ -14,6 +14,7 @@ use crate::net::listener::{Listener, Peer, Stage};
 use crate::net::transport::Transport;
 use crate::observe::clients::new_record;
 use crate::observe::log::Level;
+use crate::request::rights::begin_session;
 use crate::shared::message::Message;
 use crate::shared::Shared;
 use crate::thread::poller::Poller;
@@ -87,7 +88,7 @@ fn admit(io: &mut IoThread, socket: OwnedFd, peer: Peer) {
     let settings = &shared.world.settings;
     let refusal: &[u8] = if shared.connection_count() >= settings.maxclients.size() as u64 {
         b"-ERR max number of clients reached\r\n"
-    } else if settings.protected_mode.on() && !shared.has_password.load(Relaxed) && !peer.is_local {
+    } else if settings.protected_mode.on() && shared.access.is_open() && !peer.is_local {
         b"-DENIED Sherd is running in protected mode because no password is set. Connections are accepted from the \
           loopback interface only. To let others connect, set a password (requirepass), or switch protected-mode \
           off if the network is trusted.\r\n"
@@ -129,7 +130,8 @@ pub fn add_connection(io: &mut IoThread, socket: OwnedFd, peer: Peer) {
     io.shared.clients.add(&record, token);
     io.stats().connections.increment();
     io.stats().received.increment();
-    let authenticated = !io.shared.has_password.load(Relaxed);
-    io.connections.put_back(Box::new(Connection::new(token, record, transport, authenticated)));
+    let mut connection = Box::new(Connection::new(token, record, transport));
+    begin_session(&io.shared, &mut connection);
+    io.connections.put_back(connection);
     io.connections.make_ready(index);
 }

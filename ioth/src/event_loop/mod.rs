@@ -20,6 +20,7 @@ use crate::request::control::control_reply;
 use crate::request::deliver::complete;
 use crate::request::durable::release_durable;
 use crate::request::intake::process;
+use crate::request::lost_rights::look_after_change;
 use crate::request::monitor::feed_monitors;
 use crate::request::multi::exec::take_executed;
 use crate::request::over_shards::take_performed;
@@ -119,6 +120,7 @@ fn take_messages(io: &mut IoThread) {
             Message::Monitor(line) => feed_monitors(io, &line),
             Message::Posts => take_posts(io, None),
             Message::Journal => release_durable(io),
+            Message::UsersChanged => look_after_change(io),
             Message::Wake => {
                 release_deferred(io, true);
                 renew_listeners(io);

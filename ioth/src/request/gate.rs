@@ -3,8 +3,6 @@
 //! A subcommand is found by its container and its own name only: spelled in one word (`CONFIG|GET`) it is no command, so
 //! that a rule about either cannot be passed by.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use sherd_shards::command::registry::{self, Command};
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::handler::error::CommandError;
@@ -14,7 +12,7 @@ use crate::protocol::request::Request;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
-const NO_AUTH: CommandError = CommandError::new("NOAUTH Authentication required.");
+use super::rights;
 
 /// The command that a request names; a container where the subcommand is unknown or missing. It becomes the connection's
 /// last one, unless it goes by another name than its own here.
@@ -51,8 +49,8 @@ pub fn gate(
     if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
         return Err(CommandError::arity(spec.name));
     }
-    if !connection.session.authenticated && !spec.has(flag::NO_AUTH) && io.shared.has_password.load(Relaxed) {
-        return Err(NO_AUTH);
+    if connection.session.is_checked {
+        rights::check(&io.shared, connection, command, request.args)?;
     }
     if connection.session.multi.is_some() && spec.has(flag::NO_MULTI) {
         return Err(CommandError::new("ERR Command not allowed inside a transaction"));

@@ -5,6 +5,7 @@
 //! Rejected: putting inline requests into the buffer as arrays, which moves the rest of it for each of them.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::error::CommandError;
@@ -29,6 +30,7 @@ use super::dispatch::take_command;
 use super::gate::count_error;
 use super::output::flush;
 use super::publish::hear;
+use super::rights::keep_up;
 use super::submit::send_row;
 
 /// Commands of one connection in one round; the rest waits for the next one.
@@ -147,6 +149,10 @@ fn note_read(io: &mut IoThread, connection: &mut Connection, count: usize) {
 
 /// Takes what requests there are in the buffer.
 fn take_requests(io: &mut IoThread, connection: &mut Connection, budget: &mut Budget) -> Stop {
+    keep_up(&io.shared, connection);
+    if connection.closing {
+        return Stop::Enough;
+    }
     // It is borrowed apart from the connection while requests are taken from it.
     let mut inbound = std::mem::take(&mut connection.inbound);
     let stop = take_from(io, connection, &mut inbound, budget);
@@ -291,15 +297,23 @@ fn take_repeats<'a>(
     if !takes_plain_commands(io, connection) {
         return;
     }
+    let checked = connection.session.is_checked.then(|| Arc::clone(&connection.session.user));
     let begin = *consumed - request.length;
     let prefix = RequestPrefix::new(&buffer[begin..], request.args);
     let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
     args[0] = request.args[0];
-    let next = |args: &mut _| {
+    let db = connection.session.db;
+    let next = |args: &mut [&'a [u8]; SHORT_ARGS_MAX]| {
         if budget.is_spent() {
             return false;
         }
         let Some(length) = prefix.request(&buffer[*consumed..], args) else { return false };
+        if let Some(user) = &checked {
+            if user.check(command, &args[..prefix.count], db).is_err() {
+                // The gate says why.
+                return false;
+            }
+        }
         budget.spend(length);
         *consumed += length;
         true
@@ -311,7 +325,7 @@ fn take_repeats<'a>(
 /// others may change meanwhile counts from the next round on.
 fn takes_plain_commands(io: &IoThread, connection: &Connection) -> bool {
     let shared = &io.shared;
-    (connection.session.authenticated || !shared.has_password.load(Relaxed))
+    (connection.session.authenticated || !shared.access.asks_for_password())
         && connection.session.multi.is_none()
         && !connection.session.is_restricted()
         && !connection.session.reply_mode.suppresses()

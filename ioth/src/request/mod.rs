@@ -5,10 +5,12 @@
 //! - [`dispatch`] sends it to whoever executes it: a shard's batch ([`submit`]), several shards ([`over_shards`], [`each_shard`]),
 //!   the control plane ([`control`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
 //! - [`deliver`] brings replies of batches back, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
+//! - [`rights`] says what a client may do, [`lost_rights`] what becomes of those who may less than before
 //! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
 //! - [`subscribe`] begins and ends subscriptions, [`publish`] brings connections what is published
 //! - [`track`] begins and ends the tracking of keys, [`invalidate`] brings connections what they are told of them
-//! - [`caller`] is the client of what another thread executes, [`slots`] are those of a command's keys
+//! - [`caller`] is the client of what another thread executes, [`slots`] are those of a command's keys, [`selected`] is the
+//!   database of SELECT
 
 pub mod blocked;
 pub mod caller;
@@ -20,6 +22,7 @@ pub mod each_shard;
 pub mod gate;
 pub mod intake;
 pub mod invalidate;
+pub mod lost_rights;
 pub mod monitor;
 pub mod multi;
 pub mod output;
@@ -28,6 +31,8 @@ pub mod own_command;
 pub mod paused;
 pub mod publish;
 pub mod restraints;
+pub mod rights;
+pub mod selected;
 pub mod settle;
 pub mod slots;
 pub mod submit;

@@ -8,12 +8,9 @@ use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::Plane;
 use sherd_shards::executor::execute::{self, INTERNAL_ERROR};
-use sherd_shards::handler::args;
-use sherd_shards::handler::error::{CommandError, DB_INDEX};
 use sherd_shards::handler::reply::Protocol;
 
 use crate::connection::Connection;
-use crate::shared::Shared;
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
@@ -25,26 +22,6 @@ pub fn in_multi(io: &IoThread, command: &Command) -> InMulti {
         Plane::Connection(number) => io.handlers[usize::from(number)].in_multi,
         _ => InMulti::Queued,
     }
-}
-
-/// The database that SELECT names.
-pub fn database(shared: &Shared, text: &[u8]) -> Result<u16, CommandError> {
-    let index = args::integer(text)?;
-    if i32::try_from(index).is_err() {
-        return Err(CommandError::new("ERR value is out of range, value must between -2147483648 and 2147483647"));
-    }
-    if shared.cluster && index != 0 {
-        return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));
-    }
-    if !(0..shared.world.settings.databases.get()).contains(&index) {
-        return Err(DB_INDEX);
-    }
-    Ok(index as u16)
-}
-
-/// The database that a queued command selects for those after it; `None` if it is not SELECT.
-pub fn selects(shared: &Shared, command: &Command, args: &[Vec<u8>]) -> Option<Result<u16, CommandError>> {
-    (command.spec.name == "select").then(|| database(shared, &args[1]))
 }
 
 /// The protocol of the commands after a queued HELLO; `None` if it does not change that.
@@ -77,7 +54,8 @@ pub fn run_connection_command(
         Ok(Err(error)) => {
             count_error(io, &error);
             connection.reply(|reply| reply.error(&error));
-            (Dispatch::Done, true)
+            // Who has guessed too often is not listened to for a while.
+            (if connection.is_deferred { Dispatch::Wait } else { Dispatch::Done }, true)
         }
         Err(_) => {
             io.stats().panics.increment();

@@ -73,6 +73,14 @@ pub fn defer(io: &mut IoThread, connection: &mut Connection) {
     io.deferred.connections.push(connection.token);
 }
 
+/// Takes nothing more from a connection for a while.
+#[cold]
+pub fn defer_for(io: &mut IoThread, connection: &mut Connection, milliseconds: i64) {
+    connection.session.deferred_until_ms = io.clock.now_ms.saturating_add(milliseconds);
+    io.ticks.look_at(connection.session.deferred_until_ms);
+    defer(io, connection);
+}
+
 /// The connection is not deferred any more, or goes away.
 pub fn release(io: &IoThread, connection: &mut Connection) {
     connection.is_deferred = false;
@@ -93,7 +101,8 @@ pub fn release_deferred(io: &mut IoThread, all: bool) {
     let stays_paused = !all && pauses(io, true);
     for token in std::mem::take(&mut io.deferred.connections) {
         let Some(mut connection) = io.connections.take_by_token(token) else { continue };
-        let is_released = !stays_paused || !connection.record.paused.load(Relaxed);
+        let until_ms = connection.session.deferred_until_ms;
+        let is_released = (!stays_paused || !connection.record.paused.load(Relaxed)) && until_ms <= io.clock.now_ms;
         if is_released {
             release(io, &mut connection);
         }
@@ -101,6 +110,7 @@ pub fn release_deferred(io: &mut IoThread, all: bool) {
         if is_released {
             io.connections.make_ready(token.index);
         } else {
+            io.ticks.look_at(until_ms.max(io.clock.now_ms));
             io.deferred.connections.push(token);
         }
     }

@@ -21,6 +21,8 @@ use sherd_shards::handler::error::{CommandError, OUT_OF_MEMORY};
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::handler::scripting;
 use sherd_shards::maintenance::evict;
+use sherd_shards::rights::{Denied, User};
+use sherd_shards::server::client::ClientRecord;
 use sherd_shards::server::slot::slot_of;
 use sherd_types::table;
 
@@ -31,6 +33,8 @@ use crate::observe::log::Level;
 use crate::observe::monitor::nested_line;
 use crate::protocol::request::owned;
 use crate::request::monitor::show_line;
+use crate::request::rights::{note_denial, reason};
+use crate::shared::access::log::Setting;
 use crate::shared::message::ControlRequest;
 use crate::shared::scripts::{busy_error, LongScript};
 use crate::shared::Shared;
@@ -64,6 +68,8 @@ pub struct ScriptHost<'h, 'c> {
     is_function: bool,
     flags: Flags,
     read_only: bool,
+    /// Who calls the script, if there is anything that it may not do.
+    user: Option<Arc<User>>,
     /// The database that its commands use.
     db: u16,
     /// The shards of the keys that it names, and those that it holds.
@@ -109,6 +115,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             is_function: started.is_function(),
             flags: started.flags,
             read_only: started.read_only || started.flags.has(Flag::NoWrites),
+            user: context.client.record.and_then(ClientRecord::restricted_user),
             db: context.client.db,
             named,
             held,
@@ -156,10 +163,22 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         if spec.has(flag::NOSCRIPT) {
             return Err(NOT_ALLOWED);
         }
+        if let Some(user) = &self.user {
+            user.check(command, args, self.db).map_err(|denied| self.refusal(user, denied, command, args))?;
+        }
         if self.read_only && spec.has(flag::WRITE | flag::MAY_REPLICATE) {
             return Err(READ_ONLY);
         }
         Ok(command)
+    }
+
+    /// What a script is told that its caller may not do something.
+    #[cold]
+    fn refusal(&self, user: &User, denied: Denied, command: &Command, args: &[&[u8]]) -> CommandError {
+        if let Some(record) = self.context.client.record {
+            note_denial(self.shared, record, user, (denied, Setting::Script), command, args);
+        }
+        CommandError::with(format!("ERR ACL failure in script: {}", reason(user, denied, command)))
     }
 
     fn find(&self, name: &[u8], args: &[&[u8]]) -> Result<&'static Command, CommandError> {
@@ -448,8 +467,8 @@ impl Host for ScriptHost<'_, '_> {
     }
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
-        // There is one user, who may do everything.
-        self.find(args[0], args).ok().map(|_| true)
+        let command = self.find(args[0], args).ok()?;
+        Some(self.user.as_ref().is_none_or(|user| user.check(command, args, self.db).is_ok()))
     }
 
     // Nothing is replicated or logged yet, so there is nothing to leave out.

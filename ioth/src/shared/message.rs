@@ -45,6 +45,8 @@ pub enum Message {
     Posts,
     /// The journal has become durable further on, or writers need not wait for it any more.
     Journal,
+    /// Users have changed: look at what clients have that they may not have any more.
+    UsersChanged,
     /// Look at the shared state again (stopping, unpaused).
     Wake,
 }
@@ -91,7 +93,8 @@ impl ControlRequest {
                 // One that will be refused changes nothing; here it matters to nobody.
                 db = std::str::from_utf8(&queued.args[1]).ok().and_then(|text| text.parse().ok()).unwrap_or(db);
             }
-            matches!(queued.command.spec.plane, Plane::Control).then(|| ControlRequest {
+            let is_asked = matches!(queued.command.spec.plane, Plane::Control) && queued.denied.is_none();
+            is_asked.then(|| ControlRequest {
                 token: self.token,
                 args: queued.args.clone(),
                 command: queued.command,

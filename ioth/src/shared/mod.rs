@@ -1,5 +1,6 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
+pub mod access;
 pub mod message;
 pub mod pubsub;
 pub mod renames;
@@ -8,7 +9,7 @@ pub mod script_calls;
 pub mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sherd_metrics::catalogue::Catalogue;
 use sherd_shards::effects::blocking::Wake;
@@ -24,6 +25,7 @@ use crate::observe::clients::Clients;
 use crate::observe::log::Log;
 use crate::observe::stats::{ControlStats, IoStats};
 
+use access::{Access, Change};
 use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
 use pubsub::PubSub;
 use renames::Renames;
@@ -47,9 +49,7 @@ pub struct Shared {
     pub script_calls: ScriptCalls,
     /// By IO thread: it wants to be told when the journal has become durable further on.
     pub holds: Box<[AtomicBool]>,
-    password: RwLock<Option<Vec<u8>>>,
-    /// Whether `password` is set, without its lock.
-    pub has_password: AtomicBool,
+    pub access: Access,
     pub monitors: AtomicUsize,
     pub stopping: AtomicBool,
     pub rejected_connections: AtomicU64,
@@ -101,8 +101,7 @@ impl Shared {
             scripts: Scripts::default(),
             script_calls: ScriptCalls::default(),
             holds,
-            password: RwLock::new(None),
-            has_password: AtomicBool::new(false),
+            access: Access::default(),
             monitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             rejected_connections: AtomicU64::new(0),
@@ -115,23 +114,10 @@ impl Shared {
         }
     }
 
-    /// Sets `requirepass`.
-    pub fn set_password(&self, password: Option<Vec<u8>>) {
-        let password = password.filter(|password| !password.is_empty());
-        let is_set = password.is_some();
-        *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
-        self.has_password.store(is_set, Ordering::SeqCst);
-    }
-
-    /// Whether this is the password; takes the same time for every wrong one of the same length.
-    pub fn is_password(&self, given: &[u8]) -> bool {
-        match &*self.password.read().unwrap_or_else(PoisonError::into_inner) {
-            None => true,
-            Some(password) => {
-                password.len() == given.len()
-                    && password.iter().zip(given).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-            }
-        }
+    /// Changes users, and has every IO thread look at what its clients have.
+    pub fn change_users(&self, change: Change) {
+        self.access.change(change);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.deliver(Message::UsersChanged));
     }
 
     /// Sends a message that may be refused when the thread is far behind.
@@ -230,6 +216,7 @@ impl Shared {
         }
         self.rejected_connections.store(0, Ordering::Relaxed);
         self.evicted_clients.store(0, Ordering::Relaxed);
+        self.access.reset_denials();
         self.world.logs.reset_errors();
         sherd_metrics::memory::reset_peak();
     }

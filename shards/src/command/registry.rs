@@ -3,8 +3,9 @@
 use std::sync::OnceLock;
 
 use crate::command::category::{self, Categories};
-use crate::command::spec::{flag, CommandSpec, Group, Plane, Scope};
+use crate::command::spec::{flag, CommandSpec, Group, KeySpec, Plane, Scope};
 use crate::handler::args;
+use crate::rights::{uses_of, Uses};
 use crate::server::slot::{slot_of, SlotMap, SLOTS};
 
 /// How a command finds its shards, decided once from its specification.
@@ -40,6 +41,10 @@ pub struct Command {
     /// Its name has less than ten letters, it has one key, which says where it goes, and it never waits: of several in a row, only the
     /// first has to be looked at for more than its arguments.
     pub plain: bool,
+    /// What is done to the first key, as far as its specification tells; `None` where that is none.
+    pub first_key_uses: Option<Uses>,
+    /// Whether it looks at keys, so that a user needs the right to its database.
+    pub touches_database: bool,
     /// The container of a subcommand.
     pub parent: Option<usize>,
     /// Numbers of a container's subcommands.
@@ -117,6 +122,9 @@ fn name_hash(name: &[u8]) -> usize {
     hash ^ (hash >> 15)
 }
 
+/// Categories of commands that look at keys, or change them.
+const TOUCHING: Categories = category::KEYSPACE.with(category::READ).with(category::WRITE);
+
 fn route_of(spec: &CommandSpec) -> Route {
     match (spec.plane, spec.scope) {
         (Plane::Data(_), Scope::All) => Route::All,
@@ -149,6 +157,8 @@ impl CommandTable {
                 },
                 categories: category::of(&spec),
                 route: route_of(&spec),
+                first_key_uses: spec.keys.first().filter(|key| key.is_key()).map(|key| uses_of(key.flags)),
+                touches_database: spec.keys.iter().any(KeySpec::is_key) || category::of(&spec).meets(TOUCHING),
                 plain: spec.name.len() <= 9 && route_of(&spec) == Route::FirstKey && !spec.has(flag::BLOCKING),
                 spec,
                 parent: None,
@@ -198,6 +208,11 @@ impl CommandTable {
             }
             at = (at + 1) & (self.index.len() - 1);
         }
+    }
+
+    /// A command or subcommand by its full name, in lower case.
+    pub fn by_name(&self, name: &str) -> Option<&Command> {
+        self.commands.binary_search_by_key(&name, |command| command.spec.name).ok().map(|id| &self.commands[id])
     }
 
     /// The subcommand of a container that a command line names.

@@ -7,6 +7,7 @@ use crate::command::category::{self, Categories};
 use crate::handler::context::Context;
 use crate::handler::error::Outcome;
 use crate::handler::reply::Reply;
+use sherd_types::number;
 
 /// A data command's implementation.
 pub type Handler = fn(&mut Context<'_>, &mut Reply<'_>) -> Outcome;
@@ -153,6 +154,13 @@ pub struct KeySpec {
     pub find: Find,
 }
 
+impl KeySpec {
+    /// Whether what it finds are keys, and not names that only belong to a slot as keys do.
+    pub fn is_key(&self) -> bool {
+        !self.flags.contains("NOT_KEY")
+    }
+}
+
 /// One key at argument `index`.
 pub const fn one_key(flags: &'static str, index: i16) -> KeySpec {
     KeySpec { flags, begin: Begin::Index(index), find: Find::Range { last: 0, step: 1, limit: 0 } }
@@ -176,6 +184,36 @@ pub type TellFlags = fn(&[&[u8]], usize) -> &'static str;
 
 /// Tells whether a command line reaches keys that its arguments do not name.
 pub type ReachesBeyond = fn(&[&[u8]]) -> bool;
+
+/// Which arguments are channels, for who may use some only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channels {
+    None,
+    /// The first one.
+    First,
+    /// All of them.
+    All,
+    /// All of them are patterns of channels.
+    AllPatterns,
+}
+
+/// Gives the databases that a command line names, with the numbers of the arguments.
+pub type FindDatabases = fn(&[&[u8]]) -> Vec<(usize, u32)>;
+
+/// Which databases a command works in, for who may use some only.
+#[derive(Clone, Copy, Debug)]
+pub enum Databases {
+    /// The selected one, if any.
+    Current,
+    /// Those that its arguments name, and the selected one if it has keys.
+    Named(FindDatabases),
+    All,
+}
+
+/// The database at an argument, where it is a number; what is none is refused by the command.
+pub fn database_at(args: &[&[u8]], at: usize) -> Option<(usize, u32)> {
+    Some((at, u32::try_from(number::parse_i64(args.get(at)?)?).ok()?))
+}
 
 /// Arguments that nobody but the command itself may see: MONITOR and the slow log show them as [`REDACTED`].
 ///
@@ -259,6 +297,8 @@ pub struct CommandSpec {
     pub tell_flags: Option<TellFlags>,
     /// Whether all shards are needed besides those of the keys, where only the arguments tell (SORT ... BY).
     pub reaches_beyond: Option<ReachesBeyond>,
+    pub channels: Channels,
+    pub databases: Databases,
     /// COMMAND tips, e.g. `nondeterministic_output`.
     pub tips: &'static [&'static str],
     /// What MONITOR and the slow log must not show.
@@ -287,6 +327,8 @@ impl CommandSpec {
         find_keys: None,
         tell_flags: None,
         reaches_beyond: None,
+        channels: Channels::None,
+        databases: Databases::Current,
         tips: &[],
         secrets: &[],
         plane: Plane::Control,

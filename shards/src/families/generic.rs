@@ -3,14 +3,14 @@
 //! DEL and UNLINK do the same here: a value that takes long to free is always freed in the background.
 
 use crate::command::category;
-use crate::handler::args::Options;
+use crate::handler::args::{self, Options};
 use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{Entry, NewValue, Text, Value};
 use crate::handler::error::{CommandError, Outcome, NO_SUCH_KEY, SAME_OBJECT, SYNTAX};
 use crate::keyspace::events::class;
 use crate::handler::reply::Reply;
-use crate::command::spec::{flag::*, key_range, one_key, CommandSpec, Group, Plane};
+use crate::command::spec::{database_at, flag::*, key_range, one_key, CommandSpec, Databases, Group, Plane};
 
 const GENERIC: CommandSpec = CommandSpec { group: Group::Generic, categories: category::KEYSPACE, ..CommandSpec::DEFAULT };
 const SUM_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -106,6 +106,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -3,
         flags: WRITE | DENYOOM,
         keys: &[one_key("RO ACCESS", 1), one_key("OW UPDATE", 2)],
+        databases: Databases::Named(copy_databases),
         syntax: "source destination [DB destination-db] [REPLACE]",
         plane: Plane::Data(copy),
         ..GENERIC
@@ -116,6 +117,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: 3,
         flags: WRITE | FAST,
         keys: &[one_key("RW ACCESS UPDATE", 1)],
+        databases: Databases::Named(|args| database_at(args, 2).into_iter().collect()),
         syntax: "key db",
         plane: Plane::Data(move_key),
         ..GENERIC
@@ -206,6 +208,12 @@ fn rename_key(context: &mut Context<'_>, from: &Key<'_>, to: &Key<'_>) {
     // One change for the two keys.
     context.changed_by(0, from, class::GENERIC, "rename_from");
     context.changed(to, class::GENERIC, "rename_to");
+}
+
+/// Where COPY copies to. The last DB counts.
+fn copy_databases(args: &[&[u8]]) -> Vec<(usize, u32)> {
+    let options = args.iter().enumerate().skip(3).filter(|(_, word)| args::is(word, "DB"));
+    options.filter_map(|(at, _)| database_at(args, at + 1)).collect()
 }
 
 fn copy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {

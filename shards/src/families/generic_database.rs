@@ -7,7 +7,7 @@ use crate::handler::args::{self, is};
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome, DB_INDEX, SYNTAX};
 use crate::handler::reply::Reply;
-use crate::command::spec::{flag::*, CommandSpec, Group, Plane, Scope};
+use crate::command::spec::{database_at, flag::*, CommandSpec, Databases, Group, Plane, Scope};
 
 const SERVER: CommandSpec =
     CommandSpec { group: Group::Server, categories: category::KEYSPACE.with(category::DANGEROUS), scope: Scope::All, ..CommandSpec::DEFAULT };
@@ -33,6 +33,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         complexity: "O(N) in the number of keys with SYNC, else O(1) with the work done in the background",
         arity: -1,
         flags: WRITE,
+        databases: Databases::All,
         syntax: "[ASYNC | SYNC]",
         tips: ALL_TIPS,
         plane: Plane::Data(flushall),
@@ -44,6 +45,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         since: "4.0.0",
         arity: 3,
         flags: WRITE | FAST,
+        databases: Databases::Named(|args| [1, 2].into_iter().filter_map(|at| database_at(args, at)).collect()),
         syntax: "index1 index2",
         plane: Plane::Data(swapdb),
         ..SERVER

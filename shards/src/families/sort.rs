@@ -69,6 +69,10 @@ const NOT_NUMBERS: CommandError = CommandError::new("ERR One or more scores can'
 const BY_IN_CLUSTER: CommandError = CommandError::new(
     "ERR BY option of SORT denied in cluster mode when keys formed by the pattern may be in different slots.",
 );
+const BY_DENIED: CommandError =
+    CommandError::new("ERR BY option of SORT denied due to insufficient ACL permissions.");
+const GET_DENIED: CommandError =
+    CommandError::new("ERR GET option of SORT denied due to insufficient ACL permissions.");
 const GET_IN_CLUSTER: CommandError = CommandError::new(
     "ERR GET option of SORT denied in cluster mode when keys formed by the pattern may be in different slots.",
 );
@@ -122,6 +126,7 @@ impl<'a> SortOptions<'a> {
             store: None,
         };
         let slot = context.settings().cluster_enabled.on().then(|| context.key(1).slot);
+        let may_read_any = context.may_read_beyond();
         let mut options = Options::new(context.args, 2);
         while options.more() {
             if options.take("ASC") {
@@ -138,10 +143,16 @@ impl<'a> SortOptions<'a> {
                 if matches!(pattern, Pattern::Value { .. }) && slot.is_some_and(|slot| !is_in_slot(text, slot)) {
                     return Err(BY_IN_CLUSTER);
                 }
+                if matches!(pattern, Pattern::Value { .. }) && !may_read_any {
+                    return Err(BY_DENIED);
+                }
                 parsed.by = Some(pattern);
             } else if let Some(text) = options.take_value("GET") {
                 if text != b"#" && slot.is_some_and(|slot| !is_in_slot(text, slot)) {
                     return Err(GET_IN_CLUSTER);
+                }
+                if !may_read_any {
+                    return Err(GET_DENIED);
                 }
                 parsed.get.push(Pattern::new(text));
             } else if context.spec.has(WRITE) && options.take_value("STORE").is_some() {

@@ -57,12 +57,29 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -7,
         flags: WRITE | BLOCKING | MOVABLE_KEYS,
         keys: &[stream_keys(4)],
+        find_keys: Some(find_group_keys),
         syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] \
                  STREAMS key [key ...] id [id ...]",
         plane: Plane::Data(xreadgroup),
         ..STREAM
     },
 ];
+
+/// The keys of XREADGROUP. A rule would take a group or a consumer of the name STREAMS for that word.
+fn find_group_keys(args: &[&[u8]]) -> Vec<usize> {
+    let mut options = Options::new(args, 1);
+    while options.more() {
+        if options.take("STREAMS") {
+            return (options.position()..options.position() + options.left() / 2).collect();
+        }
+        let values = if options.take("GROUP") { 2 } else { usize::from(!options.take("NOACK")) };
+        let is_known = ["COUNT", "BLOCK", "CLAIM"].into_iter().any(|word| options.take(word));
+        // What is no option is refused, whatever follows it.
+        let values = values.max(usize::from(is_known));
+        (0..values).for_each(|_| drop(options.value()));
+    }
+    Vec::new()
+}
 
 /// The options of both commands.
 struct ReadOptions<'a> {

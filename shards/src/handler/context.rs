@@ -4,6 +4,7 @@
 //! one, and every shard that a command's specification names is held while the handler runs.
 
 use crate::command::origin::Origin;
+use crate::command::registry;
 use crate::command::spec::{flag, CommandSpec};
 use crate::effects::blocking::Block;
 use crate::entry::object::Collection;
@@ -75,6 +76,15 @@ impl<'a> Context<'a> {
         } else {
             0
         }
+    }
+
+    /// Whether the client may read keys that its command line does not name.
+    pub fn may_read_beyond(&self) -> bool {
+        let restricted = self.client.record.and_then(ClientRecord::restricted_user);
+        restricted.is_none_or(|user| {
+            let command = registry::table().by_name(self.spec.name);
+            command.is_some_and(|command| user.may_read_beyond(command, self.args, self.client.db))
+        })
     }
 
     /// Reads the clocks again: a command that follows may see another moment.

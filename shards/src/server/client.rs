@@ -1,7 +1,9 @@
 //! What is known of a client outside its connection: read by CLIENT LIST, the slow log and MONITOR from any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::rights::User;
 
 use crate::keyspace::tracking::Tracks;
 
@@ -22,7 +24,9 @@ pub struct ClientRecord {
     pub last_interaction_at: AtomicI64,
     pub name: Mutex<Vec<u8>>,
     pub library: Mutex<(Vec<u8>, Vec<u8>)>,
-    pub user: Mutex<String>,
+    pub user: Mutex<Arc<User>>,
+    /// Whether there is anything that this user may not do, without the lock.
+    pub is_restricted: AtomicBool,
     pub db: AtomicU32,
     /// 2 or 3.
     pub protocol: AtomicU32,
@@ -108,5 +112,21 @@ impl ClientRecord {
     /// The client's name, empty if it has none.
     pub fn name(&self) -> Vec<u8> {
         self.name.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Who the client is.
+    pub fn user(&self) -> Arc<User> {
+        Arc::clone(&self.user.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Who the client is, if there is anything that it may not do.
+    pub fn restricted_user(&self) -> Option<Arc<User>> {
+        self.is_restricted.load(Relaxed).then(|| self.user())
+    }
+
+    /// The client is this user from now on.
+    pub fn set_user(&self, user: &Arc<User>) {
+        self.is_restricted.store(user.is_restricted(), Relaxed);
+        *self.user.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(user);
     }
 }

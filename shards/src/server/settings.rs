@@ -187,6 +187,7 @@ settings! {
     /// Microseconds; negative is off.
     slowlog_log_slower_than = 10_000, "slowlog-log-slower-than", within(-1, i64::MAX);
     slowlog_max_len = 128, "slowlog-max-len", COUNT;
+    acllog_max_len = 128, "acllog-max-len", COUNT;
     /// Milliseconds; 0 is off.
     latency_monitor_threshold = 0, "latency-monitor-threshold", COUNT;
     latency_tracking = 1, "latency-tracking";

@@ -17,6 +17,7 @@ pub mod number;
 pub mod random;
 pub mod set;
 pub mod sha1;
+pub mod sha256;
 pub mod stream;
 pub mod table;
 pub mod unaligned_box;

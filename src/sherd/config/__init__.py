@@ -5,6 +5,7 @@
 - `kinds`, `special_kinds`: kinds of value, how each is parsed, printed and rewritten
 - `lexer`: quoting of a configuration line
 - `store`: `Config`, the values in use; `load`: file < environment < command line; `rewrite`: CONFIG REWRITE
+- `renames`, `user_line`: directives that are no parameters
 - `check`: all that is wrong with a configuration, for `check-config`
 - `cores`: how many threads by default
 """
@@ -16,6 +17,7 @@ from sherd.config.parameter import ConfigParam
 from sherd.config.rewrite import rewrite_config
 from sherd.config.store import Config, Source
 from sherd.config.table import BY_NAME, PARAMETERS, TOPICS
+from sherd.config.user_line import UserLine
 
 __all__ = [
     "BY_NAME",
@@ -26,6 +28,7 @@ __all__ = [
     "ConfigParam",
     "Finding",
     "Source",
+    "UserLine",
     "Value",
     "check_config",
     "did_you_mean",

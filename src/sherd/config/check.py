@@ -7,7 +7,7 @@ be written, data that is not saved where a file of Redis means that it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,15 @@ class Finding:
 
 
 def check_config(
-    config_file: str | None = None, command_line: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    config_file: str | None = None,
+    command_line: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    more: Callable[[Config], Iterable[str]] = lambda _config: (),
 ) -> list[Finding]:
-    """All findings, errors first."""
+    """All findings, errors first; `more` finds errors in what only upper layers understand."""
     errors: list[ConfigError] = []
     config = load_config(config_file, command_line, environment, errors.append)
+    errors += map(ConfigError, more(config))
     findings = [Finding(True, str(error)) for error in errors]
     findings += sorted(_path_findings(config), key=lambda finding: not finding.is_error)
     findings += [Finding(False, warning) for warning in config.warnings]

@@ -27,13 +27,13 @@ from sherd.config.parameter import ConfigParam
 from sherd.config.renames import RenamedCommand
 from sherd.config.store import Config, Source, parse_value
 from sherd.config.table import BY_NAME
+from sherd.config.user_line import UserLine
 from sherd.errors import ConfigError, ConfigFileError, ValueRefusedError
 
 INCLUDE_DEPTH_MAX = 16
 FILE_BYTES_MAX = 64 * 1024 * 1024
 SECRET_BYTES_MAX = 64 * 1024
 _REFUSED = {
-    "user": "users are not part of this version, only requirepass is",
     "loadmodule": "modules in machine code can't be loaded here",
 }
 ErrorSink = Callable[[ConfigError], None]
@@ -59,7 +59,11 @@ class Directive:
     def error(self, reason: str) -> ConfigFileError:
         """The failure of this directive; a secret's value is left out of the message."""
         parameter = BY_NAME.get(self.words[0].lower()) if self.words else None
-        text = f"{self.words[0]} ..." if parameter is not None and parameter.sensitive else self.text
+        is_secret = parameter is not None and parameter.sensitive
+        text = f"{self.words[0]} ..." if is_secret else self.text
+        if self.words and self.words[0].lower() == "user":
+            # Rules may hold passwords.
+            text = " ".join([*self.words[:2], "..."])
         return ConfigFileError(self.origin, self.line, text, reason)
 
 
@@ -270,6 +274,11 @@ def _apply_one(config: Config, directive: Directive, source: Source, seen: set[s
     name = directive.words[0].lower()
     if name == "rename-command":
         config.renamed_commands.append(_parse_rename(directive))
+        return
+    if name == "user":
+        if len(directive.words) < 2:
+            raise directive.error("wrong number of arguments")
+        config.user_lines.append(UserLine(directive.words[1:], directive.error))
         return
     parameter = BY_NAME.get(name)
     if parameter is None:

@@ -23,6 +23,7 @@ from sherd.config.kinds import Value
 from sherd.config.parameter import ConfigParam
 from sherd.config.renames import RenamedCommand
 from sherd.config.table import BY_NAME, PARAMETERS
+from sherd.config.user_line import UserLine
 from sherd.errors import ConfigApplyError, ConfigSetError, ValueRefusedError
 
 Listener = Callable[[frozenset[str]], None]
@@ -48,7 +49,8 @@ class Config:
 
     config_file: the file that was read, which CONFIG REWRITE writes. warnings: lines for the log, noticed while the
     configuration was read. automatic: names whose value was left to the server (`io-threads auto`).
-    renamed_commands: in the order of their directives, which is that of their effect.
+    renamed_commands: in the order of their directives, which is that of their effect. user_lines: users that the
+    configuration names; changed_user_lines: the lines that would make the present ones, once any was changed.
     """
 
     def __init__(self) -> None:
@@ -64,6 +66,8 @@ class Config:
         self.warnings: list[str] = []
         self.automatic: set[str] = set()
         self.renamed_commands: list[RenamedCommand] = []
+        self.user_lines: list[UserLine] = []
+        self.changed_user_lines: list[str] | None = None
 
     # ---- reading
 

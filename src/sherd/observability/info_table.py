@@ -315,13 +315,12 @@ STATS = _section("stats", [
     ("eventloop_duration_cmd_sum", _command_microseconds),
     ("instantaneous_eventloop_cycles_per_sec", lambda s: round(s.rate("polls"))),
     ("instantaneous_eventloop_duration_usec", _poll_microseconds),
-    # Only AUTH and HELLO answer WRONGPASS.
-    ("acl_access_denied_auth", lambda s: s.errors.get("WRONGPASS", 0)),
-    ("acl_access_denied_cmd", 0),
-    ("acl_access_denied_key", 0),
-    ("acl_access_denied_channel", 0),
+    ("acl_access_denied_auth", lambda s: s.totals.denied_auth),
+    ("acl_access_denied_cmd", lambda s: s.totals.denied_command),
+    ("acl_access_denied_key", lambda s: s.totals.denied_key),
+    ("acl_access_denied_channel", lambda s: s.totals.denied_channel),
     ("acl_access_denied_tls_cert", 0),
-    ("acl_access_denied_db", 0),
+    ("acl_access_denied_db", lambda s: s.totals.denied_database),
 ])  # fmt: skip
 
 REPLICATION = _section("replication", [

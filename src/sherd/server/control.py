@@ -115,6 +115,7 @@ class ControlLoop:
             resp=native_request.resp,
             addr=native_request.address,
             local_addr=native_request.local_address,
+            user=native_request.user.decode("utf-8", "surrogateescape"),
             in_multi=native_request.in_multi,
             services=self._services,
         )

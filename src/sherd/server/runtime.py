@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sherd import __version__, native
+from sherd.acl import AccessControl, Catalogue
 from sherd.config import BY_NAME, Config, Source
 from sherd.config.renames import resolve_renames
 from sherd.errors import ConfigApplyError, ConfigError
@@ -115,9 +116,10 @@ class Runtime:
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         self._saver = Saver(self._node)
         self._follower = Follower(self._node, self._execute)
+        self._access = AccessControl(engine, Catalogue(native.command_table()), config)
         try:
             self._push_settings(native_settings(config))
-            self._push_password()
+            self._access.load_at_start()
             self._open_listeners()
             if self._load:
                 self._load_snapshot()
@@ -247,6 +249,7 @@ class Runtime:
             Lifecycle(self.request_stop),
             self._saver,
             self._follower,
+            self._access,
             HotKeySessions(),
         )
 
@@ -271,10 +274,6 @@ class Runtime:
         for name, value in settings.items():
             self.node.engine.set_setting(name, value)
 
-    def _push_password(self) -> None:
-        password = self.config.get_str("requirepass")
-        self.node.engine.set_password(password.encode("utf-8", "surrogateescape") or None)
-
     def _config_changed(self, changed: Iterable[str]) -> None:
         names = frozenset(changed)
         sockets = [name for name in _SOCKETS if name in names]
@@ -283,7 +282,7 @@ class Runtime:
         if "maxclients" in names:
             self._make_room_for_clients()
         if "requirepass" in names:
-            self._push_password()
+            self._access.set_default_password()
         if names & _METRICS_PARAMETERS:
             self._reopen_metrics()
         self._push_settings(native_settings(self.config, names))

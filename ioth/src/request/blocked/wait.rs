@@ -8,6 +8,7 @@ use sherd_shards::effects::blocking::{Interrupt, Waiter};
 use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;
 use crate::request::output::flush;
+use crate::shared::message::Message;
 use crate::thread::IoThread;
 
 /// The connection waits from now on.
@@ -19,10 +20,19 @@ pub fn begin_wait(io: &mut IoThread, connection: &mut Connection, waiter: Arc<Wa
     connection.record.blocked.store(true, Relaxed);
     io.stats().blocked.increment();
     io.stats().blocked_with_timeout.add(u64::from(waiter.block.deadline_ms.is_some()));
+    if connection.session.is_checked && !may_wait(connection, &waiter) {
+        // Its rights have changed while the command was on its way; it is refused as others are that wait.
+        io.shared.mailboxes[io.index].deliver(Message::UsersChanged);
+    }
     connection.wait.waiter = Some(waiter);
     // Its end may have been noticed while the command was on its way: nothing will tell of it again.
     connection.closing |= connection.transport.is_closed_by_peer();
     settle_wait(io, connection);
+}
+
+fn may_wait(connection: &Connection, waiter: &Waiter) -> bool {
+    let session = &connection.session;
+    session.user.check(waiter.command, &waiter.sent_args(), session.db).is_ok()
 }
 
 /// Answers the client if its reply has come and everything before it was sent.

@@ -76,6 +76,11 @@ pub fn end_all_waits(io: &mut IoThread) {
     }
 }
 
+/// Ends a wait with an error: what the client waits for is not allowed any more.
+pub fn refuse_wait(io: &mut IoThread, token: Token, error: &CommandError) {
+    interrupt(io, token, Some(error));
+}
+
 /// Ends a wait with an error or as if its time were over, unless it is served first.
 fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) {
     let Some(connection) = io.connections.by_token(token) else { return };

@@ -25,6 +25,7 @@ use crate::request::gate::count_error;
 use crate::request::over_shards::leave_errand;
 use crate::request::own_command::run_connection_command;
 use crate::request::paused::begin_pauses;
+use crate::request::rights::check_queued;
 use crate::request::settle::go_on_with;
 use crate::request::slots::{same_slot, slots_of};
 use crate::shared::message::Message;
@@ -83,6 +84,13 @@ pub fn exec(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> R
             return Err(error);
         }
     }
+    if connection.session.is_checked {
+        if let Some(mut multi) = connection.session.multi.take() {
+            check_queued(&io.shared, &connection.record, &connection.session, &mut multi);
+            connection.session.multi = Some(multi);
+        }
+    }
+    let Some(multi) = &connection.session.multi else { return Ok(Dispatch::Done) };
     let is_of_both_planes = multi.commands.iter().any(|queued| matches!(queued.command.spec.plane, Plane::Control));
     let Some(multi) = connection.session.multi.take() else { return Ok(Dispatch::Done) };
     let transaction = Transaction { args: owned(args), multi, watch: connection.session.watch.take() };
@@ -119,7 +127,12 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
             drop(held);
             executed.ticket = journal::last_ticket();
             end_exec(io, connection, executed);
-            Dispatch::Done
+            // Who has guessed passwords in it is not listened to for a while.
+            if connection.is_deferred {
+                Dispatch::Wait
+            } else {
+                Dispatch::Done
+            }
         }
         Err(busy) => leave_errand(io, connection, busy, Box::new(ExecErrand { exec, needs, executed })),
     }

@@ -33,7 +33,8 @@ use sherd_shards::maintenance::evict;
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
 use crate::request::caller::Caller;
-use crate::request::own_command::{changes_tracking, protocol_after, selects};
+use crate::request::own_command::{changes_tracking, protocol_after};
+use crate::request::selected::selects;
 
 use super::watch::has_changed;
 
@@ -91,6 +92,11 @@ impl Exec {
     /// Executes commands until one of the control plane comes.
     pub fn go_on(&self, executed: &mut Executed, shards: &mut Shards<'_>, mut own: Option<OwnCommand<'_>>) {
         while let Some(queued) = self.transaction.multi.commands.get(executed.next) {
+            if let Some(error) = &queued.denied {
+                refuse(executed, error.clone());
+                executed.next += 1;
+                continue;
+            }
             match queued.command.spec.plane {
                 Plane::Control => return,
                 Plane::Data(_) => self.run(queued, executed, shards),
@@ -182,7 +188,7 @@ impl Exec {
     }
 }
 
-/// Answers an error in place of all replies.
+/// Answers an error in place of a command, or of all of them.
 fn refuse(executed: &mut Executed, error: CommandError) {
     Reply::new(&mut executed.replies, executed.protocol).error(&error);
     executed.refused.push(error);

@@ -11,6 +11,7 @@ use crate::connection::transaction::{Multi, QueuedCommand};
 use crate::connection::Connection;
 use crate::protocol::request::Request;
 use crate::request::gate::refuse;
+use crate::request::selected::selects;
 use crate::request::slots::check_one_slot;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
@@ -37,7 +38,11 @@ pub fn queue(
         connection.closing = true;
         return Dispatch::Done;
     }
-    multi.commands.push(QueuedCommand { command, args: request.owned_args() });
+    let args = request.owned_args();
+    if let Some(Ok(db)) = selects(&io.shared, command, &args) {
+        multi.db = Some(db);
+    }
+    multi.commands.push(QueuedCommand { command, args, denied: None });
     connection.record.queued.store(multi.commands.len() as i64, Relaxed);
     connection.reply(|reply| reply.simple("QUEUED"));
     connection.session.advance_reply_mode();

@@ -10,11 +10,10 @@ _TLS = "TLS"
 
 PARAMETERS = (
     text("requirepass", "", "Password of the default user; empty means that none is asked for.", sensitive=True),
-    text("aclfile", "", "File that the users are loaded from and saved to.", immutable=True,
-         capability="user management"),
+    text("aclfile", "", "File that the users are loaded from and saved to.", immutable=True),
     choice("acl-pubsub-default", "allchannels resetchannels", "resetchannels",
-           "Channels that a new user may use before any rule.", inert=True),
-    integer("acllog-max-len", (0, LONG_MAX), 128, "Entries that ACL LOG keeps.", inert=True),
+           "Channels that a new user may use before any rule."),
+    integer("acllog-max-len", (0, LONG_MAX), 128, "Entries that ACL LOG keeps."),
     choice("enable-protected-configs", _LOCALITY, "no", "Who may set protected parameters with CONFIG SET.",
            immutable=True),
     choice("enable-debug-command", _LOCALITY, "no", "Who may use DEBUG.", immutable=True),

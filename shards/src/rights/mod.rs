@@ -1,0 +1,27 @@
+//! Who may do what: users as the data plane checks them.
+//!
+//! Rules are parsed, kept and reported by the control plane. What is here is made from them whenever a user changes: one bit
+//! for each command and subcommand, patterns of keys with what may be done to them, patterns of channels, databases; and all of
+//! it again for each selector. A [`User`] is immutable and shared by reference: a change makes another one, and connections
+//! take it before they look at what they have received since.
+//!
+//! Rejected: rights that are changed in place, behind a lock that every command would take; and a cache of answers, for keys
+//! rarely repeat and patterns are compared in a few nanoseconds.
+//!
+//! - [`user`]: a user, its passwords, and the one question: may it execute this command line?
+//! - `selector`: one set of rights
+//! - `keys`: what a command line does to which keys
+//! - `pattern`: a pattern of keys or channels, ready for many of them
+
+mod keys;
+mod pattern;
+mod selector;
+pub mod user;
+
+pub use keys::{uses_of, Uses};
+pub use pattern::Pattern;
+pub use selector::{CommandSet, Denied, KeyPattern, Selector};
+pub use user::User;
+
+#[cfg(test)]
+mod tests;

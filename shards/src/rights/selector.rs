@@ -1,0 +1,196 @@
+//! One set of rights: commands, keys, channels and databases. A command line is allowed that one set allows as a whole.
+
+use std::cell::OnceCell;
+
+use crate::command::registry::{Command, Route};
+use crate::command::spec::{flag, Channels, CommandSpec, Databases};
+
+use super::keys::{used_keys, uses_of, Uses};
+use super::pattern::Pattern;
+
+/// Commands, one bit for each number of the table.
+#[derive(Clone, Default, Debug)]
+pub struct CommandSet(Vec<u64>);
+
+impl CommandSet {
+    /// Adds a command by its number.
+    pub fn insert(&mut self, id: usize) {
+        if self.0.len() <= id / 64 {
+            self.0.resize(id / 64 + 1, 0);
+        }
+        self.0[id / 64] |= 1 << (id % 64);
+    }
+
+    /// Whether it has a command.
+    #[inline]
+    pub fn contains(&self, id: usize) -> bool {
+        self.0.get(id / 64).is_some_and(|word| word >> (id % 64) & 1 != 0)
+    }
+}
+
+/// Keys that match a pattern, and what may be done to them.
+#[derive(Clone, Debug)]
+pub struct KeyPattern {
+    pub pattern: Pattern,
+    pub uses: Uses,
+}
+
+/// See the file's head; `None` is all of them.
+#[derive(Clone, Default, Debug)]
+pub struct Selector {
+    pub commands: Option<CommandSet>,
+    /// First arguments with which commands may be called that are not in the set: the command's number, and the arguments.
+    pub first_arguments: Vec<(usize, Vec<Box<[u8]>>)>,
+    pub keys: Option<Vec<KeyPattern>>,
+    pub channels: Option<Vec<Pattern>>,
+    /// In ascending order.
+    pub databases: Option<Vec<u32>>,
+}
+
+/// Why a command line is not allowed, with the argument that is to blame.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Denied {
+    // In the order in which one is told rather than another, where several sets of rights have different reasons.
+    Database(usize),
+    Command,
+    Key(usize),
+    Channel(usize),
+}
+
+/// A command line that is to be checked, and its keys, which are found at most once.
+pub(super) struct Attempt<'a> {
+    pub command: &'static Command,
+    pub args: &'a [&'a [u8]],
+    pub db: u16,
+    keys: OnceCell<Vec<(usize, Uses)>>,
+}
+
+impl<'a> Attempt<'a> {
+    pub fn new(command: &'static Command, args: &'a [&'a [u8]], db: u16) -> Attempt<'a> {
+        Attempt { command, args, db, keys: OnceCell::new() }
+    }
+
+    fn keys(&self) -> &[(usize, Uses)] {
+        self.keys.get_or_init(|| used_keys(self.command, self.args))
+    }
+}
+
+impl Selector {
+    /// Everything.
+    pub fn all() -> Selector {
+        Selector::default()
+    }
+
+    /// Whether nothing is forbidden.
+    pub fn is_all(&self) -> bool {
+        self.commands.is_none() && self.keys.is_none() && self.channels.is_none() && self.databases.is_none()
+    }
+
+    /// Whether every key may be read.
+    pub fn reads_everything(&self) -> bool {
+        self.keys
+            .as_ref()
+            .is_none_or(|keys| keys.iter().any(|key| key.uses.allow(Uses::READ) && key.pattern.is_everything()))
+    }
+
+    /// Whether this set allows a command line as a whole.
+    pub(super) fn check(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+        self.check_databases(attempt)?;
+        self.check_command(attempt)?;
+        self.check_keys(attempt)?;
+        self.check_channels(attempt)
+    }
+
+    fn check_command(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+        let Some(commands) = &self.commands else { return Ok(()) };
+        let id = attempt.command.id;
+        if commands.contains(id) || attempt.command.spec.has(flag::NO_AUTH) {
+            return Ok(());
+        }
+        let allowed = self.first_arguments.iter().filter(|(command, _)| *command == id);
+        let first = attempt.args.get(1).copied();
+        let is_allowed = allowed
+            .flat_map(|(_, arguments)| arguments)
+            .any(|allowed| first.is_some_and(|first| first.eq_ignore_ascii_case(allowed)));
+        if is_allowed {
+            Ok(())
+        } else {
+            Err(Denied::Command)
+        }
+    }
+
+    fn check_keys(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+        let Some(allowed) = &self.keys else { return Ok(()) };
+        let Attempt { command, args, .. } = attempt;
+        if let (Route::FirstKey, Some(uses), [_, key, ..]) = (command.route, command.first_key_uses, *args) {
+            // The usual case without a list of keys.
+            let uses = command.spec.tell_flags.map_or(uses, |tell_flags| uses_of(tell_flags(args, 1)));
+            return if may_use(allowed, key, uses) { Ok(()) } else { Err(Denied::Key(1)) };
+        }
+        match attempt.keys().iter().find(|&&(at, uses)| !may_use(allowed, args[at], uses)) {
+            Some((at, _)) => Err(Denied::Key(*at)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_channels(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+        let Some(allowed) = &self.channels else { return Ok(()) };
+        let (count, as_patterns) = match attempt.command.spec.channels {
+            Channels::None => return Ok(()),
+            Channels::First => (1, false),
+            Channels::All => (usize::MAX, false),
+            Channels::AllPatterns => (usize::MAX, true),
+        };
+        let named = attempt.args.iter().enumerate().skip(1).take(count);
+        match named.into_iter().find(|(_, name)| !may_hear(allowed, name, as_patterns)) {
+            Some((at, _)) => Err(Denied::Channel(at)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_databases(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+        let Some(allowed) = &self.databases else { return Ok(()) };
+        let may_use = |database: u32| allowed.binary_search(&database).is_ok();
+        match attempt.command.spec.databases {
+            Databases::All => Err(Denied::Database(0)),
+            Databases::Named(find) => {
+                let named = find(attempt.args);
+                let denied = named.into_iter().find(|(_, database)| !may_use(*database));
+                match denied {
+                    Some((at, _)) => Err(Denied::Database(at)),
+                    None if uses_current(&attempt.command.spec) => self.check_current(attempt, may_use),
+                    None => Ok(()),
+                }
+            }
+            Databases::Current => self.check_current(attempt, may_use),
+        }
+    }
+
+    fn check_current(&self, attempt: &Attempt<'_>, may_use: impl Fn(u32) -> bool) -> Result<(), Denied> {
+        if !attempt.command.touches_database || may_use(attempt.db.into()) {
+            Ok(())
+        } else {
+            Err(Denied::Database(0))
+        }
+    }
+
+    /// Whether a subscription to a name may stay.
+    pub(super) fn may_hear(&self, name: &[u8], is_pattern: bool) -> bool {
+        self.channels.as_ref().is_none_or(|allowed| may_hear(allowed, name, is_pattern))
+    }
+}
+
+/// Whether a command that names databases works in the current one as well.
+fn uses_current(spec: &CommandSpec) -> bool {
+    !spec.keys.is_empty()
+}
+
+#[inline]
+fn may_use(allowed: &[KeyPattern], key: &[u8], uses: Uses) -> bool {
+    allowed.iter().any(|one| one.uses.allow(uses) && one.pattern.matches(key))
+}
+
+/// A pattern is subscribed to only where a rule has the same one: what it matches cannot be told otherwise.
+fn may_hear(allowed: &[Pattern], name: &[u8], is_pattern: bool) -> bool {
+    allowed.iter().any(|one| if is_pattern { one.source() == name } else { one.matches(name) })
+}

@@ -1,0 +1,16 @@
+"""`user` lines of the configuration: kept as they are written, as what they mean takes the command table to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sherd.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class UserLine:
+    """The words after `user`: a name and rules, and the error that the line would be."""
+
+    words: tuple[str, ...]
+    error: Callable[[str], ConfigError]
