@@ -10,10 +10,11 @@
 //! - [`net`]: [`net::listener`]; [`net::transport`], the only place that sends to and receives from clients; read buffers
 //! - [`connection`]: one client: its bytes in both directions, its session, what it waits for, its transaction
 //! - [`observe`]: what operators see: clients, statistics, log records, MONITOR's lines, hot keys, recent peaks, panics
+//! - [`followers`]: the backlog, and the replicas that it is for
 //! - [`shared`]: what the threads of a server share, and the messages between them
 //! - [`thread`]: an IO thread's state: poller, connections, batches, deadlines, clock, ticks, limits
 //! - [`request`]: the way of a request: intake, gate, dispatch, shards or control plane, delivery of the replies
-//! - [`replication`]: a replica's link to its primary
+//! - [`replication`]: the link to a primary, and the thread that feeds replicas
 //! - [`scripts`]: the handler of EVAL: what scripts may do, where their commands are executed, how they are ended
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, SCRIPT, ...
 //! - [`event_loop`]: polling, the mailbox, accepting, ticks
@@ -22,6 +23,7 @@
 pub mod commands;
 pub mod connection;
 pub mod event_loop;
+pub mod followers;
 pub mod kernel;
 pub mod net;
 pub mod observe;

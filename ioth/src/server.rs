@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,10 @@ use sherd_shards::server::world::World;
 
 use crate::commands;
 use crate::event_loop;
+use crate::followers::replicas::Replicas;
 use crate::net::listener::{Listener, Stage};
 use crate::observe::log::Log;
+use crate::replication::feeder;
 use crate::request::control;
 use crate::scripts::Evaluator;
 use crate::shared::message::{ControlRequest, Message, INBOX_CAPACITY, MAILBOX_CAPACITY};
@@ -83,7 +85,15 @@ impl Server {
         let inbox = Mailbox::new(INBOX_CAPACITY, ringer(&control_bell));
         let log = Arc::new(Log::new(ringer(&control_bell)));
         crate::observe::panics::report_to(&log);
-        let shared = Arc::new(Shared::new(engine, mailboxes, inbox, log, commands, shape.cluster));
+        let replicas = Arc::new(Replicas::new()?);
+        let shared = Arc::new(Shared::new(engine, mailboxes, inbox, replicas, log, commands, shape.cluster));
+        let of = Arc::downgrade(&shared);
+        let to_feed = Arc::downgrade(&shared.replicas);
+        shared.replicas.set_starter(Box::new(move || {
+            if let Some(replicas) = to_feed.upgrade() {
+                feeder::start(Weak::clone(&of), replicas);
+            }
+        }));
         let _ = shared
             .world
             .scripting
@@ -169,6 +179,7 @@ impl Server {
         self.shared.stopping.store(true, SeqCst);
         self.shared.listeners().clear();
         self.shared.wake_all();
+        self.shared.replicas.wake();
         let deadline = Instant::now() + at_most;
         let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = ending.get_or_insert_with(|| self.join_threads());

@@ -14,6 +14,7 @@ mod append;
 mod commands;
 mod held;
 mod persistence;
+mod replicas;
 mod replication;
 mod scripts;
 mod server;
@@ -90,5 +91,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Server>()?;
     module.add_class::<server::Request>()?;
     module.add_class::<replication::PrimaryLink>()?;
+    module.add_class::<replicas::Replicas>()?;
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -18,6 +19,7 @@ use sherd_shards::server::settings::Settings;
 
 use crate::append::Append;
 use crate::held;
+use crate::replicas::at_cut;
 
 /// The snapshot that is being taken, and how far loading has come.
 #[derive(Default)]
@@ -57,6 +59,31 @@ impl Files {
         *saving = Some(Arc::clone(&job.progress));
         *lock(&self.job) = Some(job);
         Ok(())
+    }
+
+    /// Begins a snapshot for replicas, which get what is written from the same moment on. Returns the offset of that moment.
+    pub fn begin_for(&self, shared: &Arc<Shared>, mut plan: Plan, replicas: Vec<u64>) -> PyResult<u64> {
+        let mut saving = lock(&self.saving);
+        if saving.is_some() {
+            return Err(PyValueError::new_err("a snapshot is being taken already"));
+        }
+        let (engine, journal) = (&shared.engine, &shared.world.journal);
+        let offset = Arc::new(AtomicU64::new(0));
+        let job = held::with_shards(shared, engine.all_shards(), |mut shards| {
+            if let Some(database) = shared.replicas.backlog.stream_database() {
+                plan.aux.push(("repl-stream-db".to_owned(), database.to_string()));
+            }
+            let prepared = Job::prepare(plan)?;
+            let (of, found) = (Arc::clone(shared), Arc::clone(&offset));
+            journal.mark(move |feed| found.store(at_cut(feed, &of, &replicas), SeqCst));
+            Ok(prepared.begin(engine, &mut shards))
+        });
+        let job = job.map_err(|error| os_error(&error))?;
+        *saving = Some(Arc::clone(&job.progress));
+        *lock(&self.job) = Some(job);
+        // What was asked for before is done by then.
+        journal.ask(|_| ());
+        Ok(offset.load(SeqCst))
     }
 
     /// Writes the snapshot that was begun; returns keys, bytes, and the changes that it saves.

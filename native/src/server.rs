@@ -29,6 +29,7 @@ use sherd_shards::server::settings::Settings;
 
 use crate::access::{self, UserForm};
 use crate::persistence::{self, Files};
+use crate::replicas::Replicas;
 use crate::replication::PrimaryLink;
 use crate::{append, commands, held, snapshot, transfer};
 use sherd_shards::handler::reply::Protocol;
@@ -245,6 +246,22 @@ impl Server {
         persistence::shown(py, &checked)
     }
 
+    fn begin_sync(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        compress: bool,
+        aux: Vec<(String, String)>,
+        replicas: Vec<u64>,
+    ) -> PyResult<u64> {
+        let plan = Plan { path, compress, checksum: true, sync_in_passing: false, aux, as_commands: false };
+        py.detach(|| self.files.begin_for(&self.engine.shared, plan, replicas))
+    }
+
+    fn replicas(&self) -> Replicas {
+        Replicas::new(&self.engine.shared)
+    }
+
     fn link_to_primary(&self, descriptor: i32, address: String, local_address: String) -> PrimaryLink {
         PrimaryLink::new(&self.engine.shared, descriptor, address, local_address)
     }
@@ -255,6 +272,17 @@ impl Server {
 
     fn refuse_writes_as_replica(&self, refuse: bool) {
         self.engine.shared.world.pause.refuse_writes(Refusal::ReadOnlyReplica, refuse);
+    }
+
+    fn pause_writes(&self, milliseconds: i64) {
+        let world = &self.engine.shared.world;
+        let now_ms = world.monotonic_milliseconds();
+        world.pause.start(now_ms.saturating_add(milliseconds), true, now_ms);
+    }
+
+    fn end_pause(&self) {
+        self.engine.shared.world.pause.end();
+        self.engine.shared.wake_all();
     }
 
     fn hide_stale_data(&self, hide: bool) {

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, final, type_check_only
 
 __all__ = [
     "PrimaryLink",
+    "Replicas",
     "Request",
     "Server",
     "__version__",
@@ -257,6 +258,19 @@ class Server:
     def load(self, path: str | PathLike[str]) -> RdbReport:
         """Loads an RDB file into the empty server. Where the report has a fault, what came before it is loaded."""
 
+    def begin_sync(
+        self, path: str | PathLike[str], compress: bool, aux: list[tuple[str, str]], replicas: list[int]
+    ) -> int:
+        """Begins a snapshot as `begin_save` does, from whose moment on the replicas are readers of the backlog; returns
+        its offset. `finish_save` follows."""
+
+    def replicas(self) -> Replicas:
+        """The primary's side of replication."""
+
+    def pause_writes(self, milliseconds: int) -> None:
+        """Holds clients back that want to write, as CLIENT PAUSE does."""
+
+    def end_pause(self) -> None: ...
     def link_to_primary(self, descriptor: int, address: str, local_address: str) -> PrimaryLink:
         """Takes over a connected, detached socket whose handshake is done, with the "host:port" of both ends."""
 
@@ -409,6 +423,70 @@ class PrimaryLink:
         """`repl-timeout`."""
 
     def status(self) -> LinkStatus: ...
+
+@final
+class Replicas:
+    """The replicas of a server and the backlog that they are fed from. Offsets count bytes of the journal."""
+
+    def start_backlog(self, offset: int) -> int:
+        """Keeps the journal from now on, if that is not done yet; where its bytes were not counted so far, beyond
+        `offset`. Returns its end."""
+
+    def stop_backlog(self) -> int:
+        """Keeps nothing any more; returns the journal's end."""
+
+    def restart_backlog(self, offset: int) -> None:
+        """Goes on counting at the offset of a primary whose data this server has taken over."""
+
+    def set_backlog_size(self, size: int) -> None: ...
+    def backlog(self) -> tuple[bool, int, int, int]:
+        """(whether it is kept, the offset before its first byte, that of its last one, bytes that it takes)."""
+
+    def end_offset(self) -> int:
+        """The end of the journal, with all that was executed before this moment."""
+
+    def add_reader(self, client_id: int, position: int) -> bool:
+        """Keeps for a client what comes behind an offset; False if that is not all there."""
+
+    def attach(
+        self,
+        token: int,
+        client_id: int,
+        address: str,
+        port: int,
+        preamble: bytes,
+        *,
+        online: bool,
+        snapshot_only: bool,
+    ) -> None:
+        """Makes a client, whose request is being answered, a replica: it gets `preamble` in place of an answer. With
+        `online` it goes on in the backlog."""
+
+    def say(self, ids: list[int], text: bytes) -> None:
+        """Sends bytes to replicas, before anything else."""
+
+    def send_snapshot(self, ids: list[int], path: str | PathLike[str]) -> None:
+        """Sends a file, and the backlog behind it. The file may be removed at once."""
+
+    def cut(self, ids: list[int], reason: str) -> None: ...
+    def cut_all(self, reason: str) -> None: ...
+    def append(self, words: list[bytes]) -> None:
+        """Adds a command to what replicas are sent, but to no file."""
+
+    def rows(self) -> list[tuple[int, str, str, int, str, int, int, int]]:
+        """(client id, peer's address, own address, own port, state, acknowledged, synced, seconds of silence)."""
+
+    def totals(self) -> tuple[int, int]:
+        """Replicas that count for `min-replicas-to-write`, and bytes that were sent to all."""
+
+    def news_fd(self) -> int:
+        """Readable when a replica has acknowledged something, has come or gone; `silence_news` clears it."""
+
+    def set_follows(self, follows: bool) -> None:
+        """Says whether what is written comes from a primary."""
+
+    def want_news(self, wanted: bool) -> None: ...
+    def silence_news(self) -> None: ...
 
 @type_check_only
 class LinkStatus(TypedDict):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sherd import _native
 from sherd._native import (
     PrimaryLink,
+    Replicas,
     Request,
     Server,
     add_runtime,
@@ -56,6 +57,7 @@ __all__ = [
     "CommandRow",
     "LinkStatus",
     "PrimaryLink",
+    "Replicas",
     "Request",
     "SelectorDict",
     "Server",

@@ -14,7 +14,9 @@ from sherd.server.settings import native_settings
 
 ROWS: list[Any] = native.setting_table()
 # Parts of one directive, which is no single number.
-PARTS = {f"output-limit-{name}-{part}" for name in ("normal", "pubsub") for part in ("hard", "soft", "seconds")}
+PARTS = {
+    f"output-limit-{name}-{part}" for name in ("normal", "replica", "pubsub") for part in ("hard", "soft", "seconds")
+}
 SINGLE = [row for row in ROWS if row["name"] not in PARTS]
 # The largest number that the data plane takes.
 INT64_MAX = 2**63 - 1

@@ -185,6 +185,13 @@ impl Outbound {
         self.buffer.len() - self.sent
     }
 
+    /// Takes what was not sent.
+    pub fn take_unsent(&mut self) -> Vec<u8> {
+        let mut unsent = std::mem::take(&mut self.buffer);
+        unsent.drain(..std::mem::take(&mut self.sent));
+        unsent
+    }
+
     /// Bytes that the buffers take.
     pub fn capacity(&self) -> usize {
         self.buffer.capacity() + self.scratch.capacity() + self.pushed.capacity()

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use sherd_metrics::clock::{self, TickRate};
 
 use crate::connection::wait::WaitsFor;
+use crate::replication::join::join;
 use crate::request::blocked::wait::abandon_wait;
 use crate::request::blocked::wake::{end_all_waits, end_overdue_waits, unblock, wake_client};
 use crate::request::control::control_reply;
@@ -112,6 +113,7 @@ fn take_messages(io: &mut IoThread) {
             Message::WakeClient(wake) => wake_client(io, wake),
             Message::Unblock { connection, with_error } => unblock(io, connection, with_error),
             Message::EndWaits => end_all_waits(io),
+            Message::Join(joining) => join(io, *joining),
             Message::Kill(token) => {
                 if io.connections.by_token(token).is_some() {
                     io.connections.make_ready(token.index);

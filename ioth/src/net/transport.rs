@@ -139,6 +139,12 @@ impl Transport {
         }
     }
 
+    /// The socket itself, for whoever takes the connection over.
+    pub fn socket(&self) -> Arc<OwnedFd> {
+        let Stream::Plain(socket) = &self.stream;
+        Arc::clone(socket)
+    }
+
     /// The descriptor's number, for CLIENT LIST.
     pub fn number(&self) -> RawFd {
         self.as_fd().as_raw_fd()

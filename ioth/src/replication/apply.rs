@@ -19,6 +19,7 @@ use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::args;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::journal::recorder;
 use sherd_types::table;
 
 use crate::connection::subscriptions::Kind;
@@ -304,6 +305,11 @@ impl Applier {
         let piece = std::mem::take(&mut self.piece);
         if piece.needs != 0 {
             self.execute_data(&piece)?;
+        } else {
+            // Before the bytes are handed on: what selects a database may do so once more.
+            let shared = self.link.shared();
+            shared.replicas.backlog.set_stream_database(Some(self.db));
+            shared.world.journal.hand_on(&self.buffer[self.base..self.at], self.db);
         }
         self.publish(&piece);
         let link = &self.link;
@@ -364,6 +370,11 @@ impl Applier {
                 shards.first().stats.discount_buffer(capacity, 0);
             }
         }
+        if shared.world.journal.is_on() {
+            // Those who follow this server get the same bytes.
+            recorder::hand_on(&self.buffer[self.base..self.at], self.db);
+        }
+        shared.replicas.backlog.set_stream_database(Some(self.db));
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! A replica's side of replication: the link to its primary, once the control plane has shaken hands.
+//! Replication: the link to a primary, once the control plane has shaken hands, and links to replicas, once it has admitted
+//! them. [`join`] makes a client a replica, [`feeder`] is the thread that feeds them.
 //!
 //! The control plane decides what is to be done (a whole snapshot, or the stream from where it was left), reconnects and watches;
 //! what carries data is here, in a thread that the control plane lends and that may wait. [`link`] is the socket and what is
@@ -11,5 +12,7 @@
 //! acknowledgement could say where it is.
 
 pub mod apply;
+pub mod feeder;
+pub mod join;
 pub mod link;
 pub mod receive;

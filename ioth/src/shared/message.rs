@@ -14,6 +14,7 @@ use sherd_shards::server::client::ClientRecord;
 
 use crate::connection::token::Token;
 use crate::connection::transaction::{Executed, Transaction, Watch};
+use crate::followers::replica::Joining;
 use crate::net::listener::Peer;
 use crate::net::transport::Lent;
 
@@ -35,6 +36,8 @@ pub enum Message {
     WakeClient(Wake),
     /// CLIENT UNBLOCK.
     Unblock { connection: Token, with_error: bool },
+    /// A client becomes a replica, of which another thread takes care.
+    Join(Box<Joining>),
     /// The server has become a replica: nothing that clients wait for is theirs to take any more.
     EndWaits,
     /// Look at the connection's record: it was killed.

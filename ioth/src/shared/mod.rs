@@ -25,12 +25,17 @@ use crate::observe::clients::Clients;
 use crate::observe::log::Log;
 use crate::observe::stats::{ControlStats, IoStats};
 
+use crate::followers::replicas::Replicas;
+
 use access::{Access, Change};
 use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
 use pubsub::PubSub;
 use renames::Renames;
 use script_calls::ScriptCalls;
 use scripts::Scripts;
+
+/// How much may be written while a replica is sent its snapshot before writers wait, where no output limit says so.
+const HELD_BYTES_MAX: u64 = 256 << 20;
 
 /// One server's state beyond its threads' own.
 pub struct Shared {
@@ -39,6 +44,7 @@ pub struct Shared {
     pub mailboxes: Arc<Vec<Mailbox<Message>>>,
     pub inbox: Mailbox<ControlRequest>,
     pub pubsub: Arc<PubSub>,
+    pub replicas: Arc<Replicas>,
     pub clients: Clients,
     /// Set before the server starts, if at all.
     pub renames: OnceLock<Renames>,
@@ -77,6 +83,7 @@ impl Shared {
         engine: Arc<Engine>,
         mailboxes: Arc<Vec<Mailbox<Message>>>,
         inbox: Mailbox<ControlRequest>,
+        replicas: Arc<Replicas>,
         log: Arc<Log>,
         commands: usize,
         cluster: bool,
@@ -95,6 +102,7 @@ impl Shared {
             world,
             mailboxes,
             inbox,
+            replicas,
             clients: Clients::default(),
             renames: OnceLock::new(),
             log,
@@ -180,9 +188,13 @@ impl Shared {
     pub fn apply_settings(&self) {
         let settings = &self.world.settings;
         settings.apply();
-        // There is no replication, so no replica is ever good. A lag of 0 switches the rule off, as in Redis.
-        let wanted = settings.min_replicas_to_write.on() && settings.min_replicas_max_lag.on();
-        self.world.pause.refuse_writes(Refusal::TooFewReplicas, wanted);
+        // A lag of 0 switches the rule off, as in Redis.
+        let good = self.replicas.good.load(Ordering::SeqCst);
+        let too_few = good < settings.min_replicas_to_write.size() && settings.min_replicas_max_lag.on();
+        self.world.pause.refuse_writes(Refusal::TooFewReplicas, too_few);
+        let hard_bytes = settings.replica_output_limit_hard_bytes.size() as u64;
+        // Where there is no limit, one is still needed on what waits for a snapshot.
+        self.replicas.backlog.set_held_bytes_max(if hard_bytes == 0 { HELD_BYTES_MAX } else { hard_bytes });
     }
 
     /// The `count` most frequent keys over all IO threads, most frequent first.

@@ -114,5 +114,6 @@ pub fn end_killed(io: &mut IoThread, token: Token) {
     } else {
         // A link of replication, which belongs to no IO thread, looks by itself.
         io.shared.tell(token, Message::Kill(token));
+        io.shared.replicas.wake();
     }
 }

@@ -42,6 +42,12 @@ impl Origin {
         self != Origin::Replica
     }
 
+    /// Whether what the command does is recorded: what a primary sends is handed on as it is.
+    #[inline]
+    pub fn is_recorded(self) -> bool {
+        self != Origin::Replica
+    }
+
     /// Whether what comes out must not depend on the order in which a table happens to have its elements: others may build
     /// on it.
     pub fn wants_an_order(self) -> bool {

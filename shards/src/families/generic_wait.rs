@@ -1,9 +1,7 @@
-//! WAIT and WAITAOF on a server that has neither replicas nor an append-only file: WAIT for no replica answers at once, for
-//! more it waits until its time is over, as in Redis; WAITAOF tells that there is no file.
+//! WAITAOF on a server that has no append-only file, which it tells.
 
 use crate::command::category;
 use crate::handler::args;
-use crate::effects::blocking::{Block, TimeoutReply};
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome};
 use crate::handler::reply::Reply;
@@ -19,15 +17,6 @@ const WAITS: CommandSpec = CommandSpec {
 };
 
 pub(super) const SPECS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "wait",
-        summary: "Waits until replicas have the client's writes.",
-        since: "3.0.0",
-        arity: 3,
-        syntax: "numreplicas timeout",
-        plane: Plane::Data(wait),
-        ..WAITS
-    },
     CommandSpec {
         name: "waitaof",
         summary: "Waits until the client's writes are on disk here and on replicas.",
@@ -54,19 +43,6 @@ fn parse_timeout(context: &Context<'_>, text: &[u8]) -> Result<Option<i64>, Comm
         wait @ 1.. => context.now_ms.checked_add(wait).map(|_| Some(wait)).ok_or(TIMEOUT_RANGE),
         _ => Err(NEGATIVE_TIMEOUT),
     }
-}
-
-fn wait(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let replicas = args::integer(context.args[1])?;
-    let timeout_ms = parse_timeout(context, context.args[2])?;
-    if replicas <= 0 {
-        reply.int(0);
-        return Ok(());
-    }
-    let deadline_ms = timeout_ms.map(|wait| context.deadline_after(wait));
-    let block = Block { keys: Vec::new(), deadline_ms, wants: None, on_timeout: TimeoutReply::Int(0), rewrites: Vec::new(), again_at_ms: None };
-    context.block(reply, block);
-    Ok(())
 }
 
 fn waitaof(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {

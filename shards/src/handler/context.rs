@@ -437,7 +437,7 @@ impl<'a> Context<'a> {
     /// Whether somebody wants to know what the command does.
     #[inline]
     pub fn is_recorded(&self) -> bool {
-        self.world.journal.is_on()
+        self.world.journal.is_on() && self.origin.is_recorded()
     }
 
     /// Says what the command has done, where repeating it would not do the same. Called as often as it takes; the request itself is

@@ -30,8 +30,13 @@ pub struct Feed {
     block: Vec<u8>,
     /// The database before the block's first byte.
     block_database: Option<u16>,
-    /// Whether the block is for links only.
+    /// Whether the block is for links only, or for files only.
     links_only: bool,
+    files_only: bool,
+    /// What is written comes from a primary.
+    follows: bool,
+    /// Files have still to be told which database a primary's stream has selected.
+    selects_in_files: bool,
     round_bytes: usize,
 }
 
@@ -44,6 +49,9 @@ impl Feed {
             block: Vec::new(),
             block_database: None,
             links_only: false,
+            files_only: false,
+            follows: false,
+            selects_in_files: false,
             round_bytes: 0,
         }
     }
@@ -60,7 +68,18 @@ impl Feed {
 
     /// Has the next command select its database, whatever was selected before.
     pub fn forget_database(&mut self) {
-        self.database = None;
+        if self.follows {
+            // Nothing may come between the bytes of a primary, but in a file.
+            self.selects_in_files = true;
+        } else {
+            self.database = None;
+        }
+    }
+
+    /// Says whether what is written comes from a primary.
+    pub fn set_follows(&mut self, follows: bool) {
+        self.follows = follows;
+        self.forget_database();
     }
 
     /// A sink, if it is of that type.
@@ -93,10 +112,10 @@ impl Feed {
         if self.sinks.is_empty() {
             return;
         }
-        if self.links_only != segment.links_only {
-            self.deliver();
-            self.links_only = segment.links_only;
+        if self.follows && !segment.links_only {
+            return self.add_segment_of_replica(segment);
         }
+        self.begin_block(segment.links_only, false);
         if self.block.is_empty() {
             self.block_database = self.database;
         }
@@ -115,6 +134,38 @@ impl Feed {
         }
     }
 
+    fn begin_block(&mut self, links_only: bool, files_only: bool) {
+        if (self.links_only, self.files_only) != (links_only, files_only) {
+            self.deliver();
+            (self.links_only, self.files_only) = (links_only, files_only);
+        }
+    }
+
+    /// What a primary has sent goes on as it is. What was written here besides goes into files, between selections of its own.
+    fn add_segment_of_replica(&mut self, segment: &Segment) {
+        let selected = self.database.unwrap_or(0);
+        if !segment.from_primary {
+            self.begin_block(false, true);
+            resp::append_select(&mut self.block, segment.databases.0);
+            self.block.extend_from_slice(&segment.bytes);
+            resp::append_select(&mut self.block, selected);
+            return;
+        }
+        if std::mem::take(&mut self.selects_in_files) {
+            self.begin_block(false, true);
+            resp::append_select(&mut self.block, selected);
+        }
+        self.begin_block(false, false);
+        if self.block.is_empty() {
+            self.block_database = self.database;
+        }
+        self.database = Some(segment.databases.1);
+        self.block.extend_from_slice(&segment.bytes);
+        if self.block.len() >= BLOCK_BYTES_MAX {
+            self.deliver();
+        }
+    }
+
     /// Gives sinks what was put together.
     fn deliver(&mut self) {
         if self.block.is_empty() {
@@ -125,9 +176,12 @@ impl Feed {
             database: self.block_database,
             bytes: &self.block,
             links_only: self.links_only,
+            files_only: self.files_only,
         };
         self.sinks.iter_mut().for_each(|(_, sink)| sink.take(&block));
-        self.offset += self.block.len() as u64;
+        if !self.files_only {
+            self.offset += self.block.len() as u64;
+        }
         self.round_bytes += self.block.len();
         self.block.clear();
         self.block.shrink_to(BLOCK_KEEP_BYTES_MAX);

@@ -22,6 +22,8 @@
 //!   ([`Feed::forget_database`]).
 //! - [`Journal::append`] adds what no shard has executed (FUNCTION LOAD; PING and GETACK, which are for links only), with a
 //!   ticket of its own. Who holds batons calls [`effect`] instead, and it keeps its place among what is executed.
+//! - [`recorder::hand_on`] and [`Journal::hand_on`] add what a primary has sent, in place of what its commands have done here: a
+//!   replica's own replicas get the same bytes at the same offsets.
 //! - [`Journal::offset`] is the end of what sinks were given: `master_repl_offset`.
 //!
 //! # Bounds
@@ -79,6 +81,8 @@ pub struct Segment {
     pub bytes: Vec<u8>,
     /// Only for replicas' links, not for a file.
     pub links_only: bool,
+    /// It is what a primary has sent, to the byte.
+    pub from_primary: bool,
 }
 
 /// Runs on the journal's thread at its place in the order.
@@ -275,7 +279,20 @@ impl Journal {
         }
         let mut bytes = Vec::new();
         resp::append(&mut bytes, parts);
-        self.common.push(Item::Segment(Segment { databases: (db, db), bytes, links_only }))
+        self.common.push(Item::Segment(Segment { databases: (db, db), bytes, links_only, from_primary: false }))
+    }
+
+    /// Adds what a primary has sent and no shard had to execute, after which a database is selected.
+    pub fn hand_on(&self, bytes: &[u8], db: u16) {
+        if self.is_on() {
+            let bytes = bytes.to_vec();
+            self.common.push(Item::Segment(Segment {
+                databases: (db, db),
+                bytes,
+                links_only: false,
+                from_primary: true,
+            }));
+        }
     }
 
     /// Whether replies to writes wait until these are durable.

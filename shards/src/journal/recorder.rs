@@ -33,11 +33,22 @@ struct Recorder {
     has_told: bool,
     /// The segment of what was handed over in the middle of a unit, as a shard was let go of then; 0 if nothing was.
     inner: Ticket,
+    /// The bytes are a primary's.
+    from_primary: bool,
 }
 
 impl Recorder {
     const fn new() -> Recorder {
-        Recorder { bytes: Vec::new(), databases: (0, 0), depth: 0, effects: 0, begin: 0, has_told: false, inner: 0 }
+        Recorder {
+            bytes: Vec::new(),
+            databases: (0, 0),
+            depth: 0,
+            effects: 0,
+            begin: 0,
+            has_told: false,
+            inner: 0,
+            from_primary: false,
+        }
     }
 
     /// Makes room for an effect; its bytes follow.
@@ -100,6 +111,16 @@ pub fn effect(db: u16, parts: &[&[u8]]) {
     with(|recorder| recorder.add(db, parts));
 }
 
+/// Puts what a primary has sent in the place of all that was recorded in this slice; a database is selected after it.
+pub fn hand_on(sent: &[u8], db: u16) {
+    with(|recorder| {
+        recorder.bytes.clear();
+        recorder.bytes.extend_from_slice(sent);
+        recorder.databases = (db, db);
+        recorder.from_primary = true;
+    });
+}
+
 /// Says that the command which is being executed tells its effects itself, or has none.
 pub(crate) fn tell() {
     with(|recorder| recorder.has_told = true);
@@ -133,7 +154,8 @@ pub(super) fn take() -> Option<Segment> {
         }
         recorder.close_unit();
         let bytes = std::mem::take(&mut recorder.bytes);
-        Some(Segment { databases: recorder.databases, bytes, links_only: false })
+        let from_primary = std::mem::take(&mut recorder.from_primary);
+        Some(Segment { databases: recorder.databases, bytes, links_only: false, from_primary })
     })
 }
 

@@ -16,6 +16,8 @@ pub struct Block<'a> {
     pub bytes: &'a [u8],
     /// For replicas' links only (PING, REPLCONF GETACK): a file leaves it out.
     pub links_only: bool,
+    /// For files only: what clients write to a replica, whose links carry what its primary sends and nothing else. It does not count.
+    pub files_only: bool,
 }
 
 /// What became of what a sink was given.

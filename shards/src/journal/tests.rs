@@ -342,6 +342,7 @@ fn writers_wait_while_a_sink_is_behind() {
 #[test]
 fn segments_say_their_databases() {
     recorder::effect(1, &[b"A"]);
-    let expected = Segment { databases: (1, 1), bytes: b"*1\r\n$1\r\nA\r\n".to_vec(), links_only: false };
+    let expected =
+        Segment { databases: (1, 1), bytes: b"*1\r\n$1\r\nA\r\n".to_vec(), links_only: false, from_primary: false };
     assert_eq!(recorder::take(), Some(expected));
 }

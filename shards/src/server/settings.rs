@@ -204,7 +204,7 @@ settings! {
     /// Not 0 while an executed command is accounted for in any unusual way, that is while keys are counted or latency is
     /// not tracked: one thing to look at with every command. Follows from others, see [`Settings::apply`].
     unusual_accounting = 0;
-    /// Replicas that writes need; there are none yet, so any number but 0 refuses writes.
+    /// Replicas that writes need.
     min_replicas_to_write = 0, "min-replicas-to-write", INT;
     /// Seconds; 0 switches `min-replicas-to-write` off.
     min_replicas_max_lag = 10, "min-replicas-max-lag", INT;
@@ -241,6 +241,11 @@ settings! {
     pubsub_output_limit_hard_bytes = 32 * MEBIBYTE, "output-limit-pubsub-hard", COUNT;
     pubsub_output_limit_soft_bytes = 8 * MEBIBYTE, "output-limit-pubsub-soft", COUNT;
     pubsub_output_limit_soft_seconds = 60, "output-limit-pubsub-seconds", COUNT;
+    replica_output_limit_hard_bytes = 256 * MEBIBYTE, "output-limit-replica-hard", COUNT;
+    replica_output_limit_soft_bytes = 64 * MEBIBYTE, "output-limit-replica-soft", COUNT;
+    replica_output_limit_soft_seconds = 60, "output-limit-replica-seconds", COUNT;
+    /// Seconds of silence after which a link of replication is given up.
+    repl_timeout = 60, "repl-timeout", within(1, INT_MAX);
     protected_mode = 1, "protected-mode";
     cluster_enabled = 0, "cluster-enabled";
     /// `local` is local connections only.

@@ -1,10 +1,10 @@
-"""REPLICAOF, ROLE, REPLCONF: who follows whom."""
+"""REPLICAOF, ROLE, REPLCONF, PSYNC, SYNC, WAIT, FAILOVER: who follows whom."""
 
 from __future__ import annotations
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.observability.node import Node
-from sherd.replication import Follower
+from sherd.replication import Failover, Follower, Primary
 from sherd.resp import OK, Encoded, Reply, Simple
 from sherd.spec import Request, command
 
@@ -13,6 +13,11 @@ _NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 _HOST_LENGTH_MAX = 45
 _PORT_MAX = 65535
 _LONG_DIGITS_MAX = 19
+_BAD_TIMEOUT = "ERR timeout is not an integer or out of range"
+_WAIT_ON_REPLICA = (
+    "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured "
+    "to be writable (which is not the default) writes to replicas are just local and are not propagated."
+)
 
 
 @command(
@@ -28,6 +33,8 @@ _LONG_DIGITS_MAX = 19
 async def replicaof(request: Request) -> Reply:
     """Answers when the role has changed; the data follow later."""
     node, follower = request.services.get(Node), request.services.get(Follower)
+    if request.services.get(Failover).is_running:
+        raise CommandError("ERR REPLICAOF not allowed while failing over.")
     host, port = (word.decode("utf-8", "surrogateescape") for word in request.args[1:])
     if node.cluster_enabled:
         raise CommandError("ERR REPLICAOF not allowed in cluster mode.")
@@ -74,7 +81,9 @@ def role(request: Request) -> Reply:
     link is, and up to which offset it has come."""
     replication = request.services.get(Node).replication
     if replication.primary is None:
-        return ["master", replication.current_offset, []]
+        rows = [row for row in replication.rows() if row.state == "online"]
+        replicas: list[Reply] = [[row.host, str(row.port), str(row.acknowledged)] for row in rows]
+        return ["master", replication.current_offset, replicas]
     host, port = replication.primary
     return ["slave", host, port, replication.phase, replication.current_offset if replication.is_up else -1]
 
@@ -94,14 +103,18 @@ def replconf(request: Request) -> Reply:
     words = request.args[1:]
     if len(words) % 2:
         raise CommandError(SYNTAX_ERROR)
+    introduction = request.services.get(Primary).introduction(request.client_id)
     for name, value in zip(words[::2], words[1::2], strict=True):
         match name.lower():
-            case b"listening-port" | b"rdb-only":
-                _integer(value)
+            case b"listening-port":
+                introduction.port = min(max(_integer(value), 0), _PORT_MAX)
+            case b"rdb-only":
+                introduction.snapshot_only = _integer(value) == 1
             case b"ip-address":
                 if len(value) > _HOST_LENGTH_MAX:
                     reason = "REPLCONF ip-address provided by replica instance is too long"
                     raise CommandError(f"ERR {reason}: {len(value)} bytes")
+                introduction.address = value.decode("latin-1")
             case b"capa" | b"version" | b"rdb-filter-only":
                 pass
             case b"ack" | b"getack":
@@ -110,6 +123,116 @@ def replconf(request: Request) -> Reply:
             case _:
                 raise CommandError(f"ERR Unrecognized REPLCONF option: {name.decode('utf-8', 'surrogateescape')}")
     return OK
+
+
+@command(
+    "psync",
+    arity=-3,
+    flags="admin noscript no_async_loading no_multi",
+    group="server",
+    since="2.8.0",
+    summary="Makes the client a replica, from where it is in the stream if that is possible.",
+    complexity="O(1), and O(N) in the number of keys where it needs a snapshot",
+    syntax="replicationid offset",
+    system=True,
+)
+async def psync(request: Request) -> Reply:
+    """What is answered comes from the thread that feeds replicas, which has the connection from then on."""
+    follower, primary = request.services.get(Follower), request.services.get(Primary)
+    replication = request.services.get(Node).replication
+    history, offset = request.args[1].decode("latin-1"), _integer(request.args[2])
+    if len(request.args) > 3 and request.args[3].upper() == b"FAILOVER":
+        if replication.primary is None:
+            raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
+        if history != replication.id:
+            raise CommandError("ERR PSYNC FAILOVER replid must match my replid.")
+        await follower.lead()
+    await primary.admit(request.client_id, request.token, history, offset)
+    return _NO_REPLY
+
+
+@command(
+    "sync",
+    arity=1,
+    flags="admin noscript no_async_loading no_multi",
+    group="server",
+    since="1.0.0",
+    summary="Makes the client a replica, as PSYNC does, beginning with a snapshot.",
+    complexity="O(N) in the number of keys",
+    system=True,
+)
+async def sync(request: Request) -> Reply:
+    """A snapshot, and the stream behind it."""
+    await request.services.get(Primary).admit(request.client_id, request.token, None, -1)
+    return _NO_REPLY
+
+
+@command(
+    "wait",
+    arity=3,
+    flags="blocking",
+    acl="connection",
+    group="generic",
+    since="3.0.0",
+    summary="Waits until replicas have what was written.",
+    complexity="O(1)",
+    syntax="numreplicas timeout",
+    tips=("request_policy:all_shards", "response_policy:agg_min"),
+)
+async def wait(request: Request) -> Reply:
+    """How many replicas have everything that was written before, when they are enough or the time is over."""
+    count, timeout_ms = _integer(request.args[1]), _integer(request.args[2], _BAD_TIMEOUT)
+    if timeout_ms < 0:
+        raise CommandError("ERR timeout is negative")
+    if request.services.get(Node).replication.primary is not None:
+        raise CommandError(_WAIT_ON_REPLICA)
+    # Within a transaction nobody could wait.
+    timeout_seconds = 0.0 if request.in_multi else timeout_ms / 1000 or None
+    return await request.services.get(Primary).wait(count, timeout_seconds)
+
+
+@command(
+    "failover",
+    arity=-1,
+    flags="admin noscript stale",
+    group="server",
+    since="6.2.0",
+    summary="Hands the primary's part over to a replica.",
+    complexity="O(1)",
+    syntax="[target:TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds:milliseconds]",
+)
+def failover(request: Request) -> Reply:
+    """OK when it has begun; INFO tells how far it is."""
+    node, coordinator = request.services.get(Node), request.services.get(Failover)
+    if node.cluster_enabled:
+        raise CommandError("ERR FAILOVER not allowed in cluster mode.")
+    words = [word.decode("utf-8", "surrogateescape") for word in request.args[1:]]
+    if [word.lower() for word in words] == ["abort"]:
+        coordinator.abort()
+        return OK
+    target, timeout_ms, force = _parse_failover(words)
+    coordinator.start(target, timeout_ms, force=force)
+    return OK
+
+
+def _parse_failover(words: list[str]) -> tuple[tuple[str, int] | None, int, bool]:
+    """The target, the timeout in milliseconds (0 is none), and whether it is to be forced."""
+    target: tuple[str, int] | None = None
+    timeout_ms, force, rest = 0, False, list(words)
+    while rest:
+        word = rest.pop(0).lower()
+        if word == "timeout" and rest and not timeout_ms:
+            timeout_ms = _integer(rest.pop(0).encode("utf-8", "surrogateescape"))
+            if timeout_ms <= 0:
+                raise CommandError("ERR FAILOVER timeout must be greater than 0")
+        elif word == "to" and len(rest) > 1 and target is None:
+            host = rest.pop(0)
+            target = (host, _integer(rest.pop(0).encode("utf-8", "surrogateescape")))
+        elif word == "force" and not force:
+            force = True
+        else:
+            raise CommandError(SYNTAX_ERROR)
+    return target, timeout_ms, force
 
 
 def _integer(word: bytes, refusal: str = _NOT_AN_INTEGER) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from sherd.observability.info_table import FIELDS, Source
 from sherd.observability.node import Listener
-from sherd.observability.replication import primary_lines
+from sherd.observability.replication import primary_lines, replica_lines
 from sherd.observability.snapshot import CommandNumbers, Snapshot
 
 # All sections in the order in which they are printed, with their headings.
@@ -98,6 +98,10 @@ def _primary_lines(snapshot: Snapshot) -> Iterator[str]:
     return primary_lines(snapshot.node.replication, snapshot.node.config)
 
 
+def _replica_lines(snapshot: Snapshot) -> Iterator[str]:
+    return replica_lines(snapshot.node.replication, snapshot.node.config)
+
+
 def _listener_lines(snapshot: Snapshot) -> Iterator[str]:
     for number, listener in enumerate(snapshot.listeners):
         yield f"listener{number}:{_describe(listener)}"
@@ -168,6 +172,7 @@ def _shard_lines(snapshot: Snapshot) -> Iterator[str]:
 # Lines that stand behind a row of the table.
 _LINES_BEHIND: Mapping[tuple[str, str], Callable[[Snapshot], Iterator[str]]] = {
     ("replication", "role"): _primary_lines,
+    ("replication", "connected_slaves"): _replica_lines,
 }
 _MORE_LINES: Mapping[str, Callable[[Snapshot], Iterator[str]]] = {
     "server": _listener_lines,

@@ -102,6 +102,16 @@ def _section(section: str, rows: list[tuple[str, Source | Value]]) -> tuple[Info
     return tuple(InfoField(section, name, source) for name, source in rows)
 
 
+def _first_backlog_byte(snapshot: Snapshot) -> int:
+    is_kept, begin, _, _ = snapshot.node.replication.backlog()
+    return begin + 1 if is_kept else 0
+
+
+def _backlog_length(snapshot: Snapshot) -> int:
+    is_kept, begin, end, _ = snapshot.node.replication.backlog()
+    return end - begin if is_kept else 0
+
+
 SERVER = _section("server", [
     ("redis_version", redis_version),
     ("server_name", "sherd"),
@@ -196,8 +206,8 @@ MEMORY = _section("memory", [
     ("mem_fragmentation_ratio", _resident_ratio),
     ("mem_fragmentation_bytes", _resident_surplus),
     ("mem_not_counted_for_evict", 0),
-    ("mem_replication_backlog", 0),
-    ("mem_total_replication_buffers", 0),
+    ("mem_replication_backlog", lambda s: s.node.replication.backlog()[3]),
+    ("mem_total_replication_buffers", lambda s: s.node.replication.backlog()[3]),
     ("mem_replica_full_sync_buffer", 0),
     ("mem_replicas_repl_buffer", 0),
     ("mem_clients_slaves", 0),
@@ -269,9 +279,9 @@ STATS = _section("stats", [
     ("instantaneous_input_repl_kbps", "0.00"),
     ("instantaneous_output_repl_kbps", "0.00"),
     ("rejected_connections", lambda s: s.clients.rejected),
-    ("sync_full", 0),
-    ("sync_partial_ok", 0),
-    ("sync_partial_err", 0),
+    ("sync_full", lambda s: s.node.replication.full_syncs),
+    ("sync_partial_ok", lambda s: s.node.replication.partial_syncs),
+    ("sync_partial_err", lambda s: s.node.replication.refused_partial_syncs),
     ("expired_subkeys", lambda s: s.totals.expired_fields + s.totals.expired_members),
     ("expired_keys", lambda s: s.totals.expired_keys),
     ("expired_fields", lambda s: s.totals.expired_fields),
@@ -325,17 +335,17 @@ STATS = _section("stats", [
 
 REPLICATION = _section("replication", [
     ("role", lambda s: s.node.replication.role),
-    ("connected_slaves", 0),
+    ("connected_slaves", lambda s: len(s.node.replication.rows())),
     ("replicas_waiting_psync", 0),
-    ("master_failover_state", "no-failover"),
+    ("master_failover_state", lambda s: s.node.replication.failover_state),
     ("master_replid", lambda s: s.node.replication.id),
     ("master_replid2", lambda s: s.node.replication.second_id),
     ("master_repl_offset", lambda s: s.node.replication.current_offset),
     ("second_repl_offset", lambda s: s.node.replication.second_offset),
-    ("repl_backlog_active", 0),
+    ("repl_backlog_active", lambda s: int(s.node.replication.backlog()[0])),
     ("repl_backlog_size", lambda s: s.node.config.get_int("repl-backlog-size")),
-    ("repl_backlog_first_byte_offset", 0),
-    ("repl_backlog_histlen", 0),
+    ("repl_backlog_first_byte_offset", _first_backlog_byte),
+    ("repl_backlog_histlen", _backlog_length),
 ])  # fmt: skip
 
 CPU = _section("cpu", [

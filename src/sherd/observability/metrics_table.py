@@ -236,7 +236,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("redis_db_keys_expiring", "Keys with a time to live.", _databases("keys_with_expiry"), "db"),
     _gauge("redis_db_avg_ttl_seconds", "Average time to live.", _databases("average_ttl_ms", 1000), "db"),
     # ---- replication and persistence
-    _gauge("redis_connected_slaves", "Connected replicas.", lambda s: 0),
+    _gauge("redis_connected_slaves", "Connected replicas.", lambda s: len(s.node.replication.rows())),
     _gauge("redis_master_repl_offset", "Offset of the journal.", lambda s: s.node.replication.current_offset),
     _gauge("redis_loading_dump_file", "1 while data is loaded at start.", lambda s: 0),
     _gauge("redis_rdb_last_save_timestamp_seconds", "Unix time of the last snapshot, or of the start.",

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from sherd import native
@@ -29,6 +29,27 @@ CONNECTED = "connected"
 def random_id() -> str:
     """40 hexadecimal digits, the form of run, node and replication ids."""
     return os.urandom(_ID_BYTES).hex()
+
+
+class ReplicaRow(NamedTuple):
+    """A replica: its client, where it connects from, where it says that clients reach it, and how far it is.
+
+    synced: what its append-only file has on disk. lag_seconds: since it was last heard of.
+    """
+
+    client_id: int
+    peer: str
+    address: str
+    port: int
+    state: str
+    acknowledged: int
+    synced: int
+    lag_seconds: int
+
+    @property
+    def host(self) -> str:
+        """Where clients reach it."""
+        return self.address or self.peer.rpartition(":")[0].strip("[]")
 
 
 @dataclass(slots=True)
@@ -52,6 +73,11 @@ class Replication:
     input_bytes: int = 0
     output_bytes: int = 0
     failed_commands: int = 0
+    replicas: native.Replicas | None = None
+    full_syncs: int = 0
+    partial_syncs: int = 0
+    refused_partial_syncs: int = 0
+    failover_state: str = "no-failover"
 
     @property
     def role(self) -> str:
@@ -77,10 +103,30 @@ class Replication:
     def current_offset(self) -> int:
         """How far in its history the data are."""
         status = self.status() if self.is_up else None
-        return status["applied"] if status is not None else self.offset
+        if status is not None:
+            return status["applied"]
+        is_kept, _, end, _ = self.backlog()
+        return end if is_kept and self.primary is None else self.offset
+
+    def backlog(self) -> tuple[bool, int, int, int]:
+        """Whether there is a backlog, the offsets before its first byte and of its last one, and the bytes it takes."""
+        return self.replicas.backlog() if self.replicas is not None else (False, 0, 0, 0)
+
+    def rows(self) -> list[ReplicaRow]:
+        """The replicas in the order in which they came."""
+        return [ReplicaRow(*row) for row in self.replicas.rows()] if self.replicas is not None else []
+
+    @property
+    def good_replicas(self) -> int:
+        """Replicas that count for `min-replicas-to-write`."""
+        return self.replicas.totals()[0] if self.replicas is not None else 0
 
     def traffic(self) -> tuple[int, int, int]:
         """Bytes in and out of all links so far, and commands of primaries that have failed here."""
+        received, sent, failed = self._traffic_of_links()
+        return received, sent + (self.replicas.totals()[1] if self.replicas is not None else 0), failed
+
+    def _traffic_of_links(self) -> tuple[int, int, int]:
         status = self.status()
         if status is None:
             return self.input_bytes, self.output_bytes, self.failed_commands
@@ -92,7 +138,7 @@ class Replication:
 
     def end_link(self) -> None:
         """The link has ended: what it counted is kept."""
-        self.input_bytes, self.output_bytes, self.failed_commands = self.traffic()
+        self.input_bytes, self.output_bytes, self.failed_commands = self._traffic_of_links()
         self.link = None
 
     def change_history(self, new_id: str) -> None:
@@ -130,3 +176,14 @@ def primary_lines(replication: Replication, config: Config) -> Iterator[str]:
     yield f"slave_priority:{priority}"
     yield f"slave_read_only:{int(config.get_bool('replica-read-only'))}"
     yield f"replica_announced:{int(announced)}"
+
+
+def replica_lines(replication: Replication, config: Config) -> Iterator[str]:
+    """What INFO tells of those who follow."""
+    if config.get_int("min-replicas-to-write") and config.get_int("min-replicas-max-lag"):
+        yield f"min_slaves_good_slaves:{replication.good_replicas}"
+    for number, row in enumerate(replication.rows()):
+        yield (
+            f"slave{number}:ip={row.host},port={row.port},state={row.state},offset={row.acknowledged},"
+            f"lag={row.lag_seconds},type=replica"
+        )

@@ -47,17 +47,29 @@ class Follower:
         self._database = 0
         # Whether the data are those of the history's id at its offset, so that a primary could go on from there.
         self._knows_place = False
+        # The next PSYNC asks the primary to become one, and `_taken_over` is told what it says to that.
+        self._hands_over = False
+        self._taken_over: asyncio.Future[bool] | None = None
 
     # ---- the role
 
     def follow(self, host: str, port: int, source: Source = Source.RUNTIME) -> None:
         """Follow a primary from now on, and no other; `source` says who wants it."""
         replication = self._node.replication
+        was_primary = replication.primary is None
+        offset, is_kept = replication.current_offset, replication.backlog()[0]
         replication.primary = (host, port)
         replication.phase, replication.down_since = CONNECT, time.time()
         self._node.config.put(BY_NAME["replicaof"], (host, str(port)), source)
         self._node.engine.follow(True)
         self.apply_configuration()
+        replicas = replication.replicas
+        if was_primary and replicas is not None:
+            # Whoever has followed this server, and is primary now, may know how to go on from here.
+            replication.offset = replicas.end_offset() if is_kept else offset
+            self._knows_place = is_kept
+            replicas.set_follows(True)
+        self._cut_replicas("this server follows another one")
         self._restart(self._run)
         _log.info("following", primary=f"{host}:{port}")
 
@@ -71,6 +83,17 @@ class Follower:
         assert self._task is not None
         await asyncio.wait([self._task])
         _log.info("following nobody")
+
+    def hand_over(self, host: str, port: int) -> asyncio.Future[bool]:
+        """Follow a replica, which is asked to become the primary. The future tells whether it has."""
+        self._hands_over = True
+        self._taken_over = asyncio.get_running_loop().create_future()
+        self.follow(host, port)
+        return self._taken_over
+
+    def _cut_replicas(self, reason: str) -> None:
+        if self._node.replication.replicas is not None:
+            self._node.replication.replicas.cut_all(reason)
 
     async def stop(self) -> None:
         """End the link; the server ends."""
@@ -115,6 +138,10 @@ class Follower:
         replication = self._node.replication
         replication.primary = None
         replication.change_history(random_id())
+        if replication.replicas is not None:
+            replication.replicas.set_follows(False)
+        # They come back at once, and go on under the new id.
+        self._cut_replicas("this server has become a primary")
         self._node.engine.follow(False)
         self.apply_configuration()
 
@@ -125,6 +152,7 @@ class Follower:
             try:
                 await self._follow_once()
             except (OSError, HandshakeError, UnicodeError) as error:
+                self._end_handing_over(taken=False)
                 _log.warning("the link to the primary is down", reason=str(error) or "it took too long")
             except Exception:  # noqa: BLE001 - a mistake here must not be the end of replication
                 _log.exception("the link to the primary has failed")
@@ -146,6 +174,7 @@ class Follower:
             try:
                 replication.phase = HANDSHAKE
                 admission = await introduce(connection, self._introduction(), timeout)
+                self._end_handing_over(taken=not admission.full)
                 self._take_over(connection)
             except BaseException:
                 connection.close()
@@ -164,7 +193,13 @@ class Follower:
         credentials = (*((user,) if user else ()), password) if password else ()
         history = replication.id if self._knows_place else ""
         announced = config.get_int("replica-announce-port") or self._node.port
-        return Introduction(credentials, announced, config.get_str("replica-announce-ip"), history, replication.offset)
+        address = config.get_str("replica-announce-ip")
+        return Introduction(credentials, announced, address, history, replication.offset, self._hands_over)
+
+    def _end_handing_over(self, *, taken: bool) -> None:
+        self._hands_over = False
+        if self._taken_over is not None and not self._taken_over.done():
+            self._taken_over.set_result(taken)
 
     def _take_over(self, connection: socket.socket) -> None:
         address, local_address = _shown(connection.getpeername()), _shown(connection.getsockname())
@@ -195,6 +230,9 @@ class Follower:
         self._database = int(database) if database.isdigit() else 0
         replication.id, replication.offset = admission.id, admission.offset
         self._knows_place = True
+        if replication.replicas is not None:
+            await asyncio.to_thread(replication.replicas.restart_backlog, admission.offset)
+            self._cut_replicas("this server has other data now")
         link.begin(admission.offset, self._database)
         seconds = round(time.time() - replication.syncing_since, 3)
         _log.info("synchronised with the primary", keys=report["keys"], seconds=seconds)
@@ -204,6 +242,7 @@ class Follower:
         assert replication.link is not None
         if admission.id != replication.id:
             replication.change_history(admission.id)
+            self._cut_replicas("the history has another id now")
         replication.link.begin(admission.offset, self._database)
         _log.info("the stream of the primary goes on", offset=admission.offset)
 

@@ -30,13 +30,14 @@ class HandshakeError(SherdError):
 class Introduction:
     """What a primary is told. credentials: the arguments of AUTH, if there are any. port, address: where this server
     can be reached, "" for the address that the primary sees. id, offset: where the stream is to go on, "" and -1 for
-    a whole snapshot."""
+    a whole snapshot. hands_over: the other one, which follows this server, is to become the primary."""
 
     credentials: tuple[str, ...]
     port: int
     address: str
     id: str
     offset: int
+    hands_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class _Talk:
             await self._ask("REPLCONF", "ip-address", introduction.address)
         await self._ask("REPLCONF", "capa", "eof", "capa", "psync2")
         offset = introduction.offset + 1 if introduction.id else -1
-        reply = await self._ask("PSYNC", introduction.id or "?", str(offset))
+        handing_over = ("FAILOVER",) if introduction.hands_over else ()
+        reply = await self._ask("PSYNC", introduction.id or "?", str(offset), *handing_over)
         if isinstance(reply, hiredis.ReplyError):
             raise HandshakeError(f"PSYNC was answered: {reply}")
         return parse_admission(reply, introduction)

@@ -27,7 +27,7 @@ from sherd.log import get_logger
 from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
 from sherd.persistence import SaveError, Saver, load_at_start
-from sherd.replication import Follower
+from sherd.replication import Failover, Follower, Primary
 from sherd.scripting import MAKER
 from sherd.server.commands import declare_commands
 from sherd.server.control import ControlLoop, LogSink
@@ -52,7 +52,9 @@ _CONTROL_SLICE_MICROSECONDS = 100
 # What is left of a second's end for the data plane: clients that take their replies get them all within this.
 STOP_SECONDS_MAX = 0.6
 _SAVE_PARAMETERS = frozenset({"save", "stop-writes-on-bgsave-error"})
-_REPLICATION_PARAMETERS = frozenset({"replica-read-only", "replica-serve-stale-data", "repl-timeout"})
+_REPLICATION_PARAMETERS = frozenset(
+    {"replica-read-only", "replica-serve-stale-data", "repl-timeout", "repl-backlog-size"}
+)
 _METRICS_PARAMETERS = frozenset({"metrics-port", "metrics-bind"})
 
 
@@ -115,7 +117,9 @@ class Runtime:
         self._commands = self._name_commands(engine)
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         self._saver = Saver(self._node)
+        self._primary = Primary(self._node)
         self._follower = Follower(self._node, self._execute)
+        self._failover = Failover(self._node, self._follower)
         self._access = AccessControl(engine, Catalogue(native.command_table()), config)
         try:
             self._push_settings(native_settings(config))
@@ -167,6 +171,7 @@ class Runtime:
         script_calls = ScriptCalls(self.node.engine, control.request)
         script_calls.start()
         watch = asyncio.create_task(self._saver.watch())
+        watch_replicas = asyncio.create_task(self._primary.watch())
         self.node.ready = True
         if self._stop_asked:  # before there was a loop
             self._stop.set()
@@ -175,6 +180,7 @@ class Runtime:
         finally:
             self.node.ready, self.node.stopping = False, True
             watch.cancel()
+            watch_replicas.cancel()
             await self._follower.stop()
             script_calls.stop()
             await control.stop()
@@ -249,6 +255,8 @@ class Runtime:
             Lifecycle(self.request_stop),
             self._saver,
             self._follower,
+            self._primary,
+            self._failover,
             self._access,
             HotKeySessions(),
         )
@@ -290,6 +298,7 @@ class Runtime:
             self._saver.refuse_writes()
         if names & _REPLICATION_PARAMETERS:
             self._follower.apply_configuration()
+            self._primary.apply_configuration()
 
     def _listen_elsewhere(self, parameter: str) -> None:
         """Put the TCP listeners where the configuration says. Clients that are connected stay."""

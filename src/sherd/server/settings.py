@@ -14,7 +14,7 @@ from sherd.config import Config
 
 _ROWS: Mapping[str, native.SettingRow] = {row["name"]: row for row in native.setting_table()}
 _BUFFER_LIMITS = "client-output-buffer-limit"
-_CLASSES = {"normal": 0, "pubsub": 2}
+_CLASSES = {"normal": 0, "replica": 1, "pubsub": 2}
 """The classes of clients that the data plane has, by their places in the directive."""
 _PARTS = {name: [f"output-limit-{name}-{part}" for part in ("hard", "soft", "seconds")] for name in _CLASSES}
 _ALL_PARTS = {part for parts in _PARTS.values() for part in parts}

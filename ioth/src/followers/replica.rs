@@ -1,0 +1,301 @@
+//! A link to a replica, after its PSYNC: what is to be sent to it, and what it acknowledges.
+//!
+//! It is sent, in this order: what is answered to it, a snapshot if it needs one, and the backlog from there on, straight from
+//! the chunks that all replicas share.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, Ordering::Relaxed};
+use std::sync::Arc;
+
+use sherd_shards::handler::args;
+use sherd_shards::server::client::ClientRecord;
+
+use crate::connection::token::Token;
+use crate::net::link_socket::LinkSocket;
+use crate::protocol::parser::{Limits, Parsed, Parser};
+
+use super::backlog::Backlog;
+
+/// Bytes of a snapshot that are read from its file at once.
+const FILE_BYTES: usize = 128 << 10;
+/// Bytes that one replica is sent in one turn, before others have theirs.
+const TURN_BYTES: usize = 1 << 20;
+/// The longest thing that a replica says.
+const REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// Where a replica is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Its snapshot has not begun, or is being made.
+    Waiting = 0,
+    /// Its snapshot is being sent.
+    Snapshot = 1,
+    /// It has its snapshot and is to say so before anything follows: it looks for the snapshot's end.
+    Loading = 2,
+    /// It gets what is written.
+    Online = 3,
+}
+
+/// What anybody may know of a replica.
+pub struct ReplicaView {
+    pub record: Arc<ClientRecord>,
+    /// Where clients reach it, as it has said; the address is empty if it has not.
+    pub address: String,
+    pub port: u16,
+    phase: AtomicU8,
+    pub acknowledged: AtomicU64,
+    /// What its append-only file has on disk.
+    pub synced: AtomicU64,
+    /// When it last acknowledged something, or joined, on the monotonic clock.
+    pub acknowledged_ms: AtomicI64,
+    /// It wants the snapshot only, as backup tools do.
+    pub wants_snapshot_only: bool,
+}
+
+impl ReplicaView {
+    pub fn new(record: Arc<ClientRecord>, (address, port): (String, u16), now_ms: i64, snapshot_only: bool) -> Self {
+        ReplicaView {
+            record,
+            address,
+            port,
+            phase: AtomicU8::new(Phase::Waiting as u8),
+            acknowledged: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            acknowledged_ms: now_ms.into(),
+            wants_snapshot_only: snapshot_only,
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Waiting,
+            1 => Phase::Snapshot,
+            2 => Phase::Loading,
+            _ => Phase::Online,
+        }
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+}
+
+/// A client that is to become a replica.
+pub struct Joining {
+    pub connection: Token,
+    pub client_id: u64,
+    /// Where clients reach it, as it has said.
+    pub address: String,
+    pub port: u16,
+    /// What it is answered.
+    pub preamble: Vec<u8>,
+    /// It goes on in the backlog, where it is a reader already.
+    pub online: bool,
+    pub snapshot_only: bool,
+}
+
+/// A snapshot on its way.
+struct Sending {
+    file: Arc<File>,
+    at: u64,
+    length: u64,
+}
+
+/// Why a link is given up.
+pub enum Gone {
+    Closed,
+    Failed(String),
+}
+
+/// One link, which belongs to the thread that feeds replicas.
+pub struct Replica {
+    pub view: Arc<ReplicaView>,
+    pub socket: LinkSocket,
+    /// What comes before everything else.
+    head: Vec<u8>,
+    sending: Option<Sending>,
+    /// The socket took less than there was.
+    pub is_blocked: bool,
+    pub is_readable: bool,
+    incoming: Vec<u8>,
+    parser: Parser,
+    /// When it last took something, on the monotonic clock.
+    pub moved_ms: i64,
+    /// Since when it is beyond the soft limit.
+    pub over_soft_limit_since_ms: Option<i64>,
+}
+
+impl Replica {
+    /// A link that nothing was sent over yet but what its IO thread had still to send, `head`.
+    pub fn new(
+        view: Arc<ReplicaView>,
+        socket: LinkSocket,
+        (head, incoming): (Vec<u8>, Vec<u8>),
+        now_ms: i64,
+    ) -> Replica {
+        Replica {
+            view,
+            socket,
+            head,
+            sending: None,
+            is_blocked: false,
+            is_readable: true,
+            incoming,
+            parser: Parser::default(),
+            moved_ms: now_ms,
+            over_soft_limit_since_ms: None,
+        }
+    }
+
+    /// Its client's id.
+    pub fn id(&self) -> u64 {
+        self.view.record.id
+    }
+
+    /// Adds something that comes before the snapshot or the backlog.
+    pub fn say(&mut self, bytes: &[u8]) {
+        self.head.extend_from_slice(bytes);
+    }
+
+    /// Begins to send a snapshot, whose length is told first.
+    pub fn send_snapshot(&mut self, file: Arc<File>, length: u64) {
+        self.say(format!("${length}\r\n").as_bytes());
+        self.sending = Some(Sending { file, at: 0, length });
+        self.view.set_phase(Phase::Snapshot);
+    }
+
+    /// Tells one that waits that somebody is still there.
+    pub fn keep_alive(&mut self) {
+        if self.view.phase() == Phase::Waiting && self.head.is_empty() {
+            self.say(b"\n");
+        }
+    }
+
+    /// Sends what there is, up to a turn's share; true if there is more to send and the socket may take it.
+    pub fn pump(&mut self, backlog: &Backlog, now_ms: i64) -> Result<bool, Gone> {
+        let mut left = TURN_BYTES;
+        while left > 0 && !self.is_blocked {
+            let sent = if !self.head.is_empty() {
+                let head = std::mem::take(&mut self.head);
+                let result = self.send(&head);
+                self.head = head;
+                let sent = result?;
+                self.head.drain(..sent);
+                sent
+            } else if self.sending.is_some() {
+                self.send_file(backlog, now_ms)?
+            } else if self.view.phase() == Phase::Online {
+                let Some((chunk, from)) = backlog.next(self.id()) else { return Ok(false) };
+                let sent = self.send(&chunk.bytes[from..])?;
+                backlog.advance(self.id(), sent);
+                sent
+            } else {
+                return Ok(false);
+            };
+            if sent > 0 {
+                self.moved_ms = now_ms;
+            }
+            left = left.saturating_sub(sent);
+        }
+        Ok(!self.is_blocked)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, Gone> {
+        let sent = self.socket.send(bytes).map_err(|error| Gone::Failed(error.to_string()))?;
+        self.is_blocked = sent < bytes.len();
+        self.view.record.output_bytes.fetch_add(sent as u64, Relaxed);
+        Ok(sent)
+    }
+
+    fn send_file(&mut self, backlog: &Backlog, now_ms: i64) -> Result<usize, Gone> {
+        let Some(sending) = &self.sending else { return Ok(0) };
+        let mut buffer = vec![0; FILE_BYTES.min((sending.length - sending.at) as usize)];
+        if let Err(error) = sending.file.read_exact_at(&mut buffer, sending.at) {
+            return Err(Gone::Failed(format!("its snapshot cannot be read: {error}")));
+        }
+        let sent = self.send(&buffer)?;
+        if let Some(sending) = &mut self.sending {
+            sending.at += sent as u64;
+            if sending.at == sending.length {
+                self.sending = None;
+                if self.view.wants_snapshot_only {
+                    return Err(Gone::Failed("it has its snapshot".to_owned()));
+                }
+                self.go_online(backlog, now_ms);
+            }
+        }
+        Ok(sent)
+    }
+
+    /// From now on it gets what is written.
+    pub fn go_online(&self, backlog: &Backlog, now_ms: i64) {
+        self.view.acknowledged_ms.store(now_ms, Relaxed);
+        backlog.hold(self.id(), false);
+        self.view.set_phase(Phase::Online);
+    }
+
+    /// Takes what the replica has sent; true if it has acknowledged something.
+    pub fn receive(&mut self, backlog: &Backlog, now_ms: i64) -> Result<bool, Gone> {
+        self.incoming.reserve(4096);
+        match self.socket.receive(&mut self.incoming) {
+            Ok(Some(0)) => return Ok(false),
+            Ok(None) | Err(_) => return Err(Gone::Closed),
+            Ok(Some(count)) => {
+                let record = &self.view.record;
+                record.input_bytes.fetch_add(count as u64, Relaxed);
+                record.last_interaction_at.store(now_ms, Relaxed);
+                // An empty line says that it is still there, as one that loads its snapshot does.
+                self.view.acknowledged_ms.store(now_ms, Relaxed);
+            }
+        }
+        self.take_requests(backlog, now_ms)
+    }
+
+    fn take_requests(&mut self, backlog: &Backlog, now_ms: i64) -> Result<bool, Gone> {
+        let limits = Limits { bulk_bytes_max: REQUEST_BYTES_MAX, authenticated: true };
+        let (mut at, mut has_acknowledged) = (0, false);
+        loop {
+            let rest = &self.incoming[at..];
+            at += match self.parser.next(rest, limits) {
+                Ok(Parsed::Command(length)) => {
+                    let words: Vec<&[u8]> = self.parser.args().iter().map(|&(begin, end)| &rest[begin..end]).collect();
+                    has_acknowledged |= acknowledge(&self.view, &words, (backlog.range().1, now_ms));
+                    length
+                }
+                Ok(Parsed::Inline(length) | Parsed::Nothing(length)) => length,
+                Ok(Parsed::Incomplete(_)) if rest.len() < REQUEST_BYTES_MAX => break,
+                Ok(Parsed::Incomplete(_)) | Err(_) => {
+                    return Err(Gone::Failed("what it says is no acknowledgement".to_owned()));
+                }
+            };
+        }
+        self.incoming.drain(..at);
+        if has_acknowledged && self.view.phase() == Phase::Loading {
+            self.go_online(backlog, now_ms);
+        }
+        Ok(has_acknowledged)
+    }
+}
+
+/// `REPLCONF ACK offset [FACK offset]`; anything else means nothing here.
+fn acknowledge(view: &ReplicaView, words: &[&[u8]], (end, now_ms): (u64, i64)) -> bool {
+    let [name, pairs @ ..] = words else { return false };
+    if !args::is(name, "REPLCONF") {
+        return false;
+    }
+    let mut has_acknowledged = false;
+    for pair in pairs.chunks_exact(2) {
+        let offset = args::integer(pair[1]).ok().and_then(|offset| u64::try_from(offset).ok());
+        // More than there is, nobody can have.
+        let Some(offset) = offset.map(|offset| offset.min(end)) else { continue };
+        if args::is(pair[0], "ACK") {
+            view.acknowledged.fetch_max(offset, Relaxed);
+            view.acknowledged_ms.store(now_ms, Relaxed);
+            has_acknowledged = true;
+        } else if args::is(pair[0], "FACK") {
+            view.synced.fetch_max(offset, Relaxed);
+        }
+    }
+    has_acknowledged
+}

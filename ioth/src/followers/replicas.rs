@@ -1,0 +1,170 @@
+//! The replicas of a server: what is known of them, and what the thread is told that feeds them ([`crate::replication::feeder`]).
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::event::{eventfd, EventfdFlags};
+
+use super::backlog::Backlog;
+use super::replica::{Replica, ReplicaView};
+
+/// What the thread is told.
+pub enum Order {
+    /// A replica has joined.
+    Attach(Box<Replica>),
+    /// To be sent to these replicas before anything else.
+    Say(Vec<u64>, Vec<u8>),
+    /// The snapshot of these replicas, and its length.
+    Snapshot(Vec<u64>, Arc<File>, u64),
+    /// These are to go, for a reason.
+    Cut(Vec<u64>, String),
+    /// All are to go.
+    CutAll(String),
+}
+
+/// Starts the thread.
+pub type Starter = Box<dyn Fn() + Send + Sync>;
+
+/// See the file's head.
+pub struct Replicas {
+    pub backlog: Arc<Backlog>,
+    orders: Mutex<Vec<Order>>,
+    views: Mutex<Vec<Arc<ReplicaView>>>,
+    bell: Arc<OwnedFd>,
+    /// The thread sleeps until the bell rings. Shared with whoever rings.
+    asleep: Arc<AtomicBool>,
+    started: AtomicBool,
+    starter: OnceLock<Starter>,
+    /// Replicas that count for `min-replicas-to-write`.
+    pub good: AtomicUsize,
+    /// Bytes that all replicas were sent.
+    pub output_bytes: AtomicU64,
+    /// Rung when a replica has acknowledged something, or has come or gone, if anybody wants to know.
+    news: Arc<OwnedFd>,
+    wants_news: AtomicBool,
+}
+
+fn ring(bell: &OwnedFd) {
+    // Its counter cannot overflow, for it is read whenever it wakes.
+    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+}
+
+fn silence(bell: &OwnedFd) {
+    let mut count = [0; 8];
+    let _ = rustix::io::read(bell, &mut count);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Replicas {
+    /// None yet.
+    pub fn new() -> std::io::Result<Replicas> {
+        let new_bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Arc::new);
+        let (bell, asleep) = (new_bell()?, Arc::new(AtomicBool::new(false)));
+        let (of_backlog, is_asleep) = (Arc::clone(&bell), Arc::clone(&asleep));
+        let ring_if_asleep = move || {
+            if is_asleep.swap(false, Ordering::SeqCst) {
+                ring(&of_backlog);
+            }
+        };
+        Ok(Replicas {
+            backlog: Arc::new(Backlog::new(Box::new(ring_if_asleep))),
+            orders: Mutex::default(),
+            views: Mutex::default(),
+            bell,
+            asleep,
+            started: AtomicBool::new(false),
+            starter: OnceLock::new(),
+            good: AtomicUsize::new(0),
+            output_bytes: AtomicU64::new(0),
+            news: new_bell()?,
+            wants_news: AtomicBool::new(false),
+        })
+    }
+
+    /// Says how the thread is started; once.
+    pub fn set_starter(&self, starter: Starter) {
+        let _ = self.starter.set(starter);
+    }
+
+    /// Tells the thread something, and starts it if need be.
+    pub fn order(&self, order: Order) {
+        if let Order::Attach(replica) = &order {
+            lock(&self.views).push(Arc::clone(&replica.view));
+        }
+        lock(&self.orders).push(order);
+        if !self.started.swap(true, Ordering::SeqCst) {
+            if let Some(start) = self.starter.get() {
+                start();
+            }
+        }
+        self.wake();
+    }
+
+    /// Has the thread look: at orders, at clients that were killed, at the server's end.
+    pub fn wake(&self) {
+        ring(&self.bell);
+    }
+
+    /// What is known of all of them, in the order in which they came.
+    pub fn views(&self) -> Vec<Arc<ReplicaView>> {
+        lock(&self.views).clone()
+    }
+
+    /// A descriptor that becomes readable when there is news.
+    pub fn news(&self) -> &OwnedFd {
+        &self.news
+    }
+
+    /// Says whether somebody waits for acknowledgements.
+    pub fn want_news(&self, wanted: bool) {
+        self.wants_news.store(wanted, Ordering::SeqCst);
+    }
+
+    /// Takes notice of the news.
+    pub fn silence_news(&self) {
+        silence(&self.news);
+    }
+}
+
+/// For the thread.
+impl Replicas {
+    /// What the thread polls besides its sockets.
+    pub fn bell(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.bell)
+    }
+
+    /// Says that the thread is going to sleep; true if there are orders.
+    pub fn fall_asleep(&self) -> bool {
+        self.asleep.swap(true, Ordering::SeqCst);
+        !lock(&self.orders).is_empty()
+    }
+
+    /// Says that the thread is awake.
+    pub fn wake_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+        silence(&self.bell);
+    }
+
+    /// What the thread was told.
+    pub fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *lock(&self.orders))
+    }
+
+    /// A replica has gone.
+    pub fn forget(&self, id: u64) {
+        self.backlog.remove_reader(id);
+        lock(&self.views).retain(|view| view.record.id != id);
+    }
+
+    /// Tells whoever wants to know that something has become of a replica.
+    pub fn tell_news(&self) {
+        if self.wants_news.load(Ordering::SeqCst) {
+            ring(&self.news);
+        }
+    }
+}

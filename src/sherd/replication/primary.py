@@ -1,0 +1,261 @@
+"""The primary's side: who follows this server, what each of them has to be sent first, and who waits for them.
+
+A replica that comes back goes on in the backlog if that still has what it misses. Any other is sent a snapshot of this
+moment, which the data plane takes without a fork; replicas that come within `repl-diskless-sync-delay` share one. What
+is written from the snapshot's moment on waits in the backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sherd.errors import CommandError
+from sherd.log import get_logger
+from sherd.observability.node import Node
+from sherd.observability.replication import random_id
+
+_log = get_logger()
+
+# Clients that have said something about themselves by REPLCONF and are no replicas yet; the oldest give way.
+_INTRODUCTIONS_MAX = 1024
+# How often the backlog's age is looked at, and another snapshot that is in the way.
+_TICK_SECONDS = 1.0
+_RETRY_SECONDS = 0.1
+# A client that is to become a replica is one within a moment, or has gone.
+_PRESENT_TRIES = 20
+_snapshot_numbers = itertools.count()
+
+
+@dataclass(slots=True)
+class Introduction:
+    """What a client has said of itself before it asks for the stream."""
+
+    address: str = ""
+    port: int = 0
+    snapshot_only: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A client of WAIT: `count` replicas are to have acknowledged `offset`."""
+
+    offset: int
+    count: int
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Primary:
+    """See the module."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._replicas = node.engine.replicas()
+        self._introductions: OrderedDict[int, Introduction] = OrderedDict()
+        self._waiting: list[_Waiting] = []
+        # Replicas whose snapshot has not begun, with what the snapshot is announced by.
+        self._unsynced: dict[int, bool] = {}
+        self._joined = asyncio.Event()
+        self._sync: asyncio.Task[None] | None = None
+        self._alone_since = time.monotonic()
+        self._pinged = time.monotonic()
+        node.replication.replicas = self._replicas
+        self.apply_configuration()
+
+    # ---- replicas
+
+    def introduction(self, client_id: int) -> Introduction:
+        """What a client has said of itself, to be added to."""
+        known = self._introductions.setdefault(client_id, Introduction())
+        self._introductions.move_to_end(client_id)
+        while len(self._introductions) > _INTRODUCTIONS_MAX:
+            self._introductions.popitem(last=False)
+        return known
+
+    async def admit(self, client_id: int, token: int, history: str | None, offset: int) -> None:
+        """A client wants the stream, from `offset` of a history on; without a history it only knows SYNC."""
+        replication = self._node.replication
+        if replication.primary is not None and not replication.is_up:
+            raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
+        await self.keep_backlog()
+        known = self._introductions.pop(client_id, Introduction())
+        where = (known.address, known.port)
+        if history is not None and self._has(history, offset) and self._replicas.add_reader(client_id, offset - 1):
+            preamble = f"+CONTINUE {replication.id}\r\n".encode()
+            self._replicas.attach(token, client_id, *where, preamble, online=True, snapshot_only=False)
+            replication.partial_syncs += 1
+            _log.info("a replica goes on", offset=offset)
+            return
+        if history is not None and history != "?":
+            replication.refused_partial_syncs += 1
+        self._replicas.attach(token, client_id, *where, b"", online=False, snapshot_only=known.snapshot_only)
+        self._unsynced[client_id] = history is not None
+        self._joined.set()
+        if self._sync is None:
+            self._sync = asyncio.get_running_loop().create_task(self._send_snapshots())
+
+    async def keep_backlog(self) -> None:
+        """Keep what is written from now on for replicas, if that is not done yet."""
+        replication = self._node.replication
+        replication.offset = await asyncio.to_thread(self._replicas.start_backlog, replication.current_offset)
+
+    def _has(self, history: str, offset: int) -> bool:
+        """Whether the data here are what a replica has up to the offset before this one."""
+        replication = self._node.replication
+        return history == replication.id or (
+            history == replication.second_id and 0 <= offset <= replication.second_offset
+        )
+
+    # ---- snapshots
+
+    async def _send_snapshots(self) -> None:
+        try:
+            while self._unsynced:
+                await self._gather()
+                await self._send_snapshot()
+        except Exception:  # noqa: BLE001 - those who wait are to try again
+            _log.exception("a snapshot for replicas has failed")
+            self._replicas.cut(list(self._unsynced), "its snapshot has failed")
+            self._unsynced.clear()
+        finally:
+            self._sync = None
+
+    async def _gather(self) -> None:
+        """Wait for more replicas that can share the snapshot."""
+        config = self._node.config
+        enough = config.get_int("repl-diskless-sync-max-replicas")
+        delay = config.get_int("repl-diskless-sync-delay") if config.get_bool("repl-diskless-sync") else 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                while not (enough and len(self._unsynced) >= enough):
+                    self._joined.clear()
+                    await self._joined.wait()
+
+    async def _send_snapshot(self) -> None:
+        engine, config, replication = self._node.engine, self._node.config, self._node.replication
+        path = Path(config.get_str("dir")) / f"temp-{os.getpid()}-{next(_snapshot_numbers)}.sync.rdb"
+        served = await self._present()
+        while served:
+            try:
+                offset = await asyncio.to_thread(
+                    engine.begin_sync, path, config.get_bool("rdbcompression"), self._aux(), list(served)
+                )
+            except ValueError:
+                # Another snapshot is being taken.
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            break
+        else:
+            return
+        for client_id, knows_offsets in served.items():
+            del self._unsynced[client_id]
+            if knows_offsets:
+                self._replicas.say([client_id], f"+FULLRESYNC {replication.id} {offset}\r\n".encode())
+        begun = time.monotonic()
+        try:
+            keys, size, _ = await asyncio.to_thread(engine.finish_save)
+            replication.full_syncs += len(served)
+            self._replicas.send_snapshot(list(served), path)
+        except OSError as error:
+            _log.error("a snapshot for replicas has failed", reason=str(error))
+            self._replicas.cut(list(served), "its snapshot has failed")
+        else:
+            _log.info("a snapshot for replicas was taken", replicas=len(served), keys=keys, bytes=size,
+                      seconds=round(time.monotonic() - begun, 3))  # fmt: skip
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    async def _present(self) -> dict[int, bool]:
+        """Those of the replicas without a snapshot whose connections are links by now; the others have gone."""
+        for _ in range(_PRESENT_TRIES):
+            present = {row.client_id for row in self._node.replication.rows()}
+            served = {client_id: knows for client_id, knows in self._unsynced.items() if client_id in present}
+            if len(served) == len(self._unsynced):
+                return served
+            await asyncio.sleep(_RETRY_SECONDS)
+        self._unsynced = dict(served)
+        return served
+
+    def _aux(self) -> list[tuple[str, str]]:
+        from sherd.native import redis_version, used_memory
+
+        return [
+            ("redis-ver", redis_version), ("redis-bits", "64"), ("used-mem", str(used_memory())), ("aof-base", "0"),
+            ("sherd-ver", self._node.version),
+        ]  # fmt: skip
+
+    # ---- waiting for replicas
+
+    async def wait(self, count: int, timeout_seconds: float | None) -> int:
+        """Wait until so many replicas have all that is written now, or it is too late; how many have it then."""
+        offset = await asyncio.to_thread(self._replicas.end_offset)
+        if self._reached(offset) >= count or timeout_seconds == 0:
+            return self._reached(offset)
+        waiting = _Waiting(offset, count)
+        self._waiting.append(waiting)
+        self._replicas.want_news(True)
+        self._replicas.append([b"REPLCONF", b"GETACK", b"*"])
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await waiting.done.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.remove(waiting)
+            self._replicas.want_news(bool(self._waiting))
+        return self._reached(offset)
+
+    def take_news(self) -> None:
+        """Replicas have acknowledged something, or have come or gone."""
+        self._replicas.silence_news()
+        for waiting in self._waiting:
+            if self._reached(waiting.offset) >= waiting.count:
+                waiting.done.set()
+
+    def _reached(self, offset: int) -> int:
+        return sum(row.acknowledged >= offset and row.state == "online" for row in self._node.replication.rows())
+
+    # ---- time
+
+    async def watch(self) -> None:
+        """Ping replicas, and let the backlog go that nobody came for."""
+        asyncio.get_running_loop().add_reader(self._replicas.news_fd(), self.take_news)
+        try:
+            while True:
+                await asyncio.sleep(_TICK_SECONDS)
+                self._tick()
+        finally:
+            asyncio.get_running_loop().remove_reader(self._replicas.news_fd())
+
+    def _tick(self) -> None:
+        replication, config, now = self._node.replication, self._node.config, time.monotonic()
+        has_replicas = bool(self._replicas.rows())
+        if replication.primary is not None or has_replicas:
+            self._alone_since = now
+        if replication.primary is not None:
+            return
+        if has_replicas:
+            # Nothing may be added to the stream while a replica is to take over.
+            if replication.failover_state != "no-failover":
+                return
+            if now - self._pinged >= config.get_int("repl-ping-replica-period"):
+                self._pinged = now
+                self._replicas.append([b"PING"])
+            return
+        ttl = config.get_int("repl-backlog-ttl")
+        if ttl and now - self._alone_since >= ttl and self._replicas.backlog()[0]:
+            # What is written from here on nobody could tell a replica of the old history.
+            replication.offset = self._replicas.stop_backlog()
+            replication.id, replication.second_id, replication.second_offset = random_id(), "0" * 40, -1
+            _log.info("the replication backlog was freed")
+
+    def apply_configuration(self) -> None:
+        """What the configuration says of the backlog."""
+        self._replicas.set_backlog_size(self._node.config.get_int("repl-backlog-size"))
