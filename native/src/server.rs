@@ -33,6 +33,7 @@ use crate::replicas::Replicas;
 use crate::replication::PrimaryLink;
 use crate::{append, commands, held, snapshot, transfer};
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::server::command_log::CommandLog;
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
 type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
@@ -105,6 +106,13 @@ fn os_error(error: io::Error) -> PyErr {
         Some(number) => PyOSError::new_err((number, error.to_string())),
         None => PyOSError::new_err(error.to_string()),
     }
+}
+
+/// Id, time, value, arguments, address and name of the client.
+type CommandLogEntry<'py> = (u64, i64, u64, Vec<Bound<'py, PyBytes>>, String, Bound<'py, PyBytes>);
+
+fn log_named(name: &str) -> PyResult<CommandLog> {
+    CommandLog::named(name).ok_or_else(|| PyValueError::new_err(format!("there is no log of commands called {name}")))
 }
 
 /// One engine: shards, IO threads, listeners.
@@ -417,29 +425,24 @@ impl Server {
     }
 
     #[allow(clippy::type_complexity)]
-    fn slowlog<'py>(
-        &self,
-        py: Python<'py>,
-        count: i64,
-    ) -> Vec<(u64, i64, u64, Vec<Bound<'py, PyBytes>>, String, Bound<'py, PyBytes>)> {
+    fn command_log<'py>(&self, py: Python<'py>, log: &str, count: i64) -> PyResult<Vec<CommandLogEntry<'py>>> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let entries = self.engine.shared.world.logs.slow_entries(count);
-        entries
-            .into_iter()
-            .map(|entry| {
-                let args = entry.args.iter().map(|arg| PyBytes::new(py, arg)).collect();
-                let name = PyBytes::new(py, &entry.client_name);
-                (entry.id, entry.unix_time_seconds, entry.duration_microseconds, args, entry.client_address, name)
-            })
-            .collect()
+        let entries = self.engine.shared.world.logs.commands.entries(log_named(log)?, count);
+        let shown = entries.into_iter().map(|entry| {
+            let args = entry.args.iter().map(|arg| PyBytes::new(py, arg)).collect();
+            let name = PyBytes::new(py, &entry.client_name);
+            (entry.id, entry.unix_time_seconds, entry.value, args, entry.client_address, name)
+        });
+        Ok(shown.collect())
     }
 
-    fn slowlog_len(&self) -> usize {
-        self.engine.shared.world.logs.slow_len().0
+    fn command_log_len(&self, log: &str) -> PyResult<usize> {
+        Ok(self.engine.shared.world.logs.commands.len(log_named(log)?).0)
     }
 
-    fn slowlog_reset(&self) {
-        self.engine.shared.world.logs.reset_slow();
+    fn command_log_reset(&self, log: &str) -> PyResult<()> {
+        self.engine.shared.world.logs.commands.reset(log_named(log)?);
+        Ok(())
     }
 
     #[allow(clippy::type_complexity)]

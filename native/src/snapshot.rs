@@ -15,6 +15,7 @@ use sherd_scripts::pool::{self, Use};
 use sherd_shards::command::registry;
 use sherd_shards::entry::policy;
 use sherd_shards::maintenance::defragment::Fragmentation;
+use sherd_shards::server::command_log::CommandLog;
 use sherd_shards::server::shard::ShardStats;
 
 /// Each counter of several threads or shards of one kind with its sum and its largest value, in the order of the
@@ -130,11 +131,11 @@ pub fn take<'py>(py: Python<'py>, shared: &Shared, commands: bool) -> PyResult<B
     picture.set_item("commands", if commands { commands_part(py, shared)? } else { PyList::empty(py) })?;
     picture.set_item("errors", shared.world.logs.errors())?;
     let slowlog = PyDict::new(py);
-    let (length, next) = shared.world.logs.slow_len();
-    let last = shared.world.logs.slow_entries(1);
+    let (length, next) = shared.world.logs.commands.len(CommandLog::Slow);
+    let last = shared.world.logs.commands.entries(CommandLog::Slow, 1);
     slowlog.set_item("length", length)?;
     slowlog.set_item("last_id", next as i64 - 1)?;
-    slowlog.set_item("last_duration_us", last.first().map_or(0, |entry| entry.duration_microseconds))?;
+    slowlog.set_item("last_duration_us", last.first().map_or(0, |entry| entry.value))?;
     picture.set_item("slowlog", slowlog)?;
     let scripts = PyDict::new(py);
     let known = shared.scripts.cache.numbers();

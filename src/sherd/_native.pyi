@@ -274,7 +274,7 @@ class Server:
     def link_to_primary(self, descriptor: int, address: str, local_address: str) -> PrimaryLink:
         """Takes over a connected, detached socket whose handshake is done, with the "host:port" of both ends."""
 
-    def follow(self, follows: bool) -> None:
+    def follow(self, primary: str | None) -> None:
         """Makes this a replica, where nothing expires or is evicted by itself, or one no longer."""
 
     def refuse_writes_as_replica(self, refuse: bool) -> None:
@@ -352,11 +352,14 @@ class Server:
             vm_bytes and function_vm_bytes are those of the whole process
         """
 
-    def slowlog(self, count: int) -> list[tuple[int, int, int, list[bytes], str, bytes]]:
-        """Newest first: (id, Unix seconds, microseconds, arguments, client address, client name). count < 0: all."""
+    def command_log(self, log: str, count: int) -> list[tuple[int, int, int, list[bytes], str, bytes]]:
+        """Newest first: (id, Unix seconds, value, arguments, client address, client name). count < 0: all.
 
-    def slowlog_len(self) -> int: ...
-    def slowlog_reset(self) -> None: ...
+        The value is in microseconds or bytes. log: "slow", "large-request" or "large-reply".
+        """
+
+    def command_log_len(self, log: str) -> int: ...
+    def command_log_reset(self, log: str) -> None: ...
     def latency(self) -> list[tuple[str, int, list[tuple[int, int]]]]:
         """(event, all-time maximum in ms, samples (Unix seconds, ms) oldest first)."""
 

@@ -105,12 +105,14 @@ class FakeEngine:
         }  # fmt: skip
         self.heat_calls: list[tuple[Any, ...]] = []
         self.snapshots_taken = 0
+        self.logs_asked: list[str] = []
 
     def snapshot(self, *, commands: bool = True) -> dict[str, Any]:
         self.snapshots_taken += 1
         return copy.deepcopy(self.numbers if commands else {**self.numbers, "commands": []})
 
-    def slowlog(self, count: int) -> list[tuple[Any, ...]]:
+    def command_log(self, log: str, count: int) -> list[tuple[Any, ...]]:
+        self.logs_asked.append(log)
         return self.slow_entries if count < 0 else self.slow_entries[:count]
 
     def save_progress(self) -> tuple[int, int, int] | None:
@@ -122,10 +124,12 @@ class FakeEngine:
     def refuse_writes_after_failed_save(self, refuse: bool) -> None:
         self.refuses_writes = refuse
 
-    def slowlog_len(self) -> int:
+    def command_log_len(self, log: str) -> int:
+        self.logs_asked.append(log)
         return len(self.slow_entries)
 
-    def slowlog_reset(self) -> None:
+    def command_log_reset(self, log: str) -> None:
+        self.logs_asked.append(log)
         self.slow_entries.clear()
 
     def latency(self) -> list[tuple[str, int, list[tuple[int, int]]]]:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from sherd.errors import CommandError
-from sherd.families import latency, lolwut, memory, module, persistence, replication, server, slowlog
+from sherd.families import commandlog, latency, lolwut, memory, module, persistence, replication, server, slowlog
 from sherd.observability.snapshot import take_snapshot
 from sherd.persistence import Saver
 from sherd.spec import Services
@@ -39,6 +39,20 @@ def test_ten_slow_log_entries_are_given_unless_asked_otherwise() -> None:
     assert bench.call(slowlog.slowlog_len, "SLOWLOG", "LEN") == b":20\r\n"
     assert bench.call(slowlog.slowlog_reset, "SLOWLOG", "RESET") == b"+OK\r\n"
     assert bench.call(slowlog.slowlog_len, "SLOWLOG", "LEN") == b":0\r\n"
+
+
+def test_each_log_of_commands_is_asked_for_by_its_name() -> None:
+    bench = Bench()
+    bench.engine.slow_entries = [(8, 1700000000, 2000000, [b"GET", b"a"], "127.0.0.1:5", b"joe")]
+    assert bench.call(commandlog.commandlog_get, "COMMANDLOG", "GET", "-1", "large-request").startswith(
+        b"*1\r\n*6\r\n:8"
+    )
+    assert bench.call(commandlog.commandlog_len, "COMMANDLOG", "LEN", "LARGE-REPLY") == b":1\r\n"
+    assert bench.call(commandlog.commandlog_reset, "COMMANDLOG", "RESET", "slow") == b"+OK\r\n"
+    assert bench.engine.logs_asked == ["large-request", "large-reply", "slow"]
+    assert _error(bench, commandlog.commandlog_len, "COMMANDLOG", "LEN", "x") == (
+        "ERR type should be one of the following: slow, large-request, large-reply"
+    )
 
 
 @pytest.mark.parametrize("count", ["-2", "abc", "", "1.5", "9" * 40, "-"])
@@ -151,7 +165,8 @@ def test_there_are_no_modules() -> None:
 
 
 @pytest.mark.parametrize(
-    "handler", [slowlog.slowlog_help, latency.latency_help, memory.memory_help, module.module_help]
+    "handler",
+    [slowlog.slowlog_help, commandlog.commandlog_help, latency.latency_help, memory.memory_help, module.module_help],
 )
 def test_help_begins_with_the_form_and_ends_with_help(handler: object) -> None:
     reply = Bench().call(handler, "X", "HELP")

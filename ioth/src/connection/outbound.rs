@@ -162,6 +162,12 @@ impl Outbound {
         failed
     }
 
+    /// Bytes of replies that wait to be sent, as far as they are the connection's own.
+    #[inline]
+    pub fn replied_bytes(&self) -> usize {
+        self.buffer.len() + self.scratch.len()
+    }
+
     /// Sends nothing before a segment of the journal is durable. Returns whether nothing was held back until now.
     pub fn hold_until(&mut self, ticket: Ticket) -> bool {
         let is_first = self.held_until == 0;

@@ -69,7 +69,7 @@ pub fn count(shared: &Shared, record: &ClientRecord, command: &Command, args: &[
     stats.commands.increment();
     // Nobody else counts meanwhile: the connection waits for the answer.
     record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
-    execute::note_duration(&shared.world, command, args, Some(record), nanoseconds);
+    execute::note_command(&shared.world, command, args, Some(record), (nanoseconds, data.len()));
     if failed {
         stats.error_replies.increment();
         shared.world.logs.count_error(data);

@@ -47,7 +47,7 @@ pub fn run_connection_command(
     args: &[&[u8]],
 ) -> Dispatch {
     let handler = io.handlers[usize::from(number)].handler.expect("a container is not executed");
-    let tick = clock::ticks();
+    let (tick, start) = (clock::ticks(), connection.outbound.replied_bytes());
     let result = catch_unwind(AssertUnwindSafe(|| handler(io, connection, args)));
     let (dispatch, failed) = match result {
         Ok(Ok(dispatch)) => (dispatch, false),
@@ -74,7 +74,8 @@ pub fn run_connection_command(
         io.stats().commands.increment();
         let record = &connection.record;
         record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
-        execute::note_duration(&io.shared.world, command, args, Some(record), nanoseconds);
+        let reply_bytes = connection.outbound.replied_bytes().saturating_sub(start);
+        execute::note_command(&io.shared.world, command, args, Some(record), (nanoseconds, reply_bytes));
     }
     dispatch
 }

@@ -22,6 +22,7 @@ use crate::journal::recorder::Running;
 use crate::keyspace::tracking;
 use crate::maintenance::evict;
 use crate::server::client::ClientRecord;
+use crate::server::command_log::{self, COMMAND_LOGS};
 use crate::server::shard::{Shard, ShardStats};
 use crate::server::world::World;
 
@@ -180,7 +181,7 @@ pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
     if world.settings.unusual_accounting.on() {
         account_unusually(counts, world, done, nanoseconds);
     }
-    note_duration(world, done.command, done.args, done.client, nanoseconds);
+    note_command(world, done.command, done.args, done.client, (nanoseconds, done.reply.len()));
 }
 
 /// Counts a command of a script. The slow log has the script.
@@ -197,20 +198,19 @@ pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
     }
 }
 
-/// Looks after slow log and latency monitor, for commands of every plane.
+/// Looks after the logs of commands and the latency monitor, for commands of every plane: with the time and the bytes of the
+/// reply.
 #[inline]
-pub fn note_duration(
+pub fn note_command(
     world: &World,
     command: &Command,
     args: &[&[u8]],
     client: Option<&ClientRecord>,
-    nanoseconds: u64,
+    (nanoseconds, reply_bytes): (u64, usize),
 ) {
     // Everything below a microsecond is ruled out by one comparison.
-    if nanoseconds >= 1000 {
-        account_slow(world, command, args, client, nanoseconds / 1000);
-    } else if world.settings.slowlog_log_slower_than.get() == 0 {
-        account_slow(world, command, args, client, 0);
+    if nanoseconds >= 1000 || world.settings.logs_quick_commands.on() {
+        account_slow(world, command, args, client, (nanoseconds / 1000, reply_bytes));
     }
 }
 
@@ -227,14 +227,27 @@ fn account_unusually(counts: &Counts<'_>, world: &World, done: &Done<'_>, nanose
 
 // Takes what it needs one by one: `Done` never has to be in memory where a command was quick.
 #[cold]
-fn account_slow(world: &World, command: &Command, args: &[&[u8]], client: Option<&ClientRecord>, microseconds: u64) {
+fn account_slow(
+    world: &World,
+    command: &Command,
+    args: &[&[u8]],
+    client: Option<&ClientRecord>,
+    (microseconds, reply_bytes): (u64, usize),
+) {
     let settings = &world.settings;
-    let threshold = settings.slowlog_log_slower_than.get();
     let spec = &command.spec;
-    if threshold >= 0 && microseconds >= threshold as u64 && !spec.has(flag::SKIP_SLOWLOG) {
-        let (address, name) =
-            client.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
-        world.logs.log_slow(microseconds, &spec.shown(args), &address, &name, settings.slowlog_max_len.size());
+    // What a request has at most is soon added up; nearly always that is enough.
+    let bytes_max = args.iter().map(|arg| arg.len() + command_log::FRAME_BYTES_MAX).sum::<usize>() as i64;
+    let request =
+        if bytes_max < settings.commandlog_request_larger_than.get() { 0 } else { command_log::request_bytes(args) };
+    let values = [microseconds, request, reply_bytes as u64];
+    for ((_, log), value) in COMMAND_LOGS.into_iter().zip(values) {
+        let (limit, max_len) = log.limits(settings);
+        if limit.get() >= 0 && value >= limit.get() as u64 && max_len.on() && !spec.has(flag::SKIP_SLOWLOG) {
+            let (address, name) =
+                client.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
+            world.logs.commands.add(log, value, &spec.shown(args), (&address, &name), max_len.size());
+        }
     }
     let limit = settings.latency_monitor_threshold.get();
     if limit > 0 && microseconds / 1000 >= limit as u64 {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clocks;
+pub mod command_log;
 pub mod pause;
 pub mod settings;
 pub mod shard;

@@ -153,8 +153,16 @@ impl Settings {
     /// Brings those up to date that follow from others.
     pub fn apply(&self) {
         self.unusual_accounting.set(i64::from(self.heat_tracking.on() || !self.latency_tracking.on()));
+        let is_small = |limit: &Setting| (0..QUICK_BYTES_MAX).contains(&limit.get());
+        let logs_quick = self.slowlog_log_slower_than.get() == 0
+            || is_small(&self.commandlog_request_larger_than)
+            || is_small(&self.commandlog_reply_larger_than);
+        self.logs_quick_commands.set(i64::from(logs_quick));
     }
 }
+
+/// Requests and replies of so many bytes take more than a microsecond in any case.
+const QUICK_BYTES_MAX: i64 = 128 << 10;
 
 settings! {
     /// Bytes; 0 is no limit.
@@ -188,6 +196,13 @@ settings! {
     slowlog_log_slower_than = 10_000, "slowlog-log-slower-than", within(-1, i64::MAX);
     slowlog_max_len = 128, "slowlog-max-len", COUNT;
     acllog_max_len = 128, "acllog-max-len", COUNT;
+    /// Bytes; negative is off.
+    commandlog_request_larger_than = 1 << 20, "commandlog-request-larger-than", within(-1, i64::MAX);
+    commandlog_large_request_max_len = 128, "commandlog-large-request-max-len", COUNT;
+    commandlog_reply_larger_than = 1 << 20, "commandlog-reply-larger-than", within(-1, i64::MAX);
+    commandlog_large_reply_max_len = 128, "commandlog-large-reply-max-len", COUNT;
+    /// Not 0 while a command may have to be logged though it took less than a microsecond. Follows from others.
+    logs_quick_commands = 0;
     /// Milliseconds; 0 is off.
     latency_monitor_threshold = 0, "latency-monitor-threshold", COUNT;
     latency_tracking = 1, "latency-tracking";

@@ -13,22 +13,11 @@ use crate::maintenance::defragment::Defragmentation;
 use crate::maintenance::evict::Pressure;
 use crate::maintenance::lazyfree::Reaper;
 use crate::server::clocks::Clocks;
+use crate::server::command_log::CommandLogs;
 use crate::server::pause::{Condition, Pause};
 use crate::server::settings::Settings;
 use crate::server::shard::ShardStats;
 use crate::server::slot::SlotMap;
-
-/// One entry of the slow log.
-#[derive(Clone, Debug)]
-pub struct SlowEntry {
-    pub id: u64,
-    pub unix_time_seconds: i64,
-    pub duration_microseconds: u64,
-    /// At most 32 arguments of at most 128 bytes, the rest told in Redis' words.
-    pub args: Vec<Vec<u8>>,
-    pub client_address: String,
-    pub client_name: Vec<u8>,
-}
 
 /// One sample of the latency monitor.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +26,11 @@ pub struct LatencySample {
     pub milliseconds: u64,
 }
 
-/// A server's slow log, error counts and latency events; touched on slow paths only, hence plain mutexes.
+/// A server's logs of commands, error counts and latency events; touched on slow paths only, hence plain mutexes.
 #[derive(Default)]
 pub struct Logs {
-    slow: Mutex<(u64, VecDeque<SlowEntry>)>,
+    /// The slow log and its like.
+    pub commands: CommandLogs,
     errors: Mutex<BTreeMap<String, u64>>,
     latency: Mutex<BTreeMap<&'static str, (u64, VecDeque<LatencySample>)>>,
 }
@@ -49,8 +39,6 @@ pub struct Logs {
 const ERROR_CODES_MAX: usize = 128;
 /// Samples kept an event, as in Redis.
 const LATENCY_SAMPLES_MAX: usize = 160;
-const SLOW_ARGS_MAX: usize = 32;
-const SLOW_ARG_BYTES_MAX: usize = 128;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while a log was held leaves at worst a half-told log; the logs go on.
@@ -58,38 +46,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Logs {
-    /// Adds to the slow log.
-    pub fn log_slow(&self, microseconds: u64, args: &[&[u8]], address: &str, name: &[u8], max_len: usize) {
-        let mut slow = lock(&self.slow);
-        let id = slow.0;
-        slow.0 += 1;
-        slow.1.push_front(SlowEntry {
-            id,
-            unix_time_seconds: clock::unix_milliseconds() / 1000,
-            duration_microseconds: microseconds,
-            args: shortened(args),
-            client_address: address.to_owned(),
-            client_name: name.to_vec(),
-        });
-        slow.1.truncate(max_len);
-    }
-
-    /// The newest `count` entries of the slow log.
-    pub fn slow_entries(&self, count: usize) -> Vec<SlowEntry> {
-        lock(&self.slow).1.iter().take(count).cloned().collect()
-    }
-
-    /// Entries in the slow log, and the id of the next one.
-    pub fn slow_len(&self) -> (usize, u64) {
-        let slow = lock(&self.slow);
-        (slow.1.len(), slow.0)
-    }
-
-    /// Empties the slow log; ids go on.
-    pub fn reset_slow(&self) {
-        lock(&self.slow).1.clear();
-    }
-
     /// Counts an error reply by its code.
     pub fn count_error(&self, reply: &[u8]) {
         let code = reply.strip_prefix(b"-").unwrap_or(reply);
@@ -145,26 +101,6 @@ impl Logs {
         latency.retain(|name, _| !events.is_empty() && !events.iter().any(|event| event.eq_ignore_ascii_case(name)));
         before - latency.len()
     }
-}
-
-/// Arguments as the slow log keeps them.
-fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
-    let shown = if args.len() > SLOW_ARGS_MAX { SLOW_ARGS_MAX - 1 } else { args.len() };
-    let mut kept: Vec<Vec<u8>> = args[..shown]
-        .iter()
-        .map(|arg| {
-            if arg.len() <= SLOW_ARG_BYTES_MAX {
-                return arg.to_vec();
-            }
-            let mut cut = arg[..SLOW_ARG_BYTES_MAX].to_vec();
-            cut.extend_from_slice(format!("... ({} more bytes)", arg.len() - SLOW_ARG_BYTES_MAX).as_bytes());
-            cut
-        })
-        .collect();
-    if shown < args.len() {
-        kept.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
-    }
-    kept
 }
 
 /// See the file's head.

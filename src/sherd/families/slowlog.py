@@ -39,15 +39,21 @@ def slowlog_get(request: Request) -> Reply:
     if len(request.args) > 3:
         name = request.args[1].decode()
         raise CommandError(f"ERR unknown subcommand or wrong number of arguments for '{name}'. Try SLOWLOG HELP.")
-    count = _count(request.args[2]) if len(request.args) == 3 else _COUNT_DEFAULT
-    entries = request.services.get(Node).engine.slowlog(count)
+    count = count_of(request.args[2]) if len(request.args) == 3 else _COUNT_DEFAULT
+    return entries_of(request, "slow", count)
+
+
+def entries_of(request: Request, log: str, count: int) -> Reply:
+    """The newest entries of a log of commands."""
+    entries = request.services.get(Node).engine.command_log(log, count)
     return [
-        [number, when, microseconds, list(arguments), address, name]
-        for number, when, microseconds, arguments, address, name in entries
+        [number, when, value, list(arguments), address, name]
+        for number, when, value, arguments, address, name in entries
     ]
 
 
-def _count(word: bytes) -> int:
+def count_of(word: bytes) -> int:
+    """A number of entries."""
     count = int(word) if re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", word) else -2
     if not -1 <= count <= _COUNT_MAX:
         raise CommandError("ERR count should be greater than or equal to -1")
@@ -66,7 +72,7 @@ def _count(word: bytes) -> int:
 )
 def slowlog_len(request: Request) -> Reply:
     """A whole number."""
-    return request.services.get(Node).engine.slowlog_len()
+    return request.services.get(Node).engine.command_log_len("slow")
 
 
 @command(
@@ -81,7 +87,7 @@ def slowlog_len(request: Request) -> Reply:
 )
 def slowlog_reset(request: Request) -> Reply:
     """OK; entry numbers go on from where they were."""
-    request.services.get(Node).engine.slowlog_reset()
+    request.services.get(Node).engine.command_log_reset("slow")
     return OK
 
 

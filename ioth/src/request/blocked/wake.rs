@@ -110,7 +110,7 @@ fn count_interrupted(io: &IoThread, connection: &Connection, reply: &[u8]) {
     let failed = reply.first() == Some(&b'-');
     io.stats().cells.cell(waiter.command.id).record(0, failed);
     let (world, client) = (&io.shared.world, Some(&*connection.record));
-    execute::note_duration(world, waiter.command, &waiter.sent_args(), client, 0);
+    execute::note_command(world, waiter.command, &waiter.sent_args(), client, (0, reply.len()));
     if failed {
         io.stats().error_replies.increment();
         io.shared.world.logs.count_error(reply);
