@@ -11,11 +11,13 @@
 //! - [`packs`]: listpacks and intsets as they come from files and from RESTORE
 //! - [`dumps`]: whole values as they come from RESTORE
 //! - [`texts`]: glob patterns and numbers
+//! - [`lua`]: sources of scripts, and what their libraries decode
 //! - [`resp`]: a strict reader of replies
 
 pub mod commands;
 pub mod dumps;
 pub mod keyspace;
+pub mod lua;
 pub mod packs;
 pub mod requests;
 pub mod resp;
@@ -35,4 +37,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("restore", dumps::payload),
     ("glob", texts::glob),
     ("number", texts::number),
+    ("lua_libraries", lua::libraries),
+    ("lua_source", lua::source),
 ];
