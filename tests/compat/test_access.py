@@ -48,14 +48,21 @@ _EXCUSED = re.compile(
 _UNKNOWN = re.compile(rb"-ERR (Command|wrong number|unknown)")
 
 
+_TOGETHER = 500
+"""Questions that are sent before their answers are read."""
+
+
 def _ask(server: Server, lines: list[Line]) -> dict[tuple[str, Line], bytes]:
+    answers: dict[tuple[str, Line], bytes] = {}
     with server.wire(timeout_seconds=60) as wire:
         for name, rules in _USERS.items():
             assert wire.call("ACL", "SETUSER", name, "reset", *rules.split()).raw == b"+OK\r\n"
-        questions = [(name, line) for name in _USERS for line in lines]
-        replies = wire.pipeline([(b"ACL", b"DRYRUN", name.encode(), *line) for name, line in questions])
+            for start in range(0, len(lines), _TOGETHER):
+                part = lines[start : start + _TOGETHER]
+                replies = wire.pipeline([(b"ACL", b"DRYRUN", name.encode(), *line) for line in part])
+                answers |= {(name, line): reply.raw for line, reply in zip(part, replies, strict=True)}
         wire.call("ACL", "DELUSER", *_USERS)
-        return {question: reply.raw for question, reply in zip(questions, replies, strict=True)}
+    return answers
 
 
 def test_users_may_do_what_they_may_with_the_reference(pool: ServerPool, reference_name: str) -> None:
