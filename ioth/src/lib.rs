@@ -16,6 +16,7 @@
 //! - [`request`]: the way of a request: intake, gate, dispatch, shards or control plane, delivery of the replies
 //! - [`replication`]: the link to a primary, and the thread that feeds replicas
 //! - [`scripts`]: the handler of EVAL: what scripts may do, where their commands are executed, how they are ended
+//! - [`extensions`]: what commands in Python may do, where their data commands are executed, and who looks after their deadlines
 //! - [`commands`]: AUTH, HELLO, CLIENT, MULTI, SCRIPT, ...
 //! - [`event_loop`]: polling, the mailbox, accepting, ticks
 //! - [`server`]: all of it, started and stopped
@@ -23,6 +24,7 @@
 pub mod commands;
 pub mod connection;
 pub mod event_loop;
+pub mod extensions;
 pub mod followers;
 pub mod kernel;
 pub mod net;

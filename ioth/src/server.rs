@@ -99,7 +99,12 @@ impl Server {
             .scripting
             .set(Box::new(Evaluator { shared: Arc::downgrade(&shared), handlers: commands::handlers() }));
         let (pubsub, world) = (Arc::clone(&shared.pubsub), Arc::clone(&shared.world));
+        let (extensions, log) = (Arc::clone(&shared.extensions), Arc::clone(&shared.log));
         shared.engine.set_consumer(Box::new(move |tidings| {
+            if world.settings.hooked_events.on() {
+                let now_ms = world.monotonic_milliseconds();
+                extensions.hooks.note(&tidings.events, &extensions.work, &log, now_ms);
+            }
             pubsub.publish_events(tidings.events, world.settings.notify_keyspace_events.get() as u32);
             pubsub.publish_invalidations(tidings.invalidations);
         }));
@@ -177,6 +182,8 @@ impl Server {
     /// the rest follows when it has ended. May be called any number of times.
     pub fn stop(&self, at_most: Duration) -> bool {
         self.shared.stopping.store(true, SeqCst);
+        self.shared.extensions.work.stop();
+        self.shared.extensions.deadlines.wake();
         self.shared.listeners().clear();
         self.shared.wake_all();
         self.shared.replicas.wake();

@@ -30,7 +30,8 @@ impl CommandCell {
         }
     }
 
-    fn reset(&self) {
+    /// Sets everything to zero.
+    pub fn reset(&self) {
         self.calls.set(0);
         self.nanoseconds.set(0);
         self.rejected.set(0);

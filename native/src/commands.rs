@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use sherd_shards::command::category::Categories;
-use sherd_shards::command::registry::{self, CommandTable};
+use sherd_shards::command::registry::{self, Command, CommandTable};
 use sherd_shards::command::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, Secret, FLAG_NAMES};
 
 static DECLARED: Mutex<Vec<CommandSpec>> = Mutex::new(Vec::new());
@@ -44,7 +44,8 @@ pub fn register_commands(specs: Vec<Bound<'_, PyDict>>) -> PyResult<()> {
     Ok(())
 }
 
-fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
+/// A specification as Python declares it.
+pub fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
     let group: String = item(spec, "group")?;
     let group = Group::ALL
         .iter()
@@ -113,48 +114,53 @@ fn parse_key(flags: String, begin: &Bound<'_, PyTuple>, find: &Bound<'_, PyTuple
 pub fn command_table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let rows = PyList::empty(py);
     for command in table().commands() {
-        let spec = &command.spec;
-        let row = PyDict::new(py);
-        row.set_item("id", command.id)?;
-        row.set_item("name", spec.name)?;
-        row.set_item("summary", spec.summary)?;
-        row.set_item("since", spec.since)?;
-        row.set_item("history", spec.history.to_vec())?;
-        row.set_item("deprecated", spec.deprecated)?;
-        row.set_item("system", spec.system)?;
-        row.set_item("doc_flags", spec.doc_flags().collect::<Vec<_>>())?;
-        row.set_item("complexity", spec.complexity)?;
-        row.set_item("group", spec.group.name())?;
-        row.set_item("arity", spec.arity)?;
-        // Redis does not show that a command may replicate though it is no write.
-        let shown = spec.flags & !flag::MAY_REPLICATE;
-        let mut flags: Vec<&str> =
-            FLAG_NAMES.iter().filter(|(bit, _)| shown & bit != 0).map(|(_, name)| *name).collect();
-        if spec.find_keys.is_some() && !spec.has(flag::MOVABLE_KEYS) {
-            flags.push("movablekeys");
-        }
-        row.set_item("flags", flags)?;
-        row.set_item("categories", command.categories.names().collect::<Vec<_>>())?;
-        row.set_item("keys", spec.keys.iter().map(|key| show_key(py, key)).collect::<PyResult<Vec<_>>>()?)?;
-        row.set_item("syntax", spec.syntax)?;
-        row.set_item("tips", spec.tips.to_vec())?;
-        let secrets = spec.secrets.iter().map(|secret| (secret.word, secret.from, secret.step, secret.count));
-        row.set_item("secrets", secrets.collect::<Vec<_>>())?;
-        row.set_item("container", !command.subcommands.is_empty())?;
-        let (first, last, step) = spec.legacy_keys();
-        row.set_item("first_key", first)?;
-        row.set_item("last_key", last)?;
-        row.set_item("key_step", step)?;
-        let plane = match spec.plane {
-            Plane::Data(_) => "data",
-            Plane::Connection(_) => "connection",
-            Plane::Control => "control",
-            Plane::Container => "container",
-        };
-        row.set_item("plane", plane)?;
-        rows.append(row)?;
+        rows.append(row(py, command)?)?;
     }
     Ok(rows)
+}
+
+/// A row of the command table.
+pub fn row<'py>(py: Python<'py>, command: &Command) -> PyResult<Bound<'py, PyDict>> {
+    let spec = &command.spec;
+    let row = PyDict::new(py);
+    row.set_item("id", command.id)?;
+    row.set_item("name", spec.name)?;
+    row.set_item("summary", spec.summary)?;
+    row.set_item("since", spec.since)?;
+    row.set_item("history", spec.history.to_vec())?;
+    row.set_item("deprecated", spec.deprecated)?;
+    row.set_item("system", spec.system)?;
+    row.set_item("doc_flags", spec.doc_flags().collect::<Vec<_>>())?;
+    row.set_item("complexity", spec.complexity)?;
+    row.set_item("group", spec.group.name())?;
+    row.set_item("arity", spec.arity)?;
+    // Redis does not show that a command may replicate though it is no write.
+    let shown = spec.flags & !flag::MAY_REPLICATE;
+    let mut flags: Vec<&str> = FLAG_NAMES.iter().filter(|(bit, _)| shown & bit != 0).map(|(_, name)| *name).collect();
+    if spec.find_keys.is_some() && !spec.has(flag::MOVABLE_KEYS) {
+        flags.push("movablekeys");
+    }
+    row.set_item("flags", flags)?;
+    row.set_item("categories", command.categories.names().collect::<Vec<_>>())?;
+    row.set_item("keys", spec.keys.iter().map(|key| show_key(py, key)).collect::<PyResult<Vec<_>>>()?)?;
+    row.set_item("syntax", spec.syntax)?;
+    row.set_item("tips", spec.tips.to_vec())?;
+    let secrets = spec.secrets.iter().map(|secret| (secret.word, secret.from, secret.step, secret.count));
+    row.set_item("secrets", secrets.collect::<Vec<_>>())?;
+    row.set_item("container", !command.subcommands.is_empty())?;
+    let (first, last, step) = spec.legacy_keys();
+    row.set_item("first_key", first)?;
+    row.set_item("last_key", last)?;
+    row.set_item("key_step", step)?;
+    let plane = match spec.plane {
+        Plane::Data(_) => "data",
+        Plane::Connection(_) => "connection",
+        Plane::Control => "control",
+        Plane::Extension => "extension",
+        Plane::Container => "container",
+    };
+    row.set_item("plane", plane)?;
+    Ok(row)
 }
 
 fn show_key<'py>(py: Python<'py>, key: &KeySpec) -> PyResult<Bound<'py, PyTuple>> {
@@ -175,7 +181,8 @@ fn show_key<'py>(py: Python<'py>, key: &KeySpec) -> PyResult<Bound<'py, PyTuple>
 #[pyfunction]
 pub fn key_positions(args: Vec<Vec<u8>>) -> Option<Vec<(usize, &'static str)>> {
     let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-    let container = table().find(args.first()?)?;
+    let name = args.first()?;
+    let container = table().find(name).or_else(|| registry::find_extension(name))?;
     let command = args.get(1).and_then(|name| table().find_subcommand(container, name)).unwrap_or(container);
     if !command.spec.accepts(args.len()) {
         return None;

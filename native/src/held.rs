@@ -42,6 +42,11 @@ pub fn end(request: &ControlRequest) {
     }
 }
 
+/// Runs `work` with this thread's transaction, which it has begun.
+pub fn with_running<R>(work: impl FnOnce(&mut Running) -> R) -> R {
+    RUNNING.with_borrow_mut(|running| work(running.as_mut().expect("the thread executes a transaction")))
+}
+
 /// The time that a command sees: that of this thread's transaction, else of this moment.
 pub fn now_ms(shared: &Arc<Shared>) -> i64 {
     RUNNING.with_borrow(|running| match running {

@@ -12,6 +12,7 @@ use sherd_shards::glob;
 mod access;
 mod append;
 mod commands;
+mod extensions;
 mod held;
 mod persistence;
 mod replicas;
@@ -92,5 +93,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Request>()?;
     module.add_class::<replication::PrimaryLink>()?;
     module.add_class::<replicas::Replicas>()?;
+    module.add_class::<extensions::call::Call>()?;
     Ok(())
 }

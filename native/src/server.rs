@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use sherd_ioth::server::{Server as Engine, Shape};
 use sherd_ioth::shared::access::Change;
@@ -28,6 +28,7 @@ use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::settings::Settings;
 
 use crate::access::{self, UserForm};
+use crate::extensions::{self, Extensions};
 use crate::persistence::{self, Files};
 use crate::replicas::Replicas;
 use crate::replication::PrimaryLink;
@@ -57,6 +58,11 @@ impl Request {
     #[getter]
     fn command(&self) -> &'static str {
         self.0.command.spec.name
+    }
+
+    #[getter]
+    fn is_extension(&self) -> bool {
+        matches!(self.0.command.spec.plane, Plane::Extension)
     }
 
     #[getter]
@@ -120,6 +126,7 @@ fn log_named(name: &str) -> PyResult<CommandLog> {
 pub struct Server {
     engine: Engine,
     files: Files,
+    extensions: Extensions,
 }
 
 #[pymethods]
@@ -145,7 +152,7 @@ impl Server {
         let engine = Engine::new(Shape { shards, io_threads, cluster }, initial)?;
         // The control plane sleeps until the bell rings for the first time.
         engine.shared.inbox.fall_asleep();
-        Ok(Server { engine, files: Files::default() })
+        Ok(Server { engine, files: Files::default(), extensions: Extensions::default() })
     }
 
     fn rename_commands(&self, names: Vec<(Vec<u8>, Option<String>)>) {
@@ -309,6 +316,7 @@ impl Server {
         }
         let known = world.settings.set(name, value);
         self.engine.shared.apply_settings();
+        self.engine.shared.extensions.deadlines.wake();
         if name.starts_with("maxmemory") && excess_bytes(world) > 0 {
             world.pressure.ask(world);
         }
@@ -395,6 +403,35 @@ impl Server {
     fn end_exec(&self, py: Python<'_>, request: &Bound<'_, Request>) {
         let request = &request.get().0;
         py.detach(|| held::end(request));
+    }
+
+    #[pyo3(signature = (commands, tasks, *, types, failed))]
+    fn set_extensions<'py>(
+        &self,
+        py: Python<'py>,
+        commands: Vec<Bound<'py, PyDict>>,
+        tasks: Vec<Bound<'py, PyDict>>,
+        types: (Py<PyAny>, Py<PyAny>, Py<PyAny>),
+        failed: Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.extensions.set(py, &self.engine.shared, (commands, tasks), types, failed)
+    }
+
+    fn watch_extensions(&self) -> PyResult<()> {
+        Ok(sherd_ioth::extensions::watch::begin(&self.engine.shared)?)
+    }
+
+    fn run_extensions(&self, py: Python<'_>, threads: usize) {
+        extensions::runner::run(py, &self.engine.shared, &self.extensions, threads);
+    }
+
+    fn begin_job(&self, number: u64) -> bool {
+        self.extensions.begin_job(&self.engine.shared, number)
+    }
+
+    fn call_in_exec<'py>(&self, py: Python<'py>, request: &Bound<'py, Request>) -> Bound<'py, PyBytes> {
+        let reply = extensions::runner::run_in_exec(py, &self.engine.shared, &self.extensions, &request.get().0);
+        PyBytes::new(py, &reply)
     }
 
     fn drain_logs<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<LogEntry<'py>>> {

@@ -53,7 +53,7 @@ impl Totals {
         for shard in 0..shared.world.slots.shards() {
             shards.add(shared.engine.stats(shard).0.groups());
         }
-        control.add([&shared.control as &dyn Catalogue]);
+        control.add([&shared.control as &dyn Catalogue, &shared.extensions.stats]);
         let mut totals = Totals(BTreeMap::new());
         [io, shards, control].iter().for_each(|sums| totals.add(sums));
         totals
@@ -230,7 +230,11 @@ fn all_cells(shared: &Shared) -> impl Iterator<Item = &CommandCells> {
 /// The time that all commands have taken.
 fn command_nanoseconds(shared: &Shared) -> u64 {
     let commands = registry::table().commands();
-    all_cells(shared).flat_map(|cells| commands.iter().map(|command| cells.cell(command.id).nanoseconds.get())).sum()
+    let of_extensions = shared.extensions.counted().map(|(_, cell)| cell.nanoseconds.get());
+    all_cells(shared)
+        .flat_map(|cells| commands.iter().map(|command| cells.cell(command.id).nanoseconds.get()))
+        .chain(of_extensions)
+        .sum()
 }
 
 fn shards_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyList>> {
@@ -295,6 +299,14 @@ fn commands_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, P
         }
         let (nanoseconds, failed) = (sum(|cell| &cell.nanoseconds), sum(|cell| &cell.failed));
         list.append((command.spec.name, calls, nanoseconds, rejected, failed, counts))?;
+    }
+    for (command, cell) in shared.extensions.counted() {
+        let (calls, rejected) = (cell.calls.get(), cell.rejected.get());
+        if calls > 0 || rejected > 0 {
+            let mut counts = vec![0; histogram::BUCKETS];
+            cell.latency.add_to(&mut counts);
+            list.append((command.spec.name, calls, cell.nanoseconds.get(), rejected, cell.failed.get(), counts))?;
+        }
     }
     Ok(list)
 }

@@ -7,23 +7,60 @@ commands are in the compiled data plane, which only `sherd.native` imports.
 
     with sherd.Server() as server:
         print(server.port)
+
+Commands of one's own, see docs/python-commands.md:
+
+    @sherd.command("rate.limit", keys=1)
+    def rate_limit(call: sherd.Call, key: bytes, limit: int, window_seconds: int) -> bool: ...
 """
 
 # The standard library's own checks of types and versions take longer to import than `sherd --version` may take.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sherd.errors import CommandError
+    from sherd.extensions.declare import Event, command, every, on
+    from sherd.native import Call
+    from sherd.resp import Error
+    from sherd.resp import Simple as Status
     from sherd.server import Server
 
 # The same as in Cargo.toml, which the package's metadata comes from; a test compares them.
 __version__ = "0.1.0"
 
-__all__ = ["Server", "__version__"]
+__all__ = [
+    "Call",
+    "CommandError",
+    "Error",
+    "Event",
+    "Server",
+    "Status",
+    "__version__",
+    "command",
+    "every",
+    "on",
+]
+
+# Where each name is, and what it is called there.
+_PLACES = {
+    "Call": ("sherd.native", "Call"),
+    "CommandError": ("sherd.errors", "CommandError"),
+    "Error": ("sherd.resp", "Error"),
+    "Event": ("sherd.extensions.declare", "Event"),
+    "Server": ("sherd.server", "Server"),
+    "Status": ("sherd.resp", "Simple"),
+    "command": ("sherd.extensions.declare", "command"),
+    "every": ("sherd.extensions.declare", "every"),
+    "on": ("sherd.extensions.declare", "on"),
+}
 
 
 def __getattr__(name: str) -> object:
     # Loaded when asked for: `sherd --version` needs neither the data plane nor an event loop.
-    if name == "Server":
-        from sherd.server import Server
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sherd' has no attribute '{name}'")
+    from importlib import import_module
 
-        return Server
-    raise AttributeError(f"module 'sherd' has no attribute '{name}'")
+    module, own_name = _PLACES[name]
+    found = getattr(import_module(module), own_name)
+    globals()[name] = found
+    return found

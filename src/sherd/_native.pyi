@@ -4,11 +4,12 @@ Python calls down; the data plane never calls Python. What it has to say waits i
 become readable when there is something: control requests, and log records.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, TypedDict, final, type_check_only
 
 __all__ = [
+    "Call",
     "PrimaryLink",
     "Replicas",
     "Request",
@@ -160,7 +161,52 @@ class Request:
     in_multi: bool
     """Run by EXEC; the reply becomes an element of its array."""
     queued: list[Request] | None
-    """The control commands of a transaction, where the request is one."""
+    """The control commands of a transaction, and those of extensions, where the request is one."""
+    is_extension: bool
+    """A command of an extension, in a transaction: `Server.call_in_exec` makes its reply."""
+
+@final
+class Call:
+    """One execution of a command in Python, a job or a hook: what it has data commands executed by.
+
+    command: its name; of a job or a hook the function's. db: the client's database; of a hook its event's. client_id:
+    None without a client. now_ms: the time, in milliseconds since the epoch, that all its commands see. in_multi: run
+    by EXEC.
+    """
+
+    command: str
+    db: int
+    client_id: int | None
+    now_ms: int
+    in_multi: bool
+    def __call__(self, *args: bytes | bytearray | str | float) -> Any:
+        """Executes a data command (`call("INCR", key)`) and returns its reply as a Python value: bytes, int, float,
+        bool, None, list, dict, set, or a status, which is a `str`. Raises `sherd.CommandError` for an error, TypeError
+        for what is no argument, RuntimeError when the command has ended or in another thread."""
+
+@type_check_only
+class ExtensionCommand(TypedDict):
+    """A command in Python. Its keys are those that the specification names, or what `find_keys` returns, or all."""
+
+    spec: SpecDict
+    all_keys: bool
+    find_keys: Callable[[list[bytes]], list[bytes]] | None
+    invoke: Callable[[Call, list[bytes]], object]
+
+@type_check_only
+class ExtensionTask(TypedDict):
+    """A job, or with an event a hook. keys: those of a job, None for all; a hook has that of its event, or all.
+
+    A hook is invoked with `[event, key, db]`, a job with an empty list.
+    """
+
+    id: int
+    name: str
+    keys: list[bytes] | None
+    all_keys: bool
+    event: str | None
+    pattern: bytes
+    invoke: Callable[[Call, list[Any]], object]
 
 @final
 class Server:
@@ -327,6 +373,32 @@ class Server:
 
     def end_exec(self, request: Request) -> None:
         """Lets go of the shards and has the client answered. An unfinished transaction ends with an error."""
+
+    def set_extensions(
+        self,
+        commands: list[ExtensionCommand],
+        tasks: list[ExtensionTask],
+        *,
+        types: tuple[type[Exception], type[str], type[str]],
+        failed: Callable[[str, str, BaseException], None],
+    ) -> list[CommandRow]:
+        """Has these commands, jobs and hooks from now on, and no others; returns rows for the command table.
+
+        types: the exception for error replies, and what statuses and errors are as values. failed: called with a
+        function's name, the client's address ("" without one) and the exception that it has raised.
+        """
+
+    def watch_extensions(self) -> None:
+        """Begins to look after `python-command-timeout-ms`; ends with the engine."""
+
+    def run_extensions(self, threads: int) -> None:
+        """Executes commands, jobs and hooks of extensions until the engine stops, in this thread, one of so many."""
+
+    def begin_job(self, number: int) -> bool:
+        """Has a job executed; False if it waits already, or is being executed."""
+
+    def call_in_exec(self, request: Request) -> bytes:
+        """Executes the extension's command that comes next in the transaction of this thread; returns its reply."""
 
     def drain_logs(self, limit: int) -> list[tuple[int, float, str, str, dict[str, Any]]]:
         """Log records: (level 0 debug..3 warning 4 critical, Unix time, thread, event, fields)."""

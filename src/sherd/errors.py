@@ -53,6 +53,14 @@ class ConfigRewriteError(ConfigError):
     """CONFIG REWRITE failed; the file on disk is the one that was there before."""
 
 
+class DeclarationError(SherdError):
+    """An extension that declares what cannot be; one line for who wrote it."""
+
+
+class LoadError(SherdError):
+    """An extension that cannot be loaded: its text is one line for the operator."""
+
+
 class CommandError(SherdError):
     """A client's mistake: `str(error)` is the whole error reply, code included (`ERR syntax error`)."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sherd import _native
 from sherd._native import (
+    Call,
     PrimaryLink,
     Replicas,
     Request,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
         AccessLogRow,
         AppendReport,
         CommandRow,
+        ExtensionCommand,
+        ExtensionTask,
         LinkStatus,
         SelectorDict,
         SettingRow,
@@ -54,7 +57,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessLogRow",
     "AppendReport",
+    "Call",
     "CommandRow",
+    "ExtensionCommand",
+    "ExtensionTask",
     "LinkStatus",
     "PrimaryLink",
     "Replicas",

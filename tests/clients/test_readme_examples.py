@@ -60,7 +60,12 @@ def test_the_shell_session_prints_what_the_readme_shows(started: tuple[Server, i
         assert finished.stdout == output if output else finished.stdout, command
 
 
-@pytest.mark.parametrize("example", _blocks("python"), ids=["with a server", "with its own server"])
+# Commands of one's own are tried in tests/server/test_python_command_examples.py.
+@pytest.mark.parametrize(
+    "example",
+    [block for block in _blocks("python") if "@sherd.command" not in block],
+    ids=["with a server", "with its own server"],
+)
 def test_the_python_examples_run(example: str, started: tuple[Server, int], monkeypatch: pytest.MonkeyPatch) -> None:
     if "sherd.Server" not in example:
         monkeypatch.setattr(redis, "Redis", functools.partial(redis.Redis, port=started[0].port))

@@ -61,7 +61,10 @@ PEERS = frozenset(
     zset-max-listpack-entries zset-max-listpack-value zset-max-ziplist-entries zset-max-ziplist-value
     """.split()
 )
-OWN = frozenset({"shards", "metrics-port", "metrics-bind", "metrics-hot-key-names"})
+OWN = frozenset(
+    {"shards", "metrics-port", "metrics-bind", "metrics-hot-key-names"}
+    | {"python-commands", "python-command-threads", "python-command-timeout-ms"}
+)
 # Parameters that came with later versions of Redis.
 NEWER = frozenset({"stream-idmp-duration", "stream-idmp-maxsize"})
 # Peers' parameters for tests, which CONFIG GET's patterns leave out.

@@ -61,6 +61,7 @@ class Wire:
 
     def __init__(self, address: Address, *, protocol: int = 2, timeout_seconds: float = reply_timeout_seconds) -> None:
         self.address = address
+        self.protocol = protocol
         self.timeout_seconds = timeout_seconds
         self.socket = connect(address, timeout_seconds)
         self.buffer = bytearray()

@@ -3,6 +3,7 @@
 //! While replies are to come from shards the read buffer is not touched, for the arguments of commands point into it, and
 //! neither are the words of inline requests.
 
+pub mod calls;
 pub mod inbound;
 pub mod outbound;
 pub mod session;
@@ -76,6 +77,14 @@ impl Connection {
     /// Whether no shard and no errand has anything of this connection.
     pub fn has_nothing_out(&self) -> bool {
         !self.outbound.awaits_shards() && self.wait.reason != WaitsFor::Errand
+    }
+
+    /// Whether an answer may go to the client without its IO thread: nothing else is on its way, or comes in between.
+    pub fn may_be_answered_at_once(&self) -> bool {
+        self.outbound.unsent() == 0
+            && !self.session.reply_mode.suppresses()
+            && !self.record.is_monitor.load(Relaxed)
+            && self.session.subscriptions.is_none()
     }
 
     /// Writes a reply in its place behind those that are still to come; returns whether it was an error.

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use sherd_shards::effects::blocking::Waiter;
 
+use super::calls::Calls;
+
 /// The reason of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum WaitsFor {
     #[default]
     Nothing,
-    /// The control plane's answer.
+    /// The answer of the control plane, or of an extension's thread.
     Control,
-    /// A transaction that the control plane executes.
+    /// A transaction that the control plane, or an extension's thread, executes.
     Exec,
     /// An errand over shards that were busy.
     Errand,
@@ -23,6 +25,8 @@ pub enum WaitsFor {
 #[derive(Default)]
 pub struct Wait {
     pub reason: WaitsFor,
+    /// Commands of extensions that were taken from the read buffer and not sent yet.
+    pub calls: Option<Box<Calls>>,
     /// The command that waits for a key.
     pub waiter: Option<Arc<Waiter>>,
     /// Its reply, when it has come before everything in front of it was sent.

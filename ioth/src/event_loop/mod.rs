@@ -20,6 +20,7 @@ use crate::request::blocked::wake::{end_all_waits, end_overdue_waits, unblock, w
 use crate::request::control::control_reply;
 use crate::request::deliver::complete;
 use crate::request::durable::release_durable;
+use crate::request::extension::take_replies;
 use crate::request::intake::process;
 use crate::request::lost_rights::look_after_change;
 use crate::request::monitor::feed_monitors;
@@ -107,6 +108,9 @@ fn take_messages(io: &mut IoThread) {
                 complete(io, batch);
             }
             Message::Reply { connection, data, sent, close } => control_reply(io, connection, &data, sent, close),
+            Message::Called { connection, data, sent, ticket, is_all } => {
+                take_replies(io, connection, (&data[sent..], sent), ticket, is_all)
+            }
             Message::Executed { connection, executed } => take_executed(io, connection, *executed),
             Message::Performed { connection, performed } => take_performed(io, connection, *performed),
             Message::Accept(socket, peer) => add_connection(io, socket, *peer),

@@ -174,10 +174,8 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
     let locked = |text: &Mutex<Vec<u8>>| String::from_utf8_lossy(&lock(text)).into_owned();
     let library = lock(&record.library).clone();
     let idle = (now_ms - record.last_interaction_at.load(Relaxed)).max(0) / 1000;
-    let command = registry::table()
-        .commands()
-        .get(record.last_command.load(Relaxed) as usize)
-        .map_or("NULL", |command| command.spec.name);
+    let command =
+        registry::by_number(record.last_command.load(Relaxed) as usize).map_or("NULL", |command| command.spec.name);
     let (query, output) = (record.query_buffer_bytes.load(Relaxed), record.output_buffer_bytes.load(Relaxed));
     let mut line = String::with_capacity(360);
     // Writing to a string cannot fail.

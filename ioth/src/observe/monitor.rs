@@ -24,10 +24,10 @@ pub fn script_command_line(record: &ClientRecord, db: u16, spec: &CommandSpec, a
     line_from(&format!("{db} {prefix}{address}"), spec, args)
 }
 
-/// The line of a script's command.
+/// The line of a command that a script or an extension calls.
 #[cold]
-pub fn nested_line(db: u16, command: &Command, args: &[&[u8]]) -> Option<Arc<[u8]>> {
-    is_shown(command).then(|| line_from(&format!("{db} lua"), &command.spec, args))
+pub fn nested_line(db: u16, caller: &str, command: &Command, args: &[&[u8]]) -> Option<Arc<[u8]>> {
+    is_shown(command).then(|| line_from(&format!("{db} {caller}"), &command.spec, args))
 }
 
 fn is_shown(command: &Command) -> bool {

@@ -432,7 +432,7 @@ fn meaning(command: &Command) -> Option<Meaning> {
             "spublish" => Some(Meaning::Publish(Kind::ShardChannel)),
             _ => None,
         },
-        Plane::Container => None,
+        Plane::Extension | Plane::Container => None,
     }
 }
 

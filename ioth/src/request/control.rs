@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::Plane;
 use sherd_shards::executor::execute;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::server::client::ClientRecord;
@@ -58,6 +59,9 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
 
 /// Counts an executed command, before anybody can know that it was; its time is that since `tick`.
 pub fn count(shared: &Shared, record: &ClientRecord, command: &Command, args: &[&[u8]], tick: u64, data: &[u8]) {
+    if matches!(command.spec.plane, Plane::Extension) {
+        return shared.extensions.count(&shared.world, Some(record), (command, args), tick, data);
+    }
     let stats = &shared.control;
     let failed = data.first() == Some(&b'-');
     let nanoseconds = TickRate::get().nanoseconds(clock::ticks().wrapping_sub(tick));
@@ -84,11 +88,7 @@ pub fn send_to_control(
     args: Vec<Vec<u8>>,
 ) -> Dispatch {
     let mut request = control_request(connection, command, args);
-    let nothing_else_to_come = connection.outbound.unsent() == 0
-        && !connection.session.reply_mode.suppresses()
-        && !connection.record.is_monitor.load(Relaxed)
-        && connection.session.subscriptions.is_none();
-    if nothing_else_to_come {
+    if connection.may_be_answered_at_once() {
         request.lent = connection.transport.lend();
     }
     if io.shared.inbox.send(request).is_err() {

@@ -18,6 +18,7 @@ use crate::thread::IoThread;
 
 use super::control::send_to_control;
 use super::each_shard::run_in_each_shard;
+use super::extension::begin_calls;
 use super::gate::{find_command, gate, refuse, refuse_bytes, unknown_command};
 use super::monitor;
 use super::multi::queue::queue;
@@ -148,6 +149,7 @@ fn route_at_once(
             let dispatch = send_to_control(io, connection, command, request.owned_args());
             end_caching(connection, dispatch)
         }
+        Plane::Extension => begin_calls(io, connection, command, request),
         Plane::Container => unreachable!("the gate refuses containers"),
     }
 }

@@ -21,8 +21,12 @@ pub fn find_command(io: &IoThread, connection: &mut Connection, request: &Reques
     let name = request.get(0).unwrap_or_default();
     let renames = io.shared.renames.get();
     let found = match renames {
-        Some(renames) => renames.find(name)?,
-        None => registry::table().find(name)?,
+        Some(renames) => renames.find(name),
+        None => registry::table().find(name),
+    };
+    let found = match found {
+        Some(found) => found,
+        None => io.shared.extensions.find(name)?,
     };
     let command = match request.get(1) {
         Some(name) if !found.subcommands.is_empty() => registry::table().find_subcommand(found, name).unwrap_or(found),
@@ -116,8 +120,10 @@ pub fn refuse_bytes(
     if let Some(multi) = &mut connection.session.multi {
         multi.aborted = true;
     }
-    if let Some(command) = command {
-        io.stats().cells.cell(command.id).rejected.increment();
+    match command {
+        Some(command) if matches!(command.spec.plane, Plane::Extension) => io.shared.extensions.count_refused(command),
+        Some(command) => io.stats().cells.cell(command.id).rejected.increment(),
+        None => {}
     }
     io.stats().error_replies.increment();
     io.shared.world.logs.count_error(error);

@@ -27,6 +27,7 @@ use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
 use super::dispatch::take_command;
+use super::extension::{join, send_calls};
 use super::gate::count_error;
 use super::output::flush;
 use super::publish::hear;
@@ -157,6 +158,9 @@ fn take_requests(io: &mut IoThread, connection: &mut Connection, budget: &mut Bu
     let mut inbound = std::mem::take(&mut connection.inbound);
     let stop = take_from(io, connection, &mut inbound, budget);
     connection.inbound = inbound;
+    if let Some(calls) = connection.wait.calls.take() {
+        send_calls(io, connection, calls);
+    }
     if !connection.outbound.awaits_shards() {
         connection.inbound.inline_words.clear();
     }
@@ -178,6 +182,9 @@ fn take_from(io: &mut IoThread, connection: &mut Connection, inbound: &mut Inbou
             if let Some((count, length)) = short_request(rest, &mut short_args) {
                 let request = Request { args: &short_args[..count], length };
                 if !take_request(io, connection, &request, consumed, budget) {
+                    if connection.wait.calls.is_some() {
+                        join_calls(io, connection, (buffer, consumed), budget);
+                    }
                     return Stop::Enough;
                 }
                 if rest.len() > length {
@@ -319,6 +326,28 @@ fn take_repeats<'a>(
         true
     };
     send_row(io, connection, command, &mut args, prefix.count, next);
+}
+
+/// Takes the requests that follow one of an extension and are such as well.
+#[cold]
+fn join_calls(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    (buffer, consumed): (&[u8], &mut usize),
+    budget: &mut Budget,
+) {
+    if !takes_plain_commands(io, connection) {
+        return;
+    }
+    let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
+    while !budget.is_spent() {
+        let Some((count, length)) = short_request(&buffer[*consumed..], &mut args) else { return };
+        if !join(io, connection, &Request { args: &args[..count], length }) {
+            return;
+        }
+        budget.spend(length);
+        *consumed += length;
+    }
 }
 
 /// Whether plain commands of this connection need not be looked at one by one before they go to their shards. What

@@ -3,7 +3,7 @@
 //! - [`intake`] takes requests from the read buffer, bounded for each connection and round
 //! - [`gate`] and [`restraints`] say whether a command may be executed, and whether now
 //! - [`dispatch`] sends it to whoever executes it: a shard's batch ([`submit`]), several shards ([`over_shards`], [`each_shard`]),
-//!   the control plane ([`control`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
+//!   the control plane ([`control`]), an extension's thread ([`extension`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
 //! - [`deliver`] brings replies of batches back, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
 //! - [`rights`] says what a client may do, [`lost_rights`] what becomes of those who may less than before
 //! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
@@ -19,6 +19,7 @@ pub mod deliver;
 pub mod dispatch;
 pub mod durable;
 pub mod each_shard;
+pub mod extension;
 pub mod gate;
 pub mod intake;
 pub mod invalidate;

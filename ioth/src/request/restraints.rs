@@ -75,7 +75,7 @@ fn needs_busy_shards(
         (Some(multi), Plane::Connection(_)) if in_multi(io, command) == InMulti::Exec => running.error_for(|busy| {
             multi.commands.iter().any(|queued| busy & queued.command.shards_of(&borrowed(&queued.args), &map) != 0)
         }),
-        (None, Plane::Data(_)) => {
+        (None, Plane::Data(_) | Plane::Extension) => {
             let needed = command.shards_of(request.args, &map);
             running.error_for(|busy| busy & needed != 0)
         }

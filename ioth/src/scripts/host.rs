@@ -198,7 +198,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     fn run(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), CommandError> {
         let command = self.command(args)?;
         if self.is_monitored {
-            if let Some(line) = nested_line(self.db, command, args) {
+            if let Some(line) = nested_line(self.db, "lua", command, args) {
                 show_line(self.shared, &line);
             }
         }
@@ -211,7 +211,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
                 Ok(())
             }
             Plane::Control => self.ask_control_plane(command, args, protocol, out),
-            Plane::Container => Err(ELSEWHERE),
+            Plane::Extension | Plane::Container => Err(ELSEWHERE),
         }
     }
 

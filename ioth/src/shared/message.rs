@@ -26,6 +26,8 @@ pub enum Message {
     Batch(Box<Batch>),
     /// The control plane's answer, `sent` bytes of which the client has got already; `close`: the connection is to end.
     Reply { connection: Token, data: Vec<u8>, sent: usize, close: bool },
+    /// Replies of extensions' commands, `sent` bytes of which the client has got already; more are to come unless these are all.
+    Called { connection: Token, data: Vec<u8>, sent: usize, ticket: Ticket, is_all: bool },
     /// A transaction that another thread has executed.
     Executed { connection: Token, executed: Box<Executed> },
     /// A command over shards that another thread has executed.
@@ -87,7 +89,7 @@ pub struct ControlRequest {
 pub const INBOX_CAPACITY: usize = 1024;
 
 impl ControlRequest {
-    /// The transaction's commands of the control plane, as requests; `None` if the request is no transaction.
+    /// The transaction's commands of the control plane and of extensions, as requests; `None` if the request is no transaction.
     pub fn queued_requests(&self) -> Option<Vec<ControlRequest>> {
         let transaction = self.transaction.as_ref()?;
         let mut db = self.db;
@@ -96,7 +98,8 @@ impl ControlRequest {
                 // One that will be refused changes nothing; here it matters to nobody.
                 db = std::str::from_utf8(&queued.args[1]).ok().and_then(|text| text.parse().ok()).unwrap_or(db);
             }
-            let is_asked = matches!(queued.command.spec.plane, Plane::Control) && queued.denied.is_none();
+            let is_asked =
+                matches!(queued.command.spec.plane, Plane::Control | Plane::Extension) && queued.denied.is_none();
             is_asked.then(|| ControlRequest {
                 token: self.token,
                 args: queued.args.clone(),

@@ -1,6 +1,7 @@
 //! What the IO threads of one server share with one another and with the control plane.
 
 pub mod access;
+pub mod extensions;
 pub mod message;
 pub mod pubsub;
 pub mod renames;
@@ -28,6 +29,7 @@ use crate::observe::stats::{ControlStats, IoStats};
 use crate::followers::replicas::Replicas;
 
 use access::{Access, Change};
+use extensions::Extensions;
 use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
 use pubsub::PubSub;
 use renames::Renames;
@@ -56,6 +58,7 @@ pub struct Shared {
     /// By IO thread: it wants to be told when the journal has become durable further on.
     pub holds: Box<[AtomicBool]>,
     pub access: Access,
+    pub extensions: Arc<Extensions>,
     pub monitors: AtomicUsize,
     pub stopping: AtomicBool,
     pub rejected_connections: AtomicU64,
@@ -110,6 +113,7 @@ impl Shared {
             script_calls: ScriptCalls::default(),
             holds,
             access: Access::default(),
+            extensions: Arc::default(),
             monitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             rejected_connections: AtomicU64::new(0),
@@ -221,6 +225,7 @@ impl Shared {
         }
         self.control.reset_counters();
         self.control.cells.reset();
+        self.extensions.reset_counts();
         for shard in 0..self.world.slots.shards() {
             let (stats, cells, _) = self.engine.stats(shard);
             stats.reset();

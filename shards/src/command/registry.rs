@@ -1,6 +1,9 @@
 //! The command table: every specification of every plane, numbered, found by name without allocation.
+//!
+//! It is made once. What extensions bring while the process runs is numbered behind it ([`enter_extension`]); which server has
+//! which of these, and under which specification, is the server's affair.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use crate::command::category::{self, Categories};
 use crate::command::spec::{flag, CommandSpec, Group, KeySpec, Plane, Scope};
@@ -52,6 +55,25 @@ pub struct Command {
 }
 
 impl Command {
+    fn new(id: usize, spec: CommandSpec) -> Command {
+        // Which command an extension's name means may change.
+        let has_word =
+            spec.name.bytes().all(|byte| byte.is_ascii_lowercase()) && !matches!(spec.plane, Plane::Extension);
+        let is_plain = matches!(spec.plane, Plane::Data(_)) && !spec.has(flag::BLOCKING);
+        Command {
+            id,
+            packed: if has_word { packed_name(spec.name.as_bytes()) } else { 0 },
+            categories: category::of(&spec),
+            route: route_of(&spec),
+            first_key_uses: spec.keys.first().filter(|key| key.is_key()).map(|key| uses_of(key.flags)),
+            touches_database: spec.keys.iter().any(KeySpec::is_key) || category::of(&spec).meets(TOUCHING),
+            plain: spec.name.len() <= 9 && is_plain && route_of(&spec) == Route::FirstKey,
+            spec,
+            parent: None,
+            subcommands: Vec::new(),
+        }
+    }
+
     /// Whether a command line needs all shards, though the command goes by its keys. In a cluster, what the arguments do not
     /// name is in the slot of the key, or the command refuses it.
     #[inline]
@@ -127,11 +149,12 @@ const TOUCHING: Categories = category::KEYSPACE.with(category::READ).with(catego
 
 fn route_of(spec: &CommandSpec) -> Route {
     match (spec.plane, spec.scope) {
-        (Plane::Data(_), Scope::All) => Route::All,
+        (Plane::Data(_) | Plane::Extension, Scope::All) => Route::All,
+        (Plane::Extension, _) if spec.keys.is_empty() => Route::Nowhere,
         (Plane::Data(_), Scope::Each) => Route::Each,
         (Plane::Data(_), Scope::Cursor) => Route::Cursor,
         (Plane::Data(_), Scope::Keys) if spec.group == Group::Scripting => Route::Script,
-        (Plane::Data(_), Scope::Keys) => match spec.keys {
+        (Plane::Data(_) | Plane::Extension, Scope::Keys) => match spec.keys {
             _ if spec.has_one_key_in_front() => Route::FirstKey,
             [] if spec.find_keys.is_none() => Route::All,
             _ => Route::Keys,
@@ -145,26 +168,8 @@ impl CommandTable {
     pub fn new(specs: impl Iterator<Item = CommandSpec>) -> CommandTable {
         let mut specs: Vec<CommandSpec> = specs.collect();
         specs.sort_by_key(|spec| spec.name);
-        let mut commands: Vec<Command> = specs
-            .into_iter()
-            .enumerate()
-            .map(|(id, spec)| Command {
-                id,
-                packed: if spec.name.bytes().all(|byte| byte.is_ascii_lowercase()) {
-                    packed_name(spec.name.as_bytes())
-                } else {
-                    0
-                },
-                categories: category::of(&spec),
-                route: route_of(&spec),
-                first_key_uses: spec.keys.first().filter(|key| key.is_key()).map(|key| uses_of(key.flags)),
-                touches_database: spec.keys.iter().any(KeySpec::is_key) || category::of(&spec).meets(TOUCHING),
-                plain: spec.name.len() <= 9 && route_of(&spec) == Route::FirstKey && !spec.has(flag::BLOCKING),
-                spec,
-                parent: None,
-                subcommands: Vec::new(),
-            })
-            .collect();
+        let mut commands: Vec<Command> =
+            specs.into_iter().enumerate().map(|(id, spec)| Command::new(id, spec)).collect();
         let mut index = vec![u16::MAX; (commands.len() * 4).next_power_of_two().max(16)].into_boxed_slice();
         for id in 0..commands.len() {
             let name = commands[id].spec.name;
@@ -246,9 +251,74 @@ pub fn table() -> &'static CommandTable {
     TABLE.get().expect("the command table is installed before the first command")
 }
 
+/// Names that extensions may bring in the life of a process. Each takes a number for good, so that what is counted and allowed
+/// by number stays with its name however often an extension is loaded.
+pub const EXTENSIONS_MAX: usize = 256;
+
+/// The latest command of each name, by the numbers behind the table.
+static EXTENSIONS: RwLock<Vec<&'static Command>> = RwLock::new(Vec::new());
+
+/// Numbers an extension's command: as every earlier one of its name, else behind all others. `None` where there are too many.
+pub fn enter_extension(spec: CommandSpec) -> Option<&'static Command> {
+    let first = table().commands().len();
+    let mut entered = EXTENSIONS.write().unwrap_or_else(PoisonError::into_inner);
+    let place = entered.iter().position(|known| known.spec.name == spec.name).unwrap_or(entered.len());
+    if place >= EXTENSIONS_MAX {
+        return None;
+    }
+    let command: &'static Command = Box::leak(Box::new(Command::new(first + place, spec)));
+    match entered.get_mut(place) {
+        Some(known) => *known = command,
+        None => entered.push(command),
+    }
+    Some(command)
+}
+
+/// Has a command of an extension that was entered before be its name's latest again.
+pub fn enter_extension_again(command: &'static Command) {
+    let place = command.id - table().commands().len();
+    EXTENSIONS.write().unwrap_or_else(PoisonError::into_inner)[place] = command;
+}
+
+/// The latest command of an extension by its name in lower case, in whatever server it is.
+pub fn find_extension(name: &[u8]) -> Option<&'static Command> {
+    let entered = EXTENSIONS.read().unwrap_or_else(PoisonError::into_inner);
+    entered.iter().find(|command| command.spec.name.as_bytes() == name).copied()
+}
+
+/// The command of a number, those of extensions among them.
+pub fn by_number(number: usize) -> Option<&'static Command> {
+    let commands = table().commands();
+    if let Some(command) = commands.get(number) {
+        return Some(command);
+    }
+    let entered = EXTENSIONS.read().unwrap_or_else(PoisonError::into_inner);
+    entered.get(number - commands.len()).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_extensions_command_keeps_its_number_however_often_it_is_loaded() {
+        let table = install(std::iter::empty());
+        let spec = |arity| CommandSpec {
+            name: "test.extension",
+            arity,
+            plane: Plane::Extension,
+            keys: const { &[crate::command::spec::one_key("RW", 1)] },
+            ..CommandSpec::DEFAULT
+        };
+        let first = enter_extension(spec(2)).expect("there is room");
+        let second = enter_extension(spec(3)).expect("there is room");
+        assert_eq!((first.id, second.id), (table.commands().len(), table.commands().len()));
+        assert_eq!(by_number(first.id).map(|command| command.spec.arity), Some(3));
+        assert_eq!(by_number(0).map(|command| command.id), Some(0));
+        assert!(by_number(table.commands().len() + EXTENSIONS_MAX).is_none());
+        assert!(table.find(b"test.extension").is_none(), "which server has it is the server's affair");
+        assert!(!first.plain && first.packed == 0 && first.route == Route::FirstKey);
+    }
 
     #[test]
     fn names_are_found_in_either_case_and_nothing_else_is() {

@@ -21,6 +21,8 @@ pub enum Plane {
     Connection(u16),
     /// The control plane.
     Control,
+    /// A thread of the extensions: commands that came with the configuration, in Python.
+    Extension,
     /// Only its subcommands are executed.
     Container,
 }
@@ -120,6 +122,7 @@ groups! {
     Cluster = "cluster", Categories::NONE;
     PubSub = "pubsub", Categories::NONE;
     Scripting = "scripting", category::SCRIPTING;
+    Module = "module", Categories::NONE;
 }
 
 /// Where a key specification begins.

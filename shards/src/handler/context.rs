@@ -212,7 +212,7 @@ impl<'a> Context<'a> {
 
     #[inline]
     fn miss(&mut self, key: &Key<'_>) {
-        if self.settings().notify_keyspace_events.on() {
+        if self.settings().wanted_events() != 0 {
             self.notify(key, class::KEY_MISS, "keymiss");
         }
     }

@@ -522,9 +522,8 @@ impl Shard {
     /// Raises a keyspace event, if its class is wanted.
     #[inline]
     pub(crate) fn raise(&mut self, db: u16, key: &Key<'_>, event_class: u32, event: &'static str) {
-        let wanted = self.world.settings.notify_keyspace_events.get() as u32;
-        if wanted & event_class != 0 {
-            self.outbox.events.push(db, event, key.bytes);
+        if self.world.settings.wanted_events() & event_class != 0 {
+            self.outbox.events.push(db, event_class, event, key.bytes);
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Message {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub db: u16,
+    /// One bit of [`class`]: not everybody who is told wants all classes that are raised.
+    pub class: u32,
     pub name: &'static str,
     pub key: Vec<u8>,
     /// What a script publishes has its place among the events; `key` is the channel then.
@@ -100,15 +102,15 @@ impl Events {
 
     /// Adds an event, if there is a consumer.
     #[inline]
-    pub fn push(&mut self, db: u16, name: &'static str, key: &[u8]) {
+    pub fn push(&mut self, db: u16, class: u32, name: &'static str, key: &[u8]) {
         if self.consumed {
-            self.keep(db, name, key);
+            self.keep(db, class, name, key);
         }
     }
 
-    fn keep(&mut self, db: u16, name: &'static str, key: &[u8]) {
+    fn keep(&mut self, db: u16, class: u32, name: &'static str, key: &[u8]) {
         if self.pending.len() < PENDING_MAX {
-            self.add(|number| Event { db, name, key: key.to_vec(), message: None, number });
+            self.add(|number| Event { db, class, name, key: key.to_vec(), message: None, number });
         } else {
             self.lost += 1;
         }
@@ -119,7 +121,7 @@ impl Events {
         if self.consumed {
             self.add(|number| {
                 let message = Some(Message { bytes: message.to_vec(), is_sharded });
-                Event { db: 0, name: "publish", key: channel.to_vec(), message, number }
+                Event { db: 0, class: 0, name: "publish", key: channel.to_vec(), message, number }
             });
         }
     }
@@ -162,13 +164,13 @@ mod tests {
     #[test]
     fn events_that_nobody_takes_are_not_kept() {
         let mut events = Events::default();
-        events.push(0, "set", b"k");
+        events.push(0, class::GENERIC, "set", b"k");
         assert!(events.is_empty());
         events.set_consumed(true);
-        events.push(1, "del", b"k");
+        events.push(1, class::GENERIC, "del", b"k");
         let taken: Vec<_> = events.take().into_iter().map(|event| (event.db, event.name, event.key)).collect();
         assert_eq!(taken, [(1, "del", b"k".to_vec())]);
-        events.push(0, "set", b"k");
+        events.push(0, class::GENERIC, "set", b"k");
         events.set_consumed(false);
         assert!(events.is_empty());
     }
@@ -178,7 +180,7 @@ mod tests {
         let mut events = Events::default();
         events.set_consumed(true);
         for number in 0..PENDING_MAX + 3 {
-            events.push(0, "set", number.to_string().as_bytes());
+            events.push(0, class::GENERIC, "set", number.to_string().as_bytes());
         }
         let kept = events.take();
         assert_eq!((kept.len(), kept[0].key.as_slice(), events.lost()), (PENDING_MAX, b"0".as_slice(), 3));

@@ -262,8 +262,8 @@ impl<'a> Replay<'a> {
                 self.db = known.ok_or_else(|| Break::Corrupt("a database is selected that there is not".to_owned()))?;
                 return Ok(());
             }
-            // Messages and keep-alives have no effect on the data.
-            Plane::Connection(_) | Plane::Container => return Ok(()),
+            // Messages and keep-alives have no effect on the data; of extensions' commands that is recorded which they call.
+            Plane::Connection(_) | Plane::Extension | Plane::Container => return Ok(()),
             Plane::Control => {
                 if loaded.others.len() >= OTHERS_MAX {
                     return Err(Break::Corrupt("it has too many commands for the control plane".to_owned()));

@@ -144,6 +144,12 @@ impl Settings {
         self.find(name).map(Setting::get)
     }
 
+    /// Classes of keyspace events that anybody wants, as bits.
+    #[inline]
+    pub fn wanted_events(&self) -> u32 {
+        (self.notify_keyspace_events.get() | self.hooked_events.get()) as u32
+    }
+
     /// Counts what keys cost, or does so no longer.
     pub fn track_heat(&self, on: bool) {
         self.heat_tracking.set(i64::from(on));
@@ -214,6 +220,10 @@ settings! {
     notify_keyspace_events = 0, "notify-keyspace-events", Values::Letters(class::LETTERS);
     /// Keys that are remembered for client-side caching; 0 is no limit.
     tracking_table_max_keys = 1_000_000, "tracking-table-max-keys", COUNT;
+    /// Classes that extensions have asked for, whatever is to be raised for clients.
+    hooked_events = 0;
+    /// Milliseconds; 0 is no deadline.
+    python_command_timeout_ms = 5000, "python-command-timeout-ms", COUNT;
     /// Not 0 while HOTKEYS counts what keys cost; see [`crate::maintenance::heat`].
     heat_tracking = 0;
     /// Not 0 while an executed command is accounted for in any unusual way, that is while keys are counted or latency is

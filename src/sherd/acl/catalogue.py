@@ -31,6 +31,15 @@ class Catalogue:
     """See the module; `rows` are those of the data plane's command table."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = {str(row["name"]): row for row in rows}
+        self._index(rows)
+
+    def learn(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Know these as well, commands of extensions that were loaded meanwhile."""
+        self._rows |= {str(row["name"]): row for row in rows}
+        self._index(list(self._rows.values()))
+
+    def _index(self, rows: Sequence[Mapping[str, Any]]) -> None:
         members: dict[str, set[int]] = {}
         for row in rows:
             for name in {str(row["name"]), str(row["name"]).partition("|")[0]}:

@@ -7,9 +7,9 @@ that, and an `aclfile` replaces both. ACL SAVE and ACL LOAD are about the file; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sherd.acl.catalogue import Catalogue
 from sherd.acl.compiled import compile_user
@@ -142,6 +142,17 @@ class AccessControl:
         self._users[name] = user
         self._push([user], [])
         self._note_change()
+
+    def learn(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Know commands of extensions that were loaded meanwhile. Whose rules begin with all commands may execute
+        them as well."""
+        before = self.catalogue.ids
+        self.catalogue.learn(rows)
+        for user in self._users.values():
+            for selector in user.selectors:
+                if selector.starts_with_all:
+                    selector.commands |= self.catalogue.ids - before
+        self._push(self._users.values(), [])
 
     def delete(self, names: Iterable[bytes]) -> int:
         """ACL DELUSER: how many there were. Their clients are cut."""

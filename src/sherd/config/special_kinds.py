@@ -1,4 +1,5 @@
-"""Kinds of value with a grammar of their own: save points, buffer limits, event flags, addresses, percentiles.
+"""Kinds of value with a grammar of their own: save points, modules, buffer limits, event flags, addresses,
+percentiles.
 
 Each takes exactly what Redis 8.0 takes and refuses the rest in the same words; see `kinds` for what a kind is.
 """
@@ -45,6 +46,27 @@ class SavePoints(Kind):
 
 def _plain_number(word: str) -> int:
     return int(word) if re.fullmatch(r"-?[0-9]{1,18}", word) else -1
+
+
+class Modules(Kind):
+    """Names of modules, or paths of files, each on a line of its own or several on one."""
+
+    label = "modules or files"
+    multi = True
+    accumulates = True
+
+    def parse(self, words: Sequence[str], current: Value) -> tuple[str, ...]:
+        if any("\0" in word for word in words):
+            raise ValueRefusedError("a name has no zero bytes")
+        return tuple(word for word in words if word)
+
+    def format(self, value: Value) -> str:
+        assert isinstance(value, tuple)
+        return " ".join(value)
+
+    def lines(self, name: str, value: Value) -> list[str]:
+        assert isinstance(value, tuple)
+        return [f"{name} {quote(word)}" for word in value] or [f'{name} ""']
 
 
 class BufferLimits(Kind):

@@ -3,7 +3,7 @@
 # Layout
 - one module a family: `config` (CONFIG), `command` (COMMAND), `info` (INFO), `server` (TIME, ROLE, LASTSAVE, SHUTDOWN),
   `lolwut`, `slowlog`, `commandlog`, `latency`, `memory`, `module`; `cluster` and `cluster_slots` (CLUSTER),
-  `migrate`, `hotkeys`, `own` (SHERD), `acl` (ACL)
+  `migrate`, `hotkeys`, `own` and `extensions` (SHERD), `acl` (ACL)
 - `help_lines`: the form of the HELP subcommands
 - `data_plane`: what families ask of the data plane, as plain callables
 - `command_table`: the table of all commands of both planes; `command_docs`: a row as COMMAND DOCS gives it

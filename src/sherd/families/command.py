@@ -139,7 +139,8 @@ def _filtered(request: Request, criterion: bytes, wanted: bytes) -> list[Reply]:
         category = wanted.decode("latin-1").lower()
         return [str(row["name"]) for row in table.all() if category in row["categories"]]
     if criterion == b"MODULE":
-        return []  # no command here comes from a module
+        name = wanted.decode("utf-8", "surrogateescape")
+        return [str(row["name"]) for row in table.all() if row.get("module") == name]
     raise CommandError(SYNTAX_ERROR)
 
 

@@ -1,7 +1,8 @@
 """The table of all commands of both planes, as COMMAND looks it up and lists it.
 
 Rows come from the data plane, which joins its own specs with those that the control plane declared, and say all that is
-told of a command; the table is fixed for the life of the process, so it is read once.
+told of a command; that of the server itself is fixed for the life of the process, so it is read once. Those of
+extensions are replaced all at a time.
 
 For the same reason a row is encoded once a protocol and form (COMMAND INFO, COMMAND DOCS), when it is first asked for:
 the replies of COMMAND are the largest of all control commands, and drivers ask for them at every start.
@@ -34,16 +35,25 @@ class CommandTable:
         self._renames = renames or {}
         gone = set(self._renames) - {own for own in self._renames.values() if own is not None}
         rows = [row for row in rows if str(row["name"]).partition("|")[0].encode() not in gone]
-        self._rows = {str(row["name"]): row for row in rows}
+        self._own = {str(row["name"]): row for row in rows}
         self._children: dict[str, list[Row]] = {}
         for row in rows:
             name = str(row["name"])
             if "|" in name:
                 self._children.setdefault(name.partition("|")[0], []).append(row)
+        self.set_extensions(())
+
+    def set_extensions(self, rows: Sequence[Row]) -> None:
+        """Show the commands of these extensions, and of no others."""
+        self._rows = dict(sorted({**self._own, **{str(row["name"]): row for row in rows}}.items()))
         self.names = [name.encode() for name in self._rows]
         self.top_level_count = sum("|" not in name for name in self._rows)
         # Bounded by the rows, the forms and the two protocols.
         self._encoded: dict[tuple[str, int, Form], Encoded] = {}
+
+    def is_own(self, name: bytes) -> bool:
+        """Whether clients call a command of the server itself so, or did before it was renamed."""
+        return name in self._renames or name.decode("latin-1") in self._own
 
     def encoded(self, row: Row, resp: int, form: Form) -> Encoded:
         """A row in one of its forms, as it goes on the wire."""

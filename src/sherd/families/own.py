@@ -118,4 +118,6 @@ _HELP = (
         "BIGKEYS [BY <MEMORY | ELEMENTS>] [COUNT <count>] [SLOT <slot>] [SHARD <shard>]",
         "Return the biggest keys that were seen lately (10 if not given).",
     ),
+    ("COMMANDS", "Return the commands, jobs and hooks in Python that were loaded."),
+    ("RELOAD [<module>]", "Load a module of Python commands again, or all of them."),
 )

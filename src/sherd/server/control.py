@@ -8,7 +8,8 @@ request here at most, so what is being answered is bounded by maxclients.
 EXEC of a transaction with control commands is such a request as well: the data plane executes its other commands in
 this thread, between the handlers and with all shards held, so that everything happens in order and at once. Replies
 that depend on nothing which a transaction changes (CONFIG GET, COMMAND DOCS) are made before the shards are held, so
-that nobody else waits for them.
+that nobody else waits for them. Commands in Python have threads of their own; only where a transaction has both kinds
+of commands, which run in one thread, is it this one.
 
 A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates; while clients do
 nothing it is a second. The bell rings for log records as well. Nothing else polls.
@@ -177,6 +178,8 @@ class ControlLoop:
         ready = {}
         changes_config = False
         for number, each in enumerate(queued):
+            if each.is_extension:
+                continue
             source = reads(each.command)
             if source == "nothing" or (source == "config" and not changes_config):
                 ready[number] = self._answer_now(each)
@@ -184,6 +187,8 @@ class ControlLoop:
         return ready
 
     def _answer_now(self, native_request: native.Request) -> bytes:
+        if native_request.is_extension:
+            return self._node.engine.call_in_exec(native_request)
         reply = begin(native_request.command, self.request(native_request))
         assert isinstance(reply, bytes), "a handler that waits is known by being a coroutine function"
         return reply

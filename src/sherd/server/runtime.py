@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sherd import __version__, native
 from sherd.acl import AccessControl, Catalogue
 from sherd.config import BY_NAME, Config, Source
 from sherd.config.renames import resolve_renames
-from sherd.errors import ConfigApplyError, ConfigError
+from sherd.errors import ConfigApplyError, ConfigError, LoadError
+from sherd.extensions.manager import Extensions, default_threads
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
 from sherd.families.dispatch import dispatch
@@ -38,7 +39,7 @@ from sherd.server.settings import native_settings
 from sherd.spec import Request, Services, registered_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _log = get_logger()
 
@@ -63,6 +64,7 @@ class Runtime:
 
     load: the snapshot that is there is loaded before anything is served.
     stop_asked: called once, by the first who asks for the end, in whatever thread that is.
+    commands: what brings commands in Python, besides what the configuration names.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class Runtime:
         any_port: bool = False,
         load: bool = True,
         stop_asked: Callable[[], None] | None = None,
+        commands: Sequence[object] = (),
     ) -> None:
         self.config = config
         self._log_sink = log_sink
         self._any_port = any_port
         self._load = load
+        self._extension_origins = commands
         self._node: Node | None = None
         self._metrics: MetricsServer | None = None
         # The port and the addresses of the TCP listeners, as they were configured.
@@ -120,9 +124,13 @@ class Runtime:
         self._primary = Primary(self._node)
         self._follower = Follower(self._node, self._execute)
         self._failover = Failover(self._node, self._follower)
-        self._access = AccessControl(engine, Catalogue(native.command_table()), config)
+        self._extension_rows: Sequence[Mapping[str, Any]] = ()
+        self._extensions = Extensions(engine, self._origins(), self._commands.is_own, self._show_extensions)
         try:
             self._push_settings(native_settings(config))
+            self._load_extensions()
+            rows = [*native.command_table(), *self._extension_rows]
+            self._access = AccessControl(engine, Catalogue(rows), config)
             self._access.load_at_start()
             self._open_listeners()
             if self._load:
@@ -140,6 +148,22 @@ class Runtime:
             load_at_start(self.node)
         finally:
             MAKER.stop()
+
+    def _origins(self) -> Sequence[object]:
+        return (*self.config.get_tuple("python-commands"), *self._extension_origins)
+
+    def _show_extensions(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._extension_rows = rows
+        self._commands.set_extensions(rows)
+        if self._loop is not None:
+            # Modules are loaded again by another thread, and users belong to the loop's.
+            self._loop.call_soon_threadsafe(self._access.learn, rows)
+
+    def _load_extensions(self) -> None:
+        try:
+            self._extensions.load()
+        except LoadError as error:
+            raise ConfigError(f"Python commands cannot be loaded: {error}") from error
 
     def _name_commands(self, engine: native.Server) -> CommandTable:
         rows = native.command_table()
@@ -170,6 +194,8 @@ class Runtime:
         control.start()
         script_calls = ScriptCalls(self.node.engine, control.request)
         script_calls.start()
+        threads = self.config.get_int("python-command-threads") or default_threads(self.config.get_int("shards"))
+        self._extensions.start(threads)
         watch = asyncio.create_task(self._saver.watch())
         watch_replicas = asyncio.create_task(self._primary.watch())
         self.node.ready = True
@@ -183,6 +209,7 @@ class Runtime:
             watch_replicas.cancel()
             await self._follower.stop()
             script_calls.stop()
+            self._extensions.stop_jobs()
             await control.stop()
             # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
             # closes executors before it tells anybody.
@@ -226,6 +253,7 @@ class Runtime:
             self._metrics.stop()
             self._metrics = None
         ended = self.node.engine.stop(int(STOP_SECONDS_MAX * 1000))
+        self._extensions.join()
         self.remove_files()
         if not ended:
             self.tell_what_is_cut()
@@ -259,6 +287,7 @@ class Runtime:
             self._failover,
             self._access,
             HotKeySessions(),
+            self._extensions,
         )
 
     # ---- replication

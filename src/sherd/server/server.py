@@ -44,16 +44,18 @@ class Server:
     """A server inside of this process.
 
     `config` is a whole configuration, `directives` are single ones, with underscores for dashes: `maxmemory="1gb"`,
-    `appendonly=False`, `bind=["127.0.0.1", "::1"]`. Port 0, the default, takes any free port. Raises ConfigError for
-    what cannot be configured so, and SherdError from `start` for an address that is taken.
+    `appendonly=False`, `bind=["127.0.0.1", "::1"]`. Port 0, the default, takes any free port. `commands` are functions
+    that `@sherd.command`, `@sherd.every` or `@sherd.on` has declared, modules of such, or their names. Raises
+    ConfigError for what cannot be configured so, and SherdError from `start` for an address that is taken.
     """
 
-    def __init__(self, config: Config | None = None, **directives: object) -> None:
+    def __init__(self, config: Config | None = None, *, commands: Sequence[object] = (), **directives: object) -> None:
         self.config = config if config is not None else _embedded_config()
         for name, value in directives.items():
             _put(self.config, name.replace("_", "-"), value)
         self.config.choose_threads()
-        self._runtime = Runtime(self.config, _log_to_python, any_port=True, load=bool(self.config.get_tuple("save")))
+        load = bool(self.config.get_tuple("save"))
+        self._runtime = Runtime(self.config, _log_to_python, any_port=True, load=load, commands=commands)
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:

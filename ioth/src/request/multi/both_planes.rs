@@ -1,14 +1,16 @@
-//! Transactions with commands of both planes, executed in the control plane's thread.
+//! Transactions with commands that Python executes, in the control plane's thread or in one of the extensions'.
 
 use std::sync::Arc;
 
 use sherd_metrics::clock;
 use sherd_metrics::memory;
+use sherd_shards::command::spec::{Begin, Plane};
 use sherd_shards::executor::engine::{Engine, Hold};
 use sherd_shards::handler::access::Shards;
+use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::{self, Unit};
 
-use crate::connection::transaction::Executed;
+use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
 use crate::request::caller::Caller;
 use crate::request::control::count;
@@ -16,6 +18,22 @@ use crate::shared::message::{ControlRequest, Message};
 use crate::shared::Shared;
 
 use super::execution::{fail, Exec};
+
+/// The shards that a transaction needs: those of its keys where these can be told, and no control command asks for more.
+fn needs(shared: &Shared, transaction: &Transaction) -> u64 {
+    let map = &shared.world.slots;
+    let watched = transaction.watch.as_ref().map_or(0, |watch| watch.shards);
+    let wanted = transaction.multi.commands.iter().fold(watched, |wanted, QueuedCommand { command, args, .. }| {
+        let is_told = command.spec.keys.iter().all(|key| key.begin != Begin::Unknown);
+        match command.spec.plane {
+            Plane::Data(_) => wanted | command.shards_of(&borrowed(args), map),
+            Plane::Extension if is_told => wanted | command.shards_of(&borrowed(args), map),
+            Plane::Extension | Plane::Control => map.all_shards(),
+            Plane::Connection(_) | Plane::Container => wanted,
+        }
+    });
+    wanted.max(1)
+}
 
 /// A transaction with control commands that is being executed, by the thread that began it.
 pub struct Running {
@@ -31,17 +49,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes all shards, and executes up to the first control command if the transaction may be executed at all.
+    /// Takes the shards, and executes up to the first command that Python executes if the transaction may be executed at all.
     pub fn begin(shared: &Arc<Shared>, request: &ControlRequest) -> Running {
         let engine = Arc::clone(&shared.engine);
-        let all = engine.all_shards();
+        let needs = request.transaction.as_ref().map_or(1, |transaction| needs(shared, transaction));
         let mut running = Running {
             shared: Arc::clone(shared),
             exec: request.transaction.as_ref().map(|transaction| {
                 let caller = Caller::of_request(shared, request);
                 Arc::new(Exec { caller, transaction: Arc::clone(transaction) })
             }),
-            held: Engine::hold(engine, all),
+            held: Engine::hold(engine, needs),
             executed: Executed {
                 db: request.db,
                 protocol: request.protocol,
@@ -58,10 +76,25 @@ impl Running {
         running
     }
 
-    /// Whether a control command comes next, whose answer is waited for.
-    pub fn wants_answer(&self) -> bool {
+    /// The command that Python executes next.
+    pub fn next(&self) -> Option<&QueuedCommand> {
         let Executed { next, panicked, .. } = &self.executed;
-        !panicked && self.exec.as_ref().is_some_and(|exec| *next < exec.transaction.multi.commands.len())
+        self.exec.as_ref().filter(|_| !panicked)?.transaction.multi.commands.get(*next)
+    }
+
+    /// The database and the protocol that the next command sees.
+    pub fn state(&self) -> (u16, Protocol) {
+        (self.executed.db, self.executed.protocol)
+    }
+
+    /// Says that what Python has allocated so far is not the shards', but for so many bytes.
+    pub fn count_allocated(&mut self, bytes: i64) {
+        self.handed_out.1 += bytes;
+    }
+
+    /// Whether a command of Python's comes next, whose answer is waited for.
+    pub fn wants_answer(&self) -> bool {
+        self.next().is_some()
     }
 
     /// Takes the answer of the control command that came next, and executes up to the one after it.

@@ -28,6 +28,7 @@ use crate::request::paused::begin_pauses;
 use crate::request::rights::check_queued;
 use crate::request::settle::go_on_with;
 use crate::request::slots::{same_slot, slots_of};
+use crate::shared::extensions::work::Work;
 use crate::shared::message::Message;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
@@ -91,13 +92,36 @@ pub fn exec(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> R
         }
     }
     let Some(multi) = &connection.session.multi else { return Ok(Dispatch::Done) };
-    let is_of_both_planes = multi.commands.iter().any(|queued| matches!(queued.command.spec.plane, Plane::Control));
+    let executor = executor(&multi.commands);
     let Some(multi) = connection.session.multi.take() else { return Ok(Dispatch::Done) };
     let transaction = Transaction { args: owned(args), multi, watch: connection.session.watch.take() };
-    if is_of_both_planes {
-        return Ok(send_exec(io, connection, transaction));
+    Ok(match executor {
+        Executor::Shards => exec_over_shards(io, connection, transaction),
+        Executor::Control => send_exec(io, connection, transaction),
+        Executor::Extensions => send_exec_to_extensions(io, connection, transaction),
+    })
+}
+
+/// Who executes a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Executor {
+    /// Whoever has its shards.
+    Shards,
+    /// The control plane's thread, if any of its commands is among them: its handlers run in no other.
+    Control,
+    /// One of the extensions' threads.
+    Extensions,
+}
+
+fn executor(commands: &[QueuedCommand]) -> Executor {
+    let has = |wanted: fn(&Plane) -> bool| commands.iter().any(|queued| wanted(&queued.command.spec.plane));
+    if has(|plane| matches!(plane, Plane::Control)) {
+        Executor::Control
+    } else if has(|plane| matches!(plane, Plane::Extension)) {
+        Executor::Extensions
+    } else {
+        Executor::Shards
     }
-    Ok(exec_over_shards(io, connection, transaction))
 }
 
 /// Executes a transaction without control commands, now or when its shards are free.
@@ -167,6 +191,17 @@ fn send_exec(io: &mut IoThread, connection: &mut Connection, transaction: Transa
     }
     connection.wait.is_suppressed = connection.session.reply_mode.suppresses();
     connection.wait.reason = WaitsFor::Exec;
+    Dispatch::Wait
+}
+
+/// Sends a transaction to the extensions' threads; the connection waits until it was executed.
+fn send_exec_to_extensions(io: &mut IoThread, connection: &mut Connection, transaction: Transaction) -> Dispatch {
+    let command = registry::table().find(b"exec").expect("EXEC is in the table");
+    let mut request = control_request(connection, command, transaction.args.clone());
+    request.transaction = Some(Arc::new(transaction));
+    connection.wait.is_suppressed = connection.session.reply_mode.suppresses();
+    connection.wait.reason = WaitsFor::Exec;
+    io.shared.extensions.work.push(Work::Exec(Box::new(request)));
     Dispatch::Wait
 }
 

@@ -89,7 +89,7 @@ impl Exec {
         true
     }
 
-    /// Executes commands until one of the control plane comes.
+    /// Executes commands until one comes that Python executes.
     pub fn go_on(&self, executed: &mut Executed, shards: &mut Shards<'_>, mut own: Option<OwnCommand<'_>>) {
         while let Some(queued) = self.transaction.multi.commands.get(executed.next) {
             if let Some(error) = &queued.denied {
@@ -98,7 +98,7 @@ impl Exec {
                 continue;
             }
             match queued.command.spec.plane {
-                Plane::Control => return,
+                Plane::Control | Plane::Extension => return,
                 Plane::Data(_) => self.run(queued, executed, shards),
                 Plane::Connection(_) => match &mut own {
                     // Messages follow what the transaction has done, events included.

@@ -184,10 +184,14 @@ impl PubSub {
         if [Kind::Channel, Kind::Pattern, Kind::ShardChannel].iter().all(|&kind| self.registry.count(kind) == 0) {
             return;
         }
-        for Event { db, name, key, message, .. } in events {
+        for Event { db, class, name, key, message, .. } in events {
             if let Some(message) = message {
                 let kind = if message.is_sharded { Kind::ShardChannel } else { Kind::Channel };
                 self.publish(kind, &key, &message.bytes, None);
+                continue;
+            }
+            if classes & class == 0 {
+                // Only hooks have asked for it.
                 continue;
             }
             if classes & class::KEYSPACE != 0 {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import string
 
-from sherd.config.kinds import INT_MAX, Enumeration, Flags, Integer
+from sherd.config.kinds import INT_MAX, LONG_MAX, Enumeration, Flags, Integer
 from sherd.config.parameter import ConfigParam, boolean, choice, integer, text
-from sherd.config.special_kinds import Directory, OomScores
+from sherd.config.special_kinds import Directory, Modules, OomScores
 
 _TITLE_FIELDS = {"title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"}
 _FACILITIES = "user local0 local1 local2 local3 local4 local5 local6 local7"
@@ -77,6 +77,12 @@ PARAMETERS = (
          immutable=True, inert=True),
     text("bgsave-cpulist", "", "CPUs of the background save.", aliases=("bgsave_cpulist",), immutable=True,
          inert=True),
+    ConfigParam("python-commands", Modules(), (), "Modules or files that declare commands in Python.", immutable=True),
+    integer("python-command-threads", (0, 64), 0,
+            "Threads that execute commands in Python; 0 is one, or one a shard where Python has no lock.",
+            immutable=True),
+    integer("python-command-timeout-ms", (0, LONG_MAX), 5000,
+            "Milliseconds after which the client of a command in Python gets an error; 0 is no limit."),
     text("ignore-warnings", "", "Start-up checks that may fail, by name.", inert=True),
     text("availability-zone", "", "Zone that the node tells its clients."),
 )  # fmt: skip

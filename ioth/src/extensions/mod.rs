@@ -1,0 +1,32 @@
+//! Commands of extensions, as far as they are executed here: [`execution`] runs the data commands that one calls, [`watch`]
+//! looks after deadlines. The commands themselves are Python's, and so are the threads that run them; what waits for these is in
+//! [`crate::shared::extensions`].
+
+pub mod execution;
+pub mod watch;
+
+use crate::shared::extensions::deadline::Answer;
+use crate::shared::extensions::work::Work;
+use crate::shared::message::Message;
+use crate::shared::Shared;
+
+/// Answers commands of a connection, in the thread that has executed them; see [`crate::request::control::answer`]. What must
+/// be durable first is left to the connection's thread.
+pub fn answer(shared: &Shared, answer: Answer) {
+    let Answer { token: connection, lent, replies: data, ticket, is_all } = answer;
+    let waits = ticket != 0 && shared.world.journal.holds_replies();
+    let sent = lent.filter(|_| !waits).map_or(0, |lent| lent.send(&data));
+    shared.tell(connection, Message::Called { connection, data, sent, ticket, is_all });
+}
+
+/// Has the connections closed whose commands were not begun when the server ends.
+pub fn dismiss(shared: &Shared, work: Vec<Work>) {
+    for work in work {
+        let connection = match work {
+            Work::Calls(calls) => calls.token,
+            Work::Exec(request) => request.token,
+            Work::Task(_) => continue,
+        };
+        shared.tell(connection, Message::Reply { connection, data: Vec::new(), sent: 0, close: true });
+    }
+}

@@ -1,0 +1,162 @@
+"""The decorators of the extension API. They leave functions as they are, so that these can be tested by themselves.
+
+    @sherd.command("rate.limit", keys=1, flags="write fast", summary="Counts a hit and tells whether it may pass.")
+    def rate_limit(call: sherd.Call, key: bytes, limit: int, window_seconds: int) -> bool: ...
+
+    @sherd.every(seconds=60)
+    def tidy_up(call: sherd.Call) -> None: ...
+
+    @sherd.on("expired", pattern="session:*")
+    def session_ended(call: sherd.Call, event: sherd.Event) -> None: ...
+
+What is declared is kept with the function, and found there when its module has been loaded. Rejected: a registry that
+the decorators fill, for what it has of a module that failed to load, or was loaded again, would have to be found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sherd.errors import DeclarationError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+FindKeys = Callable[..., Sequence["bytes | str"]]
+
+ATTRIBUTE = "__sherd_declared__"
+PERIOD_SECONDS_MIN = 0.01
+# Redis has no events with longer names; this bounds what is compared with each event.
+_EVENT_CHARACTERS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredCommand:
+    """A command as it was declared; `specification` reads it.
+
+    keys: how many arguments are keys, from the first on; or the numbers of those that are, from 1 on; or a function
+    that returns the keys, given the arguments; or "all".
+    """
+
+    name: str
+    function: Callable[..., Any]
+    keys: int | tuple[int, ...] | FindKeys | str
+    flags: tuple[str, ...]
+    acl: tuple[str, ...]
+    summary: str
+    complexity: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredJob:
+    """A function that is executed again and again. keys: those that it may use, None for all."""
+
+    function: Callable[..., Any]
+    seconds: float
+    keys: tuple[bytes, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredHook:
+    """A function that is executed after a keyspace event. all_keys: it may use all, not just that of the event."""
+
+    function: Callable[..., Any]
+    event: str
+    pattern: bytes
+    all_keys: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A keyspace event: its name (`expired`, `del`, ...), its key, and the database of the key."""
+
+    name: str
+    key: bytes
+    db: int
+
+
+Declared = DeclaredCommand | DeclaredJob | DeclaredHook
+
+
+def declared_by(function: object) -> tuple[Declared, ...]:
+    """What was declared of a function; nothing of anything else."""
+    found = getattr(function, "__dict__", {}).get(ATTRIBUTE, ())
+    return found if isinstance(found, tuple) else ()
+
+
+def _declare(function: Function, declared: Declared) -> Function:
+    setattr(function, ATTRIBUTE, (*declared_by(function), declared))
+    return function
+
+
+def command(
+    name: str,
+    *,
+    keys: int | Sequence[int] | FindKeys | str = 0,
+    flags: str = "write",
+    summary: str = "",
+    complexity: str = "O(1)",
+    acl: str = "",
+    since: str = "1.0.0",
+) -> Callable[[Function], Function]:
+    """Declare a command. It is atomic over its keys, and its function may use no others.
+
+    keys: a number (that many arguments, from the first on), argument numbers from 1 on (`(1, 3)`), a function that
+    returns the keys when it is given the arguments, or "all". flags: words of COMMAND INFO; one that is not `write` may
+    not write. acl: further ACL categories. Without a summary the first line of the function's docstring is taken.
+    """
+
+    def declare(function: Function) -> Function:
+        own_keys = keys if isinstance(keys, int | str) or callable(keys) else tuple(keys)
+        text = summary or next(iter((function.__doc__ or "").strip().splitlines()), "")
+        declared = DeclaredCommand(
+            name=name,
+            function=function,
+            keys=own_keys,
+            flags=tuple(flags.split()),
+            acl=tuple(acl.split()),
+            summary=text,
+            complexity=complexity,
+            since=since,
+        )
+        return _declare(function, declared)
+
+    return declare
+
+
+def every(*, seconds: float, keys: Sequence[bytes | str] | str = "all") -> Callable[[Function], Function]:
+    """Declare a job: its function is executed every so many seconds, atomically over the keys that are listed, or all.
+
+    A job that takes longer than its period is not begun a second time meanwhile.
+    """
+    if not PERIOD_SECONDS_MIN <= seconds < float("inf"):
+        raise DeclarationError(f"a job's period is at least {PERIOD_SECONDS_MIN} seconds")
+    if isinstance(keys, str) and keys != "all":
+        raise DeclarationError('keys of a job are a list of them, or "all"')
+    own_keys = None if isinstance(keys, str) else tuple(_to_bytes(key) for key in keys)
+
+    def declare(function: Function) -> Function:
+        return _declare(function, DeclaredJob(function, seconds, own_keys))
+
+    return declare
+
+
+def on(event: str, *, pattern: bytes | str = b"*", keys: str = "event") -> Callable[[Function], Function]:
+    """Declare a hook: its function is executed after each event of that name with a key that the glob pattern matches.
+
+    It may use that key, or all with keys="all". Whatever `notify-keyspace-events` says, the event is raised for it.
+    """
+    if keys not in ("event", "all"):
+        raise DeclarationError('keys of a hook are "event" or "all"')
+    if not 0 < len(event) <= _EVENT_CHARACTERS_MAX:
+        raise DeclarationError(f"{event!r} is no event")
+
+    def declare(function: Function) -> Function:
+        return _declare(function, DeclaredHook(function, event, _to_bytes(pattern), keys == "all"))
+
+    return declare
+
+
+def _to_bytes(text: bytes | str) -> bytes:
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)

@@ -1,0 +1,224 @@
+"""What one server has loaded: commands, jobs, hooks, and the threads that execute them.
+
+Nothing is started for a server without extensions. What is loaded is handed to the data plane as a whole, and replaced
+as a whole; a request that was being executed meanwhile ends with the functions that it began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sherd.errors import CommandError, DeclarationError, LoadError
+from sherd.extensions.declare import Declared, DeclaredCommand, DeclaredHook, DeclaredJob
+from sherd.extensions.sources import Source, sources_of
+from sherd.extensions.specification import Command, hook_form, job_form, read_command
+from sherd.log import get_logger
+from sherd.resp import Error, Simple
+
+if TYPE_CHECKING:
+    from sherd import native
+
+_log = get_logger()
+
+# A command that is being executed when the server ends is not waited for any longer.
+_END_SECONDS_MAX = 0.1
+
+# Rows of the command table, for whoever shows it.
+ShowCommands = Callable[[Sequence[Any]], None]
+IsTaken = Callable[[bytes], bool]
+
+
+@dataclass(slots=True)
+class _Loaded:
+    commands: list[Command] = field(default_factory=list)
+    jobs: dict[int, DeclaredJob] = field(default_factory=dict)
+    hooks: dict[int, DeclaredHook] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+
+
+class Extensions:
+    """See the module. `is_taken` tells whether a name belongs to a command of the server itself."""
+
+    def __init__(self, engine: native.Server, origins: Sequence[object], is_taken: IsTaken, show: ShowCommands) -> None:
+        self._engine = engine
+        self._origins = origins
+        self._sources: list[Source] = []
+        self._is_taken = is_taken
+        self._show = show
+        self._loaded = _Loaded()
+        self._next_task = 0
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._reloading = threading.Lock()
+
+    def load(self) -> None:
+        """Load everything for the first time; raises LoadError."""
+        self._sources = sources_of(self._origins)
+        for source in self._sources:
+            source.read()
+        if self._sources:
+            self._install()
+
+    # ---- what there is
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """The commands, by name."""
+        return self._loaded.commands
+
+    def module_of(self, command: Command) -> str:
+        """The source that has brought a command."""
+        return self._loaded.modules[command.name]
+
+    @property
+    def jobs(self) -> Sequence[DeclaredJob]:
+        """The jobs."""
+        return list(self._loaded.jobs.values())
+
+    @property
+    def hooks(self) -> Sequence[DeclaredHook]:
+        """The hooks."""
+        return list(self._loaded.hooks.values())
+
+    # ---- loading again
+
+    def reload(self, name: str | None = None) -> list[str]:
+        """Load a module or file anew, or all of them; raises LoadError, and then everything is as it was.
+
+        Returns what was loaded. In a thread that may wait: modules do what they like when they are loaded.
+        """
+        with self._reloading:
+            chosen = [source for source in self._sources if name in (None, source.name, source.module_name)]
+            chosen = [source for source in chosen if source.may_be_loaded_again]
+            if not chosen:
+                raise LoadError(f"no module {name} was loaded" if name is not None else "no module was loaded")
+            with contextlib.ExitStack() as stack:
+                for source in chosen:
+                    stack.enter_context(source.read_again())
+                self._install()
+        _log.info("extensions were loaded again", modules=" ".join(source.name for source in chosen))
+        return [source.name for source in chosen]
+
+    def _install(self) -> None:
+        loaded = self._read()
+        jobs = [job_form(number, job) for number, job in loaded.jobs.items()]
+        hooks = [hook_form(number, hook) for number, hook in loaded.hooks.items()]
+        try:
+            rows = self._engine.set_extensions(
+                [command.native_form() for command in loaded.commands],
+                jobs + hooks,
+                types=(CommandError, Simple, Error),
+                failed=_log_failure,
+            )
+        except ValueError as error:
+            raise LoadError(str(error)) from error
+        self._loaded = loaded
+        self._show([{**row, "module": loaded.modules[row["name"]]} for row in rows])
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._schedule)
+
+    def _read(self) -> _Loaded:
+        loaded = _Loaded()
+        for source, declared in self._declared():
+            try:
+                if isinstance(declared, DeclaredJob):
+                    loaded.jobs[self._number(declared)] = declared
+                elif isinstance(declared, DeclaredHook):
+                    loaded.hooks[self._number(declared)] = declared
+                else:
+                    command = self._read_command(declared, loaded.modules)
+                    loaded.commands.append(command)
+                    loaded.modules[command.name] = source.name
+            except DeclarationError as error:
+                raise LoadError(f"{source.name}: {error}") from error
+        loaded.commands.sort(key=lambda command: command.name)
+        return loaded
+
+    def _read_command(self, declared: DeclaredCommand, names: Container[str]) -> Command:
+        command = read_command(declared)
+        if command.name in names:
+            raise DeclarationError(f"{command.name} is declared twice")
+        if self._is_taken(command.name.encode()):
+            raise DeclarationError(f"{command.name} is a command of the server")
+        return command
+
+    def _declared(self) -> Iterator[tuple[Source, Declared]]:
+        seen: set[int] = set()
+        for source in self._sources:
+            for declared in source.declared:
+                # Two modules may have imported the same function.
+                if id(declared) not in seen:
+                    seen.add(id(declared))
+                    yield source, declared
+
+    def _number(self, declared: Declared) -> int:
+        # What was not loaded again keeps its number, and with it the time of its next run.
+        for number, known in (*self._loaded.jobs.items(), *self._loaded.hooks.items()):
+            if known is declared:
+                return number
+        # Never given twice: a job that is under way belongs to what was loaded when it began.
+        self._next_task += 1
+        return self._next_task
+
+    # ---- running
+
+    def start(self, threads: int) -> None:
+        """Start the threads, in the running loop, which keeps the jobs' time."""
+        if not self._sources:
+            return
+        self._engine.watch_extensions()
+        for number in range(threads):
+            thread = threading.Thread(
+                target=self._engine.run_extensions, args=(threads,), name=f"sherd-python-{number}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+        self._loop = asyncio.get_running_loop()
+        self._schedule()
+
+    def stop_jobs(self) -> None:
+        """Begin no more jobs; in the loop."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._loop = None
+
+    def join(self) -> None:
+        """Wait for the threads, which end with the engine."""
+        for thread in self._threads:
+            thread.join(_END_SECONDS_MAX)
+        self._threads.clear()
+
+    def _schedule(self) -> None:
+        """Have a timer for each job that there is, and for no other."""
+        for number in self._timers.keys() - self._loaded.jobs.keys():
+            self._timers.pop(number).cancel()
+        for number, job in self._loaded.jobs.items():
+            if number not in self._timers:
+                self._set_timer(number, job)
+
+    def _set_timer(self, number: int, job: DeclaredJob) -> None:
+        if self._loop is not None:
+            self._timers[number] = self._loop.call_later(job.seconds, self._begin_job, number, job)
+
+    def _begin_job(self, number: int, job: DeclaredJob) -> None:
+        self._engine.begin_job(number)
+        self._set_timer(number, job)
+
+
+def default_threads(shards: int) -> int:
+    """How many threads execute commands unless the operator says otherwise: one where a lock would hold up the
+    others."""
+    has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return 1 if has_lock else shards
+
+
+def _log_failure(name: str, client: str, error: BaseException) -> None:
+    _log.error("a Python command failed", command=name, client=client, exc_info=error)
