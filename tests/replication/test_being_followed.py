@@ -337,3 +337,31 @@ def test_tools_fetch_a_snapshot_and_listen_to_the_stream(tool: str, tmp_path: Pa
 def info_field_or_nothing(wire: Wire, field: str) -> str:
     text: str = wire.value("INFO", "replication").decode()
     return next((line for line in text.splitlines() if line.startswith(f"{field}:")), "")
+
+
+def test_libraries_of_functions_are_replicated(reference_name: str) -> None:
+    """In the snapshot and in the stream, from a real primary and to a real replica."""
+    library = (
+        "#!lua name={0}\nredis.register_function{{function_name='{0}', flags={{'no-writes'}}, "
+        "callback=function(keys, args) return '{0}' .. args[1] end}}"
+    )
+    with (
+        Server(
+            need_reference(reference_name), directives={"repl-diskless-sync-delay": "0", "maxclients": "400"}
+        ) as top,
+        top.wire() as ours,
+    ):
+        ours.call("FUNCTION", "LOAD", library.format("before"))
+        with (
+            replica_of(top.port, Shape(4, 2), repl_diskless_sync_delay="0") as middle,
+            middle.wire() as between,
+            reference_replica(reference_name, middle.port) as last,
+            last.wire() as theirs,
+        ):
+            await_link(between)
+            await_link(theirs)
+            ours.call("FUNCTION", "LOAD", library.format("after"))
+            for wire in (between, theirs):
+                eventually(lambda wire=wire: len(wire.value("FUNCTION", "LIST")) == 2, "both are there")  # type: ignore[misc]
+                assert wire.value("FCALL_RO", "before", "0", "x") == b"beforex"
+                assert wire.value("FCALL_RO", "after", "0", "y") == b"aftery"

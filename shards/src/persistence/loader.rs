@@ -298,6 +298,7 @@ pub fn replace_by(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<
         progress.bytes.store(loading.offset(), Ordering::Relaxed);
         progress.keys.store(loading.0.report.keys, Ordering::Relaxed);
     }
+    loading.load_functions(&engine.world).inspect_err(|_| engine.with_shards(all, |mut shards| empty(&mut shards)))?;
     Ok(loading.0.report)
 }
 
