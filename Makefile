@@ -28,7 +28,7 @@ RUST_CRATES := $(wildcard metrics shards scripts ioth native)
 RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
 	Cargo.toml $(wildcard Cargo.lock)
 
-.PHONY: help run build build-all build-tests test test-rust test-python loom lint format bench fuzz clean check-tools
+.PHONY: help run build build-all build-tests test test-rust test-python loom lint format bench crash fuzz clean check-tools
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ loom: check-tools ## model-check the hand-off between threads (LOOM_MAX_PREEMPTI
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=8 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
 	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=$(LOOM_MAX_PREEMPTIONS) \
 	cargo test --package sherd-shards --release --test loom --target-dir target/loom
+
+crash: $(STAMPS)/dev $(STAMPS)/native ## kill a server under load ROUNDS times (default 20), and see that nothing acknowledged is lost
+	$(BIN)/python -m tests.durability.crash --rounds $(or $(ROUNDS),20)
 
 test-python: $(STAMPS)/dev $(STAMPS)/native
 	$(BIN)/python -m pytest

@@ -25,15 +25,23 @@ struct Open {
     status: Arc<Status>,
 }
 
-/// Opens an increment for appending; one that is new has no bytes.
-fn open(path: &Path) -> io::Result<(Arc<File>, u64)> {
-    let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
-    if let Some(folder) = path.parent() {
-        // Its name is on disk only with its folder.
-        File::open(folder)?.sync_all()?;
+/// A file that is open for appending, and how many bytes it has.
+pub struct Increment {
+    file: Arc<File>,
+    size: u64,
+}
+
+impl Increment {
+    /// Opens it, and makes it where it is not there.
+    pub fn open(path: &Path) -> io::Result<Increment> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
+        if let Some(folder) = path.parent() {
+            // Its name is on disk only with its folder.
+            File::open(folder)?.sync_all()?;
+        }
+        let size = file.metadata()?.len();
+        Ok(Increment { file: Arc::new(file), size })
     }
-    let size = file.metadata()?.len();
-    Ok((Arc::new(file), size))
 }
 
 impl Append {
@@ -42,8 +50,7 @@ impl Append {
     }
 
     /// Begins to append to a file, with everything from this moment on; all shards are held, or nobody executes yet.
-    pub fn begin(&self, shared: &Shared, path: &Path, size_before: u64) -> io::Result<()> {
-        let (file, size) = open(path)?;
+    pub fn begin(&self, shared: &Shared, Increment { file, size }: Increment, size_before: u64) {
         let mut append = self.lock();
         let status = Arc::new(Status::default());
         status.size_before.store(size_before, Relaxed);
@@ -51,18 +58,16 @@ impl Append {
         let journal = &shared.world.journal;
         journal.hold_replies(SyncPolicy::from_number(shared.world.settings.appendfsync.get()) == SyncPolicy::Always);
         *append = Some(Open { sink: journal.attach(Box::new(sink), |_| {}), status });
-        Ok(())
     }
 
     /// Goes on in another file with everything from this moment on, or begins to; all shards are held.
-    pub fn go_on_in(&self, shared: &Shared, path: &Path) -> io::Result<()> {
+    pub fn go_on_in(&self, shared: &Shared, increment: Increment) {
         let append = self.lock();
         let Some(Open { sink, status }) = &*append else {
             drop(append);
-            return self.begin(shared, path, 0);
+            return self.begin(shared, increment, 0);
         };
-        let (file, _) = open(path)?;
-        let sink = *sink;
+        let (sink, file) = (*sink, increment.file);
         status.is_rewriting.store(true, SeqCst);
         shared.world.journal.mark(move |feed| {
             if let Some(sink) = feed.sink::<AppendFile>(sink) {
@@ -70,7 +75,6 @@ impl Append {
             }
             feed.forget_database();
         });
-        Ok(())
     }
 
     /// A rewrite is over; with the size of its base if it has one now.

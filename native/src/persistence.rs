@@ -17,7 +17,7 @@ use sherd_shards::persistence::saver::{Job, Plan, Progress};
 use sherd_shards::rdb::Limits;
 use sherd_shards::server::settings::Settings;
 
-use crate::append::Append;
+use crate::append::{Append, Increment};
 use crate::held;
 use crate::replicas::at_cut;
 
@@ -47,15 +47,15 @@ impl Files {
             return Err(PyValueError::new_err("a snapshot is being taken already"));
         }
         let engine = &shared.engine;
+        // What can fail, or waits for the disk, does so before all shards are held.
+        let increment = increment.map(Increment::open).transpose().map_err(|error| os_error(&error))?;
+        let prepared = Job::prepare(plan).map_err(|error| os_error(&error))?;
         let job = held::with_shards(shared, engine.all_shards(), |mut shards| {
-            // Nothing is appended elsewhere if there can be no snapshot, and the reverse: what fails does so before the cut.
-            let prepared = Job::prepare(plan)?;
             if let Some(increment) = increment {
-                self.append.go_on_in(shared, increment)?;
+                self.append.go_on_in(shared, increment);
             }
-            Ok(prepared.begin(engine, &mut shards))
+            prepared.begin(engine, &mut shards)
         });
-        let job = job.map_err(|error| os_error(&error))?;
         *saving = Some(Arc::clone(&job.progress));
         *lock(&self.job) = Some(job);
         Ok(())

@@ -209,7 +209,9 @@ impl Server {
     }
 
     fn begin_append(&self, path: PathBuf, size_before: u64) -> PyResult<()> {
-        self.files.append.begin(&self.engine.shared, &path, size_before).map_err(os_error)
+        let increment = append::Increment::open(&path).map_err(os_error)?;
+        self.files.append.begin(&self.engine.shared, increment, size_before);
+        Ok(())
     }
 
     #[pyo3(signature = (base_bytes))]

@@ -1,4 +1,4 @@
-"""The `sherd` command: serve, check-config, check-rdb, --version, --help.
+"""The `sherd` command: serve, check-config, check-rdb, check-aof, --version, --help.
 
 Directives belong to the configuration, not to an argument parser: everything after the subcommand goes to
 `sherd.config` as it is, so that `--save "" --port 0` means what it means to redis-server. argparse was left aside for
@@ -26,7 +26,7 @@ sherd: a Redis-compatible, multi-threaded, sharded in-memory data store
   sherd serve [redis.conf | -] [--directive value ...]    serve until SIGINT or SIGTERM
   sherd check-config [redis.conf | -] [--directive ...]   tell all that is wrong, start nothing
   sherd serve --help [directive]                          all directives, or one of them
-  sherd check-rdb FILE                                    look through a snapshot, change nothing
+  sherd check-rdb FILE | check-aof [--fix] FILE           look through such a file, change nothing
   sherd --version
 
 Configuration, the later one wins:
@@ -180,10 +180,37 @@ def _check_rdb(words: Sequence[str]) -> int:
     return check_rdb(words[0])
 
 
+def _check_aof(words: Sequence[str]) -> int:
+    from sherd.persistence.check_append import USAGE as USAGE_OF_CHECK
+    from sherd.persistence.check_append import check_aof
+
+    rest, fix, until = list(words), False, None
+    while len(rest) > 1 and rest[0].startswith("--"):
+        option = rest.pop(0)
+        if option == "--fix" and until is None:
+            fix = True
+        elif option == "--truncate-to-timestamp" and not fix and rest[0].isdigit():
+            until = int(rest.pop(0))
+        else:
+            return _fail(USAGE_OF_CHECK)
+    if len(rest) != 1:
+        return _fail(USAGE_OF_CHECK)
+    return check_aof(rest[0], fix=fix, until=until, ask=_ask)
+
+
+def _ask(question: str) -> bool:
+    """As redis-check-aof does: whatever is no yes is a no."""
+    try:
+        return input(question).strip().lower().startswith("y")
+    except EOFError:
+        return False
+
+
 _ACTIONS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": _serve,
     "check-config": _check_config,
     "check-rdb": _check_rdb,
+    "check-aof": _check_aof,
 }
 
 

@@ -102,6 +102,7 @@ _told_by_the_wall_clock = {
     "src/sherd/observability/node.py",
     "src/sherd/observability/replication.py",
     "src/sherd/observability/snapshot.py",
+    "src/sherd/persistence/append.py",
     "src/sherd/persistence/saver.py",
     "src/sherd/replication/follower.py",
 }

@@ -118,6 +118,9 @@ class FakeEngine:
     def save_progress(self) -> tuple[int, int, int] | None:
         return None
 
+    def append_status(self) -> dict[str, int] | None:
+        return None
+
     def begin_save(self, path: object, **manner: object) -> None:
         raise OSError(30, "Read-only file system")
 

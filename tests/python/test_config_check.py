@@ -22,7 +22,7 @@ def test_every_error_is_told_with_file_and_line(tmp_path: Path) -> None:
     included.write_text("# fine\n\nhz many\n")
     errors, _ = _findings(
         file,
-        f'port abc\ntimeout 5\nmaxmemori 1gb\ninclude {included}\nrequirepass "open\nappendonly yes\n'
+        f'port abc\ntimeout 5\nmaxmemori 1gb\ninclude {included}\nrequirepass "open\noom-score-adj yes\n'
         "include /nowhere.conf\nuser alice on\n",
         "--maxclients", "0", "stray", "--save", "x",
     )  # fmt: skip
@@ -31,7 +31,7 @@ def test_every_error_is_told_with_file_and_line(tmp_path: Path) -> None:
         f"{file}:3: 'maxmemori 1gb': Bad directive or wrong number of arguments (did you mean 'maxmemory'?)",
         f"{included}:3: 'hz many': argument couldn't be parsed into an integer",
         f"{file}:5: 'requirepass \"open': Unbalanced quotes in configuration line",
-        f"{file}:6: 'appendonly yes': an append-only file is not part of this version, only no is accepted",
+        f"{file}:6: 'oom-score-adj yes': OOM score adjustment is not part of this version, only no is accepted",
         f"{file}:7: 'include /nowhere.conf': can't open config file '/nowhere.conf': No such file or directory",
         "command line: '--maxclients 0 stray': wrong number of arguments",
         "command line: '--save x': Invalid save parameters",
@@ -60,11 +60,11 @@ def test_a_file_that_cannot_be_read_is_one_error() -> None:
 def test_directives_without_effect_are_named_where_they_stand(tmp_path: Path) -> None:
     file = tmp_path / "redis.conf"
     errors, warnings = _findings(
-        file, 'save ""\nappendfsync always\nhz 20\nsanitize-dump-payload yes\n', "--aclfile", ""
+        file, 'save ""\nrdb-del-sync-files yes\nhz 20\nsanitize-dump-payload yes\n', "--aclfile", ""
     )
     assert errors == []
     assert warnings == [
-        f"{file}:2: 'appendfsync' has no effect in this version",
+        f"{file}:2: 'rdb-del-sync-files' has no effect in this version",
         f"{file}:4: 'sanitize-dump-payload' has no effect in this version",
     ]
 

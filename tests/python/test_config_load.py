@@ -66,7 +66,7 @@ def test_a_real_looking_file_is_read_as_redis_reads_it(tmp_path: Path) -> None:
         ("maxmemry 1", "Bad directive or wrong number of arguments (did you mean 'maxmemory'?)"),
         ("loadmodule x.so", "modules in machine code can't be loaded here"),
         ("rename-command FLUSHALL", "wrong number of arguments"),
-        ("appendonly yes", "an append-only file is not part of this version, only no is accepted"),
+        ("oom-score-adj yes", "OOM score adjustment is not part of this version, only no is accepted"),
         ("replicaof 127.0.0.1", "wrong number of arguments"),
         ("replicaof 127.0.0.1 70000", "Invalid master port"),
         ("dir /nowhere/at/all", "No such file or directory"),

@@ -127,7 +127,7 @@ def test_a_value_that_redis_takes_is_shown_as_redis_shows_it(name: str, text: st
         ("databases", "3", "can't set immutable config"),
         ("dir", "/tmp", "can't set protected config"),
         ("replicaof", "a 1", "can't set immutable config"),
-        ("appendonly", "yes", "an append-only file is not part of this version, only no is accepted"),
+        ("oom-score-adj", "yes", "OOM score adjustment is not part of this version, only no is accepted"),
     ],
 )
 def test_a_value_that_redis_refuses_is_refused_in_the_same_words(name: str, text: str, reason: str) -> None:

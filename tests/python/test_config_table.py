@@ -66,7 +66,7 @@ OWN = frozenset(
     | {"python-commands", "python-command-threads", "python-command-timeout-ms"}
 )
 # Parameters that came with later versions of Redis.
-NEWER = frozenset({"stream-idmp-duration", "stream-idmp-maxsize"})
+NEWER = frozenset({"aof-load-corrupt-tail-max-size", "stream-idmp-duration", "stream-idmp-maxsize"})
 # Peers' parameters for tests, which CONFIG GET's patterns leave out.
 HIDDEN = frozenset({"key-load-delay", "rdb-key-save-delay"})
 

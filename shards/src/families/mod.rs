@@ -39,7 +39,6 @@ families!(
     generic_expire,
     generic_object,
     generic_scan,
-    generic_wait,
     geo,
     geo_search,
     hash,

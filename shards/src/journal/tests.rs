@@ -328,15 +328,23 @@ fn writers_wait_while_a_sink_is_behind() {
     for _ in 0..super::WAITING_BYTES_MAX / megabyte.len() + 1 {
         ticket = tester.world.journal.append(0, &[b"SET", b"k", &megabyte], false);
     }
-    assert!(tester.world.pause.is_behind() && !tester.world.journal.is_durable(ticket));
+    until(|| tester.world.pause.is_behind());
+    assert!(!tester.world.journal.is_durable(ticket));
     free.send(()).expect("the sink listens");
+    until(|| !tester.world.pause.is_behind());
+    tester.world.journal.stop();
+}
+
+/// Waits for what another thread brings about.
+#[track_caller]
+fn until(holds: impl Fn() -> bool) {
     for _ in 0..10_000 {
-        if !tester.world.pause.is_behind() {
+        if holds() {
             return;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("writers were never let go on");
+    panic!("it never came about");
 }
 
 #[test]

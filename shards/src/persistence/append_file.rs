@@ -17,8 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
-use sherd_metrics::clock;
-
 use crate::journal::{Block, Flushed, Sink};
 use crate::server::pause::Refusal;
 use crate::server::world::World;
@@ -192,7 +190,7 @@ impl AppendFile {
         if !self.world.settings.aof_timestamp_enabled.on() {
             return;
         }
-        let second = clock::unix_milliseconds() / 1000;
+        let second = self.world.now_milliseconds() / 1000;
         if second > self.marked_second {
             self.marked_second = second;
             let _ = write!(self.buffer, "#TS:{second}\r\n");
@@ -317,7 +315,7 @@ fn sync_in_background(orders: &mpsc::Receiver<SyncOrder>, status: &Status) {
 
 impl Sink for AppendFile {
     fn take(&mut self, block: &Block<'_>) {
-        self.offset = block.offset + block.bytes.len() as u64;
+        self.offset = block.offset + if block.files_only { 0 } else { block.bytes.len() as u64 };
         if block.links_only {
             return;
         }
@@ -371,3 +369,7 @@ impl Drop for AppendFile {
         self.world.pause.refuse_writes(Refusal::JournalFailed, false);
     }
 }
+
+#[cfg(test)]
+#[path = "append_file_tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ use super::format::{MAGIC_REDIS, MAGIC_VALKEY};
 use super::loader::{self, Fault, Progress, Report};
 use crate::command::origin::Origin;
 use crate::command::registry::{self, Command, Route};
-use crate::command::spec::Plane;
+use crate::command::spec::{flag, Plane};
 use crate::executor::engine::Engine;
 use crate::executor::execute::{self, Call};
 use crate::handler::access::Shards;
@@ -264,6 +264,8 @@ impl<'a> Replay<'a> {
             }
             // Messages and keep-alives have no effect on the data; of extensions' commands that is recorded which they call.
             Plane::Connection(_) | Plane::Extension | Plane::Container => return Ok(()),
+            // Nor has what a replica's file has of its primary's stream besides writes.
+            Plane::Control if !command.spec.has(flag::WRITE) => return Ok(()),
             Plane::Control => {
                 if loaded.others.len() >= OTHERS_MAX {
                     return Err(Break::Corrupt("it has too many commands for the control plane".to_owned()));

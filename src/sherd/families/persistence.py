@@ -1,14 +1,21 @@
-"""SAVE, BGSAVE, LASTSAVE: snapshots on request."""
+"""SAVE, BGSAVE, LASTSAVE: snapshots on request. BGREWRITEAOF, WAITAOF: rewriting the append-only file, and its disk."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.observability.node import Node
-from sherd.persistence import SaveError, Saver
+from sherd.persistence import AppendOnly, SaveError, Saver
 from sherd.resp import Reply, Simple
 from sherd.spec import Request, command
 
 _IN_PROGRESS = "ERR Background save already in progress"
+_REWRITING = (
+    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
+    "BGSAVE whenever possible."
+)
 
 
 @command(
@@ -57,7 +64,26 @@ async def bgsave(request: Request) -> Reply:
         return Simple("Background saving started")
     if words:
         return Simple("Background saving scheduled")
-    raise CommandError(_IN_PROGRESS)
+    raise CommandError(_IN_PROGRESS if saver.is_running else _REWRITING)
+
+
+@command(
+    "bgrewriteaof",
+    arity=1,
+    flags="admin noscript no_async_loading",
+    group="server",
+    since="1.0.0",
+    summary="Rewrites the append-only file in the background, so that it holds the data and no history.",
+    complexity="O(1)",
+)
+async def bgrewriteaof(request: Request) -> Reply:
+    """Answers at once."""
+    append = request.services.get(AppendOnly)
+    if append.is_rewriting:
+        raise CommandError("ERR Background append only file rewriting already in progress")
+    if append.start(schedule=True):
+        return Simple("Background append only file rewriting started")
+    return Simple("Background append only file rewriting scheduled")
 
 
 @command(
@@ -74,3 +100,59 @@ async def bgsave(request: Request) -> Reply:
 def lastsave(request: Request) -> Reply:
     """Unix seconds; the server's start where nothing was saved since."""
     return int(request.services.get(Node).saves.last_time)
+
+
+# How often it is looked at whether a disk that takes nothing has recovered.
+_LOOK_SECONDS = 0.05
+_NO_FILE = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+
+
+@command(
+    "waitaof",
+    arity=4,
+    flags="blocking",
+    acl="connection",
+    group="generic",
+    since="7.2.0",
+    summary="Waits until the client's writes are on disk here and on replicas.",
+    complexity="O(1)",
+    syntax="numlocal numreplicas timeout",
+    tips=("request_policy:all_shards", "response_policy:agg_min"),
+)
+async def waitaof(request: Request) -> Reply:
+    """Has the file synced at once instead of waiting for the next second. No replica tells what it has on disk."""
+    local, replicas = _integer(request.args[1]), _integer(request.args[2])
+    if local not in (0, 1):
+        raise CommandError("ERR value is out of range, value must between 0 and 1")
+    if replicas < 0:
+        raise CommandError("ERR value is out of range, must be positive")
+    timeout_ms = _integer(request.args[3], "ERR timeout is not an integer or out of range")
+    if timeout_ms < 0:
+        raise CommandError("ERR timeout is negative")
+    node = request.services.get(Node)
+    if local and not node.appends.enabled:
+        raise CommandError(_NO_FILE)
+    offset = node.engine.journal_offset() if node.appends.enabled else 0
+    deadline = time.monotonic() + timeout_ms / 1000 if timeout_ms else float("inf")
+    while not request.in_multi and (local > _is_synced(node, offset) or replicas > 0):
+        if local > _is_synced(node, offset):
+            await asyncio.to_thread(node.engine.sync_append)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        if local > _is_synced(node, offset) or replicas > 0:
+            await asyncio.sleep(min(_LOOK_SECONDS, left))
+    return [_is_synced(node, offset), 0]
+
+
+def _is_synced(node: Node, offset: int) -> int:
+    """1 if everything up to an offset is on disk here."""
+    status = node.engine.append_status()
+    return int(status is not None and status["synced"] >= offset)
+
+
+def _integer(text: bytes, error: str = "ERR value is not an integer or out of range") -> int:
+    digits = text.removeprefix(b"-")
+    if not digits.isdigit() or len(digits) > 19 or (digits[:1] == b"0" and digits != b"0"):
+        raise CommandError(error)
+    return int(text)

@@ -18,9 +18,13 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """How a handler ends the server; provided by whoever runs it. `stop` returns at once, the server ends soon."""
+    """How a handler ends the server; provided by whoever runs it. `stop` returns at once, the server ends soon.
+
+    `sync` returns when everything that was written is on disk, as far as it is kept there.
+    """
 
     stop: Callable[[], None]
+    sync: Callable[[], None] = lambda: None
 
 
 @command(
@@ -66,7 +70,9 @@ async def shutdown(request: Request) -> Reply:
         except SaveError as error:
             if "force" not in words:
                 raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
-    request.services.get(Lifecycle).stop()
+    lifecycle = request.services.get(Lifecycle)
+    await asyncio.to_thread(lifecycle.sync)
+    lifecycle.stop()
     # The server's end closes the connection; an answer would tell the client that it goes on.
     await asyncio.Event().wait()
     raise AssertionError("the event is never set")

@@ -112,6 +112,18 @@ def _describe(listener: Listener) -> str:
     return f"name={listener.kind},{addresses}" + (f",port={listener.port}" if listener.kind == "tcp" else "")
 
 
+def _append_lines(snapshot: Snapshot) -> Iterator[str]:
+    status, appends = snapshot.node.engine.append_status(), snapshot.node.appends
+    if status is None:
+        return
+    yield f"aof_current_size:{status['size']}"
+    yield f"aof_base_size:{appends.base_size}"
+    yield f"aof_pending_rewrite:{int(appends.scheduled)}"
+    yield f"aof_buffer_length:{status['pending']}"
+    yield f"aof_pending_bio_fsync:{int(status['syncing'])}"
+    yield f"aof_delayed_fsync:{status['delayed_syncs']}"
+
+
 def _thread_lines(snapshot: Snapshot) -> Iterator[str]:
     for number, thread in enumerate(snapshot.io_threads):
         yield f"io_thread_{number}:clients={thread.connections},reads={thread.reads},writes={thread.writes}"
@@ -176,6 +188,7 @@ _LINES_BEHIND: Mapping[tuple[str, str], Callable[[Snapshot], Iterator[str]]] = {
 }
 _MORE_LINES: Mapping[str, Callable[[Snapshot], Iterator[str]]] = {
     "server": _listener_lines,
+    "persistence": _append_lines,
     "threads": _thread_lines,
     "commandstats": _command_lines,
     "errorstats": _error_lines,

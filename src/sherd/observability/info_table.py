@@ -86,6 +86,12 @@ def _threaded(count: int, snapshot: Snapshot) -> int:
     return count if snapshot.io_thread_count > 1 else 0
 
 
+def _append_pending(snapshot: Snapshot) -> int:
+    """Bytes that the append-only file has not taken yet."""
+    status = snapshot.node.engine.append_status()
+    return status["pending"] if status is not None else 0
+
+
 def _command_microseconds(snapshot: Snapshot) -> int:
     return snapshot.totals.command_nanoseconds // 1000
 
@@ -215,13 +221,18 @@ MEMORY = _section("memory", [
     ("mem_cluster_links", 0),
     ("mem_cluster_slot_import", 0),
     ("mem_cluster_slot_export", 0),
-    ("mem_aof_buffer", 0),
+    ("mem_aof_buffer", _append_pending),
     ("mem_allocator", "mimalloc"),
     ("mem_overhead_db_hashtable_rehashing", 0),
     ("active_defrag_running", lambda s: s.defragmentation.effort_percent),
     ("lazyfree_pending_objects", lambda s: s.totals.lazyfree_pending),
     ("lazyfreed_objects", lambda s: s.totals.lazyfreed),
 ])  # fmt: skip
+
+
+def _append_error(snapshot: Snapshot) -> int:
+    status = snapshot.node.engine.append_status()
+    return status["error"] if status is not None else 0
 
 
 def _save_progress(snapshot: Snapshot) -> tuple[int, int]:
@@ -249,15 +260,15 @@ PERSISTENCE = _section("persistence", [
     ("rdb_last_cow_size", 0),
     ("rdb_last_load_keys_expired", lambda s: s.node.saves.loaded_expired),
     ("rdb_last_load_keys_loaded", lambda s: s.node.saves.loaded_keys),
-    ("aof_enabled", 0),
-    ("aof_rewrite_in_progress", 0),
-    ("aof_rewrite_scheduled", 0),
-    ("aof_last_rewrite_time_sec", -1),
-    ("aof_current_rewrite_time_sec", -1),
-    ("aof_last_bgrewrite_status", "ok"),
-    ("aof_rewrites", 0),
-    ("aof_rewrites_consecutive_failures", 0),
-    ("aof_last_write_status", "ok"),
+    ("aof_enabled", lambda s: int(s.node.appends.enabled)),
+    ("aof_rewrite_in_progress", lambda s: int(s.node.appends.current_since > 0)),
+    ("aof_rewrite_scheduled", lambda s: int(s.node.appends.scheduled)),
+    ("aof_last_rewrite_time_sec", lambda s: s.node.appends.last_seconds),
+    ("aof_current_rewrite_time_sec", lambda s: s.node.appends.current_seconds),
+    ("aof_last_bgrewrite_status", lambda s: "ok" if s.node.appends.last_ok else "err"),
+    ("aof_rewrites", lambda s: s.node.appends.count),
+    ("aof_rewrites_consecutive_failures", lambda s: s.node.appends.failures),
+    ("aof_last_write_status", lambda s: "err" if _append_error(s) else "ok"),
     ("aof_last_cow_size", 0),
     ("module_fork_in_progress", 0),
     ("module_fork_last_cow_size", 0),

@@ -247,7 +247,8 @@ METRICS: tuple[Metric, ...] = (
            lambda s: int(s.node.saves.current_since > 0)),
     _gauge("redis_rdb_changes_since_last_save", "Changes since the last snapshot.",
            lambda s: s.totals.dirty - s.node.saves.saved_changes),
-    _gauge("redis_aof_enabled", "1 if there is an append-only file.", lambda s: 0),
+    _gauge("redis_aof_enabled", "1 if there is an append-only file.",
+           lambda s: int(s.node.appends.enabled)),
     # ---- slow log and latency
     _gauge("redis_slowlog_length", "Entries of the slow log.", lambda s: s.slow_log.length),
     _gauge("redis_slowlog_last_id", "Number of the newest entry of the slow log.", lambda s: s.slow_log.last_id),

@@ -48,6 +48,25 @@ class SaveFigures:
 
 
 @dataclass(slots=True)
+class AppendFigures:
+    """What became of the append-only file. `base_size`: bytes of its files after the last rewrite, or at the start."""
+
+    enabled: bool = False
+    scheduled: bool = False
+    current_since: float = 0.0
+    last_seconds: int = -1
+    last_ok: bool = True
+    count: int = 0
+    failures: int = 0
+    base_size: int = 0
+
+    @property
+    def current_seconds(self) -> int:
+        """How long the rewrite that is going on has lasted; -1 if there is none."""
+        return int(time.time() - self.current_since) if self.current_since else -1
+
+
+@dataclass(slots=True)
 class Node:
     """See the module. `histogram_bounds`: exclusive upper bounds of latency buckets in nanoseconds."""
 
@@ -64,6 +83,7 @@ class Node:
     start_time: float = field(default_factory=time.time)
     saves: SaveFigures = field(default_factory=SaveFigures)
     replication: Replication = field(default_factory=Replication)
+    appends: AppendFigures = field(default_factory=AppendFigures)
     ready: bool = False
     stopping: bool = False
 

@@ -1,23 +1,40 @@
-"""Loading the snapshot that is there when the server starts."""
+"""Loading what is there when the server starts: the append-only file if it is on, else the snapshot."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sherd.errors import SherdError
 from sherd.log import get_logger
 from sherd.observability.node import Node
+from sherd.persistence.append import AppendDirectory, adopt_old_file
+from sherd.persistence.manifest import AppendedFile, Manifest, ManifestError
+
+if TYPE_CHECKING:
+    from sherd.native import AppendReport
 
 _log = get_logger()
 
 
 class LoadError(SherdError):
-    """The snapshot that is there cannot be loaded: the server must not start, for it would overwrite it."""
+    """What is there cannot be loaded: the server must not start, for it would overwrite it."""
 
 
 def load_at_start(node: Node) -> None:
-    """Load `dbfilename` in `dir`, if it is there; raises LoadError with the place of what is wrong."""
+    """Load what holds the data; raises LoadError with the place of what is wrong.
+
+    With `appendonly yes` and no append-only file the snapshot is loaded, where Redis starts with nothing: who switches
+    the append-only file on in the configuration wants to keep the data.
+    """
+    if node.config.get_bool("appendonly") and _load_appended(node):
+        return
+    _load_snapshot(node)
+
+
+def _load_snapshot(node: Node) -> None:
     path = Path(node.config.get_str("dir")) / node.config.get_str("dbfilename")
     begun = time.monotonic()
     try:
@@ -27,12 +44,77 @@ def load_at_start(node: Node) -> None:
     except OSError as error:
         raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
     if report["fault"] is not None:
-        offset, key, what = report["fault"]
-        of_key = f", in key {key!r}" if key is not None else ""
-        raise LoadError(f"cannot load {path}: {what} (at byte {offset}{of_key}); move it away, or mend it")
+        raise LoadError(_told(path, report["fault"]))
     seconds = time.monotonic() - begun
     saves = node.saves
     saves.loaded_keys = report["keys"] - report["expired"]
     saves.loaded_expired = report["expired"]
     _log.info("snapshot loaded", path=str(path), keys=saves.loaded_keys, expired=report["expired"],
               libraries=len(report["functions"]), seconds=round(seconds, 3))  # fmt: skip
+
+
+def _load_appended(node: Node) -> bool:
+    """Load the files that the manifest names; False if there are none."""
+    directory = AppendDirectory(node)
+    begun = time.monotonic()
+    try:
+        adopt_old_file(directory)
+        manifest = directory.read()
+    except ManifestError as error:
+        raise LoadError(f"cannot use {directory.manifest_path}: {error}") from error
+    except OSError as error:
+        raise LoadError(f"cannot use {directory.path}: {error.strerror or error}") from error
+    if manifest is None or not manifest.files:
+        return False
+    commands = 0
+    for file in manifest.files:
+        commands += _load_file(node, directory, manifest, file)["commands"]
+    seconds = round(time.monotonic() - begun, 3)
+    _log.info("append-only file loaded", path=str(directory.path), commands=commands, seconds=seconds)
+    return True
+
+
+def _load_file(node: Node, directory: AppendDirectory, manifest: Manifest, file: AppendedFile) -> AppendReport:
+    path = directory.path / file.name
+    try:
+        report = node.engine.load_append(path)
+    except OSError as error:
+        raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+    node.saves.loaded_keys += report["keys"]
+    if report["failed"]:
+        _log.warning("commands of the append-only file failed", path=str(path), commands=report["failed"],
+                     first=report["first_error"])  # fmt: skip
+    if report["others"]:
+        names = sorted({args[0].decode("latin-1").lower() for _, args in report["others"]})
+        _log.warning("commands of the append-only file were left out", path=str(path), names=" ".join(names))
+    if report["fault"] is not None:
+        _mend(node, path, report, is_last=file == manifest.files[-1])
+    return report
+
+
+def _mend(node: Node, path: Path, report: AppendReport, *, is_last: bool) -> None:
+    """Cut off the end of a file that is no whole command, where the configuration allows it; LoadError if not."""
+    assert report["fault"] is not None
+    told = _told(path, report["fault"])
+    size = path.stat().st_size
+    dropped = size - report["valid"]
+    if report["truncated"]:
+        allowed = node.config.get_bool("aof-load-truncated")
+    else:
+        allowed = 0 < dropped <= node.config.get_int("aof-load-corrupt-tail-max-size")
+    in_snapshot = report["snapshot"] and report["valid"] == 0
+    if not is_last or not allowed or in_snapshot:
+        raise LoadError(f"{told} (`sherd check-aof --fix` cuts it off)")
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.ftruncate(descriptor, report["valid"])
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _log.warning("the end of the append-only file was cut off", path=str(path), bytes=dropped, reason=told)
+
+
+def _told(path: Path, fault: tuple[int, bytes | None, str]) -> str:
+    offset, key, what = fault
+    of_key = f", in key {key!r}" if key is not None else ""
+    return f"cannot load {path}: {what} (at byte {offset}{of_key}); move it away, or mend it"

@@ -34,6 +34,9 @@ class Saver:
         self._running: asyncio.Task[None] | None = None
         self._scheduled = False
         self._retry_at = 0.0
+        # A rewrite of the append-only file is a snapshot as well: one is taken at a time.
+        self._free = asyncio.Event()
+        self._free.set()
         self._saved_at = time.monotonic()
 
     @property
@@ -42,13 +45,25 @@ class Saver:
         return self._running is not None
 
     @property
+    def is_barred(self) -> bool:
+        """Whether the append-only file is being rewritten, which ends first."""
+        return not self._free.is_set()
+
+    def set_barred(self, barred: bool) -> None:
+        """Says that the append-only file is being rewritten, or no longer."""
+        if barred:
+            self._free.clear()
+        else:
+            self._free.set()
+
+    @property
     def has_save_points(self) -> bool:
         """Whether the configuration asks for snapshots."""
         return bool(self._node.config.get_tuple("save"))
 
     def start(self, *, schedule: bool = False) -> bool:
         """Begin a snapshot of this moment; False if one is being taken. With `schedule` another one follows that."""
-        if self._running is not None:
+        if self._running is not None or self.is_barred:
             self._scheduled = self._scheduled or schedule
             return False
         config, begun = self._node.config, time.time()
@@ -61,7 +76,7 @@ class Saver:
                 compress=config.get_bool("rdbcompression"),
                 checksum=config.get_bool("rdbchecksum"),
                 sync_in_passing=config.get_bool("rdb-save-incremental-fsync"),
-                aux=self._aux(begun),
+                aux=self.aux(begun),
             )
         except OSError as error:
             failure = error
@@ -70,8 +85,9 @@ class Saver:
 
     async def save(self) -> None:
         """Take a snapshot and wait for its end; SaveError if that fails."""
-        if self._running is None:
-            self.start()
+        while self._running is None and not self.start():
+            # A rewrite of the append-only file ends first.
+            await self._free.wait()
         assert self._running is not None
         await asyncio.shield(self._running)
         if not self._node.saves.last_ok:
@@ -86,9 +102,12 @@ class Saver:
         """Take snapshots as the save points say, for as long as the server runs."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if not self.has_save_points or self.is_running or time.monotonic() < self._retry_at:
+            if self.is_running or self.is_barred:
                 continue
-            if self._is_due():
+            if self._scheduled:
+                self._scheduled = False
+                self.start()
+            elif self.has_save_points and time.monotonic() >= self._retry_at and self._is_due():
                 self.start()
 
     def refuse_writes(self) -> None:
@@ -125,7 +144,8 @@ class Saver:
                 self._scheduled = False
                 self.start()
 
-    def _aux(self, now: float) -> list[tuple[str, str]]:
+    def aux(self, now: float, *, is_base: bool = False) -> list[tuple[str, str]]:
+        """What stands at the beginning of a snapshot, or of the base of an append-only file."""
         from sherd.native import redis_version, used_memory
 
         return [
@@ -133,6 +153,6 @@ class Saver:
             ("redis-bits", "64"),
             ("ctime", str(int(now))),
             ("used-mem", str(used_memory())),
-            ("aof-base", "0"),
+            ("aof-base", str(int(is_base))),
             ("sherd-ver", self._node.version),
         ]

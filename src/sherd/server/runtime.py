@@ -27,7 +27,7 @@ from sherd.families.server import Lifecycle
 from sherd.log import get_logger
 from sherd.observability.exporter import MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
-from sherd.persistence import SaveError, Saver, load_at_start
+from sherd.persistence import AppendOnly, SaveError, Saver, load_at_start
 from sherd.replication import Failover, Follower, Primary
 from sherd.scripting import MAKER
 from sherd.server.commands import declare_commands
@@ -124,6 +124,7 @@ class Runtime:
         self._primary = Primary(self._node)
         self._follower = Follower(self._node, self._execute)
         self._failover = Failover(self._node, self._follower)
+        self._append = AppendOnly(self._node, self._saver)
         self._extension_rows: Sequence[Mapping[str, Any]] = ()
         self._extensions = Extensions(engine, self._origins(), self._commands.is_own, self._show_extensions)
         try:
@@ -133,15 +134,17 @@ class Runtime:
             self._access = AccessControl(engine, Catalogue(rows), config)
             self._access.load_at_start()
             self._open_listeners()
-            if self._load:
-                self._load_snapshot()
+            if self._load or config.get_bool("appendonly"):
+                self._load_data()
+            if config.get_bool("appendonly"):
+                self._begin_to_append()
             self._open_metrics()
         except BaseException:
             self.close()
             raise
         config.add_listener(self._config_changed)
 
-    def _load_snapshot(self) -> None:
+    def _load_data(self) -> None:
         # Libraries of functions are run to be loaded.
         MAKER.start()
         try:
@@ -164,6 +167,12 @@ class Runtime:
             self._extensions.load()
         except LoadError as error:
             raise ConfigError(f"Python commands cannot be loaded: {error}") from error
+
+    def _begin_to_append(self) -> None:
+        try:
+            self._append.begin_at_start()
+        except OSError as error:
+            raise ConfigError(f"cannot write an append-only file: {error.strerror or error}") from error
 
     def _name_commands(self, engine: native.Server) -> CommandTable:
         rows = native.command_table()
@@ -196,8 +205,8 @@ class Runtime:
         script_calls.start()
         threads = self.config.get_int("python-command-threads") or default_threads(self.config.get_int("shards"))
         self._extensions.start(threads)
-        watch = asyncio.create_task(self._saver.watch())
-        watch_replicas = asyncio.create_task(self._primary.watch())
+        watchers = (self._saver, self._append, self._primary)
+        watches = [asyncio.create_task(watcher.watch()) for watcher in watchers]
         self.node.ready = True
         if self._stop_asked:  # before there was a loop
             self._stop.set()
@@ -205,8 +214,8 @@ class Runtime:
             await self._stop.wait()
         finally:
             self.node.ready, self.node.stopping = False, True
-            watch.cancel()
-            watch_replicas.cancel()
+            for watch in watches:
+                watch.cancel()
             await self._follower.stop()
             script_calls.stop()
             self._extensions.stop_jobs()
@@ -221,6 +230,8 @@ class Runtime:
     def save_at_end(self) -> bool:
         """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread."""
         loop = self._loop
+        self._append.cancel()
+        self.node.engine.sync_append()
         if loop is None or not self._saver.has_save_points:
             return True
         try:
@@ -280,8 +291,9 @@ class Runtime:
             self.node,
             DataPlane(native.command_table, native.key_positions, engine.reset_stats, native.glob_filter),
             self._commands,
-            Lifecycle(self.request_stop),
+            Lifecycle(self.request_stop, self.node.engine.sync_append),
             self._saver,
+            self._append,
             self._follower,
             self._primary,
             self._failover,
@@ -328,6 +340,8 @@ class Runtime:
         if names & _REPLICATION_PARAMETERS:
             self._follower.apply_configuration()
             self._primary.apply_configuration()
+        if "appendonly" in names and self._loop is not None:
+            self._append.switch(on=self.config.get_bool("appendonly"))
 
     def _listen_elsewhere(self, parameter: str) -> None:
         """Put the TCP listeners where the configuration says. Clients that are connected stay."""

@@ -107,10 +107,6 @@ fn waiting_for_nothing_or_in_a_transaction_ends_at_once() {
         ("WAIT 0 10", ":0\r\n"),
         ("WAIT x 10", "-ERR value is not an integer or out of range\r\n"),
         ("WAIT 1 -1", "-ERR timeout is negative\r\n"),
-        ("WAITAOF 0 1 10", "*2\r\n:0\r\n:0\r\n"),
-        ("WAITAOF 1 0 10", "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"),
-        ("WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1\r\n"),
-        ("WAITAOF 0 -1 0", "-ERR value is out of range, must be positive\r\n"),
     ]);
 }
 

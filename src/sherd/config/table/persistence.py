@@ -8,8 +8,6 @@ from sherd.config.kinds import INT_MAX, INT_MIN, LONG_MAX
 from sherd.config.parameter import ConfigParam, boolean, choice, integer, memory, text
 from sherd.config.special_kinds import SavePoints
 
-_APPEND_ONLY = "an append-only file"
-
 
 def _plain_name(parameter: str, noun: str) -> Callable[[str], str | None]:
     def reason(name: str) -> str | None:
@@ -38,20 +36,21 @@ PARAMETERS = (
     boolean("rdb-save-incremental-fsync", True, "Sync a snapshot to disk bit by bit while it is written."),
     boolean("rdb-del-sync-files", False, "Delete snapshots that were only made for replicas.", inert=True),
     boolean("stop-writes-on-bgsave-error", True, "Refuse writes after a snapshot failed."),
-    boolean("appendonly", False, "Append every write to a file that is replayed at start.", capability=_APPEND_ONLY),
+    boolean("appendonly", False, "Append every write to a file that is replayed at start."),
     text("appendfilename", "appendonly.aof", "Base name of the append-only files.",
-         _plain_name("appendfilename", "filename"), immutable=True, inert=True),
+         _plain_name("appendfilename", "filename"), immutable=True),
     text("appenddirname", "appendonlydir", "Directory of the append-only files, inside dir.",
-         _plain_name("appenddirname", "dirname"), immutable=True, inert=True),
+         _plain_name("appenddirname", "dirname"), immutable=True),
     choice("appendfsync", "everysec always no", "everysec", "When appended writes are synced to disk."),
     boolean("no-appendfsync-on-rewrite", False, "Do not sync the append-only file while it is rewritten."),
     integer("auto-aof-rewrite-percentage", (0, INT_MAX), 100,
-            "Growth in percent after which the append-only file is rewritten; 0 never does.", inert=True),
+            "Growth in percent after which the append-only file is rewritten; 0 never does."),
     memory("auto-aof-rewrite-min-size", (0, LONG_MAX), 67108864,
-           "Size below which the append-only file is not rewritten by itself.", inert=True),
-    boolean("aof-load-truncated", True, "Load an append-only file whose end is cut off.", inert=True),
-    boolean("aof-use-rdb-preamble", True, "Begin a rewritten append-only file with a snapshot.", inert=True),
+           "Size below which the append-only file is not rewritten by itself."),
+    boolean("aof-load-truncated", True, "Load an append-only file whose end is cut off."),
+    memory("aof-load-corrupt-tail-max-size", (0, LONG_MAX), 0,
+           "Bytes at the end of an append-only file that may be dropped because they are no commands."),
+    boolean("aof-use-rdb-preamble", True, "Begin a rewritten append-only file with a snapshot."),
     boolean("aof-timestamp-enabled", False, "Write times into the append-only file."),
-    boolean("aof-rewrite-incremental-fsync", True, "Sync a rewrite to disk bit by bit while it is written.",
-            inert=True),
+    boolean("aof-rewrite-incremental-fsync", True, "Sync a rewrite to disk bit by bit while it is written."),
 )  # fmt: skip

@@ -1,0 +1,263 @@
+"""The append-only file: which files it is made of, when it is begun, rewritten and ended.
+
+The data plane writes it (`shards/src/persistence/append_file.rs`); here its directory is looked after. A rewrite is a
+snapshot and a new increment that begin at the same moment: the manifest names the increment before anything is
+written to it, and the base when that is on disk, so a crash at any point leaves a manifest that says all there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+from sherd.log import get_logger
+from sherd.observability.node import Node
+from sherd.persistence import manifest
+from sherd.persistence.manifest import AppendedFile, Manifest
+from sherd.persistence.saver import Saver
+
+_log = get_logger()
+
+# How often it is looked at whether a rewrite is due.
+_LOOK_SECONDS = 1.0
+# After a rewrite that failed, the next one waits so long.
+_RETRY_SECONDS = 5.0
+
+
+class AppendDirectory:
+    """The names of one server's append-only files."""
+
+    def __init__(self, node: Node) -> None:
+        config = node.config
+        self.name = config.get_str("appendfilename")
+        self.home = Path(config.get_str("dir"))
+        self.path = self.home / config.get_str("appenddirname")
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the manifest is."""
+        return self.path / f"{self.name}.manifest"
+
+    @property
+    def old_path(self) -> Path:
+        """Where a server before Redis 7 has its only file."""
+        return self.home / self.name
+
+    def read(self) -> Manifest | None:
+        """The manifest; None if there is none."""
+        return manifest.read(self.manifest_path)
+
+    def write(self, content: Manifest) -> None:
+        """Replace the manifest."""
+        self.path.mkdir(mode=0o755, exist_ok=True)
+        manifest.write(self.manifest_path, content)
+
+    def size_of(self, content: Manifest) -> int:
+        """Bytes of all files that hold the data."""
+        return sum((self.path / file.name).stat().st_size for file in content.files)
+
+    def delete_history(self, content: Manifest) -> Manifest:
+        """Delete what is void, and the manifest's lines about it."""
+        if not content.history:
+            return content
+        left = Manifest(content.base, content.increments)
+        # The manifest goes last: what it still names is deleted at the next start.
+        for file in content.history:
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / file.name).unlink()
+        self.write(left)
+        return left
+
+
+class AppendOnly:
+    """The append-only file of one server. What became of rewrites is in `node.appends`."""
+
+    def __init__(self, node: Node, saver: Saver) -> None:
+        self._node = node
+        self._saver = saver
+        self._directory = AppendDirectory(node)
+        self._manifest = Manifest()
+        self._running: asyncio.Task[None] | None = None
+        self._retry_at = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether writes are appended, or will be when the first rewrite is over."""
+        return self._node.appends.enabled
+
+    @property
+    def is_rewriting(self) -> bool:
+        """Whether a rewrite is going on."""
+        return self._running is not None
+
+    def begin_at_start(self) -> None:
+        """Begin to append behind what was loaded; nobody executes yet. OSError if that cannot be."""
+        directory = self._directory
+        directory.path.mkdir(mode=0o755, exist_ok=True)
+        self._node.appends.enabled = True
+        found = directory.read() or Manifest()
+        if not found.files and self._node.saves.loaded_keys:
+            # A snapshot was loaded: what is appended needs a base, which is written when the server runs.
+            self._node.appends.scheduled = True
+            return
+        if not found.increments:
+            found = found.with_increment(found.next_increment(directory.name))
+            # The file first: the manifest names nothing that is not there.
+            (directory.path / found.increments[-1].name).touch(0o644)
+            manifest.sync_folder(directory.path)
+            directory.write(found)
+        self._manifest = directory.delete_history(found)
+        last = directory.path / self._manifest.increments[-1].name
+        total = directory.size_of(self._manifest)
+        self._node.engine.begin_append(last, total - last.stat().st_size)
+        self._node.appends.base_size = total
+
+    def switch(self, *, on: bool) -> None:
+        """CONFIG SET appendonly: on begins with a rewrite, off ends with everything on disk."""
+        if on == self.is_on:
+            return
+        self._node.appends.enabled = on
+        if on:
+            self._manifest = self._read_or_none()
+            self.start(schedule=True)
+            return
+        self.cancel()
+        self._node.engine.end_append()
+
+    def end(self) -> None:
+        """Write and sync what there is; nothing is appended any more."""
+        self._node.engine.end_append()
+
+    def start(self, *, schedule: bool = False) -> bool:
+        """Begin a rewrite; False if one is going on, or a snapshot, after which one follows with `schedule`."""
+        appends = self._node.appends
+        if self._running is not None or self._saver.is_running:
+            appends.scheduled = appends.scheduled or schedule
+            return False
+        appends.scheduled = False
+        self._running = asyncio.get_running_loop().create_task(self._rewrite(time.time()))
+        self._saver.set_barred(True)
+        return True
+
+    def cancel(self) -> None:
+        """End the rewrite that is going on or scheduled."""
+        self._node.appends.scheduled = False
+        if self._running is not None:
+            self._node.engine.cancel_save()
+
+    async def watch(self) -> None:
+        """Rewrite when the file has grown enough, or must be, for as long as the server runs."""
+        if self._node.appends.scheduled:
+            self.start(schedule=True)
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not self.is_rewriting and time.monotonic() >= self._retry_at and self._is_due():
+                self.start(schedule=True)
+
+    def _is_due(self) -> bool:
+        appends, config = self._node.appends, self._node.config
+        if appends.scheduled:
+            return True
+        status = self._node.engine.append_status()
+        if not appends.enabled:
+            return False
+        if status is None or status["needs_base"]:
+            # It is to be on and has no file yet, or a file that is not to be trusted any more.
+            return True
+        percent, size = config.get_int("auto-aof-rewrite-percentage"), status["size"]
+        if percent == 0 or size <= config.get_int("auto-aof-rewrite-min-size"):
+            return False
+        return size * 100 // max(appends.base_size, 1) - 100 >= percent
+
+    async def _rewrite(self, begun: float) -> None:
+        appends, started = self._node.appends, time.monotonic()
+        appends.current_since = begun
+        try:
+            await self._write_base(begun)
+        except ValueError:
+            # A snapshot for replicas is being taken: one is taken at a time.
+            appends.scheduled = True
+        except (OSError, manifest.ManifestError) as error:
+            appends.last_ok = False
+            appends.failures += 1
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._node.engine.end_rewrite(None)
+            _log.error("a rewrite of the append-only file failed", reason=str(error))
+        else:
+            appends.last_ok, appends.failures = True, 0
+            appends.count += 1
+            _log.info(
+                "append-only file rewritten", bytes=appends.base_size, seconds=round(time.monotonic() - started, 3)
+            )
+        finally:
+            appends.last_seconds, appends.current_since = int(time.monotonic() - started), 0.0
+            self._running = None
+            self._saver.set_barred(False)
+            if not appends.enabled and self._node.engine.append_status() is not None:
+                self._node.engine.end_append()
+
+    async def _write_base(self, begun: float) -> None:
+        directory, engine, config = self._directory, self._node.engine, self._node.config
+        as_snapshot = config.get_bool("aof-use-rdb-preamble")
+        is_first = engine.append_status() is None
+        base = self._manifest.next_base(directory.name, is_snapshot=as_snapshot)
+        increment = self._manifest.next_increment(directory.name)
+        directory.path.mkdir(mode=0o755, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            # Left behind by a rewrite that failed; the manifest does not name it.
+            (directory.path / increment.name).unlink()
+        (directory.path / increment.name).touch(0o644)
+        named = self._manifest if is_first else self._manifest.with_increment(increment)
+        if not is_first:
+            directory.write(named)
+        engine.begin_save(
+            directory.path / base.name,
+            compress=config.get_bool("rdbcompression"),
+            checksum=config.get_bool("rdbchecksum"),
+            sync_in_passing=config.get_bool("aof-rewrite-incremental-fsync"),
+            aux=self._saver.aux(begun, is_base=True),
+            as_commands=not as_snapshot,
+            increment=directory.path / increment.name,
+        )
+        self._manifest = named
+        try:
+            await asyncio.to_thread(engine.finish_save)
+        except OSError:
+            if is_first:
+                # Without its base the increment is worth nothing.
+                engine.end_append()
+            raise
+        self._manifest = named.with_base(base, increment)
+        directory.write(self._manifest)
+        base_size = (directory.path / base.name).stat().st_size
+        engine.end_rewrite(base_size)
+        self._manifest = await asyncio.to_thread(directory.delete_history, self._manifest)
+        status = engine.append_status()
+        self._node.appends.base_size = status["size"] if status is not None else base_size
+
+    def _read_or_none(self) -> Manifest:
+        """What the directory has; a manifest that cannot be read is put away, for it is of no use to anyone."""
+        directory = self._directory
+        try:
+            return directory.read() or Manifest()
+        except manifest.ManifestError as error:
+            aside = directory.manifest_path.with_suffix(f".broken-{int(time.time())}")
+            directory.manifest_path.replace(aside)
+            _log.warning("a manifest that cannot be read was put away", path=str(aside), reason=str(error))
+            return Manifest()
+
+
+def adopt_old_file(directory: AppendDirectory) -> None:
+    """Make the only file of a server before Redis 7 the base of a directory."""
+    if not directory.old_path.is_file() or (directory.path / directory.name).exists():
+        return
+    only = Manifest(AppendedFile(directory.name, 1, "b"))
+    if directory.read() not in (None, only):
+        return
+    directory.write(only)
+    directory.old_path.replace(directory.path / directory.name)
+    manifest.sync_folder(directory.path)
+    manifest.sync_folder(directory.home)
+    _log.info("the old append-only file was moved into its directory", path=str(directory.path))

@@ -1,0 +1,18 @@
+"""A few rounds of the crash harness; `make crash ROUNDS=1000` does as many as one likes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.durability.crash import run
+from tests.support.servers import Shape
+
+pytestmark = pytest.mark.sherd_only
+
+
+@pytest.mark.parametrize("policy", ["always", "everysec"])
+def test_a_killed_server_has_everything_that_its_policy_promises(policy: str) -> None:
+    crashes = run(3, policy, seed=12, shape=Shape(2, 2))
+    assert crashes.kills >= 3
+    if policy == "always":
+        assert crashes.lost == 0
