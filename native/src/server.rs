@@ -283,8 +283,8 @@ impl Server {
         PrimaryLink::new(&self.engine.shared, descriptor, address, local_address)
     }
 
-    fn follow(&self, follows: bool) {
-        self.engine.shared.follow(follows);
+    fn follow(&self, primary: Option<String>) {
+        self.engine.shared.follow(primary);
     }
 
     fn refuse_writes_as_replica(&self, refuse: bool) {

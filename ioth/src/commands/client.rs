@@ -165,6 +165,29 @@ pub(super) const COMMANDS: &[Declared] = &[
     ),
     declare(
         CommandSpec {
+            name: "client|import-source",
+            summary: "Makes nothing expire for this connection, which brings data in import mode.",
+            since: "8.1.0",
+            arity: 3,
+            syntax: "ON | OFF",
+            ..CLIENT
+        },
+        import_source,
+    ),
+    declare(
+        CommandSpec {
+            name: "client|capa",
+            summary: "Says what this client can do.",
+            since: "8.0.0",
+            arity: -3,
+            flags: NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+            syntax: "capability [capability ...]",
+            ..CLIENT
+        },
+        capabilities,
+    ),
+    declare(
+        CommandSpec {
             name: "client|reply",
             summary: "Switches replies on, off, or off for the next command.",
             since: "3.2.0",
@@ -456,6 +479,22 @@ fn no_evict(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Re
 
 fn no_touch(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
     connection.record.no_touch.store(on_off(args[2])?, Relaxed);
+    ok(connection)
+}
+
+fn import_source(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    if !io.shared.world.settings.import_mode.on() && !args::is(args[2], "off") {
+        return Err(CommandError::new("ERR Server is not in import mode"));
+    }
+    connection.record.import_source.store(on_off(args[2])?, Relaxed);
+    ok(connection)
+}
+
+/// Capabilities that this server does not know are left out, as a newer server's may be.
+fn capabilities(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {
+    if args[2..].iter().any(|word| args::is(word, "redirect")) {
+        connection.record.takes_redirects.store(true, Relaxed);
+    }
     ok(connection)
 }
 

@@ -350,6 +350,8 @@ fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result 
     record.readonly.store(false, Relaxed);
     record.no_evict.store(false, Relaxed);
     record.no_touch.store(false, Relaxed);
+    record.import_source.store(false, Relaxed);
+    record.takes_redirects.store(false, Relaxed);
     crate::observe::clients::lock(&record.name).clear();
     connection.reply(|reply| reply.simple("RESET"));
     Ok(Dispatch::Done)

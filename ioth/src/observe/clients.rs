@@ -94,6 +94,8 @@ pub fn new_record(
         no_evict: false.into(),
         no_touch: false.into(),
         tracking: Default::default(),
+        import_source: false.into(),
+        takes_redirects: false.into(),
         blocked: false.into(),
         unblock_asked: false.into(),
         paused: false.into(),
@@ -148,6 +150,7 @@ fn flags(record: &ClientRecord) -> String {
         (record.unix_socket, 'U'),
         (record.no_evict.load(Relaxed), 'e'),
         (record.no_touch.load(Relaxed), 'T'),
+        (record.import_source.load(Relaxed), 'I'),
     ] {
         if on {
             flags.push(letter);
@@ -181,7 +184,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa= db={} sub={} psub={} ssub={} multi={} watch={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events={} cmd={} user={} \
          redir={} resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         record.id,
@@ -192,6 +195,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
         (now_ms - record.connected_at).max(0) / 1000,
         idle,
         flags(record),
+        if record.takes_redirects.load(Relaxed) { "r" } else { "" },
         record.db.load(Relaxed),
         record.channels.load(Relaxed),
         record.patterns.load(Relaxed),

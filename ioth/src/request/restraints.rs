@@ -3,6 +3,8 @@
 //!
 //! Asked only where [`sherd_shards::server::pause::Pause::may_be_on`] says that there may be a reason.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::handler::error::CommandError;
@@ -39,6 +41,9 @@ pub fn restrain(
     if let Some(error) = needs_busy_shards(io, connection, command, request) {
         return Some(refuse(io, connection, Some(command), error));
     }
+    if let Some(error) = redirection(io, connection, command) {
+        return Some(refuse(io, connection, Some(command), &error));
+    }
     if let Some(reason) = io.shared.world.pause.refusal().filter(|_| writes(io, connection, command)) {
         return Some(match reason {
             Refusal::JournalFailed => refuse(io, connection, Some(command), &file_failed(io)),
@@ -57,6 +62,19 @@ pub fn restrain(
         return Some(Dispatch::Later);
     }
     None
+}
+
+/// Where a client that has said it understands that is sent to, if this is a replica: to the primary with all that writes, and
+/// with what reads unless READONLY was asked for.
+fn redirection(io: &IoThread, connection: &Connection, command: &Command) -> Option<CommandError> {
+    let record = &connection.record;
+    let is_concerned = io.shared.world.pause.is(Condition::Follows)
+        && record.takes_redirects.load(Relaxed)
+        && !io.shared.cluster
+        && (any_has(io, connection, command, flag::WRITE)
+            || !record.readonly.load(Relaxed) && any_has(io, connection, command, flag::READONLY));
+    let primary = io.shared.primary().filter(|_| is_concerned)?;
+    Some(CommandError::with(format!("REDIRECT {primary}")))
 }
 
 /// The error if a script that takes too long holds a shard that a command needs, or one that was queued. What is queued now is
@@ -92,9 +110,14 @@ fn all_have(io: &IoThread, connection: &Connection, command: &Command, flag: u32
 
 /// Whether a command writes, or executes what was queued and does.
 fn writes(io: &IoThread, connection: &Connection, command: &Command) -> bool {
+    any_has(io, connection, command, flag::WRITE)
+}
+
+/// Whether a command, or one of those that were queued if it executes them, has a flag.
+fn any_has(io: &IoThread, connection: &Connection, command: &Command, flag: u32) -> bool {
     let queued = || connection.session.multi.iter().flat_map(|multi| &multi.commands);
     match in_multi(io, command) {
-        InMulti::Exec => queued().any(|queued| queued.command.spec.has(flag::WRITE)),
-        _ => command.spec.has(flag::WRITE),
+        InMulti::Exec => queued().any(|queued| queued.command.spec.has(flag)),
+        _ => command.spec.has(flag),
     }
 }

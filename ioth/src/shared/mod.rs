@@ -10,7 +10,7 @@ pub mod script_calls;
 pub mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use sherd_metrics::catalogue::Catalogue;
 use sherd_shards::effects::blocking::Wake;
@@ -59,6 +59,8 @@ pub struct Shared {
     pub holds: Box<[AtomicBool]>,
     pub access: Access,
     pub extensions: Arc<Extensions>,
+    /// Host and port of the server that this one follows.
+    primary: RwLock<Option<String>>,
     pub monitors: AtomicUsize,
     pub stopping: AtomicBool,
     pub rejected_connections: AtomicU64,
@@ -114,6 +116,7 @@ impl Shared {
             holds,
             access: Access::default(),
             extensions: Arc::default(),
+            primary: RwLock::new(None),
             monitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             rejected_connections: AtomicU64::new(0),
@@ -149,9 +152,10 @@ impl Shared {
         }
     }
 
-    /// Makes the server a replica, or one no longer. What clients wait for is a replica's to take no more.
-    pub fn follow(&self, follows: bool) {
-        let pause = &self.world.pause;
+    /// Makes the server a replica of a primary, or one no longer. What clients wait for is a replica's to take no more.
+    pub fn follow(&self, primary: Option<String>) {
+        let (pause, follows) = (&self.world.pause, primary.is_some());
+        *self.primary.write().unwrap_or_else(PoisonError::into_inner) = primary;
         let began = follows && !pause.is(Condition::Follows);
         pause.set_condition(Condition::Follows, follows);
         if began {
@@ -159,6 +163,11 @@ impl Shared {
         }
         // What has expired meanwhile is to go, if that is this server's affair now.
         self.engine.wake_threads();
+    }
+
+    /// Host and port of the server that this one follows.
+    pub fn primary(&self) -> Option<String> {
+        self.primary.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Wakes every IO thread.

@@ -134,7 +134,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         Loaded::Object(object) => Some(NewValue::Object(object)),
         Loaded::Expired => None,
     };
-    match value.filter(|_| expiry.is_none_or(|at| at > context.expired_until_ms())) {
+    match value.filter(|_| expiry.is_none_or(|at| !context.is_over(at))) {
         Some(value) => {
             context.insert(&key, value, expiry.map_or(Expiry::None, Expiry::At));
             set_clock(context, &key, &options);

@@ -173,7 +173,7 @@ fn set_expiry(context: &mut Context<'_>, reply: &mut Reply<'_>, scale: i64, base
     let time = time.ok_or_else(|| invalid(context.spec.name))?;
     let key = context.key(1);
     let allowed = context.get_to_replace(&key).is_some_and(|entry| conditions.allow(entry.expiry(), time));
-    if allowed && time <= context.expired_until_ms() {
+    if allowed && context.is_over(time) {
         context.remove(&key);
         context.changed(&key, class::GENERIC, "del");
         effects::deleted(context, &key);

@@ -326,7 +326,7 @@ fn getex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Ok(());
     }
     match lifetime.time(context.now_ms, "getex")? {
-        Some(time) if time <= context.expired_until_ms() => {
+        Some(time) if context.is_over(time) => {
             context.remove(&key);
             context.changed(&key, class::GENERIC, "del");
             effects::deleted(context, &key);

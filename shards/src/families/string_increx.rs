@@ -226,7 +226,7 @@ fn store(
     let had_expiry = context.peek(key).and_then(Entry::expiry).is_some();
     let time = time.filter(|_| !(parsed.only_without_expiry && had_expiry));
     let expiry = match time {
-        Some(time) if time <= context.expired_until_ms() => {
+        Some(time) if context.is_over(time) => {
             if context.remove(key) {
                 context.changed(key, class::GENERIC, "del");
                 effects::deleted(context, key);

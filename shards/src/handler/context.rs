@@ -3,6 +3,8 @@
 //! Handlers are given this and a [`crate::handler::reply::Reply`]. Keys may lie on several shards; the context finds the right
 //! one, and every shard that a command's specification names is held while the handler runs.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::command::origin::Origin;
 use crate::command::registry;
 use crate::command::spec::{flag, CommandSpec};
@@ -71,7 +73,7 @@ impl<'a> Context<'a> {
     /// The time up to which what expires is gone for the command.
     #[inline]
     pub fn expired_until_ms(&self) -> i64 {
-        if self.origin.expires() {
+        if self.origin.expires() && !(self.world.settings.import_mode.on() && self.is_for_import_source()) {
             self.now_ms
         } else {
             0
@@ -85,6 +87,17 @@ impl<'a> Context<'a> {
             let command = registry::table().by_name(self.spec.name);
             command.is_some_and(|command| user.may_read_beyond(command, self.args, self.client.db))
         })
+    }
+
+    /// Whether the client brings data from elsewhere, and says itself when they go: CLIENT IMPORT-SOURCE.
+    #[cold]
+    fn is_for_import_source(&self) -> bool {
+        self.client.record.is_some_and(|record| record.import_source.load(Relaxed))
+    }
+
+    /// Whether a key that is to expire at a time is gone at once. In import mode it stays, for who brings the data says when it goes.
+    pub fn is_over(&self, time_ms: i64) -> bool {
+        time_ms <= self.expired_until_ms() && !self.world.settings.import_mode.on()
     }
 
     /// Reads the clocks again: a command that follows may see another moment.

@@ -50,6 +50,10 @@ pub struct ClientRecord {
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
     pub tracking: TrackingRecord,
+    /// CLIENT IMPORT-SOURCE: in import mode nothing expires for it.
+    pub import_source: AtomicBool,
+    /// CLIENT CAPA redirect: it understands being sent to the primary.
+    pub takes_redirects: AtomicBool,
     pub blocked: AtomicBool,
     /// CLIENT UNBLOCK has told the client's IO thread, which has not looked yet: once is enough however often it is asked.
     pub unblock_asked: AtomicBool,

@@ -180,10 +180,12 @@ impl World {
         self.tracking.is_too_much(keys_max, self.slots.shards(), stats.tracked_keys.get() as usize)
     }
 
-    /// Whether what has expired stays where it is for now, as clients are paused, or a primary says when it goes.
+    /// Whether what has expired stays where it is for now, as clients are paused, or a primary or whoever imports data says when it
+    /// goes.
     #[inline]
     pub fn keeps_expired(&self) -> bool {
-        self.pause.may_be_on() && (self.pause.is(Condition::Follows) || self.is_paused())
+        self.settings.import_mode.on()
+            || self.pause.may_be_on() && (self.pause.is(Condition::Follows) || self.is_paused())
     }
 
     /// Whether nothing is evicted for now, as clients are paused, or a primary looks after that.

@@ -61,7 +61,7 @@ class Follower:
         replication.primary = (host, port)
         replication.phase, replication.down_since = CONNECT, time.time()
         self._node.config.put(BY_NAME["replicaof"], (host, str(port)), source)
-        self._node.engine.follow(True)
+        self._node.engine.follow(f"{host}:{port}")
         self.apply_configuration()
         replicas = replication.replicas
         if was_primary and replicas is not None:
@@ -142,7 +142,7 @@ class Follower:
             replication.replicas.set_follows(False)
         # They come back at once, and go on under the new id.
         self._cut_replicas("this server has become a primary")
-        self._node.engine.follow(False)
+        self._node.engine.follow(None)
         self.apply_configuration()
 
     async def _run(self) -> None:

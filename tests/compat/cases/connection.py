@@ -230,4 +230,57 @@ PING
 # QUIT takes any arguments
 QUIT now
 PING
+
+# CLIENT CAPA takes any words
+% only valkey9
+CLIENT CAPA
+CLIENT CAPA redirect
+CLIENT CAPA REDIRECT nosuch
+CLIENT CAPA nosuch
+SET k v
+GET k
+
+# CLIENT IMPORT-SOURCE belongs to import mode
+% only valkey9
+CLIENT IMPORT-SOURCE
+CLIENT IMPORT-SOURCE ON
+CLIENT IMPORT-SOURCE x
+CLIENT IMPORT-SOURCE off
+CLIENT IMPORT-SOURCE ON x
+
+# In import mode expired keys stay, for who brings them
+% only valkey9
+CONFIG SET import-mode yes
+CLIENT IMPORT-SOURCE x
+CLIENT IMPORT-SOURCE ON
+SET k v
+HSET h f v
+PEXPIREAT k 1
+PEXPIREAT h 1
+GET k
+HGET h f
+TTL k
+EXISTS k h
+PEXPIRETIME k
+SET k2 v PXAT 1
+GET k2
+TYPE k2
+DBSIZE
+2> GET k
+2> EXISTS k h k2
+2> HGET h f
+2> TTL k
+2> DBSIZE
+2> TYPE k
+2> SET k new
+2> GET k
+2> APPEND k2 x
+GET k2
+CLIENT IMPORT-SOURCE OFF
+GET k2
+HGET h f
+DBSIZE
+DEL h
+CONFIG SET import-mode no
+FLUSHALL
 """

@@ -50,5 +50,5 @@ PARAMETERS = (
            inert=True),
     choice("propagation-error-behavior", "ignore panic panic-on-replicas", "ignore",
            "What happens when a replicated command fails.", inert=True),
-    boolean("import-mode", False, "Keep expired keys while data is imported.", capability="import mode"),
+    boolean("import-mode", False, "Keep expired keys while data is imported."),
 )  # fmt: skip
