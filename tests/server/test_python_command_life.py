@@ -291,3 +291,25 @@ def test_several_threads_execute_commands_side_by_side() -> None:
         assert [wire.read().value for wire in wires] == [b"slept"] * 4
         for wire in wires:
             wire.close()
+
+
+def test_rights_are_asked_for_as_for_built_in_commands(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(one_command.format(name="own.answer", value=1))
+    with start(path) as server, server.wire() as wire, server.wire() as guest:
+        assert wire.call("ACL", "SETUSER", "guest", "on", ">secret", "~mine:*", "+own.answer").raw == b"+OK\r\n"
+        assert wire.call("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read").raw == b"+OK\r\n"
+        guest.call("AUTH", "guest", "secret")
+        assert guest.value("OWN.ANSWER", "mine:k") == 1
+        assert guest.call("OWN.ANSWER", "other").raw == b"-NOPERM No permissions to access a key\r\n"
+        replies = guest.pipeline([["OWN.ANSWER", "mine:k"], ["OWN.ANSWER", "other"], ["OWN.ANSWER", "mine:k"]])
+        assert [reply.is_error for reply in replies] == [False, True, False]
+        guest.call("AUTH", "reader", "secret")
+        assert guest.call("OWN.ANSWER", "k").raw.startswith(b"-NOPERM User reader has no permissions to run")
+        # A command that comes later is known to rules, and to who may do everything.
+        path.write_text(one_command.format(name="own.later", value=2))
+        assert wire.call("SHERD", "RELOAD").raw == b"+OK\r\n"
+        assert wire.value("OWN.LATER", "k") == 2
+        until(lambda: wire.call("ACL", "SETUSER", "guest", "+own.later").raw == b"+OK\r\n")
+        guest.call("AUTH", "guest", "secret")
+        assert guest.value("OWN.LATER", "mine:k") == 2
