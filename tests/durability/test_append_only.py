@@ -274,6 +274,27 @@ def test_waitaof_tells_that_what_was_written_is_on_disk(tmp_path: Path) -> None:
             assert wire.call("WAITAOF", *arguments).raw.startswith(b"-ERR ")
 
 
+def test_a_replica_appends_its_primary_s_data_and_what_follows(tmp_path: Path) -> None:
+    primary_home, replica_home = tmp_path / "primary", tmp_path / "replica"
+    primary_home.mkdir()
+    replica_home.mkdir()
+    with serve(primary_home, appendonly="no") as primary, primary.wire() as wire:
+        fill(wire)
+        with serve(replica_home) as replica, replica.wire() as follower:
+            follower.call("SET", "of other data", "1")
+            follower.call("REPLICAOF", "127.0.0.1", str(primary.port))
+            eventually(lambda: info_field(follower, "replication", "master_link_status") == "up", "the link is up")
+            eventually(lambda: info_field(follower, "persistence", "aof_rewrites") != "0", "it is rewritten")
+            wire.call("SET", "after", "1")
+            wire.call("INCR", "count")
+            expected = digest(wire)
+            eventually(lambda: digest(follower) == expected, "the replica has all of it")
+            assert follower.call("WAITAOF", "1", "0", "0").raw.startswith(b"-ERR WAITAOF cannot be used with replica")
+            replica.signal_and_wait(signal.SIGTERM)
+        with serve(replica_home) as replica, replica.wire() as follower:
+            assert digest(follower) == expected
+
+
 references = [found for found in map(find_reference, reference_names) if found is not None]
 
 

@@ -104,6 +104,10 @@ def lastsave(request: Request) -> Reply:
 
 # How often it is looked at whether a disk that takes nothing has recovered.
 _LOOK_SECONDS = 0.05
+_ON_REPLICA = (
+    "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and "
+    "are not propagated."
+)
 _NO_FILE = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
 
@@ -130,6 +134,8 @@ async def waitaof(request: Request) -> Reply:
     if timeout_ms < 0:
         raise CommandError("ERR timeout is negative")
     node = request.services.get(Node)
+    if node.replication.primary is not None:
+        raise CommandError(_ON_REPLICA)
     if local and not node.appends.enabled:
         raise CommandError(_NO_FILE)
     offset = node.engine.journal_offset() if node.appends.enabled else 0

@@ -233,6 +233,8 @@ class Follower:
         if replication.replicas is not None:
             await asyncio.to_thread(replication.replicas.restart_backlog, admission.offset)
             self._cut_replicas("this server has other data now")
+        # What was appended so far is of other data.
+        self._node.appends.scheduled = self._node.appends.enabled
         link.begin(admission.offset, self._database)
         seconds = round(time.time() - replication.syncing_since, 3)
         _log.info("synchronised with the primary", keys=report["keys"], seconds=seconds)
