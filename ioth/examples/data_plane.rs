@@ -18,7 +18,7 @@ fn main() -> std::io::Result<()> {
     sherd_shards::command::registry::install(sherd_ioth::commands::specs().into_iter());
     let shape = Shape { shards: number(2, 1), io_threads: number(1, 1), cluster: false };
     let server = Server::new(shape, Settings::default())?;
-    let port = server.listen(std::net::SocketAddr::from(([127, 0, 0, 1], number(0, 7777) as u16)), 511)?;
+    let port = server.listen(std::net::SocketAddr::from(([127, 0, 0, 1], number(0, 7777) as u16)), 511, false)?;
     server.start()?;
     println!("serving on 127.0.0.1:{port}");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());

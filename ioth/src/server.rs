@@ -23,6 +23,7 @@ use crate::commands;
 use crate::event_loop;
 use crate::followers::replicas::Replicas;
 use crate::net::listener::{Listener, Stage};
+use crate::net::tls_config::{server_config, TlsOptions};
 use crate::observe::log::Log;
 use crate::replication::feeder;
 use crate::request::control;
@@ -117,14 +118,20 @@ impl Server {
         Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
     }
 
-    /// Binds a TCP address and returns the port.
-    pub fn listen(&self, address: SocketAddr, backlog: i32) -> io::Result<u16> {
+    /// Binds a TCP address, for clients that speak TLS or that do not, and returns the port.
+    pub fn listen(&self, address: SocketAddr, backlog: i32, is_tls: bool) -> io::Result<u16> {
         // Only what this server has itself may be overlapped with; a port of another one is taken.
         let overlaps = |old: &Listener| old.stage == Stage::Old && old.port() == Some(address.port());
         let shared = self.shared.listeners().iter().any(overlaps);
-        let (listener, port) = Listener::tcp(address, backlog, shared)?;
+        let (listener, port) = Listener::tcp(address, backlog, is_tls, shared)?;
         self.shared.add_listener(listener);
         Ok(port)
+    }
+
+    /// Has connections to TLS ports from now on served by this configuration, which was checked; those that there are keep theirs.
+    pub fn set_tls(&self, options: &TlsOptions) -> Result<(), String> {
+        self.shared.set_tls(server_config(options)?);
+        Ok(())
     }
 
     /// Begins to replace all TCP listeners: what is bound from here on may overlap with them. [`Server::end_rebind`] follows.

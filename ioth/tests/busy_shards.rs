@@ -21,7 +21,7 @@ fn server() -> (Server, SocketAddr) {
     registry::install(sherd_ioth::commands::specs().into_iter());
     let shape = Shape { shards: SHARDS, io_threads: 1, cluster: false };
     let server = Server::new(shape, Settings::default()).expect("a server can be made");
-    let port = server.listen("127.0.0.1:0".parse().expect("an address"), 128).expect("a port is free");
+    let port = server.listen("127.0.0.1:0".parse().expect("an address"), 128, false).expect("a port is free");
     server.start().expect("threads can be started");
     (server, SocketAddr::from(([127, 0, 0, 1], port)))
 }

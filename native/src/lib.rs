@@ -11,6 +11,7 @@ use sherd_shards::glob;
 
 mod access;
 mod append;
+mod certificates;
 mod commands;
 mod extensions;
 mod held;
@@ -77,6 +78,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(histogram_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(disable_huge_pages, module)?)?;
     module.add_function(wrap_pyfunction!(set_time_slice, module)?)?;
+    module.add_function(wrap_pyfunction!(certificates::make_certificates, module)?)?;
     module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::load_lua, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::announce_runtime_maker, module)?)?;

@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use sherd_ioth::net::tls_config::{ClientCertificates, TlsOptions};
 use sherd_ioth::server::{Server as Engine, Shape};
 use sherd_ioth::shared::access::Change;
 use sherd_ioth::shared::message::ControlRequest;
@@ -121,6 +122,30 @@ fn log_named(name: &str) -> PyResult<CommandLog> {
     CommandLog::named(name).ok_or_else(|| PyValueError::new_err(format!("there is no log of commands called {name}")))
 }
 
+/// The `tls-*` directives, by their names.
+fn tls_options(directives: &HashMap<String, String>) -> TlsOptions {
+    let text = |name: &str| directives.get(name).cloned().unwrap_or_default();
+    let on = |name: &str| text(name) == "yes";
+    TlsOptions {
+        cert_file: text("tls-cert-file").into(),
+        key_file: text("tls-key-file").into(),
+        key_file_pass: text("tls-key-file-pass"),
+        ca_cert_file: text("tls-ca-cert-file").into(),
+        ca_cert_dir: text("tls-ca-cert-dir").into(),
+        clients: match text("tls-auth-clients").as_str() {
+            "no" => ClientCertificates::No,
+            "optional" => ClientCertificates::Optional,
+            _ => ClientCertificates::Required,
+        },
+        protocols: text("tls-protocols"),
+        ciphers: text("tls-ciphers"),
+        ciphersuites: text("tls-ciphersuites"),
+        prefer_server_ciphers: on("tls-prefer-server-ciphers"),
+        session_caching: on("tls-session-caching"),
+        session_cache_size: text("tls-session-cache-size").parse().unwrap_or_default(),
+    }
+}
+
 /// One engine: shards, IO threads, listeners.
 #[pyclass(frozen, module = "sherd._native")]
 pub struct Server {
@@ -160,10 +185,10 @@ impl Server {
         assert!(renames.set(Renames::new(names)).is_ok(), "commands are renamed once, before the server starts");
     }
 
-    fn listen(&self, host: &str, port: u16, backlog: i32) -> PyResult<u16> {
+    fn listen(&self, host: &str, port: u16, backlog: i32, tls: bool) -> PyResult<u16> {
         let address: IpAddr =
             host.parse().map_err(|_| PyOSError::new_err(format!("'{host}' is not an address of an interface")))?;
-        self.engine.listen(SocketAddr::new(address, port), backlog).map_err(os_error)
+        self.engine.listen(SocketAddr::new(address, port), backlog, tls).map_err(os_error)
     }
 
     fn listen_unix(&self, path: PathBuf, mode: u32, backlog: i32) -> PyResult<()> {
@@ -173,6 +198,11 @@ impl Server {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(os_error)?;
         }
         Ok(())
+    }
+
+    fn set_tls(&self, py: Python<'_>, directives: HashMap<String, String>) -> PyResult<()> {
+        let options = tls_options(&directives);
+        py.detach(|| self.engine.set_tls(&options)).map_err(PyValueError::new_err)
     }
 
     fn begin_rebind(&self) -> PyResult<()> {

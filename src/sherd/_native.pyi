@@ -111,6 +111,10 @@ def setting_table() -> list[SettingRow]:
 def disable_huge_pages() -> bool:
     """Has the kernel give this process no huge pages from now on; false where it knows no such wish."""
 
+def make_certificates(hosts: list[str], client: str, days: int) -> list[tuple[str, str]]:
+    """Files by their names, with what is in them: certificates and keys of a new authority, and of a server for these
+    hosts and a client, which it has signed; all count for so many days. ValueError for what is no host's name."""
+
 def set_time_slice(microseconds: int) -> None:
     """Asks the kernel for a time slice for the calling thread; without effect before Linux 6.12."""
 
@@ -223,11 +227,17 @@ class Server:
     def rename_commands(self, names: list[tuple[bytes, str | None]]) -> None:
         """Has clients call commands by other names: pairs of a name and the command's own, None where the name is to be
         unknown. Once, before `start`."""
-    def listen(self, host: str, port: int, backlog: int) -> int:
-        """Binds a TCP address and returns the port (useful for port 0). OSError as from bind."""
+    def listen(self, host: str, port: int, backlog: int, tls: bool) -> int:
+        """Binds a TCP address, for clients that speak TLS or that do not, and returns the port (useful for port 0).
+        OSError as from bind."""
 
     def listen_unix(self, path: str, mode: int, backlog: int) -> None:
         """Binds a Unix socket; mode 0 leaves the umask's."""
+
+    def set_tls(self, directives: dict[str, str]) -> None:
+        """Has new connections to TLS ports served as the `tls-*` directives say, from their names to their values.
+        ValueError with a line for the operator where they cannot be; then all stays as it was. Before `listen` with
+        `tls`."""
 
     def begin_rebind(self) -> None:
         """Begins to replace the TCP listeners: those that `listen` binds from here on may overlap with the present

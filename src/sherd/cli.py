@@ -27,6 +27,7 @@ sherd: a Redis-compatible, multi-threaded, sharded in-memory data store
   sherd check-config [redis.conf | -] [--directive ...]   tell all that is wrong, start nothing
   sherd serve --help [directive]                          all directives, or one of them
   sherd check-rdb FILE | check-aof [--fix] FILE           look through such a file, change nothing
+  sherd cert FOLDER [HOST ...]                            make certificates for tests of TLS
   sherd --version
 
 Configuration, the later one wins:
@@ -206,11 +207,28 @@ def _ask(question: str) -> bool:
         return False
 
 
+def _cert(words: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from sherd.certificates import HOSTS, make_certificates
+    from sherd.errors import SherdError
+
+    if not words or words[0].startswith("-"):
+        return _fail("cert takes a folder, and the hosts that the server's certificate is for")
+    try:
+        made = make_certificates(Path(words[0]), words[1:] or HOSTS)
+    except SherdError as error:
+        return _fail(str(error))
+    print("\n".join(map(str, made)))
+    return 0
+
+
 _ACTIONS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": _serve,
     "check-config": _check_config,
     "check-rdb": _check_rdb,
     "check-aof": _check_aof,
+    "cert": _cert,
 }
 
 

@@ -259,7 +259,7 @@ fn id(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
 fn refresh(connection: &Connection) {
     let record = &connection.record;
     record.query_buffer_bytes.store(connection.inbound.unparsed(), Relaxed);
-    record.output_buffer_bytes.store(connection.outbound.unsent(), Relaxed);
+    record.output_buffer_bytes.store(connection.unsent(), Relaxed);
 }
 
 fn info(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {

@@ -93,12 +93,23 @@ impl Connection {
         self.outbound.reply(self.session.protocol, self.session.reply_mode.suppresses(), write)
     }
 
+    /// Bytes that wait to be sent: in its own buffer, and encrypted behind it.
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.outbound.unsent() + self.transport.backlog()
+    }
+
     /// What its buffers take, in bytes.
     pub fn buffer_bytes(&self) -> usize {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let subscriptions = self.session.subscriptions.as_ref().map_or(0, |those| those.bytes());
         let prefixes = self.session.tracking.as_ref().map_or(0, |tracking| tracking.bytes());
-        self.inbound.buffer.capacity() + self.outbound.capacity() + queued + subscriptions + prefixes
+        self.inbound.buffer.capacity()
+            + self.outbound.capacity()
+            + self.transport.capacity()
+            + queued
+            + subscriptions
+            + prefixes
     }
 
     /// Whether anything is to be answered: what the answer says may have been read already.

@@ -251,6 +251,10 @@ impl Outbound {
 
     /// Sends what is waiting. Returns the number of bytes sent.
     pub fn flush(&mut self, transport: &mut Transport) -> Result<usize, Errno> {
+        if !transport.is_writable() {
+            return Ok(0);
+        }
+        transport.flush()?;
         if self.unsent() == 0 || !transport.is_writable() || self.held_until != 0 {
             return Ok(0);
         }

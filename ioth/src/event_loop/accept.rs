@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::connection::token::Token;
 use crate::connection::Connection;
 use crate::net::listener::{Listener, Peer, Stage};
+use crate::net::tls::TlsStream;
 use crate::net::transport::Transport;
 use crate::observe::clients::new_record;
 use crate::observe::log::Level;
@@ -97,7 +98,10 @@ fn admit(io: &mut IoThread, socket: OwnedFd, peer: Peer) {
     };
     if !refusal.is_empty() {
         shared.rejected_connections.fetch_add(1, Relaxed);
-        let _ = Transport::plain(socket).send(refusal);
+        // Who speaks TLS could not read it.
+        if !peer.is_tls {
+            let _ = Transport::plain(socket).send(refusal);
+        }
         return;
     }
     // Counted here: of many that come at once, most are still on their way to another thread.
@@ -125,7 +129,11 @@ pub fn add_connection(io: &mut IoThread, socket: OwnedFd, peer: Peer) {
         io.shared.admitted.fetch_sub(1, Relaxed);
         return;
     }
-    let transport = Transport::plain(socket);
+    let Some(transport) = transport(io, socket, &peer) else {
+        io.connections.release(index);
+        io.shared.admitted.fetch_sub(1, Relaxed);
+        return;
+    };
     let record = new_record(&io.shared.clients, (token, io.index), transport.number(), io.clock.now_ms, peer);
     io.shared.clients.add(&record, token);
     io.stats().connections.increment();
@@ -134,4 +142,14 @@ pub fn add_connection(io: &mut IoThread, socket: OwnedFd, peer: Peer) {
     begin_session(&io.shared, &mut connection);
     io.connections.put_back(connection);
     io.connections.make_ready(index);
+}
+
+/// What carries the bytes of a new client; `None` if nothing can.
+fn transport(io: &IoThread, socket: OwnedFd, peer: &Peer) -> Option<Transport> {
+    if !peer.is_tls {
+        return Some(Transport::plain(socket));
+    }
+    // There is a configuration before there is a listener.
+    let stream = io.shared.tls().and_then(|config| TlsStream::new(socket, config).ok())?;
+    Some(Transport::tls(stream))
 }

@@ -137,6 +137,7 @@ fn take_messages(io: &mut IoThread) {
 
 /// Processes the ready connections and submits what they brought.
 fn work(io: &mut IoThread) {
+    io.handshakes_left = io.shared.world.settings.max_new_tls_connections_per_cycle.size();
     // Connections that become ready meanwhile wait for the next round, after a poll: nobody is starved.
     let ready = io.connections.take_ready();
     for &index in &ready {
@@ -193,7 +194,7 @@ fn has_stopped(io: &mut IoThread) -> bool {
     for index in io.connections.indexes() {
         let Some(mut connection) = io.connections.take(index) else { continue };
         let idle = connection.has_nothing_out() && abandon_wait(io, &mut connection);
-        if idle && connection.outbound.unsent() == 0 && connection.wait.reason == WaitsFor::Nothing {
+        if idle && connection.unsent() == 0 && connection.wait.reason == WaitsFor::Nothing {
             close(io, connection);
         } else {
             busy += 1;

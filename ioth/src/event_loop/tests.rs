@@ -23,7 +23,7 @@ impl Bench {
         registry::install(crate::commands::specs().into_iter());
         let shape = Shape { shards: 1, io_threads: 1, cluster: false };
         let server = Server::new(shape, Settings::default()).expect("a server can be made");
-        let port = server.listen("127.0.0.1:0".parse().expect("an address"), 16).expect("a free port");
+        let port = server.listen("127.0.0.1:0".parse().expect("an address"), 16, false).expect("a free port");
         let bell = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).expect("an eventfd"));
         let mut thread =
             IoThread::new(Arc::clone(&server.shared), 0, bell, crate::commands::handlers()).expect("a poll");

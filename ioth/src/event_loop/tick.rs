@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::server::settings::Settings;
 
 use crate::connection::Connection;
-use crate::request::output::output_limit;
+use crate::request::output::{log_tls_trouble, output_limit};
 use crate::request::paused::release_deferred;
 use crate::thread::client_eviction::{account, evict_clients};
 use crate::thread::IoThread;
@@ -35,12 +35,20 @@ impl Limits {
 /// Whether the client has left too many replies unread for too long.
 fn is_behind_too_long(settings: &Settings, connection: &mut Connection, now_ms: i64) -> bool {
     let limit = output_limit(settings, connection);
+    let unsent = connection.unsent();
     let outbound = &mut connection.outbound;
-    if limit.soft_bytes == 0 || outbound.unsent() <= limit.soft_bytes {
+    if limit.soft_bytes == 0 || unsent <= limit.soft_bytes {
         outbound.over_soft_limit_since_ms = None;
         return false;
     }
     now_ms - *outbound.over_soft_limit_since_ms.get_or_insert(now_ms) > limit.soft_ms
+}
+
+/// How long a client may take for a handshake.
+const HANDSHAKE_MS_MAX: i64 = 10_000;
+
+fn handshakes_too_long(connection: &Connection, now_ms: i64) -> bool {
+    connection.transport.is_handshaking() && now_ms - connection.record.connected_at > HANDSHAKE_MS_MAX
 }
 
 /// Once every tick: timeouts, limits over time, deferred connections.
@@ -54,11 +62,16 @@ pub fn tick(io: &mut IoThread) {
         let Some(connection) = io.connections.get_mut(index) else { continue };
         let record = &connection.record;
         record.query_buffer_bytes.store(connection.inbound.unparsed(), Relaxed);
-        record.output_buffer_bytes.store(connection.outbound.unsent(), Relaxed);
+        record.output_buffer_bytes.store(connection.unsent(), Relaxed);
         let mut cut = limits.is_idle_too_long(connection, io.clock.now_ms);
         if is_behind_too_long(&io.shared.world.settings, connection, io.clock.now_ms) {
             cut = true;
             io.shared.io[io.index].output_limit_disconnections.increment();
+        }
+        if handshakes_too_long(connection, io.clock.now_ms) {
+            cut = true;
+            let handshake = "no handshake within 10 seconds";
+            log_tls_trouble(&io.shared, &mut io.tls_failures, io.clock.now_ms, connection, handshake.to_owned());
         }
         connection.closing |= cut;
         let has_messages = connection.outbound.has_pushed() && !connection.is_answering();

@@ -11,6 +11,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 pub struct Listener {
     pub socket: Socket,
     pub is_unix: bool,
+    /// Its clients speak TLS.
+    pub is_tls: bool,
     /// What the accepting thread knows it by; no other listener of the server ever has the same.
     pub id: u64,
     pub stage: Stage,
@@ -36,6 +38,7 @@ pub struct Peer {
     pub address: String,
     pub local_address: String,
     pub is_unix: bool,
+    pub is_tls: bool,
     /// It comes from this machine.
     pub is_local: bool,
 }
@@ -43,7 +46,7 @@ pub struct Peer {
 impl Listener {
     /// Binds a TCP address; returns the port as well, for port 0. `shared` lets it overlap with listeners whose port is shared
     /// too (see [`Listener::share_port`]).
-    pub fn tcp(address: SocketAddr, backlog: i32, shared: bool) -> io::Result<(Listener, u16)> {
+    pub fn tcp(address: SocketAddr, backlog: i32, is_tls: bool, shared: bool) -> io::Result<(Listener, u16)> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(shared)?;
@@ -54,7 +57,7 @@ impl Listener {
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
         let port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
-        Ok((Listener { socket, is_unix: false, id: 0, stage: Stage::New }, port))
+        Ok((Listener { socket, is_unix: false, is_tls, id: 0, stage: Stage::New }, port))
     }
 
     /// Its port, if it has one.
@@ -81,7 +84,7 @@ impl Listener {
         }
         socket.bind(&SockAddr::unix(path)?)?;
         socket.listen(backlog)?;
-        Ok(Listener { socket, is_unix: true, id: 0, stage: Stage::New })
+        Ok(Listener { socket, is_unix: true, is_tls: false, id: 0, stage: Stage::New })
     }
 
     /// Accepts one connection, if there is one.
@@ -106,6 +109,7 @@ impl Listener {
                 address: format!("{path}:0"),
                 local_address: format!("{path}:0"),
                 is_unix: true,
+                is_tls: false,
                 is_local: true,
             };
             return Ok(Some((socket.into(), peer)));
@@ -127,6 +131,7 @@ impl Listener {
             address: show(address),
             local_address: show(local),
             is_unix: false,
+            is_tls: self.is_tls,
             is_local: address.is_some_and(|address| address.ip().is_loopback()),
         };
         Ok(Some((socket.into(), peer)))

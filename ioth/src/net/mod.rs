@@ -3,4 +3,6 @@
 pub mod buffers;
 pub mod link_socket;
 pub mod listener;
+pub mod tls;
+pub mod tls_config;
 pub mod transport;

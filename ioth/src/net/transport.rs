@@ -2,7 +2,7 @@
 //!
 //! Polling is edge-triggered, so what the socket was last known to be able to do is kept here. What a short read or a short
 //! write means differs by stream: a plain socket is empty after the one and full after the other, while an encrypted one may
-//! have decrypted bytes left that no poll tells of. So nobody else draws such conclusions.
+//! have taken more than its socket has. So nobody else draws such conclusions.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+use super::tls::{Decrypted, TlsStream};
+
 /// The most that is asked for in one read.
 pub const READ_BYTES_MAX: usize = 1 << 20;
 
@@ -18,6 +20,7 @@ pub const READ_BYTES_MAX: usize = 1 << 20;
 enum Stream {
     /// A TCP or Unix socket without encryption.
     Plain(Arc<OwnedFd>),
+    Tls(Box<TlsStream>),
 }
 
 /// A stream and its state.
@@ -55,13 +58,16 @@ pub enum Received {
 impl Transport {
     /// A connected socket that does not block.
     pub fn plain(socket: OwnedFd) -> Transport {
-        Transport {
-            stream: Stream::Plain(Arc::new(socket)),
-            readable: true,
-            writable: true,
-            peer_closed: false,
-            lent: false,
-        }
+        Transport::new(Stream::Plain(Arc::new(socket)))
+    }
+
+    /// The same with encryption.
+    pub fn tls(stream: TlsStream) -> Transport {
+        Transport::new(Stream::Tls(Box::new(stream)))
+    }
+
+    fn new(stream: Stream) -> Transport {
+        Transport { stream, readable: true, writable: true, peer_closed: false, lent: false }
     }
 
     /// Takes the poller's word for what the socket can do.
@@ -84,9 +90,9 @@ impl Transport {
     }
 
     /// Gives the right to send away until [`Transport::take_back`], for one writer has it at a time. `None` where the stream has a
-    /// state that belongs to its thread, as an encrypted one has.
+    /// state that belongs to its thread, as an encrypted one has: the answer then takes the way through that thread.
     pub fn lend(&mut self) -> Option<Lent> {
-        let Stream::Plain(socket) = &self.stream;
+        let Stream::Plain(socket) = &self.stream else { return None };
         self.lent = true;
         Some(Lent(Arc::clone(socket)))
     }
@@ -101,10 +107,48 @@ impl Transport {
         self.peer_closed
     }
 
-    /// Receives once, into the room that a buffer has.
+    /// Whether the stream is encrypted, and the two sides do not know one another yet.
+    #[inline]
+    pub fn is_handshaking(&self) -> bool {
+        matches!(&self.stream, Stream::Tls(stream) if stream.is_handshaking())
+    }
+
+    /// The stream, if it is encrypted.
+    pub fn encrypted(&mut self) -> Option<&mut TlsStream> {
+        match &mut self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(stream),
+        }
+    }
+
+    /// Bytes that the stream has taken and its socket has not, encrypted.
+    #[inline]
+    pub fn backlog(&self) -> usize {
+        match &self.stream {
+            Stream::Plain(_) => 0,
+            Stream::Tls(stream) => stream.backlog(),
+        }
+    }
+
+    /// Bytes that its buffers take.
+    pub fn capacity(&self) -> usize {
+        match &self.stream {
+            Stream::Plain(_) => 0,
+            Stream::Tls(stream) => stream.capacity() + size_of::<TlsStream>(),
+        }
+    }
+
+    /// Receives once, into the room that a buffer has, or into as much as what comes decrypts to.
     pub fn receive(&mut self, buffer: &mut Vec<u8>) -> Received {
         let asked = (buffer.capacity() - buffer.len()).min(READ_BYTES_MAX);
-        let Stream::Plain(socket) = &self.stream;
+        let socket = match &mut self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => {
+                let received = stream.receive(buffer);
+                self.writable &= stream.backlog() == 0;
+                return self.take_decrypted(received);
+            }
+        };
         match rustix::net::recv(socket, rustix::buffer::spare_capacity(buffer), RecvFlags::empty()) {
             Ok((0, _)) => Received::Closed,
             Ok((count, _)) => {
@@ -122,10 +166,35 @@ impl Transport {
         }
     }
 
+    fn take_decrypted(&mut self, received: Decrypted) -> Received {
+        match received {
+            Decrypted::Closed => Received::Closed,
+            Decrypted::Nothing => {
+                self.readable = false;
+                Received::Nothing
+            }
+            Decrypted::Bytes(count, has_more) => {
+                self.readable = has_more || self.peer_closed;
+                if count == 0 {
+                    Received::Nothing
+                } else {
+                    Received::Bytes(count)
+                }
+            }
+        }
+    }
+
     /// Sends what the stream takes; returns the number of bytes.
     pub fn send(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         debug_assert!(!self.lent, "two writers to one stream");
-        let Stream::Plain(socket) = &self.stream;
+        let socket = match &mut self.stream {
+            Stream::Plain(socket) => &*socket,
+            Stream::Tls(stream) => {
+                let sent = stream.send(bytes)?;
+                self.writable = stream.backlog() == 0;
+                return Ok(sent);
+            }
+        };
         match rustix::io::retry_on_intr(|| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)) {
             Ok(sent) => {
                 self.writable = sent == bytes.len();
@@ -139,10 +208,23 @@ impl Transport {
         }
     }
 
-    /// The socket itself, for whoever takes the connection over.
-    pub fn socket(&self) -> Arc<OwnedFd> {
-        let Stream::Plain(socket) = &self.stream;
-        Arc::clone(socket)
+    /// The socket itself, for whoever takes the connection over; `None` where it is not all that there is to a connection.
+    pub fn socket(&self) -> Option<Arc<OwnedFd>> {
+        match &self.stream {
+            Stream::Plain(socket) => Some(Arc::clone(socket)),
+            Stream::Tls(_) => None,
+        }
+    }
+
+    /// Sends of what the stream has taken what its socket takes now.
+    pub fn flush(&mut self) -> Result<(), Errno> {
+        if let Stream::Tls(stream) = &mut self.stream {
+            if stream.backlog() > 0 && self.writable {
+                stream.flush()?;
+                self.writable = stream.backlog() == 0;
+            }
+        }
+        Ok(())
     }
 
     /// The descriptor's number, for CLIENT LIST.
@@ -159,7 +241,9 @@ impl Transport {
 
 impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        let Stream::Plain(socket) = &self.stream;
-        socket.as_fd()
+        match &self.stream {
+            Stream::Plain(socket) => socket.as_fd(),
+            Stream::Tls(stream) => stream.as_fd(),
+        }
     }
 }

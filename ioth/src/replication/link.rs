@@ -62,7 +62,7 @@ impl Link {
         let token = Token { io_thread: u16::MAX, generation: 0, index: 0 };
         let socket = LinkSocket::new(Arc::new(socket));
         let now_ms = shared.world.monotonic_milliseconds();
-        let peer = Peer { address, local_address, is_unix: false, is_local: false };
+        let peer = Peer { address, local_address, is_unix: false, is_tls: false, is_local: false };
         let record = new_record(&shared.clients, (token, 0), socket.number(), now_ms, peer);
         record.set_link(LinkTo::Primary);
         shared.clients.add(&record, token);

@@ -80,7 +80,7 @@ fn finish(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
     } else {
         send(io, connection, bytes);
     }
-    if connection.close_after_reply && connection.outbound.unsent() == 0 {
+    if connection.close_after_reply && connection.unsent() == 0 {
         connection.closing = true;
     }
     if connection.inbound.unparsed() > 0 && !connection.closing {

@@ -15,6 +15,7 @@ use crate::connection::outbound::OUTPUT_PAUSE_BYTES;
 use crate::connection::session::ReplyMode;
 use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;
+use crate::net::tls::TlsStream;
 use crate::net::transport::Received;
 use crate::observe::log::Level;
 use crate::protocol::inline::split_inline;
@@ -29,7 +30,7 @@ use crate::thread::IoThread;
 use super::dispatch::take_command;
 use super::extension::{join, send_calls};
 use super::gate::count_error;
-use super::output::flush;
+use super::output::{flush, log_tls_trouble};
 use super::publish::hear;
 use super::rights::keep_up;
 use super::submit::send_row;
@@ -76,7 +77,10 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
     if connection.record.killed.load(Relaxed) {
         connection.closing = true;
     }
-    if connection.outbound.unsent() > 0 {
+    if connection.transport.is_handshaking() && !may_go_on_with_handshake(io, connection) {
+        return;
+    }
+    if connection.unsent() > 0 {
         flush(io, connection);
     }
     if !connection.is_idle() || connection.is_deferred {
@@ -86,7 +90,7 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
         connection.closing |= connection.transport.is_closed_by_peer() && waits;
         return;
     }
-    if connection.outbound.unsent() >= OUTPUT_PAUSE_BYTES {
+    if connection.unsent() >= OUTPUT_PAUSE_BYTES {
         return;
     }
     if connection.record.tracking.hears.load(Relaxed) {
@@ -118,6 +122,7 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
             Received::Nothing => break,
             Received::Closed => {
                 connection.closing = true;
+                note_trouble(io, connection);
                 break;
             }
         }
@@ -125,8 +130,31 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
     if !connection.outbound.awaits_shards() {
         flush(io, connection);
     }
-    if connection.close_after_reply && !connection.outbound.has_pending() && connection.outbound.unsent() == 0 {
+    if connection.close_after_reply && !connection.outbound.has_pending() && connection.unsent() == 0 {
         connection.closing = true;
+    }
+}
+
+/// Whether a handshake may go on in this round, of which a thread takes few: the others go on in the next one.
+#[cold]
+fn may_go_on_with_handshake(io: &mut IoThread, connection: &mut Connection) -> bool {
+    if !connection.transport.is_readable() || connection.closing {
+        return true;
+    }
+    let goes_on = io.handshakes_left > 0;
+    if goes_on {
+        io.handshakes_left -= 1;
+    } else {
+        io.connections.make_ready_again(connection);
+    }
+    goes_on
+}
+
+/// Why an encrypted stream has ended, if there is anything to say of that.
+fn note_trouble(io: &mut IoThread, connection: &mut Connection) {
+    let trouble = connection.transport.encrypted().and_then(TlsStream::take_trouble);
+    if let Some(reason) = trouble {
+        log_tls_trouble(&io.shared, &mut io.tls_failures, io.clock.now_ms, connection, reason);
     }
 }
 

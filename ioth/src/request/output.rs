@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::server::settings::Settings;
 
 use crate::connection::Connection;
-use crate::observe::log::Level;
+use crate::observe::log::{Level, Occasional};
 use crate::observe::stats::IoStats;
 use crate::shared::Shared;
 use crate::thread::client_eviction::look_at_growth;
@@ -13,7 +13,7 @@ use crate::thread::IoThread;
 
 /// Sends what waits at a connection, which ends if that fails.
 pub fn flush(io: &mut IoThread, connection: &mut Connection) {
-    if connection.outbound.unsent() == 0 {
+    if connection.unsent() == 0 {
         return;
     }
     match connection.outbound.flush(&mut connection.transport) {
@@ -34,7 +34,7 @@ pub fn send(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
 pub fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize) {
     let record = &connection.record;
     record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
-    let unsent = connection.outbound.unsent();
+    let unsent = connection.unsent();
     io.peaks.output.note(unsent);
     let stats = io.stats();
     stats.writes.increment();
@@ -71,11 +71,28 @@ pub fn output_limit(settings: &Settings, connection: &Connection) -> OutputLimit
     }
 }
 
+/// Who fails at TLS shall be seen, and shall not fill the log.
+#[cold]
+pub fn log_tls_trouble(
+    shared: &Shared,
+    failures: &mut Occasional,
+    now_ms: i64,
+    connection: &Connection,
+    reason: String,
+) {
+    let Some(untold) = failures.note(now_ms) else { return };
+    let mut fields = vec![("client", connection.record.address.clone()), ("reason", reason)];
+    if untold > 0 {
+        fields.push(("failures_not_shown", untold.to_string()));
+    }
+    shared.log.add(Level::Warning, "a TLS connection was ended", fields);
+}
+
 /// Ends a connection that has left more unread than it may.
 #[cold]
 pub fn cut_at_limit(shared: &Shared, stats: &IoStats, connection: &mut Connection) {
     stats.output_limit_disconnections.increment();
-    let unsent = connection.outbound.unsent().to_string();
+    let unsent = connection.unsent().to_string();
     let fields = vec![("client", connection.record.address.clone()), ("bytes", unsent)];
     shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
     connection.closing = true;
@@ -99,7 +116,7 @@ pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Vec<u32>, connection: &m
         Err(_) => connection.closing = true,
     }
     let limit = output_limit(&shared.world.settings, connection).hard_bytes;
-    if limit > 0 && connection.outbound.unsent() > limit {
+    if limit > 0 && connection.unsent() > limit {
         cut_at_limit(shared, stats, connection);
     }
 }

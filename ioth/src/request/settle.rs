@@ -22,7 +22,7 @@ pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
     let more = idle
         && !connection.is_deferred
         && connection.transport.is_readable()
-        && connection.outbound.unsent() < OUTPUT_PAUSE_BYTES;
+        && connection.unsent() < OUTPUT_PAUSE_BYTES;
     if idle {
         connection.inbound.release(&mut io.buffers);
     }

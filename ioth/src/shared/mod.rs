@@ -12,6 +12,7 @@ pub mod scripts;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use rustls::ServerConfig;
 use sherd_metrics::catalogue::Catalogue;
 use sherd_shards::effects::blocking::Wake;
 use sherd_shards::executor::batch::Batch;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub extensions: Arc<Extensions>,
     /// Host and port of the server that this one follows.
     primary: RwLock<Option<String>>,
+    /// What new connections to TLS ports are served by.
+    tls: RwLock<Option<Arc<ServerConfig>>>,
     pub monitors: AtomicUsize,
     pub stopping: AtomicBool,
     pub rejected_connections: AtomicU64,
@@ -117,6 +120,7 @@ impl Shared {
             access: Access::default(),
             extensions: Arc::default(),
             primary: RwLock::new(None),
+            tls: RwLock::new(None),
             monitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             rejected_connections: AtomicU64::new(0),
@@ -133,6 +137,16 @@ impl Shared {
     pub fn change_users(&self, change: Change) {
         self.access.change(change);
         self.mailboxes.iter().for_each(|mailbox| mailbox.deliver(Message::UsersChanged));
+    }
+
+    /// Sets what new connections to TLS ports are served by.
+    pub fn set_tls(&self, config: Arc<ServerConfig>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config);
+    }
+
+    /// What new connections to TLS ports are served by.
+    pub fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a message that may be refused when the thread is far behind.

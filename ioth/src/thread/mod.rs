@@ -77,6 +77,10 @@ pub struct IoThread {
     pub acceptor: Acceptor,
     /// Failed authentications that are logged one by one, or as a number.
     pub auth_failures: Occasional,
+    /// The same for TLS.
+    pub tls_failures: Occasional,
+    /// Handshakes that may go on in this round.
+    pub handshakes_left: usize,
     /// When it was told to stop (milliseconds).
     pub stopping_since_ms: Option<i64>,
 }
@@ -100,6 +104,8 @@ impl IoThread {
             sampler: CommandSampler::default(),
             acceptor: Acceptor::default(),
             auth_failures: Occasional::default(),
+            tls_failures: Occasional::default(),
+            handshakes_left: 0,
             stopping_since_ms: None,
             shared,
             index,

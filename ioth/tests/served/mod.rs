@@ -33,7 +33,7 @@ impl Served {
         let settings = Settings::default();
         settings.enable_debug_command.set(1);
         let server = Server::new(Shape { shards, io_threads, cluster: false }, settings).expect("a server can be made");
-        let port = server.listen("127.0.0.1:0".parse().expect("an address"), 16).expect("a free port");
+        let port = server.listen("127.0.0.1:0".parse().expect("an address"), 16, false).expect("a free port");
         server.start().expect("threads can be started");
         Served { server, port }
     }

@@ -260,6 +260,8 @@ settings! {
     maxmemory_clients = 0, "maxmemory-clients", within(-100, i64::MAX);
     /// Seconds of silence after which a client is cut; 0 is never.
     timeout = 0, "timeout", INT;
+    /// Handshakes that an IO thread goes on with in one round.
+    max_new_tls_connections_per_cycle = 1, "max-new-tls-connections-per-cycle", within(1, 1000);
     tcp_keepalive = 300, "tcp-keepalive", INT;
     client_query_buffer_limit = 1_073_741_824, "client-query-buffer-limit", within(MEBIBYTE, i64::MAX);
     output_limit_hard_bytes = 0, "output-limit-normal-hard", COUNT;

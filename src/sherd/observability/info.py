@@ -109,7 +109,7 @@ def _listener_lines(snapshot: Snapshot) -> Iterator[str]:
 
 def _describe(listener: Listener) -> str:
     addresses = ",".join(f"bind={address}" for address in listener.addresses)
-    return f"name={listener.kind},{addresses}" + (f",port={listener.port}" if listener.kind == "tcp" else "")
+    return f"name={listener.kind},{addresses}" + (f",port={listener.port}" if listener.has_port else "")
 
 
 def _append_lines(snapshot: Snapshot) -> Iterator[str]:

@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where clients connect: `tcp` with its addresses and port, or `unix` with its path."""
+    """Where clients connect: `tcp` or `tls` with its addresses and port, or `unix` with its path."""
 
     kind: str
     addresses: tuple[str, ...]
     port: int = 0
+
+    @property
+    def has_port(self) -> bool:
+        """Whether clients come over the network."""
+        return self.kind != "unix"
 
 
 @dataclass(slots=True)

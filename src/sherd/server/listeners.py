@@ -60,12 +60,9 @@ def parse_address(word: str) -> Address:
 
 
 def open_listeners(engine: native.Server, config: Config, port: int) -> list[Listener]:
-    """Bind everything that the configuration names; `port` 0 takes any free one, negative turns TCP off."""
-    listeners = []
+    """Bind everything that the configuration names; `port` 0 takes any free one, negative turns TCP without TLS off."""
+    listeners = _open_ports(engine, config, port)
     backlog = config.get_int("tcp-backlog")
-    if port >= 0:
-        addresses = [parse_address(word) for word in config.get_tuple("bind")]
-        listeners += _open_tcp(engine, addresses, port, backlog)
     path = config.get_str("unixsocket")
     if path:
         listeners.append(_open_unix(engine, config, Path(path).absolute(), backlog))
@@ -80,33 +77,46 @@ def replace_tcp_listeners(engine: native.Server, config: Config, present: Sequen
     All new addresses are bound before any old one is closed. Raises ListenError where one cannot be had; then all
     is as it was.
     """
-    port = config.get_int("port")
-    addresses = [parse_address(word) for word in config.get_tuple("bind")] if port else []
+    port = config.get_int("port") or -1
+    wanted = (port > 0) + bool(config.get_int("tls-port"))
     engine.begin_rebind()
     opened: list[Listener] = []
     try:
-        opened = _open_tcp(engine, addresses, port, config.get_int("tcp-backlog"))
+        opened = _open_ports(engine, config, port)
     finally:
-        engine.end_rebind(bool(opened) or not port)
-    if port and not opened:
+        engine.end_rebind(len(opened) == wanted)
+    if len(opened) < wanted:
         raise ListenError("no address of the bind directive could be used")
-    return opened + [listener for listener in present if listener.kind != "tcp"]
+    return opened + [listener for listener in present if not listener.has_port]
 
 
-def _open_tcp(engine: native.Server, addresses: Sequence[Address], port: int, backlog: int) -> list[Listener]:
+def _open_ports(engine: native.Server, config: Config, port: int) -> list[Listener]:
+    tls_port = config.get_int("tls-port")
+    addresses = [parse_address(word) for word in config.get_tuple("bind")] if port >= 0 or tls_port else []
+    backlog = config.get_int("tcp-backlog")
+    opened = _open_tcp(engine, addresses, (port, backlog), tls=False) if port >= 0 else []
+    if tls_port:
+        opened += _open_tcp(engine, addresses, (tls_port, backlog), tls=True)
+    return opened
+
+
+def _open_tcp(
+    engine: native.Server, addresses: Sequence[Address], port_and_backlog: tuple[int, int], *, tls: bool
+) -> list[Listener]:
+    port, backlog = port_and_backlog
     bound: list[str] = []
     for address in addresses:
         for host in address.hosts:
             try:
                 # The port that the first address got is everybody's.
-                port = engine.listen(host, port, backlog)
+                port = engine.listen(host, port, backlog, tls)
             except OSError as error:
                 if address.optional and error.errno in _MISSING:
                     continue
                 raise ListenError(f"cannot listen on {_host_and_port(host, port)}: {_reason(error)}") from error
             if address.text not in bound:
                 bound.append(address.text)
-    return [Listener("tcp", tuple(bound), port)] if bound else []
+    return [Listener("tls" if tls else "tcp", tuple(bound), port)] if bound else []
 
 
 def _open_unix(engine: native.Server, config: Config, path: Path, backlog: int) -> Listener:

@@ -46,8 +46,15 @@ _log = get_logger()
 # Parameters whose change needs other sockets, with Redis' own words for a refusal.
 _SOCKETS = {
     "port": "Unable to listen on this port. Check server logs.",
+    "tls-port": "Unable to listen on this port. Check server logs.",
     "bind": "Failed to bind to specified addresses.",
 }
+# What new connections to the TLS port are served by.
+_TLS_PARAMETERS = (
+    "tls-cert-file", "tls-key-file", "tls-key-file-pass", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-auth-clients",
+    "tls-protocols", "tls-ciphers", "tls-ciphersuites", "tls-prefer-server-ciphers", "tls-session-caching",
+    "tls-session-cache-size",
+)  # fmt: skip
 # The loop mostly sleeps, and is to answer soon after it wakes however busy the data plane is.
 _CONTROL_SLICE_MICROSECONDS = 100
 # What is left of a second's end for the data plane: clients that take their replies get them all within this.
@@ -85,7 +92,7 @@ class Runtime:
         self._node: Node | None = None
         self._metrics: MetricsServer | None = None
         # The port and the addresses of the TCP listeners, as they were configured.
-        self._listened: tuple[int, tuple[str, ...]] = (0, ())
+        self._listened: tuple[int, int, tuple[str, ...]] = (0, 0, ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._stop_asked = False
@@ -133,6 +140,7 @@ class Runtime:
             rows = [*native.command_table(), *self._extension_rows]
             self._access = AccessControl(engine, Catalogue(rows), config)
             self._access.load_at_start()
+            self._set_up_tls()
             self._open_listeners()
             if self._load or config.get_bool("appendonly"):
                 self._load_data()
@@ -188,7 +196,7 @@ class Runtime:
         self.node.listeners = open_listeners(self.node.engine, self.config, port)
         if self.node.port:
             self.config.put(BY_NAME["port"], self.node.port, self.config.source("port"))
-        self._listened = (self.config.get_int("port"), self.config.get_tuple("bind"))
+        self._listened = self._ports_and_addresses()
 
     async def serve(self) -> None:
         """Serve until `request_stop`, then stop everything; in the thread that runs the loop."""
@@ -325,6 +333,8 @@ class Runtime:
 
     def _config_changed(self, changed: Iterable[str]) -> None:
         names = frozenset(changed)
+        if names & {"tls-port", *_TLS_PARAMETERS}:
+            self._change_tls(names)
         sockets = [name for name in _SOCKETS if name in names]
         if sockets:
             self._listen_elsewhere(sockets[0])
@@ -345,7 +355,7 @@ class Runtime:
 
     def _listen_elsewhere(self, parameter: str) -> None:
         """Put the TCP listeners where the configuration says. Clients that are connected stay."""
-        wanted = (self.config.get_int("port"), self.config.get_tuple("bind"))
+        wanted = self._ports_and_addresses()
         if wanted == self._listened:
             return  # a refused change is taken back
         try:
@@ -355,8 +365,34 @@ class Runtime:
             raise ConfigApplyError(parameter, _SOCKETS[parameter]) from error
         self._listened = wanted
         for listener in self.node.listeners:
-            if listener.kind == "tcp":
-                _log.info("listening", kind="tcp", addresses=" ".join(listener.addresses), port=listener.port)
+            if listener.has_port:
+                _log.info("listening", kind=listener.kind, addresses=" ".join(listener.addresses), port=listener.port)
+
+    def _ports_and_addresses(self) -> tuple[int, int, tuple[str, ...]]:
+        config = self.config
+        return config.get_int("port"), config.get_int("tls-port"), config.get_tuple("bind")
+
+    # ---- TLS
+
+    def _set_up_tls(self) -> None:
+        """Read and check certificates and keys, where TLS is on; ConfigError, and no change, where they are no good."""
+        if not self.config.get_int("tls-port"):
+            return
+        try:
+            self.node.engine.set_tls({name: _text(self.config.get(name)) for name in _TLS_PARAMETERS})
+        except ValueError as error:
+            raise ConfigError(f"TLS cannot be set up: {error}") from error
+
+    def _change_tls(self, names: frozenset[str]) -> None:
+        """Serve new connections with other certificates; those that there are go on with what they began with."""
+        try:
+            self._set_up_tls()
+        except ConfigError as error:
+            _log.warning("the TLS configuration stays as it was", reason=str(error))
+            changed = next(name for name in ("tls-port", *_TLS_PARAMETERS) if name in names)
+            raise ConfigApplyError(changed, str(error)) from error
+        if self.config.get_int("tls-port"):
+            _log.info("TLS configuration", certificate=self.config.get_str("tls-cert-file"))
 
     def _make_room_for_clients(self) -> None:
         wanted = self.config.get_int("maxclients")
@@ -392,6 +428,12 @@ class Runtime:
             self._open_metrics()
         except ConfigError as error:
             raise ConfigApplyError("metrics-port", str(error)) from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def _socket_files(listeners: Iterable[Listener]) -> list[Path]:

@@ -233,7 +233,7 @@ def _log_start(runtime: Runtime) -> None:
         mode="cluster" if runtime.node.cluster_enabled else "standalone",
     )  # fmt: skip
     for listener in runtime.node.listeners:
-        where = {"port": listener.port} if listener.kind == "tcp" else {}
+        where = {"port": listener.port} if listener.has_port else {}
         _log.info("listening", kind=listener.kind, addresses=" ".join(listener.addresses), **where)
     if runtime.metrics_port:
         _log.info("metrics page", address=config.get_str("metrics-bind"), port=runtime.metrics_port)

@@ -53,7 +53,7 @@ fn end_wait(io: &mut IoThread, connection: &mut Connection, reply: &[u8]) {
     }
     connection.outbound.end_reply();
     flush(io, connection);
-    if connection.close_after_reply && connection.outbound.unsent() == 0 {
+    if connection.close_after_reply && connection.unsent() == 0 {
         connection.closing = true;
     }
     io.connections.make_ready_again(connection);

@@ -1,0 +1,220 @@
+//! An encrypted stream: rustls between a connection's buffers and its socket, in the connection's own thread.
+//!
+//! What one read of the socket brings is decrypted at once and as a whole, so nothing decrypted is ever left here: a read that
+//! was short means an empty socket as for a plain stream. The other way round, so much is encrypted at a time as fits into
+//! [`ENCRYPT_BYTES`], and no more before the socket has taken it: what a client leaves unread waits unencrypted, where limits
+//! see it.
+//!
+//! A handshake is part of the stream's state. It costs a signature, some ten thousand times what a command costs, so the thread
+//! takes few of them a round (`request/intake.rs`), and ends those that take too long (`event_loop/tick.rs`).
+//!
+//! Rejected: kernel TLS, which containers often do not have; a socket shared with the control plane behind a lock (see
+//! [`crate::net::transport::Transport::lend`]), which each read and write would have to take for what is seldom wanted.
+
+use std::cell::RefCell;
+use std::io::{BufRead, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, ServerConfig, ServerConnection};
+
+use super::buffers::BUFFER_KEEP_MAX;
+
+/// Encrypted bytes that are read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes that are encrypted before the socket is asked to take them.
+const ENCRYPT_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where a thread receives what it is about to decrypt.
+    static RECEIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// What a read has brought.
+pub enum Decrypted {
+    /// So many bytes, none while the handshake goes on; whether the socket may have more.
+    Bytes(usize, bool),
+    Nothing,
+    Closed,
+}
+
+/// See the file's head.
+pub struct TlsStream {
+    socket: OwnedFd,
+    session: ServerConnection,
+    /// Encrypted bytes, of which the socket has taken the first.
+    encrypted: Vec<u8>,
+    sent: usize,
+    /// Why the stream has ended.
+    trouble: Option<String>,
+}
+
+impl TlsStream {
+    /// A connected socket that does not block, on which a client is expected to begin.
+    pub fn new(socket: OwnedFd, config: Arc<ServerConfig>) -> Result<TlsStream, Error> {
+        let mut session = ServerConnection::new(config)?;
+        // `send` bounds what is encrypted.
+        session.set_buffer_limit(None);
+        Ok(TlsStream { socket, session, encrypted: Vec::new(), sent: 0, trouble: None })
+    }
+
+    /// Whether the two sides do not know one another yet.
+    pub fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// Encrypted bytes that the socket has not taken.
+    pub fn backlog(&self) -> usize {
+        self.encrypted.len() - self.sent
+    }
+
+    /// Bytes that it takes, besides what every session does.
+    pub fn capacity(&self) -> usize {
+        self.encrypted.capacity()
+    }
+
+    /// Why the stream has ended, told once.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
+    /// The certificate that the client has shown, if any.
+    pub fn client_certificate(&self) -> Option<&[u8]> {
+        self.session.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
+    /// Receives once, and appends what is decrypted.
+    pub fn receive(&mut self, buffer: &mut Vec<u8>) -> Decrypted {
+        RECEIVED.with_borrow_mut(|received| {
+            match rustix::net::recv(&self.socket, &mut received[..], RecvFlags::empty()) {
+                Ok((0, _)) => {
+                    self.note_end();
+                    Decrypted::Closed
+                }
+                Ok((count, _)) => self.decrypt(&received[..count], count == READ_BYTES, buffer),
+                Err(Errno::AGAIN) => Decrypted::Nothing,
+                Err(Errno::INTR) => Decrypted::Bytes(0, true),
+                Err(_) => Decrypted::Closed,
+            }
+        })
+    }
+
+    fn decrypt(&mut self, mut bytes: &[u8], has_more: bool, buffer: &mut Vec<u8>) -> Decrypted {
+        let before = buffer.len();
+        let mut has_closed = false;
+        while !bytes.is_empty() && !has_closed {
+            let state = match self.session.read_tls(&mut bytes) {
+                Ok(_) => self.session.process_new_packets(),
+                // Of a record that is too long.
+                Err(error) => Err(Error::General(error.to_string())),
+            };
+            match state {
+                Ok(state) => has_closed = state.peer_has_closed(),
+                Err(error) => {
+                    self.trouble = Some(told(&error));
+                    // An alert tells the client, if it listens.
+                    let _ = self.flush();
+                    return Decrypted::Closed;
+                }
+            }
+            let mut reader = self.session.reader();
+            while let Ok(chunk) = reader.fill_buf() {
+                let length = chunk.len();
+                if length == 0 {
+                    break;
+                }
+                buffer.extend_from_slice(chunk);
+                reader.consume(length);
+            }
+        }
+        if self.session.wants_write() && self.flush().is_err() {
+            return Decrypted::Closed;
+        }
+        match buffer.len() - before {
+            0 if has_closed => Decrypted::Closed,
+            // Its end, which came with these bytes, is found at the next read.
+            count => Decrypted::Bytes(count, has_more || has_closed),
+        }
+    }
+
+    /// The client has gone.
+    fn note_end(&mut self) {
+        if self.session.is_handshaking() {
+            self.trouble = Some("the client has gone in the middle of the handshake".to_owned());
+        }
+    }
+
+    /// Sends what the socket takes; returns the number of bytes. Some of those may still be in the backlog.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut taken = 0;
+        while taken < bytes.len() && self.backlog() == 0 {
+            let end = bytes.len().min(taken + ENCRYPT_BYTES);
+            // It takes all, for its buffers have no limit.
+            self.session.writer().write_all(&bytes[taken..end]).map_err(|_| Errno::PIPE)?;
+            taken = end;
+            self.flush()?;
+        }
+        Ok(taken)
+    }
+
+    /// Sends of the backlog what the socket takes.
+    pub fn flush(&mut self) -> Result<(), Errno> {
+        while self.session.wants_write() {
+            self.session.write_tls(&mut self.encrypted).map_err(|_| Errno::PIPE)?;
+        }
+        while self.backlog() > 0 {
+            let rest = &self.encrypted[self.sent..];
+            match rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL)) {
+                Ok(sent) => self.sent += sent,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.encrypted.clear();
+        self.sent = 0;
+        self.encrypted.shrink_to(BUFFER_KEEP_MAX);
+        Ok(())
+    }
+}
+
+impl AsFd for TlsStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for TlsStream {
+    fn drop(&mut self) {
+        if !self.session.is_handshaking() && self.trouble.is_none() {
+            // So that the client can tell the end from a cut; if it does not take it, so be it.
+            self.session.send_close_notify();
+            let _ = self.flush();
+        }
+    }
+}
+
+/// What went wrong, in words for the log.
+fn told(error: &Error) -> String {
+    match error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what came is no TLS: garbage, or a client that is set up without it".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "the client's certificate has expired".to_owned()
+        }
+        // The latter if an authority of the same name is known.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "the client's certificate is not signed by an authority of tls-ca-cert-file or tls-ca-cert-dir".to_owned()
+        }
+        Error::InvalidCertificate(reason) => format!("the client's certificate is not accepted: {reason}"),
+        Error::NoCertificatesPresented => "the client shows no certificate".to_owned(),
+        Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::BadCertificate) => {
+            "the client does not accept this server's certificate".to_owned()
+        }
+        Error::AlertReceived(alert) => format!("the client has ended it with the alert {alert:?}"),
+        Error::DecryptError => "a record cannot be decrypted".to_owned(),
+        other => other.to_string(),
+    }
+}
