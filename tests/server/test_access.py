@@ -231,3 +231,25 @@ def test_secrets_of_rules_are_not_shown(server: Server) -> None:
         assert "SETUSER" in shown
         assert "hidden-word" not in shown
         assert "hidden-word" not in server.log()
+
+
+def test_functions_have_the_rights_of_who_calls_them(server: Server) -> None:
+    """Whoever has loaded them; commands of the control plane among what they call."""
+    library = (
+        "#!lua name=mine\n"
+        "redis.register_function('read', function(keys, args) return redis.call('GET', args[1]) end)\n"
+        "redis.register_function('ask', function(keys, args) return redis.call('INFO', 'server') end)\n"
+    )
+    with server.wire() as admin:
+        assert admin.value("FUNCTION", "LOAD", library) == b"mine"
+        admin.call("MSET", "mine:1", "a", "other", "secret")
+        _user(admin, "anna", "+fcall", "+get", "~mine:*")
+        with _log_in(server, "anna") as wire:
+            assert wire.value("FCALL", "read", "0", "mine:1") == b"a"
+            for arguments in (("read", "0", "other"), ("ask", "0"), ("read", "1", "other", "mine:1")):
+                reply = wire.call("FCALL", *arguments).raw
+                assert b"ACL failure in script" in reply or reply.startswith(b"-NOPERM"), reply
+            assert wire.call("FUNCTION", "LIST").raw.startswith(
+                b"-NOPERM User anna has no permissions to run the 'function|"
+            )
+        admin.call("FUNCTION", "FLUSH")
