@@ -409,6 +409,7 @@ fn batch_for(shard: usize) -> Box<Batch> {
         no_touch: false,
         close: false,
         has_written: Default::default(),
+        tracks: Default::default(),
         client,
     });
     batch.push(command, &[b"touch-for-the-model".as_slice(), [b"0".as_slice(), b"1"][shard]], 0, 0, 0);
