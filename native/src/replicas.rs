@@ -84,12 +84,12 @@ impl Replicas {
     }
 
     /// Goes on counting at a primary's offset, whose data this server has now.
-    fn restart(&self, offset: u64) {
+    fn restart(&self, offset: u64, database: u16) {
         self.begin(offset);
         let backlog = Arc::clone(&self.shared.replicas.backlog);
         self.shared.world.journal.ask(move |feed| {
             feed.set_offset(offset);
-            feed.forget_database();
+            feed.set_database(database);
             backlog.restart(offset, true);
         });
     }
@@ -111,8 +111,8 @@ impl Replicas {
         py.detach(|| self.end())
     }
 
-    fn restart_backlog(&self, py: Python<'_>, offset: i64) {
-        py.detach(|| self.restart(offset.max(0) as u64));
+    fn restart_backlog(&self, py: Python<'_>, offset: i64, database: u16) {
+        py.detach(|| self.restart(offset.max(0) as u64, database));
     }
 
     fn set_backlog_size(&self, size: usize) {

@@ -520,8 +520,8 @@ class Replicas:
     def stop_backlog(self) -> int:
         """Keeps nothing any more; returns the journal's end."""
 
-    def restart_backlog(self, offset: int) -> None:
-        """Goes on counting at the offset of a primary whose data this server has taken over."""
+    def restart_backlog(self, offset: int, database: int) -> None:
+        """Goes on counting at the offset of a primary whose data this server has, in the stream's database."""
 
     def set_backlog_size(self, size: int) -> None: ...
     def backlog(self) -> tuple[bool, int, int, int]:

@@ -365,3 +365,24 @@ def test_libraries_of_functions_are_replicated(reference_name: str) -> None:
                 eventually(lambda wire=wire: len(wire.value("FUNCTION", "LIST")) == 2, "both are there")  # type: ignore[misc]
                 assert wire.value("FCALL_RO", "before", "0", "x") == b"beforex"
                 assert wire.value("FCALL_RO", "after", "0", "y") == b"aftery"
+
+
+def test_a_replica_appends_what_it_applies_and_has_it_after_a_restart(tmp_path: Path) -> None:
+    """Its file begins with the primary's data, in the database that the stream had selected."""
+    with primary() as server, server.wire() as ours:
+        fill(ours)
+        kept = {"dir": str(tmp_path), "appendonly": "yes"}
+        with replica_of(server.port, Shape(4, 2), **kept) as replica, replica.wire() as theirs:
+            theirs.call("SET", "own", "1")
+            await_link(theirs)
+            for number in range(100):
+                write_some(ours, number)
+            await_equal(ours, theirs)
+            eventually(lambda: info_field(theirs, "persistence", "aof_rewrite_in_progress") == "0", "it has a base")
+            for number in range(100):
+                write_some(ours, number)
+            await_equal(ours, theirs)
+            expected = theirs.call("DEBUG", "DIGEST").raw
+            assert replica.signal_and_wait(signal.SIGTERM) == 0
+        with Server(directives={"enable-debug-command": "yes", **kept}) as again, again.wire() as wire:
+            assert wire.call("DEBUG", "DIGEST").raw == expected

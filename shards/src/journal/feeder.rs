@@ -76,6 +76,11 @@ impl Feed {
         }
     }
 
+    /// Says which database a primary's stream has selected where it begins.
+    pub fn set_database(&mut self, database: u16) {
+        self.database = Some(database);
+    }
+
     /// Says whether what is written comes from a primary.
     pub fn set_follows(&mut self, follows: bool) {
         self.follows = follows;

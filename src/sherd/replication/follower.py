@@ -22,6 +22,7 @@ from sherd.config import BY_NAME, Source
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, random_id
+from sherd.persistence import AppendOnly
 from sherd.replication.handshake import Admission, HandshakeError, Introduction, connect, introduce
 
 _log = get_logger()
@@ -38,8 +39,9 @@ Execute = Callable[[Sequence[bytes]], Awaitable[bytes]]
 class Follower:
     """The replica's side of one server. `execute` runs a command of the control plane that the primary has sent."""
 
-    def __init__(self, node: Node, execute: Execute) -> None:
+    def __init__(self, node: Node, execute: Execute, append: AppendOnly) -> None:
         self._node = node
+        self._append = append
         self._execute = execute
         self._task: asyncio.Task[None] | None = None
         # Tasks that were told to end; the next one begins when they have.
@@ -140,6 +142,7 @@ class Follower:
         replication.change_history(random_id())
         if replication.replicas is not None:
             replication.replicas.set_follows(False)
+        self._append.switch(on=self._node.config.get_bool("appendonly"))
         # They come back at once, and go on under the new id.
         self._cut_replicas("this server has become a primary")
         self._node.engine.follow(None)
@@ -219,6 +222,9 @@ class Follower:
             _log.info("snapshot of the primary received", bytes=size)
             # From the first key on the data are of no history that anybody could go on with.
             self._knows_place = False
+            # What is appended would have the old data in front of it.
+            if self._append.is_on:
+                self._append.switch(on=False)
             report = await self._in_thread(lambda: link.load(path))
         finally:
             with contextlib.suppress(OSError):
@@ -231,10 +237,10 @@ class Follower:
         replication.id, replication.offset = admission.id, admission.offset
         self._knows_place = True
         if replication.replicas is not None:
-            await asyncio.to_thread(replication.replicas.restart_backlog, admission.offset)
+            await asyncio.to_thread(replication.replicas.restart_backlog, admission.offset, self._database)
             self._cut_replicas("this server has other data now")
-        # What was appended so far is of other data.
-        self._node.appends.scheduled = self._node.appends.enabled
+        # Begins with all of the new data.
+        self._append.switch(on=self._node.config.get_bool("appendonly"))
         link.begin(admission.offset, self._database)
         seconds = round(time.time() - replication.syncing_since, 3)
         _log.info("synchronised with the primary", keys=report["keys"], seconds=seconds)

@@ -128,10 +128,10 @@ class Runtime:
         self._commands = self._name_commands(engine)
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         self._saver = Saver(self._node)
-        self._primary = Primary(self._node)
-        self._follower = Follower(self._node, self._execute)
-        self._failover = Failover(self._node, self._follower)
         self._append = AppendOnly(self._node, self._saver)
+        self._primary = Primary(self._node)
+        self._follower = Follower(self._node, self._execute, self._append)
+        self._failover = Failover(self._node, self._follower)
         self._extension_rows: Sequence[Mapping[str, Any]] = ()
         self._extensions = Extensions(engine, self._origins(), self._commands.is_own, self._show_extensions)
         try:
