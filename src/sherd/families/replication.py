@@ -134,7 +134,6 @@ def replconf(request: Request) -> Reply:
     summary="Makes the client a replica, from where it is in the stream if that is possible.",
     complexity="O(1), and O(N) in the number of keys where it needs a snapshot",
     syntax="replicationid offset",
-    system=True,
 )
 async def psync(request: Request) -> Reply:
     """What is answered comes from the thread that feeds replicas, which has the connection from then on."""
@@ -159,7 +158,6 @@ async def psync(request: Request) -> Reply:
     since="1.0.0",
     summary="Makes the client a replica, as PSYNC does, beginning with a snapshot.",
     complexity="O(N) in the number of keys",
-    system=True,
 )
 async def sync(request: Request) -> Reply:
     """A snapshot, and the stream behind it."""
