@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from sherd.config import BY_NAME, PARAMETERS, Config, ConfigParam
+from sherd.server.runtime import TLS_PARAMETERS
 from sherd.server.settings import native_settings
 
 root = Path(__file__).parents[2]
 
 # How the control plane reads a parameter.
 _READER = re.compile(r"\b(?:get_bool|get_int|get_str|get_tuple|_text)\(\s*\"([a-z0-9-]+)\"")
+# How what is handed down as a whole is read on the other side.
+_HANDED_DOWN = re.compile(r"\b(?:text|on)\(\"(tls-[a-z-]+)\"\)")
 _SETTING = re.compile(r'^    (\w+) = [^,;]+, "([a-z-]+)"', re.MULTILINE)
 
 
@@ -35,7 +38,8 @@ def _read_by_rust() -> set[str]:
     ]
     text = "\n".join([*sources, declared.partition("settings! {\n    /// Bytes")[0]])
     read = set(re.findall(r"\.(\w+)\.(?:get|on|size)\(\)", text))
-    return {name for field, name in _SETTING.findall(declared) if field in read}
+    handed_down = set(_HANDED_DOWN.findall((root / "native" / "src" / "server.rs").read_text()))
+    return {name for field, name in _SETTING.findall(declared) if field in read} | handed_down
 
 
 READ_BY_PYTHON, READ_BY_RUST = _read_by_python(), _read_by_rust()
@@ -44,7 +48,7 @@ READ_BY_PYTHON, READ_BY_RUST = _read_by_python(), _read_by_rust()
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
 def test_every_directive_has_a_reader_or_says_that_it_has_none(parameter: ConfigParam) -> None:
     config = Config()
-    pushed = set(native_settings(config, [parameter.name])) & READ_BY_RUST
+    pushed = {*native_settings(config, [parameter.name]), *({parameter.name} & set(TLS_PARAMETERS))} & READ_BY_RUST
     read = bool(pushed) or parameter.name in READ_BY_PYTHON
     if parameter.inert:
         assert not read, "it has a reader, so it is not without effect"

@@ -50,7 +50,7 @@ _SOCKETS = {
     "bind": "Failed to bind to specified addresses.",
 }
 # What new connections to the TLS port are served by.
-_TLS_PARAMETERS = (
+TLS_PARAMETERS = (
     "tls-cert-file", "tls-key-file", "tls-key-file-pass", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-auth-clients",
     "tls-protocols", "tls-ciphers", "tls-ciphersuites", "tls-prefer-server-ciphers", "tls-session-caching",
     "tls-session-cache-size",
@@ -333,7 +333,7 @@ class Runtime:
 
     def _config_changed(self, changed: Iterable[str]) -> None:
         names = frozenset(changed)
-        if names & {"tls-port", *_TLS_PARAMETERS}:
+        if names & {"tls-port", *TLS_PARAMETERS}:
             self._change_tls(names)
         sockets = [name for name in _SOCKETS if name in names]
         if sockets:
@@ -379,7 +379,7 @@ class Runtime:
         if not self.config.get_int("tls-port"):
             return
         try:
-            self.node.engine.set_tls({name: _text(self.config.get(name)) for name in _TLS_PARAMETERS})
+            self.node.engine.set_tls({name: _text(self.config.get(name)) for name in TLS_PARAMETERS})
         except ValueError as error:
             raise ConfigError(f"TLS cannot be set up: {error}") from error
 
@@ -389,7 +389,7 @@ class Runtime:
             self._set_up_tls()
         except ConfigError as error:
             _log.warning("the TLS configuration stays as it was", reason=str(error))
-            changed = next(name for name in ("tls-port", *_TLS_PARAMETERS) if name in names)
+            changed = next(name for name in ("tls-port", *TLS_PARAMETERS) if name in names)
             raise ConfigApplyError(changed, str(error)) from error
         if self.config.get_int("tls-port"):
             _log.info("TLS configuration", certificate=self.config.get_str("tls-cert-file"))
