@@ -28,6 +28,7 @@ __all__ = [
     "key_positions",
     "key_slot",
     "load_lua",
+    "make_certificates",
     "redis_version",
     "register_commands",
     "set_time_slice",

@@ -22,7 +22,7 @@ _SYNCS = 100
 
 def run(session: Session) -> Findings:
     """SET and GET under every policy, at every pipeline depth."""
-    tables, pictures = [], {}
+    tables = []
     names = session.parameters.workload_names or ("set", "get")
     for pin in session.parameters.pins or (Pin.APART,):
         pinned = session.pinned(pin)
@@ -38,7 +38,7 @@ def run(session: Session) -> Findings:
         "One generator thread. Each cell is the median of the rounds; the servers take turns. CPU is the whole "
         f"process's: all threads, user and system. The disk makes {_syncs_a_second():.0f} syncs of one page a second."
     )
-    return Findings("What an append-only file costs", method, tables, pictures)
+    return Findings("What an append-only file costs", method, tables, {})
 
 
 def _set_policy(server: RunningServer, policy: str) -> None:
