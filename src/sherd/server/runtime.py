@@ -36,6 +36,7 @@ from sherd.server.listeners import ListenError, open_listeners, replace_tcp_list
 from sherd.server.process import raise_descriptor_limit
 from sherd.server.script_calls import ScriptCalls
 from sherd.server.settings import native_settings
+from sherd.server.unowned import unowned
 from sherd.spec import Request, Services, registered_commands
 
 if TYPE_CHECKING:
@@ -130,10 +131,10 @@ class Runtime:
         self._saver = Saver(self._node)
         self._append = AppendOnly(self._node, self._saver)
         self._primary = Primary(self._node)
-        self._follower = Follower(self._node, self._execute, self._append)
+        self._follower = Follower(self._node, unowned(self._execute), self._append)
         self._failover = Failover(self._node, self._follower)
         self._extension_rows: Sequence[Mapping[str, Any]] = ()
-        self._extensions = Extensions(engine, self._origins(), self._commands.is_own, self._show_extensions)
+        self._extensions = Extensions(engine, self._origins(), self._commands.is_own, unowned(self._show_extensions))
         try:
             self._push_settings(native_settings(config))
             self._load_extensions()
@@ -234,6 +235,8 @@ class Runtime:
             MAKER.stop()
             control.move_logs()
             self._loop, self._stop = None, None
+            # They know how to stop this.
+            del self._provided
 
     def save_at_end(self) -> bool:
         """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread."""
