@@ -8,13 +8,12 @@ from pathlib import Path
 root = Path(__file__).parents[2]
 
 # Names that are also words of other tables: categories, types, fields, methods of HTTP, keyspace events.
-_other_meanings = frozenset({"copy", "debug", "del", "get", "keys", "memory", "object", "set", "type"})
+_other_meanings = frozenset({"copy", "debug", "del", "function", "get", "keys", "memory", "object", "set", "type"})
 # Who calls commands as a client would: MIGRATE speaks to another server, and asks for what it moves as one. Who records
 # what has happened without a command, and writes data as commands.
 _callers = {
     "native/src/transfer.rs": {"dump", "pexpiretime"},
     "shards/src/keyspace/edit.rs": {"hdel", "srem", "unlink"},
-    "shards/src/persistence/saver.rs": {"function"},
     "shards/src/persistence/saving.rs": {"restore"},
     "src/sherd/families/migrate.py": {"restore", "restore-asking"},
 }

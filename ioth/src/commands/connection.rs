@@ -376,14 +376,22 @@ fn cluster_flag(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> 
     ok(connection)
 }
 
+/// Outside a cluster as well for clients that replicas redirect; others get Redis' answer.
+fn require_redirections(io: &IoThread, connection: &Connection) -> Result<()> {
+    if connection.record.takes_redirects.load(Relaxed) {
+        return Ok(());
+    }
+    require_cluster(io)
+}
+
 fn readonly(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    require_cluster(io)?;
+    require_redirections(io, connection)?;
     connection.record.readonly.store(true, Relaxed);
     ok(connection)
 }
 
 fn readwrite(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    require_cluster(io)?;
+    require_redirections(io, connection)?;
     connection.record.readonly.store(false, Relaxed);
     ok(connection)
 }

@@ -243,10 +243,10 @@ fn account_slow(
     let values = [microseconds, request, reply_bytes as u64];
     for ((_, log), value) in COMMAND_LOGS.into_iter().zip(values) {
         let (limit, max_len) = log.limits(settings);
-        if limit.get() >= 0 && value >= limit.get() as u64 && max_len.on() && !spec.has(flag::SKIP_SLOWLOG) {
+        if limit >= 0 && value >= limit as u64 && max_len > 0 && !spec.has(flag::SKIP_SLOWLOG) {
             let (address, name) =
                 client.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
-            world.logs.commands.add(log, value, &spec.shown(args), (&address, &name), max_len.size());
+            world.logs.commands.add(log, value, &spec.shown(args), (&address, &name), max_len);
         }
     }
     let limit = settings.latency_monitor_threshold.get();

@@ -365,9 +365,11 @@ impl<'a> Context<'a> {
         self.remove_key(key, true)
     }
 
-    /// Likewise; a big value is freed in the background only if that is wanted.
+    /// Likewise; a big value is freed in the background only if that is wanted. In import mode what has expired is there to be
+    /// removed.
     pub fn remove_key(&mut self, key: &Key<'_>, lazily: bool) -> bool {
-        let (db, now_ms) = (self.client.db, self.expired_until_ms());
+        let now_ms = if self.world.settings.import_mode.on() { 0 } else { self.expired_until_ms() };
+        let db = self.client.db;
         self.shards.of_slot(key.slot).remove(db, key, now_ms, lazily)
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sherd_metrics::clock;
 
-use crate::server::settings::{Setting, Settings};
+use crate::server::settings::Settings;
 
 /// One of the logs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,14 +31,14 @@ impl CommandLog {
     }
 
     /// From where on a command is logged (negative: never), and how many entries are kept.
-    pub fn limits(self, settings: &Settings) -> (&Setting, &Setting) {
+    pub fn limits(self, settings: &Settings) -> (i64, usize) {
         match self {
-            CommandLog::Slow => (&settings.slowlog_log_slower_than, &settings.slowlog_max_len),
+            CommandLog::Slow => (settings.slowlog_log_slower_than.get(), settings.slowlog_max_len.size()),
             CommandLog::LargeRequest => {
-                (&settings.commandlog_request_larger_than, &settings.commandlog_large_request_max_len)
+                (settings.commandlog_request_larger_than.get(), settings.commandlog_large_request_max_len.size())
             }
             CommandLog::LargeReply => {
-                (&settings.commandlog_reply_larger_than, &settings.commandlog_large_reply_max_len)
+                (settings.commandlog_reply_larger_than.get(), settings.commandlog_large_reply_max_len.size())
             }
         }
     }

@@ -42,9 +42,11 @@ def waits(name: str) -> bool:
 
 
 def may_run_in_scripts(name: str) -> bool:
-    """Whether a script may have the command answered: its handler neither waits nor takes shards."""
+    """Whether a script may have the command answered: its handler takes no shards, and waits for clients' sake only."""
     entry = registered_commands().get(name)
-    return entry is not None and not entry.spec.shards and not waits(name)
+    if entry is None or entry.spec.shards:
+        return False
+    return not waits(name) or "blocking" in entry.spec.flags
 
 
 def reads(name: str) -> str:

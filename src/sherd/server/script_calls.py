@@ -6,6 +6,7 @@ thread of its own waits natively, without the interpreter's lock, and runs handl
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from sherd.spec import Request
 
 _log = get_logger()
+
+# Of a handler that waits all the same. The script holds shards meanwhile.
+_WAIT_SECONDS_MAX = 0.5
 
 
 class ScriptCalls:
@@ -55,6 +59,13 @@ class ScriptCalls:
             name = native_request.command.replace("|", " ").upper()
             text = f"ERR {name} waits for keys that a script may hold: it cannot be called from one"
             return encode(Error(text), native_request.resp)
-        reply = begin(native_request.command, self._make_request(native_request))
-        assert isinstance(reply, bytes), "a handler that waits is known by being a coroutine function"
-        return reply
+        request = self._make_request(native_request)
+        # As in a transaction nobody can wait: WAIT answers how far replicas have come.
+        request.in_multi = True
+        reply = begin(native_request.command, request)
+        if isinstance(reply, bytes):
+            return reply
+        try:
+            return asyncio.run(asyncio.wait_for(reply, _WAIT_SECONDS_MAX))
+        except TimeoutError:
+            return encode(Error("ERR a script cannot wait for that"), native_request.resp)

@@ -184,7 +184,6 @@ FUNCTION RESTORE "\n\x00\xe7\xd4\x1d\xb5\xd7\xda\x97\xb7"
 FUNCTION RESTORE
 
 # FUNCTION HELP
-FUNCTION HELP
 FUNCTION HELP x
 """,
     _loads("What register_function takes, by position",
