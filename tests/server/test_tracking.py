@@ -107,19 +107,24 @@ def test_no_more_is_remembered_than_may_be(server: Server) -> None:
 
 def test_nothing_is_left_of_clients_that_have_gone(server: Server) -> None:
     """Neither the count, nor prefixes, nor what was read."""
+    fields = ("tracking_clients", "tracking_total_prefixes", "tracking_total_keys", "tracking_total_items")
+
+    def wait_until_nothing_is_left(other: Wire) -> None:
+        deadline = time.monotonic() + bound_seconds
+        while any(left := [_info(other, field) for field in fields]):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.02)
+
     with server.wire() as other:
+        wait_until_nothing_is_left(other)
         with contextlib.ExitStack() as stack:
             caches = [stack.enter_context(server.wire(protocol=3)) for _ in range(6)]
             for number, cache in enumerate(caches):
                 options = ["BCAST", "PREFIX", f"p{number}:", "PREFIX", f"q{number}:"] if number % 2 else []
                 cache.value("CLIENT", "TRACKING", "ON", *options)
                 cache.value("MGET", "a", "b")
-            fields = ("tracking_clients", "tracking_total_prefixes", "tracking_total_keys", "tracking_total_items")
             assert [_info(other, field) for field in fields] == [6, 6, 2, 6]
-        deadline = time.monotonic() + bound_seconds
-        while any(left := [_info(other, field) for field in fields]):
-            assert time.monotonic() < deadline, left
-            time.sleep(0.02)
+        wait_until_nothing_is_left(other)
 
 
 @pytest.mark.parametrize("options", [(), ("BCAST",)])
