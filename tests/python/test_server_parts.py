@@ -36,7 +36,7 @@ class FakeSockets:
         self.taken, self.missing = taken, missing
         self.bound: list[tuple[str, int]] = []
 
-    def listen(self, host: str, port: int, backlog: int) -> int:
+    def listen(self, host: str, port: int, backlog: int, tls: bool) -> int:
         if host in self.missing:
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address (os error 99)")
         if port in self.taken:
