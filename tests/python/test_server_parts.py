@@ -67,6 +67,7 @@ def test_only_changed_parameters_are_translated() -> None:
     assert native_settings(Config(), {"maxmemory", "dir", "client-output-buffer-limit"}).keys() == {
         "maxmemory", "output-limit-normal-hard", "output-limit-normal-soft", "output-limit-normal-seconds",
         "output-limit-pubsub-hard", "output-limit-pubsub-soft", "output-limit-pubsub-seconds",
+        "output-limit-replica-hard", "output-limit-replica-soft", "output-limit-replica-seconds",
     }  # fmt: skip
 
 
@@ -215,7 +216,7 @@ class Inbox:
         self.waiting.append(
             SimpleNamespace(
                 token=token, args=list(args), command="testonly-echo", client_id=1, user=b"default", db=0,
-                resp=2, address="a:1", local_address="b:2", in_multi=False, queued=None,
+                resp=2, address="a:1", local_address="b:2", in_multi=False, queued=None, is_extension=False,
             )
         )  # fmt: skip
         os.write(self.writer, b"x")
