@@ -84,6 +84,8 @@ pub fn defer_for(io: &mut IoThread, connection: &mut Connection, milliseconds: i
 /// The connection is not deferred any more, or goes away.
 pub fn release(io: &IoThread, connection: &mut Connection) {
     connection.is_deferred = false;
+    // It was the server that let it wait: nobody has been idle.
+    connection.record.last_interaction_at.store(io.clock.now_ms, Relaxed);
     if connection.record.paused.swap(false, Relaxed) {
         io.stats().paused.subtract(1);
     }

@@ -99,18 +99,6 @@ fn moving_needs_one_server_and_not_a_cluster() {
 }
 
 #[test]
-fn waiting_for_nothing_or_in_a_transaction_ends_at_once() {
-    let mut t = Tester::new(4);
-    t.in_transaction = true;
-    assert_eq!(t.run("WAIT 1 10"), ":0\r\n");
-    check(&[
-        ("WAIT 0 10", ":0\r\n"),
-        ("WAIT x 10", "-ERR value is not an integer or out of range\r\n"),
-        ("WAIT 1 -1", "-ERR timeout is negative\r\n"),
-    ]);
-}
-
-#[test]
 fn del_frees_a_big_value_in_the_background_unless_it_is_told_not_to() {
     for (lazily, command, in_background) in [(1, "DEL", 1), (0, "DEL", 0), (0, "UNLINK", 1)] {
         let mut t = Tester::new(1);
