@@ -82,6 +82,8 @@ def pytest_runtest_makereport(
         for server in used:
             name = f"{server.program.name} on port {server.port}, running: {server.is_running()}"
             report.sections.append((name, server.log()[-log_tail_bytes:]))
+    # What was printed may be no text, and between the processes of a parallel run only text can be sent.
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
 
 

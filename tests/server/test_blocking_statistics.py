@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from tests.support.wire import Wire
 
 
-def wait_in(server: Server, wire: Wire, *command: str) -> Wire:
+def wait_in(server: Server, wire: Wire, *command: str, client: Wire | None = None) -> Wire:
     """A client that has begun to wait."""
-    client = server.wire()
-    client.call("CLIENT", "SETNAME", "waiter")
+    client = client or server.wire()
     client.write(*command)
     eventually(lambda: info_field(wire, "clients", "blocked_clients") == "1", f"{command} waits")
     return client
@@ -48,10 +47,10 @@ def story(server: Server) -> dict[str, Any]:
         with wait_in(server, wire, "BLPOP", "k1", "k2", "0.05") as client:
             told["timed out"] = (client.read().value, calls(wire, "blpop"))
         for way in ("TIMEOUT", "ERROR"):
-            with wait_in(server, wire, "BLPOP", "k1", "k2", "0") as client:
-                identity = re.search(rb"id=(\d+) .*name=waiter", wire.value("CLIENT", "LIST"))
-                assert identity
-                wire.call("CLIENT", "UNBLOCK", identity[1], way)
+            with server.wire() as client:
+                identity = client.value("CLIENT", "ID")
+                wait_in(server, wire, "BLPOP", "k1", "k2", "0", client=client)
+                assert wire.value("CLIENT", "UNBLOCK", identity, way) == 1
                 told[way] = (client.read().raw, calls(wire, "blpop"))
         wire.call("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
         with wait_in(server, wire, "XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">") as client:
