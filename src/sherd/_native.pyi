@@ -391,12 +391,13 @@ class Server:
         tasks: list[ExtensionTask],
         *,
         types: tuple[type[Exception], type[str], type[str]],
-        failed: Callable[[str, str, BaseException], None],
+        failed: Callable[[str, str, BaseException, int], None],
     ) -> list[CommandRow]:
         """Has these commands, jobs and hooks from now on, and no others; returns rows for the command table.
 
         types: the exception for error replies, and what statuses and errors are as values. failed: called with a
-        function's name, the client's address ("" without one) and the exception that it has raised.
+        function's name, the client's address ("" without one), the exception that it has raised, and the number of
+        those that were not told before it.
         """
 
     def watch_extensions(self) -> None:

@@ -313,3 +313,43 @@ def test_rights_are_asked_for_as_for_built_in_commands(tmp_path: Path) -> None:
         until(lambda: wire.call("ACL", "SETUSER", "guest", "+own.later").raw == b"+OK\r\n")
         guest.call("AUTH", "guest", "secret")
         assert guest.value("OWN.LATER", "mine:k") == 2
+
+
+def test_what_commands_write_survives_in_the_append_only_file(tmp_path: Path) -> None:
+    directives = {"python-commands": extension, "appendonly": "yes", "dir": str(tmp_path), "appendfsync": "always"}
+    with Server(directives=directives) as server, server.wire() as wire:
+        replies = wire.pipeline([["TEST.TRANSFER", "a", "b", "5"], ["SET", "c", "1"], ["TEST.CALL", "c", "INCR", "c"]])
+        assert [reply.value for reply in replies] == [-5, b"OK", 2]
+        wire.pipeline([["MULTI"], ["TEST.CALL", "d", "INCR", "d"], ["INCR", "e"], ["EXEC"]])
+    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*.aof"))
+    assert b"MULTI\r\n*3\r\n$6\r\nDECRBY" in files
+    assert b"TEST." not in files
+    with Server(directives=directives) as server, server.wire() as wire:
+        assert wire.value("MGET", "a", "b", "c", "d", "e") == [b"-5", b"5", b"2", b"1", b"1"]
+
+
+def test_jobs_rest_while_the_server_follows_another_one() -> None:
+    with Server(directives={"python-commands": extension}) as server, server.wire() as wire:
+        until(lambda: int(wire.value("GET", "ticks") or 0) >= 2)
+        assert wire.call("REPLICAOF", "127.0.0.1", "1").raw == b"+OK\r\n"
+
+        def rests() -> bool:
+            before = wire.value("GET", "ticks")
+            time.sleep(0.5)
+            return bool(wire.value("GET", "ticks") == before)
+
+        until(rests)
+        before = int(wire.value("GET", "ticks"))
+        assert wire.call("REPLICAOF", "NO", "ONE").raw == b"+OK\r\n"
+        until(lambda: int(wire.value("GET", "ticks")) > before)
+
+
+def test_a_flood_of_exceptions_is_told_as_a_number() -> None:
+    with Server(directives={"python-commands": extension}) as server, server.wire() as wire:
+
+        def flood() -> bool:
+            replies = wire.pipeline([["TEST.FAILS", "k"]] * 100)
+            assert all(reply.is_error for reply in replies)
+            return "untold=" in server.log()
+
+        until(flood)

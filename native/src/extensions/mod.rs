@@ -78,7 +78,8 @@ pub struct Functions {
     /// By the numbers of their commands.
     commands: HashMap<usize, Entry>,
     tasks: HashMap<u64, Entry>,
-    /// Called with a function's name, the client's address and the exception that it has not caught.
+    /// Called with a function's name, the client's address, the exception that it has not caught, and the number of those that
+    /// were not told before it.
     failed: Py<PyAny>,
 }
 

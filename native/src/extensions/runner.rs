@@ -26,6 +26,7 @@ use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::journal::Ticket;
 use sherd_shards::keyspace::events::Event;
+use sherd_shards::server::pause::Condition;
 
 use crate::held;
 
@@ -200,7 +201,7 @@ impl Runner<'_> {
         if task.event.is_some() {
             self.shared.extensions.hooks.taken();
         }
-        if let Some(entry) = self.functions.tasks.get(&task.id) {
+        if let Some(entry) = self.functions.tasks.get(&task.id).filter(|_| !self.is_following()) {
             let now_ms = self.shared.world.monotonic_milliseconds();
             self.slot.start(&entry.name, true, now_ms);
             let by = CalledBy { db: task.event.as_ref().map_or(0, |event| event.db), record: None };
@@ -217,6 +218,12 @@ impl Runner<'_> {
         if task.event.is_none() {
             self.extensions.end_job(task.id);
         }
+    }
+
+    /// Whether the data are another server's, or are not there yet: jobs and hooks belong to who has them.
+    fn is_following(&self) -> bool {
+        let pause = &self.shared.world.pause;
+        pause.is(Condition::Follows) || pause.is(Condition::Loading)
     }
 
     /// Nobody waits for what a job or a hook returns: what it raises is logged.
@@ -295,10 +302,13 @@ impl Runner<'_> {
 
     #[cold]
     fn log_raised(&self, py: Python<'_>, line: &Line<'_>, error: &PyErr) {
+        let Some(untold) = self.shared.extensions.may_log_failure(self.shared.world.monotonic_milliseconds()) else {
+            return;
+        };
         let client = line.by.record.as_ref().map_or("", |record| record.address.as_str());
         // With its traceback, which the value alone has not got before Python 3.12.
         let raised = error.clone_ref(py).into_value(py);
-        if let Err(error) = self.functions.failed.call1(py, (line.name, client, raised)) {
+        if let Err(error) = self.functions.failed.call1(py, (line.name, client, raised, untold)) {
             error.write_unraisable(py, None);
         }
     }

@@ -220,5 +220,6 @@ def default_threads(shards: int) -> int:
     return 1 if has_lock else shards
 
 
-def _log_failure(name: str, client: str, error: BaseException) -> None:
-    _log.error("a Python command failed", command=name, client=client, exc_info=error)
+def _log_failure(name: str, client: str, error: BaseException, untold: int) -> None:
+    more = {"untold": untold} if untold else {}
+    _log.error("a Python command failed", command=name, client=client, exc_info=error, **more)

@@ -19,6 +19,7 @@ use sherd_shards::executor::execute;
 use sherd_shards::server::client::ClientRecord;
 use sherd_shards::server::world::World;
 
+use crate::observe::log::Occasional;
 use crate::observe::stats::ControlStats;
 
 use deadline::Deadlines;
@@ -43,6 +44,8 @@ pub struct Extensions {
     pub work: WorkQueue,
     pub deadlines: Deadlines,
     pub hooks: Hooks,
+    /// What commands raise as often as clients like; see [`Extensions::may_log_failure`].
+    failures: Mutex<Occasional>,
 }
 
 impl Default for Extensions {
@@ -56,6 +59,7 @@ impl Default for Extensions {
             work: WorkQueue::default(),
             deadlines: Deadlines::default(),
             hooks: Hooks::default(),
+            failures: Mutex::default(),
         }
     }
 }
@@ -80,6 +84,11 @@ impl Extensions {
         let has_commands = !by_name.is_empty();
         *self.commands.write().unwrap_or_else(PoisonError::into_inner) = by_name;
         self.has_commands.store(has_commands, Relaxed);
+    }
+
+    /// Whether an exception is to be logged, with the number of those that were not since the last one that was.
+    pub fn may_log_failure(&self, now_ms: i64) -> Option<u64> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(now_ms)
     }
 
     fn counting(&self) -> MutexGuard<'_, ()> {
