@@ -23,6 +23,8 @@ RUN_ARGS ?=
 FUZZ_SECONDS ?= 30
 LOOM_MAX_PREEMPTIONS ?= 3
 BENCH_ARGS ?=
+# Tests wait more than they compute, so one more than there are cores.
+TEST_PROCESSES ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 
 RUST_CRATES := $(wildcard metrics shards scripts ioth native)
 RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
@@ -49,7 +51,7 @@ test: test-rust test-python ## set up what is missing, then test the Rust crates
 
 # The binding crate is left out: an extension module links only inside an interpreter.
 test-rust: check-tools
-	cargo test --workspace --exclude sherd-native
+	cargo test --workspace --exclude sherd-native --no-fail-fast
 	$(MAKE) --no-print-directory loom LOOM_MAX_PREEMPTIONS=2
 
 # A build of its own: loom's atomics work only inside of a model. Optimised just enough, as building takes longer than running.
@@ -62,7 +64,7 @@ crash: $(STAMPS)/dev $(STAMPS)/native ## kill a server under load ROUNDS times (
 	$(BIN)/python -m tests.durability.crash --rounds $(or $(ROUNDS),20)
 
 test-python: $(STAMPS)/dev $(STAMPS)/native
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 
 lint: $(STAMPS)/dev $(STAMPS)/native ## check formats, lints, types, the native stub and the layers
 	cargo fmt --all --check
