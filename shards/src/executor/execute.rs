@@ -172,21 +172,13 @@ pub struct Done<'a> {
 /// Counts a command; looks after slow log and latency monitor.
 #[inline]
 pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
-    let nanoseconds = counts.rate.nanoseconds(done.ticks);
-    counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
-    if done.failed {
-        counts.stats.error_replies.increment();
-        world.logs.count_error(done.reply);
-    }
-    if world.settings.unusual_accounting.on() {
-        account_unusually(counts, world, done, nanoseconds);
-    }
+    let nanoseconds = account_nested(counts, world, done);
     note_command(world, done.command, done.args, done.client, (nanoseconds, done.reply.len()));
 }
 
-/// Counts a command of a script. The slow log has the script.
+/// Counts a command of a script, of which the slow log has the script alone; returns how long it took, in nanoseconds.
 #[inline]
-pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
+pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) -> u64 {
     let nanoseconds = counts.rate.nanoseconds(done.ticks);
     counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
     if done.failed {
@@ -196,6 +188,7 @@ pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
     if world.settings.unusual_accounting.on() {
         account_unusually(counts, world, done, nanoseconds);
     }
+    nanoseconds
 }
 
 /// Looks after the logs of commands and the latency monitor, for commands of every plane: with the time and the bytes of the
@@ -225,8 +218,9 @@ fn account_unusually(counts: &Counts<'_>, world: &World, done: &Done<'_>, nanose
     }
 }
 
+/// One that took a microsecond or more, which is nothing unusual where a client sends one at a time.
 // Takes what it needs one by one: `Done` never has to be in memory where a command was quick.
-#[cold]
+#[inline(never)]
 fn account_slow(
     world: &World,
     command: &Command,
@@ -235,23 +229,40 @@ fn account_slow(
     (microseconds, reply_bytes): (u64, usize),
 ) {
     let settings = &world.settings;
+    // What a request has at most is soon added up; nearly always that is enough. A negative limit is none: as an unsigned number
+    // nothing reaches it.
+    let request_bytes_max = args.iter().map(|arg| arg.len() + command_log::FRAME_BYTES_MAX).sum::<usize>();
+    let is_logged = microseconds >= settings.slowlog_log_slower_than.get() as u64
+        || request_bytes_max as u64 >= settings.commandlog_request_larger_than.get() as u64
+        || reply_bytes as u64 >= settings.commandlog_reply_larger_than.get() as u64;
+    if is_logged {
+        log_command(world, command, args, client, (microseconds, reply_bytes));
+    }
+    let limit = settings.latency_monitor_threshold.get();
+    if limit > 0 && microseconds / 1000 >= limit as u64 {
+        let event = if command.spec.has(flag::FAST) { "fast-command" } else { "command" };
+        world.logs.log_latency(event, microseconds / 1000);
+    }
+}
+
+/// Adds a command to the logs of commands in which it belongs.
+#[cold]
+fn log_command(
+    world: &World,
+    command: &Command,
+    args: &[&[u8]],
+    client: Option<&ClientRecord>,
+    (microseconds, reply_bytes): (u64, usize),
+) {
     let spec = &command.spec;
-    // What a request has at most is soon added up; nearly always that is enough.
-    let bytes_max = args.iter().map(|arg| arg.len() + command_log::FRAME_BYTES_MAX).sum::<usize>() as i64;
-    let request =
-        if bytes_max < settings.commandlog_request_larger_than.get() { 0 } else { command_log::request_bytes(args) };
-    let values = [microseconds, request, reply_bytes as u64];
+    let values = [microseconds, command_log::request_bytes(args), reply_bytes as u64];
     for ((_, log), value) in COMMAND_LOGS.into_iter().zip(values) {
-        let (limit, max_len) = log.limits(settings);
+        let (limit, max_len) = log.limits(&world.settings);
         if limit >= 0 && value >= limit as u64 && max_len > 0 && !spec.has(flag::SKIP_SLOWLOG) {
             let (address, name) =
                 client.map_or((String::new(), Vec::new()), |record| (record.address.clone(), record.name()));
             world.logs.commands.add(log, value, &spec.shown(args), (&address, &name), max_len);
         }
-    }
-    let limit = settings.latency_monitor_threshold.get();
-    if limit > 0 && microseconds / 1000 >= limit as u64 {
-        world.logs.log_latency(if spec.has(flag::FAST) { "fast-command" } else { "command" }, microseconds / 1000);
     }
 }
 
