@@ -14,7 +14,7 @@ use rustix::event::{eventfd, EventfdFlags};
 
 use sherd_shards::command::registry;
 use sherd_shards::executor::engine::Engine;
-use sherd_shards::executor::mailbox::Mailbox;
+use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::server::settings::Settings;
 use sherd_shards::server::slot::SlotMap;
 use sherd_shards::server::world::World;

@@ -30,6 +30,7 @@ pub mod journal;
 pub mod keyspace;
 pub mod maintenance;
 pub mod persistence;
+pub mod queues;
 pub mod rdb;
 pub mod rights;
 pub mod server;

@@ -17,7 +17,7 @@ use sherd_metrics::catalogue::Catalogue;
 use sherd_shards::effects::blocking::Wake;
 use sherd_shards::executor::batch::Batch;
 use sherd_shards::executor::engine::Engine;
-use sherd_shards::executor::mailbox::Mailbox;
+use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::world::World;
 

@@ -5,8 +5,5 @@ pub mod baton;
 pub mod engine;
 pub mod errand;
 pub mod execute;
-pub mod mailbox;
 mod prefetch;
-pub mod queue;
 pub mod rest;
-pub mod ring;

@@ -60,7 +60,7 @@ pub use order::Order;
 pub use recorder::{effect, Unit};
 pub use sink::{Block, Flushed, Sink, SinkId};
 
-use crate::executor::queue::Queue;
+use crate::queues::queue::Queue;
 
 /// Bytes that may wait for the journal's thread and its sinks before writers wait.
 pub const WAITING_BYTES_MAX: usize = 64 << 20;

@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use sherd_shards::executor::mailbox::Mailbox;
 use sherd_shards::keyspace::events::Event;
+use sherd_shards::queues::mailbox::Mailbox;
 
 use crate::connection::calls::Calls;
 use crate::shared::message::ControlRequest;

@@ -17,9 +17,9 @@ pub mod trackers;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Arc;
 
-use sherd_shards::executor::mailbox::Mailbox;
-use sherd_shards::executor::queue::Queue;
 use sherd_shards::keyspace::events::{class, Event};
+use sherd_shards::queues::mailbox::Mailbox;
+use sherd_shards::queues::queue::Queue;
 
 use crate::connection::subscriptions::Kind;
 

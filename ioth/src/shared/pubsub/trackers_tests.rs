@@ -1,6 +1,6 @@
 //! Who is told of what, thread by thread.
 
-use sherd_shards::executor::mailbox::Mailbox;
+use sherd_shards::queues::mailbox::Mailbox;
 
 use super::*;
 

@@ -23,7 +23,7 @@ use std::sync::{
     Mutex, MutexGuard, PoisonError,
 };
 
-use crate::executor::ring::Ring;
+use crate::queues::ring::Ring;
 
 /// See the file's head.
 pub struct Queue<T> {

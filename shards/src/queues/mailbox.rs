@@ -12,7 +12,7 @@ use loom::sync::atomic::{fence, AtomicBool, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{fence, AtomicBool, Ordering};
 
-use crate::executor::queue::Queue;
+use crate::queues::queue::Queue;
 
 /// See the file's head.
 pub struct Mailbox<T> {
