@@ -58,6 +58,7 @@ families!(
     set_timed,
     sort,
     stream,
+    stream_add,
     stream_claim,
     stream_delete,
     stream_group,

@@ -7,7 +7,6 @@
 use std::sync::atomic::Ordering;
 
 use super::append_scan::{Break, Found, Scan};
-use super::format::{MAGIC_REDIS, MAGIC_VALKEY};
 use super::loader::{self, Fault, Progress, Report};
 use crate::command::origin::Origin;
 use crate::command::registry::{self, Command, Route};
@@ -17,6 +16,7 @@ use crate::executor::execute::{self, Call};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
 use crate::handler::reply::Protocol;
+use crate::rdb::format::{MAGIC_REDIS, MAGIC_VALKEY};
 use crate::rdb::Limits;
 use crate::server::settings::Settings;
 use crate::server::world::World;

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
-use super::format::{opcode, HEADER_BYTES, MAGIC_REDIS, MAGIC_VALKEY, VERSION_REDIS_8, VERSION_VALKEY_9};
 use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
 use crate::handler::scripting::RestorePolicy;
 use crate::keyspace::db::Key;
+use crate::rdb::format::{opcode, HEADER_BYTES, MAGIC_REDIS, MAGIC_VALKEY, VERSION_REDIS_8, VERSION_VALKEY_9};
 use crate::rdb::{self, crc64, load, Corrupt, Limits, Loaded, Reader};
 use crate::server::world::World;
 

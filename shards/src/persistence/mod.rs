@@ -6,12 +6,11 @@
 //! written is therefore the state at the cut, though nobody waits for more than a slice. One thread puts the shards' bytes into
 //! a temporary file, which takes the name of the old one when it is complete and on disk ([`saver`]).
 //!
-//! [`loader`] reads such a file, which may hold anything; [`format`] has what both agree on.
+//! [`loader`] reads such a file, which may hold anything; [`crate::rdb::format`] has what both agree on.
 
 pub mod append_file;
 pub mod append_loader;
 pub mod append_scan;
-pub mod format;
 pub mod loader;
 pub mod saver;
 pub mod saving;

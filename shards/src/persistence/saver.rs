@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
 use super::saving::{Form, Sink};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
 use crate::journal::resp;
+use crate::rdb::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
 use crate::rdb::{crc64, functions, Writer};
 use crate::server::world::World;
 

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::format::opcode;
 use crate::entry::policy;
 use crate::entry::{Entry, Value};
 use crate::journal::resp;
@@ -18,6 +17,7 @@ use crate::keyspace::db::Db;
 use crate::keyspace::Databases;
 use crate::maintenance::lazyfree::Reaper;
 use crate::rdb::dump::dump;
+use crate::rdb::format::opcode;
 use crate::rdb::{save, type_of, Writer};
 use sherd_types::table;
 

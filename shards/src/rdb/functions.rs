@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use super::dump::{opened, sealed, Refused, VERSION};
+use super::format::opcode;
 use super::{Reader, Writer};
-use crate::persistence::format::opcode;
 
 /// Why a payload was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

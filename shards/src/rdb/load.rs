@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::reader::listpack;
 use super::{kind, load_hash, load_stream, load_zset, ziplist, Corrupt, Limits, Reader};
 use crate::entry::object::{Collection, Object};
 use sherd_types::hash::EXPIRY_MAX;
 use sherd_types::intset::Intset;
 use sherd_types::list::{End, List};
-use sherd_types::listpack::Listpack;
 use sherd_types::set::Set;
 use sherd_types::stream::BoxedStream;
 
@@ -17,11 +17,6 @@ pub enum Loaded<'a> {
     Object(Object),
     /// A hash or a set in which everything has expired.
     Expired,
-}
-
-/// The listpack in a string.
-pub(super) fn listpack(bytes: &[u8]) -> Result<Listpack, Corrupt> {
-    Listpack::from_bytes_validated(bytes).ok_or(Corrupt)
 }
 
 /// A collection, which must not be empty.

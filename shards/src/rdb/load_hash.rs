@@ -1,6 +1,6 @@
 //! Hashes from bytes, with or without fields that expire.
 
-use super::load::listpack;
+use super::reader::listpack;
 use super::{kind, ziplist, Corrupt, Limits, Reader};
 use sherd_types::hash::{Change, Hash};
 use sherd_types::listpack::Listpack;

@@ -1,6 +1,6 @@
 //! Streams from bytes. Each release has added something: what an older one does not tell is taken as the newer ones take it.
 
-use super::load::listpack;
+use super::reader::listpack;
 use super::{kind, Corrupt, Reader};
 use sherd_types::listpack::Listpack;
 use sherd_types::stream::{ConsumerParts, Counters, GroupParts, LoadError, Stream, StreamId};

@@ -14,10 +14,12 @@
 //! - [`reader`], [`writer`]: lengths and strings; [`lzf`]: their compression; [`crc64`]: checksums
 //! - [`save`], [`save_stream`]: values to bytes
 //! - [`load`], [`load_hash`], [`load_zset`], [`load_stream`]: bytes to values; [`ziplist`]: formats that are only read
+//! - [`format`]: the frame of a file
 //! - [`dump`]: a value with version and checksum around it; [`functions`]: libraries of functions in the same wrapping
 
 mod crc64;
 pub mod dump;
+pub mod format;
 pub mod functions;
 mod load;
 mod load_hash;

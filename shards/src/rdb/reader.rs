@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{lzf, Corrupt};
+use sherd_types::listpack::Listpack;
 use sherd_types::number::{format_i64, I64Buffer};
 
 /// A walk over bytes. Nothing is read beyond their end, and nothing is reserved for more than they can hold.
@@ -15,6 +16,11 @@ pub struct Reader<'a> {
 enum Length {
     Plain(u64),
     Encoded(u8),
+}
+
+/// The listpack in a string.
+pub(super) fn listpack(bytes: &[u8]) -> Result<Listpack, Corrupt> {
+    Listpack::from_bytes_validated(bytes).ok_or(Corrupt)
 }
 
 impl<'a> Reader<'a> {

@@ -1,4 +1,4 @@
-//! The frame of an RDB file: header, opcodes, end. Values are [`crate::rdb`]'s.
+//! The frame of an RDB file: header, opcodes, end. What is in it is written and read by [`crate::persistence`].
 
 /// What is written unless some hash has fields that expire: Redis 7.0 and everything since reads it.
 pub const VERSION: u16 = 10;
