@@ -16,8 +16,8 @@ use sherd_shards::command::registry;
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::server::settings::Settings;
-use sherd_shards::server::slot::SlotMap;
 use sherd_shards::server::world::World;
+use sherd_shards::slot::SlotMap;
 
 use crate::commands;
 use crate::event_loop;

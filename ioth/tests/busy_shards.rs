@@ -12,7 +12,7 @@ use sherd_ioth::server::{Server, Shape};
 use sherd_shards::command::registry;
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::server::settings::Settings;
-use sherd_shards::server::slot::SlotMap;
+use sherd_shards::slot::SlotMap;
 
 const SHARDS: usize = 3;
 

@@ -45,7 +45,7 @@ fn glob_filter(pattern: &[u8], texts: Vec<PyBackedBytes>, ignore_case: bool) -> 
 /// The hash slot of a key.
 #[pyfunction]
 fn key_slot(key: &[u8]) -> u16 {
-    sherd_shards::server::slot::slot_of(key)
+    sherd_shards::slot::slot_of(key)
 }
 
 /// Exclusive upper bounds of the latency histogram's buckets in nanoseconds.

@@ -22,11 +22,11 @@ use sherd_shards::command::origin::Origin;
 use sherd_shards::command::spec::Plane;
 use sherd_shards::executor::execute::{self, Call};
 use sherd_shards::handler::context::Client;
-use sherd_shards::keyspace::DATABASES_MAX;
 use sherd_shards::maintenance::evict::excess_bytes;
 use sherd_shards::persistence::saver::Plan;
 use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::settings::Settings;
+use sherd_shards::server::settings::DATABASES_MAX;
 
 use crate::access::{self, UserForm};
 use crate::extensions::{self, Extensions};
@@ -567,7 +567,7 @@ impl Server {
     ) -> Vec<(Bound<'py, PyBytes>, usize, usize, u16, &'static str, usize, usize)> {
         let found = self.engine.shared.engine.big_keys();
         let row = |(shard, big): (usize, sherd_shards::maintenance::survey::BigKey)| {
-            let slot = sherd_shards::server::slot::slot_of(&big.key);
+            let slot = sherd_shards::slot::slot_of(&big.key);
             let key = PyBytes::new(py, &big.key);
             (key, shard, usize::from(big.db), slot, big.value_type, big.bytes, big.elements)
         };
@@ -603,7 +603,7 @@ impl Server {
     }
 
     fn slot_key_counts(&self, py: Python<'_>, first: usize, last: usize) -> Vec<usize> {
-        let last = last.min(sherd_shards::server::slot::SLOTS - 1);
+        let last = last.min(sherd_shards::slot::SLOTS - 1);
         py.detach(|| {
             let engine = &self.engine.shared.engine;
             let map = engine.world.slots;

@@ -16,8 +16,8 @@ use sherd_shards::handler::reply::Protocol;
 use sherd_shards::maintenance::expire::Pace;
 use sherd_shards::server::settings::Settings;
 use sherd_shards::server::shard::Shard;
-use sherd_shards::server::slot::SlotMap;
 use sherd_shards::server::world::World;
+use sherd_shards::slot::SlotMap;
 
 #[global_allocator]
 static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);

@@ -15,8 +15,8 @@ use sherd_shards::executor::execute::{call, Call};
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::server::settings::Settings;
-use sherd_shards::server::slot::SlotMap;
 use sherd_shards::server::world::World;
+use sherd_shards::slot::SlotMap;
 
 #[global_allocator]
 static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);

@@ -30,10 +30,12 @@ pub mod journal;
 pub mod keyspace;
 pub mod maintenance;
 pub mod persistence;
+pub mod protocol;
 pub mod queues;
 pub mod rdb;
 pub mod rights;
 pub mod server;
+pub mod slot;
 // Integration tests take the file in as their own module and use other parts of it.
 #[cfg(test)]
 #[allow(dead_code)]

@@ -7,12 +7,12 @@ use crate::command::registry;
 use crate::executor::execute::{call, Call};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
-use crate::handler::reply::Protocol;
+use crate::protocol::reply::Protocol;
 use crate::server::client::ClientRecord;
 use crate::server::settings::Settings;
 use crate::server::shard::Shard;
-use crate::server::slot::SlotMap;
 use crate::server::world::World;
+use crate::slot::SlotMap;
 
 /// A keyspace and a client, for tests.
 pub struct Tester {

@@ -14,8 +14,8 @@ use sherd_shards::executor::execute::{call_or_block, Call};
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::server::settings::Settings;
-use sherd_shards::server::slot::SlotMap;
 use sherd_shards::server::world::World;
+use sherd_shards::slot::SlotMap;
 
 const CROWD: u64 = if cfg!(miri) { 50 } else { 100_000 };
 

@@ -18,8 +18,8 @@ use crate::handler::context::Client;
 use crate::handler::reply::Protocol;
 use crate::maintenance::defragment::Fragmentation;
 use crate::server::settings::Settings;
-use crate::server::slot::SlotMap;
 use crate::server::world::World;
+use crate::slot::SlotMap;
 
 #[allow(dead_code)]
 #[path = "../src/testing.rs"]

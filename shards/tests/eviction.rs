@@ -14,8 +14,8 @@ use crate::executor::engine::Engine;
 use crate::executor::execute::{call, Call};
 use crate::handler::context::Client;
 use crate::server::settings::Settings;
-use crate::server::slot::SlotMap;
 use crate::server::world::World;
+use crate::slot::SlotMap;
 
 #[allow(dead_code)]
 #[path = "../src/testing.rs"]

@@ -35,8 +35,8 @@ use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::queues::queue::Queue;
 use sherd_shards::queues::ring::Ring;
 use sherd_shards::server::settings::Settings;
-use sherd_shards::server::slot::SlotMap;
 use sherd_shards::server::world::World;
+use sherd_shards::slot::SlotMap;
 
 /// What only the holder of a baton may touch; loom finds out if two do.
 struct Guarded(UnsafeCell<usize>);

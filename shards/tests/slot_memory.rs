@@ -11,7 +11,7 @@ use sherd_shards::*;
 mod testing;
 
 use crate::keyspace::db::Db;
-use crate::server::slot::{SlotMap, SLOTS};
+use crate::slot::{SlotMap, SLOTS};
 use testing::Tester;
 
 #[global_allocator]

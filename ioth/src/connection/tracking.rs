@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sherd_shards::keyspace::tracking::Tracks;
+use sherd_shards::server::tracking::Tracks;
 
 use super::subscriptions::Name;
 

@@ -7,7 +7,7 @@ use sherd_shards::effects::watch::DirtyFlag;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::Ticket;
-use sherd_shards::keyspace::tracking::Tracks;
+use sherd_shards::server::tracking::Tracks;
 
 /// A command queued by MULTI.
 pub struct QueuedCommand {

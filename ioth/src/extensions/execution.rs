@@ -19,7 +19,7 @@ use sherd_shards::handler::error::{CommandError, OUT_OF_MEMORY};
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::maintenance::evict;
 use sherd_shards::server::client::ClientRecord;
-use sherd_shards::server::slot::slot_of;
+use sherd_shards::slot::slot_of;
 use sherd_types::table;
 
 use crate::connection::subscriptions::Kind;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
-use sherd_shards::keyspace::tracking::Tracks;
 use sherd_shards::server::client::ClientRecord;
+use sherd_shards::server::tracking::Tracks;
 
 use crate::connection::token::Token;
 use crate::connection::Connection;

@@ -7,7 +7,7 @@ use sherd_shards::command::spec::{flag, Begin, Group, Plane};
 use sherd_shards::handler::args;
 use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
 use sherd_shards::handler::scripting::Knowledge;
-use sherd_shards::server::slot::{slot_of, SLOTS};
+use sherd_shards::slot::{slot_of, SLOTS};
 use sherd_types::table;
 
 use crate::connection::Connection;

@@ -2,7 +2,7 @@
 
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
-use sherd_shards::server::slot::slot_of;
+use sherd_shards::slot::slot_of;
 
 /// In cluster mode all keys of a command have one slot.
 pub fn check_one_slot(command: &Command, args: &[&[u8]]) -> Result<(), CommandError> {

@@ -23,7 +23,7 @@ use sherd_shards::handler::scripting;
 use sherd_shards::maintenance::evict;
 use sherd_shards::rights::{Denied, User};
 use sherd_shards::server::client::ClientRecord;
-use sherd_shards::server::slot::slot_of;
+use sherd_shards::slot::slot_of;
 use sherd_types::table;
 
 use super::Started;

@@ -9,8 +9,8 @@ use sherd_shards::effects::blocking::{Waiter, Wake};
 use sherd_shards::executor::batch::Batch;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::Ticket;
-use sherd_shards::keyspace::tracking::Tracks;
 use sherd_shards::server::client::ClientRecord;
+use sherd_shards::server::tracking::Tracks;
 
 use crate::connection::token::Token;
 use crate::connection::transaction::{Executed, Transaction, Watch};

@@ -7,9 +7,9 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 
 use crate::command::category::{self, Categories};
 use crate::command::spec::{flag, CommandSpec, Group, KeySpec, Plane, Scope};
-use crate::handler::args;
+use crate::protocol::args;
 use crate::rights::{uses_of, Uses};
-use crate::server::slot::{slot_of, SlotMap, SLOTS};
+use crate::slot::{slot_of, SlotMap, SLOTS};
 
 /// How a command finds its shards, decided once from its specification.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

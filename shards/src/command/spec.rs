@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use crate::command::category::{self, Categories};
 use crate::handler::context::Context;
-use crate::handler::error::Outcome;
-use crate::handler::reply::Reply;
+use crate::protocol::error::Outcome;
+use crate::protocol::reply::Reply;
 use sherd_types::number;
 
 /// A data command's implementation.

@@ -21,13 +21,14 @@ use std::sync::Arc;
 use sherd_metrics::counters;
 
 use crate::command::origin::Origin;
-pub use crate::effects::waiter::{Block, Interrupt, TimeoutReply, Waiter};
+pub use crate::effects::waiter::{Block, Interrupt, Waiter};
 use crate::executor::errand::Errand;
 use crate::executor::execute::{call_counted, Call, INTERNAL_ERROR};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
-use crate::handler::reply::Reply;
 use crate::journal::Ticket;
+use crate::protocol::reply::Reply;
+pub use crate::protocol::reply::TimeoutReply;
 use crate::server::shard::Shard;
 use crate::server::world::World;
 

@@ -29,17 +29,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
 
 use crate::command::registry::Command;
 use crate::entry::object::Type;
-use crate::handler::reply::Protocol;
-use crate::keyspace::tracking::Tracks;
+use crate::protocol::reply::{Protocol, TimeoutReply};
 use crate::server::client::ClientRecord;
-
-/// What a command answers when its time is over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TimeoutReply {
-    NullArray,
-    Null,
-    Int(i64),
-}
+use crate::server::tracking::Tracks;
 
 /// What a command waits for.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! LRU: 24 bits of seconds. LFU: 16 bits of minutes of the last decay and 8 bits of a logarithmic counter, as in Redis.
 
 use crate::entry::Entry;
-use crate::server::settings::Settings;
 use sherd_types::random::Random;
 
 /// `maxmemory-policy` by number.
@@ -18,6 +17,15 @@ pub const NAMES: [&str; 8] = [
     "volatile-ttl",
 ];
 
+/// How LFU counters grow and decay, as settings say.
+#[derive(Clone, Copy, Debug)]
+pub struct Lfu {
+    /// The greater, the more accesses it takes to count one.
+    pub log_factor: i64,
+    /// Minutes after which a counter is one less; 0 is never.
+    pub decay_minutes: i64,
+}
+
 /// The policy under which nothing is evicted.
 pub const NO_EVICTION: i64 = 0;
 
@@ -29,13 +37,13 @@ pub fn is_volatile(policy: i64) -> bool {
 
 /// How willingly an entry is evicted under a policy: the highest score goes first. What has expired always does.
 #[inline]
-pub fn score(policy: i64, entry: &Entry, clock: u32, now_ms: i64, settings: &Settings, random: &mut Random) -> u64 {
+pub fn score(policy: i64, entry: &Entry, clock: u32, now_ms: i64, lfu: Lfu, random: &mut Random) -> u64 {
     if entry.is_expired(now_ms) {
         return u64::MAX;
     }
     match policy {
         1 | 2 => u64::from(idle_seconds(entry.clock(), clock)),
-        3 | 4 => u64::from(255 - decayed(entry.clock(), clock, settings.lfu_decay_time.get())),
+        3 | 4 => u64::from(255 - decayed(entry.clock(), clock, lfu.decay_minutes)),
         7 => u64::MAX - entry.expiry().map_or(u64::MAX, |at| at.max(0) as u64),
         _ => random.next() >> 1,
     }
@@ -92,22 +100,18 @@ pub fn decayed(old: u32, clock: u32, decay_minutes: i64) -> u32 {
     counter.saturating_sub(elapsed / decay_minutes.min(65_535) as u32)
 }
 
-/// The clock after an access.
+/// The clock after an access under LFU; under other policies it is the clock of that moment.
 #[inline]
-pub fn accessed(old: u32, clock: u32, settings: &Settings, random: &mut Random) -> u32 {
-    if is_lfu(settings.maxmemory_policy.get()) {
-        let mut counter = decayed(old, clock, settings.lfu_decay_time.get());
-        if counter < 255 {
-            let base = counter.saturating_sub(LFU_INITIAL);
-            let factor = settings.lfu_log_factor.get().max(0) as u64;
-            if random.below((u64::from(base) * factor + 1) as usize) == 0 {
-                counter += 1;
-            }
+pub fn accessed(old: u32, clock: u32, lfu: Lfu, random: &mut Random) -> u32 {
+    let mut counter = decayed(old, clock, lfu.decay_minutes);
+    if counter < 255 {
+        let base = counter.saturating_sub(LFU_INITIAL);
+        let factor = lfu.log_factor.max(0) as u64;
+        if random.below((u64::from(base) * factor + 1) as usize) == 0 {
+            counter += 1;
         }
-        clock | counter
-    } else {
-        clock
     }
+    clock | counter
 }
 
 /// Seconds since the last access under LRU.
@@ -120,12 +124,13 @@ mod tests {
     use super::*;
     use crate::entry::NewValue;
 
+    const LFU: Lfu = Lfu { log_factor: 10, decay_minutes: 1 };
+
     #[test]
     fn what_is_older_rarer_used_or_expires_sooner_goes_first() {
-        let settings = Settings::default();
         let mut random = Random::fixed(1);
         let entry = |clock, expiry| Entry::new(b"k", NewValue::Text(b"v"), expiry, clock);
-        let mut score = |policy, entry: &Entry, clock| score(policy, entry, clock, 1000, &settings, &mut random);
+        let mut score = |policy, entry: &Entry, clock| score(policy, entry, clock, 1000, LFU, &mut random);
         assert!(score(1, &entry(5, None), 100) > score(1, &entry(90, None), 100));
         let (now, hour) = (clock_now(3, 3_600_000), clock_now(3, 0));
         assert!(score(3, &entry(now | 10, None), now) > score(3, &entry(now | 200, None), now));
@@ -149,12 +154,9 @@ mod tests {
 
     #[test]
     fn the_counter_grows_slower_the_larger_it_is() {
-        let settings = Settings::default();
-        settings.maxmemory_policy.set(3);
         let mut random = Random::fixed(3);
-        let grow = |from: u32, random: &mut Random| {
-            (0..1000).filter(|_| accessed(from, 0, &settings, random) & 0xFF > from).count()
-        };
+        let grow =
+            |from: u32, random: &mut Random| (0..1000).filter(|_| accessed(from, 0, LFU, random) & 0xFF > from).count();
         assert_eq!(grow(5, &mut random), 1000);
         assert!((50..200).contains(&grow(6, &mut random)));
         assert!(grow(100, &mut random) < 10);

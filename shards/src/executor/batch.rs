@@ -10,11 +10,11 @@ use std::sync::Arc;
 use crate::command::registry::Command;
 use crate::effects::blocking::Waiter;
 use crate::handler::context::Client;
-use crate::handler::error::CommandError;
-use crate::handler::reply::{Protocol, Reply};
 use crate::journal::Ticket;
-use crate::keyspace::tracking::Tracks;
+use crate::protocol::error::CommandError;
+use crate::protocol::reply::{Protocol, Reply};
 use crate::server::client::ClientRecord;
+use crate::server::tracking::Tracks;
 
 /// One command of a batch.
 pub struct Cmd {

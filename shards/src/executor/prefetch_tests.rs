@@ -4,10 +4,10 @@ use super::*;
 use crate::command::registry;
 use crate::executor::batch::{Batch, ClientPointer, Segment};
 use crate::executor::execute::run_batch;
-use crate::handler::reply::Protocol;
+use crate::protocol::reply::Protocol;
 use crate::server::settings::Settings;
-use crate::server::slot::SlotMap;
 use crate::server::world::World;
+use crate::slot::SlotMap;
 
 /// Runs lines as one batch and gives the replies.
 fn run(shard: &mut Shard, lines: &[String]) -> String {

@@ -102,7 +102,7 @@ fn park(_: Duration) {
 mod tests {
     use super::*;
     use crate::server::settings::Settings;
-    use crate::server::slot::SlotMap;
+    use crate::slot::SlotMap;
     use std::sync::Arc;
 
     #[test]

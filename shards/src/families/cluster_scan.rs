@@ -13,7 +13,7 @@ use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome};
 use crate::handler::reply::Reply;
-use crate::server::slot::{crc16, hash_tag, slot_of, SLOTS};
+use crate::slot::{crc16, hash_tag, slot_of, SLOTS};
 use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use sherd_types::number;
 

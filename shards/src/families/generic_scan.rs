@@ -14,7 +14,7 @@ use crate::entry::Entry;
 use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::glob::Pattern;
 use crate::handler::reply::Reply;
-use crate::server::slot::{SlotMap, SLOTS};
+use crate::slot::{SlotMap, SLOTS};
 use crate::command::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 use sherd_types::table::Entry as _;
 

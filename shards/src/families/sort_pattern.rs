@@ -6,7 +6,7 @@
 use crate::entry::Entry;
 use crate::families::timed_access;
 use crate::handler::context::Context;
-use crate::server::slot::{hash_tag, slot_of};
+use crate::slot::{hash_tag, slot_of};
 use sherd_types::hash::Hash;
 
 /// See the file's head.

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::server::shard::Shard;
-use crate::server::slot::{SlotMap, SHARDS_MAX};
+use crate::slot::{SlotMap, SHARDS_MAX};
 
 /// One shard, or several of them by index. Made only by who holds their batons.
 pub struct Shards<'a> {

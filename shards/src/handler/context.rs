@@ -1,6 +1,6 @@
 //! The world of a command handler: its arguments, its keys, the time.
 //!
-//! Handlers are given this and a [`crate::handler::reply::Reply`]. Keys may lie on several shards; the context finds the right
+//! Handlers are given this and a [`crate::protocol::reply::Reply`]. Keys may lie on several shards; the context finds the right
 //! one, and every shard that a command's specification names is held while the handler runs.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,17 +12,17 @@ use crate::effects::blocking::Block;
 use crate::entry::object::Collection;
 use crate::entry::{Entry, NewValue, Text};
 use crate::handler::access::Shards;
-use crate::handler::error::{CommandError, Outcome, WRONG_TYPE};
-use crate::handler::reply::Protocol;
 use crate::journal::recorder;
 use crate::keyspace::db::{Db, Key};
 pub use crate::keyspace::edit::Expiry;
 use crate::keyspace::edit::Found;
 use crate::keyspace::events::class;
-use crate::keyspace::tracking::Tracks;
+use crate::protocol::error::{CommandError, Outcome, WRONG_TYPE};
+use crate::protocol::reply::Protocol;
 use crate::server::client::ClientRecord;
 use crate::server::settings::Settings;
 use crate::server::shard::Shard;
+use crate::server::tracking::Tracks;
 use crate::server::world::World;
 use sherd_types::table::{Prefetch, Table};
 
@@ -477,7 +477,7 @@ impl<'a> Context<'a> {
 
     /// Makes the client wait instead of answering it; a handler that calls this writes nothing. Where nothing may wait, in a
     /// transaction or a script, the reply is the one for a time that is over.
-    pub fn block(&mut self, reply: &mut crate::handler::reply::Reply<'_>, block: Block) {
+    pub fn block(&mut self, reply: &mut crate::protocol::reply::Reply<'_>, block: Block) {
         if !self.origin.may_wait() {
             reply.timed_out(block.on_timeout);
         } else {
@@ -497,14 +497,14 @@ impl<'a> Context<'a> {
 
     /// A database number from an argument.
     pub fn parse_db(&self, text: &[u8]) -> Result<u16, CommandError> {
-        let number = crate::handler::args::integer(text)?;
+        let number = crate::protocol::args::integer(text)?;
         if i32::try_from(number).is_err() {
-            return Err(crate::handler::error::NOT_INT32);
+            return Err(crate::protocol::error::NOT_INT32);
         }
         if (0..self.settings().databases.get()).contains(&number) {
             Ok(number as u16)
         } else {
-            Err(crate::handler::error::DB_INDEX)
+            Err(crate::protocol::error::DB_INDEX)
         }
     }
 

@@ -11,8 +11,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::handler::context::Context;
-use crate::handler::error::{CommandError, Outcome};
-use crate::handler::reply::Reply;
+use crate::protocol::error::{CommandError, Outcome};
+use crate::protocol::reply::Reply;
 use sherd_types::table;
 
 /// What argument 1 of a command line says of the script.

@@ -5,7 +5,7 @@
 
 use crate::entry::object::ObjectMut;
 use crate::entry::Entry;
-use crate::server::slot::{SlotMap, SLOTS};
+use crate::slot::{SlotMap, SLOTS};
 use sherd_types::hash::Fields;
 use sherd_types::mover::Mover;
 use sherd_types::table::{Slot, Table};

@@ -75,7 +75,7 @@ impl Shard {
         }
         if touch {
             let next = if policy::is_lfu(settings.maxmemory_policy.get()) {
-                policy::accessed(entry.clock(), clock, settings, &mut self.random)
+                policy::accessed(entry.clock(), clock, settings.lfu(), &mut self.random)
             } else {
                 clock
             };

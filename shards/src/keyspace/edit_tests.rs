@@ -11,10 +11,10 @@ use crate::effects::watch::DirtyFlag;
 use crate::executor::execute::{self, Call};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
-use crate::handler::reply::Protocol;
+use crate::protocol::reply::Protocol;
 use crate::server::settings::Settings;
-use crate::server::slot::SlotMap;
 use crate::server::world::World;
+use crate::slot::SlotMap;
 
 struct Case {
     name: &'static str,

@@ -12,10 +12,7 @@ pub mod tracking;
 
 use db::Db;
 
-use crate::server::slot::SlotMap;
-
-/// The most that `databases` may be: each shard keeps a place and four counters for every one.
-pub const DATABASES_MAX: usize = 1024;
+use crate::slot::SlotMap;
 
 /// A shard's part of each database.
 pub struct Databases {

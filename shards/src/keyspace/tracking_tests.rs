@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::server::client::ClientRecord;
+use crate::server::tracking::Tracks;
 use crate::testing::Tester;
 
 /// The clients of the tests, by their tokens.

@@ -215,7 +215,7 @@ fn populate(shard: &mut Shard, world: &World, pool: &mut Pool, policy: i64) -> u
     let mut seen = 0;
     for number in 0..shard.db_count() as u16 {
         seen += shard.sample(number, policy::is_volatile(policy), want, |entry, slot| {
-            let score = policy::score(policy, entry, clock, now_ms, &world.settings, &mut random);
+            let score = policy::score(policy, entry, clock, now_ms, world.settings.lfu(), &mut random);
             pool.offer(score, number, slot, table::Entry::key(entry));
         });
     }
@@ -234,7 +234,7 @@ fn evict_candidate(shard: &mut Shard, candidate: &Candidate, key: &Key<'_>, poli
     let expired = entry.is_expired(now_ms);
     if !policy::is_random(policy) {
         let mut random = shard.random.clone();
-        let score = policy::score(policy, entry, shard.clock, now_ms, &shard.world.settings, &mut random);
+        let score = policy::score(policy, entry, shard.clock, now_ms, shard.world.settings.lfu(), &mut random);
         if score < candidate.score {
             return None;
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::command::spec::CommandSpec;
-use crate::server::slot::{slot_of, SLOTS};
+use crate::slot::{slot_of, SLOTS};
 
 /// Keys that are counted a shard and metric: several times as many as HOTKEYS GET shows.
 pub const KEYS_MAX: usize = 256;

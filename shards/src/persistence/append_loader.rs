@@ -15,7 +15,7 @@ use crate::executor::engine::Engine;
 use crate::executor::execute::{self, Call};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
-use crate::handler::reply::Protocol;
+use crate::protocol::reply::Protocol;
 use crate::rdb::format::{MAGIC_REDIS, MAGIC_VALKEY};
 use crate::rdb::Limits;
 use crate::server::settings::Settings;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use crate::rights::User;
 
-use crate::keyspace::tracking::Tracks;
+use crate::server::tracking::Tracks;
 
 /// One connected client. The connection's IO thread writes; others read, relaxed, what may be a moment old.
 #[derive(Debug, Default)]

@@ -3,8 +3,9 @@
 pub mod client;
 pub mod clocks;
 pub mod command_log;
+pub mod event_class;
 pub mod pause;
 pub mod settings;
 pub mod shard;
-pub mod slot;
+pub mod tracking;
 pub mod world;

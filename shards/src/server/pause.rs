@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use crate::handler::error::CommandError;
+use crate::protocol::error::CommandError;
 
 /// See the file's head.
 #[derive(Default, Debug)]

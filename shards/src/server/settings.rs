@@ -6,9 +6,11 @@
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use crate::entry::policy;
-use crate::keyspace::events::class;
-use crate::keyspace::DATABASES_MAX;
+use crate::entry::policy::{self, Lfu};
+use crate::server::event_class as class;
+
+/// The most that `databases` may be: each shard keeps a place and four counters for every one.
+pub const DATABASES_MAX: usize = 1024;
 
 /// The values that a setting takes.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +150,12 @@ impl Settings {
     #[inline]
     pub fn wanted_events(&self) -> u32 {
         (self.notify_keyspace_events.get() | self.hooked_events.get()) as u32
+    }
+
+    /// How LFU counters grow and decay.
+    #[inline]
+    pub fn lfu(&self) -> Lfu {
+        Lfu { log_factor: self.lfu_log_factor.get(), decay_minutes: self.lfu_decay_time.get() }
     }
 
     /// Counts what keys cost, or does so no longer.

@@ -12,13 +12,14 @@ use crate::keyspace::db::{Db, Key};
 use crate::keyspace::edit;
 use crate::keyspace::outbox::Outbox;
 use crate::keyspace::tracking::ReadKeys;
-use crate::keyspace::{Databases, DATABASES_MAX};
+use crate::keyspace::Databases;
 use crate::maintenance::evict::Evictor;
 use crate::maintenance::expire::ExpiryStats;
 use crate::maintenance::field_calendar::FieldCalendar;
 use crate::maintenance::heat::Heat;
 use crate::maintenance::survey::Findings;
 use crate::persistence::saving::Saving;
+use crate::server::settings::DATABASES_MAX;
 use crate::server::world::World;
 use sherd_types::random::Random;
 

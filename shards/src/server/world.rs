@@ -8,7 +8,6 @@ use sherd_metrics::clock;
 
 use crate::handler::scripting::Scripting;
 use crate::journal::Journal;
-use crate::keyspace::tracking::Tracking;
 use crate::maintenance::defragment::Defragmentation;
 use crate::maintenance::evict::Pressure;
 use crate::maintenance::lazyfree::Reaper;
@@ -17,7 +16,8 @@ use crate::server::command_log::CommandLogs;
 use crate::server::pause::{Condition, Pause};
 use crate::server::settings::Settings;
 use crate::server::shard::ShardStats;
-use crate::server::slot::SlotMap;
+use crate::server::tracking::Tracking;
+use crate::slot::SlotMap;
 
 /// One sample of the latency monitor.
 #[derive(Clone, Copy, Debug)]

@@ -27,8 +27,8 @@ use sherd_shards::handler::context::Client;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::journal::Unit;
-use sherd_shards::keyspace::tracking::Tracks;
 use sherd_shards::maintenance::evict;
+use sherd_shards::server::tracking::Tracks;
 
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;

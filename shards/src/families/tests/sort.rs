@@ -1,7 +1,7 @@
 //! SORT: order, patterns, storing, and the keys that it names.
 
 use crate::command::registry;
-use crate::server::slot::{slot_of, SlotMap};
+use crate::slot::{slot_of, SlotMap};
 use crate::testing::Tester;
 
 const NOT_NUMBERS: &str = "-ERR One or more scores can't be converted into double\r\n";

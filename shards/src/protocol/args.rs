@@ -1,6 +1,6 @@
 //! Reading arguments, with Redis' errors.
 
-use crate::handler::error::{
+use crate::protocol::error::{
     CommandError, INVALID_CURSOR, NOT_FLOAT, NOT_INTEGER, NOT_NEGATABLE, NOT_POSITIVE, OUT_OF_RANGE, SYNTAX,
 };
 use sherd_types::number;

@@ -3,8 +3,7 @@
 //! A reply is appended to the batch's buffer, which is sent from directly. Collections are written by announcing their
 //! length; where it is not known beforehand, [`Reply::deferred`] leaves the header to be put in afterwards.
 
-use crate::effects::blocking::TimeoutReply;
-use crate::handler::error::CommandError;
+use crate::protocol::error::CommandError;
 use sherd_types::number::{append_f64, append_i64};
 
 /// A version of the protocol that replies are written in.
@@ -38,6 +37,14 @@ impl Protocol {
     pub fn is_resp3(self) -> bool {
         self == Protocol::Resp3
     }
+}
+
+/// What a blocking command answers when its time is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimeoutReply {
+    NullArray,
+    Null,
+    Int(i64),
 }
 
 /// A writer for one command's reply.
