@@ -60,7 +60,7 @@ impl Keyspace {
     /// An empty keyspace of 1 to 4 shards. Keyspaces of the same number of shards share their settings, so only one of each
     /// number may be in use.
     pub fn new(shards: usize, variant: Variant) -> Keyspace {
-        let commands = registry::install(std::iter::empty()).commands().len();
+        let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
         let world = world(shards);
         world.settings.reset();
         world.settings.proto_max_bulk_len.set(STRING_BYTES_MAX);

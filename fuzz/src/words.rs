@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use sherd_shards::command::registry::{self, Command};
+use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::Plane;
 use sherd_types::number::parse_i64;
 
@@ -152,7 +152,7 @@ const LEFT_OUT: &str = "pfselftest";
 pub fn commands() -> &'static [(&'static Command, Vec<&'static str>)] {
     static COMMANDS: OnceLock<Vec<(&'static Command, Vec<&'static str>)>> = OnceLock::new();
     COMMANDS.get_or_init(|| {
-        let table = registry::install(std::iter::empty());
+        let table = sherd_shards::families::install(std::iter::empty());
         let data = table
             .commands()
             .iter()

@@ -15,7 +15,7 @@ static ALLOCATOR: Counting<Mimalloc> = Counting(Mimalloc);
 fn main() -> std::io::Result<()> {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
     let number = |at: usize, default: usize| numbers.get(at).copied().unwrap_or(default);
-    sherd_shards::command::registry::install(sherd_ioth::commands::specs().into_iter());
+    sherd_shards::families::install(sherd_ioth::commands::specs().into_iter());
     let shape = Shape { shards: number(2, 1), io_threads: number(1, 1), cluster: false };
     let server = Server::new(shape, Settings::default())?;
     let port = server.listen(std::net::SocketAddr::from(([127, 0, 0, 1], number(0, 7777) as u16)), 511, false)?;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sherd_ioth::server::{Server, Shape};
-use sherd_shards::command::registry;
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::server::settings::Settings;
 use sherd_shards::slot::SlotMap;
@@ -18,7 +17,7 @@ const SHARDS: usize = 3;
 
 /// A server with one IO thread.
 fn server() -> (Server, SocketAddr) {
-    registry::install(sherd_ioth::commands::specs().into_iter());
+    sherd_shards::families::install(sherd_ioth::commands::specs().into_iter());
     let shape = Shape { shards: SHARDS, io_threads: 1, cluster: false };
     let server = Server::new(shape, Settings::default()).expect("a server can be made");
     let port = server.listen("127.0.0.1:0".parse().expect("an address"), 128, false).expect("a port is free");

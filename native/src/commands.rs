@@ -20,7 +20,7 @@ static INSTALLED: OnceLock<&'static CommandTable> = OnceLock::new();
 pub fn table() -> &'static CommandTable {
     INSTALLED.get_or_init(|| {
         let control = std::mem::take(&mut *DECLARED.lock().unwrap_or_else(PoisonError::into_inner));
-        registry::install(sherd_ioth::commands::specs().into_iter().chain(control))
+        sherd_shards::families::install(sherd_ioth::commands::specs().into_iter().chain(control))
     })
 }
 

@@ -60,7 +60,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let table = registry::install(std::iter::empty());
+        let table = sherd_shards::families::install(std::iter::empty());
         let world = World::new(SlotMap::new(1, false), Settings::default());
         world.stop_clock();
         let shard = Shard::new(&world, 0, table.commands().len());

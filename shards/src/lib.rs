@@ -20,6 +20,7 @@
 //! [`glob`] are patterns, used everywhere.
 
 pub mod command;
+pub mod declaration;
 pub mod effects;
 pub mod entry;
 pub mod executor;

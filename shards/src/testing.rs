@@ -45,7 +45,7 @@ impl Tester {
     }
 
     fn of_map(map: SlotMap) -> Tester {
-        let table = registry::install(std::iter::empty());
+        let table = crate::families::install(std::iter::empty());
         let world = World::new(map, Settings::default());
         world.stop_clock();
         let shards = (0..map.shards()).map(|index| Shard::new(&world, index, table.commands().len())).collect();

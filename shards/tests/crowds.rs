@@ -28,7 +28,7 @@ struct Crowd {
 
 impl Crowd {
     fn new(shards: usize) -> Crowd {
-        let commands = registry::install(std::iter::empty()).commands().len();
+        let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
         let world = World::new(SlotMap::new(shards, false), Settings::default());
         let told: Arc<Mutex<HashMap<u64, Vec<Vec<u8>>>>> = Arc::default();
         let to = Arc::clone(&told);

@@ -124,7 +124,7 @@ struct Running {
 
 impl Running {
     fn new(shards: usize) -> Running {
-        let commands = command::registry::install(std::iter::empty()).commands().len();
+        let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
         let world = World::new(SlotMap::new(shards, false), Settings::default());
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
         let threads = engine.start_threads();

@@ -299,7 +299,7 @@ struct Running {
 
 impl Running {
     fn new(shards: usize, policy: i64) -> Running {
-        let commands = command::registry::install(std::iter::empty()).commands().len();
+        let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
         let world = World::new(SlotMap::new(shards, false), Settings::default());
         world.settings.maxmemory_policy.set(policy);
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));

@@ -353,7 +353,7 @@ impl Model {
         static WORLDS: [OnceLock<std::sync::Arc<World>>; 3] = [const { OnceLock::new() }; 3];
         let spec =
             CommandSpec { name: "touch-for-the-model", arity: 2, plane: Plane::Data(touch), ..CommandSpec::DEFAULT };
-        let commands = registry::install(std::iter::once(spec)).commands().len();
+        let commands = sherd_shards::families::install(std::iter::once(spec)).commands().len();
         let world = WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default()));
         let back = Back { count: std::sync::Arc::default(), waiting };
         let delivered = back.clone();

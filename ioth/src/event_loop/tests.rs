@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use sherd_shards::command::registry;
 use sherd_shards::server::settings::Settings;
 
 use super::*;
@@ -20,7 +19,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        registry::install(crate::commands::specs().into_iter());
+        sherd_shards::families::install(crate::commands::specs().into_iter());
         let shape = Shape { shards: 1, io_threads: 1, cluster: false };
         let server = Server::new(shape, Settings::default()).expect("a server can be made");
         let port = server.listen("127.0.0.1:0".parse().expect("an address"), 16, false).expect("a free port");

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use sherd_ioth::server::{Server, Shape};
 use sherd_ioth::shared::Shared;
-use sherd_shards::command::registry;
 use sherd_shards::server::settings::Settings;
 
 /// How long something may take that happens at once on a machine with nothing else to do.
@@ -29,7 +28,7 @@ impl Served {
 
     /// The same with more IO threads.
     pub fn with_io_threads(shards: usize, io_threads: usize) -> Served {
-        registry::install(sherd_ioth::commands::specs().into_iter());
+        sherd_shards::families::install(sherd_ioth::commands::specs().into_iter());
         let settings = Settings::default();
         settings.enable_debug_command.set(1);
         let server = Server::new(Shape { shards, io_threads, cluster: false }, settings).expect("a server can be made");

@@ -1,6 +1,6 @@
-//! What a command is: its declaration, the table of all of them, and on whose behalf one is executed.
+//! The commands of this process: declarations with their handlers, and the table of all of them.
 
-pub mod category;
-pub mod origin;
 pub mod registry;
 pub mod spec;
+
+pub use crate::declaration::{category, origin};

@@ -152,7 +152,7 @@ fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'
         _ => changes,
     };
     if is_recorded {
-        running.has_changed(db, context.spec, context.args);
+        running.has_changed(db, context.spec.name, context.args);
     }
     context.has_written = changes || is_recorded;
     outcome
@@ -211,7 +211,8 @@ pub fn note_command(
 #[cold]
 fn account_unusually(counts: &Counts<'_>, world: &World, done: &Done<'_>, nanoseconds: u64) {
     if world.settings.heat_tracking.on() {
-        counts.stats.heat.note(&done.command.spec, done.args, nanoseconds, done.reply.len());
+        let keys = done.command.spec.key_positions(done.args).unwrap_or_default();
+        counts.stats.heat.note(&keys, done.args, nanoseconds, done.reply.len());
     }
     if !world.settings.latency_tracking.on() {
         counts.cells.cell(done.command.id).latency.take_back(nanoseconds);

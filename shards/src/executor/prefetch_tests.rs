@@ -40,7 +40,7 @@ fn run(shard: &mut Shard, lines: &[String]) -> String {
 }
 
 fn new_shard() -> Shard {
-    let table = registry::install(std::iter::empty());
+    let table = crate::families::install(std::iter::empty());
     let map = SlotMap::new(1, false);
     Shard::new(&World::new(map, Settings::default()), 0, table.commands().len())
 }
@@ -83,7 +83,7 @@ fn keys_may_go_and_change_their_type_before_the_commands_that_were_prepared() {
 
 #[test]
 fn a_command_that_names_an_element_always_has_one() {
-    for command in registry::install(std::iter::empty()).commands() {
+    for command in crate::families::install(std::iter::empty()).commands() {
         let spec = &command.spec;
         assert!(i16::from(spec.element) < spec.arity.abs(), "{} without its element", spec.name);
     }

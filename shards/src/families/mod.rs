@@ -12,7 +12,13 @@ mod reload;
 mod sort_pattern;
 mod timed_access;
 
+use crate::command::registry::{self, CommandTable};
 use crate::command::spec::CommandSpec;
+
+/// Makes the process's table of commands, from these families and the specifications of the other planes.
+pub fn install(others: impl Iterator<Item = CommandSpec>) -> &'static CommandTable {
+    registry::install(specs().chain(others))
+}
 
 macro_rules! families {
     ($($name:ident),* $(,)?) => {

@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::command::category;
+use crate::command::registry;
 use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome, SYNTAX, WRONG_TYPE};
@@ -126,7 +127,7 @@ impl<'a> SortOptions<'a> {
             store: None,
         };
         let slot = context.settings().cluster_enabled.on().then(|| context.key(1).slot);
-        let may_read_any = context.may_read_beyond();
+        let may_read_any = registry::may_read_beyond(context);
         let mut options = Options::new(context.args, 2);
         while options.more() {
             if options.take("ASC") {

@@ -5,9 +5,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::origin::Origin;
-use crate::command::registry;
-use crate::command::spec::{flag, CommandSpec};
+use crate::declaration::origin::Origin;
+use crate::declaration::spec::{self, flag};
 use crate::effects::blocking::Block;
 use crate::entry::object::Collection;
 use crate::entry::{Entry, NewValue, Text};
@@ -18,13 +17,19 @@ pub use crate::keyspace::edit::Expiry;
 use crate::keyspace::edit::Found;
 use crate::keyspace::events::class;
 use crate::protocol::error::{CommandError, Outcome, WRONG_TYPE};
-use crate::protocol::reply::Protocol;
+use crate::protocol::reply::{Protocol, Reply};
 use crate::server::client::ClientRecord;
 use crate::server::settings::Settings;
 use crate::server::shard::Shard;
 use crate::server::tracking::Tracks;
 use crate::server::world::World;
 use sherd_types::table::{Prefetch, Table};
+
+/// A data command's implementation.
+pub type Handler = fn(&mut Context<'_>, &mut Reply<'_>) -> Outcome;
+
+pub type CommandSpec = spec::CommandSpec<Handler>;
+pub type Plane = spec::Plane<Handler>;
 
 /// What a handler may know of its client.
 #[derive(Clone, Copy)]
@@ -78,15 +83,6 @@ impl<'a> Context<'a> {
         } else {
             0
         }
-    }
-
-    /// Whether the client may read keys that its command line does not name.
-    pub fn may_read_beyond(&self) -> bool {
-        let restricted = self.client.record.and_then(ClientRecord::restricted_user);
-        restricted.is_none_or(|user| {
-            let command = registry::table().by_name(self.spec.name);
-            command.is_some_and(|command| user.may_read_beyond(command, self.args, self.client.db))
-        })
     }
 
     /// Whether the client brings data from elsewhere, and says itself when they go: CLIENT IMPORT-SOURCE.
@@ -477,7 +473,7 @@ impl<'a> Context<'a> {
 
     /// Makes the client wait instead of answering it; a handler that calls this writes nothing. Where nothing may wait, in a
     /// transaction or a script, the reply is the one for a time that is over.
-    pub fn block(&mut self, reply: &mut crate::protocol::reply::Reply<'_>, block: Block) {
+    pub fn block(&mut self, reply: &mut Reply<'_>, block: Block) {
         if !self.origin.may_wait() {
             reply.timed_out(block.on_timeout);
         } else {

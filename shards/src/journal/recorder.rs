@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use super::{resp, Segment, Ticket};
-use crate::command::spec::CommandSpec;
 
 /// Bytes that a buffer begins with: room for a few small commands.
 const BUFFER_BYTES: usize = 256;
@@ -77,11 +76,11 @@ impl Recorder {
     }
 
     /// Adds a request as it was made, under the name that its command has everywhere.
-    fn add_request(&mut self, db: u16, spec: &CommandSpec, args: &[&[u8]]) {
+    fn add_request(&mut self, db: u16, command: &str, args: &[&[u8]]) {
         self.begin_effect(db);
         resp::begin(&mut self.bytes, args.len());
         // As it was sent, unless the command was renamed here.
-        let name = spec.name.split_once('|').map_or(spec.name, |(container, _)| container);
+        let name = command.split_once('|').map_or(command, |(container, _)| container);
         let sent = args.first().copied().unwrap_or_default();
         resp::part(&mut self.bytes, if sent.eq_ignore_ascii_case(name.as_bytes()) { sent } else { name.as_bytes() });
         args.iter().skip(1).for_each(|arg| resp::part(&mut self.bytes, arg));
@@ -190,11 +189,11 @@ impl Running {
         })
     }
 
-    /// The command has changed something: its request is recorded, unless it has told its effects itself.
-    pub fn has_changed(&self, db: u16, spec: &CommandSpec, args: &[&[u8]]) {
+    /// The command of this name has changed something: its request is recorded, unless it has told its effects itself.
+    pub fn has_changed(&self, db: u16, command: &str, args: &[&[u8]]) {
         with(|recorder| {
             if !recorder.has_told {
-                recorder.add_request(db, spec, args);
+                recorder.add_request(db, command, args);
             }
         });
     }

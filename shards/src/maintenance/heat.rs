@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::command::spec::CommandSpec;
 use crate::slot::{slot_of, SLOTS};
 
 /// Keys that are counted a shard and metric: several times as many as HOTKEYS GET shows.
@@ -70,10 +69,9 @@ impl Heat {
         }
     }
 
-    /// Counts a command with keys.
+    /// Counts a command with keys at these arguments.
     #[cold]
-    pub fn note(&self, spec: &CommandSpec, args: &[&[u8]], nanoseconds: u64, reply_bytes: usize) {
-        let keys = spec.key_positions(args).unwrap_or_default();
+    pub fn note(&self, keys: &[usize], args: &[&[u8]], nanoseconds: u64, reply_bytes: usize) {
         if keys.is_empty() {
             return;
         }
@@ -96,7 +94,7 @@ impl Heat {
         costs.sampled_nanoseconds += nanoseconds;
         costs.sampled_net_bytes += net_bytes;
         let count = keys.len() as u64;
-        for key in keys.into_iter().map(|at| args[at]).filter(|key| key.len() <= KEY_BYTES_MAX) {
+        for key in keys.iter().map(|&at| args[at]).filter(|key| key.len() <= KEY_BYTES_MAX) {
             add(&mut costs.by_nanoseconds, key, nanoseconds / count);
             add(&mut costs.by_net_bytes, key, net_bytes / count);
         }
@@ -122,13 +120,12 @@ fn add(sums: &mut HashMap<Box<[u8]>, u64>, key: &[u8], weight: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::registry;
 
     fn note(heat: &Heat, line: &str, nanoseconds: u64) {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        let table = registry::install(std::iter::empty());
+        let table = crate::families::install(std::iter::empty());
         let command = table.find(args[0]).expect("the command is known");
-        heat.note(&command.spec, &args, nanoseconds, 5);
+        heat.note(&command.spec.key_positions(&args).unwrap_or_default(), &args, nanoseconds, 5);
     }
 
     fn sum(heat: &Heat) -> Costs {

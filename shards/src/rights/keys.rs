@@ -1,46 +1,12 @@
 //! What a command line does to which keys: the keys as routing finds them, with the flags of their specifications.
 
-use crate::command::registry::Command;
-use crate::command::spec::CommandSpec;
-
-/// What is done to a key, as a set of bits.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Uses(u8);
-
-impl Uses {
-    /// Nothing but to look whether it is there and of which type.
-    pub const NONE: Uses = Uses(0);
-    /// What is in it comes out.
-    pub const READ: Uses = Uses(1);
-    /// It is changed, made or removed.
-    pub const WRITE: Uses = Uses(2);
-    pub const BOTH: Uses = Uses(3);
-
-    /// Whether these allow all of the others.
-    #[inline]
-    pub const fn allow(self, others: Uses) -> bool {
-        self.0 & others.0 == others.0
-    }
-
-    /// The uses of both sets.
-    pub const fn with(self, others: Uses) -> Uses {
-        Uses(self.0 | others.0)
-    }
-}
-
-/// What the flags of a key specification say.
-pub fn uses_of(flags: &str) -> Uses {
-    let is_any = |flag: &str, words: &[&str]| words.iter().any(|word| flag.eq_ignore_ascii_case(word));
-    flags.split(' ').fold(Uses::NONE, |uses, flag| match flag {
-        _ if is_any(flag, &["access"]) => uses.with(Uses::READ),
-        _ if is_any(flag, &["insert", "update", "delete"]) => uses.with(Uses::WRITE),
-        _ => uses,
-    })
-}
+use crate::declaration::spec::CommandSpec;
+use crate::declaration::table::Command;
+use crate::declaration::uses::{uses_of, Uses};
 
 /// The argument numbers of a command line's keys with the flags of their specifications; `None` where its numbers of keys
 /// make no sense.
-fn flagged_keys(spec: &CommandSpec, args: &[&[u8]]) -> Option<Vec<(usize, &'static str)>> {
+fn flagged_keys<H: Copy>(spec: &CommandSpec<H>, args: &[&[u8]]) -> Option<Vec<(usize, &'static str)>> {
     if let Some(tell_flags) = spec.tell_flags {
         return Some(spec.key_positions(args)?.into_iter().map(|at| (at, tell_flags(args, at))).collect());
     }
@@ -57,7 +23,7 @@ fn flagged_keys(spec: &CommandSpec, args: &[&[u8]]) -> Option<Vec<(usize, &'stat
 /// A command whose keys cannot be told refuses itself, as it does not know them either. Where one of two rules holds
 /// (MIGRATE has one key, or a list of them and an empty one), what both find is a key: an argument that only looks like the
 /// word before a list must not hide the key from which it would take the place.
-pub(super) fn used_keys(command: &Command, args: &[&[u8]]) -> Vec<(usize, Uses)> {
+pub(super) fn used_keys<H: Copy>(command: &Command<H>, args: &[&[u8]]) -> Vec<(usize, Uses)> {
     let keys = flagged_keys(&command.spec, args).unwrap_or_default();
     let has_list = keys.iter().any(|(_, flags)| flags.ends_with("incomplete"));
     let is_key = |at: usize| !(has_list && args[at].is_empty());

@@ -18,7 +18,7 @@ mod pattern;
 mod selector;
 pub mod user;
 
-pub use keys::{uses_of, Uses};
+pub use crate::declaration::uses::Uses;
 pub use pattern::Pattern;
 pub use selector::{CommandSet, Denied, KeyPattern, Selector};
 pub use user::User;

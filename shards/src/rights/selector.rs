@@ -2,10 +2,11 @@
 
 use std::cell::OnceCell;
 
-use crate::command::registry::{Command, Route};
-use crate::command::spec::{flag, Channels, CommandSpec, Databases};
+use crate::declaration::spec::{flag, Channels, CommandSpec, Databases};
+use crate::declaration::table::{Command, Route};
+use crate::declaration::uses::{uses_of, Uses};
 
-use super::keys::{used_keys, uses_of, Uses};
+use super::keys::used_keys;
 use super::pattern::Pattern;
 
 /// Commands, one bit for each number of the table.
@@ -58,15 +59,15 @@ pub enum Denied {
 }
 
 /// A command line that is to be checked, and its keys, which are found at most once.
-pub(super) struct Attempt<'a> {
-    pub command: &'static Command,
+pub(super) struct Attempt<'a, H: 'static> {
+    pub command: &'static Command<H>,
     pub args: &'a [&'a [u8]],
     pub db: u16,
     keys: OnceCell<Vec<(usize, Uses)>>,
 }
 
-impl<'a> Attempt<'a> {
-    pub fn new(command: &'static Command, args: &'a [&'a [u8]], db: u16) -> Attempt<'a> {
+impl<'a, H: Copy> Attempt<'a, H> {
+    pub fn new(command: &'static Command<H>, args: &'a [&'a [u8]], db: u16) -> Attempt<'a, H> {
         Attempt { command, args, db, keys: OnceCell::new() }
     }
 
@@ -94,14 +95,14 @@ impl Selector {
     }
 
     /// Whether this set allows a command line as a whole.
-    pub(super) fn check(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+    pub(super) fn check<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
         self.check_databases(attempt)?;
         self.check_command(attempt)?;
         self.check_keys(attempt)?;
         self.check_channels(attempt)
     }
 
-    fn check_command(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+    fn check_command<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
         let Some(commands) = &self.commands else { return Ok(()) };
         let id = attempt.command.id;
         if commands.contains(id) || attempt.command.spec.has(flag::NO_AUTH) {
@@ -119,7 +120,7 @@ impl Selector {
         }
     }
 
-    fn check_keys(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+    fn check_keys<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
         let Some(allowed) = &self.keys else { return Ok(()) };
         let Attempt { command, args, .. } = attempt;
         if let (Route::FirstKey, Some(uses), [_, key, ..]) = (command.route, command.first_key_uses, *args) {
@@ -133,7 +134,7 @@ impl Selector {
         }
     }
 
-    fn check_channels(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+    fn check_channels<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
         let Some(allowed) = &self.channels else { return Ok(()) };
         let (count, as_patterns) = match attempt.command.spec.channels {
             Channels::None => return Ok(()),
@@ -148,7 +149,7 @@ impl Selector {
         }
     }
 
-    fn check_databases(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
+    fn check_databases<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
         let Some(allowed) = &self.databases else { return Ok(()) };
         let may_use = |database: u32| allowed.binary_search(&database).is_ok();
         match attempt.command.spec.databases {
@@ -166,7 +167,7 @@ impl Selector {
         }
     }
 
-    fn check_current(&self, attempt: &Attempt<'_>, may_use: impl Fn(u32) -> bool) -> Result<(), Denied> {
+    fn check_current<H: Copy>(&self, attempt: &Attempt<'_, H>, may_use: impl Fn(u32) -> bool) -> Result<(), Denied> {
         if !attempt.command.touches_database || may_use(attempt.db.into()) {
             Ok(())
         } else {
@@ -181,7 +182,7 @@ impl Selector {
 }
 
 /// Whether a command that names databases works in the current one as well.
-fn uses_current(spec: &CommandSpec) -> bool {
+fn uses_current<H>(spec: &CommandSpec<H>) -> bool {
     !spec.keys.is_empty()
 }
 

@@ -1,7 +1,6 @@
 //! What rights allow, by command lines.
 
 use super::*;
-use crate::command::registry;
 
 fn user(selectors: Vec<Selector>) -> User {
     User::new(b"somebody".to_vec(), selectors)
@@ -15,14 +14,14 @@ fn keys(patterns: &[(&str, Uses)]) -> Option<Vec<KeyPattern>> {
 fn commands(names: &[&str]) -> Option<CommandSet> {
     let mut set = CommandSet::default();
     for name in names {
-        let command = registry::install(std::iter::empty()).by_name(name).expect("a command");
+        let command = crate::families::install(std::iter::empty()).by_name(name).expect("a command");
         set.insert(command.id);
     }
     Some(set)
 }
 
 fn check(user: &User, db: u16, line: &str) -> Result<(), Denied> {
-    let table = registry::install(std::iter::empty());
+    let table = crate::families::install(std::iter::empty());
     let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     let container = table.find(args[0]).expect("a command");
     let command = args.get(1).and_then(|name| table.find_subcommand(container, name)).unwrap_or(container);
@@ -81,7 +80,7 @@ fn keys_are_allowed_by_what_is_done_to_them() {
 
 #[test]
 fn commands_and_subcommands_are_allowed_one_by_one_and_by_their_first_argument() {
-    let table = registry::install(std::iter::empty());
+    let table = crate::families::install(std::iter::empty());
     let set = table.by_name("set").expect("SET").id;
     let selector = Selector {
         commands: commands(&["get", "object|encoding"]),
@@ -141,7 +140,7 @@ fn databases_are_those_that_are_selected_or_named() {
 
 #[test]
 fn reading_beyond_the_named_keys_takes_the_right_to_read_all() {
-    let table = registry::install(std::iter::empty());
+    let table = crate::families::install(std::iter::empty());
     let sort = table.by_name("sort").expect("SORT");
     let args: Vec<&[u8]> = vec![b"sort", b"mine", b"by", b"other*"];
     let may = |selectors| user(selectors).may_read_beyond(sort, &args, 0);

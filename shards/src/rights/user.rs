@@ -1,6 +1,6 @@
 //! A user: its name, its passwords, and what it may do.
 
-use crate::command::registry::Command;
+use crate::declaration::table::Command;
 use sherd_types::sha256::{sha256, DIGEST_BYTES};
 
 use super::selector::{Attempt, Denied, Selector};
@@ -53,7 +53,7 @@ impl User {
     }
 
     /// Whether the user may execute a command line in a database, and else why not.
-    pub fn check(&self, command: &'static Command, args: &[&[u8]], db: u16) -> Result<(), Denied> {
+    pub fn check<H: Copy>(&self, command: &'static Command<H>, args: &[&[u8]], db: u16) -> Result<(), Denied> {
         if !self.is_restricted {
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl User {
 
     /// Whether the user may execute a command line that reads keys which it does not name: one set of rights must allow the
     /// command line and reading every key.
-    pub fn may_read_beyond(&self, command: &'static Command, args: &[&[u8]], db: u16) -> bool {
+    pub fn may_read_beyond<H: Copy>(&self, command: &'static Command<H>, args: &[&[u8]], db: u16) -> bool {
         let attempt = Attempt::new(command, args, db);
         self.selectors.iter().any(|selector| selector.reads_everything() && selector.check(&attempt).is_ok())
     }

@@ -1,11 +1,11 @@
 //! ACL categories as a set of bits: what a rule such as `+@read` means, and what a gate tests without looking at a name.
 //!
 //! Nearly all of a command's categories follow from its flags and its group; [`of`] is the one place that says how. The rest
-//! stands in its specification. The set of a command is made once, with the table: [`crate::command::registry::Command::categories`].
+//! stands in its specification. The set of a command is made once, with the table: [`crate::declaration::table::Command::categories`].
 //!
 //! Rejected: categories as words in specifications, which a gate would have to compare and a typing error would make silent.
 
-use crate::command::spec::{flag, CommandSpec, Group, Plane};
+use crate::declaration::spec::{flag, CommandSpec, Group, Plane};
 
 /// A set of categories.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -79,7 +79,7 @@ categories! {
 }
 
 /// All categories of a command: those of its flags, its group's and those that it declares.
-pub const fn of(spec: &CommandSpec) -> Categories {
+pub const fn of<H>(spec: &CommandSpec<H>) -> Categories {
     // What a script reads is up to its commands.
     let reads = !matches!(spec.group, Group::Scripting);
     spec.categories
@@ -96,7 +96,7 @@ pub const fn of(spec: &CommandSpec) -> Categories {
 mod tests {
     use super::*;
 
-    fn names(spec: CommandSpec) -> Vec<&'static str> {
+    fn names(spec: CommandSpec<()>) -> Vec<&'static str> {
         of(&spec).names().collect()
     }
 
