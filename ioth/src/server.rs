@@ -14,6 +14,7 @@ use rustix::event::{eventfd, EventfdFlags};
 
 use sherd_shards::command::registry;
 use sherd_shards::executor::engine::Engine;
+use sherd_shards::handler::scripting;
 use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::server::settings::Settings;
 use sherd_shards::server::world::World;
@@ -95,10 +96,8 @@ impl Server {
                 feeder::start(Weak::clone(&of), replicas);
             }
         }));
-        let _ = shared
-            .world
-            .scripting
-            .set(Box::new(Evaluator { shared: Arc::downgrade(&shared), handlers: commands::handlers() }));
+        let evaluator = Evaluator { shared: Arc::downgrade(&shared), handlers: commands::handlers() };
+        scripting::install(&shared.world, Box::new(evaluator));
         let (pubsub, world) = (Arc::clone(&shared.pubsub), Arc::clone(&shared.world));
         let (extensions, log) = (Arc::clone(&shared.extensions), Arc::clone(&shared.log));
         shared.engine.set_consumer(Box::new(move |tidings| {

@@ -22,7 +22,7 @@ use sherd_shards::command::origin::Origin;
 use sherd_shards::command::spec::Plane;
 use sherd_shards::executor::execute::{self, Call};
 use sherd_shards::handler::context::Client;
-use sherd_shards::maintenance::evict::excess_bytes;
+use sherd_shards::maintenance::evict;
 use sherd_shards::persistence::saver::Plan;
 use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::settings::Settings;
@@ -349,8 +349,8 @@ impl Server {
         let known = world.settings.set(name, value);
         self.engine.shared.apply_settings();
         self.engine.shared.extensions.deadlines.wake();
-        if name.starts_with("maxmemory") && excess_bytes(world) > 0 {
-            world.pressure.ask(world);
+        if name.starts_with("maxmemory") && evict::excess_bytes(world) > 0 {
+            evict::ask(world);
         }
         known
     }

@@ -248,7 +248,7 @@ impl Tester {
     #[allow(dead_code)] // Likewise.
     pub fn trim_read_keys(&mut self) {
         for shard in &mut self.shards {
-            while self.world.remembers_too_much(&shard.stats) {
+            while self.world.remembers_too_much(shard.stats.tracked_keys.get()) {
                 shard.trim_slice();
             }
         }

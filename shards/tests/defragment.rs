@@ -16,7 +16,7 @@ use crate::executor::engine::Engine;
 use crate::executor::execute::{call, Call};
 use crate::handler::context::Client;
 use crate::handler::reply::Protocol;
-use crate::maintenance::defragment::Fragmentation;
+use crate::server::defragmentation::Fragmentation;
 use crate::server::settings::Settings;
 use crate::server::world::World;
 use crate::slot::SlotMap;

@@ -395,7 +395,7 @@ fn lowering_the_limit_evicts_in_the_background() {
         let used = memory::used_bytes();
         let world = &running.engine.world;
         world.settings.maxmemory.set((used - used / 3) as i64);
-        world.pressure.ask(world);
+        maintenance::evict::ask(world);
         eventually("memory is within its limit", || memory::used_bytes() <= world.settings.maxmemory.size());
         eventually("the time over the limit ends", || world.pressure.exceeded_ms().1 == 0);
     }

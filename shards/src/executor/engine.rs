@@ -113,6 +113,23 @@ struct ShardCell {
 unsafe impl Sync for ShardCell {}
 
 impl ShardCell {
+    fn new(shard: Shard) -> ShardCell {
+        ShardCell {
+            baton: Baton::new(),
+            ring: Queue::new(QUEUE_CAPACITY),
+            heavy: Queue::new(QUEUE_CAPACITY),
+            errands: Queue::new(ERRANDS_CAPACITY),
+            leaving: Queue::new(ERRANDS_CAPACITY),
+            stats: Arc::clone(&shard.stats),
+            cells: Arc::clone(&shard.cells),
+            shard: UnsafeCell::new(shard),
+            hand_off: HandOff::default(),
+            asleep: AtomicBool::new(false),
+            rest: Rest::default(),
+            thread: OnceLock::new(),
+        }
+    }
+
     /// Whether nothing waits that the shard's own thread would execute.
     fn has_no_work(&self) -> bool {
         self.has_nothing_for_holders() && self.heavy.is_empty() && self.errands.is_empty()
@@ -147,28 +164,15 @@ pub struct Engine {
 impl Engine {
     /// Makes the shards; `commands` is the length of the command table.
     pub fn new(world: Arc<World>, commands: usize, deliver: Deliver, wake_client: WakeClient) -> Arc<Engine> {
-        let cells = (0..world.slots.shards())
-            .map(|index| {
-                let shard = Shard::new(&world, index, commands);
-                ShardCell {
-                    baton: Baton::new(),
-                    ring: Queue::new(QUEUE_CAPACITY),
-                    heavy: Queue::new(QUEUE_CAPACITY),
-                    errands: Queue::new(ERRANDS_CAPACITY),
-                    leaving: Queue::new(ERRANDS_CAPACITY),
-                    stats: Arc::clone(&shard.stats),
-                    cells: Arc::clone(&shard.cells),
-                    shard: UnsafeCell::new(shard),
-                    hand_off: HandOff::default(),
-                    asleep: AtomicBool::new(false),
-                    rest: Rest::default(),
-                    thread: OnceLock::new(),
-                }
-            })
-            .collect();
-        let engine = Arc::new(Engine {
+        Arc::new_cyclic(|engine: &Weak<Engine>| Engine {
+            cells: (0..world.slots.shards())
+                .map(|index| {
+                    let mut shard = Shard::new(&world, index, commands);
+                    shard.others = Some(Weak::<Engine>::clone(engine));
+                    ShardCell::new(shard)
+                })
+                .collect(),
             world,
-            cells,
             deliver,
             wake_client,
             news: News::default(),
@@ -176,10 +180,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             cross_shard: AtomicU64::new(0),
             saves: Saves::default(),
-        });
-        let others: Weak<Engine> = Arc::downgrade(&engine);
-        engine.world.pressure.set_others(others);
-        engine
+        })
     }
 
     /// Starts the shards' own threads.

@@ -23,11 +23,14 @@ use crate::maintenance::defragment;
 use crate::maintenance::evict;
 use crate::maintenance::expire;
 use crate::maintenance::survey::Survey;
+use crate::server::defragmentation::GIVEN_UP_AFTER;
 use crate::server::shard::ShardStats;
 use crate::server::world::World;
 
 /// The longest rest.
 pub const REST_MAX: Duration = Duration::from_secs(1);
+// By then all threads have given up their pages.
+const _: () = assert!(REST_MAX.as_millis() < GIVEN_UP_AFTER.as_millis());
 
 /// How long a tick takes.
 pub fn tick(world: &World) -> Duration {

@@ -17,7 +17,7 @@ use crate::handler::error::{CommandError, Outcome};
 use crate::glob;
 use crate::rdb::functions::{self, NoFunctions};
 use crate::handler::reply::Reply;
-use crate::handler::scripting::{FunctionFacts, RestorePolicy, Scripting};
+use crate::handler::scripting::{self, FunctionFacts, RestorePolicy, Scripting};
 use crate::command::spec::{flag::*, CommandSpec, Group, Plane, Scope};
 
 const FUNCTION: CommandSpec = CommandSpec {
@@ -121,7 +121,7 @@ const BAD_KIND: CommandError = CommandError::new("ERR given type is not a functi
 const BAD_SOURCE: CommandError = CommandError::new("ERR Failed loading library payload");
 
 fn scripting<'a>(context: &Context<'a>) -> Result<&'a dyn Scripting, CommandError> {
-    context.world.scripting.get().map(|scripting| &**scripting).ok_or(NOT_HERE)
+    scripting::of(context.world).ok_or(NOT_HERE)
 }
 
 /// Changes libraries: what that allocates or frees is no shard's. It counts as a change since the last save.

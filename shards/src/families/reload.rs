@@ -7,7 +7,7 @@ use crate::entry::object::{Object, ObjectRef};
 use crate::entry::{Entry, NewValue};
 use crate::handler::access::Shards;
 use crate::handler::error::{CommandError, Outcome};
-use crate::handler::scripting::RestorePolicy;
+use crate::handler::scripting::{self, RestorePolicy};
 use crate::keyspace::db::Key;
 use crate::rdb::{self, dump, functions};
 use crate::rdb::{Limits, Loaded};
@@ -34,7 +34,7 @@ pub(super) fn reload(shards: &mut Shards<'_>, limits: &Limits, now_ms: i64) -> O
 
 /// The libraries of functions, by way of FUNCTION DUMP's payload.
 fn reload_functions(world: &World) -> Outcome {
-    let Some(scripting) = world.scripting.get() else { return Ok(()) };
+    let Some(scripting) = scripting::of(world) else { return Ok(()) };
     let libraries = scripting.libraries();
     if libraries.is_empty() {
         return Ok(());

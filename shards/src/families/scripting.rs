@@ -3,7 +3,7 @@
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome};
 use crate::handler::reply::Reply;
-use crate::handler::scripting::{Evaluation, Knowledge, Named};
+use crate::handler::scripting::{self, Evaluation, Knowledge, Named};
 use crate::command::spec::{flag::*, Begin, CommandSpec, Find, Group, KeySpec, Plane};
 
 pub(super) const NOT_HERE: CommandError = CommandError::new("ERR this server runs no scripts");
@@ -86,5 +86,5 @@ fn reaches_beyond(args: &[&[u8]]) -> bool {
 
 fn run(context: &mut Context<'_>, reply: &mut Reply<'_>, evaluation: Evaluation) -> Outcome {
     let world = context.world;
-    world.scripting.get().ok_or(NOT_HERE)?.evaluate(context, reply, evaluation)
+    scripting::of(world).ok_or(NOT_HERE)?.evaluate(context, reply, evaluation)
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::handler::context::Context;
 use crate::protocol::error::{CommandError, Outcome};
 use crate::protocol::reply::Reply;
+use crate::server::world::World;
 use sherd_types::table;
 
 /// What argument 1 of a command line says of the script.
@@ -82,6 +83,17 @@ pub trait Scripting: Send + Sync {
 
     /// All libraries, by name.
     fn libraries(&self) -> Vec<LibraryFacts>;
+}
+
+/// Says who runs a server's scripts; once, where the server is made.
+pub fn install(world: &World, scripting: Box<dyn Scripting>) {
+    // Boxed twice: `World` is below the context that a script is run with, and keeps what it does not know.
+    let _ = world.scripting.set(Box::new(scripting));
+}
+
+/// Who runs a server's scripts, if anybody does.
+pub fn of(world: &World) -> Option<&dyn Scripting> {
+    world.scripting.get()?.downcast_ref::<Box<dyn Scripting>>().map(|scripting| &**scripting)
 }
 
 /// It has kept to the shards of the keys that it names.

@@ -423,8 +423,8 @@ impl Shard {
         if sync {
             drop(old);
         } else {
-            if let Some(old) = old {
-                self.world.reaper.free_db(old);
+            if let Some(old) = old.filter(|old| !old.is_empty()) {
+                self.world.reaper.free_whole(old);
             }
             if self.databases.are_empty() {
                 self.stats.memory_bytes.store(0, Ordering::Relaxed);

@@ -310,7 +310,7 @@ impl Shard {
     /// Forgets keys as long as there are too many, but no more than so many of them; whoever has read one is told.
     fn trim_read_keys(&mut self, at_most: usize) {
         for _ in 0..at_most {
-            if !self.world.remembers_too_much(&self.stats) {
+            if !self.world.remembers_too_much(self.stats.tracked_keys.get()) {
                 return;
             }
             let random = &mut self.random;

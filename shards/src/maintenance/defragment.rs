@@ -1,326 +1,198 @@
-//! Active defragmentation: moving values off pages that are nearly empty, so that the pages can be given back.
-//!
-//! While `activedefrag` is on, memory that pages take is set against memory that is in use. When too much is wasted
-//! (`active-defrag-ignore-bytes`, `-threshold-lower`), the background thread makes a [`Plan`]: which pages are worth emptying
-//! ([`sherd_metrics::pages`]), and what part of a processor the work may take (`-cycle-min` to `-cycle-max`, by how much is
-//! wasted up to `-threshold-upper`). The shards' own threads then go once through their keys ([`pace`]), in slices of
-//! `-cycle-us`, and move what is on those pages. When all have come through, the next plan is made, until little is wasted or
-//! a plan has not helped.
-//!
-//! A slice copies blocks and changes the one pointer to each; no value changes, and nobody sees anything of it. When it is
-//! off, a shard's thread looks at three words in memory each time that it wakes up.
-//!
-//! Rejected: asking of each block how full its page is (mimalloc answers for pages of the asking thread only), and copying
-//! everything once (memory doubles before the first page comes free).
+//! One shard's part in a plan of [`crate::server::defragmentation`]: going once through its keys, slice by slice.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sherd_metrics::allocator::give_back;
-use sherd_metrics::memory;
-use sherd_metrics::pages::{self, SparsePages};
-
-use crate::executor::rest::REST_MAX;
-use crate::server::settings::Settings;
+use crate::entry::object::ObjectMut;
+use crate::entry::Entry;
+use crate::keyspace::db::Key;
+use crate::server::defragmentation::Plan;
+use crate::server::shard::Shard;
 use crate::server::world::World;
+use sherd_types::mover::Mover;
+use sherd_types::table::Entry as _;
 
-mod pace;
+/// A slice where `active-defrag-cycle-us` is 0.
+const SLICE_DEFAULT_MICROSECONDS: u64 = 500;
+/// Elements of a collection that are looked at without a look at the clock; one with more is gone through in several steps.
+const ELEMENTS_A_STEP: usize = 64;
 
-pub use pace::Pace;
+/// A collection with many elements, where its turn has come.
+struct Large {
+    db: u16,
+    key: Vec<u8>,
+    at: usize,
+    /// Elements that were looked at in this slice.
+    looked_at: usize,
+}
 
-/// How often it is looked whether too much is wasted.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// By then all threads have begun to give up their pages, and those at it go on: more than the longest time that one sleeps.
-const GIVEN_UP_AFTER: Duration = Duration::from_millis(1250);
-const _: () = assert!(REST_MAX.as_millis() < GIVEN_UP_AFTER.as_millis());
-/// Looking at all pages takes at most one part in this many of the time: a terabyte has some ten million.
-const LOOKING_PART: u32 = 50;
-/// How often it is looked whether all shards have come through.
-const POLL_EVERY: Duration = Duration::from_millis(50);
-/// Rest after a plan that has hardly helped: what is left is not to be had by moving.
-const REST: Duration = Duration::from_secs(60);
-/// A plan has helped when one part in this many of what was wasted is no longer.
-const HELPED: usize = 16;
-
-/// What is to be done at the moment.
+/// How far a shard is.
 #[derive(Default)]
-pub struct Plan {
-    /// Plans have different numbers.
-    pub number: u64,
-    /// The part of one processor that all shards' threads together may take.
-    pub effort_percent: u64,
-    pub pages: SparsePages,
+pub struct Pace {
+    plan: Arc<Plan>,
+    /// The number of the last plan under which the shard has come through.
+    finished: u64,
+    rest_until: Option<Instant>,
+    db: usize,
+    /// Table and bucket.
+    at: (usize, usize),
+    /// Collections that the last step has met.
+    large: Vec<Large>,
+    last_tick: Option<Instant>,
 }
 
-/// Memory in pages against memory in use.
-#[derive(Clone, Copy, Debug)]
-pub struct Fragmentation {
-    pub active: usize,
-    pub allocated: usize,
-}
-
-impl Fragmentation {
-    /// As it is now.
-    pub fn measure() -> Fragmentation {
-        let active = pages::usage().active;
-        let allocated = memory::used_bytes();
-        // Counted at different moments, and blocks of whole system pages by what they fill.
-        Fragmentation { active: active.max(allocated), allocated }
+impl Pace {
+    /// Whether there is something to do now.
+    #[inline]
+    pub fn is_due(&self, world: &World) -> bool {
+        let number = world.defragmentation.number();
+        number != 0 && number != self.finished && self.rest_until.is_none_or(|until| Instant::now() >= until)
     }
 
-    /// As it was a second ago, or longer where it takes long to look at the pages of a large keyspace.
-    pub fn recent() -> Fragmentation {
-        static RECENT: Mutex<Option<(Instant, usize)>> = Mutex::new(None);
-        let mut recent = lock(&RECENT);
-        let active = match *recent {
-            Some((until, active)) if Instant::now() < until => active,
-            _ => {
-                let begun = Instant::now();
-                let active = pages::usage().active;
-                *recent = Some((Instant::now() + pause_after(begun.elapsed()), active));
-                active
-            }
+    /// Whether the shard has come through its keys under the present plan.
+    pub fn has_finished(&self, world: &World) -> bool {
+        self.finished == world.defragmentation.number()
+    }
+
+    /// How long the thread may sleep until there is.
+    pub fn sleep_at_most(&self, world: &World, tick: Duration) -> Duration {
+        let number = world.defragmentation.number();
+        if number == 0 || number == self.finished {
+            return tick;
+        }
+        self.rest_until.map_or(Duration::ZERO, |until| tick.min(until.saturating_duration_since(Instant::now())))
+    }
+
+    /// Whether a tick is over, at a moment at which the thread goes to sleep. While it wakes up for slices in between, that is
+    /// when a tick's time has passed: otherwise what has its share of each tick would have it with each slice.
+    pub fn is_tick_over(&mut self, world: &World, tick: Duration) -> bool {
+        if self.has_finished(world) || world.defragmentation.number() == 0 {
+            return true;
+        }
+        let now = Instant::now();
+        let is_over = self.last_tick.is_none_or(|last| now.duration_since(last) >= tick);
+        if is_over {
+            self.last_tick = Some(now);
+        }
+        is_over
+    }
+
+    /// Moves what is to be moved for one slice.
+    pub fn slice(&mut self, shard: &mut Shard) {
+        let begun = Instant::now();
+        let world = Arc::clone(&shard.world);
+        if self.plan.number != world.defragmentation.number() {
+            let (plan, finished, last_tick) = (world.defragmentation.plan(), self.finished, self.last_tick);
+            *self = Pace { plan, finished, last_tick, ..Pace::default() };
+        }
+        let plan = Arc::clone(&self.plan);
+        let settings = &world.settings;
+        let limit = match settings.active_defrag_cycle_us.size() as u64 {
+            0 => Duration::from_micros(SLICE_DEFAULT_MICROSECONDS),
+            microseconds => Duration::from_micros(microseconds),
         };
-        let allocated = memory::used_bytes();
-        Fragmentation { active: active.max(allocated), allocated }
-    }
-
-    /// Bytes that are in pages and not in use.
-    pub fn wasted(self) -> usize {
-        self.active - self.allocated
-    }
-
-    /// The same in percent of what is in use.
-    pub fn percent(self) -> u64 {
-        (self.wasted() as u128 * 100 / self.allocated.max(1) as u128) as u64
-    }
-
-    /// The part of a processor that it is worth to do something about it; 0 if it is not.
-    fn effort_percent(self, settings: &Settings) -> u64 {
-        let positive = |value: i64| value.max(0) as u64;
-        let lower = positive(settings.active_defrag_threshold_lower.get());
-        let upper = positive(settings.active_defrag_threshold_upper.get()).max(lower + 1);
-        let least = positive(settings.active_defrag_cycle_min.get()).clamp(1, 99);
-        let most = positive(settings.active_defrag_cycle_max.get()).clamp(least, 99);
-        let percent = self.percent();
-        if percent < lower || self.wasted() < settings.active_defrag_ignore_bytes.size() {
-            return 0;
-        }
-        least + (most - least) * (percent.min(upper) - lower.min(upper)) / (upper - lower)
-    }
-}
-
-/// How long one look at all pages is enough for.
-fn pause_after(took: Duration) -> Duration {
-    LOOK_EVERY.max(took * LOOKING_PART)
-}
-
-enum Phase {
-    /// `activedefrag` is off.
-    Off,
-    /// Too little is wasted, or what is wasted is not to be had.
-    Idle,
-    /// Threads are giving up their pages; with what was wasted before the plan that has just ended, and how often one of them
-    /// had not come to an end.
-    Preparing(Option<usize>, u64),
-    /// Shards move what the plan says; with what was wasted before it.
-    Moving(usize),
-}
-
-struct State {
-    phase: Phase,
-    next: Option<Instant>,
-}
-
-/// See the file's head; one for all shards.
-pub struct Defragmentation {
-    plan: Mutex<Arc<Plan>>,
-    /// The number of the plan, 0 while there is none.
-    number: AtomicU64,
-    effort_percent: AtomicU64,
-    /// Shards that have come through under this plan.
-    finished: AtomicUsize,
-    state: Mutex<State>,
-    /// The background thread has been asked to look.
-    is_looking: AtomicBool,
-    /// The state is not [`Phase::Off`].
-    is_active: AtomicBool,
-    started: Mutex<(u64, Option<Instant>)>,
-}
-
-impl Default for Defragmentation {
-    fn default() -> Self {
-        Defragmentation {
-            plan: Mutex::default(),
-            number: AtomicU64::new(0),
-            effort_percent: AtomicU64::new(0),
-            finished: AtomicUsize::new(0),
-            state: Mutex::new(State { phase: Phase::Off, next: None }),
-            is_looking: AtomicBool::new(false),
-            is_active: AtomicBool::new(false),
-            started: Mutex::default(),
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Defragmentation {
-    /// The number of the plan that shards follow; 0 is none.
-    #[inline]
-    pub fn number(&self) -> u64 {
-        self.number.load(SeqCst)
-    }
-
-    /// Whether blocks are moved or soon will be; then threads have their ticks also where nothing happens.
-    #[inline]
-    pub fn is_under_way(&self) -> bool {
-        self.effort_percent() != 0
-    }
-
-    /// The plan.
-    pub fn plan(&self) -> Arc<Plan> {
-        Arc::clone(&lock(&self.plan))
-    }
-
-    /// The part of a processor that is spent at the moment, in percent; 0 when nothing is moved.
-    pub fn effort_percent(&self) -> u64 {
-        self.effort_percent.load(SeqCst)
-    }
-
-    /// Milliseconds for which values have been moved, before this time and this time.
-    pub fn milliseconds(&self) -> (u64, u64) {
-        let (before, since) = *lock(&self.started);
-        (before, since.map_or(0, |since| since.elapsed().as_millis() as u64))
-    }
-
-    /// Counts the time from zero from now on (CONFIG RESETSTAT).
-    pub fn reset_time(&self) {
-        let mut started = lock(&self.started);
-        *started = (0, started.1.map(|_| Instant::now()));
-    }
-
-    /// A shard has come through its keys under the plan of this number.
-    pub fn finish(&self, number: u64) {
-        if lock(&self.plan).number == number {
-            self.finished.fetch_add(1, SeqCst);
-        }
-    }
-
-    /// How many shards have come through under the present plan.
-    pub fn finished(&self) -> usize {
-        self.finished.load(SeqCst)
-    }
-
-    /// Makes a plan that shards follow from now on.
-    pub fn begin(&self, effort_percent: u64, pages: SparsePages) {
-        let mut plan = lock(&self.plan);
-        let number = plan.number + 1;
-        *plan = Arc::new(Plan { number, effort_percent, pages });
-        self.finished.store(0, SeqCst);
-        self.effort_percent.store(effort_percent, SeqCst);
-        self.number.store(number, SeqCst);
-        lock(&self.started).1.get_or_insert_with(Instant::now);
-    }
-
-    /// Ends the plan, if there is one.
-    fn end(&self) {
-        self.number.store(0, SeqCst);
-        let mut plan = lock(&self.plan);
-        *plan = Arc::new(Plan { number: plan.number, ..Plan::default() });
-    }
-
-    fn rest(&self) {
-        self.end();
-        self.effort_percent.store(0, SeqCst);
-        pages::keep_without_owner(false);
-        let mut started = lock(&self.started);
-        started.0 += started.1.take().map_or(0, |since| since.elapsed().as_millis() as u64);
-    }
-
-    /// Has the background thread look at memory when it is time to; called by one shard's thread every so often.
-    #[inline]
-    pub fn look(&self, world: &Arc<World>) {
-        let is_on = world.settings.activedefrag.on();
-        // While the background thread looks it holds the state.
-        if !is_on && !self.is_active.load(SeqCst) || self.is_looking.load(SeqCst) {
-            return;
-        }
-        let mut state = lock(&self.state);
-        let is_due = !is_on || state.next.is_none_or(|next| Instant::now() >= next);
-        if is_due && !self.is_looking.swap(true, SeqCst) {
-            state.next = None;
-            drop(state);
-            let of = Arc::downgrade(world);
-            let work = Box::new(move || {
-                if let Some(world) = of.upgrade() {
-                    world.defragmentation.step(&world);
+        self.large.iter_mut().for_each(|large| large.looked_at = 0);
+        let elements_max = settings.active_defrag_max_scan_fields.size().max(1);
+        let mut mover = Mover::new(&plan.pages);
+        let mut is_through = false;
+        while !is_through && begun.elapsed() < limit {
+            is_through = match self.large.pop() {
+                Some(large) => {
+                    let goes_on = self.step_in_large(shard, large, &mut mover, elements_max);
+                    if !goes_on {
+                        break;
+                    }
+                    false
                 }
-            });
-            if !world.reaper.run(work) {
-                self.is_looking.store(false, SeqCst);
-            }
+                None => self.step(shard, &mut mover),
+            };
         }
-    }
-
-    /// What comes next, in the background thread.
-    fn step(&self, world: &World) {
-        let mut state = lock(&self.state);
-        let is_on = world.settings.activedefrag.on();
-        pages::bound_owned(is_on);
-        let (phase, pause) = if is_on {
-            self.following(&state.phase, world)
+        shard.stats.defrag_hits.add(mover.hits);
+        shard.stats.defrag_misses.add(mover.misses);
+        let took = begun.elapsed();
+        if is_through {
+            *self = Pace { finished: plan.number, ..Pace::default() };
+            world.defragmentation.finish(plan.number);
         } else {
-            self.rest();
-            (Phase::Off, LOOK_EVERY)
-        };
-        self.is_active.store(is_on, SeqCst);
-        *state = State { phase, next: Some(Instant::now() + pause) };
-        self.is_looking.store(false, SeqCst);
+            self.rest_until = Some(Instant::now() + rest_after(took, plan.effort_percent, world.slots.shards()));
+        }
     }
 
-    fn following(&self, phase: &Phase, world: &World) -> (Phase, Duration) {
-        match phase {
-            Phase::Off | Phase::Idle => {
-                let begun = Instant::now();
-                match Fragmentation::measure().effort_percent(&world.settings) {
-                    0 => (Phase::Idle, pause_after(begun.elapsed())),
-                    effort_percent => self.prepare(effort_percent, None),
+    /// Looks at the next bucket of the keyspace; true at its end.
+    fn step(&mut self, shard: &mut Shard, mover: &mut Mover<'_>) -> bool {
+        if self.db >= shard.dbs_touched() {
+            return true;
+        }
+        let number = self.db as u16;
+        let (mut hits, mut misses) = (0, 0);
+        let large = &mut self.large;
+        let visit = |entry: &mut Entry, mover: &mut Mover<'_>| {
+            let before = mover.hits;
+            entry.relocate(mover);
+            if let Some(object) = entry.object_mut() {
+                match first_step(object, mover) {
+                    0 => {}
+                    at => large.push(Large { db: number, key: entry.key().to_vec(), at, looked_at: 0 }),
                 }
             }
-            Phase::Preparing(before, unfinished) if *unfinished != pages::unfinished() => {
-                (Phase::Preparing(*before, pages::unfinished()), GIVEN_UP_AFTER)
-            }
-            Phase::Preparing(before, _) => self.plan_next(*before, world),
-            Phase::Moving(before) if self.finished() >= world.slots.shards() => {
-                self.end();
-                self.prepare(self.effort_percent(), Some(*before))
-            }
-            Phase::Moving(before) => (Phase::Moving(*before), POLL_EVERY),
+            let moved = mover.hits > before;
+            hits += u64::from(moved);
+            misses += u64::from(!moved);
+        };
+        let next = shard.defragment(number, self.at, mover, visit);
+        shard.stats.defrag_key_hits.add(hits);
+        shard.stats.defrag_key_misses.add(misses);
+        match next {
+            Some(next) => self.at = next,
+            None => (self.db, self.at) = (self.db + 1, (0, 0)),
         }
+        false
     }
 
-    fn prepare(&self, effort_percent: u64, wasted_before: Option<usize>) -> (Phase, Duration) {
-        self.effort_percent.store(effort_percent, SeqCst);
-        pages::keep_without_owner(true);
-        pages::ask_to_give_up();
-        pages::give_up();
-        (Phase::Preparing(wasted_before, pages::unfinished()), GIVEN_UP_AFTER)
-    }
-
-    fn plan_next(&self, wasted_before: Option<usize>, world: &World) -> (Phase, Duration) {
-        give_back();
-        let now = Fragmentation::measure();
-        let effort_percent = now.effort_percent(&world.settings);
-        let has_helped = wasted_before.is_none_or(|before| now.wasted() <= before - before / HELPED);
-        if effort_percent == 0 || !has_helped {
-            self.rest();
-            return (Phase::Idle, if has_helped { LOOK_EVERY } else { REST });
+    /// Looks at the next elements of a large collection; false when the slice has looked at enough of them.
+    fn step_in_large(
+        &mut self,
+        shard: &mut Shard,
+        mut large: Large,
+        mover: &mut Mover<'_>,
+        elements_max: usize,
+    ) -> bool {
+        let key = Key::new(&large.key, &shard.world.slots);
+        let limit = ELEMENTS_A_STEP.min(elements_max);
+        large.at = shard.defragment_elements(large.db, &key, mover, large.at, limit);
+        large.looked_at += limit;
+        let goes_on = large.looked_at < elements_max;
+        if large.at != 0 {
+            self.large.push(large);
+            return goes_on;
         }
-        self.begin(effort_percent, SparsePages::find());
-        (Phase::Moving(now.wasted()), POLL_EVERY)
+        true
+    }
+}
+
+/// How long a shard's thread rests after a slice, so that all of them together take their part of one processor.
+fn rest_after(slice: Duration, effort_percent: u64, shards: usize) -> Duration {
+    let percent = (effort_percent as u32).clamp(1, 100);
+    slice * (100 * shards as u32 - percent) / percent
+}
+
+/// The first elements of a collection, which for most are all of them; where to go on, 0 at the end.
+fn first_step(object: ObjectMut<'_>, mover: &mut Mover<'_>) -> usize {
+    object.defragment(mover, 0, ELEMENTS_A_STEP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_and_rests_of_all_shards_make_up_the_effort() {
+        let slice = Duration::from_micros(500);
+        for (percent, shards) in [(1, 1), (25, 1), (75, 1), (99, 1), (25, 4), (75, 4), (99, 64)] {
+            let rest = rest_after(slice, percent, shards);
+            let taken = 100.0 * shards as f64 * slice.as_secs_f64() / (slice + rest).as_secs_f64();
+            assert!((taken - percent as f64).abs() < 0.1, "{taken} percent instead of {percent}");
+        }
+        assert_eq!(rest_after(slice, 0, 1), 99 * slice, "a plan without effort does not stop the thread for ever");
     }
 }

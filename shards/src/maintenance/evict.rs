@@ -28,7 +28,8 @@ pub mod pool;
 mod pressure;
 
 use pool::{Candidate, Pool};
-pub use pressure::{excess_bytes, Others, Pressure};
+use pressure::evictable_anywhere;
+pub use pressure::{ask, excess_bytes};
 
 /// Evictions between two looks at the clock.
 const STEPS: usize = 16;
@@ -78,7 +79,7 @@ pub fn has_room(shards: &mut Shards<'_>, world: &World) -> bool {
 /// Whether commands that may use memory are refused at this moment; evicts nothing. For commands that are queued.
 pub fn is_hopeless(world: &World) -> bool {
     let policy = world.settings.maxmemory_policy.get();
-    excess_bytes(world) != 0 && !world.leaves_eviction() && world.pressure.evictable_anywhere(world, policy) == 0
+    excess_bytes(world) != 0 && !world.leaves_eviction() && evictable_anywhere(world, policy) == 0
 }
 
 #[cold]
@@ -100,7 +101,7 @@ fn make_room(shards: &mut Shards<'_>, world: &World, excess: usize) -> bool {
     world.pressure.note(!matches!(done, Done::Enough));
     held[0].evictor.spent = time.spent_before.saturating_add(nanoseconds_since(time.begun));
     if matches!(done, Done::TimeUp) {
-        world.pressure.ask(world);
+        ask(world);
     }
     !matches!(done, Done::Nothing)
 }
@@ -282,7 +283,7 @@ impl Round {
             && self.rest_since.is_none_or(|since| since.elapsed() >= REST)
             && excess_bytes(world) > 0
             && !world.keeps_all()
-            && world.pressure.evictable(world, shard, world.settings.maxmemory_policy.get()) > 0
+            && pressure::evictable(world, shard, world.settings.maxmemory_policy.get()) > 0
     }
 
     /// How long the thread may sleep until it looks again.
@@ -340,7 +341,7 @@ impl Round {
 /// What a shard shall free of the bytes that are too much: as its part of the keys that can be evicted.
 fn share_of(world: &World, shard: &Shard, policy: i64) -> usize {
     let own = evictable(shard, policy) as u128;
-    let all = (world.pressure.evictable_anywhere(world, policy) as u128).max(own).max(1);
+    let all = (evictable_anywhere(world, policy) as u128).max(own).max(1);
     (excess_bytes(world) as u128 * own / all) as usize + 1
 }
 

@@ -1,9 +1,8 @@
-//! What happens to keys besides commands: expiry, eviction, freeing, defragmentation, and what is counted about them.
+//! What happens to keys besides commands: expiry, eviction, defragmentation, and what is counted about them.
 
 pub mod defragment;
 pub mod evict;
 pub mod expire;
 pub mod field_calendar;
 pub mod heat;
-pub mod lazyfree;
 pub mod survey;

@@ -10,7 +10,7 @@ use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
-use crate::handler::scripting::RestorePolicy;
+use crate::handler::scripting::{self, RestorePolicy};
 use crate::keyspace::db::Key;
 use crate::rdb::format::{opcode, HEADER_BYTES, MAGIC_REDIS, MAGIC_VALKEY, VERSION_REDIS_8, VERSION_VALKEY_9};
 use crate::rdb::{self, crc64, load, Corrupt, Limits, Loaded, Reader};
@@ -338,7 +338,7 @@ impl<'a> Loading<'a> {
 
     /// Loads the libraries of functions, when no shard is held: those of the file and no others are there then.
     pub fn load_functions(&self, world: &World) -> Result<(), Fault> {
-        let Some(scripting) = world.scripting.get() else { return Ok(()) };
+        let Some(scripting) = scripting::of(world) else { return Ok(()) };
         let sources: Vec<_> = self.0.report.functions.iter().map(|source| Cow::Borrowed(source.as_slice())).collect();
         if sources.is_empty() && scripting.libraries().is_empty() {
             return Ok(());

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::saving::{Form, Sink};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
+use crate::handler::scripting;
 use crate::journal::resp;
 use crate::rdb::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
 use crate::rdb::{crc64, functions, Writer};
@@ -201,7 +202,7 @@ pub struct Cut {
 
 /// The sources of all libraries of functions. They change only while all shards are held, as they are at the cut.
 fn functions_of(world: &World) -> Vec<Vec<u8>> {
-    let libraries = world.scripting.get().map(|scripting| scripting.libraries());
+    let libraries = scripting::of(world).map(|scripting| scripting.libraries());
     libraries.unwrap_or_default().into_iter().map(|library| library.source).collect()
 }
 

@@ -15,10 +15,10 @@ use crate::entry::{Entry, Value};
 use crate::journal::resp;
 use crate::keyspace::db::Db;
 use crate::keyspace::Databases;
-use crate::maintenance::lazyfree::Reaper;
 use crate::rdb::dump::dump;
 use crate::rdb::format::opcode;
 use crate::rdb::{save, type_of, Writer};
+use crate::server::lazyfree::Reaper;
 use sherd_types::table;
 
 /// Bytes that a shard collects before it hands them over.
@@ -283,7 +283,9 @@ impl Saving {
                 self.places[index] = place;
             }
             (None, Place::Flushed(database)) => {
-                reaper.free_db(database);
+                if !database.is_empty() {
+                    reaper.free_whole(database);
+                }
                 self.at = (index + 1, None, 0);
             }
             (None, _) => self.at = (index + 1, None, 0),

@@ -3,8 +3,11 @@
 pub mod client;
 pub mod clocks;
 pub mod command_log;
+pub mod defragmentation;
 pub mod event_class;
+pub mod lazyfree;
 pub mod pause;
+pub mod pressure;
 pub mod settings;
 pub mod shard;
 pub mod tracking;

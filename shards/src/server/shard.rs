@@ -1,7 +1,7 @@
 //! A shard's state: what the holder of its baton may touch.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use sherd_metrics::catalogue::Catalogue;
 use sherd_metrics::{counters, CommandCells, Counter};
@@ -112,10 +112,18 @@ impl ShardStats {
     }
 }
 
+/// The way from a shard to those that its holder does not hold.
+pub trait Others: Send + Sync {
+    /// Does something in a shard if nobody holds it at this moment; whether it was done. Never waits.
+    fn try_in_shard(&self, shard: usize, work: &mut dyn FnMut(&mut Shard)) -> bool;
+}
+
 /// What the holder of a shard's baton may touch.
 pub struct Shard {
     pub index: usize,
     pub world: Arc<World>,
+    /// The other shards, if there may be any.
+    pub others: Option<Weak<dyn Others>>,
     pub databases: Databases,
     pub watches: Watches,
     pub blocking: Blocking,
@@ -152,6 +160,7 @@ impl Shard {
         Shard {
             index,
             world: Arc::clone(world),
+            others: None,
             databases: Databases::new(databases),
             watches: Watches::default(),
             blocking: Blocking::new(Arc::clone(&stats.waits)),
@@ -190,6 +199,12 @@ impl Shard {
     /// Databases that there is something to do for: those after them have never had keys.
     pub fn dbs_touched(&self) -> usize {
         self.databases.touched()
+    }
+
+    /// Does something in another shard if nobody holds it at this moment; whether it was done.
+    pub fn try_in_shard(&self, shard: usize, work: &mut dyn FnMut(&mut Shard)) -> bool {
+        let others = self.others.as_ref().and_then(Weak::upgrade);
+        others.is_some_and(|others| others.try_in_shard(shard, work))
     }
 
     /// Frees everything that it holds, at once: the server has stopped.

@@ -1,21 +1,20 @@
 //! What all shards of one server share: settings, the slot map, and the logs that commands leave behind.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sherd_metrics::clock;
 
-use crate::handler::scripting::Scripting;
 use crate::journal::Journal;
-use crate::maintenance::defragment::Defragmentation;
-use crate::maintenance::evict::Pressure;
-use crate::maintenance::lazyfree::Reaper;
 use crate::server::clocks::Clocks;
 use crate::server::command_log::CommandLogs;
+use crate::server::defragmentation::Defragmentation;
+use crate::server::lazyfree::Reaper;
 use crate::server::pause::{Condition, Pause};
+use crate::server::pressure::Pressure;
 use crate::server::settings::Settings;
-use crate::server::shard::ShardStats;
 use crate::server::tracking::Tracking;
 use crate::slot::SlotMap;
 
@@ -125,8 +124,8 @@ pub struct World {
     pub journal: Journal,
     /// Client-side caching.
     pub tracking: Tracking,
-    /// Who runs scripts; set once, where a server is made.
-    pub scripting: OnceLock<Box<dyn Scripting>>,
+    /// Who runs scripts: a [`crate::handler::scripting::Scripting`], which nothing down here knows.
+    pub(crate) scripting: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl World {
@@ -173,11 +172,32 @@ impl World {
         self.clocks.monotonic_ms()
     }
 
-    /// Whether a shard remembers more keys for client-side caching than it may.
+    /// Whether a shard remembers more keys for client-side caching than it may: so many.
     #[inline]
-    pub fn remembers_too_much(&self, stats: &ShardStats) -> bool {
+    pub fn remembers_too_much(&self, tracked_keys: u64) -> bool {
         let keys_max = self.settings.tracking_table_max_keys.size();
-        self.tracking.is_too_much(keys_max, self.slots.shards(), stats.tracked_keys.get() as usize)
+        self.tracking.is_too_much(keys_max, self.slots.shards(), tracked_keys as usize)
+    }
+
+    /// Has the background thread look at memory that is wasted when it is time to; called by one shard's thread every so often.
+    #[inline]
+    pub fn look_at_fragmentation(self: &Arc<World>) {
+        if self.defragmentation.begins_to_look(&self.settings) {
+            self.send_to_look();
+        }
+    }
+
+    #[cold]
+    fn send_to_look(self: &Arc<World>) {
+        let of = Arc::downgrade(self);
+        let work = Box::new(move || {
+            if let Some(world) = of.upgrade() {
+                world.defragmentation.step(&world.settings, world.slots.shards());
+            }
+        });
+        if !self.reaper.run(work) {
+            self.defragmentation.looks_later();
+        }
     }
 
     /// Whether what has expired stays where it is for now, as clients are paused, or a primary or whoever imports data says when it

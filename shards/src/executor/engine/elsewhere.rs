@@ -1,8 +1,7 @@
 //! The way from a shard that needs memory to those that have something to evict; see [`crate::maintenance::evict`].
 
 use super::{Engine, Serve, Slice, Wake};
-use crate::maintenance::evict::Others;
-use crate::server::shard::Shard;
+use crate::server::shard::{Others, Shard};
 
 impl Others for Engine {
     /// The baton is only tried, for the caller holds others. What is to be done in the shard beside the work is left to its own

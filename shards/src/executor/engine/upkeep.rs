@@ -105,7 +105,7 @@ impl Engine {
         eviction.look(&self.world, index);
         pages::give_up_if_asked();
         if index == 0 {
-            self.world.defragmentation.look(&self.world);
+            self.world.look_at_fragmentation();
         }
     }
 
@@ -116,7 +116,7 @@ impl Engine {
             surveys: upkeep.survey.is_due(&cell.stats),
             defragments: upkeep.defragmentation.is_due(&self.world),
             saves: self.saves(cell),
-            forgets: self.world.remembers_too_much(&cell.stats),
+            forgets: self.world.remembers_too_much(cell.stats.tracked_keys.get()),
         }
     }
 

@@ -23,11 +23,11 @@ pub(super) fn evict(held: &mut [&mut Shard], world: &World, policy: i64, time: &
     let others: Vec<usize> =
         (0..world.shard_keys.len()).filter(|&index| !held.iter().any(|shard| shard.index == index)).collect();
     let first = if others.is_empty() { 0 } else { held[0].random.below(others.len()) };
-    let nothing_elsewhere = || others.iter().all(|&index| world.pressure.evictable(world, index, policy) == 0);
+    let nothing_elsewhere = || others.iter().all(|&index| pressure::evictable(world, index, policy) == 0);
     let is_patient = time.is_generous() || excess > world.settings.maxmemory.size() / OVERSHOOT;
     loop {
         for index in others[first..].iter().chain(&others[..first]) {
-            if world.pressure.evictable(world, *index, policy) == 0 {
+            if pressure::evictable(world, *index, policy) == 0 {
                 continue;
             }
             match evict_in(held[0], *index, world, policy, time) {
@@ -41,7 +41,7 @@ pub(super) fn evict(held: &mut [&mut Shard], world: &World, policy: i64, time: &
         if nothing_elsewhere() {
             return await_pending(world, time);
         }
-        world.pressure.ask_urgently(world);
+        pressure::ask_urgently(world);
         if !is_patient || time.is_up() || time.has_waited_enough() {
             return Done::TimeUp;
         }
@@ -53,7 +53,7 @@ pub(super) fn evict(held: &mut [&mut Shard], world: &World, policy: i64, time: &
 fn evict_in(holder: &Shard, index: usize, world: &World, policy: i64, time: &Time) -> Option<Done> {
     let mut done = None;
     let before = memory::thread_bytes();
-    world.pressure.try_in_shard(index, &mut |shard| done = Some(evict_from(&mut [shard], world, policy, time)));
+    holder.try_in_shard(index, &mut |shard| done = Some(evict_from(&mut [shard], world, policy, time)));
     // What was freed there is told there; it is not the holder's, whose share is what this thread allocates meanwhile.
     holder.stats.memory_bytes.fetch_add(before - memory::thread_bytes(), Ordering::Relaxed);
     done

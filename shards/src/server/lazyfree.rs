@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use sherd_metrics::allocator::{give_back, give_back_only_when_told};
 
 use crate::entry::Entry;
-use crate::keyspace::db::Db;
 
 /// Values whose freeing takes more steps than this go to the background: at some 20 ns a step, 5 us.
 const EFFORT_INLINE_MAX: usize = 256;
@@ -28,7 +27,8 @@ const GIVE_BACK_EVERY: Duration = Duration::from_millis(500);
 enum Garbage {
     /// With the bytes that go with it.
     Entry(Entry, usize),
-    Db(Box<Db>),
+    /// What is too much for the thread that takes it away, as a whole database.
+    Whole(Box<dyn Send>),
     /// Something else that takes milliseconds and that nobody waits for.
     Work(Work),
 }
@@ -43,7 +43,7 @@ impl Garbage {
                 drop(entry);
                 counts.pending_bytes.fetch_sub(bytes, Relaxed);
             }
-            Garbage::Db(db) => drop(db),
+            Garbage::Whole(data) => drop(data),
             Garbage::Work(work) => return work(),
         }
         counts.freed.fetch_add(1, Relaxed);
@@ -121,11 +121,9 @@ impl Reaper {
         Some(bytes)
     }
 
-    /// Frees a whole database in the background.
-    pub fn free_db(&self, db: Box<Db>) {
-        if !db.is_empty() {
-            self.send(Garbage::Db(db));
-        }
+    /// Frees a whole database, or something as large, in the background.
+    pub fn free_whole(&self, data: Box<dyn Send>) {
+        self.send(Garbage::Whole(data));
     }
 
     /// Does something in the background; false if it cannot be done now.
