@@ -237,7 +237,7 @@ impl Tester {
 
     /// What clients with caches are to be told, in order.
     #[allow(dead_code)] // Likewise.
-    pub fn invalidations(&mut self) -> Vec<crate::keyspace::tracking::Invalidation> {
+    pub fn invalidations(&mut self) -> Vec<crate::keyspace::invalidations::Invalidation> {
         let mut told: Vec<_> = self.shards.iter_mut().flat_map(|shard| shard.outbox.invalidations.take()).collect();
         told.sort_by_key(|invalidation| invalidation.number);
         told.dedup_by(|a, b| a.is_everything() && b.is_everything());

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use sherd_shards::command::origin::Origin;
 use sherd_shards::command::registry;
-use sherd_shards::effects::blocking::{self, Interrupt, Waiter, Wake};
+use sherd_shards::effects::blocking::{Interrupt, Waiter, Wake};
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::executor::execute::{call_or_block, Call};
+use sherd_shards::executor::waiting;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::server::settings::Settings;
@@ -63,7 +64,7 @@ impl Crowd {
         };
         self.engine.with_shards(self.engine.all_shards(), |mut shards| {
             let block = call_or_block(shards.reborrow(), world, &call, &mut Vec::new()).1?;
-            Some(blocking::register(&mut shards, world, &call, token, *block))
+            Some(waiting::register(&mut shards, world, &call, token, *block))
         })
     }
 

@@ -4,6 +4,7 @@
 //! Each IO thread is told of a change and looks at its own connections; what they send is judged by the new rights in any case
 //! ([`super::rights::keep_up`]).
 
+use sherd_shards::command::registry::command_of;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::rights::{Denied, User};
 
@@ -71,8 +72,8 @@ fn cut_subscriber(io: &IoThread, connection: &mut Connection) {
 /// What a client is told whose command waits for a key and is not allowed any more.
 fn refused_wait(io: &IoThread, connection: &Connection) -> Option<CommandError> {
     let waiter = connection.wait.waiter.as_ref().filter(|_| !connection.closing)?;
-    let (user, args) = (&connection.session.user, waiter.sent_args());
-    let denied: Denied = user.check(waiter.command, &args, connection.session.db).err()?;
-    note_denial(&io.shared, &connection.record, user, (denied, Setting::TopLevel), waiter.command, &args);
-    Some(CommandError::with(format!("NOPERM {}", reason(user, denied, waiter.command))))
+    let (user, command, args) = (&connection.session.user, command_of(waiter), waiter.sent_args());
+    let denied: Denied = user.check(command, &args, connection.session.db).err()?;
+    note_denial(&io.shared, &connection.record, user, (denied, Setting::TopLevel), command, &args);
+    Some(CommandError::with(format!("NOPERM {}", reason(user, denied, command))))
 }

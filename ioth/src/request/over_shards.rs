@@ -14,10 +14,11 @@ use std::sync::Arc;
 use sherd_shards::command::origin::Origin;
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::flag;
-use sherd_shards::effects::blocking::{self, Waiter};
+use sherd_shards::effects::blocking::Waiter;
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::executor::errand::Errand;
 use sherd_shards::executor::execute::{self, Call, INTERNAL_ERROR};
+use sherd_shards::executor::waiting;
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Reply;
@@ -87,7 +88,7 @@ fn call(
     let call = Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
     let (_, block) = execute::call_counted(shards, world, &call, args, out);
     // Registered while everything is held, so that no change of the keys can be missed.
-    block.map(|block| blocking::register(shards, world, &call, token.to_bits(), *block))
+    block.map(|block| waiting::register(shards, world, &call, token.to_bits(), *block))
 }
 
 /// Executes one command over several shards, now or when they are free.

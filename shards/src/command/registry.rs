@@ -8,6 +8,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 use crate::command::spec::{CommandSpec, Handler};
 use crate::declaration::table;
 pub use crate::declaration::table::{packed_name, Route};
+use crate::effects::waiter::Waiter;
 use crate::handler::context::Context;
 use crate::server::client::ClientRecord;
 
@@ -64,6 +65,11 @@ pub fn enter_extension_again(command: &'static Command) {
 pub fn find_extension(name: &[u8]) -> Option<&'static Command> {
     let entered = EXTENSIONS.read().unwrap_or_else(PoisonError::into_inner);
     entered.iter().find(|command| command.spec.name.as_bytes() == name).copied()
+}
+
+/// The command that a client waits in.
+pub fn command_of(waiter: &Waiter) -> &'static Command {
+    &table().commands()[waiter.command]
 }
 
 /// The command of a number, those of extensions among them.

@@ -27,10 +27,9 @@ use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
 
-use crate::command::registry::Command;
 use crate::entry::object::Type;
 use crate::protocol::reply::{Protocol, TimeoutReply};
-use crate::server::client::ClientRecord;
+use crate::server::client::{Client, ClientRecord};
 use crate::server::tracking::Tracks;
 
 /// What a command waits for.
@@ -133,7 +132,8 @@ pub struct Waiter {
     pub token: u64,
     /// What is known of the client, for the slow log.
     pub record: Option<Arc<ClientRecord>>,
-    pub command: &'static Command,
+    /// The command's number in the table of commands, which nothing down here knows.
+    pub command: usize,
     pub args: Vec<Vec<u8>>,
     pub db: u16,
     pub protocol: Protocol,
@@ -156,23 +156,24 @@ pub struct Waiter {
 impl Waiter {
     /// A waiter that has joined no queue yet.
     pub fn new(
-        call: &crate::executor::execute::Call<'_>,
+        (command, args): (usize, &[&[u8]]),
+        client: Client<'_>,
         token: u64,
         mut block: Block,
         (queued_in, needs): (u64, u64),
     ) -> Arc<Waiter> {
-        let mut args: Vec<Vec<u8>> = call.args.iter().map(|arg| arg.to_vec()).collect();
+        let mut args: Vec<Vec<u8>> = args.iter().map(|arg| arg.to_vec()).collect();
         for (index, arg) in &mut block.rewrites {
             std::mem::swap(&mut args[*index], arg);
         }
         Arc::new(Waiter {
             token,
-            record: call.client.record.and_then(|record| record.own.upgrade()),
-            command: call.command,
+            record: client.record.and_then(|record| record.own.upgrade()),
+            command,
             args,
-            db: call.client.db,
-            protocol: call.client.protocol,
-            tracks: call.client.tracks,
+            db: client.db,
+            protocol: client.protocol,
+            tracks: client.tracks,
             place: AtomicU64::new(0),
             again_at_ms: AtomicI64::new(block.again_at_ms.unwrap_or(NEVER)),
             block,

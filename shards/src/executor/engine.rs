@@ -34,12 +34,13 @@ use sherd_metrics::allocator::give_back;
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::memory;
 
-use crate::effects::blocking::{self, Serve, Waiter, Wake};
+use crate::effects::blocking::{Waiter, Wake};
 use crate::executor::batch::Batch;
 use crate::executor::baton::Baton;
 use crate::executor::errand::{self, Errand};
-use crate::executor::execute::run_batch;
 use crate::executor::rest::Rest;
+use crate::executor::run::run_batch;
+use crate::executor::waiting::{self, Serve};
 use crate::handler::access::Shards;
 use crate::journal;
 use crate::keyspace::outbox::Letters;
@@ -390,10 +391,10 @@ impl Engine {
     fn conclude(&self, cell: &ShardCell, shard: &mut Shard, start: Slice) -> Letters {
         while !cell.leaving.is_empty() {
             let Some(waiter) = cell.leaving.pop() else { break };
-            blocking::forget(shard, &waiter);
+            waiting::forget(shard, &waiter);
         }
         if shard.blocking.has_ready() {
-            blocking::serve(shard);
+            waiting::serve(shard);
         }
         shard.publish_changes();
         let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));

@@ -1,34 +1,26 @@
-//! Executing commands in shards that are held: one, or a batch with prefetching.
+//! Executing one command in shards that are held, and counting it.
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_metrics::CommandCells;
 
 use crate::command::origin::Origin;
 use crate::command::registry::Command;
-use crate::command::spec::{flag, CommandSpec, Group, Handler, Plane};
-use crate::effects::blocking::{self, Block, Waiter};
-use crate::executor::batch::{Batch, Cmd};
-use crate::executor::prefetch::Ahead;
+use crate::command::spec::{flag, Group, Handler, Plane};
+use crate::effects::blocking::Block;
 use crate::handler::access::Shards;
 use crate::handler::context::{Client, Context};
 use crate::handler::scripting;
+use crate::handler::tracking;
 use crate::journal::recorder::Running;
-use crate::keyspace::tracking;
 use crate::maintenance::evict;
 use crate::protocol::error::{CommandError, Outcome, OUT_OF_MEMORY};
 use crate::protocol::reply::Reply;
 use crate::server::client::ClientRecord;
 use crate::server::command_log::{self, COMMAND_LOGS};
-use crate::server::shard::{Shard, ShardStats};
+use crate::server::shard::ShardStats;
 use crate::server::world::World;
-
-/// How old the time of a batch may be when a command begins; after that the clocks are read again. The tick counter, which is
-/// read after each command in any case, tells: clocks are read once in a batch, or a thousand times a second in a long one.
-const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
 
 /// The reply of a command that panicked.
 pub const INTERNAL_ERROR: CommandError =
@@ -116,7 +108,7 @@ pub fn call_or_block(
 
 /// Executes the command that a context was made for; gives whether it answered an error.
 #[inline(always)]
-fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
+pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
     let mut reply = Reply::new(out, context.client.protocol);
     let spec = context.spec;
     let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
@@ -265,143 +257,4 @@ fn log_command(
             world.logs.commands.add(log, value, &spec.shown(args), (&address, &name), max_len);
         }
     }
-}
-
-/// Executes a batch. A command that panics is answered with an error and its connection marked for closing.
-///
-/// Returns false where a script is to be left, with what follows it, to the shard's own thread.
-#[must_use]
-pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
-    let world = Arc::clone(&shard.world);
-    shard.evictor.begin_batch();
-    let mut next = batch.executed;
-    while next < batch.commands.len() {
-        let first = next;
-        let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next)));
-        shard.stats.commands.add((next - first) as u64);
-        if result.is_err() {
-            batch.out.truncate(batch.reply_start(next));
-            let segment = batch.segment_of(next);
-            batch.segments[segment].close = true;
-            Reply::new(&mut batch.out, batch.segments[segment].protocol).error(&INTERNAL_ERROR);
-            shard.stats.panics.increment();
-            batch.commands[next].end = batch.out.len();
-            next += 1;
-        } else if next < batch.commands.len() {
-            batch.executed = next;
-            return false;
-        }
-    }
-    true
-}
-
-/// Executes commands from `next` on, which is the command that it has come to: the last one's end, one that panicked, or a script
-/// that is to be handed on.
-fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize) {
-    // Read before the clocks: what they say is no older than this.
-    let mut tick = clock::ticks();
-    let mut clocks_read = tick;
-    shard.look_at_clock();
-    let now_ms = world.now_milliseconds();
-    let (cells, stats) = (Arc::clone(&shard.cells), Arc::clone(&shard.stats));
-    let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
-    let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
-    let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
-    let mut segment = batch.segment_of(*next);
-    let (mut args_begin, mut start) = (batch.args_start(*next), batch.reply_start(*next));
-    let mut end = batch.segment_end(segment);
-    let Batch { commands, segments, args, out, waiters, .. } = batch;
-    // As slices: their lengths cannot change while handlers run.
-    let (commands, args) = (commands.as_mut_slice(), args.as_slice());
-    // One context for all: what differs from command to command is little.
-    let spec = &commands[*next].command.spec;
-    let mut context = context_of_client(spec, segments[segment].as_client(), world, shard, now_ms);
-    for at in *next..commands.len() {
-        // Where a panic would stop the batch.
-        *next = at;
-        if at == end {
-            segment += 1;
-            context.client = segments[segment].as_client();
-            end = segments.get(segment + 1).map_or(commands.len(), |segment| segment.first);
-        }
-        ahead.prefetch(context.shards.first(), commands, args, at);
-        let Cmd { command, hash, slot, args_end, .. } = commands[at];
-        context.args = &args[args_begin..args_end as usize];
-        context.spec = &command.spec;
-        context.first_key = (hash, slot);
-        let failed = run(&mut context, out);
-        if failed && scripting::takes_hand_on() {
-            out.truncate(start);
-            return;
-        }
-        segments[segment].note_write(std::mem::take(&mut context.has_written));
-        let mut now = clock::ticks();
-        match context.blocked.take() {
-            // One that waits is a call when it ends.
-            Some(block) => waiters.push((at, wait(&mut context, command, *block))),
-            None => {
-                let (args, client, reply) = (context.args, context.client.record, &out[start..]);
-                account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
-            }
-        }
-        if has_served(context.shards.first()) {
-            now = clock::ticks();
-        }
-        tick = now;
-        if now.wrapping_sub(clocks_read) >= age_max {
-            clocks_read = now;
-            context.look_at_clocks();
-        }
-        (args_begin, start) = (args_end as usize, out.len());
-        commands[at].end = start;
-    }
-    *next = commands.len();
-}
-
-/// The context of a client's commands in one shard; which command it is is filled in.
-#[inline(always)]
-fn context_of_client<'a>(
-    spec: &'static CommandSpec,
-    client: Client<'a>,
-    world: &'a World,
-    shard: &'a mut Shard,
-    now_ms: i64,
-) -> Context<'a> {
-    Context {
-        args: &[],
-        spec,
-        now_ms,
-        client,
-        world,
-        first_key: (0, 0),
-        shards: Shards::one(world.slots, shard),
-        origin: Origin::Client,
-        blocked: None,
-        has_written: false,
-    }
-}
-
-/// Serves clients that wait for what the last command has changed, and returns whether there were any.
-#[inline(always)]
-fn has_served(shard: &mut Shard) -> bool {
-    let has_ready = shard.blocking.has_ready();
-    if has_ready {
-        blocking::serve(shard);
-    }
-    has_ready
-}
-
-/// Puts a command that blocks into the queues of the keys that it waits for.
-#[cold]
-fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> Arc<Waiter> {
-    let token = context.client.record.map_or(0, |record| record.token);
-    let call = Call {
-        command,
-        args: context.args,
-        first_key: context.first_key,
-        client: context.client,
-        now_ms: context.now_ms,
-        origin: Origin::Client,
-    };
-    blocking::register(&mut context.shards, context.world, &call, token, block)
 }

@@ -7,3 +7,5 @@ pub mod errand;
 pub mod execute;
 mod prefetch;
 pub mod rest;
+mod run;
+pub mod waiting;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::command::registry;
 use crate::executor::batch::{Batch, ClientPointer, Segment};
-use crate::executor::execute::run_batch;
+use crate::executor::run::run_batch;
 use crate::protocol::reply::Protocol;
 use crate::server::settings::Settings;
 use crate::server::world::World;

@@ -17,11 +17,10 @@ pub use crate::keyspace::edit::Expiry;
 use crate::keyspace::edit::Found;
 use crate::keyspace::events::class;
 use crate::protocol::error::{CommandError, Outcome, WRONG_TYPE};
-use crate::protocol::reply::{Protocol, Reply};
-use crate::server::client::ClientRecord;
+use crate::protocol::reply::Reply;
+pub use crate::server::client::Client;
 use crate::server::settings::Settings;
 use crate::server::shard::Shard;
-use crate::server::tracking::Tracks;
 use crate::server::world::World;
 use sherd_types::table::{Prefetch, Table};
 
@@ -30,18 +29,6 @@ pub type Handler = fn(&mut Context<'_>, &mut Reply<'_>) -> Outcome;
 
 pub type CommandSpec = spec::CommandSpec<Handler>;
 pub type Plane = spec::Plane<Handler>;
-
-/// What a handler may know of its client.
-#[derive(Clone, Copy)]
-pub struct Client<'a> {
-    pub db: u16,
-    pub protocol: Protocol,
-    /// CLIENT NO-TOUCH is on: reads leave the access clock alone.
-    pub no_touch: bool,
-    /// What its commands have to do for its tracking of keys.
-    pub tracks: Tracks,
-    pub record: Option<&'a ClientRecord>,
-}
 
 /// See the file's head.
 pub struct Context<'a> {

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod context;
 pub mod scripting;
+pub mod tracking;
 
 // Whoever writes a handler finds everything here.
 pub use crate::protocol::{args, error, reply};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::*;
 use crate::command::origin::Origin;
 use crate::command::registry;
-use crate::effects::blocking::{self, Block, TimeoutReply};
+use crate::effects::blocking::{Block, TimeoutReply};
 use crate::effects::watch::DirtyFlag;
 use crate::executor::execute::{self, Call};
+use crate::executor::waiting;
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
 use crate::protocol::reply::Protocol;
@@ -73,7 +74,7 @@ fn wait_for(shard: &mut Shard, key: &[u8]) {
         rewrites: Vec::new(),
     };
     let call = call_of(&args, world.now_milliseconds());
-    blocking::register(&mut Shards::one(world.slots, shard), &world, &call, 0, block);
+    waiting::register(&mut Shards::one(world.slots, shard), &world, &call, 0, block);
 }
 
 const CASES: [Case; 11] = [

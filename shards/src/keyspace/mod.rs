@@ -7,7 +7,9 @@
 pub mod db;
 pub mod edit;
 pub mod events;
+pub mod invalidations;
 pub mod outbox;
+pub mod read_keys;
 pub mod tracking;
 
 use db::Db;

@@ -1,7 +1,7 @@
 //! What a shard has to tell others: gathered while its baton is held, told when all batons have been let go.
 
 use super::events::{Event, Events};
-use super::tracking::{Invalidation, Invalidations};
+use super::invalidations::{Invalidation, Invalidations};
 use crate::effects::blocking::Wake;
 use crate::journal::Ticket;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::keyspace::invalidations::{Invalidation, PENDING_MAX};
 use crate::server::client::ClientRecord;
 use crate::server::tracking::Tracks;
 use crate::testing::Tester;

@@ -5,7 +5,20 @@ use std::sync::{Arc, Mutex, Weak};
 
 use crate::rights::User;
 
+use crate::protocol::reply::Protocol;
 use crate::server::tracking::Tracks;
+
+/// What a command may know of its client.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    pub db: u16,
+    pub protocol: Protocol,
+    /// CLIENT NO-TOUCH is on: reads leave the access clock alone.
+    pub no_touch: bool,
+    /// What its commands have to do for its tracking of keys.
+    pub tracks: Tracks,
+    pub record: Option<&'a ClientRecord>,
+}
 
 /// One connected client. The connection's IO thread writes; others read, relaxed, what may be a moment old.
 #[derive(Debug, Default)]

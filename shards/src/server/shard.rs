@@ -11,7 +11,7 @@ use crate::effects::watch::{Presence, Watches};
 use crate::keyspace::db::{Db, Key};
 use crate::keyspace::edit;
 use crate::keyspace::outbox::Outbox;
-use crate::keyspace::tracking::ReadKeys;
+use crate::keyspace::read_keys::ReadKeys;
 use crate::keyspace::Databases;
 use crate::maintenance::evict::Evictor;
 use crate::maintenance::expire::ExpiryStats;

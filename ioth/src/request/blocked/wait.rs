@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
+use sherd_shards::command::registry::command_of;
 use sherd_shards::effects::blocking::{Interrupt, Waiter};
 
 use crate::connection::wait::WaitsFor;
@@ -32,7 +33,7 @@ pub fn begin_wait(io: &mut IoThread, connection: &mut Connection, waiter: Arc<Wa
 
 fn may_wait(connection: &Connection, waiter: &Waiter) -> bool {
     let session = &connection.session;
-    session.user.check(waiter.command, &waiter.sent_args(), session.db).is_ok()
+    session.user.check(command_of(waiter), &waiter.sent_args(), session.db).is_ok()
 }
 
 /// Answers the client if its reply has come and everything before it was sent.

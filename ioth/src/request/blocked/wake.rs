@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use sherd_shards::command::registry::command_of;
 use sherd_shards::effects::blocking::{Interrupt, Wake};
 use sherd_shards::executor::execute;
 use sherd_shards::handler::error::CommandError;
@@ -54,7 +55,7 @@ pub fn end_overdue_waits(io: &mut IoThread) {
         let Some(waiter) = waiter else { continue };
         if waiter.block.deadline_ms == Some(at_ms) {
             interrupt(io, token, None);
-        } else if waiter.take_again(now_ms) && !postpones(io, token, waiter.command) {
+        } else if waiter.take_again(now_ms) && !postpones(io, token, command_of(&waiter)) {
             io.shared.engine.serve(waiter);
         }
     }
@@ -108,9 +109,9 @@ fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) {
 fn count_interrupted(io: &IoThread, connection: &Connection, reply: &[u8]) {
     let Some(waiter) = &connection.wait.waiter else { return };
     let failed = reply.first() == Some(&b'-');
-    io.stats().cells.cell(waiter.command.id).record(0, failed);
+    io.stats().cells.cell(waiter.command).record(0, failed);
     let (world, client) = (&io.shared.world, Some(&*connection.record));
-    execute::note_command(world, waiter.command, &waiter.sent_args(), client, (0, reply.len()));
+    execute::note_command(world, command_of(waiter), &waiter.sent_args(), client, (0, reply.len()));
     if failed {
         io.stats().error_replies.increment();
         io.shared.world.logs.count_error(reply);

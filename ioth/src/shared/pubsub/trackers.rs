@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sherd_shards::handler::reply::{Protocol, Reply};
-use sherd_shards::keyspace::tracking::{Invalidation, Told};
+use sherd_shards::keyspace::invalidations::{Invalidation, Told};
 
 use crate::connection::subscriptions::Name;
 use crate::connection::token::Token;

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Engine;
 use crate::keyspace::events::Event;
+use crate::keyspace::invalidations::Invalidation;
 use crate::keyspace::outbox::Letters;
-use crate::keyspace::tracking::Invalidation;
 
 /// What there is to tell.
 #[derive(Default)]
