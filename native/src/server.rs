@@ -566,7 +566,7 @@ impl Server {
         py: Python<'py>,
     ) -> Vec<(Bound<'py, PyBytes>, usize, usize, u16, &'static str, usize, usize)> {
         let found = self.engine.shared.engine.big_keys();
-        let row = |(shard, big): (usize, sherd_shards::maintenance::survey::BigKey)| {
+        let row = |(shard, big): (usize, sherd_shards::keyspace::big_keys::BigKey)| {
             let slot = sherd_shards::slot::slot_of(&big.key);
             let key = PyBytes::new(py, &big.key);
             (key, shard, usize::from(big.db), slot, big.value_type, big.bytes, big.elements)

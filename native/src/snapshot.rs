@@ -14,9 +14,9 @@ use sherd_metrics::{histogram, memory, CommandCells, Counter};
 use sherd_scripts::pool::{self, Use};
 use sherd_shards::command::registry;
 use sherd_shards::entry::policy;
+use sherd_shards::keyspace::stats::ShardStats;
 use sherd_shards::server::command_log::CommandLog;
 use sherd_shards::server::defragmentation::Fragmentation;
-use sherd_shards::server::shard::ShardStats;
 
 /// Each counter of several threads or shards of one kind with its sum and its largest value, in the order of the
 /// declarations: added up by place, for names are looked up once a kind.

@@ -13,9 +13,9 @@ use sherd_shards::executor::execute::{call, Call};
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::keyspace::shard::Shard;
 use sherd_shards::maintenance::expire::Pace;
 use sherd_shards::server::settings::Settings;
-use sherd_shards::server::shard::Shard;
 use sherd_shards::server::world::World;
 use sherd_shards::slot::SlotMap;
 

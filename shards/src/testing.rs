@@ -7,10 +7,10 @@ use crate::command::registry;
 use crate::executor::execute::{call, Call};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
+use crate::keyspace::shard::Shard;
 use crate::protocol::reply::Protocol;
 use crate::server::client::ClientRecord;
 use crate::server::settings::Settings;
-use crate::server::shard::Shard;
 use crate::server::world::World;
 use crate::slot::SlotMap;
 
@@ -139,14 +139,14 @@ impl Tester {
 
     /// The cut of a snapshot over all shards, and the way on which its bytes come.
     #[allow(dead_code)] // Used by the tests of snapshots.
-    pub fn begin_snapshot(&mut self) -> Arc<crate::persistence::saving::Sink> {
-        let sink = crate::persistence::saving::Sink::new(self.shards.len());
+    pub fn begin_snapshot(&mut self) -> Arc<crate::keyspace::saving::Sink> {
+        let sink = crate::keyspace::saving::Sink::new(self.shards.len());
         let policy = self.world.settings.maxmemory_policy.get();
         let now_ms = self.world.now_milliseconds();
         for shard in &mut self.shards {
             shard.look_at_clock();
-            let form = crate::persistence::saving::Form { compress: true, as_commands: false };
-            let manner = crate::persistence::saving::Manner { form, policy, clock: shard.clock, now_ms, key_delay: 0 };
+            let form = crate::keyspace::saving::Form { compress: true, as_commands: false };
+            let manner = crate::keyspace::saving::Manner { form, policy, clock: shard.clock, now_ms, key_delay: 0 };
             shard.begin_saving(manner, &sink);
         }
         sink
@@ -200,9 +200,9 @@ impl Tester {
         stats.fold((0, 0), |sum, stats| (sum.0 + stats.keyspace_hits.get(), sum.1 + stats.keyspace_misses.get()))
     }
 
-    /// Announcements in the shards' calendars, those that are void included.
+    /// Announcements in the shards' TTL indexes, those that are void included.
     pub fn announcements(&self) -> usize {
-        self.shards.iter().map(|shard| shard.calendar.len()).sum()
+        self.shards.iter().map(|shard| shard.ttl_index.len()).sum()
     }
 
     /// Keys with elements that expire in database 0, and elements that have: what INFO tells.
@@ -214,7 +214,7 @@ impl Tester {
 
     /// The biggest keys, after the shards' own threads have gone once through everything.
     #[cfg(test)]
-    pub fn big_keys(&mut self) -> Vec<crate::maintenance::survey::BigKey> {
+    pub fn big_keys(&mut self) -> Vec<crate::keyspace::big_keys::BigKey> {
         let mut found = Vec::new();
         for shard in &self.shards {
             shard.publish_sizes();

@@ -166,7 +166,7 @@ impl Running {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn sum(&self, counter: impl Fn(&server::shard::ShardStats) -> u64) -> u64 {
+    fn sum(&self, counter: impl Fn(&keyspace::stats::ShardStats) -> u64) -> u64 {
         (0..self.engine.world.slots.shards()).map(|shard| counter(self.engine.stats(shard).0)).sum()
     }
 }
@@ -247,7 +247,7 @@ fn memory_is_given_back_when_nine_of_ten_keys_were_deleted() {
         assert!(running.engine.world.defragmentation.milliseconds().0 > 0);
         settings.activedefrag.set(0);
         running.engine.with_shards(running.engine.all_shards(), |mut shards| {
-            shards.iter_mut().for_each(server::shard::Shard::clear)
+            shards.iter_mut().for_each(keyspace::shard::Shard::clear)
         });
         running.engine.world.reaper.wait_until_idle();
     }

@@ -148,7 +148,7 @@ fn memory_usage_is_within_a_twentieth_of_what_was_allocated() {
         let bytes = allocated(&mut t, |t| (0..times).for_each(|n| drop(t.run(&line(n)))));
         compare(&mut t, name, bytes, &mut off);
     }
-    // The shard's own calendar has room from here on.
+    // The shard's own TTL index has room from here on.
     t.run("HSET timed f v");
     t.run("HEXPIRE timed 1000 FIELDS 1 f");
     for size in [10, 1000, 50_000] {

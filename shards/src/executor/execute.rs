@@ -14,12 +14,12 @@ use crate::handler::context::{Client, Context};
 use crate::handler::scripting;
 use crate::handler::tracking;
 use crate::journal::recorder::Running;
+use crate::keyspace::stats::ShardStats;
 use crate::maintenance::evict;
 use crate::protocol::error::{CommandError, Outcome, OUT_OF_MEMORY};
 use crate::protocol::reply::Reply;
 use crate::server::client::ClientRecord;
 use crate::server::command_log::{self, COMMAND_LOGS};
-use crate::server::shard::ShardStats;
 use crate::server::world::World;
 
 /// The reply of a command that panicked.

@@ -8,7 +8,7 @@
 use crate::entry::Entry;
 use crate::executor::batch::Cmd;
 use crate::keyspace::db::Key;
-use crate::server::shard::Shard;
+use crate::keyspace::shard::Shard;
 use sherd_types::table::{self, Prefetch};
 
 /// So many commands ahead of the one that is executed, the bucket of a command's key is asked for, and then its entry: as

@@ -19,12 +19,12 @@ use std::{
     thread::{self, Thread},
 };
 
+use crate::keyspace::stats::ShardStats;
 use crate::maintenance::defragment;
 use crate::maintenance::evict;
 use crate::maintenance::expire;
 use crate::maintenance::survey::Survey;
 use crate::server::defragmentation::GIVEN_UP_AFTER;
-use crate::server::shard::ShardStats;
 use crate::server::world::World;
 
 /// The longest rest.

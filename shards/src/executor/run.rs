@@ -16,8 +16,8 @@ use crate::executor::waiting;
 use crate::handler::access::Shards;
 use crate::handler::context::{Client, Context};
 use crate::handler::scripting;
+use crate::keyspace::shard::Shard;
 use crate::protocol::reply::Reply;
-use crate::server::shard::Shard;
 use crate::server::world::World;
 
 /// How old the time of a batch may be when a command begins; after that the clocks are read again. The tick counter, which is

@@ -10,8 +10,8 @@ use crate::executor::errand::Errand;
 use crate::executor::execute::{call_counted, Call, INTERNAL_ERROR};
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
+use crate::keyspace::shard::Shard;
 use crate::protocol::reply::Reply;
-use crate::server::shard::Shard;
 use crate::server::world::World;
 
 /// Puts a command that blocks into the queues of the keys that it waits for. The shards of all its keys are held, so no

@@ -7,7 +7,7 @@
 
 use crate::entry::object::ObjectRef;
 use crate::entry::{Entry, Value};
-use crate::server::shard::Shard;
+use crate::keyspace::shard::Shard;
 use sherd_types::number::{format_f64, F64Buffer, I64Buffer};
 use sherd_types::sha1::{sha1, DIGEST_BYTES};
 use sherd_types::stream::{Stream, StreamId};

@@ -9,9 +9,9 @@ use crate::handler::access::Shards;
 use crate::handler::error::{CommandError, Outcome};
 use crate::handler::scripting::{self, RestorePolicy};
 use crate::keyspace::db::Key;
+use crate::keyspace::shard::Shard;
 use crate::rdb::{self, dump, functions};
 use crate::rdb::{Limits, Loaded};
-use crate::server::shard::Shard;
 use crate::server::world::World;
 use sherd_types::table;
 

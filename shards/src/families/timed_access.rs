@@ -1,7 +1,7 @@
 //! How commands get at a hash or a set: with the fields or members that they name removed first, if these have expired.
 //!
 //! Nothing is looked at twice unless the collection says that something may have expired ([`Fields::is_due`]); where nothing
-//! expires that is one comparison. What no command names is removed by the shard ([`crate::maintenance::field_calendar`]).
+//! expires that is one comparison. What no command names is removed by the shard ([`crate::maintenance::element_expiry`]).
 //!
 //! While clients are paused ([`crate::server::pause`]) readers leave what has expired where it is and pass over it ([`living`],
 //! [`without_expired`]).

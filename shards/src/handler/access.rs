@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::server::shard::Shard;
+use crate::keyspace::shard::Shard;
 use crate::slot::{SlotMap, SHARDS_MAX};
 
 /// One shard, or several of them by index. Made only by who holds their batons.

@@ -16,11 +16,11 @@ use crate::keyspace::db::{Db, Key};
 pub use crate::keyspace::edit::Expiry;
 use crate::keyspace::edit::Found;
 use crate::keyspace::events::class;
+use crate::keyspace::shard::Shard;
 use crate::protocol::error::{CommandError, Outcome, WRONG_TYPE};
 use crate::protocol::reply::Reply;
 pub use crate::server::client::Client;
 use crate::server::settings::Settings;
-use crate::server::shard::Shard;
 use crate::server::world::World;
 use sherd_types::table::{Prefetch, Table};
 

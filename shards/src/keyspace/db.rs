@@ -3,6 +3,7 @@
 //! In cluster mode a slot's keys are asked for, scanned and handed to other nodes as a whole, which a table of their own makes
 //! cheap. An empty slot costs its table's 24 bytes. Elsewhere nobody could tell, and one table takes less and is quicker.
 
+use crate::effects::watch::Presence;
 use crate::entry::object::ObjectMut;
 use crate::entry::Entry;
 use crate::slot::{SlotMap, SLOTS};
@@ -333,3 +334,12 @@ impl Db {
 }
 
 const _: () = assert!(SLOTS <= 1 << 14);
+
+/// What a database has of a key.
+pub(crate) fn presence(database: Option<&Db>, key: &Key<'_>, now_ms: i64) -> Presence {
+    match database.and_then(|database| database.find(key)) {
+        None => Presence::Absent,
+        Some(entry) if entry.is_expired(now_ms) => Presence::Expired,
+        Some(_) => Presence::Alive,
+    }
+}

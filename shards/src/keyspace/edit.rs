@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use sherd_metrics::memory;
 
-use super::db::{Db, Key, Put, Sweep};
+use super::db::{presence, Db, Key, Put, Sweep};
 use super::events::class;
+use super::saving::{Manner, Saving, Sink};
+use super::shard::Shard;
+use super::ttl_index::Announcement;
 use crate::effects::watch::Presence;
 use crate::entry::object::{Collection, ObjectMut, Type};
 use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
 use crate::journal;
-use crate::maintenance::field_calendar;
-use crate::persistence::saving::{Manner, Saving, Sink};
-use crate::server::shard::Shard;
 use sherd_types::hash::Fields;
 use sherd_types::mover::Mover;
 use sherd_types::table::{self, Slot};
@@ -308,8 +308,8 @@ impl Shard {
     /// Has the shard look after the hash or set of a key when its fields or members expire.
     pub(crate) fn announce_elements(&mut self, db: u16, key: &Key<'_>) {
         if let Some(due_ms) = self.next_announcement(db, key, false) {
-            field_calendar::enter(self, due_ms, db, key.bytes);
-            self.publish_calendar();
+            self.ttl_index.enter(&self.databases, &self.world.slots, Announcement::new(due_ms, db, key.bytes));
+            self.publish_ttl_index();
         }
     }
 
@@ -453,7 +453,7 @@ impl Shard {
         if let Some(saving) = &mut self.saving {
             saving.swap(a, b);
         }
-        self.calendar.swap(a, b);
+        self.ttl_index.swap(a, b);
         self.all_changed(a);
         self.all_changed(b);
     }
@@ -525,15 +525,6 @@ impl Shard {
         if self.world.settings.wanted_events() & event_class != 0 {
             self.outbox.events.push(db, event_class, event, key.bytes);
         }
-    }
-}
-
-/// What a database has of a key.
-pub(crate) fn presence(database: Option<&Db>, key: &Key<'_>, now_ms: i64) -> Presence {
-    match database.and_then(|database| database.find(key)) {
-        None => Presence::Absent,
-        Some(entry) if entry.is_expired(now_ms) => Presence::Expired,
-        Some(_) => Presence::Alive,
     }
 }
 

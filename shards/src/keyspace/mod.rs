@@ -1,16 +1,23 @@
-//! The databases of a shard, and the one door through which they are altered.
+//! A shard: its databases, the one door through which they are altered, and what it remembers and counts besides.
 //!
 //! [`Databases`] lends databases for reading to everybody. What alters one, [`edit`] alone can call: the methods are visible in
 //! this module only, so what follows from a change (count, WATCH, keyspace event, waiting clients) cannot be forgotten by
 //! whoever makes one.
 
+pub mod big_keys;
+pub mod candidates;
 pub mod db;
 pub mod edit;
 pub mod events;
+pub mod heat;
 pub mod invalidations;
 pub mod outbox;
 pub mod read_keys;
+pub mod saving;
+pub mod shard;
+pub mod stats;
 pub mod tracking;
+pub mod ttl_index;
 
 use db::Db;
 

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::db::Key;
 use super::invalidations::Told;
 use super::read_keys::ReadKey;
-use crate::server::shard::Shard;
+use crate::keyspace::shard::Shard;
 use sherd_types::table;
 
 /// Keys that one read forgets for others while there are too many; the rest is left to the shards' own threads.

@@ -9,7 +9,7 @@
 //! if all keys were in one. A write is refused only when no shard can free anything.
 //!
 //! A victim is chosen as in Redis: some keys are sampled ([`sherd_types::table::sample`]) and set against a pool of the best
-//! candidates seen so far ([`pool`]); the best one goes, unless it has been used since.
+//! candidates seen so far ([`crate::keyspace::candidates`]); the best one goes, unless it has been used since.
 
 use std::time::{Duration, Instant};
 
@@ -17,17 +17,16 @@ use sherd_metrics::clock::{self, TickRate};
 
 use crate::entry::policy;
 use crate::handler::access::Shards;
+use crate::keyspace::candidates::{Candidate, Pool};
 use crate::keyspace::db::Key;
+use crate::keyspace::shard::Shard;
 use crate::server::settings::Settings;
-use crate::server::shard::Shard;
 use crate::server::world::World;
 use sherd_types::table;
 
 mod elsewhere;
-pub mod pool;
 mod pressure;
 
-use pool::{Candidate, Pool};
 use pressure::evictable_anywhere;
 pub use pressure::{ask, excess_bytes};
 
@@ -39,21 +38,6 @@ const BATCH_LIMITS: u64 = 4;
 const SLICE: Duration = Duration::from_micros(500);
 /// Rest of a shard's own thread between two rounds, in which the other shards do their share.
 const REST: Duration = Duration::from_millis(10);
-/// A shard's state of eviction.
-#[derive(Default)]
-pub struct Evictor {
-    pool: Pool,
-    /// Nanoseconds spent in the batch that is being executed.
-    spent: u64,
-}
-
-impl Evictor {
-    /// A new batch begins.
-    #[inline]
-    pub fn begin_batch(&mut self) {
-        self.spent = 0;
-    }
-}
 
 /// What an attempt to evict one key of a shard came to.
 enum Step {

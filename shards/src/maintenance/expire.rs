@@ -8,11 +8,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use sherd_metrics::counters;
-
+use crate::keyspace::shard::Shard;
+use crate::keyspace::stats::ShardStats;
+use crate::maintenance::element_expiry;
 use crate::maintenance::evict::log_latency;
-use crate::maintenance::field_calendar;
-use crate::server::shard::{Shard, ShardStats};
 use crate::server::world::World;
 
 /// Time that one slice may hold the shard.
@@ -31,28 +30,6 @@ const TIME_PERCENT_A_STEP: u32 = 2;
 const WORTHWHILE: usize = 16;
 /// Steps of the sweep that the average lifetime is taken over.
 const AVERAGED_STEPS: u64 = 16;
-
-counters! {
-    /// What INFO tells of a shard's active expiry, read from other threads.
-    #[derive(Default, Debug)]
-    pub struct ExpiryStats {
-        /// Keys that had expired, of those with an expiry, in millionths, averaged over the sweeps of late.
-        stale_millionths: Zero;
-        /// Sweeps that ended because their time was used up.
-        time_cap_reached: Zero, Sum("totals", "expire_time_cap_reached");
-        nanoseconds: Zero, Sum("totals", "expire_nanoseconds");
-    }
-}
-
-impl ExpiryStats {
-    /// As Redis averages: the last sweep counts for a twentieth.
-    fn note_sample(&self, expired: usize, living: usize) {
-        let seen = (expired + living) as u64;
-        if let Some(now) = (1_000_000 * expired as u64).checked_div(seen) {
-            self.stale_millionths.set((self.stale_millionths.get() * 19 + now) / 20);
-        }
-    }
-}
 
 /// Whether a shard has anything that expires, as its holder said last.
 pub fn may_be_due(stats: &ShardStats) -> bool {
@@ -105,7 +82,7 @@ impl Pace {
         let effort = shard.world.settings.active_expire_effort.get().clamp(1, 10) as u32;
         let budget = budget(hz, effort);
         if self.are_fields_due(&shard.world, &shard.stats) {
-            field_calendar::slice(shard);
+            element_expiry::slice(shard);
             self.fields_done = tick_begun.elapsed() > budget || !self.are_fields_due(&shard.world, &shard.stats);
         }
         let count = shard.dbs_touched().max(1);

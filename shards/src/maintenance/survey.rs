@@ -5,15 +5,12 @@
 //! of the keys that take the most memory and of those with the most elements. A round through all keys replaces what the
 //! round before it has found, so a key that has gone or shrunk disappears from the lists by then.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::entry::{Entry, Value};
-use crate::server::shard::{Shard, ShardStats};
-use sherd_types::table;
+use crate::keyspace::big_keys::Lists;
+use crate::keyspace::shard::Shard;
+use crate::keyspace::stats::ShardStats;
 
-/// Keys in each of the lists of a shard.
-pub const KEYS_MAX: usize = 32;
 /// Time that a look may hold the shard, each tick.
 const SLICE: Duration = Duration::from_micros(100);
 /// Scan steps between two looks at the clock.
@@ -22,76 +19,6 @@ const STEPS: usize = 32;
 const SLOTS_A_STEP: usize = 64;
 /// Rest between two rounds: what is big stays so for a while.
 const REST: Duration = Duration::from_secs(10);
-/// Elements by whose size a collection's memory is estimated.
-const SAMPLES: usize = 5;
-/// Longer keys are left out of the lists.
-const KEY_BYTES_MAX: usize = 1024;
-
-/// A key of the lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BigKey {
-    pub key: Vec<u8>,
-    pub db: u16,
-    pub value_type: &'static str,
-    /// As MEMORY USAGE would say.
-    pub bytes: usize,
-    /// Of a collection; bytes of a string count as none.
-    pub elements: usize,
-}
-
-/// The lists of one shard, for other threads to read.
-#[derive(Default, Debug)]
-pub struct Findings(Mutex<Lists>);
-
-#[derive(Clone, Default, Debug)]
-struct Lists {
-    by_bytes: Vec<BigKey>,
-    by_elements: Vec<BigKey>,
-}
-
-impl Findings {
-    fn lists(&self) -> MutexGuard<'_, Lists> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The keys of both lists, each once.
-    pub fn all(&self) -> Vec<BigKey> {
-        let lists = self.lists().clone();
-        let is_new = |big: &BigKey| !lists.by_bytes.iter().any(|other| other.key == big.key && other.db == big.db);
-        let more: Vec<BigKey> = lists.by_elements.iter().filter(|big| is_new(big)).cloned().collect();
-        lists.by_bytes.into_iter().chain(more).collect()
-    }
-}
-
-impl Lists {
-    fn offer(&mut self, db: u16, entry: &Entry) {
-        let key = table::Entry::key(entry);
-        if key.len() > KEY_BYTES_MAX {
-            return;
-        }
-        let bytes = entry.memory_bytes(SAMPLES);
-        let elements = match entry.value() {
-            Value::Object(object) => object.element_count(),
-            Value::Text(_) => 0,
-        };
-        let is_big = |list: &[BigKey], size: usize, of: fn(&BigKey) -> usize| {
-            size > 0 && (list.len() < KEYS_MAX || list.last().is_some_and(|least| size > of(least)))
-        };
-        for (list, size, of) in [
-            (&mut self.by_bytes, bytes, (|big| big.bytes) as fn(&BigKey) -> usize),
-            (&mut self.by_elements, elements, |big| big.elements),
-        ] {
-            // SCAN's order shows a key twice where the table shrinks.
-            if !is_big(list, size, of) || list.iter().any(|big| big.key == key && big.db == db) {
-                continue;
-            }
-            let place = list.partition_point(|big| of(big) >= size);
-            let value_type = entry.value_type().name();
-            list.insert(place, BigKey { key: key.to_vec(), db, value_type, bytes, elements });
-            list.truncate(KEYS_MAX);
-        }
-    }
-}
 
 /// How far the survey of a shard is.
 #[derive(Default)]
@@ -176,7 +103,7 @@ impl Survey {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::keyspace::big_keys::KEYS_MAX;
     use crate::testing::Tester;
 
     #[test]

@@ -1,7 +1,7 @@
 //! Snapshots: the whole keyspace as an RDB file, without a fork, and back.
 //!
 //! A snapshot begins with a **cut**: all batons are held for an instant, and every shard turns its mark over, so that exactly the
-//! entries that exist then are to be saved ([`saving`]). Each shard's own thread walks through its keys in slices; whoever is
+//! entries that exist then are to be saved ([`crate::keyspace::saving`]). Each shard's own thread walks through its keys in slices; whoever is
 //! about to change or remove an entry that was not saved yet saves it first ([`crate::keyspace::edit`] sees to that). What is
 //! written is therefore the state at the cut, though nobody waits for more than a slice. One thread puts the shards' bytes into
 //! a temporary file, which takes the name of the old one when it is complete and on disk ([`saver`]).
@@ -13,4 +13,3 @@ pub mod append_loader;
 pub mod append_scan;
 pub mod loader;
 pub mod saver;
-pub mod saving;

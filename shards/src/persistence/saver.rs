@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::saving::{Form, Sink};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
 use crate::handler::scripting;
 use crate::journal::resp;
+use crate::keyspace::saving::{Cut, Form, Sink};
 use crate::rdb::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
 use crate::rdb::{crc64, functions, Writer};
 use crate::server::world::World;
@@ -188,16 +188,6 @@ fn drain(engine: &Engine, progress: &Progress, out: &mut Out) -> io::Result<()> 
         return stopped("it was cancelled");
     }
     Ok(())
-}
-
-/// The state at the cut, as far as the head of the file tells of it.
-#[derive(Default)]
-pub struct Cut {
-    /// Keys and keys with an expiry, by database.
-    pub keys: Vec<(usize, usize)>,
-    /// Some hash or set has elements that expire.
-    pub has_timed: bool,
-    pub changes: u64,
 }
 
 /// The sources of all libraries of functions. They change only while all shards are held, as they are at the cut.

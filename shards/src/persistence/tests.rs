@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::persistence::saving::Sink;
+use crate::keyspace::saving::Sink;
 use crate::testing::Tester;
 use sherd_types::random::Random;
 

@@ -1,4 +1,4 @@
-//! What the shards of one server share, and the state of each.
+//! What the shards of one server share.
 
 pub mod client;
 pub mod clocks;
@@ -9,6 +9,5 @@ pub mod lazyfree;
 pub mod pause;
 pub mod pressure;
 pub mod settings;
-pub mod shard;
 pub mod tracking;
 pub mod world;

@@ -234,7 +234,7 @@ settings! {
     python_command_timeout_ms = 5000, "python-command-timeout-ms", COUNT;
     /// Expired keys stay until whoever imports them removes them.
     import_mode = 0, "import-mode";
-    /// Not 0 while HOTKEYS counts what keys cost; see [`crate::maintenance::heat`].
+    /// Not 0 while HOTKEYS counts what keys cost; see [`crate::keyspace::heat`].
     heat_tracking = 0;
     /// Not 0 while an executed command is accounted for in any unusual way, that is while keys are counted or latency is
     /// not tracked: one thing to look at with every command. Follows from others, see [`Settings::apply`].

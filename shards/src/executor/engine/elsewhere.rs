@@ -1,7 +1,7 @@
 //! The way from a shard that needs memory to those that have something to evict; see [`crate::maintenance::evict`].
 
 use super::{Engine, Serve, Slice, Wake};
-use crate::server::shard::{Others, Shard};
+use crate::keyspace::shard::{Others, Shard};
 
 impl Others for Engine {
     /// The baton is only tried, for the caller holds others. What is to be done in the shard beside the work is left to its own

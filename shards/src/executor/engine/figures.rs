@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sherd_metrics::CommandCells;
 
 use super::{Engine, HandOff, ShardCell};
-use crate::maintenance::heat::Costs;
-use crate::maintenance::survey::BigKey;
-use crate::server::shard::ShardStats;
+use crate::keyspace::big_keys::BigKey;
+use crate::keyspace::heat::Costs;
+use crate::keyspace::stats::ShardStats;
 
 impl Engine {
     /// Batches waiting for a shard.

@@ -12,7 +12,7 @@ use crate::executor::errand::Errand;
 use crate::handler::access::Shards;
 use crate::journal;
 use crate::keyspace::outbox::Letters;
-use crate::server::shard::Shard;
+use crate::keyspace::shard::Shard;
 
 /// Shards that are held. They are let go of when this is dropped, even if what was done with them panicked: a panic is one
 /// client's misfortune.

@@ -12,8 +12,7 @@ use super::{Engine, ShardCell};
 use crate::entry::policy;
 use crate::handler::access::Shards;
 use crate::keyspace::db::Db;
-use crate::persistence::saver::Cut;
-use crate::persistence::saving::{Form, Manner, Sink};
+use crate::keyspace::saving::{Cut, Form, Manner, Sink};
 
 /// Where the bytes of the snapshot go that is being taken.
 #[derive(Default)]

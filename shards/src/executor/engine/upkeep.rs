@@ -5,11 +5,11 @@ use sherd_metrics::pages;
 use super::{fence, indexes, run_batch, thread, Engine, Ordering, ShardCell, Slice};
 use crate::executor::errand;
 use crate::executor::rest;
+use crate::keyspace::shard::Shard;
 use crate::maintenance::defragment;
 use crate::maintenance::evict;
 use crate::maintenance::expire;
 use crate::maintenance::survey::Survey;
-use crate::server::shard::Shard;
 
 /// How often an errand is sent on from one busy shard to another before the thread that has it waits for all of them while it
 /// holds some: without an end to it, an errand over busy shards might never run.

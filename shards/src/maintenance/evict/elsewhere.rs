@@ -10,7 +10,7 @@ use std::thread;
 use sherd_metrics::memory;
 
 use super::{evict_from, excess_bytes, pressure, Done, Time};
-use crate::server::shard::Shard;
+use crate::keyspace::shard::Shard;
 use crate::server::world::World;
 
 /// A writer whose batch has had its time waits for busy shards all the same when the limit is exceeded by more than one part

@@ -17,6 +17,22 @@ pub struct Candidate {
     pub key: Vec<u8>,
 }
 
+/// A shard's state of eviction.
+#[derive(Default)]
+pub struct Evictor {
+    pub(crate) pool: Pool,
+    /// Nanoseconds spent in the batch that is being executed.
+    pub(crate) spent: u64,
+}
+
+impl Evictor {
+    /// A new batch begins.
+    #[inline]
+    pub fn begin_batch(&mut self) {
+        self.spent = 0;
+    }
+}
+
 /// See the file's head. The highest score is last.
 #[derive(Default, Debug)]
 pub struct Pool {

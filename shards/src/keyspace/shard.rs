@@ -1,116 +1,24 @@
 //! A shard's state: what the holder of its baton may touch.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use sherd_metrics::catalogue::Catalogue;
-use sherd_metrics::{counters, CommandCells, Counter};
+use sherd_metrics::CommandCells;
 
-use crate::effects::blocking::{Blocking, WaitCounts};
+use super::candidates::Evictor;
+use super::db::{self, Db, Key};
+use super::outbox::Outbox;
+use super::read_keys::ReadKeys;
+use super::saving::Saving;
+use super::stats::ShardStats;
+use super::ttl_index::TtlIndex;
+use super::Databases;
+use crate::effects::blocking::Blocking;
 use crate::effects::watch::{Presence, Watches};
-use crate::keyspace::db::{Db, Key};
-use crate::keyspace::edit;
-use crate::keyspace::outbox::Outbox;
-use crate::keyspace::read_keys::ReadKeys;
-use crate::keyspace::Databases;
-use crate::maintenance::evict::Evictor;
-use crate::maintenance::expire::ExpiryStats;
-use crate::maintenance::field_calendar::FieldCalendar;
-use crate::maintenance::heat::Heat;
-use crate::maintenance::survey::Findings;
-use crate::persistence::saving::Saving;
+use crate::entry::policy;
 use crate::server::settings::DATABASES_MAX;
 use crate::server::world::World;
 use sherd_types::random::Random;
-
-/// Counters of one database of a shard.
-#[derive(Default, Debug)]
-pub struct DbStats {
-    pub keys: Counter,
-    /// Keys with an expiry.
-    pub volatile_keys: Counter,
-    /// Keys of hashes and sets with elements that expire.
-    pub timed_keys: Counter,
-    /// Remaining lifetime of keys with an expiry, averaged over what the sweep has seen lately.
-    pub average_ttl_ms: Counter,
-}
-
-counters! {
-    /// Counters of one shard, read from other threads.
-    #[derive(Default, Debug)]
-    pub struct ShardStats {
-        commands: Zero, Sum("totals", "commands"), Each("commands");
-        keyspace_hits: Zero, Sum("totals", "keyspace_hits");
-        keyspace_misses: Zero, Sum("totals", "keyspace_misses");
-        expired_keys: Zero, Sum("totals", "expired_keys");
-        evicted_keys: Zero, Sum("totals", "evicted_keys");
-        /// Fields of hashes whose time was over.
-        expired_fields: Zero, Sum("totals", "expired_fields");
-        /// Members of sets whose time was over.
-        expired_members: Zero, Sum("totals", "expired_members");
-        /// Changes since the last save.
-        dirty: Keep, Sum("totals", "dirty");
-        busy_nanoseconds: Keep, EachInSeconds("busy_seconds");
-        batches: Keep, Each("batches");
-        /// The longest time that the baton was held for one slice, in nanoseconds.
-        longest_slice_nanoseconds: Zero, EachInSeconds("longest_slice_seconds");
-        /// Keys with an expiry in all databases.
-        volatile_keys: Keep;
-        /// Blocks that defragmentation has moved, those that it has looked at and left, and keys with and without such
-        /// blocks.
-        defrag_hits: Zero, Sum("defragmentation", "hits");
-        defrag_misses: Zero, Sum("defragmentation", "misses");
-        defrag_key_hits: Zero, Sum("defragmentation", "key_hits");
-        defrag_key_misses: Zero, Sum("defragmentation", "key_misses");
-        /// Keys that tracking clients have read, and how many clients have read each of them.
-        tracked_keys: Keep, Sum("clients", "tracked_keys");
-        tracked_items: Keep, Sum("clients", "tracked_items");
-        error_replies: Zero, Sum("totals", "error_replies");
-        panics: Zero, Sum("totals", "panics");
-    } and {
-        /// By database.
-        databases: Box<[DbStats]>,
-        /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when
-        /// it is handed over.
-        memory_bytes: AtomicI64,
-        /// A snapshot is being taken, and this shard has not come to its end.
-        saving: AtomicBool,
-        /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
-        next_field_due_ms: AtomicI64,
-        expiry: ExpiryStats,
-        waits: Arc<WaitCounts>,
-        heat: Heat,
-        /// The biggest keys, as far as the survey has come.
-        findings: Findings,
-    }
-}
-
-impl ShardStats {
-    fn new(databases: usize) -> ShardStats {
-        ShardStats { databases: (0..databases).map(|_| DbStats::default()).collect(), ..ShardStats::default() }
-    }
-
-    /// Says that a buffer which has grown from one capacity to another while the shard was held is not the shard's.
-    pub fn discount_buffer(&self, before: usize, after: usize) {
-        let counted = |capacity| std::alloc::Layout::array::<u8>(capacity).map_or(0, sherd_metrics::memory::block_size);
-        let bytes = if after == before {
-            0
-        } else {
-            counted(after) as i64 - if before == 0 { 0 } else { counted(before) as i64 }
-        };
-        self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// The shard's groups of counters.
-    pub fn groups(&self) -> [&dyn Catalogue; 3] {
-        [self, &self.expiry, &*self.waits]
-    }
-
-    /// CONFIG RESETSTAT.
-    pub fn reset(&self) {
-        self.groups().iter().for_each(|group| group.reset_counters());
-    }
-}
 
 /// The way from a shard to those that its holder does not hold.
 pub trait Others: Send + Sync {
@@ -132,7 +40,7 @@ pub struct Shard {
     /// What clients with caches have read.
     pub(crate) read_keys: ReadKeys,
     /// When hashes and sets have something to expire.
-    pub calendar: FieldCalendar,
+    pub ttl_index: TtlIndex,
     /// What eviction remembers of this shard.
     pub evictor: Evictor,
     pub random: Random,
@@ -144,7 +52,7 @@ pub struct Shard {
     pub(crate) sweep_db: usize,
     /// Changes of keys, each of them once, of however many elements it is and whatever its cause.
     pub(crate) changes: u64,
-    /// What entries have that no snapshot has to save; see [`crate::persistence::saving`].
+    /// What entries have that no snapshot has to save; see [`super::saving`].
     pub(crate) mark: bool,
     /// The snapshot that is being taken.
     pub(crate) saving: Option<Box<Saving>>,
@@ -166,7 +74,7 @@ impl Shard {
             blocking: Blocking::new(Arc::clone(&stats.waits)),
             outbox: Outbox::default(),
             read_keys: ReadKeys::default(),
-            calendar: FieldCalendar::default(),
+            ttl_index: TtlIndex::default(),
             evictor: Evictor::default(),
             random: Random::seeded(),
             stats,
@@ -188,7 +96,7 @@ impl Shard {
 
     /// What a database has of a key.
     pub fn presence(&self, db: u16, key: &Key<'_>, now_ms: i64) -> Presence {
-        edit::presence(self.db(db), key, now_ms)
+        db::presence(self.db(db), key, now_ms)
     }
 
     /// Databases that the shard can have.
@@ -213,7 +121,7 @@ impl Shard {
         self.watches = Watches::default();
         self.outbox = Outbox::default();
         self.read_keys = ReadKeys::default();
-        self.calendar = FieldCalendar::default();
+        self.ttl_index = TtlIndex::default();
         self.evictor = Evictor::default();
         self.publish_sizes();
     }
@@ -227,12 +135,12 @@ impl Shard {
     #[inline]
     pub fn look_at_clock(&mut self) {
         let policy = self.world.settings.maxmemory_policy.get();
-        self.clock = crate::entry::policy::clock_now(policy, self.world.monotonic_milliseconds());
+        self.clock = policy::clock_now(policy, self.world.monotonic_milliseconds());
     }
 
     /// Lets the shard's own thread see when fields expire.
-    pub fn publish_calendar(&self) {
-        let due_ms = self.calendar.next_due_ms().map_or(0, |due_ms| due_ms as i64);
+    pub fn publish_ttl_index(&self) {
+        let due_ms = self.ttl_index.next_due_ms().map_or(0, |due_ms| due_ms as i64);
         self.stats.next_field_due_ms.store(due_ms, Ordering::Relaxed);
     }
 

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::db::Db;
+use super::Databases;
 use crate::entry::policy;
 use crate::entry::{Entry, Value};
 use crate::journal::resp;
-use crate::keyspace::db::Db;
-use crate::keyspace::Databases;
 use crate::rdb::dump::dump;
 use crate::rdb::format::opcode;
 use crate::rdb::{save, type_of, Writer};
@@ -103,6 +103,16 @@ impl Sink {
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The state at the cut, as far as the head of the file tells of it.
+#[derive(Default)]
+pub struct Cut {
+    /// Keys and keys with an expiry, by database.
+    pub keys: Vec<(usize, usize)>,
+    /// Some hash or set has elements that expire.
+    pub has_timed: bool,
+    pub changes: u64,
 }
 
 /// Where a database of the cut is now.
