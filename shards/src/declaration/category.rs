@@ -1,11 +1,9 @@
 //! ACL categories as a set of bits: what a rule such as `+@read` means, and what a gate tests without looking at a name.
 //!
-//! Nearly all of a command's categories follow from its flags and its group; [`of`] is the one place that says how. The rest
-//! stands in its specification. The set of a command is made once, with the table: [`crate::declaration::table::Command::categories`].
+//! Nearly all of a command's categories follow from its flags and its group; [`crate::declaration::table::categories_of`] is the one place
+//! that says how. The rest stands in its specification. The set of a command is made once, with the table.
 //!
 //! Rejected: categories as words in specifications, which a gate would have to compare and a typing error would make silent.
-
-use crate::declaration::spec::{flag, CommandSpec, Group, Plane};
 
 /// A set of categories.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -20,7 +18,7 @@ impl Categories {
     }
 
     /// Those of another set only if a condition holds.
-    const fn with_if(self, condition: bool, other: Categories) -> Categories {
+    pub const fn with_if(self, condition: bool, other: Categories) -> Categories {
         if condition {
             self.with(other)
         } else {
@@ -78,50 +76,9 @@ categories! {
     SCRIPTING = 20, "scripting";
 }
 
-/// All categories of a command: those of its flags, its group's and those that it declares.
-pub const fn of<H>(spec: &CommandSpec<H>) -> Categories {
-    // What a script reads is up to its commands.
-    let reads = !matches!(spec.group, Group::Scripting);
-    spec.categories
-        .with_if(!matches!(spec.plane, Plane::Container), spec.group.category())
-        .with_if(reads && spec.has(flag::READONLY), READ)
-        .with_if(spec.has(flag::WRITE), WRITE)
-        .with_if(spec.has(flag::ADMIN), ADMIN.with(DANGEROUS))
-        .with_if(spec.has(flag::PUBSUB), PUBSUB)
-        .with_if(spec.has(flag::BLOCKING), BLOCKING)
-        .with(if spec.has(flag::FAST) { FAST } else { SLOW })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(spec: CommandSpec<()>) -> Vec<&'static str> {
-        of(&spec).names().collect()
-    }
-
-    #[test]
-    fn flags_and_group_imply_categories() {
-        let spec = |group, flags| CommandSpec { group, flags, ..CommandSpec::DEFAULT };
-        assert_eq!(names(spec(Group::String, flag::WRITE | flag::DENYOOM)), ["write", "string", "slow"]);
-        assert_eq!(names(spec(Group::Hash, flag::READONLY | flag::FAST)), ["read", "hash", "fast"]);
-        assert_eq!(names(spec(Group::Scripting, flag::READONLY | flag::NOSCRIPT)), ["slow", "scripting"]);
-        assert_eq!(names(spec(Group::Scripting, flag::WRITE)), ["write", "slow", "scripting"]);
-        assert_eq!(names(spec(Group::PubSub, flag::PUBSUB | flag::FAST)), ["pubsub", "fast"]);
-        assert_eq!(names(spec(Group::Server, flag::ADMIN)), ["admin", "slow", "dangerous"]);
-        assert_eq!(names(spec(Group::SortedSet, flag::BLOCKING)), ["sortedset", "slow", "blocking"]);
-    }
-
-    #[test]
-    fn declared_categories_come_on_top_and_a_container_has_not_its_groups() {
-        let spec = CommandSpec {
-            group: Group::Stream,
-            categories: KEYSPACE.with(DANGEROUS),
-            plane: Plane::Container,
-            ..CommandSpec::DEFAULT
-        };
-        assert_eq!(names(spec), ["keyspace", "slow", "dangerous"]);
-    }
 
     #[test]
     fn every_category_has_a_bit_and_a_name_of_its_own() {

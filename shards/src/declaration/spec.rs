@@ -279,7 +279,7 @@ pub struct CommandSpec<H> {
     pub arity: i16,
     /// See [`flag`].
     pub flags: u32,
-    /// ACL categories besides those that follow from flags and group; see [`category::of`].
+    /// ACL categories besides those that follow from flags and group; see [`crate::declaration::table::categories_of`].
     pub categories: Categories,
     pub keys: &'static [KeySpec],
     /// The argument that names an element of the first key's collection, 0 if none does: what finding it reads is asked of

@@ -60,10 +60,10 @@ impl<H> Command<H> {
         Command {
             id,
             packed: if has_word { packed_name(spec.name.as_bytes()) } else { 0 },
-            categories: category::of(&spec),
+            categories: categories_of(&spec),
             route: route_of(&spec),
             first_key_uses: spec.keys.first().filter(|key| key.is_key()).map(|key| uses_of(key.flags)),
-            touches_database: spec.keys.iter().any(KeySpec::is_key) || category::of(&spec).meets(TOUCHING),
+            touches_database: spec.keys.iter().any(KeySpec::is_key) || categories_of(&spec).meets(TOUCHING),
             plain: spec.name.len() <= 9 && is_plain && route_of(&spec) == Route::FirstKey,
             spec,
             parent: None,
@@ -143,6 +143,20 @@ fn name_hash(name: &[u8]) -> usize {
 
 /// Categories of commands that look at keys, or change them.
 const TOUCHING: Categories = category::KEYSPACE.with(category::READ).with(category::WRITE);
+
+/// All categories of a command: those of its flags, its group's and those that it declares.
+pub const fn categories_of<H>(spec: &CommandSpec<H>) -> Categories {
+    // What a script reads is up to its commands.
+    let reads = !matches!(spec.group, Group::Scripting);
+    spec.categories
+        .with_if(!matches!(spec.plane, Plane::Container), spec.group.category())
+        .with_if(reads && spec.has(flag::READONLY), category::READ)
+        .with_if(spec.has(flag::WRITE), category::WRITE)
+        .with_if(spec.has(flag::ADMIN), category::ADMIN.with(category::DANGEROUS))
+        .with_if(spec.has(flag::PUBSUB), category::PUBSUB)
+        .with_if(spec.has(flag::BLOCKING), category::BLOCKING)
+        .with(if spec.has(flag::FAST) { category::FAST } else { category::SLOW })
+}
 
 fn route_of<H>(spec: &CommandSpec<H>) -> Route {
     match (&spec.plane, spec.scope) {
@@ -233,7 +247,34 @@ impl<H> CommandTable<H> {
 
 #[cfg(test)]
 mod tests {
-    use super::packed_name;
+    use super::*;
+
+    fn names(spec: CommandSpec<()>) -> Vec<&'static str> {
+        categories_of(&spec).names().collect()
+    }
+
+    #[test]
+    fn flags_and_group_imply_categories() {
+        let spec = |group, flags| CommandSpec { group, flags, ..CommandSpec::DEFAULT };
+        assert_eq!(names(spec(Group::String, flag::WRITE | flag::DENYOOM)), ["write", "string", "slow"]);
+        assert_eq!(names(spec(Group::Hash, flag::READONLY | flag::FAST)), ["read", "hash", "fast"]);
+        assert_eq!(names(spec(Group::Scripting, flag::READONLY | flag::NOSCRIPT)), ["slow", "scripting"]);
+        assert_eq!(names(spec(Group::Scripting, flag::WRITE)), ["write", "slow", "scripting"]);
+        assert_eq!(names(spec(Group::PubSub, flag::PUBSUB | flag::FAST)), ["pubsub", "fast"]);
+        assert_eq!(names(spec(Group::Server, flag::ADMIN)), ["admin", "slow", "dangerous"]);
+        assert_eq!(names(spec(Group::SortedSet, flag::BLOCKING)), ["sortedset", "slow", "blocking"]);
+    }
+
+    #[test]
+    fn declared_categories_come_on_top_and_a_container_has_not_its_groups() {
+        let spec = CommandSpec {
+            group: Group::Stream,
+            categories: category::KEYSPACE.with(category::DANGEROUS),
+            plane: Plane::Container,
+            ..CommandSpec::DEFAULT
+        };
+        assert_eq!(names(spec), ["keyspace", "slow", "dangerous"]);
+    }
 
     #[test]
     fn a_packed_name_forgets_only_the_case() {
