@@ -1,23 +1,25 @@
 //! Sherd's data: keyspace, commands, and the engine that executes them.
 //!
-//! Knows no sockets and no Python. Layers, upper may use lower: `executor` > `families` > `handler` > `keyspace`, `entry` >
-//! `sherd_types`, the data types, which are a crate of their own and know no RESP, no clock and no keyspace.
+//! Knows no sockets and no Python. Below it are `sherd_types`, the data types, a crate of their own that knows no RESP, no clock and no
+//! keyspace.
 //!
-//! # Rooms
-//! - [`command`]: declaring commands, the table of all of them, where an invocation comes from
-//! - [`families`]: the commands, one file a family
-//! - [`handler`]: what a handler works with, and the door to whoever runs scripts
-//! - [`keyspace`]: databases, and the one door for changes ([`keyspace::edit`])
+//! # Rooms, from the bottom to the top
+//! Each uses those above it in this list, and none below: `tests/house/test_cycles.py` holds it.
+//! - [`glob`]: patterns; [`slot`]: hash slots, and which shard has which; [`queues`]: ways between threads
+//! - [`protocol`]: arguments, replies and errors
 //! - [`entry`]: one key with its value
-//! - [`effects`]: watching and waiting for keys
-//! - [`maintenance`]: expiry, eviction, freeing, defragmentation, hot and big keys
-//! - [`executor`]: who executes when
+//! - [`declaration`]: what a command says of itself, whoever executes it; [`rights`]: who may do what
 //! - [`journal`]: what writes have done, for whoever listens
-//! - [`persistence`]: snapshots, and loading them; [`rdb`]: values as bytes, for DUMP, RESTORE and files
-//! - [`rights`]: who may do what
-//! - [`server`]: what the shards of a server share, and the state of each
-//!
-//! [`glob`] are patterns, used everywhere.
+//! - [`server`]: what the shards of a server share
+//! - [`effects`]: watching and waiting for keys
+//! - [`rdb`]: values as bytes, for DUMP, RESTORE and files
+//! - [`keyspace`]: a shard, its databases, and the one door for changes ([`keyspace::edit`])
+//! - [`handler`]: what a handler works with, and the door to whoever runs scripts
+//! - [`command`]: the table of all commands, with their handlers
+//! - [`families`]: the commands, one file a family
+//! - [`maintenance`]: expiry, eviction, defragmentation, big keys
+//! - [`executor`]: who executes when
+//! - [`persistence`]: snapshots and the append-only file, and loading them
 
 pub mod command;
 pub mod declaration;

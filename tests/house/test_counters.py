@@ -57,5 +57,5 @@ def test_every_counter_of_the_data_plane_is_declared() -> None:
     }
     # What the sizes of one database are is told by database, and never reset.
     assert bare == {
-        f"shards/src/server/shard.rs: {field}" for field in ("keys", "volatile_keys", "timed_keys", "average_ttl_ms")
+        f"shards/src/keyspace/stats.rs: {field}" for field in ("keys", "volatile_keys", "timed_keys", "average_ttl_ms")
     }

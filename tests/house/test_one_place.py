@@ -14,7 +14,7 @@ _other_meanings = frozenset({"copy", "debug", "del", "function", "get", "keys", 
 _callers = {
     "native/src/transfer.rs": {"dump", "pexpiretime"},
     "shards/src/keyspace/edit.rs": {"hdel", "srem", "unlink"},
-    "shards/src/persistence/saving.rs": {"restore"},
+    "shards/src/keyspace/saving.rs": {"restore"},
     "src/sherd/families/migrate.py": {"restore", "restore-asking"},
 }
 

@@ -1,6 +1,6 @@
 """HOTKEYS: which keys cost the most execution time and network traffic, while an operator looks.
 
-The data plane counts from START to STOP (`shards/src/maintenance/heat.rs`); this holds what was asked for and shows
+The data plane counts from START to STOP (`shards/src/keyspace/heat.rs`); this holds what was asked for and shows
 the sums. Without a session nothing is counted. The most *frequent* keys, which are sampled all the time, are on the
 metrics page.
 """
