@@ -13,15 +13,19 @@ mod access;
 mod append;
 mod certificates;
 mod commands;
+mod execute;
 mod extensions;
 mod held;
 mod persistence;
 mod replicas;
 mod replication;
+mod request;
 mod scripts;
 mod server;
 mod settings;
+mod slots;
 mod snapshot;
+mod tls;
 mod transfer;
 
 /// Rounds small allocations to 8 bytes, which the layout of keyspace entries is made for.
@@ -92,7 +96,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(persistence::check_rdb, module)?)?;
     module.add_function(wrap_pyfunction!(append::check_append, module)?)?;
     module.add_class::<server::Server>()?;
-    module.add_class::<server::Request>()?;
+    module.add_class::<request::Request>()?;
     module.add_class::<replication::PrimaryLink>()?;
     module.add_class::<replicas::Replicas>()?;
     module.add_class::<extensions::call::Call>()?;

@@ -1,4 +1,4 @@
-//! `sherd._native.Server`: a handle on one engine, and `Request`, what it asks of the control plane.
+//! `sherd._native.Server`: a handle on one engine. What takes more than a line is in the files beside this one.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,101 +11,27 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use sherd_ioth::net::tls_config::{ClientCertificates, TlsOptions};
 use sherd_ioth::server::{Server as Engine, Shape};
 use sherd_ioth::shared::access::Change;
-use sherd_ioth::shared::message::ControlRequest;
 use sherd_ioth::shared::renames::Renames;
 use sherd_metrics::allocator::give_back;
 use sherd_metrics::pages;
-use sherd_shards::command::origin::Origin;
-use sherd_shards::command::spec::Plane;
-use sherd_shards::executor::execute::{self, Call};
-use sherd_shards::handler::context::Client;
 use sherd_shards::maintenance::evict;
 use sherd_shards::persistence::saver::Plan;
+use sherd_shards::server::command_log::CommandLog;
 use sherd_shards::server::pause::{Condition, Refusal};
-use sherd_shards::server::settings::Settings;
-use sherd_shards::server::settings::DATABASES_MAX;
+use sherd_shards::server::settings::{Settings, DATABASES_MAX};
 
 use crate::access::{self, UserForm};
 use crate::extensions::{self, Extensions};
 use crate::persistence::{self, Files};
 use crate::replicas::Replicas;
 use crate::replication::PrimaryLink;
-use crate::{append, commands, held, snapshot, transfer};
-use sherd_shards::handler::reply::Protocol;
-use sherd_shards::server::command_log::CommandLog;
+use crate::request::Request;
+use crate::{append, commands, execute, held, slots, snapshot, tls, transfer};
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
 type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
-
-/// One control request; immutable.
-#[pyclass(frozen, module = "sherd._native")]
-pub struct Request(ControlRequest);
-
-#[pymethods]
-impl Request {
-    #[getter]
-    fn token(&self) -> u64 {
-        self.0.token.to_bits()
-    }
-
-    #[getter]
-    fn args<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.0.args.iter().map(|arg| PyBytes::new(py, arg)).collect()
-    }
-
-    #[getter]
-    fn command(&self) -> &'static str {
-        self.0.command.spec.name
-    }
-
-    #[getter]
-    fn is_extension(&self) -> bool {
-        matches!(self.0.command.spec.plane, Plane::Extension)
-    }
-
-    #[getter]
-    fn client_id(&self) -> u64 {
-        self.0.record.id
-    }
-
-    #[getter]
-    fn user<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.record.user().name)
-    }
-
-    #[getter]
-    fn db(&self) -> u16 {
-        self.0.db
-    }
-
-    #[getter]
-    fn resp(&self) -> u8 {
-        self.0.protocol.number()
-    }
-
-    #[getter]
-    fn address(&self) -> &str {
-        &self.0.record.address
-    }
-
-    #[getter]
-    fn local_address(&self) -> &str {
-        &self.0.record.local_address
-    }
-
-    #[getter]
-    fn in_multi(&self) -> bool {
-        self.0.in_multi
-    }
-
-    #[getter]
-    fn queued(&self) -> Option<Vec<Request>> {
-        Some(self.0.queued_requests()?.into_iter().map(Request).collect())
-    }
-}
 
 /// An error of the system with its number, which pyo3's own conversion leaves out.
 fn os_error(error: io::Error) -> PyErr {
@@ -120,30 +46,6 @@ type CommandLogEntry<'py> = (u64, i64, u64, Vec<Bound<'py, PyBytes>>, String, Bo
 
 fn log_named(name: &str) -> PyResult<CommandLog> {
     CommandLog::named(name).ok_or_else(|| PyValueError::new_err(format!("there is no log of commands called {name}")))
-}
-
-/// The `tls-*` directives, by their names.
-fn tls_options(directives: &HashMap<String, String>) -> TlsOptions {
-    let text = |name: &str| directives.get(name).cloned().unwrap_or_default();
-    let on = |name: &str| text(name) == "yes";
-    TlsOptions {
-        cert_file: text("tls-cert-file").into(),
-        key_file: text("tls-key-file").into(),
-        key_file_pass: text("tls-key-file-pass"),
-        ca_cert_file: text("tls-ca-cert-file").into(),
-        ca_cert_dir: text("tls-ca-cert-dir").into(),
-        clients: match text("tls-auth-clients").as_str() {
-            "no" => ClientCertificates::No,
-            "optional" => ClientCertificates::Optional,
-            _ => ClientCertificates::Required,
-        },
-        protocols: text("tls-protocols"),
-        ciphers: text("tls-ciphers"),
-        ciphersuites: text("tls-ciphersuites"),
-        prefer_server_ciphers: on("tls-prefer-server-ciphers"),
-        session_caching: on("tls-session-caching"),
-        session_cache_size: text("tls-session-cache-size").parse().unwrap_or_default(),
-    }
 }
 
 /// One engine: shards, IO threads, listeners.
@@ -201,7 +103,7 @@ impl Server {
     }
 
     fn set_tls(&self, py: Python<'_>, directives: HashMap<String, String>) -> PyResult<()> {
-        let options = tls_options(&directives);
+        let options = tls::options(&directives);
         py.detach(|| self.engine.set_tls(&options)).map_err(PyValueError::new_err)
     }
 
@@ -484,7 +386,8 @@ impl Server {
 
     #[pyo3(signature = (args, db=0, resp=2))]
     fn execute<'py>(&self, py: Python<'py>, args: Vec<Vec<u8>>, db: u16, resp: u8) -> PyResult<Bound<'py, PyBytes>> {
-        let out = py.detach(|| self.run(&args, db, resp)).map_err(PyValueError::new_err)?;
+        let out =
+            py.detach(|| execute::execute(&self.engine.shared, &args, db, resp)).map_err(PyValueError::new_err)?;
         Ok(PyBytes::new(py, &out))
     }
 
@@ -603,69 +506,11 @@ impl Server {
     }
 
     fn slot_key_counts(&self, py: Python<'_>, first: usize, last: usize) -> Vec<usize> {
-        let last = last.min(sherd_shards::slot::SLOTS - 1);
-        py.detach(|| {
-            let engine = &self.engine.shared.engine;
-            let map = engine.world.slots;
-            (first..=last)
-                .map(|slot| {
-                    let shard = map.shard_of(slot as u16);
-                    held::with_shards(&self.engine.shared, 1 << shard, |mut shards| {
-                        shards.of_slot(slot as u16).db(0).map_or(0, |db| db.table(slot as u16).len())
-                    })
-                })
-                .collect()
-        })
+        py.detach(|| slots::key_counts(&self.engine.shared, first, last))
     }
 
     fn keys_in_slot<'py>(&self, py: Python<'py>, slot: u16, count: usize) -> Vec<Bound<'py, PyBytes>> {
-        let keys: Vec<Vec<u8>> = py.detach(|| {
-            let engine = &self.engine.shared.engine;
-            let shard = engine.world.slots.shard_of(slot);
-            held::with_shards(&self.engine.shared, 1 << shard, |mut shards| {
-                let db = shards.of_slot(slot).db(0);
-                let entries = db.map(|db| db.table(slot).iter().take(count));
-                entries.into_iter().flatten().map(|entry| sherd_types::table::Entry::key(entry).to_vec()).collect()
-            })
-        });
+        let keys = py.detach(|| slots::keys(&self.engine.shared, slot, count));
         keys.iter().map(|key| PyBytes::new(py, key)).collect()
-    }
-}
-
-impl Server {
-    /// Runs one data command for the control plane.
-    fn run(&self, args: &[Vec<u8>], db: u16, resp: u8) -> Result<Vec<u8>, String> {
-        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-        let name = args.first().ok_or("a command has at least its name")?;
-        let table = commands::table();
-        let container = table.find(name).ok_or("there is no such command")?;
-        let command = args.get(1).and_then(|sub| table.find_subcommand(container, sub)).unwrap_or(container);
-        if !matches!(command.spec.plane, Plane::Data(_)) {
-            return Err(format!("{} is not a data command", command.spec.name));
-        }
-        if !command.spec.accepts(args.len()) {
-            return Err(format!("wrong number of arguments for {}", command.spec.name));
-        }
-        let engine = &self.engine.shared.engine;
-        let wanted = command.shards_of(&args, &engine.world.slots);
-        let mut out = Vec::new();
-        let one = Call {
-            command,
-            args: &args,
-            first_key: (0, 0),
-            client: Client {
-                db,
-                protocol: Protocol::from_number(resp.into()).unwrap_or_default(),
-                no_touch: false,
-                tracks: Default::default(),
-                record: None,
-            },
-            now_ms: held::now_ms(&self.engine.shared),
-            origin: Origin::Internal,
-        };
-        held::with_shards(&self.engine.shared, wanted.max(1), |mut shards| {
-            execute::call_counted(&mut shards, &engine.world, &one, &args, &mut out);
-        });
-        Ok(out)
     }
 }

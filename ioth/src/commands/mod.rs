@@ -3,6 +3,7 @@
 //! A handler answers through [`Connection::reply`] and may end with [`Dispatch::Later`] or [`Dispatch::Wait`].
 
 mod client;
+mod client_list;
 mod connection;
 mod function;
 mod pubsub;
@@ -15,13 +16,22 @@ pub use script::script_versions;
 
 use std::sync::LazyLock;
 
-use sherd_shards::command::spec::{CommandSpec, Plane};
+use sherd_shards::command::category;
+use sherd_shards::command::spec::{flag, CommandSpec, Group, Plane};
 use sherd_shards::handler::error::{CommandError, Outcome};
 use sherd_shards::handler::reply::Reply;
 
 use crate::connection::Connection;
 use crate::thread::handlers::{ConnectionCommand, Dispatch, Handler, Handlers, InMulti, SharedHandler};
 use crate::thread::IoThread;
+
+/// What the subcommands of CLIENT have in common.
+const CLIENT: CommandSpec = CommandSpec {
+    group: Group::Connection,
+    categories: category::CONNECTION,
+    flags: flag::NOSCRIPT | flag::LOADING | flag::STALE,
+    ..CommandSpec::DEFAULT
+};
 
 /// A command of this plane.
 struct Declared {
@@ -78,6 +88,7 @@ fn all() -> impl Iterator<Item = &'static Declared> {
     connection::COMMANDS
         .iter()
         .chain(client::COMMANDS)
+        .chain(client_list::COMMANDS)
         .chain(tracking::COMMANDS)
         .chain(transaction::COMMANDS)
         .chain(script::COMMANDS)

@@ -6,8 +6,7 @@ use sherd_shards::command::spec::CommandSpec;
 use sherd_shards::handler::args;
 use sherd_shards::handler::error::{CommandError, SYNTAX};
 
-use super::client::CLIENT;
-use super::{declare, ok, Declared};
+use super::{declare, ok, Declared, CLIENT};
 use crate::connection::tracking::{overlapping, Mode, Tracking};
 use crate::connection::Connection;
 use crate::request::track::{track, track_no_longer, Wanted};
