@@ -30,10 +30,10 @@ pytestmark = pytest.mark.sherd_only
 
 def primary(name: str, **directives: str) -> Server:
     named = {key.replace("_", "-"): value for key, value in directives.items()}
-    return Server(
-        need_reference(name),
-        directives={"enable-debug-command": "yes", "repl-diskless-sync-delay": "0", "maxclients": "400", **named},
-    )
+    common = {"enable-debug-command": "yes", "repl-diskless-sync-delay": "0", "maxclients": "400"}
+    # What a quick writer writes while a replica lets a second go by before it comes back.
+    backlog = {"repl-backlog-size": "64mb"}
+    return Server(need_reference(name), directives={**common, **backlog, **named})
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=SHAPE_NAMES)
