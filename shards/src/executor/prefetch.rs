@@ -4,6 +4,8 @@
 //! that is a large collection, for the bucket and the entry of an element in it. The last two are asked for only while
 //! command after command goes to the same key: its entry is in the cache then, so a look at it costs little. Looking up
 //! other keys ahead of time would cost their commands more than it saves most of them.
+//!
+//! Where clients track what they read, a key is looked up a second time, among those that were read.
 
 use crate::entry::Entry;
 use crate::executor::batch::Cmd;
@@ -26,6 +28,8 @@ const ELEMENTS_MIN: usize = 4096;
 pub struct Ahead {
     /// Hashes of elements whose buckets were asked for, by the command's number; 0 if none was.
     elements: [u64; ELEMENT_BUCKETS_AHEAD],
+    /// Whether there are keys that tracking clients have read.
+    has_read_keys: bool,
 }
 
 impl Ahead {
@@ -35,7 +39,7 @@ impl Ahead {
             commands.iter().take(BUCKETS_AHEAD).for_each(|command| prefetch_bucket(shard, command));
             commands.iter().take(ENTRIES_AHEAD).for_each(|command| prefetch_entry(shard, command));
         }
-        Ahead::default()
+        Ahead { has_read_keys: shard.read_keys_ahead().is_some(), ..Ahead::default() }
     }
 
     /// Asks for what commands behind the one at `next` need, which is about to be executed.
@@ -56,6 +60,9 @@ impl Ahead {
         }
         if commands[next].command.spec.element != 0 {
             self.prefetch_elements(shard, commands, args, next);
+        }
+        if self.has_read_keys {
+            prefetch_read_keys(shard, commands, next);
         }
     }
 
@@ -80,6 +87,18 @@ impl Ahead {
             table.prefetch_bucket(hash);
             self.elements[place] = hash;
         }
+    }
+}
+
+/// What looking for a key among those that were read will need; keys are the same ones in all databases there.
+#[inline(never)]
+fn prefetch_read_keys(shard: &Shard, commands: &[Cmd], next: usize) {
+    let Some(table) = shard.read_keys_ahead() else { return };
+    if let Some(near) = commands.get(next + ENTRIES_AHEAD).filter(|near| near.hash != 0) {
+        table.prefetch_entry(near.hash);
+    }
+    if let Some(far) = commands.get(next + BUCKETS_AHEAD).filter(|far| far.hash != 0) {
+        table.prefetch_bucket(far.hash);
     }
 }
 

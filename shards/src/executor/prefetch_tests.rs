@@ -82,6 +82,20 @@ fn keys_may_go_and_change_their_type_before_the_commands_that_were_prepared() {
 }
 
 #[test]
+fn keys_that_were_read_are_found_in_batches_while_others_come_and_go() {
+    let mut shard = new_shard();
+    let keys: Vec<String> = (0..2 * BUCKETS_AHEAD).map(|number| format!("key:{number}")).collect();
+    shard.world.tracking.begin(false);
+    for key in keys.iter().step_by(2) {
+        let hash = table::hash(key.as_bytes());
+        shard.note_read(&Key { bytes: key.as_bytes(), hash, slot: 0 }, 7);
+    }
+    assert!(Ahead::begin(&shard, &[]).has_read_keys);
+    let lines: Vec<String> = keys.iter().flat_map(|key| [format!("SET {key} v"), format!("GET {key}")]).collect();
+    assert_eq!(run(&mut shard, &lines), "+OK\r\n$1\r\nv\r\n".repeat(keys.len()));
+}
+
+#[test]
 fn a_command_that_names_an_element_always_has_one() {
     for command in crate::families::install(std::iter::empty()).commands() {
         let spec = &command.spec;

@@ -16,7 +16,7 @@ use super::db::Key;
 use super::invalidations::Told;
 use super::read_keys::ReadKey;
 use crate::keyspace::shard::Shard;
-use sherd_types::table;
+use sherd_types::table::{self, Prefetch};
 
 /// Keys that one read forgets for others while there are too many; the rest is left to the shards' own threads.
 const TRIM_BY_READ: usize = 16;
@@ -24,6 +24,12 @@ const TRIM_BY_READ: usize = 16;
 const TRIM_BY_THREAD: usize = 256;
 
 impl Shard {
+    /// Where a key will be looked for among those that were read, if there are any.
+    #[inline]
+    pub(crate) fn read_keys_ahead(&self) -> Option<&impl Prefetch> {
+        Some(&self.read_keys.table).filter(|table| !table.is_empty())
+    }
+
     /// Notes that a client has read a key.
     #[inline]
     pub(crate) fn note_read(&mut self, key: &Key<'_>, token: u64) {
