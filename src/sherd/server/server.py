@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import logging
 import os
 import platform
@@ -241,5 +242,6 @@ def _log_start(runtime: Runtime) -> None:
 
 def _announce_ready(runtime: Runtime) -> None:
     _log.info("ready to accept connections")
+    gc.enable()
     if runtime.config.get_str("supervised") in ("systemd", "auto"):
         notify_supervisor("READY=1")
