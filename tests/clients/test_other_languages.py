@@ -1,4 +1,7 @@
-"""ioredis, node-redis and go-redis, through small programs; skipped where the toolchain or the packages are not there.
+"""Clients and programs in other languages, through small programs; skipped where the toolchain or the packages are not there.
+
+ioredis, node-redis and go-redis in their default settings; BullMQ, asynq and Redisson, which stand on scripts, with the first
+examples of their documentation.
 
 Packages are installed once into a cache folder of the user, not into the source tree, with a bound on the time.
 """
@@ -51,39 +54,65 @@ def _install(folder: Path, *command: str) -> str | None:
     return None if finished.returncode == 0 else (finished.stderr.strip().splitlines() or ["failed"])[-1][:200]
 
 
-@pytest.fixture(scope="session")
-def node_program() -> Path:
-    """The Node program with its packages beside it."""
+def _node_program(name: str, *packages: str) -> Path:
+    """A Node program with its packages beside it."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed")
     if _node_major() < node_major_min:
         pytest.skip(f"the client libraries need Node {node_major_min} or later")
-    folder = _cache_folder("node")
-    for name in ("package.json", "main.mjs"):
-        shutil.copy(sources / "node" / name, folder / name)
-    if not (folder / "node_modules" / "ioredis").exists() or not (folder / "node_modules" / "redis").exists():
+    folder = _cache_folder(name)
+    for file in ("package.json", "main.mjs"):
+        shutil.copy(sources / name / file, folder / file)
+    if not all((folder / "node_modules" / package).exists() for package in packages):
         reason = _install(folder, "npm", "install", "--silent", "--no-audit", "--no-fund")
         if reason is not None:
             pytest.skip(f"the npm packages cannot be installed: {reason}")
     return folder / "main.mjs"
 
 
-@pytest.fixture(scope="session")
-def go_program() -> Path:
-    """The Go program, compiled."""
+def _go_program(name: str) -> Path:
+    """A Go program, compiled."""
     if shutil.which("go") is None:
         pytest.skip("go is not installed")
-    folder = _cache_folder("go")
+    folder = _cache_folder(name)
     program = folder / "client-test"
-    stale = not program.exists() or program.stat().st_mtime < (sources / "go" / "main.go").stat().st_mtime
+    stale = not program.exists() or program.stat().st_mtime < (sources / name / "main.go").stat().st_mtime
     if stale:
-        for name in ("go.mod", "main.go"):
-            shutil.copy(sources / "go" / name, folder / name)
+        for file in ("go.mod", "main.go"):
+            shutil.copy(sources / name / file, folder / file)
         for command in (("go", "mod", "tidy"), ("go", "build", "-o", str(program), ".")):
             reason = _install(folder, *command)
             if reason is not None:
-                pytest.skip(f"go-redis cannot be built: {reason}")
+                pytest.skip(f"the {name} program cannot be built: {reason}")
     return program
+
+
+@pytest.fixture(scope="session")
+def node_program() -> Path:
+    """The program that uses ioredis and node-redis."""
+    return _node_program("node", "ioredis", "redis")
+
+
+@pytest.fixture(scope="session")
+def go_program() -> Path:
+    """The program that uses go-redis."""
+    return _go_program("go")
+
+
+@pytest.fixture(scope="session")
+def redisson_program() -> Path:
+    """The Java program with its libraries beside it: Java compiles it when it is run."""
+    if shutil.which("java") is None or shutil.which("mvn") is None:
+        pytest.skip("a JDK and Maven are not installed")
+    folder = _cache_folder("redisson")
+    for file in ("pom.xml", "Main.java"):
+        shutil.copy(sources / "redisson" / file, folder / file)
+    if not any((folder / "lib").glob("redisson-*.jar")):
+        copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+        reason = _install(folder, "mvn", "-q", "-B", copy, "-DoutputDirectory=lib")
+        if reason is not None:
+            pytest.skip(f"Redisson cannot be installed: {reason}")
+    return folder / "Main.java"
 
 
 @pytest.fixture
@@ -109,3 +138,19 @@ def test_ioredis_and_node_redis_work_with_their_defaults(node_program: Path, por
 def test_go_redis_works_with_its_defaults(go_program: Path, ports: list[str]) -> None:
     """Standalone and as a cluster client."""
     _run(str(go_program), *ports)
+
+
+def test_bullmq_does_jobs(server: Server) -> None:
+    """Jobs at once, later, after a failure, and a flow; each step of them is a script that leaves its keys."""
+    _run("node", str(_node_program("bullmq", "bullmq")), str(server.port))
+
+
+def test_asynq_does_tasks(server: Server) -> None:
+    """Tasks at once, later, after a failure, and one that an inspector starts."""
+    _run(str(_go_program("asynq")), str(server.port))
+
+
+def test_redisson_has_maps_and_locks(redisson_program: Path, server: Server) -> None:
+    """A map, a lock between two clients, a semaphore, a rate limiter and a latch."""
+    libraries = redisson_program.parent / "lib"
+    _run("java", "-cp", f"{libraries}/*", str(redisson_program), str(server.port))

@@ -1,0 +1,82 @@
+// Redisson's first example against the server on the given port: a map and a lock, then what of it stands on scripts most: a
+// semaphore, a rate limiter, a latch, a map whose entries expire. Prints OK at the end.
+
+import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+import org.redisson.Redisson;
+import org.redisson.api.RCountDownLatch;
+import org.redisson.api.RLock;
+import org.redisson.api.RMap;
+import org.redisson.api.RMapCache;
+import org.redisson.api.RRateLimiter;
+import org.redisson.api.RSemaphore;
+import org.redisson.api.RateType;
+import org.redisson.api.RedissonClient;
+import org.redisson.config.Config;
+
+public class Main {
+    private static void must(boolean condition, String what) {
+        if (!condition) {
+            throw new IllegalStateException("unexpected: " + what);
+        }
+    }
+
+    private static RedissonClient connect(String port) {
+        Config config = new Config();
+        config.useSingleServer().setAddress("redis://127.0.0.1:" + port).setConnectionMinimumIdleSize(2);
+        return Redisson.create(config);
+    }
+
+    private static void useMap(RedissonClient client) {
+        RMap<String, Integer> map = client.getMap("myMap");
+        must(map.put("a", 1) == null, "put");
+        must(map.putIfAbsent("a", 2) == 1, "putIfAbsent");
+        must(!map.replace("a", 6, 7) && map.replace("a", 1, 7) && map.remove("a") == 7, "replace and remove");
+        RMapCache<String, String> cache = client.getMapCache("myCache");
+        must(cache.put("k", "v", 10, TimeUnit.MINUTES) == null && "v".equals(cache.get("k")), "a map with expiry");
+    }
+
+    private static void useLocks(RedissonClient client, RedissonClient other) throws InterruptedException {
+        RLock lock = client.getLock("myLock");
+        lock.lock();
+        lock.lock();
+        must(lock.isHeldByCurrentThread() && lock.getHoldCount() == 2, "a lock that is held twice");
+        RLock others = other.getLock("myLock");
+        must(!others.tryLock(), "the lock is taken");
+        Thread release = new Thread(lock::unlock);
+        lock.unlock();
+        lock.unlock();
+        must(others.tryLock(30, 30, TimeUnit.SECONDS), "the lock is free");
+        // Only the owner may unlock it.
+        release.setUncaughtExceptionHandler((thread, error) -> {});
+        release.start();
+        release.join();
+        must(others.isHeldByCurrentThread(), "the lock was taken away");
+        others.unlock();
+    }
+
+    private static void useOthers(RedissonClient client) throws InterruptedException {
+        RSemaphore semaphore = client.getSemaphore("mySemaphore");
+        must(semaphore.trySetPermits(1) && semaphore.tryAcquire() && !semaphore.tryAcquire(), "a semaphore");
+        RRateLimiter limiter = client.getRateLimiter("myLimiter");
+        must(limiter.trySetRate(RateType.OVERALL, 2, Duration.ofMinutes(1)), "trySetRate");
+        must(limiter.tryAcquire(2) && !limiter.tryAcquire(), "a rate limiter");
+        RCountDownLatch latch = client.getCountDownLatch("myLatch");
+        latch.trySetCount(1);
+        Thread counter = new Thread(latch::countDown);
+        counter.start();
+        must(latch.await(30, TimeUnit.SECONDS), "a latch");
+        counter.join();
+    }
+
+    public static void main(String[] arguments) throws InterruptedException {
+        RedissonClient client = connect(arguments[0]);
+        RedissonClient other = connect(arguments[0]);
+        useMap(client);
+        useLocks(client, other);
+        useOthers(client);
+        client.shutdown();
+        other.shutdown();
+        System.out.println("OK");
+    }
+}
