@@ -95,11 +95,13 @@ functions! {
     lua_getfield(*mut State, c_int, *const c_char) -> ();
     lua_getinfo(*mut State, *const c_char, *mut Debug) -> c_int;
     lua_getmetatable(*mut State, c_int) -> c_int;
+    lua_gettable(*mut State, c_int) -> ();
     lua_getstack(*mut State, c_int, *mut Debug) -> c_int;
     lua_gettop(*mut State) -> c_int;
     lua_getupvalue(*mut State, c_int, c_int) -> *const c_char;
     lua_insert(*mut State, c_int) -> ();
     lua_isnumber(*mut State, c_int) -> c_int;
+    lua_lessthan(*mut State, c_int, c_int) -> c_int;
     lua_load(*mut State, Reader, *mut c_void, *const c_char) -> c_int;
     lua_newuserdata(*mut State, usize) -> *mut c_void;
     lua_next(*mut State, c_int) -> c_int;

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sherd_types::sha1::sha1;
 use sherd_types::table;
 
-use crate::redis_api::hexadecimal;
+use crate::digest::hexadecimal;
 use crate::shebang::{self, Flags};
 
 /// Scripts of EVAL that are kept.

@@ -3,25 +3,25 @@
 //! Native functions find it by a pointer in their first upvalue. All buffers that they write into are here, as a frame that
 //! Lua may leave by an error must own nothing (see [`crate::lua`]).
 
-use std::ffi::c_void;
-use std::time::Instant;
+use std::ffi::{c_int, c_void};
 
-use crate::functions::library::Function;
-use crate::host::Host;
-use crate::json::Options;
-use crate::random::Random;
 use sherd_shards::handler::reply::Protocol;
+
+use crate::api::{api, CFunction};
+use crate::functions::library::Function;
+use crate::lua::{kind, upvalue, Lua};
+use crate::matching::matcher::Workspace;
+use crate::random::Random;
+use crate::watch::Watch;
 
 /// See the file's head.
 pub struct Context {
-    /// Who executes the commands of the script that runs; `None` while none does.
-    pub host: Option<*mut (dyn Host + 'static)>,
+    /// Who executes the commands of what runs, and whether it may go on.
+    pub watch: Watch,
     /// What is to be run; set by the runtime for the time of one call.
     pub task: Task,
     /// Whether the script has asked for RESP3 replies.
     pub protocol: Protocol,
-    /// The script is to end: every command and every hook raises an error from now on.
-    pub stopping: Option<Stopping>,
     /// Arguments of the command that is being executed: they point into Lua's strings and `numbers`.
     pub args: Vec<&'static [u8]>,
     /// Texts of arguments that are numbers.
@@ -33,8 +33,10 @@ pub struct Context {
     /// What a library writes: JSON, MessagePack, packed structs, strings without their escapes.
     pub scratch: Vec<u8>,
     pub random: Random,
-    /// The options of the global `cjson`; in Lua's memory.
-    pub json: *mut Options,
+    /// What the matching of a pattern keeps; nothing that it calls matches another one.
+    pub workspace: Workspace,
+    /// The options of the global `cjson`, in Lua's memory.
+    pub json: *mut c_void,
     /// Scripts that were compiled since the last time that all were dropped.
     pub compiled: usize,
     /// The tables that scripts see in place of the sandbox's own and cannot change.
@@ -45,21 +47,6 @@ pub struct Context {
     pub has_function_globals: bool,
     /// What the library that is being loaded has registered.
     pub registered: Vec<Function>,
-    /// When a library has taken too long to be loaded, if there is such a time.
-    pub load_deadline: Option<Instant>,
-}
-
-/// Why a script is being ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stopping {
-    /// The host will have it run again.
-    ByHost,
-    /// SCRIPT KILL.
-    Killed,
-    /// FUNCTION KILL.
-    FunctionKilled,
-    /// A library that is being loaded has taken too long.
-    LoadsTooLong,
 }
 
 /// What is to be done with a program.
@@ -132,36 +119,30 @@ impl Context {
     /// For a new runtime.
     pub fn new() -> Context {
         Context {
-            host: None,
+            watch: Watch::new(),
             task: Task::default(),
             protocol: Protocol::Resp2,
-            stopping: None,
             args: Vec::new(),
             numbers: Vec::new(),
             reply: Vec::new(),
             message: Vec::new(),
             scratch: Vec::new(),
             random: Random::default(),
+            workspace: Workspace::default(),
             json: std::ptr::null_mut(),
             compiled: 0,
             proxies: Vec::new(),
             globals: [std::ptr::null(); 2],
             has_function_globals: false,
             registered: Vec::new(),
-            load_deadline: None,
         }
-    }
-
-    /// Makes ready for a script.
-    pub fn begin(&mut self) {
-        self.protocol = Protocol::Resp2;
-        self.stopping = None;
     }
 
     /// Forgets what was the script's.
     pub fn end(&mut self) {
-        self.host = None;
-        self.load_deadline = None;
+        self.watch.end();
+        self.workspace.shrink();
+        self.protocol = Protocol::Resp2;
         self.registered.clear();
         self.task = Task::default();
         self.args.clear();
@@ -175,5 +156,42 @@ impl Context {
     #[inline]
     pub fn is_proxy(&self, table: *const c_void) -> bool {
         self.proxies.contains(&table)
+    }
+}
+
+// What of [`Lua`] needs a context; the rule at the head of its file holds here too.
+#[allow(clippy::missing_safety_doc)]
+impl Lua {
+    /// The context that the native function was made with, as its first upvalue.
+    ///
+    /// # Safety
+    /// Only in a function that was pushed by [`Lua::push_native`]. The reference must not be kept beyond a call of Lua that may
+    /// enter another native function.
+    #[inline(always)]
+    pub unsafe fn context<'a>(self) -> &'a mut Context {
+        &mut *(self.to_userdata(upvalue(1)) as *mut Context)
+    }
+
+    /// Pushes a native function with the context, and so many upvalues more from the stack.
+    pub unsafe fn push_native(self, context: *mut Context, function: CFunction, upvalues: c_int) {
+        self.push_light(context as *mut c_void);
+        self.insert(-upvalues - 1);
+        (api().lua_pushcclosure)(self.0, function, upvalues + 1);
+    }
+
+    /// Whether the first argument is a table that scripts see in place of one of the sandbox's own.
+    #[inline(always)]
+    pub unsafe fn has_proxy(self) -> bool {
+        self.kind(1) == kind::TABLE && self.context().is_proxy(self.to_pointer(1))
+    }
+
+    /// Raises an error whose text is written into the context's buffer for messages. Does not return.
+    #[cold]
+    pub unsafe fn fail_with(self, context: &mut Context, text: std::fmt::Arguments<'_>) -> c_int {
+        use std::io::Write;
+        context.message.clear();
+        // Writing into a `Vec` does not fail.
+        let _ = context.message.write_fmt(text);
+        self.fail(&*(context.message.as_slice() as *const [u8]))
     }
 }

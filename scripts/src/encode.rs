@@ -7,6 +7,7 @@ use std::ffi::c_int;
 
 use sherd_shards::handler::reply::{Protocol, Reply};
 
+use crate::interruption;
 use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
 
@@ -101,6 +102,7 @@ impl Encoder<'_> {
 
     unsafe fn table(&mut self) {
         let lua = self.lua;
+        interruption::count(lua, lua.context(), interruption::TABLE_STEPS);
         if self.field(ERR, kind::STRING) {
             let text = lua.to_c_bytes(-1).unwrap_or_default();
             self.error(text);

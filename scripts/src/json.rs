@@ -6,9 +6,9 @@
 mod decode;
 mod encode;
 
-use std::ffi::{c_int, CStr};
+use std::ffi::{c_int, c_void, CStr};
 
-use crate::api::{api, CFunction, State};
+use crate::api::{CFunction, State};
 use crate::context::Context;
 use crate::lua::{kind, upvalue, Lua};
 
@@ -59,10 +59,20 @@ const FUNCTIONS: &[(&CStr, CFunction)] = &[
     (c"new", new),
 ];
 
+/// Pushes the global library and notes where its options are.
+pub unsafe fn push_global_library(lua: Lua, context: *mut Context) {
+    (*context).json = push_library(lua, context) as *mut c_void;
+}
+
+/// A script begins: the global library's options are what they are by default.
+pub unsafe fn reset_options(context: &Context) {
+    *(context.json as *mut Options) = Options::default();
+}
+
 /// Pushes a table of the library's functions with options of its own, and returns these.
-pub unsafe fn push_library(lua: Lua, context: *mut Context) -> *mut Options {
+unsafe fn push_library(lua: Lua, context: *mut Context) -> *mut Options {
     lua.new_table(0, FUNCTIONS.len() + 3);
-    let options = (api().lua_newuserdata)(lua.0, std::mem::size_of::<Options>()) as *mut Options;
+    let options = lua.new_userdata(size_of::<Options>()) as *mut Options;
     options.write(Options::default());
     for (name, function) in FUNCTIONS {
         lua.push_value(-1);

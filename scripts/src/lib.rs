@@ -10,36 +10,52 @@
 //! |---|---|
 //! | `api` | Lua's C API, found in lupa's extension module |
 //! | `lua` | one method a function of it, and **the rule for code that Lua calls** |
-//! | `context` | what belongs to one runtime besides Lua's own memory: buffers, options, the host of the script that runs |
-//! | `runtime` | running and compiling scripts, interruption |
-//! | `sandbox` | which globals there are, tables that cannot be written to, `pcall`, `load` |
-//! | `redis_api` | `redis.*` |
-//! | `decode`, `encode` | replies to Lua, Lua to replies |
-//! | `json`, `msgpack`, `packing`, `bits`, `random` | `cjson`, `cmsgpack`, `struct`, `bit`, `math.random` |
-//! | `cache`, `shebang` | scripts by their digest; the flags in their first line |
-//! | `functions` | libraries of functions |
-//! | `pool` | a runtime for each thread |
 //! | `host` | what a script needs of the server |
+//! | `watch` | whether what runs may go on |
+//! | `shebang`, `digest`, `cache` | the flags in a script's first line; scripts by their digest |
+//! | `functions` | libraries of functions, and the table of them |
+//! | `matching`, `random` | Lua's patterns and Redis' random numbers, without Lua |
+//! | `context` | what belongs to one runtime besides Lua's own memory: buffers, options, the host of the script that runs |
+//! | `decode`, `errors`, `interruption` | replies to Lua; how errors are raised and reported; ending what runs |
+//! | `encode` | Lua to replies |
+//! | `patterns`, `bounded` | functions of Lua's libraries that would go on for ever, so that they can be ended |
+//! | `json`, `msgpack`, `packing`, `bits`, `math` | `cjson`, `cmsgpack`, `struct`, `bit`, `math.random` |
+//! | `redis_api`, `chunks` | `redis.*`; compiling |
+//! | `sandbox` | which globals there are, tables that cannot be written to, `pcall` |
+//! | `registration` | what a library sees while it is loaded |
+//! | `entry`, `runtime` | running and compiling scripts |
+//! | `pool` | a runtime for each thread |
 
 // Nearly every line here calls Lua; why that is sound is said once, in `lua.rs`, and not at each line.
 #![allow(unsafe_op_in_unsafe_fn)]
 
 pub mod api;
 mod bits;
+mod bounded;
 pub mod cache;
+mod chunks;
 mod context;
 mod decode;
+mod digest;
 mod encode;
+mod entry;
+mod errors;
 pub mod functions;
 pub mod host;
+mod interruption;
 mod json;
 mod lua;
+mod matching;
+mod math;
 mod msgpack;
 mod number;
 mod packing;
+mod patterns;
 pub mod pool;
 mod random;
 mod redis_api;
+mod registration;
 pub mod runtime;
 mod sandbox;
 pub mod shebang;
+mod watch;

@@ -5,17 +5,16 @@
 //! Lua's errors are `longjmp`s: they leave frames without running destructors. Nearly every call can raise one, if only
 //! because memory has run out. So:
 //!
-//! - Lua is entered by `lua_pcall` and `lua_cpcall` only ([`crate::runtime`]).
+//! - Lua is entered by `lua_pcall` and `lua_cpcall` only.
 //! - A frame between there and an API call owns nothing: no `Vec`, no `String`, no `Box`, no guard. Buffers belong to the
-//!   [`Context`], which outlives the call, and are borrowed through it; texts are `&'static str` or written into it.
+//!   context, which outlives the call, and are borrowed through it; texts are `&'static str` or written into it.
 //! - A native function does its Rust work first, pushes plain results, and raises an error as its very last act.
 //!
 //! `tests/memory_limit.rs` runs all libraries against limits so small that every allocation fails once.
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 
-use crate::api::{api, CFunction, Debug, State, GLOBALS};
-use crate::context::Context;
+use crate::api::{api, Debug, State, GLOBALS};
 
 /// Lua's types by number.
 pub mod kind {
@@ -44,16 +43,6 @@ pub const fn upvalue(number: c_int) -> c_int {
 // Each method is one call of an API function for which this file's rule holds; the unsafety is the caller's promise to keep it.
 #[allow(clippy::missing_safety_doc)]
 impl Lua {
-    /// The context that the native function was made with, as its first upvalue.
-    ///
-    /// # Safety
-    /// Only in a function that was pushed by [`Lua::push_native`]. The reference must not be kept beyond a call of Lua that may
-    /// enter another native function.
-    #[inline(always)]
-    pub unsafe fn context<'a>(self) -> &'a mut Context {
-        &mut *(self.to_userdata(upvalue(1)) as *mut Context)
-    }
-
     #[inline(always)]
     pub fn top(self) -> c_int {
         // SAFETY: any state has a top.
@@ -104,13 +93,6 @@ impl Lua {
         (api().lua_pushlightuserdata)(self.0, pointer)
     }
 
-    /// Pushes a native function with the context, and so many upvalues more from the stack.
-    pub unsafe fn push_native(self, context: *mut Context, function: CFunction, upvalues: c_int) {
-        self.push_light(context as *mut c_void);
-        self.insert(-upvalues - 1);
-        (api().lua_pushcclosure)(self.0, function, upvalues + 1);
-    }
-
     #[inline(always)]
     pub unsafe fn new_table(self, array: usize, hash: usize) {
         let bounded = |count: usize| count.min(1 << 26) as c_int;
@@ -141,6 +123,11 @@ impl Lua {
         (api().lua_settable)(self.0, index)
     }
 
+    /// Replaces the key on the top by what the table has there; metamethods are called.
+    pub unsafe fn get_table(self, index: c_int) {
+        (api().lua_gettable)(self.0, index)
+    }
+
     pub unsafe fn get_field(self, index: c_int, name: &CStr) {
         (api().lua_getfield)(self.0, index, name.as_ptr())
     }
@@ -148,6 +135,10 @@ impl Lua {
     #[inline(always)]
     pub unsafe fn set_field(self, index: c_int, name: &CStr) {
         (api().lua_setfield)(self.0, index, name.as_ptr())
+    }
+
+    pub unsafe fn call(self, arguments: c_int, results: c_int) {
+        (api().lua_call)(self.0, arguments, results)
     }
 
     pub unsafe fn set_metatable(self, index: c_int) {
@@ -201,6 +192,17 @@ impl Lua {
 
     pub unsafe fn to_pointer(self, index: c_int) -> *const c_void {
         (api().lua_topointer)(self.0, index)
+    }
+
+    /// Whether one value is less than another, as Lua's `<` says.
+    #[inline(always)]
+    pub unsafe fn less_than(self, one: c_int, other: c_int) -> bool {
+        (api().lua_lessthan)(self.0, one, other) != 0
+    }
+
+    /// Memory of Lua's own, which it frees once the value is gone from the stack.
+    pub unsafe fn new_userdata(self, bytes: usize) -> *mut c_void {
+        (api().lua_newuserdata)(self.0, bytes)
     }
 
     pub unsafe fn is_number(self, index: c_int) -> bool {
@@ -289,16 +291,6 @@ impl Lua {
         self.push_bytes(text);
         self.concat(2);
         self.raise()
-    }
-
-    /// Raises an error whose text is written into the context's buffer for messages. Does not return.
-    #[cold]
-    pub unsafe fn fail_with(self, context: &mut Context, text: std::fmt::Arguments<'_>) -> c_int {
-        use std::io::Write;
-        context.message.clear();
-        // Writing into a `Vec` does not fail.
-        let _ = context.message.write_fmt(text);
-        self.fail(&*(context.message.as_slice() as *const [u8]))
     }
 
     /// The name of the type of a value.

@@ -4,6 +4,7 @@ use std::ffi::{c_int, CStr};
 
 use crate::api::{CFunction, State};
 use crate::context::Context;
+use crate::interruption;
 use crate::lua::{kind, Lua};
 use crate::number::truncate;
 
@@ -97,6 +98,7 @@ fn encode_count(out: &mut Vec<u8>, count: usize, (short, tag): (u8, u8)) {
 }
 
 unsafe fn encode_table(lua: Lua, context: &mut Context, depth: usize) {
+    interruption::count(lua, context, interruption::TABLE_STEPS);
     lua.need_stack(4, c"in function mp_encode_lua_table");
     if context.scratch.len() > TEXT_BYTES_MAX {
         lua.fail(b"the packed text becomes too long");

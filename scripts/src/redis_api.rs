@@ -6,11 +6,15 @@ use sherd_types::number::{format_f64, format_i64, F64Buffer, I64Buffer, F64_TEXT
 use sherd_types::sha1::sha1;
 
 use crate::api::{CFunction, State};
-use crate::context::{Context, Stopping};
+use crate::context::Context;
 use crate::decode::{push_error, push_reply};
-use crate::host::{Called, Host};
+use crate::digest::hexadecimal;
+use crate::errors::raise;
+use crate::host::Called;
+use crate::interruption;
 use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
+use crate::watch::Stopping;
 use sherd_shards::handler::reply::Protocol;
 
 /// The functions.
@@ -41,36 +45,6 @@ pub const LOG_LEVELS: &[(&CStr, f64)] =
 pub const REPLICATION_TARGETS: &[(&CStr, f64)] =
     &[(c"REPL_NONE", 0.0), (c"REPL_AOF", 1.0), (c"REPL_SLAVE", 2.0), (c"REPL_REPLICA", 2.0), (c"REPL_ALL", 3.0)];
 
-/// What is raised in a script that is to end. `pcall` does not hold it up: everything that it calls raises it again.
-pub const STOPPED: &[u8] = b"ERR Error running script: it was stopped by the server";
-pub const KILLED: &[u8] = b"ERR Script killed by user with SCRIPT KILL.";
-pub const FUNCTION_KILLED: &[u8] = b"ERR Script killed by user with FUNCTION KILL.";
-pub const LOADS_TOO_LONG: &[u8] = b"ERR FUNCTION LOAD timeout";
-
-/// The host of the script that runs, if one does.
-pub unsafe fn host<'a>(context: &Context) -> Option<&'a mut (dyn Host + 'static)> {
-    context.host.map(|host| &mut *host)
-}
-
-/// Raises an error as a table with its text. Does not return.
-#[cold]
-pub unsafe fn raise(lua: Lua, text: &[u8]) -> c_int {
-    push_error(lua, text);
-    lua.raise()
-}
-
-/// Raises the error of a script that is to end. Does not return.
-#[cold]
-pub unsafe fn raise_stopping(lua: Lua, stopping: Stopping) -> c_int {
-    let text = match stopping {
-        Stopping::ByHost => STOPPED,
-        Stopping::Killed => KILLED,
-        Stopping::FunctionKilled => FUNCTION_KILLED,
-        Stopping::LoadsTooLong => LOADS_TOO_LONG,
-    };
-    raise(lua, text)
-}
-
 unsafe extern "C-unwind" fn call(state: *mut State) -> c_int {
     command(Lua(state), true)
 }
@@ -83,21 +57,18 @@ unsafe extern "C-unwind" fn protected_call(state: *mut State) -> c_int {
 #[inline(always)]
 unsafe fn command(lua: Lua, raises: bool) -> c_int {
     let context = lua.context();
-    let Some(host) = host(context) else {
+    let Some(host) = context.watch.host() else {
         return raise(lua, b"ERR redis.call/pcall can only be called inside a script invocation");
     };
-    if let Some(stopping) = context.stopping {
-        return raise_stopping(lua, stopping);
-    }
+    interruption::pass_on(lua);
     if let Err(text) = take_arguments(lua, context) {
         push_error(lua, text);
         return if raises { lua.raise() } else { 1 };
     }
     context.reply.clear();
     if host.call(&context.args, context.protocol, &mut context.reply) == Called::Stop {
-        context.stopping = Some(Stopping::ByHost);
-        crate::runtime::hook_each_line(lua);
-        return raise_stopping(lua, Stopping::ByHost);
+        context.watch.stopping = Some(Stopping::ByHost);
+        return interruption::stop(lua);
     }
     lua.set_top(0);
     // The buffer is the context's, and nothing writes to it before the next command.
@@ -158,7 +129,7 @@ unsafe fn number_text(numbers: &mut Vec<u8>, number: f64) -> &'static [u8] {
 unsafe extern "C-unwind" fn may_call(state: *mut State) -> c_int {
     let lua = Lua(state);
     let context = lua.context();
-    let Some(host) = host(context) else {
+    let Some(host) = context.watch.host() else {
         return raise(lua, b"ERR redis.acl_check_cmd can only be called inside a script invocation");
     };
     if let Err(text) = take_arguments(lua, context) {
@@ -185,7 +156,7 @@ unsafe extern "C-unwind" fn log(state: *mut State) -> c_int {
         return raise(lua, b"ERR Invalid log level.");
     }
     let context = lua.context();
-    let Some(host) = host(context).filter(|host| host.logs(level as u8)) else { return 0 };
+    let Some(host) = context.watch.host().filter(|host| host.logs(level as u8)) else { return 0 };
     context.message.clear();
     for number in 2..=count {
         if let Some(bytes) = lua.to_bytes(number) {
@@ -220,16 +191,6 @@ unsafe extern "C-unwind" fn sha1_hex(state: *mut State) -> c_int {
     let digest = hexadecimal(sha1(lua.to_bytes(1).unwrap_or_default()));
     lua.push_bytes(&digest);
     1
-}
-
-/// A digest as text.
-pub fn hexadecimal(digest: [u8; 20]) -> [u8; 40] {
-    let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
-    let mut text = [0; 40];
-    for (place, byte) in text.chunks_exact_mut(2).zip(digest) {
-        place.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
-    text
 }
 
 unsafe fn has_one_string(lua: Lua) -> bool {
@@ -276,7 +237,7 @@ unsafe extern "C-unwind" fn status_reply(state: *mut State) -> c_int {
 
 unsafe extern "C-unwind" fn set_replication(state: *mut State) -> c_int {
     let lua = Lua(state);
-    let Some(host) = host(lua.context()) else {
+    let Some(host) = lua.context().watch.host() else {
         return raise(lua, b"ERR redis.set_repl can only be called inside a script invocation");
     };
     if lua.top() != 1 {

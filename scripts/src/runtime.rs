@@ -3,51 +3,27 @@
 //! All that calls Lua is a native function that `lua_pcall` enters. Those that a script needs are kept at the bottom of the
 //! stack, so that starting one allocates nothing but `KEYS`, `ARGV` and what the script itself makes.
 
-use std::ffi::{c_int, c_void, CStr};
-use std::time::{Duration, Instant};
+use std::ffi::{c_int, c_void};
+use std::time::Duration;
 
 use sherd_shards::handler::reply::{Protocol, Reply};
 
-use crate::api::{api, Debug, State, GLOBALS, MASK_COUNT, MASK_LINE, REGISTRY};
+use crate::api::{api, State, REGISTRY};
 use crate::cache::Script;
-use crate::context::{Action, Context, Phase, Stopping, Task};
-use crate::encode::{Encoder, FIELDS};
+use crate::context::{Action, Context, Phase, Task};
+use crate::entry::{
+    install, CALLBACKS, COMPILED_MAX, ENTER, FUNCTION_GLOBALS, FUNCTION_METATABLE, HANDLER, LOAD_GLOBALS, PARKED,
+    REPORT, RESIDENT,
+};
 use crate::functions::library::{Function, Library};
-use crate::functions::register;
 use crate::functions::table::{Found, Libraries};
-use crate::host::{Host, Interruption};
-use crate::json::Options;
-use crate::lua::{kind, upvalue, Lua};
-use crate::redis_api::{host, raise_stopping};
-use crate::sandbox::{self, Setup};
+use crate::host::Host;
+use crate::lua::{kind, Lua};
+use crate::sandbox::Setup;
+use crate::watch::Stopping;
+use crate::{interruption, json};
 
-/// Instructions after which the host is asked whether the script may go on, as in Redis.
-const HOOK_INSTRUCTIONS: c_int = 100_000;
-/// Compiled scripts that a runtime keeps. Then it drops all, for it does not know which are forgotten, and compiles anew.
-const COMPILED_MAX: usize = 4096;
-
-// Where what a script needs is on the stack.
-const HANDLER: c_int = 1;
-const ENTER: c_int = 2;
-const REPORT: c_int = 3;
-/// The metatable of what functions have for their globals, and the two tables that it looks in.
-const FUNCTION_METATABLE: c_int = 4;
-const FUNCTION_GLOBALS: c_int = 5;
-const LOAD_GLOBALS: c_int = 6;
-const RESIDENT: c_int = 6;
-/// Where they are in the registry until then: numbers that `luaL_ref` does not use.
-const PARKED: c_int = 1 << 30;
-
-// The upvalues of `enter`, after the context.
-const REAL_GLOBALS: c_int = 2;
-const COMPILED: c_int = 3;
-const KEYS: c_int = 4;
-const ARGUMENTS: c_int = 5;
-/// Functions by the number of their library, and then by their names.
-const CALLBACKS: c_int = 6;
-/// What scripts and functions have for their globals.
-const GLOBALS_OF: [c_int; 2] = [7, 8];
-const FIRST_FIELD: c_int = 9;
+pub use crate::sandbox::Versions;
 
 /// LUA_ERRMEM
 const OUT_OF_MEMORY: c_int = 4;
@@ -55,17 +31,6 @@ const GC_RESTART: c_int = 1;
 const GC_COLLECT: c_int = 2;
 const GC_COUNT: c_int = 3;
 const GC_COUNT_REST: c_int = 4;
-
-/// The address of this is the registry's key for the context: hooks have no upvalues.
-static CONTEXT_KEY: u8 = 0;
-
-/// What `redis.REDIS_VERSION` and the like say.
-#[derive(Clone, Debug)]
-pub struct Versions {
-    pub redis: String,
-    pub valkey: String,
-    pub server: String,
-}
 
 /// See the file's head.
 pub struct Runtime {
@@ -145,8 +110,11 @@ impl Runtime {
     pub fn compile(&mut self, script: &Script) -> Result<(), Vec<u8>> {
         self.context.task =
             Task { action: Action::Compile, program: script.id, source: script.body(), ..Task::default() };
-        // SAFETY: nothing here owns what an error would leave.
-        let status = unsafe { self.enter() };
+        // SAFETY: there is no host; nothing here owns what an error would leave.
+        let status = unsafe {
+            self.context.watch.begin(None, false, None);
+            self.enter()
+        };
         let result = match (status, self.context.task.phase) {
             (0, Phase::Malformed) => Err(self.context.message.clone()),
             (0, _) => Ok(()),
@@ -195,16 +163,13 @@ impl Runtime {
         host: Option<&mut dyn Host>,
         at_most: Option<Duration>,
     ) -> Result<Vec<Function>, Vec<u8>> {
-        self.hook();
-        self.context.begin();
-        self.context.load_deadline = at_most.map(|time| Instant::now() + time);
+        interruption::hook(self.lua);
         self.context.registered.clear();
         self.context.task =
             Task { action: Action::Load, program: library.id, source: library.body(), ..Task::default() };
         // SAFETY: what is pointed to lives until `end`, which forgets the pointers; nothing here owns what an error would leave.
         let status = unsafe {
-            self.context.host =
-                host.map(|host| std::mem::transmute::<*mut (dyn Host + '_), *mut (dyn Host + 'static)>(host));
+            self.context.watch.begin(host, false, at_most);
             self.look_in(LOAD_GLOBALS);
             let status = self.enter();
             self.look_in(FUNCTION_GLOBALS);
@@ -256,12 +221,11 @@ impl Runtime {
             }
         };
         // Instructions are counted from the script's first one.
-        self.hook();
+        interruption::hook(self.lua);
         // SAFETY: what is pointed to lives until `end`, which forgets the pointers.
         unsafe {
-            self.context.begin();
-            *self.context.json = Options::default();
-            self.context.host = Some(std::mem::transmute::<*mut (dyn Host + '_), *mut (dyn Host + 'static)>(host));
+            self.context.watch.begin(Some(host), action == Action::Call, None);
+            json::reset_options(&self.context);
             self.context.task = Task {
                 action,
                 program,
@@ -288,7 +252,7 @@ impl Runtime {
     }
 
     fn conclude(&mut self, status: c_int, run: &Run<'_>, out: &mut Vec<u8>, start: usize) -> Ran {
-        if self.context.stopping == Some(Stopping::ByHost) {
+        if self.context.watch.stopping == Some(Stopping::ByHost) {
             out.truncate(start);
             return Ran::Stopped;
         }
@@ -340,11 +304,6 @@ impl Runtime {
         }
     }
 
-    fn hook(&self) {
-        // SAFETY: setting a hook allocates nothing.
-        unsafe { (api().lua_sethook)(self.lua.0, Some(on_count), MASK_COUNT, HOOK_INSTRUCTIONS) };
-    }
-
     /// Bytes that Lua has allocated.
     pub fn memory_bytes(&self) -> usize {
         // SAFETY: counting raises no error.
@@ -352,285 +311,5 @@ impl Runtime {
             let kibibytes = (api().lua_gc)(self.lua.0, GC_COUNT, 0) as usize;
             kibibytes * 1024 + (api().lua_gc)(self.lua.0, GC_COUNT_REST, 0) as usize
         }
-    }
-}
-
-/// Sets a state up; what it leaves for the bottom of the stack is in the registry, from [`PARKED`] on.
-unsafe extern "C-unwind" fn install(state: *mut State) -> c_int {
-    let lua = Lua(state);
-    let setup = &*(lua.to_userdata(1) as *const Setup<'_>);
-    let context = setup.context;
-    lua.set_top(0);
-    lua.push_light(&raw const CONTEXT_KEY as *mut c_void);
-    lua.push_light(context as *mut c_void);
-    lua.raw_set(REGISTRY);
-    sandbox::install(lua, setup);
-    let real = lua.top();
-    sandbox::push_function_globals(lua, setup, real);
-    let function_globals = lua.top();
-    lua.new_table(0, 0);
-    let callbacks = lua.top();
-    register::push_load_globals(lua, setup, callbacks);
-    let load_globals = lua.top();
-    lua.push_native(context, error_handler, 0);
-    lua.push_value(real);
-    lua.new_table(0, 0);
-    lua.push_bytes(b"KEYS");
-    lua.push_bytes(b"ARGV");
-    lua.push_value(callbacks);
-    lua.push_value(GLOBALS);
-    lua.push_value(function_globals);
-    FIELDS.iter().for_each(|field| lua.push_bytes(field));
-    lua.push_native(context, enter, FIRST_FIELD - 2 + FIELDS.len() as c_int);
-    lua.push_native(context, report, 0);
-    lua.get_metatable(function_globals);
-    lua.get_field(-1, c"__index");
-    lua.push_value(load_globals);
-    for number in (HANDLER..=RESIDENT).rev() {
-        lua.raw_set_at(REGISTRY, PARKED + number);
-    }
-    (api().lua_sethook)(state, Some(on_count), MASK_COUNT, HOOK_INSTRUCTIONS);
-    0
-}
-
-unsafe fn push_array(lua: Lua, texts: &[&[u8]]) {
-    lua.new_table(texts.len(), 0);
-    for (number, text) in (1..).zip(texts) {
-        lua.push_bytes(text);
-        lua.raw_set_at(-2, number);
-    }
-}
-
-/// Does the context's task.
-unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
-    let lua = Lua(state);
-    let context = lua.context();
-    let is_function = matches!(context.task.action, Action::Load | Action::Call);
-    if context.has_function_globals != is_function {
-        lua.push_value(upvalue(GLOBALS_OF[usize::from(is_function)]));
-        lua.replace(GLOBALS);
-        context.has_function_globals = is_function;
-    }
-    match context.task.action {
-        Action::Load => return load_library(lua, context),
-        Action::Call => {
-            lua.raw_get_at(upvalue(CALLBACKS), context.task.program);
-            lua.push_bytes(&*context.task.function);
-            lua.raw_get(-2);
-            push_array(lua, &*context.task.keys);
-            push_array(lua, &*context.task.args);
-        }
-        action => {
-            if !push_script(lua, context) || action == Action::Compile {
-                return 0;
-            }
-            lua.push_value(upvalue(REAL_GLOBALS));
-            lua.push_value(upvalue(KEYS));
-            push_array(lua, &*context.task.keys);
-            lua.raw_set(-3);
-            lua.push_value(upvalue(ARGUMENTS));
-            push_array(lua, &*context.task.args);
-            lua.raw_set(-3);
-            lua.pop(1);
-        }
-    }
-    context.task.phase = Phase::Running;
-    (api().lua_call)(lua.0, if is_function { 2 } else { 0 }, 1);
-    let context = lua.context();
-    context.task.phase = Phase::Returned;
-    let mut encoder = Encoder {
-        lua,
-        out: &mut *context.task.out,
-        client_protocol: context.task.client_protocol,
-        script_protocol: context.protocol,
-        first_field: FIRST_FIELD,
-        failed: false,
-    };
-    encoder.value();
-    context.task.failed = encoder.failed;
-    0
-}
-
-/// Pushes the task's script, which is compiled if it was not yet; returns whether it compiles.
-#[inline(always)]
-unsafe fn push_script(lua: Lua, context: &mut Context) -> bool {
-    lua.raw_get_at(upvalue(COMPILED), context.task.program);
-    if lua.kind(-1) == kind::FUNCTION {
-        return true;
-    }
-    lua.pop(1);
-    if !compile(lua, context, c"@user_script") {
-        return false;
-    }
-    if context.compiled >= COMPILED_MAX {
-        context.compiled = 0;
-        lua.new_table(0, 0);
-        lua.replace(upvalue(COMPILED));
-    }
-    context.compiled += 1;
-    lua.push_value(-1);
-    lua.raw_set_at(upvalue(COMPILED), context.task.program);
-    true
-}
-
-/// Compiles the task's text and pushes it; returns whether that is possible, else the message says why.
-unsafe fn compile(lua: Lua, context: &mut Context, name: &CStr) -> bool {
-    let compiles = sandbox::compile(lua, &*context.task.source, name.as_ptr());
-    if !compiles {
-        context.task.phase = Phase::Malformed;
-        context.message.clear();
-        context.message.extend_from_slice(lua.to_bytes(-1).unwrap_or_default());
-    }
-    compiles
-}
-
-/// Runs the code of the task's library, which registers its functions.
-unsafe fn load_library(lua: Lua, context: &mut Context) -> c_int {
-    if compile(lua, context, c"@user_function") {
-        lua.new_table(0, 0);
-        lua.raw_set_at(upvalue(CALLBACKS), context.task.program);
-        context.task.phase = Phase::Running;
-        (api().lua_call)(lua.0, 0, 0);
-        lua.context().task.phase = Phase::Returned;
-    }
-    0
-}
-
-fn debug_record() -> Debug {
-    // SAFETY: the record is plain data, filled in by Lua before it is read.
-    unsafe { std::mem::zeroed() }
-}
-
-/// Makes an error a table that says where it was raised.
-pub(crate) unsafe extern "C-unwind" fn error_handler(state: *mut State) -> c_int {
-    let lua = Lua(state);
-    let mut debug = debug_record();
-    // The function that has raised it, or whoever called that if it is a native one.
-    let mut known = lua.function_at(1, &mut debug);
-    if known && CStr::from_ptr(debug.what) == c"C" {
-        known = lua.function_at(2, &mut debug) && CStr::from_ptr(debug.what) != c"C";
-    }
-    if lua.kind(1) != kind::TABLE {
-        lua.new_table(0, 3);
-        lua.push_bytes(b"ERR ");
-        push_text_of(lua, 1);
-        lua.concat(2);
-        lua.set_field(-2, c"err");
-        lua.replace(1);
-    }
-    if known {
-        lua.push_bytes(b"source");
-        lua.push_bytes(CStr::from_ptr(debug.source).to_bytes());
-        lua.raw_set(1);
-        lua.push_bytes(b"line");
-        lua.push_number(f64::from(debug.current_line));
-        lua.raw_set(1);
-    }
-    lua.set_top(1);
-    1
-}
-
-/// Pushes what `tostring` would return, for what is no table.
-unsafe fn push_text_of(lua: Lua, index: c_int) {
-    match lua.kind(index) {
-        kind::STRING | kind::NUMBER => lua.push_value(index),
-        kind::BOOLEAN => lua.push_bytes(if lua.to_boolean(index) { b"true" } else { b"false" }),
-        kind::NIL | kind::NONE => lua.push_bytes(b"nil"),
-        _ => {
-            let (name, pointer) = (lua.kind_name(index), lua.to_pointer(index));
-            let message = &mut lua.context().message;
-            message.clear();
-            // Writing into a `Vec` does not fail.
-            let _ = std::io::Write::write_fmt(message, format_args!("{name}: {pointer:p}"));
-            lua.push_bytes(&*(message.as_slice() as *const [u8]));
-        }
-    }
-}
-
-/// Writes the text of an error into the context's message, with the place where it was raised; the digest is in the scratch
-/// buffer.
-unsafe extern "C-unwind" fn report(state: *mut State) -> c_int {
-    let lua = Lua(state);
-    let context = lua.context();
-    context.task.failed = true;
-    let is_load = context.task.action == Action::Load;
-    let message = &mut context.message;
-    if lua.kind(1) != kind::TABLE && !is_load {
-        let text = if lua.is_text(1) { lua.to_c_bytes(1).unwrap_or_default() } else { b"execution failure" };
-        message.extend_from_slice(b"ERR Error running script ");
-        message.extend_from_slice(&context.scratch);
-        message.extend_from_slice(b", ");
-        message.extend_from_slice(&text[..text.len().min(100)]);
-        return 0;
-    }
-    if is_load {
-        // As it was raised: there is no handler that would say where.
-        let text = if lua.kind(1) == kind::TABLE { text_field(lua, b"err") } else { lua.to_c_bytes(1) };
-        message.extend_from_slice(text.unwrap_or(b"unknown error"));
-        return 0;
-    }
-    match text_field(lua, b"err") {
-        Some(text) => message.extend_from_slice(text),
-        None => message.extend_from_slice(b"ERR unknown error"),
-    }
-    // What of the line breaks is at the end is left out; the others become blanks when it is written.
-    if let (Some(source), Some(line)) = (text_field(lua, b"source"), text_field(lua, b"line")) {
-        message.extend_from_slice(b" script: ");
-        message.extend_from_slice(&context.scratch);
-        message.extend_from_slice(b", on ");
-        message.extend_from_slice(source);
-        message.push(b':');
-        message.extend_from_slice(line);
-        message.push(b'.');
-    }
-    lua.push_bytes(b"ignore_error_stats_update");
-    lua.raw_get(1);
-    if lua.kind(-1) == kind::BOOLEAN {
-        context.task.failed = !lua.to_boolean(-1);
-    }
-    0
-}
-
-/// A field of the first argument that is a text; it stays on the stack.
-unsafe fn text_field<'a>(lua: Lua, name: &[u8]) -> Option<&'a [u8]> {
-    lua.push_bytes(name);
-    lua.raw_get(1);
-    if lua.is_text(-1) {
-        lua.to_c_bytes(-1)
-    } else {
-        None
-    }
-}
-
-/// Has the hook run at every line, so that a script which is to end gets no further by catching errors.
-pub(crate) unsafe fn hook_each_line(lua: Lua) {
-    (api().lua_sethook)(lua.0, Some(on_count), MASK_LINE | MASK_COUNT, 1);
-}
-
-unsafe extern "C-unwind" fn on_count(state: *mut State, _: *mut Debug) {
-    let lua = Lua(state);
-    lua.push_light(&raw const CONTEXT_KEY as *mut c_void);
-    lua.raw_get(REGISTRY);
-    let context = &mut *(lua.to_userdata(-1) as *mut Context);
-    lua.pop(1);
-    if let Some(stopping) = context.stopping {
-        raise_stopping(lua, stopping);
-    }
-    let Some(stopping) = interruption(context) else { return };
-    context.stopping = Some(stopping);
-    hook_each_line(lua);
-    raise_stopping(lua, stopping);
-}
-
-/// Why what runs is to end, if it is.
-unsafe fn interruption(context: &Context) -> Option<Stopping> {
-    if context.load_deadline.is_some_and(|deadline| Instant::now() > deadline) {
-        return Some(Stopping::LoadsTooLong);
-    }
-    match host(context)?.interruption() {
-        Interruption::None => None,
-        Interruption::Kill if context.task.action == Action::Call => Some(Stopping::FunctionKilled),
-        Interruption::Kill => Some(Stopping::Killed),
-        Interruption::Stop => Some(Stopping::ByHost),
     }
 }

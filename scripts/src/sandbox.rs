@@ -5,15 +5,22 @@
 //! (`rawset`, `setmetatable`, `table.insert`, ...) is replaced by functions that know the proxies; what reads without it
 //! (`rawget`, `next`, `pairs`) reads the real table.
 
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::{c_int, c_void, CStr};
 
 use crate::api::{api, CFunction, State, GLOBALS, REGISTRY};
 use crate::context::Context;
+use crate::errors::{error_handler, refuse_proxy, refuse_write};
 use crate::lua::{kind, upvalue, Lua};
-use crate::runtime::{error_handler, Versions};
-use crate::{bits, json, msgpack, packing, random, redis_api};
+use crate::patterns::functions as patterns;
+use crate::{bits, bounded, chunks, interruption, json, math, msgpack, packing, redis_api};
 
-const READONLY: &[u8] = b"Attempt to modify a readonly table";
+/// What `redis.REDIS_VERSION` and the like say.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    pub redis: String,
+    pub valkey: String,
+    pub server: String,
+}
 
 /// Globals that stay what Lua has made them.
 const PLAIN: &[&CStr] = &[
@@ -31,10 +38,8 @@ const PLAIN: &[&CStr] = &[
     c"_VERSION",
 ];
 
-const STRING: &[&CStr] = &[
-    c"byte", c"char", c"dump", c"find", c"format", c"gfind", c"gmatch", c"gsub", c"len", c"lower", c"match", c"rep",
-    c"reverse", c"sub", c"upper",
-];
+/// Functions of `string` that know no patterns.
+const STRING: &[&CStr] = &[c"byte", c"char", c"dump", c"format", c"len", c"lower", c"reverse", c"sub", c"upper"];
 
 const MATH: &[&CStr] = &[
     c"abs", c"acos", c"asin", c"atan", c"atan2", c"ceil", c"cos", c"cosh", c"deg", c"exp", c"floor", c"fmod", c"frexp",
@@ -47,7 +52,7 @@ const COROUTINE: &[&CStr] = &[c"create", c"running", c"status", c"wrap", c"yield
 /// Functions of `table` that only read.
 const TABLE: &[&CStr] = &[c"concat", c"getn"];
 /// Those that would change the table itself, past its metatable.
-const TABLE_WRITERS: &[&CStr] = &[c"insert", c"remove", c"setn", c"sort"];
+const TABLE_WRITERS: &[&CStr] = &[c"remove", c"setn"];
 /// Those that read past it.
 const TABLE_READERS: &[&CStr] = &[c"foreach", c"foreachi", c"maxn"];
 
@@ -133,7 +138,11 @@ unsafe fn install_wrappers(lua: Lua, context: *mut Context) {
     lua.get_field(-2, c"next");
     lua.push_native(context, pairs, 2);
     lua.set_field(-2, c"pairs");
-    register(lua, context, &[(c"pcall", protected_call), (c"load", load), (c"loadstring", load_string)]);
+    register(
+        lua,
+        context,
+        &[(c"pcall", protected_call), (c"load", chunks::load), (c"loadstring", chunks::load_string)],
+    );
 }
 
 unsafe fn install_lua_libraries(lua: Lua, context: *mut Context, real: c_int) {
@@ -151,11 +160,13 @@ unsafe fn install_lua_libraries(lua: Lua, context: *mut Context, real: c_int) {
         lua.new_table(0, functions.len() + 8);
         copy(lua, from, functions);
         match name.to_bytes() {
-            b"math" => register(lua, context, &[(c"random", random::random), (c"randomseed", random::seed)]),
+            b"string" => install_strings(lua, context, from),
+            b"math" => register(lua, context, &[(c"random", math::random), (c"randomseed", math::seed)]),
             b"coroutine" => wrap(lua, context, from, &[c"resume"], unstoppable),
             b"table" => {
                 wrap(lua, context, from, TABLE_WRITERS, guarded);
                 wrap(lua, context, from, TABLE_READERS, resolved);
+                register(lua, context, &[(c"insert", bounded::insert), (c"sort", bounded::sort)]);
             }
             _ => {}
         }
@@ -163,6 +174,21 @@ unsafe fn install_lua_libraries(lua: Lua, context: *mut Context, real: c_int) {
         lua.set_field(real, name);
         lua.set_top(real);
     }
+}
+
+/// Adds what of `string` is not Lua's own to the table on the top, in which methods of strings are found from then on.
+unsafe fn install_strings(lua: Lua, context: *mut Context, from: c_int) {
+    let table = lua.top();
+    wrap(lua, context, from, &[c"rep"], bounded::repeat);
+    register(lua, context, patterns::FUNCTIONS);
+    lua.get_field(table, c"gmatch");
+    lua.set_field(table, c"gfind");
+    lua.push_bytes(b"");
+    if lua.get_metatable(-1) {
+        lua.push_value(table);
+        lua.set_field(-2, c"__index");
+    }
+    lua.set_top(table);
 }
 
 unsafe fn install_libraries(lua: Lua, context: *mut Context, real: c_int) {
@@ -186,7 +212,7 @@ unsafe fn install_libraries(lua: Lua, context: *mut Context, real: c_int) {
         lua.set_field(real, name);
         lua.set_top(real);
     }
-    (*context).json = json::push_library(lua, context);
+    json::push_global_library(lua, context);
     push_proxy(lua, context);
     lua.set_field(real, c"cjson");
     lua.set_top(real);
@@ -308,10 +334,6 @@ pub unsafe fn push_proxy(lua: Lua, context: *mut Context) {
     lua.remove(-2);
 }
 
-unsafe extern "C-unwind" fn refuse_write(state: *mut State) -> c_int {
-    Lua(state).fail(READONLY)
-}
-
 unsafe extern "C-unwind" fn missing_global(state: *mut State) -> c_int {
     let lua = Lua(state);
     if lua.top() != 2 {
@@ -329,11 +351,6 @@ unsafe extern "C-unwind" fn missing_global(state: *mut State) -> c_int {
     lua.fail(&*(message.as_slice() as *const [u8]))
 }
 
-/// Whether the first argument is a proxy.
-unsafe fn has_proxy(lua: Lua) -> bool {
-    lua.kind(1) == kind::TABLE && lua.context().is_proxy(lua.to_pointer(1))
-}
-
 /// Calls the function in the second upvalue, which has none itself, in this function's place.
 unsafe fn original(lua: Lua) -> c_int {
     match (api().lua_tocfunction)(lua.0, upvalue(2)) {
@@ -344,17 +361,13 @@ unsafe fn original(lua: Lua) -> c_int {
 
 unsafe extern "C-unwind" fn guarded(state: *mut State) -> c_int {
     let lua = Lua(state);
-    if has_proxy(lua) {
-        // Without the place in the script, as an error that Lua itself raises within a native function.
-        lua.push_bytes(READONLY);
-        return lua.raise();
-    }
+    refuse_proxy(lua);
     original(lua)
 }
 
 unsafe extern "C-unwind" fn resolved(state: *mut State) -> c_int {
     let lua = Lua(state);
-    if has_proxy(lua) && lua.get_metatable(1) {
+    if lua.has_proxy() && lua.get_metatable(1) {
         lua.get_field(-1, c"__index");
         lua.replace(1);
         lua.pop(1);
@@ -366,16 +379,14 @@ unsafe extern "C-unwind" fn resolved(state: *mut State) -> c_int {
 unsafe extern "C-unwind" fn unstoppable(state: *mut State) -> c_int {
     let lua = Lua(state);
     let results = original(lua);
-    match lua.context().stopping {
-        Some(stopping) => redis_api::raise_stopping(lua, stopping),
-        None => results,
-    }
+    interruption::pass_on(lua);
+    results
 }
 
 unsafe extern "C-unwind" fn get_metatable(state: *mut State) -> c_int {
     let lua = Lua(state);
     // The globals show theirs, as in Redis; the libraries have none there.
-    if has_proxy(lua) && !lua.context().globals.contains(&lua.to_pointer(1)) {
+    if lua.has_proxy() && !lua.context().globals.contains(&lua.to_pointer(1)) {
         lua.push_nil();
         return 1;
     }
@@ -386,7 +397,7 @@ unsafe extern "C-unwind" fn pairs(state: *mut State) -> c_int {
     let lua = Lua(state);
     lua.check_kind(1, kind::TABLE);
     // Lua's own `next` is the second upvalue, that which knows proxies the third.
-    lua.push_value(upvalue(if has_proxy(lua) { 3 } else { 2 }));
+    lua.push_value(upvalue(if lua.has_proxy() { 3 } else { 2 }));
     lua.push_value(1);
     lua.push_nil();
     3
@@ -399,9 +410,7 @@ unsafe extern "C-unwind" fn protected_call(state: *mut State) -> c_int {
     lua.push_boolean(true);
     lua.insert(1);
     if (api().lua_pcall)(lua.0, count - 1, crate::api::MULTIPLE, 0) != 0 {
-        if let Some(stopping) = lua.context().stopping {
-            return redis_api::raise_stopping(lua, stopping);
-        }
+        interruption::pass_on(lua);
         lua.remove(1);
         if lua.kind(-1) == kind::TABLE {
             lua.get_field(-1, c"err");
@@ -413,82 +422,4 @@ unsafe extern "C-unwind" fn protected_call(state: *mut State) -> c_int {
         lua.insert(1);
     }
     lua.top()
-}
-
-/// A chunk on its way to `lua_load`: what begins as a compiled one gets a blank before it, and is read as a text.
-struct Chunk {
-    text: *const [u8],
-    is_first: bool,
-}
-
-unsafe extern "C-unwind" fn read_text(_: *mut State, data: *mut c_void, size: *mut usize) -> *const c_char {
-    let chunk = &mut *(data as *mut Chunk);
-    give(chunk, size)
-}
-
-/// The next piece: the blank, or the text, which is then empty.
-unsafe fn give(chunk: &mut Chunk, size: *mut usize) -> *const c_char {
-    let text = &*chunk.text;
-    if std::mem::take(&mut chunk.is_first) && text.first() == Some(&0x1B) {
-        *size = 1;
-        return c" ".as_ptr();
-    }
-    *size = text.len();
-    chunk.text = &[];
-    text.as_ptr() as *const c_char
-}
-
-/// Compiles a text and pushes the function, or the error's text; returns whether it compiles.
-pub unsafe fn compile(lua: Lua, text: &[u8], name: *const c_char) -> bool {
-    let mut chunk = Chunk { text, is_first: true };
-    (api().lua_load)(lua.0, read_text, &mut chunk as *mut Chunk as *mut c_void, name) == 0
-}
-
-unsafe fn answer_load(lua: Lua, compiles: bool) -> c_int {
-    if compiles {
-        return 1;
-    }
-    lua.push_nil();
-    lua.insert(-2);
-    2
-}
-
-unsafe extern "C-unwind" fn load_string(state: *mut State) -> c_int {
-    let lua = Lua(state);
-    let text = lua.argument_bytes(1);
-    let name = if lua.kind(2) <= kind::NIL { text } else { lua.argument_bytes(2) };
-    // Lua's strings end with a zero byte.
-    answer_load(lua, compile(lua, text, name.as_ptr() as *const c_char))
-}
-
-unsafe extern "C-unwind" fn read_pieces(state: *mut State, data: *mut c_void, size: *mut usize) -> *const c_char {
-    let (lua, chunk) = (Lua(state), &mut *(data as *mut Chunk));
-    if !(&*chunk.text).is_empty() {
-        return give(chunk, size);
-    }
-    lua.need_stack(2, c"too many nested functions");
-    lua.push_value(1);
-    (api().lua_call)(lua.0, 0, 1);
-    if lua.kind(-1) == kind::NIL {
-        *size = 0;
-        return std::ptr::null();
-    }
-    if !lua.is_text(-1) {
-        lua.fail(b"reader function must return a string");
-    }
-    lua.replace(3);
-    chunk.text = lua.to_bytes(3).unwrap_or_default();
-    give(chunk, size)
-}
-
-unsafe extern "C-unwind" fn load(state: *mut State) -> c_int {
-    let lua = Lua(state);
-    let name = if lua.kind(2) <= kind::NIL { b"=(load)\0" } else { lua.argument_bytes(2) };
-    lua.check_kind(1, kind::FUNCTION);
-    // The function, the name, and the piece that is being read.
-    lua.set_top(3);
-    let mut chunk = Chunk { text: &[], is_first: true };
-    let data = &mut chunk as *mut Chunk as *mut c_void;
-    let compiles = (api().lua_load)(lua.0, read_pieces, data, name.as_ptr() as *const c_char) == 0;
-    answer_load(lua, compiles)
 }

@@ -20,6 +20,10 @@ const SCRIPTS: &[&str] = &[
     "local parts = {'return ', '7'} local n = 0 return load(function() n = n + 1 return parts[n] end)()",
     "redis.log(redis.LOG_WARNING, string.rep('w', 1000)) return math.random(10)",
     "return {redis.call('x', 1, 2.5, string.rep('k', 500)), tostring(cjson.new().null), getmetatable('').__index == string}",
+    "return {string.gsub(string.rep('ab', 2000), '(a)(b)', '%2%1%0'), (string.gsub('abc', '%w', {a = 'x', b = 5}))}",
+    "return {string.gsub(string.rep('ab', 2000), 'a', function(a) return string.rep(a, 50) end)}",
+    "local n = 0 for key, value in ('a=1,b=2,c=3'):gmatch('(%w+)=(%w+)') do n = n + value end return {n, ('x.y'):find('.', 1, true)}",
+    "local t = {} for i = 1, 40 do t[i] = tostring(i * 7 % 11) end table.sort(t) table.insert(t, 3, 'x') return t",
     "return nothing",
     "return {err = 'ERR ' .. string.rep('e', 1000)}",
 ];

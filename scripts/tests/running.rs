@@ -139,7 +139,9 @@ fn instructions_are_counted_for_each_script_by_itself() {
     for _ in 0..100 {
         bench.run("local n = 0 for i = 1, 10000 do n = n + 1 end return n");
     }
-    assert_eq!(bench.host.interruptions, 0);
+    // Some are asked for if the thread has to wait for a core; counted together, all of these would be 20.
+    assert!(bench.host.interruptions < 10, "{} interruptions", bench.host.interruptions);
+    bench.host.interruptions = 0;
     bench.run("local n = 0 for i = 1, 200000 do n = n + 1 end return n");
     assert!(bench.host.interruptions >= 3);
 }

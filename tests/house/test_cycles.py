@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 root = Path(__file__).parents[2]
-crates = ("metrics", "shards/types", "shards", "ioth", "native")
+crates = ("metrics", "shards/types", "shards", "scripts", "ioth", "native")
 
 Module = tuple[str, ...]
 

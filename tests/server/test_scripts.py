@@ -109,6 +109,28 @@ def test_shards_that_a_script_does_not_hold_go_on() -> None:
         assert sender.read().is_error
 
 
+def test_a_pattern_that_backtracks_for_ever_is_ended_while_another_shard_serves() -> None:
+    """Within one call of `string.find`, where Lua's own would run no hook: BUSY, SCRIPT KILL, and life goes on."""
+    directives = {"busy-reply-threshold": "50"}
+    with (
+        Server(shape=Shape(shards=4), directives=directives) as server,
+        server.wire() as sender,
+        server.wire() as other,
+    ):
+        source = """
+            redis.call('get', KEYS[1])
+            if ARGV[1] == '' then return 1 end
+            return string.find(string.rep('a', 3000), string.rep('a*', 300) .. 'b')
+        """
+        assert sender.call("EVAL", source, "1", "{a}k", "").value == 1
+        sender.write("EVAL", source, "1", "{a}k", "x")
+        _wait_until_busy(server, "GET", "{a}k")
+        assert any(other.call("GET", f"key{number}").raw == b"$-1\r\n" for number in range(40))
+        assert _kill(other) == b"+OK\r\n"
+        assert sender.read().raw.startswith(b"-ERR Script killed by user with SCRIPT KILL. script: ")
+        assert other.call("GET", "{a}k").value is None
+
+
 def test_a_script_that_was_quick_and_turns_endless_holds_up_no_connection(server: Server) -> None:
     """It is left to its shard's own thread, with what follows it in the pipeline; every other client is answered."""
     source = "if ARGV[1] == 'x' then while true do redis.call('get', KEYS[1]) end end return 'over'"

@@ -2,11 +2,9 @@
 //!
 //! - [`library`]: a library's first line, the names that are allowed, what it has registered
 //! - [`table`]: all libraries of a server, with a version by which threads see that something has changed
-//! - [`register`]: `redis.register_function`, and the few globals that a library sees while it is loaded
 //!
 //! A library's code is run once in each thread's runtime, when that thread calls a function of it for the first time, so what
 //! it keeps in local variables is kept by each thread for itself. Whether it can be loaded is found out once, by FUNCTION LOAD.
 
 pub mod library;
-pub(crate) mod register;
 pub mod table;

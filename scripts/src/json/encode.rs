@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use super::{options, Options};
 use crate::api::State;
 use crate::context::Context;
+use crate::interruption;
 use crate::lua::{kind, Lua};
 use crate::number::format_general;
 
@@ -48,6 +49,7 @@ impl Encoder<'_> {
     }
 
     unsafe fn table(&mut self, depth: c_int) {
+        interruption::count(self.lua, self.context, interruption::TABLE_STEPS);
         if depth > self.options.encode_depth_max || !self.lua.check_stack(3) {
             self.lua.fail_with(self.context, format_args!("Cannot serialise, excessive nesting ({depth})"));
         }

@@ -65,6 +65,82 @@ EVAL "#!lua\nerror('second')" 0
 EVAL "return 1\n+\n{}" 0
 EVAL "#!lua\nreturn (" 0
 
+# Patterns: arguments, and what is wrong with them
+EVAL "return {string.find('hello', 'l')}" 0
+EVAL "return {string.find('hello', 'l', -2)}" 0
+EVAL "return {string.find('hello', '', 10), string.find('', '')}" 0
+EVAL "return {string.find('a.b', '.', 2, true)}" 0
+EVAL "return {string.find('a.b', '.', 1, false)}" 0
+EVAL "return {string.find(12345, 34), string.match(12345, '3(.)'), string.gsub(121, 1, 2)}" 0
+EVAL "return {('hello'):find('(l)(l)()')}" 0
+EVAL "return {('hello'):match('(h)(.)(%2*l*)')}" 0
+EVAL "return string.find()" 0
+EVAL "return string.find('a')" 0
+EVAL "return string.find('a', {})" 0
+EVAL "return string.find('a', 'a', {})" 0
+EVAL "return string.find('a', 'a', 'x')" 0
+EVAL "return ('a'):find(nil)" 0
+EVAL "return ('a'):match('%')" 0
+EVAL "return ('a'):match('[a')" 0
+EVAL "return ('a'):match('[a%')" 0
+EVAL "return ('a'):match('(a')" 0
+EVAL "return ('a'):match('a)')" 0
+EVAL "return ('a'):match('%1')" 0
+EVAL "return ('a'):match('%b')" 0
+EVAL "return ('a'):match('%f')" 0
+EVAL "return ('a'):match(string.rep('()', 32))" 0
+EVAL "return ('a'):match(string.rep('()', 33))" 0
+EVAL "return {pcall(string.match, 'a', '%')}" 0
+EVAL "return string.gmatch('a')" 0
+EVAL "return string.gmatch(nil, 'a')" 0
+EVAL "local t = {} for k, v in string.gmatch('a=1, b=2', '(%w+)=(%w+)') do t[#t + 1] = k .. v end return t" 0
+EVAL "local t = {} for k in string.gmatch('^a^', '^') do t[#t + 1] = k end return t" 0
+EVAL "local t = {} for k in string.gfind('abc', '()') do t[#t + 1] = k end return t" 0
+EVAL "return {string.gsub('hello', '', '-')}" 0
+EVAL "return {string.gsub('hello', 'l', 'L', 1)}" 0
+EVAL "return {string.gsub('hello', 'l', 'L', 0)}" 0
+EVAL "return {string.gsub('hello', 'l', 'L', -1)}" 0
+EVAL "return {string.gsub('hello', '^h', '%0%0')}" 0
+EVAL "return {string.gsub('hello', '()l', '%1')}" 0
+EVAL "return {string.gsub('hello', 'l', {l = 5})}" 0
+EVAL "return {string.gsub('hello', 'l', {l = false})}" 0
+EVAL "return {string.gsub('hello', 'l', {l = {}})}" 0
+EVAL "return {string.gsub('hello', 'l', setmetatable({}, {__index = function(t, k) return k .. k end}))}" 0
+EVAL "return {string.gsub('hello', '(l)(.)', function(a, b) return b .. a end)}" 0
+EVAL "return {string.gsub('hello', 'l', function() end)}" 0
+EVAL "return {string.gsub('hello', 'l', function() return {} end)}" 0
+EVAL "return {string.gsub('hello', 'l', function() return print end)}" 0
+EVAL "return {string.gsub('hello', 'l', function() error('inner') end)}" 0
+EVAL "return {string.gsub('hello', 'l', function() redis.call('nosuch') end)}" 0
+EVAL "return {string.gsub('hello', 'l', function() return redis.call('incr', 'n') end), redis.call('get', 'n')}" 0
+EVAL "return string.gsub('hello', 'l')" 0
+EVAL "return string.gsub('hello', 'l', true)" 0
+EVAL "return string.gsub('hello', 'l', nil, 'x')" 0
+EVAL "return string.gsub('hello', 'l', '%2')" 0
+EVAL "return string.gsub('hello', '(l', 'x')" 0
+EVAL "return {string.gsub('hello', 'l', '%')}" 0
+EVAL "return #string.gsub(string.rep('ab', 10000), 'b', '%0%0')" 0
+
+# Sorting, inserting and repeating
+EVAL "local t = {3, 1, 2} table.sort(t) return t" 0
+EVAL "local t = {3, 1, 2} table.sort(t, function(a, b) return a > b end) return t" 0
+EVAL "local t = {3, 'a', 2} table.sort(t) return t" 0
+EVAL "table.sort({3, 1, 2}, function() return true end)" 0
+EVAL "table.sort({3, 1, 2, 5, 4}, function() return true end)" 0
+EVAL "table.sort()" 0
+EVAL "table.sort({}, 1)" 0
+EVAL "table.sort({1, 2}, function() error('inner') end)" 0
+EVAL "local t = {1, 2} table.insert(t, 3) table.insert(t, 1, 0) table.insert(t, 6, 6) return {t[1], t[2], t[3], t[4], t[6]}" 0
+EVAL "local t = {1, 2} table.insert(t, -1, 5) return {t[-1] or 'none', t[0] or 'none', t[1] or 'none', t[2] or 'none', t[3] or 'none'}" 0
+EVAL "table.insert({}, 1, 2, 3)" 0
+EVAL "table.insert({})" 0
+EVAL "table.insert(nil, 1)" 0
+EVAL "table.insert({}, 'x', 1)" 0
+EVAL "return {string.rep('ab', 3), string.rep('ab', 0), string.rep('ab', -1), string.rep('', 100), string.rep(1, 3)}" 0
+EVAL "return string.rep('ab')" 0
+EVAL "return string.rep('', 'x')" 0
+EVAL "return string.rep()" 0
+
 # Scripts in a transaction
 % not redis7: blocking commands are allowed since Redis 7.2
 MULTI

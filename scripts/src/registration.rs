@@ -2,11 +2,11 @@
 
 use std::ffi::c_int;
 
-use super::library::{is_name, Function};
 use crate::api::State;
 use crate::context::{Action, Phase};
+use crate::errors::raise;
+use crate::functions::library::{is_name, Function};
 use crate::lua::{kind, upvalue, Lua};
-use crate::redis_api::raise;
 use crate::sandbox::{self, Setup};
 use crate::shebang::{self, Flags};
 

@@ -1,0 +1,71 @@
+//! Looking for a text as it is.
+
+use crate::watch::Watch;
+
+use super::matcher::Fault;
+
+/// Places that are looked at at once, unless the text is longer: between two of these the search can be ended.
+const PLACES_AT_ONCE: usize = 1 << 16;
+
+/// The first place of a text, which may be empty.
+pub fn find(subject: &[u8], text: &[u8], watch: &mut Watch) -> Result<Option<usize>, Fault> {
+    if text.is_empty() {
+        return Ok(Some(0));
+    }
+    // No piece is shorter than the text, so what two of them have in common at most doubles the work.
+    let places = PLACES_AT_ONCE.max(text.len());
+    let mut start = 0;
+    while subject.len() - start >= text.len() {
+        let end = subject.len().min(start + places + text.len() - 1);
+        if let Some(at) = find_in(&subject[start..end], text) {
+            return Ok(Some(start + at));
+        }
+        start = (start + places).min(subject.len());
+        // The library compares a word at once.
+        if !watch.count(1 + places / 16) {
+            return Err(Fault::Interrupted);
+        }
+    }
+    Ok(None)
+}
+
+/// By C's library, whose time grows with the sum of the lengths, or with a short text's length at the most.
+fn find_in(subject: &[u8], text: &[u8]) -> Option<usize> {
+    // SAFETY: both are whole slices.
+    let found =
+        unsafe { libc::memmem(subject.as_ptr().cast(), subject.len(), text.as_ptr().cast(), text.len()) } as *const u8;
+    // SAFETY: what is found is in the subject.
+    (!found.is_null()).then(|| unsafe { found.offset_from(subject.as_ptr()) } as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(subject: &[u8], text: &[u8]) -> Option<usize> {
+        find(subject, text, &mut Watch::new()).expect("nothing interrupts it")
+    }
+
+    #[test]
+    fn a_text_is_found_wherever_it_is() {
+        assert_eq!(place(b"", b""), Some(0));
+        assert_eq!(place(b"abc", b""), Some(0));
+        assert_eq!(place(b"", b"a"), None);
+        assert_eq!(place(b"abcbc", b"bc"), Some(1));
+        assert_eq!(place(b"a\0b", b"\0b"), Some(1));
+        assert_eq!(place(b"ab", b"abc"), None);
+    }
+
+    #[test]
+    fn a_text_is_found_across_the_pieces_of_a_search() {
+        for at in [PLACES_AT_ONCE - 1, PLACES_AT_ONCE, PLACES_AT_ONCE + 1, 2 * PLACES_AT_ONCE - 2] {
+            for text in [&b"b"[..], b"bcd", &[b'c'; 100_000]] {
+                let mut subject = vec![b'a'; at];
+                subject.extend_from_slice(text);
+                assert_eq!(place(&subject, text), Some(at));
+                subject.pop();
+                assert_eq!(place(&subject, text), None);
+            }
+        }
+    }
+}
