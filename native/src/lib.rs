@@ -89,6 +89,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(scripts::dismiss_runtime_maker, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::wait_for_runtime_demand, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::add_runtime, module)?)?;
+    module.add_function(wrap_pyfunction!(scripts::make_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::fail_runtimes, module)?)?;
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;

@@ -1,4 +1,4 @@
-//! Runtimes for scripts: made by Python through lupa, handed over here.
+//! Runtimes for scripts: made by Python through lupa and handed over here, or made here in another library's Lua.
 
 use std::ffi::{c_int, c_void};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub unsafe extern "C-unwind" fn sherd_lua_state(state: *mut State) -> c_int {
     1
 }
 
-/// Finds Lua's C API in the extension module of lupa at a path.
+/// Finds Lua's C API in the extension module of lupa at a path, or in another shared library.
 #[pyfunction]
 pub fn load_lua(path: PathBuf) -> PyResult<()> {
     api::load(&path).map_err(|error| PyRuntimeError::new_err(error.to_string()))
@@ -55,6 +55,14 @@ pub fn add_runtime(owner: Py<PyAny>, address: usize) -> PyResult<()> {
     let runtime =
         unsafe { Runtime::adopt(address as *mut c_void as *mut State, &sherd_ioth::commands::script_versions()) };
     std::mem::forget(owner);
+    pool::add(runtime.map_err(PyRuntimeError::new_err)?);
+    Ok(())
+}
+
+/// Makes a runtime in the library that [`load_lua`] has found, whose states need not be lupa's; it may allocate so much.
+#[pyfunction]
+pub fn make_runtime(memory_bytes_max: usize) -> PyResult<()> {
+    let runtime = Runtime::make(memory_bytes_max, &sherd_ioth::commands::script_versions());
     pool::add(runtime.map_err(PyRuntimeError::new_err)?);
     Ok(())
 }

@@ -6,7 +6,11 @@
 //! order of `pairs`, and a count hook that nothing can evade. (LuaJIT's interpreter is 2.4 times as fast in a bare loop, but
 //! differs in all of that, and its compiled code runs no hooks.)
 //!
-//! Rejected: `package.loadlib` for finding the functions, which needs a runtime with the `package` library first, and
+//! Where lupa's module does not export them (a build with hidden symbols, or without Lua 5.1), a shared library of the system's with
+//! Lua 5.1 does as well: its states are made here ([`crate::runtime::Runtime::make`]).
+//!
+//! Rejected: running scripts through lupa's Python methods then, as all libraries and `redis.call` would have to be written a second
+//! time, with the interpreter's lock for each call; `package.loadlib` for finding the functions, which needs a runtime with the `package` library first, and
 //! linking with a Lua of our own, whose states could not be lupa's.
 
 use std::ffi::{c_char, c_double, c_int, c_void, CStr, CString};
@@ -163,7 +167,8 @@ pub fn api() -> &'static Api {
     unsafe { API.get().unwrap_unchecked() }
 }
 
-/// Finds the functions in lupa's extension module, which the process has loaded already if Python has imported it.
+/// Finds the functions in lupa's extension module, which the process has loaded already if Python has imported it, or in another
+/// shared library, which is looked for where the system has them if the path is but a name.
 pub fn load(module: &Path) -> Result<(), Missing> {
     if API.get().is_some() {
         return Ok(());
@@ -174,7 +179,7 @@ pub fn load(module: &Path) -> Result<(), Missing> {
     if handle.is_null() {
         return Err(Missing(last_error()));
     }
-    // SAFETY: lupa's module of this name has Lua 5.1 in it.
+    // SAFETY: whoever names a library promises that what it has under these names is Lua 5.1; lupa's module has.
     let found = unsafe { Api::resolve(handle) }?;
     let _ = API.set(found);
     Ok(())

@@ -1,6 +1,7 @@
 //! Lua scripts: runtimes that execute them natively, their sandbox, libraries and conversions.
 //!
-//! lupa makes each `lua_State` (the control plane's `scripting` package); here it gets its libraries and runs scripts, on the
+//! lupa makes each `lua_State` (the control plane's `scripting` package), or a library of the system's does where lupa does not
+//! show its own; here it gets its libraries and runs scripts, on the
 //! thread that holds the shards, without Python. Commands are executed through [`host::Host`], so that this crate knows
 //! neither shards nor sockets.
 //!
@@ -23,6 +24,7 @@
 //! | `redis_api`, `chunks` | `redis.*`; compiling |
 //! | `sandbox` | which globals there are, tables that cannot be written to, `pcall` |
 //! | `registration` | what a library sees while it is loaded |
+//! | `memory` | what states have that lupa has not made |
 //! | `entry`, `runtime` | running and compiling scripts |
 //! | `pool` | a runtime for each thread |
 
@@ -47,6 +49,7 @@ mod json;
 mod lua;
 mod matching;
 mod math;
+mod memory;
 mod msgpack;
 mod number;
 mod packing;

@@ -81,7 +81,9 @@ pub fn wait_for_demand() -> usize {
 
 /// Says that there is a thread which makes runtimes, or will be: who asks for one waits.
 pub fn announce_maker() {
-    POOL.lock().has_maker = true;
+    let mut state = POOL.lock();
+    state.has_maker = true;
+    state.failure = None;
 }
 
 /// Says that nobody makes runtimes any longer.

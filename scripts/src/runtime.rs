@@ -19,6 +19,7 @@ use crate::functions::library::{Function, Library};
 use crate::functions::table::{Found, Libraries};
 use crate::host::Host;
 use crate::lua::{kind, Lua};
+use crate::memory::{self, Memory};
 use crate::sandbox::Setup;
 use crate::watch::Stopping;
 use crate::{interruption, json};
@@ -31,6 +32,11 @@ const GC_RESTART: c_int = 1;
 const GC_COLLECT: c_int = 2;
 const GC_COUNT: c_int = 3;
 const GC_COUNT_REST: c_int = 4;
+
+unsafe extern "C-unwind" fn open_libraries(state: *mut State) -> c_int {
+    (api().luaL_openlibs)(state);
+    0
+}
 
 /// See the file's head.
 pub struct Runtime {
@@ -82,7 +88,7 @@ pub enum Ran {
 }
 
 impl Runtime {
-    /// Takes over a state that lupa has made, with Lua's own libraries in it.
+    /// Takes over a state with Lua's own libraries in it, as lupa makes them.
     ///
     /// # Safety
     /// The state is valid for as long as the runtime is, nobody else uses it, and [`crate::api::load`] has found the API of the
@@ -104,6 +110,19 @@ impl Runtime {
             lua.raw_get_at(REGISTRY, PARKED + number);
         }
         Ok(runtime)
+    }
+
+    /// Makes a state of its own, in the library that [`crate::api::load`] has found, which may allocate so much. It is never closed.
+    pub fn make(bytes_max: usize, versions: &Versions) -> Result<Runtime, String> {
+        let memory = Box::into_raw(Box::new(Memory { used_bytes: 0, bytes_max }));
+        // SAFETY: nobody else knows the state, and its memory is there as long as it is.
+        unsafe {
+            let state = (api().lua_newstate)(memory::allocate, memory as *mut c_void);
+            if state.is_null() || (api().lua_cpcall)(state, open_libraries, std::ptr::null_mut()) != 0 {
+                return Err("there is no memory for a runtime".to_owned());
+            }
+            Runtime::adopt(state, versions)
+        }
     }
 
     /// Compiles a script, if it was not; an error is its text.

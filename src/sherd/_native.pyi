@@ -29,6 +29,7 @@ __all__ = [
     "key_slot",
     "load_lua",
     "make_certificates",
+    "make_runtime",
     "redis_version",
     "register_commands",
     "set_time_slice",
@@ -130,7 +131,8 @@ def key_slot(key: bytes) -> int:
     """The hash slot of a key."""
 
 def load_lua(path: str) -> None:
-    """Finds Lua's C API in lupa's extension module. Raises RuntimeError where it is not complete."""
+    """Finds Lua's C API in lupa's extension module, or in another shared library. Raises RuntimeError where it is not
+    complete; once it was found, nothing else is looked for."""
 
 def announce_runtime_maker() -> None:
     """Says that there will be a thread in `wait_for_runtime_demand`: who needs a runtime before that waits."""
@@ -144,6 +146,9 @@ def wait_for_runtime_demand() -> int:
 
 def add_runtime(owner: object, address: int) -> None:
     """Takes over the Lua state at an address. Its owner, which nobody uses any more, is kept until the process ends."""
+
+def make_runtime(memory_bytes_max: int) -> None:
+    """Makes a runtime in the library that `load_lua` has found, whose states need not be lupa's."""
 
 def fail_runtimes(reason: str) -> None:
     """Says that no runtimes can be made, and why: scripts answer an error from now on."""

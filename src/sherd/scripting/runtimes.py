@@ -5,10 +5,16 @@ without the interpreter's lock, so that it costs nothing until then. lupa is imp
 makes holds no Python object (`register_builtins=False`), for nothing in it may need the lock later, and is bounded in
 memory. Its state's address comes by a native function that Lua itself loads; from then on the runtime belongs to the
 data plane, for good.
+
+Scripts run in lupa's Lua because its extension module exports Lua's functions, as its wheels do. Where it does not, a
+shared library of the system's with Lua 5.1 is used, in which the data plane makes runtimes by itself; so does a library
+that the directive `lua-library` names. Which it is, or that there is none, is found out when the first server starts.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import threading
 
 from sherd import native
@@ -22,6 +28,10 @@ _MEMORY_BYTES_MAX = 1 << 30
 # `package` is there only for this: the data plane's sandbox leaves nothing of it to scripts.
 _TELL_STATE = "local path = ...; return package.loadlib(path, 'sherd_lua_state')()"
 
+_LUPA_MODULE = "lupa.lua51"
+# As Debian, Fedora and others call it.
+_SYSTEM_LIBRARIES = ("liblua5.1.so.0", "liblua-5.1.so", "liblua5.1.so")
+
 
 class _Maker:
     """The thread that makes runtimes: there while any server of the process runs."""
@@ -31,13 +41,15 @@ class _Maker:
         self._servers = 0
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """A server begins."""
+    def start(self, library: str = "") -> None:
+        """A server begins; the first one of the process says which library of Lua is used."""
         with self._lock:
             self._servers += 1
             if self._thread is None:
                 native.announce_runtime_maker()
-                self._thread = threading.Thread(target=_make_runtimes, name="sherd-runtimes", daemon=True)
+                self._thread = threading.Thread(
+                    target=_make_runtimes, args=(library,), name="sherd-runtimes", daemon=True
+                )
                 self._thread.start()
 
     def stop(self) -> None:
@@ -53,20 +65,58 @@ class _Maker:
 MAKER = _Maker()
 
 
-def _make_runtimes() -> None:
+def _make_runtimes(library: str) -> None:
     try:
+        is_lupa = _find_lua(library)
         while count := native.wait_for_runtime_demand():
             for _ in range(count):
-                _make_runtime()
+                _make_runtime(is_lupa)
     except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait are told
         _log.warning("scripts cannot be run", reason=str(error))
         native.fail_runtimes(str(error))
 
 
-def _make_runtime() -> None:
+@functools.cache
+def _find_lua(library: str) -> bool:
+    """Find Lua's functions; whether they are those of lupa, whose runtimes lupa makes."""
+    if library:
+        native.load_lua(library)
+        return False
+    try:
+        native.load_lua(_lupa_module())
+    except (ImportError, RuntimeError) as error:
+        found = _find_in_system()
+        if found is None:
+            raise
+        _log.warning("lupa does not show its Lua, so scripts run in the system's", reason=str(error), library=found)
+        return False
+    return True
+
+
+def _lupa_module() -> str:
+    # Only looked for: a server without scripts imports no Lua.
+    found = importlib.util.find_spec(_LUPA_MODULE)
+    if found is None or found.origin is None:
+        raise ImportError(f"there is no {_LUPA_MODULE}")
+    return found.origin
+
+
+def _find_in_system() -> str | None:
+    for name in _SYSTEM_LIBRARIES:
+        try:
+            native.load_lua(name)
+        except RuntimeError:
+            continue
+        return name
+    return None
+
+
+def _make_runtime(is_lupa: bool) -> None:
+    if not is_lupa:
+        native.make_runtime(_MEMORY_BYTES_MAX)
+        return
     from lupa import lua51
 
-    native.load_lua(lua51.__file__)
     runtime = lua51.LuaRuntime(
         register_builtins=False, register_eval=False, unpack_returned_tuples=False, max_memory=_MEMORY_BYTES_MAX
     )

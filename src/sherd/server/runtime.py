@@ -155,7 +155,7 @@ class Runtime:
 
     def _load_data(self) -> None:
         # Libraries of functions are run to be loaded.
-        MAKER.start()
+        MAKER.start(self.config.get_str("lua-library"))
         try:
             load_at_start(self.node)
         finally:
@@ -204,7 +204,7 @@ class Runtime:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._provided = self._services()
         control = ControlLoop(self.node, self._provided, self._log_sink)
-        MAKER.start()
+        MAKER.start(self.config.get_str("lua-library"))
         self._follow_configured()
         self.node.engine.start()
         # After the data plane's threads were started, which would inherit it.

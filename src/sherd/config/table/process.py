@@ -83,6 +83,8 @@ PARAMETERS = (
             immutable=True),
     integer("python-command-timeout-ms", (0, LONG_MAX), 5000,
             "Milliseconds after which the client of a command in Python gets an error; 0 is no limit."),
+    text("lua-library", "", "Shared library with Lua 5.1 that scripts run in; empty is lupa's, or else the system's.",
+         immutable=True),
     text("ignore-warnings", "", "Start-up checks that may fail, by name.", inert=True),
     text("availability-zone", "", "Zone that the node tells its clients."),
 )  # fmt: skip
