@@ -38,7 +38,7 @@ def _read_by_rust() -> set[str]:
     ]
     text = "\n".join([*sources, declared.partition("settings! {\n    /// Bytes")[0]])
     read = set(re.findall(r"\.(\w+)\.(?:get|on|size)\(\)", text))
-    handed_down = set(_HANDED_DOWN.findall((root / "native" / "src" / "server.rs").read_text()))
+    handed_down = set(_HANDED_DOWN.findall((root / "native" / "src" / "tls.rs").read_text()))
     return {name for field, name in _SETTING.findall(declared) if field in read} | handed_down
 
 
