@@ -215,6 +215,12 @@ fn route_data(
         Route::Cursor | Route::All | Route::Each | Route::Nowhere => {}
     }
     send_to_shard(io, connection, command, request.args, hash, slot, shard);
+    after_sending(connection, command, request)
+}
+
+/// What follows for a connection from a command that is on its way to a shard.
+#[inline]
+fn after_sending(connection: &mut Connection, command: &'static Command, request: &Request<'_>) -> Dispatch {
     let suppressed = connection.session.reply_mode.suppresses();
     if suppressed {
         connection.session.advance_reply_mode();

@@ -97,6 +97,18 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
         // It is told of its own changes before it goes on.
         hear(io, connection);
     }
+    take_and_read(io, connection);
+    if !connection.outbound.awaits_shards() {
+        flush(io, connection);
+    }
+    if connection.close_after_reply && !connection.outbound.has_pending() && connection.unsent() == 0 {
+        connection.closing = true;
+    }
+}
+
+/// Takes the requests that a connection has brought, and reads more of them, up to a round's bounds.
+#[inline]
+fn take_and_read(io: &mut IoThread, connection: &mut Connection) {
     let mut budget = Budget { commands: ROUND_COMMANDS_MAX, bytes: ROUND_BYTES_MAX };
     let mut reads = 0;
     loop {
@@ -126,12 +138,6 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
                 break;
             }
         }
-    }
-    if !connection.outbound.awaits_shards() {
-        flush(io, connection);
-    }
-    if connection.close_after_reply && !connection.outbound.has_pending() && connection.unsent() == 0 {
-        connection.closing = true;
     }
 }
 
