@@ -24,7 +24,7 @@ use crate::commands;
 use crate::event_loop;
 use crate::followers::replicas::Replicas;
 use crate::net::listener::{Listener, Stage};
-use crate::net::tls_config::{server_config, TlsOptions};
+use crate::net::tls_config::{client_config, server_config, TlsOptions};
 use crate::observe::log::Log;
 use crate::replication::feeder;
 use crate::request::control;
@@ -127,9 +127,12 @@ impl Server {
         Ok(port)
     }
 
-    /// Has connections to TLS ports from now on served by this configuration, which was checked; those that there are keep theirs.
+    /// Has connections to TLS ports from now on served, and links to primaries made, by this configuration, as far as either is
+    /// wanted. All of it is checked before any of it counts; connections that there are keep theirs.
     pub fn set_tls(&self, options: &TlsOptions) -> Result<(), String> {
-        self.shared.set_tls(server_config(options)?);
+        let ports = options.serves.then(|| server_config(options)).transpose()?;
+        let links = options.links.then(|| client_config(options)).transpose()?;
+        self.shared.set_tls(ports, links);
         Ok(())
     }
 

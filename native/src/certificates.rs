@@ -30,12 +30,14 @@ fn make(hosts: Vec<String>, client: &str, days: i64) -> Result<Vec<(&'static str
     let mut made = vec![("ca.crt", authority.pem()), ("ca.key", authority_key.serialize_pem())];
     let issuer = Issuer::new(of_authority, authority_key);
     let name = hosts.first().cloned().unwrap_or_default();
-    for (certificate, key, name, hosts, purpose) in [
-        ("server.crt", "server.key", name.as_str(), hosts, ExtendedKeyUsagePurpose::ServerAuth),
-        ("client.crt", "client.key", client, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth),
+    let (serves, calls) = (ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth);
+    for (certificate, key, name, hosts, purposes) in [
+        // A server is the client of its primary.
+        ("server.crt", "server.key", name.as_str(), hosts, vec![serves, calls.clone()]),
+        ("client.crt", "client.key", client, Vec::new(), vec![calls]),
     ] {
         let mut params = params(name, hosts, days)?;
-        params.extended_key_usages = vec![purpose];
+        params.extended_key_usages = purposes;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let own = KeyPair::generate()?;

@@ -26,6 +26,7 @@ mod settings;
 mod slots;
 mod snapshot;
 mod tls;
+mod tls_connection;
 mod transfer;
 
 /// Rounds small allocations to 8 bytes, which the layout of keyspace entries is made for.
@@ -99,6 +100,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Server>()?;
     module.add_class::<request::Request>()?;
     module.add_class::<replication::PrimaryLink>()?;
+    module.add_class::<tls_connection::TlsConnection>()?;
     module.add_class::<replicas::Replicas>()?;
     module.add_class::<extensions::call::Call>()?;
     Ok(())

@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyConnectionError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use sherd_ioth::net::link_socket::LinkSocket;
 use sherd_ioth::replication::apply::Applier;
 use sherd_ioth::replication::link::{Link, Lost};
 use sherd_ioth::replication::receive;
@@ -34,12 +35,18 @@ fn lost(reason: Lost) -> PyErr {
 
 impl PrimaryLink {
     /// Takes over a socket that nobody else closes.
-    pub fn new(shared: &Arc<Shared>, descriptor: i32, address: String, local_address: String) -> PrimaryLink {
+    pub fn plain(shared: &Arc<Shared>, descriptor: i32, address: String, local_address: String) -> PrimaryLink {
         // SAFETY: the control plane has detached it from its own socket object and hands it over here once.
         let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        let link = Arc::new(Link::new(shared, socket, address, local_address));
-        let applier = Mutex::new(Applier::new(&link));
-        PrimaryLink { link, applier, loading: Progress::default() }
+        PrimaryLink::new(shared, LinkSocket::plain(Arc::new(socket)), Vec::new(), (address, local_address))
+    }
+
+    /// Takes over a stream, with what has come over it behind the handshake.
+    pub fn new(shared: &Arc<Shared>, socket: LinkSocket, received: Vec<u8>, ends: (String, String)) -> PrimaryLink {
+        let link = Arc::new(Link::new(shared, socket, ends.0, ends.1));
+        let mut applier = Applier::new(&link);
+        *applier.received() = received;
+        PrimaryLink { link, applier: Mutex::new(applier), loading: Progress::default() }
     }
 
     fn with_applier<R>(&self, work: impl FnOnce(&mut Applier) -> R) -> R {

@@ -28,6 +28,7 @@ use crate::persistence::{self, Files};
 use crate::replicas::Replicas;
 use crate::replication::PrimaryLink;
 use crate::request::Request;
+use crate::tls_connection::TlsConnection;
 use crate::{append, commands, execute, held, slots, snapshot, tls, transfer};
 
 /// Level, time, target, message and fields of one entry of the data plane's log.
@@ -212,7 +213,21 @@ impl Server {
     }
 
     fn link_to_primary(&self, descriptor: i32, address: String, local_address: String) -> PrimaryLink {
-        PrimaryLink::new(&self.engine.shared, descriptor, address, local_address)
+        PrimaryLink::plain(&self.engine.shared, descriptor, address, local_address)
+    }
+
+    fn tls_to_primary(&self, descriptor: i32, host: &str) -> PyResult<TlsConnection> {
+        TlsConnection::new(&self.engine.shared, descriptor, host)
+    }
+
+    fn tls_link_to_primary(
+        &self,
+        connection: &TlsConnection,
+        address: String,
+        local_address: String,
+    ) -> PyResult<PrimaryLink> {
+        let (socket, received) = connection.take()?;
+        Ok(PrimaryLink::new(&self.engine.shared, socket, received, (address, local_address)))
     }
 
     fn follow(&self, primary: Option<String>) {

@@ -9,9 +9,14 @@ pub fn options(directives: &HashMap<String, String>) -> TlsOptions {
     let text = |name: &str| directives.get(name).cloned().unwrap_or_default();
     let on = |name: &str| text(name) == "yes";
     TlsOptions {
+        serves: text("tls-port").parse::<u16>().unwrap_or_default() > 0,
+        links: on("tls-replication"),
         cert_file: text("tls-cert-file").into(),
         key_file: text("tls-key-file").into(),
         key_file_pass: text("tls-key-file-pass"),
+        client_cert_file: text("tls-client-cert-file").into(),
+        client_key_file: text("tls-client-key-file").into(),
+        client_key_file_pass: text("tls-client-key-file-pass"),
         ca_cert_file: text("tls-ca-cert-file").into(),
         ca_cert_dir: text("tls-ca-cert-dir").into(),
         clients: match text("tls-auth-clients").as_str() {

@@ -14,6 +14,7 @@ __all__ = [
     "Replicas",
     "Request",
     "Server",
+    "TlsConnection",
     "__version__",
     "add_runtime",
     "announce_runtime_maker",
@@ -241,9 +242,9 @@ class Server:
         """Binds a Unix socket; mode 0 leaves the umask's."""
 
     def set_tls(self, directives: dict[str, str]) -> None:
-        """Has new connections to TLS ports served as the `tls-*` directives say, from their names to their values.
-        ValueError with a line for the operator where they cannot be; then all stays as it was. Before `listen` with
-        `tls`."""
+        """Has new connections to TLS ports served, and new links to primaries made, as the `tls-*` directives say, from
+        their names to their values. ValueError with a line for the operator where they cannot be; then all stays as it
+        was. Before `listen` with `tls`."""
 
     def begin_rebind(self) -> None:
         """Begins to replace the TCP listeners: those that `listen` binds from here on may overlap with the present
@@ -335,6 +336,12 @@ class Server:
     def end_pause(self) -> None: ...
     def link_to_primary(self, descriptor: int, address: str, local_address: str) -> PrimaryLink:
         """Takes over a connected, detached socket whose handshake is done, with the "host:port" of both ends."""
+
+    def tls_to_primary(self, descriptor: int, host: str) -> TlsConnection:
+        """Takes over a connected, detached socket that does not block, to speak TLS over it with a host."""
+
+    def tls_link_to_primary(self, connection: TlsConnection, address: str, local_address: str) -> PrimaryLink:
+        """Takes over a connection whose handshake is done, as `link_to_primary` does."""
 
     def follow(self, primary: str | None) -> None:
         """Makes this a replica, where nothing expires or is evicted by itself, or one no longer."""
@@ -489,6 +496,22 @@ class Server:
         """Keys in db 0 of each slot of a range (cluster mode)."""
 
     def keys_in_slot(self, slot: int, count: int) -> list[bytes]: ...
+
+@final
+class TlsConnection:
+    """An encrypted connection to a primary before it is a link. Nothing waits; what fails raises ConnectionError."""
+
+    def fileno(self) -> int: ...
+    def send(self, data: bytes) -> int:
+        """Sends and keeps; returns the number of bytes that it has taken. `flush` says whether they are all gone."""
+
+    def flush(self) -> bool:
+        """Sends what is left; whether nothing is left any more."""
+
+    def receive(self, at_most: int) -> bytes | None:
+        """Bytes that have come: None if there are none now, nothing at the end."""
+
+    def close(self) -> None: ...
 
 @final
 class PrimaryLink:

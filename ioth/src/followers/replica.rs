@@ -174,6 +174,9 @@ impl Replica {
 
     /// Sends what there is, up to a turn's share; true if there is more to send and the socket may take it.
     pub fn pump(&mut self, backlog: &Backlog, now_ms: i64) -> Result<bool, Gone> {
+        if !self.is_blocked {
+            self.is_blocked = !self.flush()?;
+        }
         let mut left = TURN_BYTES;
         while left > 0 && !self.is_blocked {
             let sent = if !self.head.is_empty() {
@@ -201,9 +204,14 @@ impl Replica {
         Ok(!self.is_blocked)
     }
 
+    /// Sends what the link has encrypted earlier; whether nothing is left of that.
+    fn flush(&self) -> Result<bool, Gone> {
+        self.socket.flush().map_err(|error| Gone::Failed(error.to_string()))
+    }
+
     fn send(&mut self, bytes: &[u8]) -> Result<usize, Gone> {
         let sent = self.socket.send(bytes).map_err(|error| Gone::Failed(error.to_string()))?;
-        self.is_blocked = sent < bytes.len();
+        self.is_blocked = sent < bytes.len() || !self.flush()?;
         self.view.record.output_bytes.fetch_add(sent as u64, Relaxed);
         Ok(sent)
     }
@@ -240,7 +248,9 @@ impl Replica {
         self.incoming.reserve(4096);
         match self.socket.receive(&mut self.incoming) {
             Ok(Some(0)) => return Ok(false),
-            Ok(None) | Err(_) => return Err(Gone::Closed),
+            Ok(None) => return Err(Gone::Closed),
+            Err(error) if self.socket.is_encrypted() => return Err(Gone::Failed(error.to_string())),
+            Err(_) => return Err(Gone::Closed),
             Ok(Some(count)) => {
                 let record = &self.view.record;
                 record.input_bytes.fetch_add(count as u64, Relaxed);

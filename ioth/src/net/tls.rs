@@ -1,4 +1,5 @@
-//! An encrypted stream: rustls between a connection's buffers and its socket, in the connection's own thread.
+//! An encrypted stream: rustls between a connection's buffers and its socket, in the connection's own thread. Mostly this is the
+//! server's side of it; a link to a primary has the client's side.
 //!
 //! What one read of the socket brings is decrypted at once and as a whole, so nothing decrypted is ever left here: a read that
 //! was short means an empty socket as for a plain stream. The other way round, so much is encrypted at a time as fits into
@@ -18,7 +19,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, ServerConfig, ServerConnection};
+use rustls::pki_types::ServerName;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, Connection, Error, InvalidMessage,
+    ServerConfig, ServerConnection,
+};
 
 use super::buffers::BUFFER_KEEP_MAX;
 
@@ -42,8 +47,9 @@ pub enum Decrypted {
 
 /// See the file's head.
 pub struct TlsStream {
-    socket: OwnedFd,
-    session: ServerConnection,
+    /// Shared with whoever polls it or ends it.
+    socket: Arc<OwnedFd>,
+    session: Connection,
     /// Encrypted bytes, of which the socket has taken the first.
     encrypted: Vec<u8>,
     sent: usize,
@@ -54,10 +60,27 @@ pub struct TlsStream {
 impl TlsStream {
     /// A connected socket that does not block, on which a client is expected to begin.
     pub fn new(socket: OwnedFd, config: Arc<ServerConfig>) -> Result<TlsStream, Error> {
-        let mut session = ServerConnection::new(config)?;
+        Ok(TlsStream::of(socket, ServerConnection::new(config)?.into()))
+    }
+
+    /// A connected socket that does not block, on which this side begins: by the next `send` or `flush`.
+    pub fn to_server(
+        socket: OwnedFd,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<TlsStream, Error> {
+        Ok(TlsStream::of(socket, ClientConnection::new(config, name)?.into()))
+    }
+
+    fn of(socket: OwnedFd, mut session: Connection) -> TlsStream {
         // `send` bounds what is encrypted.
         session.set_buffer_limit(None);
-        Ok(TlsStream { socket, session, encrypted: Vec::new(), sent: 0, trouble: None })
+        TlsStream { socket: Arc::new(socket), session, encrypted: Vec::new(), sent: 0, trouble: None }
+    }
+
+    /// The socket, for whoever polls it or ends it.
+    pub fn socket(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.socket)
     }
 
     /// Whether the two sides do not know one another yet.
@@ -80,8 +103,16 @@ impl TlsStream {
         self.trouble.take()
     }
 
-    /// The certificate that the client has shown, if any.
-    pub fn client_certificate(&self) -> Option<&[u8]> {
+    /// What the other side is called in the log.
+    fn peer(&self) -> &'static str {
+        match self.session {
+            Connection::Client(_) => "the server",
+            Connection::Server(_) => "the client",
+        }
+    }
+
+    /// The certificate that the other side has shown, if any.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
         self.session.peer_certificates()?.first().map(AsRef::as_ref)
     }
 
@@ -113,7 +144,7 @@ impl TlsStream {
             match state {
                 Ok(state) => has_closed = state.peer_has_closed(),
                 Err(error) => {
-                    self.trouble = Some(told(&error));
+                    self.trouble = Some(told(&error, self.peer()));
                     // An alert tells the client, if it listens.
                     let _ = self.flush();
                     return Decrypted::Closed;
@@ -139,10 +170,10 @@ impl TlsStream {
         }
     }
 
-    /// The client has gone.
+    /// The other side has gone.
     fn note_end(&mut self) {
         if self.session.is_handshaking() {
-            self.trouble = Some("the client has gone in the middle of the handshake".to_owned());
+            self.trouble = Some(format!("{} has gone in the middle of the handshake", self.peer()));
         }
     }
 
@@ -196,24 +227,30 @@ impl Drop for TlsStream {
 }
 
 /// What went wrong, in words for the log.
-fn told(error: &Error) -> String {
+fn told(error: &Error, peer: &str) -> String {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "what came is no TLS: garbage, or a client that is set up without it".to_owned()
+            format!("what came is no TLS: garbage, or {} that is set up without it", peer.replacen("the", "a", 1))
         }
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            "the client's certificate has expired".to_owned()
+            format!("{peer}'s certificate has expired")
         }
         // The latter if an authority of the same name is known.
         Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "the client's certificate is not signed by an authority of tls-ca-cert-file or tls-ca-cert-dir".to_owned()
+            format!("{peer}'s certificate is not signed by an authority of tls-ca-cert-file or tls-ca-cert-dir")
         }
-        Error::InvalidCertificate(reason) => format!("the client's certificate is not accepted: {reason}"),
-        Error::NoCertificatesPresented => "the client shows no certificate".to_owned(),
-        Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::BadCertificate) => {
-            "the client does not accept this server's certificate".to_owned()
+        Error::InvalidCertificate(reason) => format!("{peer}'s certificate is not accepted: {reason}"),
+        Error::NoCertificatesPresented => format!("{peer} shows no certificate"),
+        // The last one if it knows an authority of the same name.
+        Error::AlertReceived(
+            AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::DecryptError,
+        ) => {
+            format!("{peer} does not accept this server's certificate")
         }
-        Error::AlertReceived(alert) => format!("the client has ended it with the alert {alert:?}"),
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            format!("{peer} asks for a certificate, and none is set")
+        }
+        Error::AlertReceived(alert) => format!("{peer} has ended it with the alert {alert:?}"),
         Error::DecryptError => "a record cannot be decrypted".to_owned(),
         other => other.to_string(),
     }

@@ -1,20 +1,26 @@
-//! The `tls-*` directives as a configuration of rustls: certificates and keys are read and checked here, once, and a
+//! The `tls-*` directives as configurations of rustls, for clients and for links to primaries: certificates and keys are read and checked here, once, and a
 //! connection keeps what it began with.
 //!
 //! A new configuration begins with new keys for tickets and no sessions: who was let in by certificates that count no more is
 //! asked again.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pkcs8::{EncryptedPrivateKeyInfo, SecretDocument};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring::{default_provider, Ticketer};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, SupportedCipherSuite,
+    SupportedProtocolVersion,
+};
 
 /// Whether clients have to show a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,9 +34,17 @@ pub enum ClientCertificates {
 /// The directives; empty texts are those that are not set.
 #[derive(Clone, Default, Debug)]
 pub struct TlsOptions {
+    /// There is a port for TLS.
+    pub serves: bool,
+    /// Links to primaries are encrypted.
+    pub links: bool,
     pub cert_file: PathBuf,
     pub key_file: PathBuf,
     pub key_file_pass: String,
+    /// What is shown to primaries, where it is something else.
+    pub client_cert_file: PathBuf,
+    pub client_key_file: PathBuf,
+    pub client_key_file_pass: String,
     pub ca_cert_file: PathBuf,
     pub ca_cert_dir: PathBuf,
     pub clients: ClientCertificates,
@@ -64,7 +78,7 @@ const ALL_CIPHERS: [&str; 9] =
 /// A configuration for new connections.
 pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>> {
     let chain = certificates(&options.cert_file, "tls-cert-file")?;
-    let key = private_key(&options.key_file, &options.key_file_pass)?;
+    let key = private_key(&options.key_file, &options.key_file_pass, "tls-key-file")?;
     let provider = Arc::new(provider(options)?);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(&options.protocols)?)
@@ -72,7 +86,10 @@ pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>> {
     let builder = match options.clients {
         ClientCertificates::No => builder.with_no_client_auth(),
         wanted => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(options)?), provider);
+            let verifier = WebPkiClientVerifier::builder_with_provider(
+                Arc::new(authorities(options, "tls-auth-clients")?),
+                provider,
+            );
             let verifier =
                 if wanted == ClientCertificates::Optional { verifier.allow_unauthenticated() } else { verifier };
             let verifier = verifier.build().map_err(|error| format!("tls-ca-cert-file: {error}"))?;
@@ -97,6 +114,83 @@ pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
+/// A configuration for links to primaries: what signs clients' certificates signs theirs. This server shows the certificate of
+/// `tls-client-cert-file`, or else its own, or none.
+pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(provider(options)?);
+    let verifier = Signed { roots: authorities(options, "tls-replication")?, provider: Arc::clone(&provider) };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions(&options.protocols)?)
+        .map_err(|error| format!("tls-protocols, tls-ciphers and tls-ciphersuites leave nothing in common: {error}"))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let is_set = |path: &Path| !path.as_os_str().is_empty();
+    let (certificate, key, password, names) = if is_set(&options.client_cert_file) {
+        let names = ("tls-client-cert-file", "tls-client-key-file");
+        (&options.client_cert_file, &options.client_key_file, &options.client_key_file_pass, names)
+    } else {
+        (&options.cert_file, &options.key_file, &options.key_file_pass, ("tls-cert-file", "tls-key-file"))
+    };
+    if !is_set(certificate) {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    }
+    let config = builder
+        .with_client_auth_cert(certificates(certificate, names.0)?, private_key(key, password, names.1)?)
+        .map_err(|error| format!("{} and {} do not go together: {error}", names.0, names.1))?;
+    Ok(Arc::new(config))
+}
+
+/// Whom a link calls: a name or an address. What cannot be either is not told, for nothing is checked by it.
+pub fn server_name(host: &str) -> ServerName<'static> {
+    ServerName::try_from(host.to_owned()).unwrap_or(ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+}
+
+/// Accepts a primary whose certificate one of the authorities has signed, whatever name is in it, as the references do: primaries
+/// are given by addresses, and change them.
+#[derive(Debug)]
+struct Signed {
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Signed {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        let certificate = ParsedCertificate::try_from(certificate)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 fn certificates(path: &Path, directive: &str) -> Result<Vec<CertificateDer<'static>>> {
     if path.as_os_str().is_empty() {
         return Err(format!("{directive} is not set"));
@@ -110,34 +204,34 @@ fn certificates(path: &Path, directive: &str) -> Result<Vec<CertificateDer<'stat
     Ok(found)
 }
 
-fn private_key(path: &Path, password: &str) -> Result<PrivateKeyDer<'static>> {
+fn private_key(path: &Path, password: &str, directive: &str) -> Result<PrivateKeyDer<'static>> {
     if path.as_os_str().is_empty() {
-        return Err("tls-key-file is not set".to_owned());
+        return Err(format!("{directive} is not set"));
     }
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("tls-key-file: {shown}: {error}"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{directive}: {shown}: {error}"))?;
     if text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(format!(
-            "tls-key-file: {shown}: its encryption is of the old kind; `openssl pkcs8 -topk8` makes a new one"
+            "{directive}: {shown}: its encryption is of the old kind; `openssl pkcs8 -topk8` makes a new one"
         ));
     }
     let Some(start) = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----") else {
         return PrivateKeyDer::from_pem_slice(text.as_bytes())
-            .map_err(|error| format!("tls-key-file: {shown}: {error}"));
+            .map_err(|error| format!("{directive}: {shown}: {error}"));
     };
     if password.is_empty() {
-        return Err(format!("tls-key-file: {shown}: it is encrypted, and tls-key-file-pass is not set"));
+        return Err(format!("{directive}: {shown}: it is encrypted, and {directive}-pass is not set"));
     }
     let (_, document) = SecretDocument::from_pem(&text[start..])
-        .map_err(|error| format!("tls-key-file: {shown}: it cannot be read: {error}"))?;
+        .map_err(|error| format!("{directive}: {shown}: it cannot be read: {error}"))?;
     let key = EncryptedPrivateKeyInfo::try_from(document.as_bytes())
         .and_then(|encrypted| encrypted.decrypt(password))
-        .map_err(|_| format!("tls-key-file: {shown}: it cannot be decrypted with tls-key-file-pass"))?;
+        .map_err(|_| format!("{directive}: {shown}: it cannot be decrypted with {directive}-pass"))?;
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec())))
 }
 
-/// The authorities that sign certificates of clients.
-fn authorities(options: &TlsOptions) -> Result<RootCertStore> {
+/// The authorities that sign certificates of clients and primaries; `asking` is the directive that wants to know.
+fn authorities(options: &TlsOptions, asking: &str) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let mut add = |path: &Path, directive: &str| -> Result<()> {
         for certificate in certificates(path, directive)? {
@@ -147,8 +241,7 @@ fn authorities(options: &TlsOptions) -> Result<RootCertStore> {
     };
     let is_set = |path: &Path| !path.as_os_str().is_empty();
     if !is_set(&options.ca_cert_file) && !is_set(&options.ca_cert_dir) {
-        return Err("tls-auth-clients asks for certificates, and neither tls-ca-cert-file nor tls-ca-cert-dir is set"
-            .to_owned());
+        return Err(format!("{asking} asks for certificates, and neither tls-ca-cert-file nor tls-ca-cert-dir is set"));
     }
     if is_set(&options.ca_cert_file) {
         add(&options.ca_cert_file, "tls-ca-cert-file")?;

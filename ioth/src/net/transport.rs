@@ -11,6 +11,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+use super::link_socket::LinkSocket;
 use super::tls::{Decrypted, TlsStream};
 
 /// The most that is asked for in one read.
@@ -208,11 +209,16 @@ impl Transport {
         }
     }
 
-    /// The socket itself, for whoever takes the connection over; `None` where it is not all that there is to a connection.
-    pub fn socket(&self) -> Option<Arc<OwnedFd>> {
-        match &self.stream {
-            Stream::Plain(socket) => Some(Arc::clone(socket)),
-            Stream::Tls(_) => None,
+    /// The stream itself, for whoever takes the connection over. What stays here is the socket, to be shown and closed; nobody
+    /// sends or receives here any more.
+    pub fn take_link(&mut self) -> LinkSocket {
+        let socket = match &self.stream {
+            Stream::Plain(socket) => return LinkSocket::plain(Arc::clone(socket)),
+            Stream::Tls(stream) => stream.socket(),
+        };
+        match std::mem::replace(&mut self.stream, Stream::Plain(socket)) {
+            Stream::Plain(socket) => LinkSocket::plain(socket),
+            Stream::Tls(stream) => LinkSocket::encrypted(stream),
         }
     }
 

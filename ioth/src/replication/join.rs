@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use sherd_shards::server::client::LinkTo;
 
-use crate::net::link_socket::LinkSocket;
-use crate::observe::log::Level;
 use crate::request::paused::release;
-use crate::request::settle::settle;
 use crate::request::subscribe::unsubscribe_all;
 use crate::request::track::track_no_longer;
 use crate::thread::IoThread;
@@ -21,19 +18,6 @@ pub fn join(io: &mut IoThread, joining: Joining) {
     let replicas = Arc::clone(&io.shared.replicas);
     let Some(mut connection) = io.connections.take_by_token(joining.connection) else {
         replicas.backlog.remove_reader(joining.client_id);
-        return;
-    };
-    let Some(socket) = connection.transport.socket() else {
-        // The thread that feeds replicas does not encrypt.
-        replicas.backlog.remove_reader(joining.client_id);
-        let fields = vec![("replica", connection.record.address.clone())];
-        io.shared.log.add(
-            Level::Warning,
-            "a replica that came over TLS was cut: replicas come by the port without",
-            fields,
-        );
-        connection.closing = true;
-        settle(io, connection);
         return;
     };
     io.poller.remove_connection(&connection.transport);
@@ -50,7 +34,7 @@ pub fn join(io: &mut IoThread, joining: Joining) {
     release(io, &mut connection);
     unsubscribe_all(io, &mut connection);
     track_no_longer(io, &mut connection);
-    let socket = LinkSocket::new(socket);
+    let socket = connection.transport.take_link();
     let replica = Replica::new(Arc::new(view), socket, (head, incoming), now_ms);
     if connection.record.is_monitor.load(Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);

@@ -1,6 +1,5 @@
 //! The connection to the primary: its socket, how far it has come, and what clients are shown of it.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
@@ -56,13 +55,12 @@ pub struct Link {
 }
 
 impl Link {
-    /// Takes over a connected socket.
-    pub fn new(shared: &Arc<Shared>, socket: OwnedFd, address: String, local_address: String) -> Link {
+    /// Takes over a connected stream.
+    pub fn new(shared: &Arc<Shared>, socket: LinkSocket, address: String, local_address: String) -> Link {
         // No IO thread has it.
         let token = Token { io_thread: u16::MAX, generation: 0, index: 0 };
-        let socket = LinkSocket::new(Arc::new(socket));
         let now_ms = shared.world.monotonic_milliseconds();
-        let peer = Peer { address, local_address, is_unix: false, is_tls: false, is_local: false };
+        let peer = Peer { address, local_address, is_unix: false, is_tls: socket.is_encrypted(), is_local: false };
         let record = new_record(&shared.clients, (token, 0), socket.number(), now_ms, peer);
         record.set_link(LinkTo::Primary);
         shared.clients.add(&record, token);

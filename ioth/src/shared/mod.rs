@@ -12,7 +12,7 @@ pub mod scripts;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use sherd_metrics::catalogue::Catalogue;
 use sherd_shards::effects::blocking::Wake;
 use sherd_shards::executor::batch::Batch;
@@ -62,8 +62,9 @@ pub struct Shared {
     pub extensions: Arc<Extensions>,
     /// Host and port of the server that this one follows.
     primary: RwLock<Option<String>>,
-    /// What new connections to TLS ports are served by.
+    /// What new connections to TLS ports are served by, and what new links to primaries speak, if they are encrypted.
     tls: RwLock<Option<Arc<ServerConfig>>>,
+    tls_links: RwLock<Option<Arc<ClientConfig>>>,
     pub monitors: AtomicUsize,
     pub stopping: AtomicBool,
     pub rejected_connections: AtomicU64,
@@ -120,7 +121,8 @@ impl Shared {
             access: Access::default(),
             extensions: Arc::default(),
             primary: RwLock::new(None),
-            tls: RwLock::new(None),
+            tls: RwLock::default(),
+            tls_links: RwLock::default(),
             monitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             rejected_connections: AtomicU64::new(0),
@@ -139,9 +141,18 @@ impl Shared {
         self.mailboxes.iter().for_each(|mailbox| mailbox.deliver(Message::UsersChanged));
     }
 
-    /// Sets what new connections to TLS ports are served by.
-    pub fn set_tls(&self, config: Arc<ServerConfig>) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config);
+    /// Sets what new connections to TLS ports are served by, and what new links to primaries speak. Connections that there are
+    /// keep what they have.
+    pub fn set_tls(&self, ports: Option<Arc<ServerConfig>>, links: Option<Arc<ClientConfig>>) {
+        if ports.is_some() {
+            *self.tls.write().unwrap_or_else(PoisonError::into_inner) = ports;
+        }
+        *self.tls_links.write().unwrap_or_else(PoisonError::into_inner) = links;
+    }
+
+    /// What new links to primaries speak; `None` where they are not encrypted.
+    pub fn tls_links(&self) -> Option<Arc<ClientConfig>> {
+        self.tls_links.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What new connections to TLS ports are served by.

@@ -12,7 +12,6 @@ import contextlib
 import itertools
 import os
 import random
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from sherd.observability.node import Node
 from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, random_id
 from sherd.persistence import AppendOnly
 from sherd.replication.handshake import Admission, HandshakeError, Introduction, connect, introduce
+from sherd.replication.wire import Wire, open_wire
 
 _log = get_logger()
 _Result = TypeVar("_Result")
@@ -174,13 +174,14 @@ class Follower:
         replication.phase = CONNECTING
         try:
             connection = await connect(host, port, timeout)
+            wire = open_wire(self._node.engine, connection, host, tls=self._node.config.get_bool("tls-replication"))
             try:
                 replication.phase = HANDSHAKE
-                admission = await introduce(connection, self._introduction(), timeout)
+                admission = await introduce(wire, self._introduction(), timeout)
                 self._end_handing_over(taken=not admission.full)
-                self._take_over(connection)
+                self._take_over(wire)
             except BaseException:
-                connection.close()
+                wire.close()
                 raise
             if admission.full:
                 await self._load_snapshot(admission)
@@ -195,18 +196,22 @@ class Follower:
         user, password = config.get_str("masteruser"), config.get_str("masterauth")
         credentials = (*((user,) if user else ()), password) if password else ()
         history = replication.id if self._knows_place else ""
-        announced = config.get_int("replica-announce-port") or self._node.port
+        announced = config.get_int("replica-announce-port") or self._port()
         address = config.get_str("replica-announce-ip")
         return Introduction(credentials, announced, address, history, replication.offset, self._hands_over)
+
+    def _port(self) -> int:
+        """Where this server is to be reached, by the encrypted way if its own links take that."""
+        config = self._node.config
+        return (config.get_bool("tls-replication") and config.get_int("tls-port")) or self._node.port
 
     def _end_handing_over(self, *, taken: bool) -> None:
         self._hands_over = False
         if self._taken_over is not None and not self._taken_over.done():
             self._taken_over.set_result(taken)
 
-    def _take_over(self, connection: socket.socket) -> None:
-        address, local_address = _shown(connection.getpeername()), _shown(connection.getsockname())
-        link = self._node.engine.link_to_primary(connection.detach(), address, local_address)
+    def _take_over(self, wire: Wire) -> None:
+        link = wire.link(self._node.engine)
         self._node.replication.link = link
         link.set_timeout(self._node.config.get_int("repl-timeout"))
 
@@ -287,8 +292,3 @@ class Follower:
             replication.down_since = time.time()
         replication.phase = CONNECT
         self.apply_configuration()
-
-
-def _shown(name: tuple[str, int]) -> str:
-    host, port = name[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -13,6 +13,7 @@ from typing import Any
 import hiredis
 
 from sherd.errors import SherdError
+from sherd.replication.wire import Wire
 from sherd.resp import encode
 
 # A reply of the handshake is short.
@@ -74,16 +75,15 @@ async def connect(host: str, port: int, timeout_seconds: float) -> socket.socket
         raise failure
 
 
-async def introduce(connection: socket.socket, introduction: Introduction, timeout_seconds: float) -> Admission:
+async def introduce(wire: Wire, introduction: Introduction, timeout_seconds: float) -> Admission:
     """Shake hands; HandshakeError if the primary does not want to be followed, OSError if it goes away."""
     async with asyncio.timeout(timeout_seconds):
-        return await _Talk(connection).introduce(introduction)
+        return await _Talk(wire).introduce(introduction)
 
 
 class _Talk:
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     async def introduce(self, introduction: Introduction) -> Admission:
         reply = await self._ask("PING")
@@ -107,14 +107,14 @@ class _Talk:
         return parse_admission(reply, introduction)
 
     async def _ask(self, *words: str) -> Any:
-        await self._loop.sock_sendall(self._connection, encode(list(words), 2))
+        await self._wire.send(encode(list(words), 2))
         return await self._read()
 
     async def _read(self) -> Any:
         reader = hiredis.Reader()
         begun = False
         for _ in range(_REPLY_BYTES_MAX):
-            byte = await self._loop.sock_recv(self._connection, 1)
+            byte = await self._wire.receive_byte()
             if not byte:
                 raise HandshakeError("the primary has closed the connection")
             # Empty lines say that it is still there.

@@ -50,8 +50,9 @@ _SOCKETS = {
     "tls-port": "Unable to listen on this port. Check server logs.",
     "bind": "Failed to bind to specified addresses.",
 }
-# What new connections to the TLS port are served by.
+# What new connections to the TLS port are served by, and new links to primaries speak.
 TLS_PARAMETERS = (
+    "tls-port", "tls-replication", "tls-client-cert-file", "tls-client-key-file", "tls-client-key-file-pass",
     "tls-cert-file", "tls-key-file", "tls-key-file-pass", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-auth-clients",
     "tls-protocols", "tls-ciphers", "tls-ciphersuites", "tls-prefer-server-ciphers", "tls-session-caching",
     "tls-session-cache-size",
@@ -336,7 +337,7 @@ class Runtime:
 
     def _config_changed(self, changed: Iterable[str]) -> None:
         names = frozenset(changed)
-        if names & {"tls-port", *TLS_PARAMETERS}:
+        if names & set(TLS_PARAMETERS):
             self._change_tls(names)
         sockets = [name for name in _SOCKETS if name in names]
         if sockets:
@@ -377,9 +378,13 @@ class Runtime:
 
     # ---- TLS
 
+    @property
+    def _uses_tls(self) -> bool:
+        return bool(self.config.get_int("tls-port")) or self.config.get_bool("tls-replication")
+
     def _set_up_tls(self) -> None:
         """Read and check certificates and keys, where TLS is on; ConfigError, and no change, where they are no good."""
-        if not self.config.get_int("tls-port"):
+        if not self._uses_tls:
             return
         try:
             self.node.engine.set_tls({name: _text(self.config.get(name)) for name in TLS_PARAMETERS})
@@ -392,9 +397,9 @@ class Runtime:
             self._set_up_tls()
         except ConfigError as error:
             _log.warning("the TLS configuration stays as it was", reason=str(error))
-            changed = next(name for name in ("tls-port", *TLS_PARAMETERS) if name in names)
+            changed = next(name for name in TLS_PARAMETERS if name in names)
             raise ConfigApplyError(changed, str(error)) from error
-        if self.config.get_int("tls-port"):
+        if self._uses_tls:
             _log.info("TLS configuration", certificate=self.config.get_str("tls-cert-file"))
 
     def _make_room_for_clients(self) -> None:
