@@ -337,6 +337,7 @@ ERRORS = (
             (_rate("redis_acl_access_denied_cmd_total"), "{{instance}} commands"),
             (_rate("redis_acl_access_denied_key_total"), "{{instance}} keys"),
             (_rate("redis_acl_access_denied_channel_total"), "{{instance}} channels"),
+            (_rate("redis_acl_access_denied_tls_cert_total"), "{{instance}} certificates"),
         ),
     ),
     Panel(

@@ -206,7 +206,7 @@ fn totals_part<'py>(part: Bound<'py, PyDict>, shared: &Shared) -> PyResult<Bound
     part.set_item("lazyfree_pending", pending)?;
     part.set_item("lazyfreed", freed)?;
     for reason in Reason::ALL {
-        part.set_item(format!("denied_{}", reason.name()), shared.access.denials(reason))?;
+        part.set_item(format!("denied_{}", reason.name().replace('-', "_")), shared.access.denials(reason))?;
     }
     Ok(part)
 }

@@ -46,7 +46,7 @@ SNAPSHOT: dict[str, Any] = {
         "eviction_exceeded_ms": 0, "current_eviction_exceeded_ms": 0,
         "error_replies": 5, "dirty": 8, "panics": 0, "cross_shard": 6, "lazyfree_pending": 0, "lazyfreed": 0,
         "unexpected_errors": 0, "denied_auth": 1, "denied_command": 2, "denied_key": 3, "denied_channel": 4,
-        "denied_database": 5,
+        "denied_database": 5, "denied_tls_cert": 6,
     },
     "shards_detail": [
         {

@@ -1,6 +1,7 @@
 //! Sockets, as far as they know nothing of requests.
 
 pub mod buffers;
+pub mod certificate;
 pub mod link_socket;
 pub mod listener;
 pub mod tls;

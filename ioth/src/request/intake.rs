@@ -27,6 +27,7 @@ use crate::thread::client_eviction::look_at_growth;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
+use super::by_certificate;
 use super::dispatch::take_command;
 use super::extension::{join, send_calls};
 use super::gate::count_error;
@@ -77,7 +78,8 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
     if connection.record.killed.load(Relaxed) {
         connection.closing = true;
     }
-    if connection.transport.is_handshaking() && !may_go_on_with_handshake(io, connection) {
+    let shakes_hands = connection.transport.is_handshaking();
+    if shakes_hands && !may_go_on_with_handshake(io, connection) {
         return;
     }
     if connection.unsent() > 0 {
@@ -97,7 +99,7 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
         // It is told of its own changes before it goes on.
         hear(io, connection);
     }
-    take_and_read(io, connection);
+    take_and_read(io, connection, shakes_hands);
     if !connection.outbound.awaits_shards() {
         flush(io, connection);
     }
@@ -106,9 +108,10 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
     }
 }
 
-/// Takes the requests that a connection has brought, and reads more of them, up to a round's bounds.
+/// Takes the requests that a connection has brought, and reads more of them, up to a round's bounds. Where it is still shaking
+/// hands, that may come to its end with what is read.
 #[inline]
-fn take_and_read(io: &mut IoThread, connection: &mut Connection) {
+fn take_and_read(io: &mut IoThread, connection: &mut Connection, mut shakes_hands: bool) {
     let mut budget = Budget { commands: ROUND_COMMANDS_MAX, bytes: ROUND_BYTES_MAX };
     let mut reads = 0;
     loop {
@@ -124,7 +127,11 @@ fn take_and_read(io: &mut IoThread, connection: &mut Connection) {
             break;
         }
         reads += 1;
-        match connection.inbound.receive(&mut connection.transport, &mut io.buffers) {
+        let received = connection.inbound.receive(&mut connection.transport, &mut io.buffers);
+        if shakes_hands {
+            shakes_hands = by_certificate::goes_on(io, connection);
+        }
+        match received {
             Received::Bytes(count) => {
                 note_read(io, connection, count);
                 if connection.session.subscriptions.is_some() || connection.record.tracking.hears.load(Relaxed) {

@@ -5,7 +5,8 @@
 //! - [`dispatch`] sends it to whoever executes it: a shard's batch ([`submit`]), several shards ([`over_shards`], [`each_shard`]),
 //!   the control plane ([`control`]), an extension's thread ([`extension`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
 //! - [`deliver`] brings replies of batches back, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
-//! - [`rights`] says what a client may do, [`lost_rights`] what becomes of those who may less than before
+//! - [`rights`] says what a client may do, [`lost_rights`] what becomes of those who may less than before, [`by_certificate`] who
+//!   a client is that has a certificate
 //! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
 //! - [`subscribe`] begins and ends subscriptions, [`publish`] brings connections what is published
 //! - [`track`] begins and ends the tracking of keys, [`invalidate`] brings connections what they are told of them
@@ -13,6 +14,7 @@
 //!   database of SELECT
 
 pub mod blocked;
+pub mod by_certificate;
 pub mod caller;
 pub mod control;
 pub mod deliver;

@@ -287,6 +287,8 @@ settings! {
     cluster_enabled = 0, "cluster-enabled";
     /// `local` is local connections only.
     enable_debug_command = 0, "enable-debug-command", Values::Words(&["no", "yes", "local"]);
+    /// The field of a client's certificate that names its user.
+    tls_auth_clients_user = 0, "tls-auth-clients-user", Values::Words(&["off", "CN", "URI"]);
 }
 
 #[cfg(test)]

@@ -340,7 +340,7 @@ STATS = _section("stats", [
     ("acl_access_denied_cmd", lambda s: s.totals.denied_command),
     ("acl_access_denied_key", lambda s: s.totals.denied_key),
     ("acl_access_denied_channel", lambda s: s.totals.denied_channel),
-    ("acl_access_denied_tls_cert", 0),
+    ("acl_access_denied_tls_cert", lambda s: s.totals.denied_tls_cert),
     ("acl_access_denied_db", lambda s: s.totals.denied_database),
 ])  # fmt: skip
 

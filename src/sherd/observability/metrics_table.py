@@ -221,6 +221,8 @@ METRICS: tuple[Metric, ...] = (
     _counter("redis_acl_access_denied_key_total", "Keys refused by access rules.", lambda s: s.totals.denied_key),
     _counter("redis_acl_access_denied_channel_total", "Channels refused by access rules.",
              lambda s: s.totals.denied_channel),
+    _counter("redis_acl_access_denied_tls_cert_total", "Certificates of clients that name no user.",
+             lambda s: s.totals.denied_tls_cert),
     _counter("redis_errors_total", "Error replies by code.",
              lambda s: [((code,), count) for code, count in s.errors.items()], "err"),
     # ---- commands

@@ -16,11 +16,14 @@ pub enum Reason {
     Key,
     Channel,
     Database,
+    /// A client's certificate names no user that is on.
+    Certificate,
 }
 
 impl Reason {
     /// All of them, by their numbers.
-    pub const ALL: [Reason; 5] = [Reason::Auth, Reason::Command, Reason::Key, Reason::Channel, Reason::Database];
+    pub const ALL: [Reason; 6] =
+        [Reason::Auth, Reason::Command, Reason::Key, Reason::Channel, Reason::Database, Reason::Certificate];
 
     /// As the log names it.
     pub fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Reason {
             Reason::Key => "key",
             Reason::Channel => "channel",
             Reason::Database => "database",
+            Reason::Certificate => "tls-cert",
         }
     }
 }

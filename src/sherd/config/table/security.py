@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sherd.config.kinds import INT_MAX, LONG_MAX
-from sherd.config.parameter import boolean, choice, integer, text
+from sherd.config.kinds import INT_MAX, LONG_MAX, Enumeration
+from sherd.config.parameter import ConfigParam, boolean, choice, integer, text
 
 _LOCALITY = "no yes local"
-_TLS = "TLS"
 
 PARAMETERS = (
     text("requirepass", "", "Password of the default user; empty means that none is asked for.", sensitive=True),
@@ -36,8 +35,8 @@ PARAMETERS = (
     text("tls-ca-cert-file", "", "Certificates that clients and primaries are checked against, in PEM."),
     text("tls-ca-cert-dir", "", "Directory of certificates that clients and primaries are checked against."),
     choice("tls-auth-clients", "no yes optional", "yes", "Whether clients must show a certificate."),
-    choice("tls-auth-clients-user", "off cn uri", "off", "Field of a client's certificate that names its user.",
-           capability=_TLS),
+    ConfigParam("tls-auth-clients-user", Enumeration(("off", "CN", "URI"), {"cn": "CN", "uri": "URI"}), "off",
+                "Field of a client's certificate that names its user."),
     integer("tls-auto-reload-interval", (0, INT_MAX), 0, "Seconds between looks for renewed certificates; 0 never.",
             inert=True),
     boolean("tls-replication", False, "Follow primaries over TLS, by their TLS port."),
