@@ -62,7 +62,15 @@ PEERS = frozenset(
     """.split()
 )
 OWN = frozenset(
-    {"shards", "metrics-port", "metrics-bind", "metrics-hot-key-names"}
+    {
+        "shards",
+        "metrics-port",
+        "metrics-bind",
+        "metrics-hot-key-names",
+        "metrics-tls",
+        "metrics-user",
+        "metrics-password",
+    }
     | {"python-commands", "python-command-threads", "python-command-timeout-ms"}
 )
 # Parameters that came with later versions of Redis.
@@ -102,4 +110,4 @@ def test_every_rewritten_default_is_read_back(parameter: ConfigParam) -> None:
 def test_secrets_are_marked_as_such() -> None:
     secrets = {parameter.name for parameter in PARAMETERS if parameter.sensitive}
     assert {"requirepass", "masterauth", "tls-key-file-pass", "tls-client-key-file-pass"} <= secrets
-    assert not [name for name in BY_NAME if name.endswith(("pass", "auth")) and not BY_NAME[name].sensitive]
+    assert not [name for name in BY_NAME if name.endswith(("pass", "auth", "password")) and not BY_NAME[name].sensitive]

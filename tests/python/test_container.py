@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import shutil
+import ssl
 import subprocess
 import threading
 import tomllib
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from sherd.certificates import make_certificates
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -132,6 +135,21 @@ def test_the_health_check_asks_the_port_after_which_the_server_named_its_thread(
     assert check(behind_init) == 0
     monkeypatch.setattr(_Health, "status", 503)
     assert check(first) != 0
+
+
+def test_the_health_check_asks_a_page_that_speaks_tls_by_tls(
+    health: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = make_certificates(tmp_path / "tls", ["localhost"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made[2], made[3])
+    health.socket = context.wrap_socket(health.socket, server_side=True)
+    port = health.server_address[1]
+    root = processes(tmp_path / "proc", of_first=("sherd", "sherd-io-0", f"metrics-{port}s"))
+    assert check(root) == 0
+    monkeypatch.setattr(_Health, "status", 503)
+    assert check(root) != 0
+    assert check(processes(tmp_path / "plain", of_first=(f"metrics-{port}",))) != 0
 
 
 def test_the_health_check_prefers_the_containers_own_process(health: http.server.HTTPServer, tmp_path: Path) -> None:

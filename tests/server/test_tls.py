@@ -428,7 +428,7 @@ def test_the_lines_of_the_documentation_work(tmp_path: Path, monkeypatch: pytest
     """Certificates, a server, and a client, as docs/tls.md has them."""
     text = (Path(__file__).parents[2] / "docs/tls.md").read_text()
     port = str(free_port())
-    shell, _, python = (
+    shell, _, python, *_ = (
         block.replace("6390", port).replace("\\\n", "") for block in re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)
     )
     make, serve = (line.split()[1:] for line in shell.strip().splitlines())

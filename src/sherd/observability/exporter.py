@@ -3,7 +3,7 @@
 It has a listener and a thread of its own, so that a probe is answered while the control plane is busy and a scrape
 never delays a command. A scrape reads one native snapshot; nothing on the way of a command knows of Prometheus.
 
-The HTTP server is small on purpose, see `page_server`.
+The HTTP server is small on purpose, see `page_server`; `page_access` has what keeps strangers away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from sherd.observability.node import Node
 from sherd.observability.page_server import TEXT, Answer, PageServer
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from sherd.observability.exposition import Exposition
+    from sherd.observability.page_access import BasicAuth
 
 # A control loop that has not come round for so long will not come back.
 LOOP_LAG_SECONDS_MAX = 30.0
@@ -27,14 +30,29 @@ class MetricsServerError(SherdError):
     """The page's address cannot be used; one line for the operator."""
 
 
+class MetricsAccessError(MetricsServerError):
+    """The page cannot be protected as it is asked for."""
+
+
+# What `MetricsServer.apply_configuration` reads.
+ACCESS_PARAMETERS = frozenset({
+    "metrics-tls", "metrics-user", "metrics-password", "tls-cert-file", "tls-key-file", "tls-key-file-pass",
+    "tls-protocols",
+})  # fmt: skip
+
+
 class MetricsServer:
-    """The page of one server. Raises MetricsServerError if its address cannot be bound."""
+    """The page of one server. Raises MetricsServerError if its address cannot be bound or it cannot be protected."""
 
     def __init__(self, node: Node, host: str, port: int) -> None:
         self._node = node
         self._exposition: Exposition | None = None
-        pages = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
-        self._server = PageServer(_bind(host, port), pages, slow={"/metrics"})
+        access = self._access()
+        # Probes know no password, and are told nothing that is secret.
+        probes = {"/healthz": self._healthz, "/readyz": self._readyz}
+        pages = {"/metrics": self._metrics, **probes}
+        self._server = PageServer(_bind(host, port), pages, slow={"/metrics"}, free=probes.keys())
+        self._server.protect(*access)
 
     @property
     def port(self) -> int:
@@ -48,6 +66,23 @@ class MetricsServer:
     def stop(self, *, wait: bool = True) -> None:
         """Close the listener and end the threads; idempotent. Without `wait` a scrape that goes on ends by itself."""
         self._server.stop(wait=wait)
+
+    def apply_configuration(self) -> None:
+        """Protect the page as the configuration says now; MetricsAccessError, and no change, where that cannot be."""
+        self._server.protect(*self._access())
+
+    def _access(self) -> tuple[SSLContext | None, BasicAuth | None]:
+        config = self._node.config
+        wants_tls, password = config.get_bool("metrics-tls"), config.get_str("metrics-password")
+        if not wants_tls and not password:
+            return None, None
+        from sherd.observability.page_access import BasicAuth, PageTlsError, server_context
+
+        try:
+            tls = server_context(config) if wants_tls else None
+        except PageTlsError as error:
+            raise MetricsAccessError(str(error)) from error
+        return tls, BasicAuth(config.get_str("metrics-user"), password) if password else None
 
     # ---- pages: status, content type, body
 

@@ -24,8 +24,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sherd.log import get_logger
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from sherd.observability.page_access import BasicAuth, TlsClient
 
 _log = get_logger()
 
@@ -39,12 +45,14 @@ WAITING_PAGES_MAX = 16
 ACCEPT_PAUSE_SECONDS = 0.1
 STOP_SECONDS_MAX = 0.5
 GZIP_BYTES_MIN = 1024
+# How often it is told that somebody has a wrong password.
+REFUSAL_LOG_SECONDS = 10.0
 _GZIP_LEVEL = 1
 
 TEXT = "text/plain; charset=utf-8"
 _REASONS = {
-    200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 500: "Internal Server Error",
-    503: "Service Unavailable",
+    200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
+    500: "Internal Server Error", 503: "Service Unavailable",
 }  # fmt: skip
 
 # Status, content type and body for what a client accepts.
@@ -60,6 +68,7 @@ class HttpRequest:
     path: str
     accept: str
     gzip: bool
+    authorization: str = ""
 
 
 class _Stage(Enum):
@@ -76,7 +85,7 @@ class _Connection:
 
     __slots__ = ("deadline", "output", "received", "socket", "stage")
 
-    def __init__(self, client: socket.socket) -> None:
+    def __init__(self, client: socket.socket | TlsClient) -> None:
         self.socket = client
         self.stage = _Stage.READING
         self.deadline = time.monotonic() + REQUEST_SECONDS_MAX
@@ -85,12 +94,20 @@ class _Connection:
 
 
 class PageServer:
-    """Serves pages by path on a bound socket, which it owns. `slow` names those that the second thread makes."""
+    """Serves pages by path on a bound socket, which it owns. `slow` names those that the second thread makes, `free`
+    those that are for everybody even where a password is asked for."""
 
-    def __init__(self, listener: socket.socket, pages: Mapping[str, Page], slow: AbstractSet[str]) -> None:
+    def __init__(
+        self, listener: socket.socket, pages: Mapping[str, Page], slow: AbstractSet[str], free: AbstractSet[str]
+    ) -> None:
         self._listener = listener
         self._pages = pages
         self._slow = slow
+        self._free = free
+        # Replaced as a whole, by another thread.
+        self._tls: SSLContext | None = None
+        self._password: BasicAuth | None = None
+        self._refusal_told = -REFUSAL_LOG_SECONDS
         listener.setblocking(False)
         self._selector = selectors.DefaultSelector()
         # In the order of their deadlines, as far as they are in one stage.
@@ -109,6 +126,11 @@ class PageServer:
         """The port in use."""
         port: int = self._listener.getsockname()[1]
         return port
+
+    def protect(self, tls: SSLContext | None, password: BasicAuth | None) -> None:
+        """Have new connections speak TLS, or not, and requests from now on bring a password, or not."""
+        self._tls, self._password = tls, password
+        self._ring()
 
     def start(self) -> None:
         """Serve in threads of its own."""
@@ -136,7 +158,7 @@ class PageServer:
     # ---- the thread that polls
 
     def _run(self) -> None:
-        _name_thread(f"metrics-{self.port}")
+        self._name()
         self._wake.setblocking(False)
         self._waker.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -147,6 +169,9 @@ class PageServer:
         finally:
             self._close_all()
 
+    def _name(self) -> None:
+        _name_thread(f"metrics-{self.port}{'s' if self._tls else ''}")
+
     def _round(self) -> None:
         for key, _ in self._selector.select(self._seconds_to_wait()):
             if key.fileobj is self._listener:
@@ -154,6 +179,7 @@ class PageServer:
             elif key.fileobj is self._waker:
                 with contextlib.suppress(OSError):
                     self._waker.recv(4096)
+                self._name()
             else:
                 self._guarded(self._advance, key.data)
         while self._made:
@@ -183,9 +209,14 @@ class PageServer:
         client.setblocking(False)
         if len(self._connections) >= CONNECTIONS_MAX:
             self._make_room()
-        connection = _Connection(client)
+        tls = self._tls
+        try:
+            connection = _Connection(_encrypted(client, tls) if tls else client)
+        except OSError:  # it has gone already
+            client.close()
+            return
         self._connections[connection] = None
-        self._selector.register(client, selectors.EVENT_READ, connection)
+        self._selector.register(connection.socket, selectors.EVENT_READ, connection)
         self._guarded(self._advance, connection)
 
     def _make_room(self) -> None:
@@ -200,22 +231,31 @@ class PageServer:
         if connection.stage is _Stage.SENDING:
             self._send(connection)
             return
-        try:
-            received = connection.socket.recv(REQUEST_BYTES_MAX)
-        except BlockingIOError:
-            return
-        if not received:
-            self._close(connection)
-        elif connection.stage is _Stage.READING:
-            connection.received += received
-            if b"\r\n\r\n" in connection.received:
-                self._answer(connection, parse_request(connection.received))
-            elif len(connection.received) > REQUEST_BYTES_MAX:
-                self._answer(connection, None)
+        while True:
+            try:
+                received = connection.socket.recv(REQUEST_BYTES_MAX)
+            except BlockingIOError:
+                return
+            if not received:
+                self._close(connection)
+                return
+            if connection.stage is _Stage.READING:
+                connection.received += received
+                if b"\r\n\r\n" in connection.received:
+                    self._answer(connection, parse_request(connection.received))
+                    return
+                if len(connection.received) > REQUEST_BYTES_MAX:
+                    self._answer(connection, None)
+                    return
+            # A record of TLS may be longer than what was asked for.
+            if isinstance(connection.socket, socket.socket) or not connection.socket.pending():
+                return
 
     def _answer(self, connection: _Connection, request: HttpRequest | None) -> None:
         if request is None:
             self._respond(connection, encode_response((400, TEXT, b"bad request\n")))
+        elif not self._admits(connection, request):
+            self._respond(connection, encode_response((401, TEXT, b"a name and a password are asked for\n")))
         elif request.path in self._slow and request.method in ("GET", "HEAD"):
             connection.stage = _Stage.WORKING
             # The answer has its own time; until then nothing that the client sends is of interest.
@@ -227,6 +267,16 @@ class PageServer:
                 self._respond(connection, encode_response((503, TEXT, b"too many scrapes at once\n")))
         else:
             self._respond(connection, self._make(request))
+
+    def _admits(self, connection: _Connection, request: HttpRequest) -> bool:
+        password = self._password
+        if password is None or request.path in self._free or password.admits(request.authorization):
+            return True
+        now = time.monotonic()
+        if request.authorization and now - self._refusal_told >= REFUSAL_LOG_SECONDS:
+            self._refusal_told = now
+            _log.warning("somebody has a wrong password for the metrics page", client=connection.socket.getpeername())
+        return False
 
     def _respond(self, connection: _Connection, response: bytes) -> None:
         watched = connection.stage is not _Stage.WORKING
@@ -295,6 +345,12 @@ class PageServer:
         return encode_response(answer, compress=request.gzip, head_only=request.method == "HEAD")
 
 
+def _encrypted(client: socket.socket, context: SSLContext) -> TlsClient:
+    from sherd.observability.page_access import TlsClient
+
+    return TlsClient(client, context)
+
+
 def _name_thread(name: str) -> None:
     """The system's name of the calling thread: a container's health check finds the port by it (`deploy/`)."""
     with contextlib.suppress(OSError):
@@ -312,6 +368,7 @@ def parse_request(data: bytes) -> HttpRequest | None:
         words[1].partition("?")[0],
         _header(headers, "accept"),
         _takes_gzip(_header(headers, "accept-encoding")),
+        _header(headers, "authorization"),
     )
 
 
@@ -331,11 +388,13 @@ def _takes_gzip(accept_encoding: str) -> bool:
 def encode_response(answer: Answer, *, compress: bool = False, head_only: bool = False) -> bytes:
     """The bytes of a response; a long body is compressed for who takes that."""
     status, content_type, body = answer
-    coding = ""
+    more = ""
     if compress and len(body) >= GZIP_BYTES_MIN:
-        body, coding = gzip.compress(body, _GZIP_LEVEL), "Content-Encoding: gzip\r\n"
+        body, more = gzip.compress(body, _GZIP_LEVEL), "Content-Encoding: gzip\r\n"
+    if status == 401:
+        more += 'WWW-Authenticate: Basic realm="sherd", charset="UTF-8"\r\n'
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-        f"{coding}Vary: Accept, Accept-Encoding\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+        f"{more}Vary: Accept, Accept-Encoding\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
     ).encode()
     return head if head_only else head + body

@@ -25,7 +25,7 @@ from sherd.families.dispatch import dispatch
 from sherd.families.hotkeys import HotKeySessions
 from sherd.families.server import Lifecycle
 from sherd.log import get_logger
-from sherd.observability.exporter import MetricsServer, MetricsServerError
+from sherd.observability.exporter import ACCESS_PARAMETERS, MetricsAccessError, MetricsServer, MetricsServerError
 from sherd.observability.node import Listener, Node
 from sherd.persistence import AppendOnly, SaveError, Saver, load_at_start
 from sherd.replication import Failover, Follower, Primary
@@ -348,6 +348,8 @@ class Runtime:
             self._access.set_default_password()
         if names & _METRICS_PARAMETERS:
             self._reopen_metrics()
+        elif names & ACCESS_PARAMETERS and self._metrics is not None:
+            self._protect_metrics(names)
         self._push_settings(native_settings(self.config, names))
         if names & _SAVE_PARAMETERS:
             self._saver.refuse_writes()
@@ -421,11 +423,19 @@ class Runtime:
             self._metrics = MetricsServer(self.node, self.config.get_str("metrics-bind"), port)
         except MetricsServerError as error:
             # The default port may belong to another server on this machine; one that was asked for must work.
-            if self.config.source("metrics-port") is not Source.DEFAULT:
+            is_asked_for = self.config.source("metrics-port") is not Source.DEFAULT
+            if is_asked_for or isinstance(error, MetricsAccessError):
                 raise ConfigError(str(error)) from error
             _log.warning("there is no metrics page", reason=str(error))
         else:
             self._metrics.start()
+
+    def _protect_metrics(self, names: frozenset[str]) -> None:
+        assert self._metrics is not None
+        try:
+            self._metrics.apply_configuration()
+        except MetricsServerError as error:
+            raise ConfigApplyError(min(names & ACCESS_PARAMETERS), str(error)) from error
 
     def _reopen_metrics(self) -> None:
         if self._metrics is not None:

@@ -11,6 +11,11 @@ _LENGTH = (0, LONG_MAX)
 PARAMETERS = (
     integer("metrics-port", (0, 65535), 9121, "Port of the metrics page and the health checks; 0 turns them off."),
     text("metrics-bind", "127.0.0.1", "Address that the metrics page listens on; '*' means every address."),
+    boolean("metrics-tls", False, "Serve the metrics page over TLS, with tls-cert-file and tls-key-file."),
+    text("metrics-user", "metrics", "Name that the metrics page asks for, where it asks for a password.",
+         lambda name: "it cannot have a colon" if ":" in name else None),
+    text("metrics-password", "", "Password that the metrics page asks for; empty means that none is asked for.",
+         sensitive=True),
     boolean("metrics-hot-key-names", False, "Show the names of hot keys on the metrics page, not their hashes."),
     integer("slowlog-log-slower-than", (-1, LONG_MAX), 10000,
             "Microseconds from which a command enters the slow log; 0 logs all, -1 none.",
