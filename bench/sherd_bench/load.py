@@ -29,6 +29,8 @@ class LoadPlan:
     keys: int = 100_000
     value_size_bytes: int = 64
     sequential: bool = False
+    # What each connection sends once before the run.
+    setup: tuple[str, ...] = ()
 
     def arguments(self, port: int) -> list[str]:
         """The command line of `sherd-load`, without the program."""
@@ -44,6 +46,7 @@ class LoadPlan:
             ("--rate", self.rate),
         ]
         pairs.extend(("--command", command) for command in self.commands)
+        pairs.extend(("--setup", command) for command in self.setup)
         words = [word for name, value in pairs if value is not None for word in (name, str(value))]
         return [*words, "--sequential"] if self.sequential else words
 

@@ -3,8 +3,12 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 use crate::reply::{Counts, Scanner};
+
+/// A command before the run is a short one.
+const SETUP_SECONDS_MAX: Duration = Duration::from_secs(60);
 
 pub struct Connection {
     socket: TcpStream,
@@ -18,12 +22,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn open(host: &str, port: u16) -> Result<Connection, String> {
+    /// Connects, and has the server answer each command of `setup` with something else than an error.
+    pub fn open(host: &str, port: u16, setup: &[Vec<u8>]) -> Result<Connection, String> {
         let describe = |error: io::Error| format!("cannot connect to {host}:{port}: {error}");
         let address =
             (host, port).to_socket_addrs().map_err(describe)?.next().ok_or_else(|| format!("{host} has no address"))?;
-        let socket = TcpStream::connect(address).map_err(describe)?;
+        let mut socket = TcpStream::connect(address).map_err(describe)?;
         socket.set_nodelay(true).map_err(describe)?;
+        for command in setup {
+            prepare(&mut socket, command)?;
+        }
         socket.set_nonblocking(true).map_err(describe)?;
         Ok(Connection { socket, scanner: Scanner::default(), unsent: Vec::new(), in_flight: 0, started_nanos: 0 })
     }
@@ -71,6 +79,22 @@ impl Connection {
         self.in_flight -= replies;
         Ok(())
     }
+}
+
+/// Sends one command over a socket that blocks, and waits for its whole reply.
+fn prepare(socket: &mut TcpStream, command: &[u8]) -> Result<(), String> {
+    let failed = |error: io::Error| format!("a command before the run has failed: {error}");
+    socket.set_read_timeout(Some(SETUP_SECONDS_MAX)).map_err(failed)?;
+    socket.write_all(command).map_err(failed)?;
+    let (mut scanner, mut counts, mut buffer) = (Scanner::default(), Counts::default(), [0; 4096]);
+    while counts.replies == 0 {
+        let length = socket.read(&mut buffer).map_err(failed)?;
+        if length == 0 {
+            return Err("the server closed a connection before the run".to_string());
+        }
+        scanner.scan(&buffer[..length], &mut counts)?;
+    }
+    counts.error_text.map_or(Ok(()), |text| Err(format!("a command before the run was answered: {text}")))
 }
 
 fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {

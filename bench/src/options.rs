@@ -21,6 +21,7 @@ usage: sherd-load [options]
   --command TEXT[@W]   a name: get set incr lpush rpop sadd hset zadd spop lrange_100 mset ping,
                        or a template with __rand_int__ __key__ __int:WIDTH__ __data__; may be repeated,
                        @W is its weight in the mix (get)
+  --setup TEXT         a command that each connection sends once before the run; may be repeated
   --timeout SECONDS    give up when no reply comes for this long (60)";
 
 /// What a run does. Every bound on it is checked by [`parse`].
@@ -41,6 +42,8 @@ pub struct Options {
     pub sequential: bool,
     pub seed: u64,
     pub commands: Vec<(Template, u32)>,
+    /// What each connection sends before the run, encoded, command by command.
+    pub setup: Vec<Vec<u8>>,
     pub timeout: Duration,
 }
 
@@ -64,6 +67,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
         sequential: false,
         seed: 1,
         commands: Vec::new(),
+        setup: Vec::new(),
         timeout: Duration::from_secs(60),
     };
     let mut command_texts = Vec::new();
@@ -91,6 +95,11 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
             "--value-size" => options.value_size_bytes = number(&name, &value, 0, 64 << 20)? as usize,
             "--seed" => options.seed = number(&name, &value, 0, u64::MAX)?,
             "--command" => command_texts.push(value),
+            "--setup" => {
+                let mut encoded = Vec::new();
+                Template::parse(&value)?.encode(0, &mut encoded, &mut Vec::new());
+                options.setup.push(encoded);
+            }
             "--timeout" => options.timeout = seconds(&name, &value)?,
             _ => return Err(format!("unknown option {name}; see --help")),
         }

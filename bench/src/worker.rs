@@ -57,7 +57,7 @@ impl Worker {
         let client_count = share(options.clients as u64, options.threads, index) as usize;
         let mut connections = Vec::with_capacity(client_count);
         for token in 0..client_count {
-            let connection = Connection::open(&options.host, options.port)?;
+            let connection = Connection::open(&options.host, options.port, &options.setup)?;
             poller.add(connection.descriptor(), token).map_err(|error| format!("epoll: {error}"))?;
             connections.push(connection);
         }

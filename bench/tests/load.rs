@@ -103,3 +103,22 @@ fn a_server_that_does_not_speak_resp_fails_the_run() {
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("not a reply type"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn what_is_sent_before_the_run_is_sent_once_a_connection_and_counts_for_nothing() {
+    let received = Arc::new(AtomicU64::new(0));
+    let port = serve(b"+OK\r\n", Arc::clone(&received));
+    let setup = ["--setup", "AUTH name word", "--setup", "CLIENT TRACKING ON"];
+    let output = load(port, &[&["--clients", "3", "--requests", "30"], &setup[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("\"requests\": 30,"), "{}", text(&output.stdout));
+    assert_eq!(received.load(Ordering::SeqCst), 30 + 3 * 2);
+}
+
+#[test]
+fn an_error_before_the_run_ends_it_in_the_servers_words() {
+    let port = serve(b"-WRONGPASS no\r\n", Arc::default());
+    let output = load(port, &["--setup", "AUTH name word"]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("WRONGPASS no"), "{}", text(&output.stderr));
+}

@@ -52,6 +52,31 @@ def test_the_messages_suite_counts_what_is_delivered(tmp_path: Path) -> None:
     text = (tmp_path / "messages.md").read_text()
     for row in ("| 1           |        1 |", "| 100         |       50 |", "| 1000        |       10 |"):
         assert row in text, text
+    assert "| PUBLISH | " in text
+    assert "| median" in text
+    assert "| 99th percentile" in text
+    assert "| 5,000" in text
+
+
+def test_the_tls_suite_counts_requests_and_handshakes(tmp_path: Path) -> None:
+    """With and without encryption, new and resumed; skipped where nobody makes certificates."""
+    if KINDS["sherd"].find() is None:
+        pytest.skip("sherd, which makes the certificates, is not installed")
+    assert run("--suite", "tls", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "tls.md").read_text()
+    for row in ("| plain  |        1 |", "| TLS    |       16 |"):
+        assert row in text, text
+    # In the table of costs and in that of rates.
+    assert (text.count("| TLS 1.3 "), text.count("| TLS 1.2 ")) == (4, 4)
+
+
+def test_the_access_suite_compares_ways_to_use_a_server(tmp_path: Path) -> None:
+    """A row for each command and way; a right that is missing would end the run with 1."""
+    assert run("--suite", "access", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "access.md").read_text()
+    for name in ("SET", "GET"):
+        for way in ("everything allowed", "10 key patterns", "tracking on"):
+            assert text.count(f"| {name}     | {way.rjust(18)} |") == 1, text
 
 
 def test_a_server_that_answers_with_errors_fails_the_run(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sherd_bench.document import Findings
 from sherd_bench.session import Session
 from sherd_bench.suites import (
+    access,
     control,
     core,
     costs,
@@ -17,6 +18,7 @@ from sherd_bench.suites import (
     scripts,
     shards,
     throughput,
+    tls,
 )
 
 SUITES: dict[str, Callable[[Session], Findings]] = {
@@ -32,4 +34,6 @@ SUITES: dict[str, Callable[[Session], Findings]] = {
     "shards": shards.run,
     "scripts": scripts.run,
     "messages": messages.run,
+    "tls": tls.run,
+    "access": access.run,
 }

@@ -85,11 +85,15 @@ class Grid:
 
 
 def measure(
-    session: Session, servers: Sequence[RunningServer], workloads: Sequence[Workload], threads: int = 1
+    session: Session,
+    servers: Sequence[RunningServer],
+    workloads: Sequence[Workload],
+    threads: int = 1,
+    pipelines: Sequence[int] | None = None,
 ) -> Grid:
-    """Measures every workload at every pipeline depth."""
+    """Measures every workload at every pipeline depth, by default those of the session."""
     grid = Grid([server.label for server in servers])
     for workload in workloads:
-        for pipeline in session.parameters.pipelines:
+        for pipeline in pipelines or session.parameters.pipelines:
             grid.cells[workload.name, pipeline] = session.compare(servers, workload, pipeline, threads)
     return grid

@@ -1,18 +1,26 @@
-"""The messages suite: what a published message costs the server for each client that gets it.
+"""The messages suite: what a published message costs the server for each client that gets it, and when the last has it.
 
 One publisher waits for the answers to a few messages before it sends the next; a thread takes what the subscribers are
-sent. Counted is the CPU of the server's process, so it does not matter that Python receives slowly.
+sent. Counted is the CPU of the server's process, so it does not matter that Python receives slowly. When a message has
+reached a subscriber the kernel says, which stamps what arrives: so that does not depend on Python either.
 """
 
 import selectors
 import socket
+import struct
 import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import median
 
+from sherd_bench import procfs
 from sherd_bench.document import Findings
 from sherd_bench.servers import RunningServer
 from sherd_bench.session import Pin, Session, rotated
+from sherd_bench.suites.grid import measure
 from sherd_bench.tables import Table, number
+from sherd_bench.workloads import Workload
 
 MESSAGE = b"x" * 64
 # Subscribers, messages, and messages before an answer is waited for.
@@ -22,30 +30,89 @@ RECEIVE_BYTES = 1 << 18
 SILENCE_SECONDS_MAX = 60.0
 
 
+# Who publishes where nobody listens; always in this depth.
+UNHEARD = Workload("PUBLISH", "PUBLISH c __data__")
+UNHEARD_PIPELINE = 16
+# Subscriptions whose memory is measured: channels of one subscriber each, over so many connections.
+CHANNELS = 100_000
+CONNECTIONS = 10
+CHANNELS_AT_ONCE = 100
+CHANNEL_BYTES = 16
+REST_SECONDS = 1.5
+# Messages that all of so many subscribers get, one after the other.
+LISTENERS = 1000
+DELAYS = 500
+# Since Linux 4.17 a TCP socket tells with what it reads when the last byte of that had come.
+SO_TIMESTAMPNS = 35
+
+
 def run(session: Session) -> Findings:
-    """Server CPU a delivered message, by the number of subscribers."""
+    """CPU a delivered message and a message to nobody, memory a subscription, and the delay to the last subscriber."""
     tables = []
     for pin in session.parameters.pins or (Pin.NONE,):
         with session.running(pin=pin) as servers:
-            table = Table(
-                f"Server CPU a delivered message, {pin.describe()}, microseconds",
-                ["subscribers", "pipeline", *(server.label for server in servers)],
-            )
-            for subscribers, messages, pipeline in SHAPES:
-                count = max(pipeline, session.parameters.scaled(messages, messages // QUICK_DIVISOR))
-                costs: dict[str, list[float]] = {server.label: [] for server in servers}
-                for turn in range(session.parameters.rounds):
-                    for server in rotated(servers, turn):
-                        costs[server.label].append(_cost(server, subscribers, count // pipeline, pipeline))
-                row = [str(subscribers), str(pipeline), *(number(median(each)) for each in costs.values())]
-                table.rows.append(row)
-                session.log(" ".join(row))
-            tables.append(table)
+            tables.append(_in_turns(session, servers, pin, _COSTS))
+            pinned = session.pinned(pin)
+            unheard = measure(pinned, servers, [UNHEARD], pipelines=(UNHEARD_PIPELINE,))
+            tables.append(unheard.cpu_table(f"Nobody subscribed, {pin.describe()}"))
+            tables.append(_in_turns(session, servers, pin, _DELAY))
+    tables.append(_memory(session))
     method = (
         f"Messages of {len(MESSAGE)} bytes to one channel, one publisher, each subscriber on a connection of its own; "
-        "CPU of the whole process, the median of the rounds."
+        "CPU of the whole process, the median of the rounds. The delay is from before a message is sent until the "
+        f"kernel has it for the last of {LISTENERS} subscribers, one message at a time. Memory is what {CHANNELS:,} "
+        f"subscriptions to channels with names of {CHANNEL_BYTES} bytes add to used_memory, and in brackets to "
+        f"resident memory, over {CONNECTIONS} connections."
     )
     return Findings("Messages to subscribers", method, tables)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A table whose cells are figures of one server each: for each row, the row's own cells and how to measure."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Callable[[Session], Sequence[tuple[tuple[str, ...], Callable[[RunningServer], float]]]]
+
+
+def _in_turns(session: Session, servers: Sequence[RunningServer], pin: Pin, part: _Part) -> Table:
+    table = Table(f"{part.title}, {pin.describe()}, microseconds", [*part.columns, *(one.label for one in servers)])
+    for cells, figure in part.rows(session):
+        taken: dict[str, list[float]] = {server.label: [] for server in servers}
+        for turn in range(session.parameters.rounds):
+            for server in rotated(servers, turn):
+                taken[server.label].append(figure(server))
+        table.rows.append([*cells, *(number(median(each)) for each in taken.values())])
+        session.log(" ".join(table.rows[-1]))
+    return table
+
+
+def _cost_rows(session: Session) -> Sequence[tuple[tuple[str, ...], Callable[[RunningServer], float]]]:
+    rows = []
+    for subscribers, messages, pipeline in SHAPES:
+        count = max(pipeline, session.parameters.scaled(messages, messages // QUICK_DIVISOR)) // pipeline
+
+        def cost(
+            server: RunningServer, subscribers: int = subscribers, count: int = count, pipeline: int = pipeline
+        ) -> float:
+            return _cost(server, subscribers, count, pipeline)
+
+        rows.append(((str(subscribers), str(pipeline)), cost))
+    return rows
+
+
+def _delay_rows(session: Session) -> Sequence[tuple[tuple[str, ...], Callable[[RunningServer], float]]]:
+    messages = session.parameters.scaled(DELAYS, DELAYS // QUICK_DIVISOR)
+    shares = {"median": 0.5, "99th percentile": 0.99}
+    return [
+        ((name,), lambda server, share=share: _delay(server, messages, share))  # type: ignore[misc]
+        for name, share in shares.items()
+    ]
+
+
+_COSTS = _Part("Server CPU a delivered message", ("subscribers", "pipeline"), _cost_rows)
+_DELAY = _Part(f"Delay to the last of {LISTENERS} subscribers", ("of the messages",), _delay_rows)
 
 
 def _encoded(*words: bytes) -> bytes:
@@ -56,13 +123,19 @@ def _connect(server: RunningServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=SILENCE_SECONDS_MAX)
 
 
-def _cost(server: RunningServer, subscribers: int, rounds: int, pipeline: int) -> float:
-    """Microseconds of the server's CPU a delivered message."""
-    listeners = [_connect(server) for _ in range(subscribers)]
+def _listeners(server: RunningServer, count: int) -> list[socket.socket]:
+    """Connections that listen to the channel."""
+    listeners = [_connect(server) for _ in range(count)]
     for listener in listeners:
         listener.sendall(_encoded(b"SUBSCRIBE", b"c"))
         listener.recv(RECEIVE_BYTES)
         listener.setblocking(False)
+    return listeners
+
+
+def _cost(server: RunningServer, subscribers: int, rounds: int, pipeline: int) -> float:
+    """Microseconds of the server's CPU a delivered message."""
+    listeners = _listeners(server, subscribers)
     delivered = rounds * pipeline * subscribers
     receiver = threading.Thread(
         target=_receive, args=(listeners, delivered * len(_encoded(b"message", b"c", MESSAGE))), daemon=True
@@ -73,15 +146,105 @@ def _cost(server: RunningServer, subscribers: int, rounds: int, pipeline: int) -
         request, answer = _encoded(b"PUBLISH", b"c", MESSAGE) * pipeline, b":%d\r\n" % subscribers * pipeline
         for _ in range(rounds):
             publisher.sendall(request)
-            missing = len(answer)
-            while missing:
-                missing -= len(publisher.recv(missing))
+            _take(publisher, len(answer))
     receiver.join()
     spent = server.cpu_seconds() - before
     for listener in listeners:
         listener.close()
     server.settle()
     return spent / delivered * 1e6
+
+
+def _take(client: socket.socket, missing: int) -> None:
+    while missing:
+        received = len(client.recv(missing))
+        if not received:
+            raise ConnectionError("the server has closed a connection")
+        missing -= received
+
+
+def _delay(server: RunningServer, messages: int, share: float) -> float:
+    """Microseconds to the last subscriber, of a share of the messages at most."""
+    listeners = _listeners(server, LISTENERS)
+    for listener in listeners:
+        listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    request, expected = _encoded(b"PUBLISH", b"c", MESSAGE), len(_encoded(b"message", b"c", MESSAGE))
+    delays = []
+    with _connect(server) as publisher, selectors.DefaultSelector() as selector:
+        for listener in listeners:
+            selector.register(listener, selectors.EVENT_READ)
+        for _ in range(messages):
+            begun = time.time_ns()
+            publisher.sendall(request)
+            delays.append((_last_arrival(selector, expected) - begun) / 1e3)
+            _take(publisher, len(b":%d\r\n" % LISTENERS))
+    for listener in listeners:
+        listener.close()
+    server.settle()
+    delays.sort()
+    return delays[min(len(delays) - 1, int(share * len(delays)))]
+
+
+def _last_arrival(selector: selectors.BaseSelector, expected_bytes: int) -> int:
+    """Takes a message from every subscriber; nanoseconds since the epoch at which the last had come."""
+    missing, last = LISTENERS * expected_bytes, 0
+    while missing:
+        ready = selector.select(SILENCE_SECONDS_MAX)
+        if not ready:
+            raise TimeoutError("messages are missing")
+        for key, _ in ready:
+            assert isinstance(key.fileobj, socket.socket)
+            data, ancillary, _, _ = key.fileobj.recvmsg(RECEIVE_BYTES, 64)
+            missing -= len(data)
+            # A kernel that does not tell leaves the time at which it was read.
+            stamps = [struct.unpack("qq", value[:16]) for level, kind, value in ancillary if kind == SO_TIMESTAMPNS]
+            last = max(last, *(seconds * 10**9 + rest for seconds, rest in stamps)) if stamps else time.time_ns()
+    return last
+
+
+def _memory(session: Session) -> Table:
+    """Bytes a subscription. Servers are fresh, one after the other."""
+    labels = [plan.label for plan in session.plans]
+    table = Table("Memory a subscription, bytes", ["channels", *labels])
+    channels = session.parameters.scaled(CHANNELS, CHANNELS // QUICK_DIVISOR)
+    cells = []
+    for plan in session.plans:
+        with session.running([plan]) as (server,):
+            cells.append(_growth(server, channels))
+    table.rows.append([f"{channels:,}", *cells])
+    session.log(" ".join(table.rows[-1]))
+    return table
+
+
+def _growth(server: RunningServer, channels: int) -> str:
+    # Names and buffers of a first subscription each are there before.
+    clients = [_connect(server) for _ in range(CONNECTIONS)]
+    for number_of, client in enumerate(clients):
+        _subscribe(client, [b"first:%0*d" % (CHANNEL_BYTES - 6, number_of)])
+    before = _memory_of(server)
+    for start in range(0, channels, CHANNELS_AT_ONCE):
+        names = [b"c%0*d" % (CHANNEL_BYTES - 1, place) for place in range(start, start + CHANNELS_AT_ONCE)]
+        _subscribe(clients[start // CHANNELS_AT_ONCE % CONNECTIONS], names)
+    after = _memory_of(server)
+    for client in clients:
+        client.close()
+    used, resident = ((late - early) / channels for early, late in zip(before, after, strict=True))
+    return f"{number(used)} ({number(resident)})"
+
+
+def _subscribe(client: socket.socket, names: Sequence[bytes]) -> None:
+    client.sendall(_encoded(b"SUBSCRIBE", *names))
+    answers = b""
+    while answers.count(b"subscribe\r\n") < len(names) or not answers.endswith(b"\r\n"):
+        received = client.recv(RECEIVE_BYTES)
+        if not received:
+            raise ConnectionError("the server has closed a connection")
+        answers += received
+
+
+def _memory_of(server: RunningServer) -> tuple[int, int]:
+    time.sleep(REST_SECONDS)
+    return int(server.client().info("memory")["used_memory"]), procfs.resident_bytes(server.pid)
 
 
 def _receive(listeners: list[socket.socket], expected_bytes: int) -> None:
