@@ -1,7 +1,7 @@
 """Client-side caching as the references do it, byte for byte: who is told of which key, and where among the replies.
 
-Conversations are written as `conversation` says. What a client hears of its own changes comes behind the whole pipeline that
-made them, where the references put it behind each command; so a pipeline here ends with its change.
+Conversations are written as `conversation` says. What goes by prefix is told behind the pipeline that has made it, or, unlike the
+references, before the reply to a command of the connection itself.
 """
 
 from __future__ import annotations
@@ -269,7 +269,23 @@ a CLIENT TRACKING ON; CLIENT TRACKING ON BCAST PREFIX ""; CLIENT TRACKINGINFO
 a CLIENT TRACKING ON OPTIN; CLIENT TRACKING ON BCAST PREFIX c:; CLIENT TRACKINGINFO
 """
 
+PIPELINES = """
+a CLIENT TRACKING ON
+a GET k; SET k 1; GET k; SET k 2; GET l; SET l 1; PING; SET k 3; GET k
+a SET k 1; SET l 1; GET m; DEL m; GET k
+a GET k; GET l; GET m; GET n; INCR l; APPEND k x; GET l; HSET m f 1; SET n 1; GET k
+a GET k; GETDEL k; GET k; SET k 1; SETNX k 2; EXPIRE k 100; PERSIST k
+b SET k 1; SET l 1; SET m 1; SET n 1
+a CLIENT TRACKING ON NOLOOP
+a GET k; SET k 1; GET k; SET k 2; PING
+a CLIENT TRACKING OFF; CLIENT TRACKING ON OPTIN
+a CLIENT CACHING YES; GET k; SET k 1; GET k; SET k 2; CLIENT CACHING YES; GET l; INCR l; PING
+a CLIENT TRACKING OFF; CLIENT TRACKING ON BCAST
+a GET k; SET k 1; GET k
+"""
+
 conversations = {
+    "pipelines": PIPELINES,
     "reads": READS, "on and off": ON_AND_OFF, "flushes": FLUSHES, "databases": DATABASES,
     "transactions": TRANSACTIONS, "scripts": SCRIPTS, "own flushes": OWN_FLUSHES,
     "read-only scripts": READ_ONLY_SCRIPTS, "opt in": OPT_IN, "opt out": OPT_OUT, "broadcast": BROADCAST,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.resp import encode_command
 from tests.support.servers import Server, Shape, sherd_program
 
 if TYPE_CHECKING:
@@ -59,6 +60,33 @@ def test_expiry_is_told_whoever_finds_it(server: Server) -> None:
         other.value("HPEXPIRE", "h", "50", "FIELDS", "1", "f")
         assert cache.value("HGET", "h", "f") == b"1"
         assert _told_in_time(cache, 1)[0] == b"h"
+
+
+@pytest.mark.parametrize("with_info", [False, True], ids=["shards", "both planes"])
+def test_what_a_transaction_reads_that_begins_to_track_is_told_of(server: Server, with_info: bool) -> None:
+    """Whoever executes it, and however soon a key changes: with busy shards it is another thread than the client's."""
+    with server.wire() as writer, server.wire() as sleeper, server.wire() as admin:
+        admin.value("CONFIG", "SET", "notify-keyspace-events", "")
+        for number in range(60):
+            writer.value("SET", "k", "old")
+            with server.wire(protocol=3) as cache:
+                cache.call("PING")
+                sleeper.write("EVAL", "for i = 1, 30000 do redis.call('GET', KEYS[1]) end", "1", "k")
+                cache.send(b"".join(
+                    encode_command(*words) for words in (
+                        ("MULTI",), *([("INFO", "server")] if with_info else []), ("CLIENT", "TRACKING", "ON"),
+                        ("GET", "k"), ("EXEC",),
+                    )
+                ))  # fmt: skip
+                writer.value("SET", "k", "new")
+                sleeper.read()
+                told: list[bytes] = []
+                while not (reply := cache.read()).raw.startswith(b"*"):
+                    if reply.raw.startswith(b">"):
+                        told += reply.value[1]
+                got = reply.value[-1]
+                told += [key for key in _told(cache) if key is not None]
+                assert got == b"new" or b"k" in told, (number, got, told)
 
 
 def test_eviction_is_told() -> None:
@@ -172,20 +200,25 @@ def test_a_client_that_waits_for_a_key_is_told_at_once(server: Server) -> None:
         assert cache.read().value == [b"l", b"x"]
 
 
-def test_own_changes_follow_the_replies_of_their_pipeline(server: Server) -> None:
-    """Never within them, and none is lost."""
+def test_own_changes_follow_the_replies_to_the_commands_that_made_them(server: Server) -> None:
+    """Each right behind its own, within a pipeline as well; the order is that of the commands, whichever shards they go to."""
     with server.wire(protocol=3) as cache:
         cache.value("CLIENT", "TRACKING", "ON")
         keys = [f"k:{number}" for number in range(20)]
         cache.value("MGET", *keys)
-        replies = cache.pipeline([["SET", key, "1"] for key in keys])
-        pushes = [reply for reply in replies if reply.raw[:1] == b">"]
-        pushed = [name for push in pushes for name in push.value[1]] + [
-            cache.read().value[1][0] for _ in range(len(keys) - len(pushes))
-        ]
-        rest = [cache.read().raw for _ in range(len(pushes))]
-        assert sorted(pushed) == sorted(key.encode() for key in keys)
-        assert [reply.raw for reply in replies if reply.raw[:1] != b">"] + rest == [b"+OK\r\n"] * len(keys)
+        cache.send(b"".join(encode_command("SET", key, "1") for key in keys))
+        replies = [cache.read() for _ in range(2 * len(keys))]
+        assert [reply.raw for reply in replies[::2]] == [b"+OK\r\n"] * len(keys)
+        assert [reply.value for reply in replies[1::2]] == [[b"invalidate", [key.encode()]] for key in keys]
+
+
+def test_an_own_change_is_told_where_its_reply_is_not_sent(server: Server) -> None:
+    """CLIENT REPLY keeps back replies, and nothing else."""
+    with server.wire(protocol=3) as cache:
+        cache.value("CLIENT", "TRACKING", "ON")
+        cache.value("GET", "k")
+        cache.send(encode_command("CLIENT", "REPLY", "SKIP") + encode_command("SET", "k", "1"))
+        assert _told_in_time(cache, 1) == [b"k"]
 
 
 def test_an_exchange_of_databases_is_a_change_of_everything(server: Server) -> None:

@@ -36,6 +36,13 @@ struct PendingReplies {
     bytes: (usize, usize),
 }
 
+/// A message, and the command of a shard's batch whose reply it follows.
+struct Behind {
+    shard: usize,
+    at: usize,
+    bytes: Vec<u8>,
+}
+
 /// A connection's replies.
 #[derive(Default)]
 pub struct Outbound {
@@ -48,6 +55,8 @@ pub struct Outbound {
     scratch: Vec<u8>,
     /// Messages that follow the reply which is being written.
     pushed: Vec<u8>,
+    /// Messages that follow the reply to one command of a batch that is out; in their order.
+    behind: Vec<Behind>,
     /// Shards whose replies are to come, as a bit set.
     shards: u64,
     /// Those in whose batches the last segment is this connection's and says what holds now.
@@ -232,6 +241,46 @@ impl Outbound {
     /// Keeps a message until the reply that is being written is complete.
     pub fn push_later(&mut self, bytes: &[u8]) {
         self.pushed.extend_from_slice(bytes);
+    }
+
+    /// Keeps a message until the reply to a command of a shard's batch comes.
+    pub fn push_behind(&mut self, shard: usize, at: usize, bytes: Vec<u8>) {
+        self.behind.push(Behind { shard, at, bytes });
+    }
+
+    /// Whether messages follow single replies of batches.
+    #[inline]
+    pub fn has_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// The replies to commands of a shard's batch, given with their places there, with the messages that follow them; and where each
+    /// reply ends. Where replies are suppressed, messages follow all of them.
+    pub fn join_behind<'a>(
+        &mut self,
+        shard: usize,
+        replies: impl Iterator<Item = (usize, &'a [u8])>,
+    ) -> (Vec<u8>, Vec<usize>) {
+        let (here, elsewhere) =
+            std::mem::take(&mut self.behind).into_iter().partition(|message| message.shard == shard);
+        self.behind = elsewhere;
+        let here: Vec<Behind> = here;
+        let is_suppressed = self.pending.iter().any(|pending| pending.suppressed);
+        if is_suppressed {
+            here.iter().for_each(|message| self.pushed.extend_from_slice(&message.bytes));
+        }
+        let mut messages = here.into_iter().filter(|_| !is_suppressed).peekable();
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for (at, reply) in replies {
+            bytes.extend_from_slice(reply);
+            while let Some(message) = messages.next_if(|message| message.at <= at) {
+                bytes.extend_from_slice(&message.bytes);
+            }
+            ends.push(bytes.len());
+        }
+        // None is left, unless it has come too late for its batch.
+        messages.for_each(|message| self.pushed.extend_from_slice(&message.bytes));
+        (bytes, ends)
     }
 
     /// Whether messages wait for the end of a reply.

@@ -45,7 +45,13 @@ impl Tracking {
             Mode::OptOut => !self.caching,
             Mode::Broadcast => false,
         };
-        Tracks::new(reads, self.no_loop)
+        let tracks = Tracks::new(reads, self.no_loop);
+        // The references tell who goes by prefix when they have taken all that there is to read.
+        if self.no_loop || self.redirect != 0 || self.is_broadcast() {
+            tracks
+        } else {
+            tracks.hearing()
+        }
     }
 
     /// Whether it goes by prefix.
@@ -70,6 +76,37 @@ impl Tracking {
         let behind = self.prefixes.range::<[u8], _>((Included(prefix), Unbounded)).next();
         let is_prefix = |other: &&Name| prefix.starts_with(other);
         before.filter(is_prefix).or(behind.filter(|other| other.starts_with(prefix)))
+    }
+}
+
+/// Keys that have changed while a transaction was executed elsewhere which may have its client begin to track: it has read them in
+/// that transaction, perhaps, and does not track yet.
+#[derive(Default)]
+pub struct Early {
+    keys: Vec<Box<[u8]>>,
+    /// So many have changed that it is to take all for changed.
+    everything: bool,
+}
+
+/// Keys that are kept one by one.
+const EARLY_MAX: usize = 1024;
+
+impl Early {
+    /// Keeps keys, or all of them.
+    pub fn add<'a>(&mut self, keys: Option<impl Iterator<Item = &'a [u8]>>) {
+        match keys {
+            Some(keys) if self.keys.len() < EARLY_MAX => self.keys.extend(keys.map(Box::from)),
+            _ => self.everything = true,
+        }
+    }
+
+    /// What is to be told: nothing, `None` in place of all keys, or some keys.
+    pub fn take(self) -> Option<Option<Vec<Box<[u8]>>>> {
+        match self {
+            Early { everything: true, .. } => Some(None),
+            Early { keys, .. } if keys.is_empty() => None,
+            Early { keys, .. } => Some(Some(keys)),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sherd_shards::effects::blocking::Waiter;
 
 use super::calls::Calls;
+use super::tracking::Early;
 
 /// The reason of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,6 +34,8 @@ pub struct Wait {
     pub reply: Option<Vec<u8>>,
     /// Its answer if the wait was interrupted while it was being served and nothing was found.
     pub interrupt_reply: Option<Vec<u8>>,
+    /// While a transaction that may have the client begin to track is executed elsewhere.
+    pub early: Option<Box<Early>>,
     /// CLIENT REPLY said not to send the answer.
     pub is_suppressed: bool,
 }

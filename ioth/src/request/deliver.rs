@@ -12,10 +12,15 @@ use crate::thread::IoThread;
 use super::blocked::wait::{begin_wait, settle_wait};
 use super::durable::hold_for;
 use super::output::{flush, send};
+use super::publish::take_posts;
 use super::settle::settle;
 
 /// Hands the replies of an executed batch to its connections.
 pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
+    if io.shared.world.tracking.is_on() {
+        // What the batch's clients hear of their own changes is there by now, and goes in between.
+        take_posts(io, None);
+    }
     let mut waiters = std::mem::take(&mut batch.waiters).into_iter().peekable();
     let mut segment = 0;
     while segment < batch.segments.len() {
@@ -54,6 +59,9 @@ fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &Batch, c
     let shard = batch.shard;
     let outbound = &mut connection.outbound;
     outbound.received_from(shard);
+    if outbound.has_behind() {
+        return take_replies_and_messages(io, connection, batch, commands);
+    }
     let from = batch.reply_start(commands.start);
     if let Some(suppressed) = outbound.take_only_pending() {
         // The usual case: everything came from one shard, and is sent from where it was written.
@@ -62,6 +70,23 @@ fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &Batch, c
         return;
     }
     outbound.keep(shard, &batch.out, from, batch.commands[commands].iter().map(|command| command.end));
+    if !outbound.awaits_shards() {
+        outbound.put_in_order();
+        finish(io, connection, &[]);
+    }
+}
+
+/// The same with what the client hears of its own changes, each behind the reply to the command that has made it.
+#[cold]
+fn take_replies_and_messages(io: &mut IoThread, connection: &mut Connection, batch: &Batch, commands: Range<usize>) {
+    let outbound = &mut connection.outbound;
+    let replies = commands.map(|at| (at, &batch.out[batch.reply_start(at)..batch.commands[at].end]));
+    let (bytes, ends) = outbound.join_behind(batch.shard, replies);
+    if let Some(suppressed) = outbound.take_only_pending() {
+        finish(io, connection, if suppressed { &[] } else { &bytes });
+        return;
+    }
+    outbound.keep(batch.shard, &bytes, 0, ends.into_iter());
     if !outbound.awaits_shards() {
         outbound.put_in_order();
         finish(io, connection, &[]);

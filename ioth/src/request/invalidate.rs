@@ -5,13 +5,12 @@
 //! the answer of whoever hears of the change, and asks, comes later still.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
 
 use sherd_shards::handler::reply::{Protocol, Reply};
 
 use crate::connection::token::Token;
 use crate::connection::Connection;
-use crate::shared::pubsub::trackers::{Invalidated, Keys, Receiver};
+use crate::shared::pubsub::trackers::{Invalidated, Receiver};
 use crate::shared::pubsub::Post;
 use crate::thread::IoThread;
 
@@ -23,6 +22,7 @@ const CHANNEL: &[u8] = b"__redis__:invalidate";
 /// Tells this thread's clients. `at_work` is the connection that is being worked on.
 pub fn deliver(io: &mut IoThread, invalidated: &Invalidated, mut at_work: Option<&mut Connection>) {
     if invalidated.keys.is_none() {
+        keep_for_later(io);
         let mut own = io.connections.indexes_where(is_told_itself);
         own.extend(at_work.as_deref().filter(|connection| is_told_itself(connection)).map(|it| it.token.index));
         for index in own {
@@ -30,7 +30,17 @@ pub fn deliver(io: &mut IoThread, invalidated: &Invalidated, mut at_work: Option
         }
     }
     for receiver in invalidated.to.iter() {
-        tell(io, receiver, invalidated.keys.as_ref(), at_work.as_deref_mut());
+        tell(io, receiver, invalidated, at_work.as_deref_mut());
+    }
+}
+
+/// Notes that all keys may be other ones for connections that may be about to track.
+fn keep_for_later(io: &mut IoThread) {
+    for index in io.connections.indexes_where(|connection| connection.wait.early.is_some()) {
+        let early = io.connections.get_mut(index).and_then(|connection| connection.wait.early.as_mut());
+        if let Some(early) = early {
+            early.add(None::<std::iter::Empty<&[u8]>>);
+        }
     }
 }
 
@@ -39,7 +49,8 @@ fn is_told_itself(connection: &Connection) -> bool {
 }
 
 /// Tells one client of keys, or of all keys.
-fn tell(io: &mut IoThread, receiver: &Receiver, keys: Option<&Arc<Keys>>, mut at_work: Option<&mut Connection>) {
+fn tell(io: &mut IoThread, receiver: &Receiver, told: &Invalidated, mut at_work: Option<&mut Connection>) {
+    let keys = told.keys.as_ref();
     let is_redirected = receiver.redirect != 0;
     let found = match at_work.as_deref_mut().filter(|connection| connection.token == receiver.to) {
         Some(connection) => Some(connection),
@@ -57,6 +68,9 @@ fn tell(io: &mut IoThread, receiver: &Receiver, keys: Option<&Arc<Keys>>, mut at
         // It may track no longer, or in another way than when it has read the key.
         let tracking = connection.session.tracking.as_ref();
         if !tracking.is_some_and(|tracking| tracking.is_broadcast() == receiver.by_prefix && tracking.redirect == 0) {
+            if let Some(early) = &mut connection.wait.early {
+                early.add(keys.map(|keys| keys.names()));
+            }
             return;
         }
     }
@@ -70,6 +84,13 @@ fn tell(io: &mut IoThread, receiver: &Receiver, keys: Option<&Arc<Keys>>, mut at
         _ => None,
     };
     let encoded = others.as_deref().or(keys.map(|keys| keys.encoded()));
+    if let Some(cause) = told.cause.filter(|cause| connection.outbound.expects_from(cause.shard)) {
+        // It is just coming back from there.
+        if let Some(bytes) = message(connection, is_redirected, encoded) {
+            connection.outbound.push_behind(cause.shard, cause.at, bytes);
+        }
+        return;
+    }
     give(io, receiver.to.index, at_work, |connection| message(connection, is_redirected, encoded));
 }
 

@@ -38,6 +38,9 @@ pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
     let index = connection.token.index;
     release(io, &mut connection);
     unsubscribe_all(io, &mut connection);
+    if connection.wait.early.take().is_some() {
+        io.shared.world.tracking.end(false);
+    }
     track_no_longer(io, &mut connection);
     if connection.record.is_monitor.load(Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);

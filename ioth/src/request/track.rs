@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use crate::connection::subscriptions::Name;
 use crate::connection::token::Token;
-use crate::connection::tracking::{Mode, Tracking};
+use crate::connection::tracking::{Early, Mode, Tracking};
+use crate::connection::transaction::Transaction;
 use crate::connection::Connection;
-use crate::shared::pubsub::trackers::Receiver;
+use crate::shared::pubsub::trackers::{Invalidated, Keys, Receiver, Receivers};
+use crate::shared::pubsub::Post;
 use crate::thread::IoThread;
+
+use super::own_command::changes_tracking;
 
 /// What CLIENT TRACKING ON asks for.
 #[derive(Default)]
@@ -52,6 +56,33 @@ pub fn track(io: &mut IoThread, connection: &mut Connection, wanted: &Wanted<'_>
     record.hears.store(true, Relaxed);
     record.set_tracks(tracking.tracks());
     connection.session.tracking = Some(tracking);
+}
+
+/// A transaction leaves for another thread that may have its connection begin to track, which happens here when it is back. From now
+/// on what it reads is remembered, and what changes of that is kept for it.
+pub fn expect_tracking(io: &IoThread, connection: &mut Connection, transaction: &Transaction) {
+    if transaction.multi.commands.iter().any(|queued| changes_tracking(queued.command)) {
+        io.shared.world.tracking.begin(false);
+        connection.wait.early = Some(Box::default());
+    }
+}
+
+/// The transaction is over: the connection tracks by now, if it has asked for that. What was kept goes to whoever is told.
+pub fn tell_early(io: &IoThread, connection: &Connection, early: Early) {
+    if let (Some(tracking), Some(keys)) = (&connection.session.tracking, early.take()) {
+        let other = io.shared.clients.get(tracking.redirect).filter(|_| tracking.redirect != 0);
+        let receiver = Receiver {
+            client: connection.token,
+            to: other.map_or(connection.token, |(_, token)| token),
+            redirect: tracking.redirect,
+            by_prefix: tracking.is_broadcast(),
+            no_loop: false,
+        };
+        let keys = keys.map(|keys| Arc::new(Keys::new(keys.into_iter().map(|key| (key, 0)).collect())));
+        let told = Invalidated { keys, to: Receivers::These(vec![receiver]), cause: None };
+        io.shared.pubsub.post(usize::from(receiver.to.io_thread), Post::Invalidated(vec![told]));
+    }
+    io.shared.world.tracking.end(false);
 }
 
 /// A connection tracks no longer, if it did. What the shards remember of it is passed over when it comes up.

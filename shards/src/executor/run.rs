@@ -15,7 +15,7 @@ use crate::executor::prefetch::Ahead;
 use crate::executor::waiting;
 use crate::handler::access::Shards;
 use crate::handler::context::{Client, Context};
-use crate::handler::scripting;
+use crate::handler::{scripting, tracking};
 use crate::keyspace::shard::Shard;
 use crate::protocol::reply::Reply;
 use crate::server::world::World;
@@ -86,6 +86,9 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         context.args = &args[args_begin..args_end as usize];
         context.spec = &command.spec;
         context.first_key = (hash, slot);
+        if context.client.tracks.is_any() {
+            tracking::note_place(&mut context, at);
+        }
         let failed = run(&mut context, out);
         if failed && scripting::takes_hand_on() {
             out.truncate(start);

@@ -2,7 +2,17 @@
 
 use crate::declaration::spec::{flag, Group};
 use crate::handler::context::{CommandSpec, Context};
+use crate::keyspace::invalidations::Cause;
 use crate::server::client::ClientRecord;
+
+/// Before a command of a batch, whose client tracks: its place there.
+#[inline(never)]
+pub fn note_place(context: &mut Context<'_>, at: usize) {
+    if let Some(record) = context.client.record.filter(|_| context.client.tracks.hears_itself()) {
+        let shard = context.shards.first();
+        shard.read_keys.cause = Some(Cause { client: record.token, shard: shard.index, at });
+    }
+}
 
 /// Before a command of a client that tracks.
 #[inline(never)]
@@ -19,6 +29,9 @@ pub fn begin(context: &mut Context<'_>) {
 pub fn end(context: &mut Context<'_>) {
     if context.client.tracks.is_silent() {
         context.shards.iter_mut().for_each(|shard| shard.read_keys.silent = 0);
+    }
+    if context.client.tracks.hears_itself() {
+        context.shards.iter_mut().for_each(|shard| shard.read_keys.cause = None);
     }
     if context.client.tracks.notes_reads() && is_read(context.spec) {
         if let Some(record) = context.client.record {

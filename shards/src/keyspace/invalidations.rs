@@ -24,11 +24,22 @@ pub enum Told {
     Everything,
 }
 
+/// The command that has changed a key: the client, which has read it and wants to hear of that behind the reply, and the place of
+/// the command in its batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cause {
+    pub client: u64,
+    pub shard: usize,
+    pub at: usize,
+}
+
 /// Something to tell, with its place among what the same thread has to tell of other shards.
 #[derive(Debug)]
 pub struct Invalidation {
     pub told: Told,
     pub number: u64,
+    /// One of the readers has changed the key itself.
+    pub cause: Option<Cause>,
 }
 
 impl Invalidation {
@@ -76,6 +87,11 @@ impl Invalidations {
 
     /// Adds one.
     pub(super) fn add(&mut self, told: impl FnOnce() -> Told) {
+        self.add_caused(None, told);
+    }
+
+    /// Adds one that has a cause among its readers.
+    pub(super) fn add_caused(&mut self, cause: Option<Cause>, told: impl FnOnce() -> Told) {
         let is_full = self.pending.len() >= PENDING_MAX;
         if is_full && self.ends_with_everything() {
             return;
@@ -84,7 +100,7 @@ impl Invalidations {
         let number = RAISED.get();
         RAISED.set(number + 1);
         let told = if is_full { Told::Everything } else { told() };
-        self.pending.push(Invalidation { told, number });
+        self.pending.push(Invalidation { told, number, cause });
         self.bytes += memory::thread_bytes() - before;
     }
 

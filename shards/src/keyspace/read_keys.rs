@@ -6,6 +6,8 @@ use std::ptr::NonNull;
 
 use sherd_types::table::{self, Table};
 
+use super::invalidations::Cause;
+
 /// The clients that have read a key, by the tokens of their connections: one, mostly.
 pub(super) enum Readers {
     One(u64),
@@ -114,4 +116,6 @@ pub struct ReadKeys {
     pub(super) table: Table<ReadKey>,
     /// The client whose command is being executed and that wants to hear of no change of its own; 0 is none.
     pub(crate) silent: u64,
+    /// The command that is being executed, if it is in a batch and its client hears of its own changes.
+    pub(crate) cause: Option<Cause>,
 }

@@ -79,7 +79,13 @@ impl Shard {
         readers.retain(|&token| token != by);
         let has_changed = self.world.tracking.broadcast.load(Relaxed) > 0;
         if has_changed || !readers.is_empty() {
-            self.outbox.invalidations.add(|| Told::Key { key: key.bytes.into(), readers, has_changed, by });
+            let cause = self.read_keys.cause.filter(|cause| readers.contains(&cause.client));
+            self.outbox.invalidations.add_caused(cause, || Told::Key {
+                key: key.bytes.into(),
+                readers,
+                has_changed,
+                by,
+            });
         }
     }
 

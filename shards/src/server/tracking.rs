@@ -3,17 +3,23 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-/// What a client's commands have to do for its tracking: two bits, so that a command of a client without has one thing to look at.
+/// What a client's commands have to do for its tracking: a few bits, so that a command of a client without has one thing to look at.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Tracks(u8);
 
 impl Tracks {
     const READS: u8 = 1;
     const NO_LOOP: u8 = 2;
+    const HEARS: u8 = 4;
 
     /// For a client whose reads are noted, or that wants to hear nothing of its own changes.
     pub fn new(reads: bool, no_loop: bool) -> Tracks {
         Tracks(if reads { Tracks::READS } else { 0 } | if no_loop { Tracks::NO_LOOP } else { 0 })
+    }
+
+    /// The same for one that is to hear of each own change right behind the reply to the command that has made it.
+    pub fn hearing(self) -> Tracks {
+        Tracks(self.0 | Tracks::HEARS)
     }
 
     /// From the number of [`Tracks::bits`].
@@ -36,6 +42,12 @@ impl Tracks {
     #[inline]
     pub fn notes_reads(self) -> bool {
         self.0 & Tracks::READS != 0
+    }
+
+    /// Whether it is to hear of each own change right behind the reply to the command that has made it.
+    #[inline]
+    pub fn hears_itself(self) -> bool {
+        self.0 & Tracks::HEARS != 0
     }
 
     /// Whether it wants to hear nothing of its own changes.

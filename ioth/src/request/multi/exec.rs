@@ -28,6 +28,7 @@ use crate::request::paused::begin_pauses;
 use crate::request::rights::check_queued;
 use crate::request::settle::go_on_with;
 use crate::request::slots::{same_slot, slots_of};
+use crate::request::track::{expect_tracking, tell_early};
 use crate::shared::extensions::work::Work;
 use crate::shared::message::Message;
 use crate::thread::handlers::Dispatch;
@@ -158,7 +159,10 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
                 Dispatch::Done
             }
         }
-        Err(busy) => leave_errand(io, connection, busy, Box::new(ExecErrand { exec, needs, executed })),
+        Err(busy) => {
+            expect_tracking(io, connection, &exec.transaction);
+            leave_errand(io, connection, busy, Box::new(ExecErrand { exec, needs, executed }))
+        }
     }
 }
 
@@ -181,8 +185,12 @@ fn run_in_transaction(io: &mut IoThread, connection: &mut Connection, queued: &Q
 fn send_exec(io: &mut IoThread, connection: &mut Connection, transaction: Transaction) -> Dispatch {
     let command = registry::table().find(b"exec").expect("EXEC is in the table");
     let mut request = control_request(connection, command, transaction.args.clone());
+    expect_tracking(io, connection, &transaction);
     request.transaction = Some(Arc::new(transaction));
     if let Err(request) = io.shared.inbox.send(request) {
+        if let Some(early) = connection.wait.early.take() {
+            tell_early(io, connection, *early);
+        }
         if let Some(Transaction { multi, watch, .. }) = request.transaction.and_then(Arc::into_inner) {
             connection.session.multi = Some(multi);
             connection.session.watch = watch;
@@ -198,6 +206,7 @@ fn send_exec(io: &mut IoThread, connection: &mut Connection, transaction: Transa
 fn send_exec_to_extensions(io: &mut IoThread, connection: &mut Connection, transaction: Transaction) -> Dispatch {
     let command = registry::table().find(b"exec").expect("EXEC is in the table");
     let mut request = control_request(connection, command, transaction.args.clone());
+    expect_tracking(io, connection, &transaction);
     request.transaction = Some(Arc::new(transaction));
     connection.wait.is_suppressed = connection.session.reply_mode.suppresses();
     connection.wait.reason = WaitsFor::Exec;
@@ -228,6 +237,7 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
     let start = connection.outbound.buffer.len();
     let mut copied = 0;
     connection.session.is_in_exec = true;
+    let early = connection.wait.early.take();
     for (place, command, args) in &executed.left {
         connection.outbound.buffer.extend_from_slice(&executed.replies[copied..*place]);
         copied = *place;
@@ -237,6 +247,9 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
         }
     }
     connection.session.is_in_exec = false;
+    if let Some(early) = early {
+        tell_early(io, connection, *early);
+    }
     begin_pauses(io);
     connection.outbound.buffer.extend_from_slice(&executed.replies[copied..]);
     if connection.wait.is_suppressed || connection.session.reply_mode.suppresses() {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sherd_shards::handler::reply::{Protocol, Reply};
-use sherd_shards::keyspace::invalidations::{Invalidation, Told};
+use sherd_shards::keyspace::invalidations::{Cause, Invalidation, Told};
 
 use crate::connection::subscriptions::Name;
 use crate::connection::token::Token;
@@ -48,9 +48,15 @@ pub struct Keys {
 }
 
 impl Keys {
-    fn new(keys: Vec<(Box<[u8]>, u64)>) -> Keys {
+    /// Keys, each with the client that has changed it, or 0.
+    pub fn new(keys: Vec<(Box<[u8]>, u64)>) -> Keys {
         let encoded = encode(keys.iter().map(|(key, _)| &**key));
         Keys { keys, encoded: encoded.into() }
+    }
+
+    /// The keys themselves.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|(key, _)| &**key)
     }
 
     /// The array of the keys, in both protocols.
@@ -101,6 +107,8 @@ pub struct Invalidated {
     /// `None` is all keys, which is told to every client of the thread that tracks and is told itself, and to `to`.
     pub keys: Option<Arc<Keys>>,
     pub to: Receivers,
+    /// It was the receiver's own command.
+    pub cause: Option<Cause>,
 }
 
 impl Invalidated {
@@ -192,7 +200,15 @@ impl Parcels {
     fn add(&mut self, thread: usize, keys: Option<&Arc<Keys>>, to: Receivers) {
         // A token names a thread of this server.
         if let Some(parcel) = self.0.get_mut(thread) {
-            parcel.push(Invalidated { keys: keys.cloned(), to });
+            parcel.push(Invalidated { keys: keys.cloned(), to, cause: None });
+        }
+    }
+
+    /// Adds what is to be told to the client that has caused it.
+    fn add_own(&mut self, keys: &Arc<Keys>, receiver: Receiver, cause: Cause) {
+        if let Some(parcel) = self.0.get_mut(usize::from(receiver.to.io_thread)) {
+            let to = Receivers::These(vec![receiver]);
+            parcel.push(Invalidated { keys: Some(Arc::clone(keys)), to, cause: Some(cause) });
         }
     }
 
@@ -240,8 +256,14 @@ impl PubSub {
                             let client = Token::from_bits(token);
                             tables.redirected.get(&client).copied().unwrap_or(Receiver::own(client))
                         };
+                        let own = invalidation.cause.map(|cause| (Token::from_bits(cause.client), cause));
+                        if let Some((client, cause)) = own {
+                            parcels.add_own(&keys, receiver(client.to_bits()), cause);
+                        }
                         // One that goes by prefix now has read the key before that.
-                        let receivers = readers.into_iter().map(receiver).filter(|receiver| !receiver.by_prefix);
+                        let receivers = readers.into_iter().map(receiver).filter(|receiver| {
+                            !receiver.by_prefix && own.is_none_or(|(client, _)| client != receiver.client)
+                        });
                         parcels.add_for(Some(&keys), receivers);
                     }
                 }

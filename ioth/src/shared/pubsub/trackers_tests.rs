@@ -24,7 +24,7 @@ fn key(name: &str, readers: &[Token], has_changed: bool, by: Option<Token>) -> I
         has_changed,
         by: by.map_or(0, Token::to_bits),
     };
-    Invalidation { told, number: 0 }
+    Invalidation { told, number: 0, cause: None }
 }
 
 /// What a thread is to tell: the clients, by their places, and the keys.
@@ -32,7 +32,7 @@ fn told(pubsub: &PubSub, thread: usize) -> Vec<(Vec<u32>, String)> {
     let mut all = Vec::new();
     while let Some(post) = pubsub.take(thread) {
         let Post::Invalidated(parcel) = post else { panic!("something else was posted") };
-        for Invalidated { keys, to } in parcel {
+        for Invalidated { keys, to, .. } in parcel {
             let keys = keys.map_or("all".to_owned(), |keys| {
                 let names = keys.keys.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned());
                 names.collect::<Vec<_>>().join(" ")
@@ -93,7 +93,7 @@ fn prefixes_get_the_keys_that_begin_like_them_once_and_in_order() {
 fn a_change_of_everything_goes_to_every_thread() {
     let pubsub = pubsub(2);
     pubsub.trackers.set(Receiver { to: token(1, 9), redirect: 77, ..Receiver::own(token(0, 1)) }, [].iter());
-    pubsub.publish_invalidations(vec![Invalidation { told: Told::Everything, number: 0 }]);
+    pubsub.publish_invalidations(vec![Invalidation { told: Told::Everything, number: 0, cause: None }]);
     assert_eq!(told(&pubsub, 0), [(vec![], "all".to_owned())]);
     assert_eq!(told(&pubsub, 1), [(vec![9], "all".to_owned())]);
 }
