@@ -84,11 +84,8 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         ahead.prefetch(context.shards.first(), commands, args, at);
         let Cmd { command, hash, slot, args_end, .. } = commands[at];
         context.args = &args[args_begin..args_end as usize];
-        context.spec = &command.spec;
-        context.first_key = (hash, slot);
-        if context.client.tracks.is_any() {
-            tracking::note_place(&mut context, at);
-        }
+        (context.spec, context.first_key) = (&command.spec, (hash, slot));
+        tracking::note_place(&mut context, at);
         let failed = run(&mut context, out);
         if failed && scripting::takes_hand_on() {
             out.truncate(start);

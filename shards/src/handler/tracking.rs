@@ -5,10 +5,17 @@ use crate::handler::context::{CommandSpec, Context};
 use crate::keyspace::invalidations::Cause;
 use crate::server::client::ClientRecord;
 
-/// Before a command of a batch, whose client tracks: its place there.
-#[inline(never)]
+/// Before a command of a batch: its place there, if its client is to hear of what it changes.
+#[inline(always)]
 pub fn note_place(context: &mut Context<'_>, at: usize) {
-    if let Some(record) = context.client.record.filter(|_| context.client.tracks.hears_itself()) {
+    if context.client.tracks.hears_itself() {
+        note_cause(context, at);
+    }
+}
+
+#[inline(never)]
+fn note_cause(context: &mut Context<'_>, at: usize) {
+    if let Some(record) = context.client.record {
         let shard = context.shards.first();
         shard.read_keys.cause = Some(Cause { client: record.token, shard: shard.index, at });
     }
