@@ -12,7 +12,7 @@ use crate::lua::Lua;
 use crate::watch::{Stopping, INSTRUCTIONS_FIRST};
 
 /// Steps that a table counts for in a library which walks through tables: one that was emptied is large and writes little.
-pub const TABLE_STEPS: usize = 64;
+pub const TABLE_STEPS: usize = 16;
 
 // What is raised in a script that is to end.
 const STOPPED: &[u8] = b"ERR Error running script: it was stopped by the server";

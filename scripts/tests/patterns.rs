@@ -22,9 +22,9 @@ const ENDLESS: &[&str] = &[
     "while true do string.rep('', 2 ^ 31 - 1) end",
     "return loadstring('if x then ' .. string.rep('elseif x then ', 2e6) .. 'end')",
     // One large table that was emptied, a million times.
-    "local t, all = {}, {} for i = 1, 2 ^ 18 do t['k' .. i] = i end for k in pairs(t) do t[k] = nil end \
+    "local t, all = {}, {} for i = 1, 2 ^ 16 do t['k' .. i] = i end for k in pairs(t) do t[k] = nil end \
      for i = 1, 1e6 do all[i] = t end return cjson.encode(all)",
-    "local t, all = {}, {} for i = 1, 2 ^ 18 do t['k' .. i] = i end for k in pairs(t) do t[k] = nil end \
+    "local t, all = {}, {} for i = 1, 2 ^ 16 do t['k' .. i] = i end for k in pairs(t) do t[k] = nil end \
      for i = 1, 1e6 do all[i] = t end return cmsgpack.pack(all)",
 ];
 

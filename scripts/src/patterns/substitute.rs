@@ -36,24 +36,20 @@ pub unsafe extern "C-unwind" fn substitute(state: *mut State) -> c_int {
     let (mut at, mut copied, mut count) = (0, 0, 0);
     while count < at_most {
         let Context { workspace, watch, .. } = lua.context();
-        let end = match (Matcher { subject, pattern, workspace, watch }).match_at(at) {
-            Ok(end) => end,
+        let found = match (Matcher { subject, pattern, workspace, watch }).find_from(at, is_anchored) {
+            Ok(found) => found,
             Err(fault) => return refuse(lua, fault),
         };
-        if let Some(end) = end {
-            count += 1;
-            buffer.append(&subject[copied..at]);
-            if let Err(fault) = append_replacement(lua, &mut buffer, replacement, (subject, at, end)) {
-                return refuse(lua, fault);
-            }
-            copied = end;
+        let Some((start, end)) = found else { break };
+        count += 1;
+        buffer.append(&subject[copied..start]);
+        if let Err(fault) = append_replacement(lua, &mut buffer, replacement, (subject, start, end)) {
+            return refuse(lua, fault);
         }
-        match end {
-            Some(end) if end > at => at = end,
-            _ if at < subject.len() => at += 1,
-            _ => break,
-        }
-        if is_anchored {
+        copied = end;
+        // After an empty match it goes on one place further.
+        at = end + usize::from(end == start);
+        if is_anchored || at > subject.len() {
             break;
         }
     }
