@@ -358,11 +358,13 @@ ERRORS = (
 PERSISTENCE = (
     Panel("Changes since the last snapshot", "short", (("redis_rdb_changes_since_last_save{%s}", "{{instance}}"),)),
     Panel(
-        "Time since the last snapshot", "s",
+        "Time since the last snapshot",
+        "s",
         (("time() - redis_rdb_last_save_timestamp_seconds{%s}", "{{instance}}"),),
     ),
     Panel(
-        "State", "short",
+        "State",
+        "short",
         (
             ("redis_loading_dump_file{%s}", "{{instance}} loading"),
             ("redis_rdb_bgsave_in_progress{%s}", "{{instance}} snapshot runs"),
@@ -370,8 +372,76 @@ PERSISTENCE = (
             ("redis_aof_enabled{%s}", "{{instance}} append-only file"),
         ),
     ),
-    Panel("Replicas", "short", (("redis_connected_slaves{%s}", "{{instance}}"),), width=12),
-    Panel("Offset of the journal", "bytes", (("redis_master_repl_offset{%s}", "{{instance}}"),), width=12),
+    Panel(
+        "Loading",
+        "bytes",
+        (("sherd_load_bytes{%s}", "{{instance}} {{which}}"),),
+        description="What is being loaded, and how much of it was read; 0 while nothing is.",
+    ),
+    Panel("Append-only file", "bytes", (("redis_aof_current_size_bytes{%s}", "{{instance}}"),)),
+)
+
+REPLICATION = (
+    Panel("Replicas", "short", (("redis_connected_slaves{%s}", "{{instance}}"),)),
+    Panel(
+        "Bytes that a replica lacks", "bytes",
+        (
+            (
+                "redis_master_repl_offset{%s} - on (instance) group_right () redis_connected_slave_offset_bytes{%s}",
+                "{{instance}} {{slave_ip}}:{{slave_port}} {{slave_state}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Silence", "s",
+        (
+            ("redis_connected_slave_lag_seconds{%s}", "{{instance}} of replica {{slave_ip}}:{{slave_port}}"),
+            ("redis_master_last_io_seconds_ago{%s}", "{{instance}} of primary {{master_host}}:{{master_port}}"),
+        ),
+    ),
+    Panel(
+        "Links to primaries", "short",
+        (
+            ("redis_master_link_up{%s}", "{{instance}} up"),
+            ("redis_master_sync_in_progress{%s}", "{{instance}} a snapshot comes"),
+        ),
+    ),
+    Panel(
+        "Who follows whom", "short",
+        (("redis_slave_info{%s}", ""), ("redis_slave_priority{%s}", "")), kind="table",
+    ),
+    Panel(
+        "Offsets", "bytes",
+        (
+            ("redis_master_repl_offset{%s}", "{{instance}} journal"),
+            ("redis_slave_repl_offset{%s}", "{{instance}} applied"),
+            ("redis_second_repl_offset{%s}", "{{instance}} history before"),
+            ("redis_repl_backlog_first_byte_offset{%s}", "{{instance}} begin of the backlog"),
+        ),
+    ),
+    Panel(
+        "Traffic of links", "Bps",
+        (
+            (_rate("redis_net_repl_input_bytes_total"), "{{instance}} in"),
+            (_rate("redis_net_repl_output_bytes_total"), "{{instance}} out"),
+        ),
+    ),
+    Panel(
+        "Backlog", "bytes",
+        (
+            ("redis_repl_backlog_history_bytes{%s}", "{{instance}} kept"),
+            ("redis_replication_backlog_bytes{%s}", "{{instance}} at most"),
+            ("redis_repl_backlog_is_active{%s}", "{{instance}} on"),
+        ),
+    ),
+    Panel(
+        "Synchronisations", "short",
+        (
+            ("redis_replica_resyncs_full{%s}", "{{instance}} with a snapshot"),
+            ("redis_replica_partial_resync_accepted{%s}", "{{instance}} gone on"),
+            ("redis_replica_partial_resync_denied{%s}", "{{instance}} too far behind"),
+        ),
+    ),
 )  # fmt: skip
 
 CLUSTER = (
@@ -412,7 +482,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Shards", SHARDS),
     ("Network and threads", NETWORK),
     ("Errors and slow commands", ERRORS),
-    ("Persistence and replication", PERSISTENCE),
+    ("Persistence", PERSISTENCE),
+    ("Replication", REPLICATION),
     ("Cluster", CLUSTER),
     ("This page", PAGE),
 )

@@ -14,7 +14,7 @@ use sherd_shards::command::registry::{self, Command};
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_types::number::parse_i64;
 
-use super::keyspace::{Keyspace, Variant};
+use super::keyspace::{table, Keyspace, Variant};
 use super::resp::{check_one, strings};
 use super::words::Bytes;
 
@@ -54,7 +54,7 @@ fn step_of_line(line: &[u8]) -> Step {
         return Step::Clock(milliseconds.clamp(0, CLOCK_STEPS_MS[3]));
     }
     let words = split_inline(line).unwrap_or_default();
-    let command = words.first().and_then(|name| sherd_shards::families::install(std::iter::empty()).find(name));
+    let command = words.first().and_then(|name| table().find(name));
     match command {
         Some(command) => checked(with_subcommand(command, &words), words),
         None => Step::Nothing,

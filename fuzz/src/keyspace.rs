@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use sherd_shards::command::origin::Origin;
-use sherd_shards::command::registry::{self, Command};
+use sherd_shards::command::registry::{self, Command, CommandTable};
 use sherd_shards::command::spec::flag;
 use sherd_shards::entry::object::{ObjectRef, Type};
 use sherd_shards::entry::policy;
@@ -50,6 +50,11 @@ pub struct Keyspace {
     pub now_ms: i64,
 }
 
+/// The process's commands, but those of the control plane.
+pub fn table() -> &'static CommandTable {
+    sherd_shards::families::install(sherd_ioth::commands::specs().into_iter())
+}
+
 /// The world of all keyspaces with so many shards: it has a thread, so it is made once.
 fn world(shards: usize) -> Arc<World> {
     static WORLDS: [OnceLock<Arc<World>>; 5] = [const { OnceLock::new() }; 5];
@@ -60,7 +65,7 @@ impl Keyspace {
     /// An empty keyspace of 1 to 4 shards. Keyspaces of the same number of shards share their settings, so only one of each
     /// number may be in use.
     pub fn new(shards: usize, variant: Variant) -> Keyspace {
-        let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
+        let commands = table().commands().len();
         let world = world(shards);
         world.settings.reset();
         world.settings.proto_max_bulk_len.set(STRING_BYTES_MAX);
@@ -117,6 +122,15 @@ impl Keyspace {
         execute::call(shards, &self.world, &call, &mut out);
         self.shards.iter_mut().for_each(|shard| drop(shard.outbox.events.take()));
         out
+    }
+
+    /// Has all shards at once, as a loader does.
+    pub fn with_all<R>(&mut self, work: impl FnOnce(&mut Shards<'_>, &World) -> R) -> R {
+        let clock = policy::clock_now(self.world.settings.maxmemory_policy.get(), self.now_ms);
+        self.shards.iter_mut().for_each(|shard| shard.clock = clock);
+        let result = work(&mut Shards::many(self.world.slots, self.shards.iter_mut()), &self.world);
+        self.shards.iter_mut().for_each(|shard| drop(shard.outbox.events.take()));
+        result
     }
 
     /// Runs a command line that the table knows.

@@ -10,13 +10,17 @@
 //! - [`commands`], [`words`], [`keyspace`]: command lines through the command table into shards
 //! - [`packs`]: listpacks and intsets as they come from files and from RESTORE
 //! - [`dumps`]: whole values as they come from RESTORE
+//! - [`files`]: snapshots and append-only files
+//! - [`links`]: what a primary sends
 //! - [`texts`]: glob patterns and numbers
 //! - [`lua`]: sources of scripts, and what their libraries decode
 //! - [`resp`]: a strict reader of replies
 
 pub mod commands;
 pub mod dumps;
+pub mod files;
 pub mod keyspace;
+pub mod links;
 pub mod lua;
 pub mod packs;
 pub mod requests;
@@ -35,6 +39,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("listpack_validate", packs::listpack),
     ("intset_validate", packs::intset),
     ("restore", dumps::payload),
+    ("rdb_file", files::snapshot),
+    ("append_file", files::appended),
+    ("replication_stream", links::primary),
     ("glob", texts::glob),
     ("number", texts::number),
     ("lua_libraries", lua::libraries),

@@ -7,6 +7,8 @@ use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::Plane;
 use sherd_types::number::parse_i64;
 
+use super::keyspace::table;
+
 /// Keys over several shards, two of them in one slot, and some that are odd.
 const KEYS: [&[u8]; 10] = [
     b"a",
@@ -152,7 +154,7 @@ const LEFT_OUT: &str = "pfselftest";
 pub fn commands() -> &'static [(&'static Command, Vec<&'static str>)] {
     static COMMANDS: OnceLock<Vec<(&'static Command, Vec<&'static str>)>> = OnceLock::new();
     COMMANDS.get_or_init(|| {
-        let table = sherd_shards::families::install(std::iter::empty());
+        let table = table();
         let data = table
             .commands()
             .iter()

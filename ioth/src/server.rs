@@ -14,7 +14,8 @@ use rustix::event::{eventfd, EventfdFlags};
 
 use sherd_shards::command::registry;
 use sherd_shards::executor::engine::Engine;
-use sherd_shards::handler::scripting;
+use sherd_shards::handler::{load_appended, scripting};
+use sherd_shards::persistence::append_reload;
 use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::server::settings::Settings;
 use sherd_shards::server::world::World;
@@ -98,6 +99,7 @@ impl Server {
         }));
         let evaluator = Evaluator { shared: Arc::downgrade(&shared), handlers: commands::handlers() };
         scripting::install(&shared.world, Box::new(evaluator));
+        load_appended::install(&shared.world, append_reload::load_again);
         let (pubsub, world) = (Arc::clone(&shared.pubsub), Arc::clone(&shared.world));
         let (extensions, log) = (Arc::clone(&shared.extensions), Arc::clone(&shared.log));
         shared.engine.set_consumer(Box::new(move |tidings| {

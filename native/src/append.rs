@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +15,7 @@ use sherd_shards::journal::{Journal, SinkId};
 use sherd_shards::persistence::append_file::{AppendFile, Status, SyncPolicy};
 use sherd_shards::persistence::append_loader::{self, Loaded};
 use sherd_shards::persistence::loader::{self, Progress};
+use sherd_shards::server::world::World;
 
 /// The file that is being appended to, if there is one.
 #[derive(Default)]
@@ -27,6 +28,7 @@ struct Open {
 
 /// A file that is open for appending, and how many bytes it has.
 pub struct Increment {
+    path: PathBuf,
     file: Arc<File>,
     size: u64,
 }
@@ -40,7 +42,7 @@ impl Increment {
             File::open(folder)?.sync_all()?;
         }
         let size = file.metadata()?.len();
-        Ok(Increment { file: Arc::new(file), size })
+        Ok(Increment { path: path.to_owned(), file: Arc::new(file), size })
     }
 }
 
@@ -50,23 +52,37 @@ impl Append {
     }
 
     /// Begins to append to a file, with everything from this moment on; all shards are held, or nobody executes yet.
-    pub fn begin(&self, shared: &Shared, Increment { file, size }: Increment, size_before: u64) {
+    ///
+    /// Everything before that is on disk, or, without `has_all`, in a base that is to come.
+    pub fn begin(&self, shared: &Shared, increment: Increment, size_before: u64, has_all: bool) {
+        let Increment { file, size, .. } = increment;
         let mut append = self.lock();
         let status = Arc::new(Status::default());
         status.size_before.store(size_before, Relaxed);
         let sink = AppendFile::new(Arc::clone(&shared.world), file, size, Arc::clone(&status));
         let journal = &shared.world.journal;
         journal.hold_replies(SyncPolicy::from_number(shared.world.settings.appendfsync.get()) == SyncPolicy::Always);
-        *append = Some(Open { sink: journal.attach(Box::new(sink), |_| {}), status });
+        let sink = journal.attach(Box::new(sink), |_| {});
+        journal.mark(move |feed| {
+            let offset = feed.offset();
+            if let Some(sink) = feed.sink::<AppendFile>(sink) {
+                sink.begin_at(offset, has_all);
+            }
+        });
+        shared.world.append_files.begin(sink, Arc::clone(&status));
+        *append = Some(Open { sink, status });
     }
 
     /// Goes on in another file with everything from this moment on, or begins to; all shards are held.
     pub fn go_on_in(&self, shared: &Shared, increment: Increment) {
         let append = self.lock();
+        let path = increment.path.clone();
         let Some(Open { sink, status }) = &*append else {
             drop(append);
-            return self.begin(shared, increment, 0);
+            self.begin(shared, increment, 0, false);
+            return shared.world.append_files.add(path);
         };
+        shared.world.append_files.add(path);
         let (sink, file) = (*sink, increment.file);
         status.is_rewriting.store(true, SeqCst);
         shared.world.journal.mark(move |feed| {
@@ -99,15 +115,17 @@ impl Append {
     }
 
     /// Appends nothing more; everything so far is written and synced when this returns.
-    pub fn end(&self, journal: &Journal) {
+    pub fn end(&self, world: &World) {
         let Some(Open { sink, .. }) = self.lock().take() else { return };
+        let journal = &world.journal;
+        world.append_files.end();
         journal.detach(sink, |_, sink| drop(sink));
         // What was asked for later is done later.
         journal.ask(|_| ());
     }
 
     /// What is known of the file; `None` where there is none.
-    pub fn shown<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    pub fn shown<'py>(&self, py: Python<'py>, world: &World) -> PyResult<Option<Bound<'py, PyDict>>> {
         let append = self.lock();
         let Some(Open { status, .. }) = &*append else { return Ok(None) };
         let shown = PyDict::new(py);
@@ -115,7 +133,8 @@ impl Append {
         shown.set_item("increment", status.size.load(Relaxed))?;
         shown.set_item("pending", status.pending_bytes.load(Relaxed))?;
         shown.set_item("written", status.written_offset.load(Relaxed))?;
-        shown.set_item("synced", status.synced_offset.load(Relaxed))?;
+        // Without its base the rest is worth nothing.
+        shown.set_item("synced", world.append_files.synced_offset().unwrap_or(0))?;
         shown.set_item("error", status.write_error.load(SeqCst))?;
         shown.set_item("needs_base", status.needs_base.load(SeqCst))?;
         shown.set_item("delayed_syncs", status.delayed_syncs.load(Relaxed))?;

@@ -24,10 +24,36 @@ use crate::replicas::at_cut;
 /// The snapshot that is being taken, and how far loading has come.
 #[derive(Default)]
 pub struct Files {
-    job: Mutex<Option<Job>>,
+    job: Mutex<Option<Begun>>,
     pub append: Append,
     saving: Mutex<Option<Arc<Progress>>>,
     pub loading: loader::Progress,
+}
+
+/// A snapshot that was begun, and where its cut is in the history of that id, if it is kept for replicas.
+struct Begun {
+    job: Job,
+    history: Option<(String, Arc<Place>)>,
+}
+
+/// Where a cut is: the offset, which the journal's thread finds, and the database that a primary's stream has selected.
+struct Place {
+    offset: AtomicU64,
+    database: u16,
+}
+
+impl Begun {
+    /// The job, whose file tells where a replica that loads it may go on.
+    fn into_job(self, shared: &Shared) -> Job {
+        let Begun { mut job, history } = self;
+        let Some((id, place)) = history else { return job };
+        // What was asked for before is done by then.
+        shared.world.journal.ask(|_| ());
+        let (offset, database) = (place.offset.load(SeqCst), place.database);
+        let texts = [("repl-stream-db", database.to_string()), ("repl-id", id), ("repl-offset", offset.to_string())];
+        job.add_aux(texts.map(|(name, text)| (name.to_owned(), text)));
+        job
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,8 +66,14 @@ fn os_error(error: &io::Error) -> PyErr {
 
 impl Files {
     /// Begins a snapshot of this moment; one at a time. [`Files::finish`] follows. What is written from the same moment on is
-    /// appended to `increment`, if there is to be one.
-    pub fn begin(&self, shared: &Arc<Shared>, plan: Plan, increment: Option<&Path>) -> PyResult<()> {
+    /// appended to `increment`, if there is to be one. The file tells where in the history of that id it is, if there is one.
+    pub fn begin(
+        &self,
+        shared: &Arc<Shared>,
+        plan: Plan,
+        increment: Option<&Path>,
+        history: Option<String>,
+    ) -> PyResult<()> {
         let mut saving = lock(&self.saving);
         if saving.is_some() {
             return Err(PyValueError::new_err("a snapshot is being taken already"));
@@ -50,14 +82,15 @@ impl Files {
         // What can fail, or waits for the disk, does so before all shards are held.
         let increment = increment.map(Increment::open).transpose().map_err(|error| os_error(&error))?;
         let prepared = Job::prepare(plan).map_err(|error| os_error(&error))?;
-        let job = held::with_shards(shared, engine.all_shards(), |mut shards| {
+        let begun = held::with_shards(shared, engine.all_shards(), |mut shards| {
             if let Some(increment) = increment {
                 self.append.go_on_in(shared, increment);
             }
-            prepared.begin(engine, &mut shards)
+            let history = history.filter(|_| shared.replicas.backlog.is_on()).map(|id| (id, place_of_cut(shared)));
+            Begun { job: prepared.begin(engine, &mut shards), history }
         });
-        *saving = Some(Arc::clone(&job.progress));
-        *lock(&self.job) = Some(job);
+        *saving = Some(Arc::clone(&begun.job.progress));
+        *lock(&self.job) = Some(begun);
         Ok(())
     }
 
@@ -80,7 +113,7 @@ impl Files {
         });
         let job = job.map_err(|error| os_error(&error))?;
         *saving = Some(Arc::clone(&job.progress));
-        *lock(&self.job) = Some(job);
+        *lock(&self.job) = Some(Begun { job, history: None });
         // What was asked for before is done by then.
         journal.ask(|_| ());
         Ok(offset.load(SeqCst))
@@ -88,7 +121,8 @@ impl Files {
 
     /// Writes the snapshot that was begun; returns keys, bytes, and the changes that it saves.
     pub fn finish(&self, shared: &Shared) -> PyResult<(u64, u64, u64)> {
-        let job = lock(&self.job).take().ok_or_else(|| PyValueError::new_err("no snapshot was begun"))?;
+        let begun = lock(&self.job).take().ok_or_else(|| PyValueError::new_err("no snapshot was begun"))?;
+        let job = begun.into_job(shared);
         let (progress, changes) = (Arc::clone(&job.progress), job.changes);
         let result = job.finish(&shared.engine);
         *lock(&self.saving) = None;
@@ -108,13 +142,23 @@ impl Files {
     }
 }
 
+/// Where the cut is, at which all shards are held.
+fn place_of_cut(shared: &Arc<Shared>) -> Arc<Place> {
+    // A primary's own stream selects its database anew for whoever goes on from here.
+    let database = shared.replicas.backlog.stream_database().unwrap_or(0);
+    let place = Arc::new(Place { offset: AtomicU64::new(0), database });
+    let found = Arc::clone(&place);
+    shared.world.journal.mark(move |feed| found.offset.store(feed.offset(), SeqCst));
+    place
+}
+
 /// What a file told, and what is wrong with it.
 pub type Checked = (Report, Option<Fault>);
 
 /// Loads a file into the shards.
-pub fn load(shared: &Shared, files: &Files, path: &Path) -> io::Result<Checked> {
+pub fn load(shared: &Shared, files: &Files, path: &Path, keep_expired: bool) -> io::Result<Checked> {
     let Some(map) = loader::open(path)? else { return Ok(empty()) };
-    Ok(match loader::load_into(&shared.engine, &map, &files.loading) {
+    Ok(match loader::load_into(&shared.engine, &map, keep_expired, &files.loading) {
         Ok(report) => (report, None),
         Err(fault) => (Report::default(), Some(fault)),
     })

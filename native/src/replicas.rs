@@ -83,13 +83,18 @@ impl Replicas {
         journal.ask(|feed| feed.offset()).unwrap_or_default()
     }
 
-    /// Goes on counting at a primary's offset, whose data this server has now.
-    fn restart(&self, offset: u64, database: u16) {
+    /// Goes on counting at an offset whose data this server has now. The stream has selected that database; without one the next
+    /// command selects its own.
+    fn restart(&self, offset: u64, database: Option<u16>) {
         self.begin(offset);
         let backlog = Arc::clone(&self.shared.replicas.backlog);
+        backlog.set_stream_database(database);
         self.shared.world.journal.ask(move |feed| {
             feed.set_offset(offset);
-            feed.set_database(database);
+            match database {
+                Some(database) => feed.set_database(database),
+                None => feed.forget_database(),
+            }
             backlog.restart(offset, true);
         });
     }
@@ -111,7 +116,8 @@ impl Replicas {
         py.detach(|| self.end())
     }
 
-    fn restart_backlog(&self, py: Python<'_>, offset: i64, database: u16) {
+    #[pyo3(signature = (offset, database))]
+    fn restart_backlog(&self, py: Python<'_>, offset: i64, database: Option<u16>) {
         py.detach(|| self.restart(offset.max(0) as u64, database));
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -124,7 +125,7 @@ impl Server {
         py.detach(|| self.engine.stop(Duration::from_millis(at_most_ms)))
     }
 
-    #[pyo3(signature = (path, *, compress, checksum, sync_in_passing, aux, as_commands=false, increment=None))]
+    #[pyo3(signature = (path, *, compress, checksum, sync_in_passing, aux, as_commands=false, increment=None, history=None))]
     #[allow(clippy::too_many_arguments)]
     fn begin_save(
         &self,
@@ -136,15 +137,26 @@ impl Server {
         aux: Vec<(String, String)>,
         as_commands: bool,
         increment: Option<PathBuf>,
+        history: Option<String>,
     ) -> PyResult<()> {
         let plan = Plan { path, compress, checksum, sync_in_passing, aux, as_commands };
-        py.detach(|| self.files.begin(&self.engine.shared, plan, increment.as_deref()))
+        py.detach(|| self.files.begin(&self.engine.shared, plan, increment.as_deref(), history))
     }
 
-    fn begin_append(&self, path: PathBuf, size_before: u64) -> PyResult<()> {
+    fn begin_append(&self, py: Python<'_>, path: PathBuf, size_before: u64) -> PyResult<()> {
         let increment = append::Increment::open(&path).map_err(os_error)?;
-        self.files.append.begin(&self.engine.shared, increment, size_before);
+        let shared = &self.engine.shared;
+        // Maintenance may be going on: what it does is in the file, or was done before.
+        py.detach(|| {
+            held::with_shards(shared, shared.engine.all_shards(), |_| {
+                self.files.append.begin(shared, increment, size_before, true);
+            });
+        });
         Ok(())
+    }
+
+    fn set_append_files(&self, paths: Vec<PathBuf>) {
+        self.engine.shared.world.append_files.set_all(paths);
     }
 
     #[pyo3(signature = (base_bytes))]
@@ -153,7 +165,7 @@ impl Server {
     }
 
     fn end_append(&self, py: Python<'_>) {
-        py.detach(|| self.files.append.end(&self.engine.shared.world.journal));
+        py.detach(|| self.files.append.end(&self.engine.shared.world));
     }
 
     fn sync_append(&self, py: Python<'_>) {
@@ -161,7 +173,7 @@ impl Server {
     }
 
     fn append_status<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        self.files.append.shown(py)
+        self.files.append.shown(py, &self.engine.shared.world)
     }
 
     fn load_append<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
@@ -191,9 +203,23 @@ impl Server {
         self.files.progress()
     }
 
-    fn load<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
-        let checked = py.detach(|| persistence::load(&self.engine.shared, &self.files, &path))?;
+    #[pyo3(signature = (path, *, keep_expired=false))]
+    fn load<'py>(&self, py: Python<'py>, path: PathBuf, keep_expired: bool) -> PyResult<Bound<'py, PyDict>> {
+        let checked = py.detach(|| persistence::load(&self.engine.shared, &self.files, &path, keep_expired))?;
         persistence::shown(py, &checked)
+    }
+
+    fn set_loading(&self, loading: bool) {
+        self.engine.shared.world.pause.set_condition(Condition::Loading, loading);
+    }
+
+    fn load_progress(&self) -> (u64, u64, u64) {
+        let progress = &self.files.loading;
+        (progress.bytes.load(Relaxed), progress.keys.load(Relaxed), progress.used_memory.load(Relaxed))
+    }
+
+    fn break_off_load(&self) {
+        self.files.loading.is_unwanted.store(true, Relaxed);
     }
 
     fn begin_sync(

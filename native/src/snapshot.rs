@@ -156,6 +156,7 @@ fn memory_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
     let part = PyDict::new(py);
     part.set_item("used", memory::used_bytes())?;
     part.set_item("peak", memory::peak_bytes())?;
+    part.set_item("not_counted", shared.world.journal.buffer_bytes())?;
     part.set_item("startup", shared.startup_bytes)?;
     part.set_item("active", Fragmentation::recent().active)?;
     Ok(part)

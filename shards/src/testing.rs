@@ -142,11 +142,10 @@ impl Tester {
     pub fn begin_snapshot(&mut self) -> Arc<crate::keyspace::saving::Sink> {
         let sink = crate::keyspace::saving::Sink::new(self.shards.len());
         let policy = self.world.settings.maxmemory_policy.get();
-        let now_ms = self.world.now_milliseconds();
         for shard in &mut self.shards {
             shard.look_at_clock();
             let form = crate::keyspace::saving::Form { compress: true, as_commands: false };
-            let manner = crate::keyspace::saving::Manner { form, policy, clock: shard.clock, now_ms, key_delay: 0 };
+            let manner = crate::keyspace::saving::Manner { form, policy, clock: shard.clock, key_delay: 0 };
             shard.begin_saving(manner, &sink);
         }
         sink

@@ -273,17 +273,22 @@ class Server:
         aux: list[tuple[str, str]],
         as_commands: bool = False,
         increment: str | PathLike[str] | None = None,
+        history: str | None = None,
     ) -> None:
         """Begins a snapshot of the state at this moment; `finish_save` follows, in a thread that may wait.
 
         as_commands: the base of an append-only file, as commands instead of a snapshot. increment: the append-only file
-        goes on there, or begins, with everything from the same moment on. OSError if no file can be made; ValueError if
+        goes on there, or begins, with everything from the same moment on. history: the id of the history of replication
+        that the data belong to; the file tells where in it they are. OSError if no file can be made; ValueError if
         a snapshot is being taken already.
         """
 
     def begin_append(self, path: str | PathLike[str], size_before: int) -> None:
-        """Appends everything that is written to a file from now on, while nobody executes yet. `size_before`: bytes
-        of the files before it. OSError if it cannot be opened."""
+        """Appends everything that is written to a file from now on. `size_before`: bytes of the files before it.
+        OSError if it cannot be opened."""
+
+    def set_append_files(self, paths: Sequence[str | PathLike[str]]) -> None:
+        """Says which files have all data, in the order in which they are loaded; the last one is being appended to."""
 
     def end_rewrite(self, base_bytes: int | None) -> None:
         """Says that the last `begin_save` with an increment is over, and how large its base is; None without one."""
@@ -318,8 +323,21 @@ class Server:
     def save_progress(self) -> tuple[int, int, int] | None:
         """Keys that are saved so far, keys in all, and bytes; None if no snapshot is being taken."""
 
-    def load(self, path: str | PathLike[str]) -> RdbReport:
-        """Loads an RDB file into the empty server. Where the report has a fault, what came before it is loaded."""
+    def load(self, path: str | PathLike[str], *, keep_expired: bool = False) -> RdbReport:
+        """Loads an RDB file into the empty server. Where the report has a fault, what came before it is loaded.
+
+        keep_expired: with keys whose time is over, which are kept as well where the file belongs to a history.
+        """
+
+    def set_loading(self, loading: bool) -> None:
+        """Answers LOADING to commands that need the data, or no longer; nothing expires or is evicted meanwhile."""
+
+    def load_progress(self) -> tuple[int, int, int]:
+        """How far the file is that `load` or `load_append` loads, or has loaded: bytes, keys or commands, and the
+        memory that the data took where it was written, 0 where it does not say."""
+
+    def break_off_load(self) -> None:
+        """Has `load` and `load_append` return soon, with a part of the data; the server ends."""
 
     def begin_sync(
         self, path: str | PathLike[str], compress: bool, aux: list[tuple[str, str]], replicas: list[int]
@@ -550,8 +568,9 @@ class Replicas:
     def stop_backlog(self) -> int:
         """Keeps nothing any more; returns the journal's end."""
 
-    def restart_backlog(self, offset: int, database: int) -> None:
-        """Goes on counting at the offset of a primary whose data this server has, in the stream's database."""
+    def restart_backlog(self, offset: int, database: int | None) -> None:
+        """Goes on counting at an offset whose data this server has, in the database that a primary's stream has
+        selected there; without one the next command selects its own."""
 
     def set_backlog_size(self, size: int) -> None: ...
     def backlog(self) -> tuple[bool, int, int, int]:

@@ -107,21 +107,23 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus watching a loaded server and one in cluster mode."""
-    plain = ServedMetrics(enable_debug_command="yes")
+    """Prometheus watching a loaded server, its replica, and one in cluster mode."""
+    plain = ServedMetrics(enable_debug_command="yes", appendonly="yes", repl_diskless_sync_delay="0")
+    replica = ServedMetrics(replicaof=f"127.0.0.1 {plain.server.port}")
     cluster = ServedMetrics(enable_debug_command="yes", cluster_enabled="yes")
+    all_servers = (plain, replica, cluster)
     try:
-        server = Prometheus(tmp_path_factory.mktemp("prometheus"), [plain.metrics_port, cluster.metrics_port])
+        server = Prometheus(tmp_path_factory.mktemp("prometheus"), [one.metrics_port for one in all_servers])
         try:
             use_everything(plain)
             with under_load(plain, cluster):
-                server.await_scrapes(2)
+                server.await_scrapes(len(all_servers))
                 yield server
         finally:
             server.stop()
     finally:
-        plain.stop()
-        cluster.stop()
+        for one in reversed(all_servers):
+            one.stop()
 
 
 def _fill_in(expression: str) -> str:
@@ -182,7 +184,7 @@ def test_the_variables_of_the_dashboard_have_values(prometheus: Prometheus) -> N
     """Jobs and instances come from the series that only Sherd has."""
     found = prometheus.query("sherd_build_info")
     assert {series["metric"]["job"] for series in found} == {"sherd"}
-    assert len({series["metric"]["instance"] for series in found}) == 2
+    assert len({series["metric"]["instance"] for series in found}) == 3
 
 
 @needs_prometheus

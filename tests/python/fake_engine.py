@@ -26,7 +26,8 @@ SNAPSHOT: dict[str, Any] = {
     "run_id": "a" * 40,
     "shards": 2,
     "io_threads": 2,
-    "memory": {"used": 10 * 1024 * 1024, "peak": 20 * 1024 * 1024, "startup": 1024 * 1024, "active": 12 * 1024 * 1024},
+    "memory": {"used": 10 * 1024 * 1024, "peak": 20 * 1024 * 1024, "startup": 1024 * 1024, "active": 12 * 1024 * 1024,
+               "not_counted": 0},
     "defragmentation": {
         "effort_percent": 5, "total_ms": 70, "current_ms": 20, "hits": 11, "misses": 12, "key_hits": 9, "key_misses": 8,
     },

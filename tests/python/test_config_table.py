@@ -76,7 +76,7 @@ OWN = frozenset(
 # Parameters that came with later versions of Redis.
 NEWER = frozenset({"aof-load-corrupt-tail-max-size", "stream-idmp-duration", "stream-idmp-maxsize"})
 # Peers' parameters for tests, which CONFIG GET's patterns leave out.
-HIDDEN = frozenset({"key-load-delay", "rdb-key-save-delay"})
+HIDDEN = frozenset({"key-load-delay", "loading-process-events-interval-bytes", "rdb-key-save-delay"})
 
 
 def test_every_parameter_of_redis_8_0_and_valkey_9_1_is_there() -> None:

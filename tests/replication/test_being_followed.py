@@ -381,6 +381,7 @@ def test_a_replica_appends_what_it_applies_and_has_it_after_a_restart(tmp_path: 
             eventually(lambda: info_field(theirs, "persistence", "aof_rewrite_in_progress") == "0", "it has a base")
             for number in range(100):
                 write_some(ours, number)
+            eventually(lambda: ours.value("DBSIZE") == len(ours.value("KEYS", "*")), "nothing is left that has expired")
             await_equal(ours, theirs)
             expected = theirs.call("DEBUG", "DIGEST").raw
             assert replica.signal_and_wait(signal.SIGTERM) == 0

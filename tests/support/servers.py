@@ -175,8 +175,8 @@ class Server:
                 )
             with contextlib.suppress(OSError, ConnectionClosed), Wire(self.address, timeout_seconds=2) as wire:
                 # Any answer will do: with a password set it is an error.
-                wire.call("PING")
-                return
+                if not wire.call("PING").raw.startswith(b"-LOADING"):
+                    return
             time.sleep(0.02)
         raise ServerDidNotStart(f"{self.program.name} did not answer PING:\n{self.log()[-log_tail_bytes:]}")
 

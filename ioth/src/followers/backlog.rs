@@ -200,6 +200,13 @@ impl Backlog {
         state.readers.get(&reader).map_or(0, |position| state.end - position)
     }
 
+    /// Bytes that are only kept as a replica has still to get them.
+    fn bytes_beyond_size(&self) -> usize {
+        let state = self.state();
+        let kept = usize::try_from(state.end - state.begin).unwrap_or(usize::MAX);
+        kept.saturating_sub(self.size.load(Ordering::Relaxed))
+    }
+
     /// Bytes beyond what may wait for those who get nothing yet.
     fn waiting_bytes(&self) -> usize {
         let max = self.held_bytes_max.load(Ordering::Relaxed);
@@ -228,7 +235,8 @@ impl Sink for BacklogSink {
         let pending_bytes = self.0.waiting_bytes();
         // Whether it is less by then is nobody's to tell but this.
         let again_in = (pending_bytes > 0).then_some(Duration::from_millis(10));
-        Flushed { pending_bytes, is_durable: true, again_in, gather: GATHER }
+        let buffer_bytes = self.0.bytes_beyond_size();
+        Flushed { pending_bytes, buffer_bytes, is_durable: true, again_in, gather: GATHER }
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

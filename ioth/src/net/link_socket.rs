@@ -72,6 +72,12 @@ impl LinkSocket {
         Ok(stream.backlog() == 0)
     }
 
+    /// Lets the kernel gather what is sent into fewer, larger packets, which come later.
+    pub fn gather_packets(&self) {
+        // A socket of another family has no such packets.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&self.socket, false);
+    }
+
     /// Whether it is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.encrypted.is_some()

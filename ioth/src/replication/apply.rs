@@ -19,7 +19,7 @@ use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::args;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
-use sherd_shards::journal::recorder;
+use sherd_shards::journal::{recorder, resp};
 use sherd_types::table;
 
 use crate::connection::subscriptions::Kind;
@@ -403,14 +403,26 @@ impl Applier {
     fn acknowledge(&mut self) -> Result<(), Lost> {
         self.acknowledged_ms = Some(self.link.shared().world.monotonic_milliseconds());
         if self.outgoing.is_empty() {
-            let offset = self.link.applied.load(Relaxed).to_string();
-            let text = format!("*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n${}\r\n{offset}\r\n", offset.len());
-            self.outgoing.extend_from_slice(text.as_bytes());
+            let applied = self.link.applied.load(Relaxed);
+            // The journal here counts as the primary does. What it has from before this history is not the primary's.
+            let synced = self.link.shared().world.append_files.synced_offset();
+            let synced = synced.map(|offset| i64::try_from(offset).unwrap_or(i64::MAX).min(applied));
+            append_acknowledgement(&mut self.outgoing, applied, synced);
         }
         let sent = self.link.send(&self.outgoing)?;
         self.outgoing.drain(..sent);
         Ok(())
     }
+}
+
+/// Tells how far the stream was applied, and up to where an append-only file, if there is one, has it on disk.
+fn append_acknowledgement(out: &mut Vec<u8>, applied: i64, synced: Option<i64>) {
+    let (applied, synced) = (applied.to_string(), synced.map(|offset| offset.to_string()));
+    let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"ACK", applied.as_bytes()];
+    if let Some(synced) = &synced {
+        words.extend([b"FACK", synced.as_bytes()]);
+    }
+    resp::append(out, &words);
 }
 
 /// What a primary means by a command; `None` if it never sends it.
@@ -444,6 +456,13 @@ fn unexpected(name: &str) -> Lost {
 fn note_failure(link: &Link, failures: &mut Occasional, command: &Command, reply: &[u8]) {
     link.failed_commands.fetch_add(1, Relaxed);
     let shared: &Shared = link.shared();
+    let settings = &shared.world.settings;
+    if settings.propagation_error_behavior.get() != 0 && settings.replica_read_only.on() {
+        let text = String::from_utf8_lossy(reply.trim_ascii_end());
+        let what =
+            format!("'{}' of the primary was answered {text}, see propagation-error-behavior", command.spec.name);
+        sherd_types::invariant::broken(&what, file!(), line!());
+    }
     if let Some(untold) = failures.note(shared.world.monotonic_milliseconds()) {
         let text = String::from_utf8_lossy(reply.trim_ascii_end()).into_owned();
         let fields = vec![("command", command.spec.name.to_owned()), ("reply", text), ("untold", untold.to_string())];

@@ -35,6 +35,9 @@ pub fn join(io: &mut IoThread, joining: Joining) {
     unsubscribe_all(io, &mut connection);
     track_no_longer(io, &mut connection);
     let socket = connection.transport.take_link();
+    if io.shared.world.settings.repl_disable_tcp_nodelay.on() {
+        socket.gather_packets();
+    }
     let replica = Replica::new(Arc::new(view), socket, (head, incoming), now_ms);
     if connection.record.is_monitor.load(Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);

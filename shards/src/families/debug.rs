@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::handler::args;
 use crate::handler::context::{Context, Expiry};
+use crate::handler::load_appended;
 use crate::keyspace::db::Key;
 use crate::rdb::Limits;
 use crate::entry::{Entry, NewValue, Text, Value};
@@ -45,6 +46,7 @@ const PROTOCOL_TYPE: CommandError = CommandError::new(
 );
 const RELOAD_OPTIONS: CommandError =
     CommandError::new("ERR DEBUG RELOAD only supports the MERGE and NOFLUSH options.");
+const NO_FILES: CommandError = CommandError::new("ERR Error trying to load the AOF files: this server has none");
 const NEEDS_RESP3: CommandError = CommandError::new("ERR RESP2 is not supported by this command");
 
 /// What Redis answers, which is close to a famous number, but not meant to be it.
@@ -68,6 +70,8 @@ const HELP: &[&str] = &[
     "FAIL-COMMAND",
     "    Fail by a mistake in the program: the client is answered and cut, the",
     "    server goes on.",
+    "LOADAOF",
+    "    Flush the append-only file and load its content in place of all data.",
     "OBJECT <key>",
     "    Show how the value of <key> is stored.",
     "PANIC",
@@ -115,6 +119,14 @@ fn debug(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             }
             let (limits, now_ms) = (Limits::from_settings(context.settings()), context.now_ms);
             reload::reload(&mut context.shards, &limits, now_ms)?;
+            reply.ok();
+        }
+        (b"loadaof", []) => {
+            // Everything that it does is in the file already.
+            context.tells_effects();
+            let load = load_appended::of(context.world).ok_or(NO_FILES)?;
+            load(&mut context.shards, context.world)
+                .map_err(|what| CommandError::with(format!("ERR Error trying to load the AOF files: {what}")))?;
             reply.ok();
         }
         (b"protocol", [name]) => write_example(reply, name)?,

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod context;
+pub mod load_appended;
 pub mod scripting;
 pub mod tracking;
 

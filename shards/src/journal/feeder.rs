@@ -195,11 +195,13 @@ impl Feed {
     fn flush(&mut self) -> Flushed {
         self.deliver();
         self.round_bytes = 0;
-        let idle = Flushed { pending_bytes: 0, is_durable: true, again_in: None, gather: Duration::MAX };
+        let idle =
+            Flushed { pending_bytes: 0, buffer_bytes: 0, is_durable: true, again_in: None, gather: Duration::MAX };
         self.sinks.iter_mut().fold(idle, |all, (_, sink)| {
             let one = sink.flush();
             Flushed {
                 pending_bytes: all.pending_bytes + one.pending_bytes,
+                buffer_bytes: all.buffer_bytes + one.buffer_bytes,
                 is_durable: all.is_durable && one.is_durable,
                 again_in: [all.again_in, one.again_in].into_iter().flatten().min(),
                 gather: all.gather.min(one.gather),
@@ -272,6 +274,7 @@ impl Feeder<'_> {
         let common = self.common;
         common.offset.store(self.feed.offset, Ordering::Release);
         common.sink_bytes.store(flushed.pending_bytes, Ordering::Relaxed);
+        common.buffer_bytes.store(flushed.buffer_bytes, Ordering::Relaxed);
         if common.waiting_bytes() > WAITING_BYTES_MAX {
             common.hold_writers();
         }

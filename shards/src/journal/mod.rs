@@ -35,6 +35,8 @@
 //! Under [`Journal::hold_replies`] (`appendfsync always`) a reply to a write waits until [`Journal::is_durable`] says so of its
 //! ticket; nobody's thread waits. [`Journal::set_listener`] is told whenever that moves.
 
+pub mod append_files;
+pub mod append_status;
 mod feeder;
 mod order;
 pub mod recorder;
@@ -126,6 +128,8 @@ pub(crate) struct Common {
     /// Bytes in the queue, and those that sinks have not got rid of.
     queued_bytes: AtomicUsize,
     sink_bytes: AtomicUsize,
+    /// Memory that sinks need for what they have not got rid of.
+    buffer_bytes: AtomicUsize,
     /// The journal's thread sleeps until it is woken.
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
@@ -219,6 +223,7 @@ impl Default for Journal {
             tickets: AtomicU64::new(0),
             queued_bytes: AtomicUsize::new(0),
             sink_bytes: AtomicUsize::new(0),
+            buffer_bytes: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             thread: OnceLock::new(),
             behind: AtomicBool::new(false),
@@ -293,6 +298,20 @@ impl Journal {
                 from_primary: true,
             }));
         }
+    }
+
+    /// Runs something whose effects are not recorded, for which all batons are held: what is loaded again is there already.
+    pub fn without_recording<R>(&self, work: impl FnOnce() -> R) -> R {
+        struct Resume<'j>(&'j Journal);
+        impl Drop for Resume<'_> {
+            fn drop(&mut self) {
+                let sinks = lock(&self.0.sinks);
+                self.0.on.store(!sinks.is_empty(), Ordering::Relaxed);
+            }
+        }
+        let _resume = Resume(self);
+        self.on.store(false, Ordering::Relaxed);
+        work()
     }
 
     /// Whether replies to writes wait until these are durable.
@@ -370,7 +389,8 @@ impl Journal {
         self.common.stopping.load(Ordering::SeqCst)
     }
 
-    /// Runs a function as [`Journal::mark`] does and waits for what it returns; `None` if the journal has ended. No baton is held.
+    /// Runs a function as [`Journal::mark`] does and waits for what it returns; `None` if the journal has ended. Who holds batons keeps
+    /// them until then.
     pub fn ask<R: Send + 'static>(&self, work: impl FnOnce(&mut Feed) -> R + Send + 'static) -> Option<R> {
         let (sender, answer) = std::sync::mpsc::sync_channel(1);
         self.mark(move |feed| {
@@ -393,6 +413,11 @@ impl Journal {
     /// Bytes that wait for the journal's thread or a sink.
     pub fn waiting_bytes(&self) -> usize {
         self.common.waiting_bytes()
+    }
+
+    /// Memory for what is on its way to files and replicas, which is no data: nothing is evicted for it.
+    pub fn buffer_bytes(&self) -> usize {
+        self.common.queued_bytes.load(Ordering::Relaxed) + self.common.buffer_bytes.load(Ordering::Relaxed)
     }
 
     /// Who is told when [`Journal::is_durable`] moves or writers may go on; one.

@@ -25,6 +25,8 @@ pub struct Block<'a> {
 pub struct Flushed {
     /// Bytes that it could not get rid of yet; they count as waiting.
     pub pending_bytes: usize,
+    /// Bytes of memory for them, and for what slow receivers have still to get: no data that eviction could make room by.
+    pub buffer_bytes: usize,
     /// Everything that it was given is as safe as it promises; true for a sink that promises nothing.
     pub is_durable: bool,
     /// When it is to be asked again although nothing comes.

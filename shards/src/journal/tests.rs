@@ -229,7 +229,7 @@ impl Sink for Tap {
     }
 
     fn flush(&mut self) -> Flushed {
-        Flushed { pending_bytes: 0, is_durable: true, again_in: None, gather: Duration::ZERO }
+        Flushed { pending_bytes: 0, buffer_bytes: 0, is_durable: true, again_in: None, gather: Duration::ZERO }
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
@@ -315,7 +315,7 @@ fn writers_wait_while_a_sink_is_behind() {
                 self.1 = 0;
             }
             let again_in = Some(Duration::from_millis(1));
-            Flushed { pending_bytes: self.1, is_durable: false, again_in, gather: Duration::ZERO }
+            Flushed { pending_bytes: self.1, buffer_bytes: self.1, is_durable: false, again_in, gather: Duration::ZERO }
         }
         fn as_any(&mut self) -> &mut dyn Any {
             self

@@ -138,9 +138,8 @@ pub struct Form {
 pub struct Manner {
     pub form: Form,
     pub policy: i64,
-    /// The access clock at the cut, and the time.
+    /// The access clock at the cut.
     pub clock: u32,
-    pub now_ms: i64,
     /// See the setting of that name.
     pub key_delay: i64,
 }
@@ -213,8 +212,8 @@ impl Saving {
 
     fn save(&mut self, number: u16, entry: &Entry) {
         entry.set_mark(self.mark);
-        // What has expired would be thrown away by whoever reads it.
-        if self.sink.is_cancelled() || entry.is_expired(self.manner.now_ms) {
+        // What has expired and was not removed yet is saved as well: replicas still have it, and are to be told when it goes.
+        if self.sink.is_cancelled() {
             return;
         }
         crate::rdb::delay(self.manner.key_delay);

@@ -100,6 +100,11 @@ impl ShardStats {
         ShardStats { databases: (0..databases).map(|_| DbStats::default()).collect(), ..ShardStats::default() }
     }
 
+    /// Says that so many bytes which were freed while the shard was held are not the shard's.
+    pub fn discount_bytes(&self, bytes: usize) {
+        self.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
+    }
+
     /// Says that a buffer which has grown from one capacity to another while the shard was held is not the shard's.
     pub fn discount_buffer(&self, before: usize, after: usize) {
         let counted = |capacity| std::alloc::Layout::array::<u8>(capacity).map_or(0, sherd_metrics::memory::block_size);

@@ -13,10 +13,11 @@
 use std::any::Any;
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
+pub use crate::journal::append_status::Status;
 use crate::journal::{Block, Flushed, Sink};
 use crate::server::pause::Refusal;
 use crate::server::world::World;
@@ -68,39 +69,6 @@ impl Storage for File {
     }
 }
 
-/// What others may know of the file.
-#[derive(Default)]
-pub struct Status {
-    /// Bytes of the increment that is being written, and of everything before it that the manifest names.
-    pub size: AtomicU64,
-    pub size_before: AtomicU64,
-    /// Bytes that could not be written yet.
-    pub pending_bytes: AtomicU64,
-    /// The journal up to here was written, and synced.
-    pub written_offset: AtomicU64,
-    pub synced_offset: AtomicU64,
-    /// Why the last write or sync has failed: an error number, 0 if it has not.
-    pub write_error: AtomicI64,
-    /// A sync has failed: only a new base makes the file trustworthy again.
-    pub needs_base: AtomicBool,
-    /// Syncs that were due while the one before had not ended.
-    pub delayed_syncs: AtomicU64,
-    /// A sync is being done by the thread for that.
-    pub is_syncing: AtomicBool,
-    /// A rewrite or a snapshot is on its way: see `no-appendfsync-on-rewrite`.
-    pub is_rewriting: AtomicBool,
-}
-
-impl Status {
-    fn fail(&self, error: &io::Error) {
-        self.write_error.store(i64::from(error.raw_os_error().unwrap_or(5)), Ordering::SeqCst);
-    }
-
-    fn has_failed(&self) -> bool {
-        self.write_error.load(Ordering::SeqCst) != 0 || self.needs_base.load(Ordering::SeqCst)
-    }
-}
-
 /// A sync for the thread that does them: what is to be synced, and how far it was written.
 type SyncOrder = (Arc<dyn Storage>, u64);
 
@@ -112,6 +80,8 @@ pub struct AppendFile {
     /// What is to be written, and the journal's offset behind it.
     buffer: Vec<u8>,
     offset: u64,
+    /// The journal's offset at the last switch, up to which a base has everything.
+    base_offset: u64,
     /// Something was written since the last sync began.
     is_unsynced: bool,
     last_sync: Instant,
@@ -138,12 +108,22 @@ impl AppendFile {
             status,
             buffer: Vec::new(),
             offset: 0,
+            base_offset: 0,
             is_unsynced: false,
             last_sync: Instant::now(),
             marked_second: 0,
             syncs,
             refuses: false,
             old: None,
+        }
+    }
+
+    /// Says where in the journal the file begins, and whether what was before that is on disk.
+    pub fn begin_at(&mut self, offset: u64, is_on_disk: bool) {
+        (self.offset, self.base_offset) = (offset, offset);
+        self.status.written_offset.store(offset, Ordering::Release);
+        if is_on_disk {
+            self.status.synced_offset.store(offset, Ordering::Release);
         }
     }
 
@@ -158,6 +138,7 @@ impl AppendFile {
         let before = self.status.size.swap(0, Ordering::Relaxed);
         self.status.size_before.fetch_add(before, Ordering::Relaxed);
         self.file = file;
+        self.base_offset = self.offset;
         self.is_unsynced = false;
         self.marked_second = 0;
     }
@@ -165,6 +146,7 @@ impl AppendFile {
     /// A new base has come in the place of all that was before the last switch.
     pub fn base_is_durable(&mut self, base_bytes: u64) {
         self.status.size_before.store(base_bytes, Ordering::Relaxed);
+        self.status.synced_offset.fetch_max(self.base_offset, Ordering::AcqRel);
         self.old = None;
         if self.status.needs_base.swap(false, Ordering::SeqCst) {
             self.status.write_error.store(0, Ordering::SeqCst);
@@ -179,6 +161,12 @@ impl AppendFile {
         if self.is_unsynced && !self.status.needs_base.load(Ordering::SeqCst) {
             self.sync();
         }
+    }
+
+    /// Writes what there is; whether the file has everything then.
+    pub fn write_all(&mut self) -> bool {
+        self.write_buffer();
+        self.buffer.is_empty() && self.old.is_none() && !self.status.has_failed()
     }
 
     fn policy(&self) -> SyncPolicy {
@@ -347,6 +335,7 @@ impl Sink for AppendFile {
         }
         Flushed {
             pending_bytes: pending,
+            buffer_bytes: self.buffer.capacity() + self.old.as_ref().map_or(0, |(_, buffer)| buffer.capacity()),
             is_durable: policy != SyncPolicy::Always || !self.refuses && pending == 0,
             again_in,
             gather: if policy == SyncPolicy::Always { Duration::ZERO } else { GATHER },

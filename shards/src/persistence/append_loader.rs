@@ -69,6 +69,7 @@ pub fn has_snapshot(bytes: &[u8]) -> bool {
 /// Loads a file; what is before a fault is loaded.
 pub fn load(engine: &Engine, bytes: &[u8], progress: &Progress) -> Loaded {
     let mut loaded = Loaded::begin(bytes);
+    progress.bytes.store(0, Ordering::Relaxed);
     progress.total.store(bytes.len() as u64, Ordering::Relaxed);
     if loaded.has_snapshot {
         match loader::load_base(engine, bytes, progress) {
@@ -81,12 +82,29 @@ pub fn load(engine: &Engine, bytes: &[u8], progress: &Progress) -> Loaded {
     }
     let mut replay = Replay::new(bytes, loaded.valid_bytes as usize);
     let mut goes_on = true;
-    while goes_on && !engine.is_stopping() {
+    while goes_on && !engine.is_stopping() && !progress.is_unwanted.load(Ordering::Relaxed) {
         goes_on =
             engine.with_shards(engine.all_shards(), |mut shards| replay.some(&mut shards, &engine.world, &mut loaded));
         progress.bytes.store(loaded.valid_bytes, Ordering::Relaxed);
         progress.keys.store(loaded.keys + loaded.commands, Ordering::Relaxed);
     }
+    loaded
+}
+
+/// The same into shards that are held already.
+pub fn load_held(shards: &mut Shards<'_>, world: &World, bytes: &[u8]) -> Loaded {
+    let mut loaded = Loaded::begin(bytes);
+    if loaded.has_snapshot {
+        match loader::load_base_held(shards, world, bytes) {
+            Ok(report) => loaded.take_snapshot(report),
+            Err(fault) => {
+                loaded.fail_in_snapshot(fault);
+                return loaded;
+            }
+        }
+    }
+    let mut replay = Replay::new(bytes, loaded.valid_bytes as usize);
+    while replay.some(shards, world, &mut loaded) {}
     loaded
 }
 
@@ -245,6 +263,38 @@ impl<'a> Replay<'a> {
         Ok(true)
     }
 
+    /// Whether a command is executed in shards; what else it does is done here.
+    fn is_for_shards(
+        &mut self,
+        command: &Command,
+        parts: &[&[u8]],
+        world: &World,
+        loaded: &mut Loaded,
+    ) -> Result<bool, Break> {
+        match command.spec.plane {
+            // What only reads is in no file that a server has written; nor is what only tests or administrators ask for.
+            Plane::Data(_) if !command.spec.has(flag::WRITE) && !command.spec.has(flag::MAY_REPLICATE) => {}
+            Plane::Data(_) => return Ok(true),
+            Plane::Connection(_) if command.spec.name == "select" => {
+                let number = parts.get(1).and_then(|text| std::str::from_utf8(text).ok()?.parse::<u16>().ok());
+                let known = number.filter(|&number| usize::from(number) < world.settings.databases.size());
+                self.db = known.ok_or_else(|| Break::Corrupt("a database is selected that there is not".to_owned()))?;
+            }
+            // Messages and keep-alives have no effect on the data; of extensions' commands that is recorded which they call.
+            Plane::Connection(_) | Plane::Extension | Plane::Container => {}
+            // Nor has what a replica's file has of its primary's stream besides writes.
+            Plane::Control if !command.spec.has(flag::WRITE) => {}
+            Plane::Control => {
+                if loaded.others.len() >= OTHERS_MAX {
+                    return Err(Break::Corrupt("it has too many commands for the control plane".to_owned()));
+                }
+                let args = parts.iter().map(|part| part.to_vec()).collect();
+                loaded.others.push(Other { db: self.db, args });
+            }
+        }
+        Ok(false)
+    }
+
     fn execute(
         &mut self,
         parts: &[&[u8]],
@@ -254,26 +304,8 @@ impl<'a> Replay<'a> {
     ) -> Result<(), Break> {
         let command = find(parts)?;
         loaded.commands += 1;
-        match command.spec.plane {
-            Plane::Data(_) => {}
-            Plane::Connection(_) if command.spec.name == "select" => {
-                let number = parts.get(1).and_then(|text| std::str::from_utf8(text).ok()?.parse::<u16>().ok());
-                let known = number.filter(|&number| usize::from(number) < world.settings.databases.size());
-                self.db = known.ok_or_else(|| Break::Corrupt("a database is selected that there is not".to_owned()))?;
-                return Ok(());
-            }
-            // Messages and keep-alives have no effect on the data; of extensions' commands that is recorded which they call.
-            Plane::Connection(_) | Plane::Extension | Plane::Container => return Ok(()),
-            // Nor has what a replica's file has of its primary's stream besides writes.
-            Plane::Control if !command.spec.has(flag::WRITE) => return Ok(()),
-            Plane::Control => {
-                if loaded.others.len() >= OTHERS_MAX {
-                    return Err(Break::Corrupt("it has too many commands for the control plane".to_owned()));
-                }
-                let args = parts.iter().map(|part| part.to_vec()).collect();
-                loaded.others.push(Other { db: self.db, args });
-                return Ok(());
-            }
+        if !self.is_for_shards(command, parts, world, loaded)? {
+            return Ok(());
         }
         let client = Client {
             db: self.db,

@@ -56,6 +56,8 @@ pub struct Progress {
     pub bytes: AtomicU64,
     pub total: AtomicU64,
     pub keys: AtomicU64,
+    /// Memory that the data took where the snapshot was taken, as far as it says so.
+    pub used_memory: AtomicU64,
     /// Whoever wanted the file does so no longer.
     pub is_unwanted: AtomicBool,
 }
@@ -77,6 +79,8 @@ struct Walk<'a> {
     reader: Reader<'a>,
     limits: Limits,
     now_ms: i64,
+    /// Whether what has expired is kept if the file says to which history of replication it belongs.
+    keeps_expired_of_history: bool,
     db: u16,
     databases_max: usize,
     report: Report,
@@ -86,7 +90,8 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(bytes: &'a [u8], limits: Limits, now_ms: i64, databases_max: usize) -> Walk<'a> {
         let reader = Reader::new(bytes);
-        Walk { bytes, reader, limits, now_ms, db: 0, databases_max, report: Report::default(), key: None }
+        let report = Report::default();
+        Walk { bytes, reader, limits, now_ms, keeps_expired_of_history: false, db: 0, databases_max, report, key: None }
     }
 
     fn fault(&self, what: impl Into<String>) -> Fault {
@@ -146,6 +151,9 @@ impl<'a> Walk<'a> {
                 opcode::AUX => {
                     let (name, text) = (self.text("an auxiliary field")?, self.text("an auxiliary field")?);
                     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    if self.keeps_expired_of_history && *name == *b"repl-id" {
+                        self.now_ms = 0;
+                    }
                     self.report.aux.push((shown(&name), shown(&text)));
                 }
                 opcode::SELECT_DB => self.select()?,
@@ -254,8 +262,16 @@ pub fn open(path: &Path) -> std::io::Result<Option<memmap2::Mmap>> {
 }
 
 /// Loads a file into empty shards. On a fault what was loaded before it stays, for the caller to end the process.
-pub fn load_into(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<Report, Fault> {
-    load_all(engine, Loading::begin(&engine.world, bytes)?, progress)
+///
+/// Keys that have expired are left out, unless a primary is to say so, or replicas are to be told: those of the history that
+/// the file belongs to.
+pub fn load_into(engine: &Engine, bytes: &[u8], keep_expired: bool, progress: &Progress) -> Result<Report, Fault> {
+    let mut loading = Loading::begin(&engine.world, bytes)?;
+    loading.0.keeps_expired_of_history = true;
+    if keep_expired {
+        loading.0.now_ms = 0;
+    }
+    load_all(engine, loading, progress)
 }
 
 /// The same for the base of an append-only file, with keys that have expired: what follows may have them live on.
@@ -265,14 +281,24 @@ pub fn load_base(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<R
     load_all(engine, loading, progress)
 }
 
+/// The same into shards that are held already.
+pub fn load_base_held(shards: &mut Shards<'_>, world: &World, bytes: &[u8]) -> Result<Report, Fault> {
+    let mut loading = Loading::begin(world, bytes)?;
+    loading.0.now_ms = 0;
+    while !loading.some(shards)? {}
+    loading.load_functions(world)?;
+    Ok(loading.0.report)
+}
+
 fn load_all(engine: &Engine, mut loading: Loading<'_>, progress: &Progress) -> Result<Report, Fault> {
     progress.total.store(loading.0.bytes.len() as u64, Ordering::Relaxed);
     let mut ended = false;
-    while !ended && !engine.is_stopping() {
+    while !ended && !engine.is_stopping() && !progress.is_unwanted.load(Ordering::Relaxed) {
         // Values are built while the shards are held, so that their memory counts as theirs.
         ended = engine.with_shards(engine.all_shards(), |mut shards| loading.some(&mut shards))?;
         progress.bytes.store(loading.offset(), Ordering::Relaxed);
         progress.keys.store(loading.0.report.keys - loading.0.report.expired, Ordering::Relaxed);
+        progress.used_memory.store(loading.used_memory(), Ordering::Relaxed);
     }
     loading.load_functions(&engine.world)?;
     Ok(loading.0.report)
@@ -284,27 +310,33 @@ pub fn replace_by(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<
     progress.total.store(bytes.len() as u64, Ordering::Relaxed);
     progress.bytes.store(0, Ordering::Relaxed);
     let all = engine.all_shards();
+    let lazily = engine.world.settings.replica_lazy_flush.on();
     let mut loading = Loading::begin(&engine.world, bytes)?;
     loading.0.now_ms = 0;
-    engine.with_shards(all, |mut shards| empty(&mut shards));
+    engine.with_shards(all, |mut shards| empty(&mut shards, lazily));
     let mut ended = false;
     while !ended {
         if engine.is_stopping() || progress.is_unwanted.load(Ordering::Relaxed) {
-            engine.with_shards(all, |mut shards| empty(&mut shards));
+            engine.with_shards(all, |mut shards| empty(&mut shards, lazily));
             return Err(loading.0.fault("loading was broken off"));
         }
-        let some = engine.with_shards(all, |mut shards| loading.some(&mut shards).inspect_err(|_| empty(&mut shards)));
+        let some =
+            engine.with_shards(all, |mut shards| loading.some(&mut shards).inspect_err(|_| empty(&mut shards, lazily)));
         ended = some?;
         progress.bytes.store(loading.offset(), Ordering::Relaxed);
         progress.keys.store(loading.0.report.keys, Ordering::Relaxed);
+        progress.used_memory.store(loading.used_memory(), Ordering::Relaxed);
     }
-    loading.load_functions(&engine.world).inspect_err(|_| engine.with_shards(all, |mut shards| empty(&mut shards)))?;
+    loading
+        .load_functions(&engine.world)
+        .inspect_err(|_| engine.with_shards(all, |mut shards| empty(&mut shards, lazily)))?;
     Ok(loading.0.report)
 }
 
-fn empty(shards: &mut Shards<'_>) {
+/// Removes all data; `lazily`: it is freed in the background.
+pub(super) fn empty(shards: &mut Shards<'_>, lazily: bool) {
     for shard in shards.iter_mut() {
-        (0..shard.dbs_touched() as u16).for_each(|db| shard.flush(db, false));
+        (0..shard.dbs_touched() as u16).for_each(|db| shard.flush(db, !lazily));
     }
 }
 
@@ -329,7 +361,9 @@ impl<'a> Loading<'a> {
 
     /// Loads some more keys into shards that are held; true at the end.
     pub fn some(&mut self, shards: &mut Shards<'_>) -> Result<bool, Fault> {
-        for _ in 0..KEYS_A_SLICE {
+        // Where each key takes its time, others get theirs in between.
+        let is_slow = shards.first().world.settings.key_load_delay.get() != 0;
+        for _ in 0..if is_slow { 1 } else { KEYS_A_SLICE } {
             let Some(record) = self.0.next()? else { return Ok(true) };
             insert(shards, &mut self.0, record)?;
         }
@@ -349,6 +383,11 @@ impl<'a> Loading<'a> {
 
     fn offset(&self) -> u64 {
         (self.0.bytes.len() - self.0.reader.left()) as u64
+    }
+
+    fn used_memory(&self) -> u64 {
+        let told = self.0.report.aux.iter().find(|(name, _)| name == "used-mem");
+        told.and_then(|(_, text)| text.parse().ok()).unwrap_or(0)
     }
 }
 

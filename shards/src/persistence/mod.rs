@@ -10,6 +10,7 @@
 
 pub mod append_file;
 pub mod append_loader;
+pub mod append_reload;
 pub mod append_scan;
 pub mod loader;
 pub mod saver;

@@ -59,8 +59,6 @@ struct Out {
     written: u64,
     synced: u64,
     sync_in_passing: bool,
-    /// What the file begins with.
-    head: Vec<u8>,
 }
 
 impl Out {
@@ -83,6 +81,9 @@ pub struct Job {
     plan: Plan,
     temporary: PathBuf,
     out: Out,
+    /// What the head of the file tells of the cut.
+    cut: Cut,
+    functions: Vec<Vec<u8>>,
     pub progress: Arc<Progress>,
     /// Changes since the last save at the cut: those that are saved if it succeeds.
     pub changes: u64,
@@ -96,8 +97,7 @@ impl Job {
         let temporary = folder_of(&plan.path).join(format!("temp-{}-{number}.rdb", std::process::id()));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
         let checksum = plan.checksum.then_some(0);
-        let out =
-            Out { file, checksum, written: 0, synced: 0, sync_in_passing: plan.sync_in_passing, head: Vec::new() };
+        let out = Out { file, checksum, written: 0, synced: 0, sync_in_passing: plan.sync_in_passing };
         Ok(Prepared { plan, temporary, out })
     }
 
@@ -117,18 +117,23 @@ pub struct Prepared {
 impl Prepared {
     /// Takes the cut, for which all shards are held. [`Job::finish`] follows, whatever happens.
     pub fn begin(self, engine: &Engine, shards: &mut Shards<'_>) -> Job {
-        let Prepared { plan, temporary, mut out } = self;
+        let Prepared { plan, temporary, out } = self;
         let sink = Sink::new(engine.world.slots.shards());
         let cut = engine.begin_saving(shards, plan.form(), &sink);
         let progress = Progress { sink, ..Progress::default() };
         progress.keys_total.store(cut.keys.iter().map(|(keys, _)| *keys as u64).sum(), Ordering::Relaxed);
         let functions = functions_of(&engine.world);
-        out.head = if plan.as_commands { functions_as_commands(&functions) } else { head(&plan, &cut, &functions) };
-        Job { plan, temporary, out, progress: Arc::new(progress), changes: cut.changes }
+        let changes = cut.changes;
+        Job { plan, temporary, out, cut, functions, progress: Arc::new(progress), changes }
     }
 }
 
 impl Job {
+    /// Adds names and texts that were found out only after the cut.
+    pub fn add_aux(&mut self, aux: impl IntoIterator<Item = (String, String)>) {
+        self.plan.aux.extend(aux);
+    }
+
     /// Writes the file. Whatever fails, the one that was there before stays.
     pub fn finish(mut self, engine: &Engine) -> io::Result<()> {
         engine.wake_threads();
@@ -144,8 +149,12 @@ impl Job {
     }
 
     fn write(&mut self, engine: &Engine) -> io::Result<()> {
+        let functions = std::mem::take(&mut self.functions);
+        let head = match self.plan.as_commands {
+            true => functions_as_commands(&functions),
+            false => head(&self.plan, &self.cut, &functions),
+        };
         let (out, sink) = (&mut self.out, &self.progress.sink);
-        let head = std::mem::take(&mut out.head);
         let result = out.write(&head).and_then(|()| drain(engine, &self.progress, out));
         if result.is_err() {
             sink.cancel();

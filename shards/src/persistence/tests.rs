@@ -189,6 +189,8 @@ fn what_has_expired_is_not_loaded_and_what_is_idle_stays_so() {
     while tester.snapshot_slice(0) {}
     let mut copy = Tester::new(1);
     copy.world.settings.maxmemory_policy.set(1);
+    copy.world.advance_clock(50_000);
+    copy.expect(&[("EXISTS gone", ":0")]);
     copy.load(&file_of(&collect(&sink), 10)).expect("it is sound");
     copy.expect(&[("EXISTS gone idle fresh", ":2")]);
     // Seconds may begin in between.

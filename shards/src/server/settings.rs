@@ -245,6 +245,12 @@ settings! {
     min_replicas_max_lag = 10, "min-replicas-max-lag", INT;
     /// Whether a replica leaves eviction to its primary.
     replica_ignore_maxmemory = 1, "replica-ignore-maxmemory";
+    /// Whether the old data are freed in the background when a primary's snapshot takes their place.
+    replica_lazy_flush = 1, "replica-lazy-flush";
+    replica_read_only = 1, "replica-read-only";
+    repl_disable_tcp_nodelay = 0, "repl-disable-tcp-nodelay";
+    /// What becomes of the process when a command of the stream fails.
+    propagation_error_behavior = 0, "propagation-error-behavior", Values::Words(&["ignore", "panic", "panic-on-replicas"]);
     active_expire_effort = 1, "active-expire-effort", within(1, 10);
     /// See [`crate::maintenance::defragment`] for this and the following.
     activedefrag = 0, "activedefrag";

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sherd_metrics::clock;
 
+use crate::journal::append_files::AppendFiles;
 use crate::journal::Journal;
 use crate::server::clocks::Clocks;
 use crate::server::command_log::CommandLogs;
@@ -122,6 +123,10 @@ pub struct World {
     pub pause: Pause,
     /// What writes have done, for whoever listens.
     pub journal: Journal,
+    /// The files in which they are appended.
+    pub append_files: AppendFiles,
+    /// Who loads them again: a [`crate::handler::load_appended::LoadAppended`].
+    pub(crate) load_appended: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Client-side caching.
     pub tracking: Tracking,
     /// Who runs scripts: a [`crate::handler::scripting::Scripting`], which nothing down here knows.
@@ -143,6 +148,8 @@ impl World {
             wait_places: AtomicU64::new(0),
             pause: Pause::default(),
             journal: Journal::default(),
+            append_files: AppendFiles::default(),
+            load_appended: OnceLock::new(),
             tracking: Tracking::default(),
             scripting: OnceLock::new(),
         });
@@ -200,12 +207,13 @@ impl World {
         }
     }
 
-    /// Whether what has expired stays where it is for now, as clients are paused, or a primary or whoever imports data says when it
-    /// goes.
+    /// Whether what has expired stays where it is for now, as clients are paused, or a primary, whoever imports data, or the rest of
+    /// what is being loaded says when it goes.
     #[inline]
     pub fn keeps_expired(&self) -> bool {
         self.settings.import_mode.on()
-            || self.pause.may_be_on() && (self.pause.is(Condition::Follows) || self.is_paused())
+            || self.pause.may_be_on()
+                && (self.pause.is(Condition::Follows) || self.pause.is(Condition::Loading) || self.is_paused())
     }
 
     /// Whether nothing is evicted for now, as clients are paused, or a primary looks after that.
@@ -213,10 +221,11 @@ impl World {
         self.leaves_eviction() || self.pause.may_be_on() && self.is_paused()
     }
 
-    /// Whether a primary says what is evicted.
+    /// Whether a primary says what is evicted, or the data are not all there yet.
     #[inline]
     pub fn leaves_eviction(&self) -> bool {
         self.pause.is(Condition::Follows) && self.settings.replica_ignore_maxmemory.on()
+            || self.pause.is(Condition::Loading)
     }
 
     fn is_paused(&self) -> bool {

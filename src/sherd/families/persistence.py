@@ -8,6 +8,7 @@ import time
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.observability.node import Node
 from sherd.persistence import AppendOnly, SaveError, Saver
+from sherd.replication import Primary
 from sherd.resp import Reply, Simple
 from sherd.spec import Request, command
 
@@ -124,7 +125,8 @@ _NO_FILE = "ERR WAITAOF cannot be used when numlocal is set but appendonly is di
     tips=("request_policy:all_shards", "response_policy:agg_min"),
 )
 async def waitaof(request: Request) -> Reply:
-    """Has the file synced at once instead of waiting for the next second. No replica tells what it has on disk."""
+    """How many of this server and of its replicas have on disk what was written before. The file here is synced at
+    once, instead of in the next second."""
     local, replicas = _integer(request.args[1]), _integer(request.args[2])
     if local not in (0, 1):
         raise CommandError("ERR value is out of range, value must between 0 and 1")
@@ -138,17 +140,27 @@ async def waitaof(request: Request) -> Reply:
         raise CommandError(_ON_REPLICA)
     if local and not node.appends.enabled:
         raise CommandError(_NO_FILE)
+    # Within a transaction nobody could wait.
+    seconds = 0.0 if request.in_multi else timeout_ms / 1000 or None
+    synced, reached = await asyncio.gather(
+        _await_sync(node, seconds, wanted=local > 0),
+        request.services.get(Primary).wait(replicas, seconds, on_disk=True),
+    )
+    return [synced, reached]
+
+
+async def _await_sync(node: Node, seconds: float | None, *, wanted: bool) -> int:
+    """1 if everything that was written before is on disk here, for which is waited so long at most if it is wanted."""
     offset = node.engine.journal_offset() if node.appends.enabled else 0
-    deadline = time.monotonic() + timeout_ms / 1000 if timeout_ms else float("inf")
-    while not request.in_multi and (local > _is_synced(node, offset) or replicas > 0):
-        if local > _is_synced(node, offset):
-            await asyncio.to_thread(node.engine.sync_append)
+    deadline = float("inf") if seconds is None else time.monotonic() + seconds
+    while wanted and seconds != 0 and not _is_synced(node, offset):
+        await asyncio.to_thread(node.engine.sync_append)
         left = deadline - time.monotonic()
         if left <= 0:
             break
-        if local > _is_synced(node, offset) or replicas > 0:
+        if not _is_synced(node, offset):
             await asyncio.sleep(min(_LOOK_SECONDS, left))
-    return [_is_synced(node, offset), 0]
+    return _is_synced(node, offset)
 
 
 def _is_synced(node: Node, offset: int) -> int:

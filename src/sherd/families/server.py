@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sherd.errors import SYNTAX_ERROR, CommandError
@@ -16,15 +16,23 @@ from sherd.spec import Request, command
 _log = get_logger()
 
 
+async def _nothing() -> None:
+    """There are no replicas."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
     """How a handler ends the server; provided by whoever runs it. `stop` returns at once, the server ends soon.
 
-    `sync` returns when everything that was written is on disk, as far as it is kept there.
+    `sync` returns when everything that was written is on disk, as far as it is kept there. `has_all_data`: nothing is
+    being loaded. `let_replicas_catch_up` holds writers back until `go_on`.
     """
 
     stop: Callable[[], None]
     sync: Callable[[], None] = lambda: None
+    has_all_data: Callable[[], bool] = lambda: True
+    let_replicas_catch_up: Callable[[], Awaitable[None]] = _nothing
+    go_on: Callable[[], None] = lambda: None
 
 
 @command(
@@ -64,13 +72,17 @@ async def shutdown(request: Request) -> Reply:
         raise CommandError("ERR No shutdown in progress.")
     saver = request.services.get(Saver)
     _log.info("shutdown asked for", client=request.addr)
-    if "save" in words or (saver.has_save_points and "nosave" not in words):
+    lifecycle = request.services.get(Lifecycle)
+    if "now" not in words:
+        await lifecycle.let_replicas_catch_up()
+    # A part of the data must not take the place of the file that has all of them.
+    if lifecycle.has_all_data() and ("save" in words or (saver.has_save_points and "nosave" not in words)):
         try:
             await saver.save()
         except SaveError as error:
             if "force" not in words:
+                lifecycle.go_on()
                 raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
-    lifecycle = request.services.get(Lifecycle)
     await asyncio.to_thread(lifecycle.sync)
     lifecycle.stop()
     # The server's end closes the connection; an answer would tell the client that it goes on.

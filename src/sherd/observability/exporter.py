@@ -104,7 +104,9 @@ class MetricsServer:
     def _readyz(self, _accept: str) -> Answer:
         if self._node.ready:
             return 200, TEXT, b"ready\n"
-        return 503, TEXT, b"stopping\n" if self._node.stopping else b"starting\n"
+        if self._node.stopping:
+            return 503, TEXT, b"stopping\n"
+        return 503, TEXT, b"loading\n" if self._node.start_load is not None else b"starting\n"
 
 
 def _bind(host: str, port: int) -> socket.socket:

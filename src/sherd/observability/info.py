@@ -14,6 +14,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from sherd.observability.info_table import FIELDS, Source
+from sherd.observability.loading import load_lines
 from sherd.observability.node import Listener
 from sherd.observability.replication import primary_lines, replica_lines
 from sherd.observability.snapshot import CommandNumbers, Snapshot
@@ -112,6 +113,11 @@ def _describe(listener: Listener) -> str:
     return f"name={listener.kind},{addresses}" + (f",port={listener.port}" if listener.has_port else "")
 
 
+def _persistence_lines(snapshot: Snapshot) -> Iterator[str]:
+    yield from _append_lines(snapshot)
+    yield from load_lines(snapshot.node)
+
+
 def _append_lines(snapshot: Snapshot) -> Iterator[str]:
     status, appends = snapshot.node.engine.append_status(), snapshot.node.appends
     if status is None:
@@ -188,7 +194,7 @@ _LINES_BEHIND: Mapping[tuple[str, str], Callable[[Snapshot], Iterator[str]]] = {
 }
 _MORE_LINES: Mapping[str, Callable[[Snapshot], Iterator[str]]] = {
     "server": _listener_lines,
-    "persistence": _append_lines,
+    "persistence": _persistence_lines,
     "threads": _thread_lines,
     "commandstats": _command_lines,
     "errorstats": _error_lines,

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from sherd.native import redis_version
 from sherd.observability import process
+from sherd.observability.loading import load_state
 from sherd.observability.snapshot import Snapshot
 
 Value: TypeAlias = int | float | str
@@ -106,16 +107,6 @@ def _poll_microseconds(snapshot: Snapshot) -> int:
 
 def _section(section: str, rows: list[tuple[str, Source | Value]]) -> tuple[InfoField, ...]:
     return tuple(InfoField(section, name, source) for name, source in rows)
-
-
-def _first_backlog_byte(snapshot: Snapshot) -> int:
-    is_kept, begin, _, _ = snapshot.node.replication.backlog()
-    return begin + 1 if is_kept else 0
-
-
-def _backlog_length(snapshot: Snapshot) -> int:
-    is_kept, begin, end, _ = snapshot.node.replication.backlog()
-    return end - begin if is_kept else 0
 
 
 SERVER = _section("server", [
@@ -211,7 +202,7 @@ MEMORY = _section("memory", [
     ("rss_overhead_bytes", lambda s: _resident(s) - s.memory_active),
     ("mem_fragmentation_ratio", _resident_ratio),
     ("mem_fragmentation_bytes", _resident_surplus),
-    ("mem_not_counted_for_evict", 0),
+    ("mem_not_counted_for_evict", lambda s: s.memory_not_counted),
     ("mem_replication_backlog", lambda s: s.node.replication.backlog()[3]),
     ("mem_total_replication_buffers", lambda s: s.node.replication.backlog()[3]),
     ("mem_replica_full_sync_buffer", 0),
@@ -242,7 +233,7 @@ def _save_progress(snapshot: Snapshot) -> tuple[int, int]:
 
 
 PERSISTENCE = _section("persistence", [
-    ("loading", lambda s: int(s.node.replication.is_loading)),
+    ("loading", lambda s: int(load_state(s.node) is not None)),
     ("async_loading", 0),
     ("current_cow_peak", 0),
     ("current_cow_size", 0),
@@ -287,8 +278,8 @@ STATS = _section("stats", [
     ("total_net_cluster_slot_export_bytes", 0),
     ("instantaneous_input_kbps", lambda s: _two(s.rate("input_bytes") / 1024)),
     ("instantaneous_output_kbps", lambda s: _two(s.rate("output_bytes") / 1024)),
-    ("instantaneous_input_repl_kbps", "0.00"),
-    ("instantaneous_output_repl_kbps", "0.00"),
+    ("instantaneous_input_repl_kbps", lambda s: _two(s.rate("repl_input_bytes") / 1024)),
+    ("instantaneous_output_repl_kbps", lambda s: _two(s.rate("repl_output_bytes") / 1024)),
     ("rejected_connections", lambda s: s.clients.rejected),
     ("sync_full", lambda s: s.node.replication.full_syncs),
     ("sync_partial_ok", lambda s: s.node.replication.partial_syncs),
@@ -355,8 +346,8 @@ REPLICATION = _section("replication", [
     ("second_repl_offset", lambda s: s.node.replication.second_offset),
     ("repl_backlog_active", lambda s: int(s.node.replication.backlog()[0])),
     ("repl_backlog_size", lambda s: s.node.config.get_int("repl-backlog-size")),
-    ("repl_backlog_first_byte_offset", _first_backlog_byte),
-    ("repl_backlog_histlen", _backlog_length),
+    ("repl_backlog_first_byte_offset", lambda s: s.node.replication.first_kept_offset),
+    ("repl_backlog_histlen", lambda s: s.node.replication.kept_bytes),
 ])  # fmt: skip
 
 CPU = _section("cpu", [

@@ -18,6 +18,8 @@ from typing import TypeAlias
 from sherd.native import redis_version
 from sherd.observability import process
 from sherd.observability.histogram import SHOWN_OCTAVES_NS, octave_microseconds
+from sherd.observability.loading import load_state
+from sherd.observability.replication import ReplicaRow
 from sherd.observability.snapshot import CommandNumbers, Snapshot
 
 Labelled: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
@@ -104,6 +106,48 @@ def _batches(snapshot: Snapshot) -> Labelled:
         yield (str(number), "queued"), shard.queued_batches
 
 
+def _of_link(value: Callable[[Snapshot], float]) -> Source:
+    """What there is to tell of the link to a primary, where one is followed."""
+
+    def source(snapshot: Snapshot) -> Labelled:
+        primary = snapshot.node.replication.primary
+        if primary is not None:
+            yield (primary[0], str(primary[1])), value(snapshot)
+
+    return source
+
+
+def _link_silence(snapshot: Snapshot) -> int:
+    replication = snapshot.node.replication
+    status = replication.status()
+    return status["idle_seconds"] if status is not None and replication.is_up else -1
+
+
+def _following(snapshot: Snapshot) -> Labelled:
+    primary = snapshot.node.replication.primary
+    if primary is not None:
+        yield (primary[0], str(primary[1]), str(int(snapshot.node.config.get_bool("replica-read-only")))), 1
+
+
+def _per_replica(value: Callable[[ReplicaRow], float]) -> Source:
+    # Tools that say nothing of themselves look alike: the last one of them counts.
+    return lambda snapshot: {
+        (row.host, str(row.port), row.state): value(row) for row in snapshot.node.replication.rows()
+    }.items()
+
+
+def _append_size(snapshot: Snapshot) -> Labelled:
+    status = snapshot.node.engine.append_status()
+    if status is not None:
+        yield (), status["size"]
+
+
+def _load_bytes(snapshot: Snapshot) -> Labelled:
+    state = load_state(snapshot.node)
+    yield ("total",), state.total_bytes if state is not None else 0
+    yield ("read",), state.loaded_bytes if state is not None else 0
+
+
 def _in_cluster(value: float) -> Source:
     return lambda snapshot: [((), value)] if snapshot.node.cluster_enabled else []
 
@@ -152,6 +196,8 @@ def key_label(key: bytes, *, plain: bool) -> str:
 
 
 _BIG_KEY_LABELS = ("key", "db", "type", "slot", "shard")
+_REPLICA_LABELS = ("slave_ip", "slave_port", "slave_state")
+_LINK_LABELS = ("master_host", "master_port")
 _INSTANCE_LABELS = (
     "role", "redis_version", "redis_build_id", "redis_mode", "os", "maxmemory_policy", "tcp_port", "run_id",
     "process_id", "master_replid",
@@ -239,10 +285,48 @@ METRICS: tuple[Metric, ...] = (
     _gauge("redis_db_avg_ttl_seconds", "Average time to live.", _databases("average_ttl_ms", 1000), "db"),
     # ---- replication and persistence
     _gauge("redis_connected_slaves", "Connected replicas.", lambda s: len(s.node.replication.rows())),
+    _gauge("redis_connected_slave_offset_bytes", "Offset that a replica has acknowledged.",
+           _per_replica(lambda row: row.acknowledged), *_REPLICA_LABELS),
+    _gauge("redis_connected_slave_lag_seconds", "Seconds since a replica was last heard of.",
+           _per_replica(lambda row: row.lag_seconds), *_REPLICA_LABELS),
     _gauge("redis_master_repl_offset", "Offset of the journal.", lambda s: s.node.replication.current_offset),
-    _gauge("redis_loading_dump_file", "1 while data is loaded at start.", lambda s: 0),
+    _gauge("redis_second_repl_offset", "Offset up to which replicas of the history before may go on here; -1 is none.",
+           lambda s: s.node.replication.second_offset),
+    _gauge("redis_repl_backlog_is_active", "1 while recent writes are kept for replicas.",
+           lambda s: int(s.node.replication.backlog()[0])),
+    _gauge("redis_replication_backlog_bytes", "The parameter repl-backlog-size.",
+           lambda s: s.node.config.get_int("repl-backlog-size")),
+    _gauge("redis_repl_backlog_first_byte_offset", "Offset of the first byte that is kept.",
+           lambda s: s.node.replication.first_kept_offset),
+    _gauge("redis_repl_backlog_history_bytes", "Bytes of recent writes that are kept.",
+           lambda s: s.node.replication.kept_bytes),
+    _gauge("redis_master_link_up", "1 while the stream of the primary is applied.",
+           _of_link(lambda s: int(s.node.replication.is_up)), *_LINK_LABELS),
+    _gauge("redis_master_last_io_seconds_ago", "Seconds since the primary was last heard of; -1 without a link.",
+           _of_link(_link_silence), *_LINK_LABELS),
+    _gauge("redis_master_sync_in_progress", "1 while a snapshot of the primary comes.",
+           _of_link(lambda s: int(s.node.replication.is_syncing)), *_LINK_LABELS),
+    _gauge("redis_slave_repl_offset", "Offset up to which the primary's stream was applied.",
+           _of_link(lambda s: s.node.replication.current_offset), *_LINK_LABELS),
+    _gauge("redis_slave_info", "Which primary is followed.", _following, *_LINK_LABELS, "read_only"),
+    _gauge("redis_slave_priority", "The parameter replica-priority.",
+           _of_link(lambda s: s.node.config.get_int("replica-priority")), *_LINK_LABELS),
+    _counter("redis_net_repl_input_bytes_total", "Bytes received over links of replication.",
+             lambda s: s.node.replication.traffic()[0]),
+    _counter("redis_net_repl_output_bytes_total", "Bytes sent over links of replication.",
+             lambda s: s.node.replication.traffic()[1]),
+    _gauge("redis_replica_resyncs_full", "Replicas that were sent a snapshot.",
+           lambda s: s.node.replication.full_syncs),
+    _gauge("redis_replica_partial_resync_accepted", "Replicas that went on where they were.",
+           lambda s: s.node.replication.partial_syncs),
+    _gauge("redis_replica_partial_resync_denied", "Replicas that could not go on where they were.",
+           lambda s: s.node.replication.refused_partial_syncs),
+    _gauge("redis_loading_dump_file", "1 while data are loaded from a file.",
+           lambda s: int(load_state(s.node) is not None)),
+    _gauge("sherd_load_bytes", "Bytes of the files that are being loaded, and those of them that were read.",
+           _load_bytes, "which"),
     _gauge("redis_rdb_last_save_timestamp_seconds", "Unix time of the last snapshot, or of the start.",
-           lambda s: int(s.node.start_time)),
+           lambda s: int(s.node.saves.last_time)),
     _gauge("redis_rdb_last_bgsave_status", "1 if the last snapshot succeeded.",
            lambda s: int(s.node.saves.last_ok)),
     _gauge("redis_rdb_bgsave_in_progress", "1 while a snapshot is taken.",
@@ -251,6 +335,7 @@ METRICS: tuple[Metric, ...] = (
            lambda s: s.totals.dirty - s.node.saves.saved_changes),
     _gauge("redis_aof_enabled", "1 if there is an append-only file.",
            lambda s: int(s.node.appends.enabled)),
+    _gauge("redis_aof_current_size_bytes", "Bytes of the append-only file.", _append_size),
     # ---- slow log and latency
     _gauge("redis_slowlog_length", "Entries of the slow log.", lambda s: s.slow_log.length),
     _gauge("redis_slowlog_last_id", "Number of the newest entry of the slow log.", lambda s: s.slow_log.last_id),

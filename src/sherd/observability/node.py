@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sherd.config import Config
-from sherd.observability.replication import Replication, random_id
+from sherd.observability.replication import Place, Replication, random_id
 from sherd.observability.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -45,11 +45,28 @@ class SaveFigures:
     saved_changes: int = 0
     loaded_keys: int = 0
     loaded_expired: int = 0
+    # Where the data of the snapshot are that was loaded at the start.
+    loaded_place: Place | None = None
 
     @property
     def current_seconds(self) -> int:
         """How long the snapshot that is being taken has lasted; -1 if there is none."""
         return int(time.time() - self.current_since) if self.current_since else -1
+
+
+@dataclass(slots=True)
+class StartLoad:
+    """What is being loaded at the start. done_bytes: of the files before the one that is being read."""
+
+    total_bytes: int
+    done_bytes: int = 0
+    since: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed_seconds(self) -> int:
+        """How long it has lasted."""
+        return int(time.monotonic() - self.begun)
 
 
 @dataclass(slots=True)
@@ -89,6 +106,8 @@ class Node:
     saves: SaveFigures = field(default_factory=SaveFigures)
     replication: Replication = field(default_factory=Replication)
     appends: AppendFigures = field(default_factory=AppendFigures)
+    # From the moment at which it is known that there is something to load, until it is loaded.
+    start_load: StartLoad | None = None
     ready: bool = False
     stopping: bool = False
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sherd.config import Config
 
 NO_ID = "0" * 40
+# An offset fits 63 bits, and a database 16.
+_DIGITS_MAX = 18
+_DATABASE_MAX = 65535
 _ID_BYTES = 20
 
 # The phases of a link to a primary, in ROLE's words.
@@ -29,6 +32,26 @@ CONNECTED = "connected"
 def random_id() -> str:
     """40 hexadecimal digits, the form of run, node and replication ids."""
     return os.urandom(_ID_BYTES).hex()
+
+
+class Place(NamedTuple):
+    """A place in a history: its id, the offset, and the database that its stream has selected there."""
+
+    id: str
+    offset: int
+    database: int
+
+
+def place_of_snapshot(aux: Iterable[tuple[str, str]]) -> Place | None:
+    """Where in a history the data of a snapshot are, by what it says of itself; None where it does not say so."""
+    told = dict(aux)
+    history, offset, database = (told.get(name, "") for name in ("repl-id", "repl-offset", "repl-stream-db"))
+    numbers = all(text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX for text in (offset, database))
+    if not numbers or len(history) != len(NO_ID) or not (history.isascii() and history.isalnum()):
+        return None
+    if int(database) > _DATABASE_MAX:
+        return None
+    return Place(history, int(offset), int(database))
 
 
 class ReplicaRow(NamedTuple):
@@ -56,13 +79,15 @@ class ReplicaRow(NamedTuple):
 class Replication:
     """See the module.
 
-    id: the history that the data belong to, `offset` how far in it they are when no link says so. second_id: an
-    earlier history, which this one goes on from `second_offset` on. phase, down_since (Unix seconds): the link's.
-    input_bytes, output_bytes, failed_commands: of links that have ended.
+    id: the history that the data belong to, `offset` how far in it they are when no link says so. knows_place: of a
+    replica, that they do, so that a primary could go on from there. second_id: an earlier history, which this one goes
+    on from `second_offset` on. is_ending: the server ends, and nothing is added to the stream. phase, down_since (Unix
+    seconds): the link's. input_bytes, output_bytes, failed_commands: of links that have ended.
     """
 
     id: str = field(default_factory=random_id)
     offset: int = 0
+    knows_place: bool = False
     second_id: str = NO_ID
     second_offset: int = -1
     primary: tuple[str, int] | None = None
@@ -78,6 +103,7 @@ class Replication:
     partial_syncs: int = 0
     refused_partial_syncs: int = 0
     failover_state: str = "no-failover"
+    is_ending: bool = False
 
     @property
     def role(self) -> str:
@@ -88,6 +114,22 @@ class Replication:
     def is_up(self) -> bool:
         """The stream of the primary is being applied."""
         return self.phase == CONNECTED
+
+    @property
+    def syncing_seconds(self) -> int:
+        """How long the snapshot of the primary has been coming; 0 if none comes."""
+        return int(time.time() - self.syncing_since) if self.syncing_since else 0
+
+    @property
+    def saved_history(self) -> str | None:
+        """The history that a snapshot of this moment is of; None where nobody could go on from it."""
+        is_placed = self.backlog()[0] if self.primary is None else self.knows_place
+        return self.id if is_placed else None
+
+    @property
+    def is_syncing(self) -> bool:
+        """A snapshot of the primary comes, or is being loaded."""
+        return self.phase == SYNC
 
     @property
     def is_loading(self) -> bool:
@@ -111,6 +153,18 @@ class Replication:
     def backlog(self) -> tuple[bool, int, int, int]:
         """Whether there is a backlog, the offsets before its first byte and of its last one, and the bytes it takes."""
         return self.replicas.backlog() if self.replicas is not None else (False, 0, 0, 0)
+
+    @property
+    def first_kept_offset(self) -> int:
+        """The offset of the first byte in the backlog; 0 where there is none."""
+        is_kept, begin, _, _ = self.backlog()
+        return begin + 1 if is_kept else 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much of the stream the backlog has."""
+        is_kept, begin, end, _ = self.backlog()
+        return end - begin if is_kept else 0
 
     def rows(self) -> list[ReplicaRow]:
         """The replicas in the order in which they came."""
@@ -152,7 +206,7 @@ def primary_lines(replication: Replication, config: Config) -> Iterator[str]:
         return
     host, port = replication.primary
     status = replication.status()
-    up, syncing = replication.is_up, replication.phase == SYNC
+    up, syncing = replication.is_up, replication.is_syncing
     offset = replication.current_offset
     received = status["received"] if status is not None and up else offset
     yield f"master_host:{host}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 SAMPLES = 16
@@ -22,6 +22,8 @@ _COUNTERS: Mapping[str, tuple[str, str]] = {
     "output_bytes": ("net", "output_bytes"),
 }
 _IO_COUNTERS = ("polls", "busy_seconds")
+# Bytes over links of replication, in and out.
+_LINK_COUNTERS = ("repl_input_bytes", "repl_output_bytes")
 
 
 class Rate:
@@ -55,19 +57,22 @@ class Sampler:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._rates = {name: Rate() for name in (*_COUNTERS, *_IO_COUNTERS)}
+        self._rates = {name: Rate() for name in (*_COUNTERS, *_IO_COUNTERS, *_LINK_COUNTERS)}
         self._counts: list[float] = []
         self.last_sample = clock()
 
-    def sample(self, snapshot: Mapping[str, Any]) -> bool:
-        """Look at the counters of a native snapshot; whether clients have done anything since the last look."""
+    def sample(self, snapshot: Mapping[str, Any], link_bytes: Sequence[float] = (0, 0)) -> bool:
+        """Look at the counters of a native snapshot, and at the bytes over links of replication, in and out; whether
+        clients or links have done anything since the last look."""
         now = self.last_sample = self._clock()
-        counts = [snapshot[group][counter] for group, counter in _COUNTERS.values()]
+        counts = [snapshot[group][counter] for group, counter in _COUNTERS.values()] + list(link_bytes)
         changed, self._counts = counts != self._counts, counts
         for name, (group, counter) in _COUNTERS.items():
             self._rates[name].observe(now, snapshot[group][counter])
         for name in _IO_COUNTERS:
             self._rates[name].observe(now, sum(thread[name] for thread in snapshot["io_detail"]))
+        for name, value in zip(_LINK_COUNTERS, link_bytes, strict=True):
+            self._rates[name].observe(now, value)
         return changed
 
     def reset(self) -> None:
@@ -76,7 +81,7 @@ class Sampler:
             rate.reset()
 
     def per_second(self, name: str) -> float:
-        """The rate of `commands`, `input_bytes`, `output_bytes`, `polls` or `busy_seconds`."""
+        """The rate of `commands`, `input_bytes`, `output_bytes`, `polls`, `busy_seconds`, or of bytes over links."""
         return self._rates[name].per_second()
 
     def seconds_since_sample(self) -> float:

@@ -143,6 +143,7 @@ class Snapshot:
     io_thread_count: int
     memory_used: int
     memory_peak: int
+    memory_not_counted: int
     memory_startup: int
     memory_active: int
     defragmentation: Numbers[int]
@@ -210,6 +211,7 @@ def take_snapshot(node: Node, *, commands: bool = True, hot_keys: int = 0) -> Sn
         io_thread_count=native["io_threads"],
         memory_used=memory["used"],
         memory_peak=memory["peak"],
+        memory_not_counted=memory["not_counted"],
         memory_startup=memory["startup"],
         memory_active=memory["active"],
         defragmentation=Numbers(native["defragmentation"]),

@@ -112,6 +112,7 @@ class AppendOnly:
         last = directory.path / self._manifest.increments[-1].name
         total = directory.size_of(self._manifest)
         self._node.engine.begin_append(last, total - last.stat().st_size)
+        self._name_files()
         self._node.appends.base_size = total
 
     def switch(self, *, on: bool) -> None:
@@ -233,9 +234,14 @@ class AppendOnly:
         directory.write(self._manifest)
         base_size = (directory.path / base.name).stat().st_size
         engine.end_rewrite(base_size)
+        self._name_files()
         self._manifest = await asyncio.to_thread(directory.delete_history, self._manifest)
         status = engine.append_status()
         self._node.appends.base_size = status["size"] if status is not None else base_size
+
+    def _name_files(self) -> None:
+        files = self._manifest.files
+        self._node.engine.set_append_files([self._directory.path / file.name for file in files])
 
     def _read_or_none(self) -> Manifest:
         """What the directory has; a manifest that cannot be read is put away, for it is of no use to anyone."""

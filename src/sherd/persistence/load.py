@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sherd.errors import SherdError
 from sherd.log import get_logger
 from sherd.observability.node import Node
+from sherd.observability.replication import place_of_snapshot
 from sherd.persistence.append import AppendDirectory, adopt_old_file
 from sherd.persistence.manifest import AppendedFile, Manifest, ManifestError
 
@@ -23,55 +24,83 @@ class LoadError(SherdError):
     """What is there cannot be loaded: the server must not start, for it would overwrite it."""
 
 
-def load_at_start(node: Node) -> None:
-    """Load what holds the data; raises LoadError with the place of what is wrong.
+class LoadAtStart:
+    """What holds the data, found at once and loaded later by `run`, which takes its time.
 
-    With `appendonly yes` and no append-only file the snapshot is loaded, where Redis starts with nothing: who switches
-    the append-only file on in the configuration wants to keep the data.
+    Raises LoadError with the place of what is wrong. With `appendonly yes` and no append-only file the snapshot is
+    loaded, where Redis starts with nothing: who switches the append-only file on in the configuration wants to keep
+    the data.
     """
-    if node.config.get_bool("appendonly") and _load_appended(node):
-        return
-    _load_snapshot(node)
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._directory = AppendDirectory(node)
+        self._manifest = self._find_appended() if node.config.get_bool("appendonly") else None
+        self._snapshot = Path(node.config.get_str("dir")) / node.config.get_str("dbfilename")
+        if self._manifest is not None:
+            sizes = [_size(self._directory.path / file.name) for file in self._manifest.files]
+        else:
+            sizes = [_size(self._snapshot)] if self._snapshot.exists() else []
+        self.has_data = bool(sizes)
+        self.total_bytes = sum(sizes)
+
+    def run(self) -> None:
+        """Load it. Returns early, with a part of the data, where the server is to end."""
+        if self._manifest is not None:
+            self._load_appended(self._manifest)
+        elif self.has_data:
+            self._load_snapshot()
+
+    def _find_appended(self) -> Manifest | None:
+        """The files that the manifest names; None if there are none."""
+        directory = self._directory
+        try:
+            adopt_old_file(directory)
+            manifest = directory.read()
+        except ManifestError as error:
+            raise LoadError(f"cannot use {directory.manifest_path}: {error}") from error
+        except OSError as error:
+            raise LoadError(f"cannot use {directory.path}: {error.strerror or error}") from error
+        return manifest if manifest is not None and manifest.files else None
+
+    def _load_snapshot(self) -> None:
+        node, path, begun = self._node, self._snapshot, time.monotonic()
+        try:
+            # A primary says when a key goes.
+            report = node.engine.load(path, keep_expired=bool(node.config.get_tuple("replicaof")))
+        except OSError as error:
+            raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+        if node.stopping:
+            return
+        if report["fault"] is not None:
+            raise LoadError(_told(path, report["fault"]))
+        seconds = time.monotonic() - begun
+        saves = node.saves
+        saves.loaded_keys = report["keys"] - report["expired"]
+        saves.loaded_expired = report["expired"]
+        saves.loaded_place = place_of_snapshot(report["aux"])
+        _log.info("snapshot loaded", path=str(path), keys=saves.loaded_keys, expired=report["expired"],
+                  libraries=len(report["functions"]), seconds=round(seconds, 3))  # fmt: skip
+
+    def _load_appended(self, manifest: Manifest) -> None:
+        node, directory, begun = self._node, self._directory, time.monotonic()
+        commands = done_bytes = 0
+        for file in manifest.files:
+            if node.start_load is not None:
+                node.start_load.done_bytes = done_bytes
+            done_bytes += _size(directory.path / file.name)
+            commands += _load_file(node, directory, manifest, file)["commands"]
+            if node.stopping:
+                return
+        seconds = round(time.monotonic() - begun, 3)
+        _log.info("append-only file loaded", path=str(directory.path), commands=commands, seconds=seconds)
 
 
-def _load_snapshot(node: Node) -> None:
-    path = Path(node.config.get_str("dir")) / node.config.get_str("dbfilename")
-    begun = time.monotonic()
+def _size(path: Path) -> int:
     try:
-        report = node.engine.load(path)
-    except FileNotFoundError:
-        return
+        return path.stat().st_size
     except OSError as error:
         raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
-    if report["fault"] is not None:
-        raise LoadError(_told(path, report["fault"]))
-    seconds = time.monotonic() - begun
-    saves = node.saves
-    saves.loaded_keys = report["keys"] - report["expired"]
-    saves.loaded_expired = report["expired"]
-    _log.info("snapshot loaded", path=str(path), keys=saves.loaded_keys, expired=report["expired"],
-              libraries=len(report["functions"]), seconds=round(seconds, 3))  # fmt: skip
-
-
-def _load_appended(node: Node) -> bool:
-    """Load the files that the manifest names; False if there are none."""
-    directory = AppendDirectory(node)
-    begun = time.monotonic()
-    try:
-        adopt_old_file(directory)
-        manifest = directory.read()
-    except ManifestError as error:
-        raise LoadError(f"cannot use {directory.manifest_path}: {error}") from error
-    except OSError as error:
-        raise LoadError(f"cannot use {directory.path}: {error.strerror or error}") from error
-    if manifest is None or not manifest.files:
-        return False
-    commands = 0
-    for file in manifest.files:
-        commands += _load_file(node, directory, manifest, file)["commands"]
-    seconds = round(time.monotonic() - begun, 3)
-    _log.info("append-only file loaded", path=str(directory.path), commands=commands, seconds=seconds)
-    return True
 
 
 def _load_file(node: Node, directory: AppendDirectory, manifest: Manifest, file: AppendedFile) -> AppendReport:
@@ -80,7 +109,13 @@ def _load_file(node: Node, directory: AppendDirectory, manifest: Manifest, file:
         report = node.engine.load_append(path)
     except OSError as error:
         raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+    if node.stopping:
+        # What was not read is no fault of the file.
+        return report
     node.saves.loaded_keys += report["keys"]
+    if report["failed"] and node.config.get_str("propagation-error-behavior") == "panic":
+        what = f"{report['failed']} of its commands fail, the first one with {report['first_error']}"
+        raise LoadError(f"cannot load {path}: {what}, and propagation-error-behavior is panic")
     if report["failed"]:
         _log.warning("commands of the append-only file failed", path=str(path), commands=report["failed"],
                      first=report["first_error"])  # fmt: skip

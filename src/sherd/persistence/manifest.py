@@ -15,6 +15,8 @@ from sherd.errors import SherdError
 
 # The longest line, as in Redis; what is longer is no manifest.
 _LINE_BYTES_MAX = 1024
+# Room for more files than a directory that is rewritten now and then ever has.
+_BYTES_MAX = 1 << 20
 _BASE, _HISTORY, _INCREMENT = "b", "h", "i"
 
 
@@ -82,7 +84,8 @@ def parse(text: str) -> Manifest:
     base: AppendedFile | None = None
     increments: list[AppendedFile] = []
     history: list[AppendedFile] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not `splitlines`, which ends lines within names as well.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         if line.startswith("#"):
             continue
         file = _parse_line(line, number)
@@ -103,14 +106,14 @@ def _parse_line(line: str, number: int) -> AppendedFile:
     if len(line) > _LINE_BYTES_MAX:
         raise ManifestError(f"line {number}: it is too long")
     try:
-        words = split_words(line)
+        words = split_words(line.strip(" \t\r"))
     except UnbalancedQuotesError as error:
         raise ManifestError(f"line {number}: a quote does not end") from error
     if len(words) < 6 or len(words) % 2:
         raise ManifestError(f"line {number}: it is not made of names and values")
     values = {name.lower(): value for name, value in zip(words[::2], words[1::2], strict=True)}
     name, kind = values.get("file", ""), values.get("type", "")
-    if not name or "/" in name or name in (".", ".."):
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
         raise ManifestError(f"line {number}: a file's name must be no path")
     if kind not in (_BASE, _HISTORY, _INCREMENT):
         raise ManifestError(f"line {number}: '{kind}' is no type of a file")
@@ -123,9 +126,13 @@ def _parse_line(line: str, number: int) -> AppendedFile:
 def read(path: Path) -> Manifest | None:
     """The manifest in a file; None if there is none."""
     try:
-        return parse(path.read_text("utf-8", "surrogateescape"))
+        with path.open("rb") as file:
+            content = file.read(_BYTES_MAX + 1)
     except FileNotFoundError:
         return None
+    if len(content) > _BYTES_MAX:
+        raise ManifestError(f"it has more than {_BYTES_MAX} bytes")
+    return parse(content.decode("utf-8", "surrogateescape"))
 
 
 def write(path: Path, manifest: Manifest) -> None:

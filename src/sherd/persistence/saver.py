@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sherd.errors import SherdError
 from sherd.log import get_logger
+from sherd.observability.loading import load_state
 from sherd.observability.node import Node
 
 _log = get_logger()
@@ -77,6 +78,7 @@ class Saver:
                 checksum=config.get_bool("rdbchecksum"),
                 sync_in_passing=config.get_bool("rdb-save-incremental-fsync"),
                 aux=self.aux(begun),
+                history=self._node.replication.saved_history,
             )
         except OSError as error:
             failure = error
@@ -102,7 +104,8 @@ class Saver:
         """Take snapshots as the save points say, for as long as the server runs."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self.is_running or self.is_barred:
+            # What is there while a primary's snapshot is being loaded is no state that anybody would want back.
+            if self.is_running or self.is_barred or load_state(self._node) is not None:
                 continue
             if self._scheduled:
                 self._scheduled = False

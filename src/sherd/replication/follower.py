@@ -20,7 +20,7 @@ from typing import TypeVar
 from sherd.config import BY_NAME, Source
 from sherd.log import get_logger
 from sherd.observability.node import Node
-from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, random_id
+from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, Place, random_id
 from sherd.persistence import AppendOnly
 from sherd.replication.handshake import Admission, HandshakeError, Introduction, connect, introduce
 from sherd.replication.wire import Wire, open_wire
@@ -47,8 +47,6 @@ class Follower:
         # Tasks that were told to end; the next one begins when they have.
         self._ending: set[asyncio.Task[None]] = set()
         self._database = 0
-        # Whether the data are those of the history's id at its offset, so that a primary could go on from there.
-        self._knows_place = False
         # The next PSYNC asks the primary to become one, and `_taken_over` is told what it says to that.
         self._hands_over = False
         self._taken_over: asyncio.Future[bool] | None = None
@@ -69,11 +67,18 @@ class Follower:
         if was_primary and replicas is not None:
             # Whoever has followed this server, and is primary now, may know how to go on from here.
             replication.offset = replicas.end_offset() if is_kept else offset
-            self._knows_place = is_kept
+            replication.knows_place = is_kept
             replicas.set_follows(True)
         self._cut_replicas("this server follows another one")
         self._restart(self._run)
         _log.info("following", primary=f"{host}:{port}")
+
+    def resume(self, place: Place) -> None:
+        """The data that were loaded are those of a place in a history; the primary of `follow` may go on from there."""
+        replication = self._node.replication
+        replication.id, replication.offset, self._database = place.id, place.offset, place.database
+        if replication.replicas is not None:
+            replication.replicas.restart_backlog(place.offset, place.database)
 
     async def lead(self) -> None:
         """Follow nobody from now on. The data stay, and their history goes on under another id."""
@@ -195,7 +200,7 @@ class Follower:
         config, replication = self._node.config, self._node.replication
         user, password = config.get_str("masteruser"), config.get_str("masterauth")
         credentials = (*((user,) if user else ()), password) if password else ()
-        history = replication.id if self._knows_place else ""
+        history = replication.id if replication.knows_place else ""
         announced = config.get_int("replica-announce-port") or self._port()
         address = config.get_str("replica-announce-ip")
         return Introduction(credentials, announced, address, history, replication.offset, self._hands_over)
@@ -226,7 +231,7 @@ class Follower:
             size = await self._in_thread(lambda: link.receive_snapshot(path))
             _log.info("snapshot of the primary received", bytes=size)
             # From the first key on the data are of no history that anybody could go on with.
-            self._knows_place = False
+            replication.knows_place = False
             # What is appended would have the old data in front of it.
             if self._append.is_on:
                 self._append.switch(on=False)
@@ -240,7 +245,7 @@ class Follower:
         database = next((text for name, text in report["aux"] if name == "repl-stream-db"), "0")
         self._database = int(database) if database.isdigit() else 0
         replication.id, replication.offset = admission.id, admission.offset
-        self._knows_place = True
+        replication.knows_place = True
         if replication.replicas is not None:
             await asyncio.to_thread(replication.replicas.restart_backlog, admission.offset, self._database)
             self._cut_replicas("this server has other data now")
@@ -285,7 +290,7 @@ class Follower:
             status = replication.link.status()
             if replication.is_up:
                 replication.offset, self._database = status["applied"], status["db"]
-            self._knows_place = self._knows_place and not status["diverged"]
+            replication.knows_place = replication.knows_place and not status["diverged"]
             replication.link.close()
             replication.end_link()
         if replication.is_up or not replication.down_since:

@@ -19,7 +19,7 @@ from pathlib import Path
 from sherd.errors import CommandError
 from sherd.log import get_logger
 from sherd.observability.node import Node
-from sherd.observability.replication import random_id
+from sherd.observability.replication import Place, ReplicaRow, random_id
 
 _log = get_logger()
 
@@ -28,6 +28,9 @@ _INTRODUCTIONS_MAX = 1024
 # How often the backlog's age is looked at, and another snapshot that is in the way.
 _TICK_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
+# Writes are paused for longer than any end takes.
+_PAUSE_MS = 3600 * 1000
+_SETTLE_SECONDS = 0.02
 # A client that is to become a replica is one within a moment, or has gone.
 _PRESENT_TRIES = 20
 _snapshot_numbers = itertools.count()
@@ -44,10 +47,11 @@ class Introduction:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A client of WAIT: `count` replicas are to have acknowledged `offset`."""
+    """A client of WAIT or WAITAOF: `count` replicas are to have acknowledged `offset`, or to have it on disk."""
 
     offset: int
     count: int
+    on_disk: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -99,6 +103,34 @@ class Primary:
         self._joined.set()
         if self._sync is None:
             self._sync = asyncio.get_running_loop().create_task(self._send_snapshots())
+
+    def resume(self, place: Place) -> None:
+        """The data that were loaded are those of a place in a history: this one goes on from there, under its own id,
+        and whoever has followed that one up to there may go on with it."""
+        replication = self._node.replication
+        replication.second_id, replication.second_offset = place.id, place.offset + 1
+        replication.offset = place.offset
+        self._replicas.restart_backlog(place.offset, None)
+
+    async def let_catch_up(self) -> None:
+        """The server is to end: writers wait from now on, and `shutdown-timeout` seconds at most are given to replicas
+        to get everything, so that they could go on where they are."""
+        replication, seconds = self._node.replication, self._node.config.get_int("shutdown-timeout")
+        online = sum(row.state == "online" for row in replication.rows())
+        if replication.primary is not None or not online or not seconds:
+            return
+        replication.is_ending = True
+        self._node.engine.pause_writes(_PAUSE_MS)
+        # What was being executed when the pause began.
+        await asyncio.sleep(_SETTLE_SECONDS)
+        reached = await self.wait(online, seconds)
+        _log.info("replicas were waited for", replicas=online, with_everything=reached)
+
+    def go_on(self) -> None:
+        """The server does not end after all."""
+        if self._node.replication.is_ending:
+            self._node.replication.is_ending = False
+            self._node.engine.end_pause()
 
     async def keep_backlog(self) -> None:
         """Keep what is written from now on for replicas, if that is not done yet."""
@@ -193,12 +225,13 @@ class Primary:
 
     # ---- waiting for replicas
 
-    async def wait(self, count: int, timeout_seconds: float | None) -> int:
-        """Wait until so many replicas have all that is written now, or it is too late; how many have it then."""
+    async def wait(self, count: int, timeout_seconds: float | None, *, on_disk: bool = False) -> int:
+        """Wait until so many replicas have all that is written now, or have it on disk, or until it is too late; how
+        many have it then."""
         offset = await asyncio.to_thread(self._replicas.end_offset)
-        if self._reached(offset) >= count or timeout_seconds == 0:
-            return self._reached(offset)
-        waiting = _Waiting(offset, count)
+        if self._reached(offset, on_disk=on_disk) >= count or timeout_seconds == 0:
+            return self._reached(offset, on_disk=on_disk)
+        waiting = _Waiting(offset, count, on_disk)
         self._waiting.append(waiting)
         self._replicas.want_news(True)
         self._replicas.append([b"REPLCONF", b"GETACK", b"*"])
@@ -210,17 +243,20 @@ class Primary:
         finally:
             self._waiting.remove(waiting)
             self._replicas.want_news(bool(self._waiting))
-        return self._reached(offset)
+        return self._reached(offset, on_disk=on_disk)
 
     def take_news(self) -> None:
         """Replicas have acknowledged something, or have come or gone."""
         self._replicas.silence_news()
         for waiting in self._waiting:
-            if self._reached(waiting.offset) >= waiting.count:
+            if self._reached(waiting.offset, on_disk=waiting.on_disk) >= waiting.count:
                 waiting.done.set()
 
-    def _reached(self, offset: int) -> int:
-        return sum(row.acknowledged >= offset and row.state == "online" for row in self._node.replication.rows())
+    def _reached(self, offset: int, *, on_disk: bool = False) -> int:
+        def place(row: ReplicaRow) -> int:
+            return row.synced if on_disk else row.acknowledged
+
+        return sum(place(row) >= offset and row.state == "online" for row in self._node.replication.rows())
 
     # ---- time
 
@@ -243,7 +279,7 @@ class Primary:
             return
         if has_replicas:
             # Nothing may be added to the stream while a replica is to take over.
-            if replication.failover_state != "no-failover":
+            if replication.failover_state != "no-failover" or replication.is_ending:
                 return
             if now - self._pinged >= config.get_int("repl-ping-replica-period"):
                 self._pinged = now

@@ -201,7 +201,8 @@ class ControlLoop:
         assert self._loop is not None
         try:
             self.move_logs()
-            changed = self._node.sampler.sample(self._node.engine.snapshot(commands=False))
+            traffic = self._node.replication.traffic()[:2]
+            changed = self._node.sampler.sample(self._node.engine.snapshot(commands=False), traffic)
             self._quiet_ticks = 0 if changed else self._quiet_ticks + 1
         except Exception:  # noqa: BLE001 - a tick that fails must not be the last one
             _log.exception("the control loop's tick failed")

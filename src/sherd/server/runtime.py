@@ -26,8 +26,9 @@ from sherd.families.hotkeys import HotKeySessions
 from sherd.families.server import Lifecycle
 from sherd.log import get_logger
 from sherd.observability.exporter import ACCESS_PARAMETERS, MetricsAccessError, MetricsServer, MetricsServerError
-from sherd.observability.node import Listener, Node
-from sherd.persistence import AppendOnly, SaveError, Saver, load_at_start
+from sherd.observability.loading import load_state
+from sherd.observability.node import Listener, Node, StartLoad
+from sherd.persistence import AppendOnly, LoadAtStart, SaveError, Saver
 from sherd.replication import Failover, Follower, Primary
 from sherd.scripting import MAKER
 from sherd.server.commands import declare_commands
@@ -59,6 +60,11 @@ TLS_PARAMETERS = (
 )  # fmt: skip
 # The loop mostly sleeps, and is to answer soon after it wakes however busy the data plane is.
 _CONTROL_SLICE_MICROSECONDS = 100
+# How often the log tells how far loading is, and how long a load that is broken off is waited for.
+_LOAD_TOLD_SECONDS = 2.0
+_LOAD_END_SECONDS_MAX = 0.2
+# Beyond `shutdown-timeout`.
+_END_SLACK_SECONDS = 1.0
 # What is left of a second's end for the data plane: clients that take their replies get them all within this.
 STOP_SECONDS_MAX = 0.6
 _SAVE_PARAMETERS = frozenset({"save", "stop-writes-on-bgsave-error"})
@@ -91,6 +97,9 @@ class Runtime:
         self._any_port = any_port
         self._load = load
         self._extension_origins = commands
+        self._start_load: LoadAtStart | None = None
+        # Whether the append-only file was on when it was decided what to load.
+        self._appends_from_start = False
         self._node: Node | None = None
         self._metrics: MetricsServer | None = None
         # The port and the addresses of the TCP listeners, as they were configured.
@@ -144,23 +153,12 @@ class Runtime:
             self._access.load_at_start()
             self._set_up_tls()
             self._open_listeners()
-            if self._load or config.get_bool("appendonly"):
-                self._load_data()
-            if config.get_bool("appendonly"):
-                self._begin_to_append()
+            self._find_data()
             self._open_metrics()
         except BaseException:
             self.close()
             raise
         config.add_listener(self._config_changed)
-
-    def _load_data(self) -> None:
-        # Libraries of functions are run to be loaded.
-        MAKER.start(self.config.get_str("lua-library"))
-        try:
-            load_at_start(self.node)
-        finally:
-            MAKER.stop()
 
     def _origins(self) -> Sequence[object]:
         return (*self.config.get_tuple("python-commands"), *self._extension_origins)
@@ -178,12 +176,6 @@ class Runtime:
         except LoadError as error:
             raise ConfigError(f"Python commands cannot be loaded: {error}") from error
 
-    def _begin_to_append(self) -> None:
-        try:
-            self._append.begin_at_start()
-        except OSError as error:
-            raise ConfigError(f"cannot write an append-only file: {error.strerror or error}") from error
-
     def _name_commands(self, engine: native.Server) -> CommandTable:
         rows = native.command_table()
         own = [str(row["name"]).encode() for row in rows if "|" not in row["name"]]
@@ -200,27 +192,27 @@ class Runtime:
             self.config.put(BY_NAME["port"], self.node.port, self.config.source("port"))
         self._listened = self._ports_and_addresses()
 
-    async def serve(self) -> None:
-        """Serve until `request_stop`, then stop everything; in the thread that runs the loop."""
+    async def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Load what is there, serve until `request_stop`, then stop everything; in the thread that runs the loop.
+
+        Calls `on_ready` when the data are loaded. LoadError if they cannot be: everything is stopped then as well.
+        """
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._provided = self._services()
-        control = ControlLoop(self.node, self._provided, self._log_sink)
-        MAKER.start(self.config.get_str("lua-library"))
-        self._follow_configured()
-        self.node.engine.start()
-        # After the data plane's threads were started, which would inherit it.
-        native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
-        control.start()
-        script_calls = ScriptCalls(self.node.engine, control.request)
-        script_calls.start()
-        threads = self.config.get_int("python-command-threads") or default_threads(self.config.get_int("shards"))
-        self._extensions.start(threads)
-        watchers = (self._saver, self._append, self._primary)
-        watches = [asyncio.create_task(watcher.watch()) for watcher in watchers]
-        self.node.ready = True
         if self._stop_asked:  # before there was a loop
             self._stop.set()
+        self._provided = self._services()
+        control = ControlLoop(self.node, self._provided, self._log_sink)
+        script_calls = ScriptCalls(self.node.engine, control.request)
+        watches: list[asyncio.Task[None]] = []
+        # Libraries of functions are run to be loaded.
+        MAKER.start(self.config.get_str("lua-library"))
+        control.start()
         try:
+            await self._load_data()
+            script_calls.start()
+            if not self._stop.is_set():
+                watches = self._begin_work()
+                on_ready()
             await self._stop.wait()
         finally:
             self.node.ready, self.node.stopping = False, True
@@ -239,19 +231,119 @@ class Runtime:
             # They know how to stop this.
             del self._provided
 
+    def _begin_work(self) -> list[asyncio.Task[None]]:
+        """What begins when the data are there; returns what is to be cancelled at the end."""
+        threads = self.config.get_int("python-command-threads") or default_threads(self.config.get_int("shards"))
+        self._extensions.start(threads)
+        self.node.ready = True
+        watchers = (self._saver, self._append, self._primary)
+        return [asyncio.create_task(watcher.watch()) for watcher in watchers]
+
+    # ---- the data at the start
+
+    def _find_data(self) -> None:
+        self._appends_from_start = self.config.get_bool("appendonly")
+        if self._load or self._appends_from_start:
+            self._start_load = LoadAtStart(self.node)
+            if self._start_load.has_data:
+                self.node.start_load = StartLoad(self._start_load.total_bytes)
+
+    async def _load_data(self) -> None:
+        """Start the data plane, and have it load what there is.
+
+        Clients of a server with little to load wait until it is there, as they do in Redis. With more, they are
+        answered LOADING, or what needs no data.
+        """
+        engine, load = self.node.engine, self.node.start_load
+        answers = load is not None and load.total_bytes > self.config.get_int("loading-process-events-interval-bytes")
+        engine.set_loading(answers)
+        loading = None
+        if load is not None:
+            assert self._start_load is not None
+            loading = asyncio.get_running_loop().run_in_executor(None, self._start_load.run)
+        if answers:
+            self._start_data_plane()
+        if loading is not None and not await self._await_load(loading):
+            return
+        self._follow_configured()
+        self._begin_to_append()
+        self._start_load = self.node.start_load = None
+        engine.set_loading(False)
+        if not answers:
+            self._start_data_plane()
+
+    def _start_data_plane(self) -> None:
+        self.node.engine.start()
+        # After the data plane's threads were started, which would inherit it.
+        native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
+
+    async def _await_load(self, loading: asyncio.Future[None]) -> bool:
+        """Wait for the data, and tell now and then how far it is; False if the server is to end before that."""
+        assert self._stop is not None
+        stopping = asyncio.ensure_future(self._stop.wait())
+        awaited: set[asyncio.Future[Any]] = {loading, stopping}
+        try:
+            while not stopping.done():
+                done, _ = await asyncio.wait(awaited, timeout=_LOAD_TOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if loading in done:
+                    loading.result()
+                    return not self.node.stopping
+                state = load_state(self.node)
+                if state is not None and not done:
+                    _log.info("loading", percent=round(state.percent, 1), bytes=state.loaded_bytes, keys=state.keys,
+                              left_seconds=state.left_seconds)  # fmt: skip
+        finally:
+            stopping.cancel()
+        self.node.engine.break_off_load()
+        await asyncio.wait({loading}, timeout=_LOAD_END_SECONDS_MAX)
+        return False
+
+    def _begin_to_append(self) -> None:
+        """Append what is written from now on, if the configuration says so by now."""
+        if not self.config.get_bool("appendonly"):
+            return
+        if not self._appends_from_start:
+            # It was not loaded, so what is there is of no use.
+            self._append.switch(on=True)
+            return
+        try:
+            self._append.begin_at_start()
+        except OSError as error:
+            raise ConfigError(f"cannot write an append-only file: {error.strerror or error}") from error
+
     def save_at_end(self) -> bool:
         """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread."""
         loop = self._loop
-        self._append.cancel()
-        self.node.engine.sync_append()
-        if loop is None or not self._saver.has_save_points:
+        if load_state(self.node) is not None:
+            # A part of the data must not take the place of the file that has all of them.
             return True
+        self._append.cancel()
+        replication, saves = self.node.replication, self._saver.has_save_points
+        is_followed = replication.primary is None and bool(replication.rows())
+        if loop is None or not (saves or is_followed):
+            # Without the loop, which may be waiting for a command.
+            self.node.engine.sync_append()
+            return True
+        seconds = None if saves else self.config.get_int("shutdown-timeout") + _END_SLACK_SECONDS
         try:
-            asyncio.run_coroutine_threadsafe(self._saver.save(), loop).result()
+            asyncio.run_coroutine_threadsafe(self._end_work(), loop).result(seconds)
+        except TimeoutError:
+            _log.warning("the server ends before its replicas have everything")
         except (SaveError, RuntimeError, CancelledError) as error:
             _log.error("the last snapshot failed", reason=str(error))
             return False
         return True
+
+    async def _end_work(self) -> None:
+        """What is done before the end, so that nothing is lost and replicas can go on; SaveError if that fails."""
+        await self._primary.let_catch_up()
+        await asyncio.to_thread(self.node.engine.sync_append)
+        try:
+            if self._saver.has_save_points:
+                await self._saver.save()
+        except SaveError:
+            self._primary.go_on()
+            raise
 
     def request_stop(self) -> None:
         """End `serve` soon; from any thread, any number of times."""
@@ -303,7 +395,13 @@ class Runtime:
             self.node,
             DataPlane(native.command_table, native.key_positions, engine.reset_stats, native.glob_filter),
             self._commands,
-            Lifecycle(self.request_stop, self.node.engine.sync_append),
+            Lifecycle(
+                self.request_stop,
+                engine.sync_append,
+                lambda: load_state(self.node) is None,
+                self._primary.let_catch_up,
+                self._primary.go_on,
+            ),
             self._saver,
             self._append,
             self._follower,
@@ -317,8 +415,11 @@ class Runtime:
     # ---- replication
 
     def _follow_configured(self) -> None:
-        """Follow the primary that the configuration names, before anybody could write."""
-        primary = self.config.get_tuple("replicaof")
+        """Follow the primary that the configuration names, before anybody could write, and go on in the history that
+        the data belong to."""
+        primary, place = self.config.get_tuple("replicaof"), self.node.saves.loaded_place
+        if place is not None:
+            (self._follower if primary else self._primary).resume(place)
         if primary:
             host, port = primary
             self._follower.follow(host, int(port), self.config.source("replicaof"))
@@ -356,7 +457,8 @@ class Runtime:
         if names & _REPLICATION_PARAMETERS:
             self._follower.apply_configuration()
             self._primary.apply_configuration()
-        if "appendonly" in names and self._loop is not None:
+        # While data are being loaded it is looked at afterwards.
+        if "appendonly" in names and self._loop is not None and self.node.start_load is None:
             self._append.switch(on=self.config.get_bool("appendonly"))
 
     def _listen_elsewhere(self, parameter: str) -> None:

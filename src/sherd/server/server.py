@@ -58,25 +58,27 @@ class Server:
         load = bool(self.config.get_tuple("save"))
         self._runtime = Runtime(self.config, _log_to_python, any_port=True, load=load, commands=commands)
         self._thread: threading.Thread | None = None
+        self._failure: SherdError | None = None
 
     def start(self) -> Self:
-        """Bind and serve; returns when clients can connect."""
+        """Bind, load and serve; returns when clients can connect and the data are there."""
         assert self._thread is None, "a server starts once"
         self._runtime.open()
         serving = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(serving,), name="sherd-control", daemon=True)
         self._thread.start()
         serving.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
         atexit.register(self.stop)
         return self
 
     def _serve(self, serving: threading.Event) -> None:
-        async def main() -> None:
-            asyncio.get_running_loop().call_soon(serving.set)
-            await self._runtime.serve()
-
         try:
-            asyncio.run(main())
+            asyncio.run(self._runtime.serve(serving.set))
+        except SherdError as error:
+            self._failure = error
         finally:
             serving.set()
 
@@ -189,7 +191,11 @@ def run(config: Config) -> NoReturn:
         _log.error("the server cannot start", reason=str(error))
         raise
     with pid_file:
-        asyncio.run(_serve(runtime))
+        try:
+            asyncio.run(_serve(runtime))
+        except SherdError as error:
+            _log.error("the server cannot start", reason=str(error))
+            raise
     _log.info("stopped")
     end_process(0)
 
@@ -221,8 +227,7 @@ def _end_in_time(runtime: Runtime, pid_file: PidFile) -> None:
 async def _serve(runtime: Runtime) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _log_start(runtime)
-    asyncio.get_running_loop().call_soon(_announce_ready, runtime)
-    await runtime.serve()
+    await runtime.serve(lambda: _announce_ready(runtime))
 
 
 def _log_start(runtime: Runtime) -> None:

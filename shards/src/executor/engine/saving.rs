@@ -48,7 +48,6 @@ impl Engine {
             form,
             policy,
             clock: policy::clock_now(policy, self.world.monotonic_milliseconds()),
-            now_ms: self.world.now_milliseconds(),
             key_delay: settings.rdb_key_save_delay.get(),
         };
         let mut cut = Cut::default();

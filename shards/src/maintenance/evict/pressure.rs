@@ -42,7 +42,8 @@ pub(super) fn ask_urgently(world: &World) {
     ask(world);
 }
 
-/// Bytes over the memory limit; 0 where there is none. What is about to be freed in the background does not count.
+/// Bytes over the memory limit; 0 where there is none. What is about to be freed in the background does not count, nor what is on
+/// its way to files and replicas: evicting would add to that.
 #[inline]
 pub fn excess_bytes(world: &World) -> usize {
     let limit = world.settings.maxmemory.size();
@@ -53,7 +54,7 @@ pub fn excess_bytes(world: &World) -> usize {
     if used <= limit {
         return 0;
     }
-    used.saturating_sub(world.reaper.pending_bytes()).saturating_sub(limit)
+    used.saturating_sub(world.reaper.pending_bytes() + world.journal.buffer_bytes()).saturating_sub(limit)
 }
 
 /// Waits for memory that is freed in the background, for so many nanoseconds at most; whether the limit is kept then. A baton
@@ -67,7 +68,7 @@ pub(super) fn await_freed(world: &World, at_most: u64, done: impl Fn() -> bool) 
         // Asked before the look at memory: what was freed in between counts.
         let last = done();
         let limit = world.settings.maxmemory.size();
-        if limit == 0 || memory::used_bytes() <= limit {
+        if limit == 0 || memory::used_bytes().saturating_sub(world.journal.buffer_bytes()) <= limit {
             return true;
         }
         if last || rate.nanoseconds(clock::ticks().wrapping_sub(begun)) >= at_most {

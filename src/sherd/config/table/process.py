@@ -59,8 +59,7 @@ PARAMETERS = (
                 inert=True),
     ConfigParam("shutdown-on-sigterm", Flags(_SHUTDOWN, _shutdown_reason), (), "How SIGTERM shuts the server down.",
                 inert=True),
-    integer("shutdown-timeout", (0, INT_MAX), 10, "Seconds that a shutdown waits for replicas to catch up.",
-            inert=True),
+    integer("shutdown-timeout", (0, INT_MAX), 10, "Seconds that a shutdown waits for replicas to catch up."),
     ConfigParam(
         "hz", Integer(0, INT_MAX, clamp=(1, 500)), 10, "Rounds a second of background work such as active expiry.",
     ),

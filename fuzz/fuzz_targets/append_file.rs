@@ -1,0 +1,4 @@
+//! Append-only files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sherd_fuzz::files::appended(data));

@@ -1,0 +1,122 @@
+"""Directives of replication that change what a link does, and memory that links need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.durability.test_append_only import serve as serve_appending
+from tests.protocol.test_limits import info_field
+from tests.replication.fake_primary import FakePrimary
+from tests.replication.support import await_link, eventually, replica_of
+from tests.support.resp import encode_command
+from tests.support.servers import Server, ServerDidNotStart
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.wire import Wire
+
+pytestmark = pytest.mark.sherd_only
+
+OK = b"+OK\r\n"
+# LPUSH on a string.
+FAILING = (("SET", "a", "1"), ("LPUSH", "a", "1"), ("SET", "b", "1"))
+
+
+@pytest.mark.parametrize("behavior", ["panic", "panic-on-replicas"])
+def test_a_replica_can_be_made_to_end_when_a_command_of_its_primary_fails(behavior: str) -> None:
+    with FakePrimary() as primary:
+        replica = replica_of(primary.port, propagation_error_behavior=behavior)
+        with replica, replica.wire() as wire:
+            link = primary.next_link()
+            link.shake_hands()
+            link.full()
+            await_link(wire)
+            link.stream(*FAILING)
+            assert replica.process is not None
+            assert replica.process.wait(60) != 0
+            assert "'lpush' of the primary was answered -WRONGTYPE" in replica.log()
+
+
+def test_a_writable_replica_goes_on_whatever_fails() -> None:
+    """Its data need not be those of its primary."""
+    with (
+        FakePrimary() as primary,
+        replica_of(primary.port, propagation_error_behavior="panic", replica_read_only="no") as replica,
+        replica.wire() as wire,
+    ):
+        link = primary.next_link()
+        link.shake_hands()
+        link.full()
+        await_link(wire)
+        link.stream(*FAILING)
+        eventually(lambda: wire.value("GET", "b") == b"1", "it goes on")
+
+
+@pytest.mark.parametrize("behavior", ["panic", "panic-on-replicas", "ignore"])
+def test_a_file_with_a_command_that_fails_can_keep_a_server_from_starting(tmp_path: Path, behavior: str) -> None:
+    directory = tmp_path / "appendonlydir"
+    directory.mkdir()
+    commands = b"".join(encode_command(*command) for command in (("SELECT", "0"), *FAILING))
+    (directory / "appendonly.aof.1.incr.aof").write_bytes(commands)
+    (directory / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    if behavior == "panic":
+        with pytest.raises(ServerDidNotStart, match="1 of its commands fail, the first one with -WRONGTYPE"):
+            serve_appending(tmp_path, propagation_error_behavior=behavior)
+        assert (directory / "appendonly.aof.1.incr.aof").read_bytes() == commands
+        return
+    with serve_appending(tmp_path, propagation_error_behavior=behavior) as server, server.wire() as wire:
+        assert wire.value("MGET", "a", "b") == [b"1", b"1"]
+
+
+@pytest.mark.parametrize("lazily", ["yes", "no"])
+def test_the_old_data_of_a_replica_are_freed_at_once_or_in_the_background(lazily: str) -> None:
+    with Server(directives={"replica-lazy-flush": lazily}) as replica, replica.wire() as wire, FakePrimary() as primary:
+        for number in range(20):
+            wire.call("RPUSH", f"list:{number}", *["element" * 10] * 500)
+        assert wire.call("CONFIG", "RESETSTAT").raw == OK
+        assert wire.call("REPLICAOF", "127.0.0.1", str(primary.port)).raw == OK
+        link = primary.next_link()
+        link.shake_hands()
+        link.full()
+        await_link(wire)
+        assert wire.value("DBSIZE") == 0
+        if lazily == "yes":
+            eventually(lambda: info_field(wire, "memory", "lazyfreed_objects") != "0", "they are freed")
+        else:
+            assert info_field(wire, "memory", "lazyfreed_objects") == "0"
+
+
+def _number(wire: Wire, section: str, field: str) -> int:
+    return int(info_field(wire, section, field) or 0)
+
+
+def test_no_key_is_evicted_for_what_a_slow_replica_has_still_to_get() -> None:
+    """Evicting would add to that."""
+    directives = {
+        "client-output-buffer-limit": "replica 0 0 0",
+        "repl-diskless-sync-delay": "0",
+        "repl-backlog-size": "16kb",
+        "maxmemory-policy": "allkeys-lru",
+    }
+    with Server(directives=directives) as server, server.wire() as wire, server.wire() as replica:
+        wire.pipeline([("SET", f"key:{number}", "v" * 100) for number in range(2000)])
+        replica.write("PSYNC", "?", "-1")
+        eventually(lambda: _number(wire, "replication", "connected_slaves") == 1, "it is there")
+        eventually(lambda: _number(wire, "stats", "sync_full") == 1, "it is sent a snapshot")
+        limit = _number(wire, "memory", "used_memory") + (16 << 20)
+        assert wire.call("CONFIG", "SET", "maxmemory", str(limit)).raw == OK
+        for number in range(60):
+            # Nothing of it is read.
+            assert wire.call("SET", "big", bytes([number]) * (1 << 20)).raw == OK
+        assert _number(wire, "memory", "used_memory") > limit
+        assert _number(wire, "memory", "mem_not_counted_for_evict") > (16 << 20)
+        assert _number(wire, "stats", "evicted_keys") == 0
+        assert wire.value("DBSIZE") == 2001
+        replica.close()
+        eventually(lambda: _number(wire, "replication", "connected_slaves") == 0, "it has gone")
+        wire.call("SET", "big", "small")
+        eventually(lambda: _number(wire, "memory", "mem_not_counted_for_evict") < (4 << 20), "it is let go")
+        assert _number(wire, "stats", "evicted_keys") == 0
