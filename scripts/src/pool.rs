@@ -17,91 +17,125 @@ use crate::runtime::Runtime;
 /// How long a thread waits for its runtime. Loading lupa takes some 10 ms on an idle machine.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-static POOL: Pool = Pool {
-    state: Mutex::new(State { idle: Vec::new(), missing: 0, has_maker: false, failure: None }),
-    changed: Condvar::new(),
-};
+static POOL: Pool<Runtime> = Pool::new();
 
-struct Pool {
-    state: Mutex<State>,
+/// What is made here is handed from thread to thread. Invariant: for every thread that waits, one lies ready, is being made, or is
+/// asked for, whoever takes what was made for another.
+struct Pool<R> {
+    state: Mutex<State<R>>,
     changed: Condvar,
 }
 
-struct State {
-    idle: Vec<Runtime>,
-    /// Threads that wait for one and for whom none is being made yet.
-    missing: usize,
+struct State<R> {
+    idle: Vec<R>,
+    /// Threads that wait for one.
+    waiting: usize,
+    /// Those that the maker has been asked for and has not handed over yet.
+    making: usize,
     /// Whether there is a thread that makes them.
     has_maker: bool,
     /// Why none can be made.
     failure: Option<String>,
 }
 
-impl Pool {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<R> State<R> {
+    /// How many the maker is to be asked for.
+    fn missing(&self) -> usize {
+        self.waiting.saturating_sub(self.idle.len() + self.making)
+    }
+}
+
+impl<R> Pool<R> {
+    const fn new() -> Pool<R> {
+        let state = State { idle: Vec::new(), waiting: 0, making: 0, has_maker: false, failure: None };
+        Pool { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Result<Runtime, String> {
+    fn take(&self) -> Result<R, String> {
         let mut state = self.lock();
-        if let Some(runtime) = state.idle.pop() {
-            return Ok(runtime);
-        }
-        state.missing += 1;
-        self.changed.notify_all();
+        state.waiting += 1;
         let deadline = Instant::now() + WAIT_MAX;
-        loop {
+        let taken = loop {
             if let Some(runtime) = state.idle.pop() {
-                return Ok(runtime);
+                break Ok(runtime);
             }
             if let Some(failure) = &state.failure {
-                return Err(failure.clone());
+                break Err(failure.clone());
             }
             if !state.has_maker {
-                state.missing = 0;
-                return Err("nothing makes runtimes".to_owned());
+                break Err("nothing makes runtimes".to_owned());
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err("no runtime was made in time".to_owned());
+                break Err("no runtime was made in time".to_owned());
+            }
+            if state.missing() > 0 {
+                self.changed.notify_all();
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        state.waiting -= 1;
+        if state.missing() > 0 {
+            // This one was made for another thread.
+            self.changed.notify_all();
         }
+        taken
+    }
+
+    fn wait_for_demand(&self) -> usize {
+        let mut state = self.lock();
+        while state.missing() == 0 && state.has_maker {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.has_maker {
+            return 0;
+        }
+        let missing = state.missing();
+        state.making += missing;
+        missing
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State<R>)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    /// One that was made, or that its thread needs no longer.
+    fn add(&self, runtime: R, was_made: bool) {
+        self.change(|state| {
+            state.making = state.making.saturating_sub(usize::from(was_made));
+            state.idle.push(runtime);
+        });
     }
 }
 
 /// Waits until runtimes are missing, and returns how many; none if nobody is to make any longer.
 pub fn wait_for_demand() -> usize {
-    let mut state = POOL.lock();
-    while state.missing == 0 && state.has_maker {
-        state = POOL.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-    }
-    std::mem::take(&mut state.missing)
+    POOL.wait_for_demand()
 }
 
 /// Says that there is a thread which makes runtimes, or will be: who asks for one waits.
 pub fn announce_maker() {
-    let mut state = POOL.lock();
-    state.has_maker = true;
-    state.failure = None;
+    POOL.change(|state| (state.has_maker, state.making, state.failure) = (true, 0, None));
 }
 
 /// Says that nobody makes runtimes any longer.
 pub fn dismiss_maker() {
-    POOL.lock().has_maker = false;
-    POOL.changed.notify_all();
+    POOL.change(|state| state.has_maker = false);
 }
 
-/// Hands a runtime over.
+/// Hands over a runtime that was made.
 pub fn add(runtime: Runtime) {
-    POOL.lock().idle.push(runtime);
-    POOL.changed.notify_all();
+    POOL.add(runtime, true);
 }
 
 /// Says that runtimes cannot be made, to all who ask from now on.
 pub fn fail(reason: String) {
-    POOL.lock().failure = Some(reason);
-    POOL.changed.notify_all();
+    POOL.change(|state| (state.failure, state.making) = (Some(reason), 0));
 }
 
 /// What a runtime is used for.
@@ -125,7 +159,7 @@ impl Drop for Own {
             if let Some(mut runtime) = runtime.take() {
                 // Whoever gets it uses it for what it wants.
                 BYTES[number].fetch_sub(std::mem::take(&mut runtime.told_bytes), Ordering::Relaxed);
-                add(runtime);
+                POOL.add(runtime, false);
             }
         }
     }
@@ -169,3 +203,7 @@ pub fn with_runtime<R>(of: Use, work: impl FnOnce(&mut Runtime) -> R) -> Result<
     OWN.with_borrow_mut(|own| own.runtimes[of as usize] = Some(runtime));
     Ok(result)
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -119,7 +119,7 @@ def test_a_bad_command_line_is_one_clear_line_and_exit_code_1(arguments: list[st
 
 @pytest.mark.parametrize(
     "directive",
-    [["--oom-score-adj", "yes"], ["--mptcp", "yes"], ["--tls-auth-clients-user", "cn"]],
+    [["--oom-score-adj", "yes"], ["--mptcp", "yes"]],
     ids=lambda words: words[0],
 )
 def test_a_capability_that_is_not_there_is_refused_where_it_is_switched_on(directive: list[str]) -> None:

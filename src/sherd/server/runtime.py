@@ -314,13 +314,13 @@ class Runtime:
     def save_at_end(self) -> bool:
         """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread."""
         loop = self._loop
-        if load_state(self.node) is not None:
-            # A part of the data must not take the place of the file that has all of them.
+        if loop is None or load_state(self.node) is not None:
+            # Nothing is there yet, or a part of the data, which must not take the place of the file that has all.
             return True
         self._append.cancel()
         replication, saves = self.node.replication, self._saver.has_save_points
         is_followed = replication.primary is None and bool(replication.rows())
-        if loop is None or not (saves or is_followed):
+        if not (saves or is_followed):
             # Without the loop, which may be waiting for a command.
             self.node.engine.sync_append()
             return True

@@ -180,7 +180,12 @@ def run(config: Config) -> NoReturn:
     def stop(number: signal.Signals) -> None:
         _log.info("stopping", signal=number.name)
         # Who asked for snapshots wants to lose nothing: a server that cannot save goes on, as Redis does.
-        if runtime.save_at_end():
+        is_saved = True
+        try:
+            is_saved = runtime.save_at_end()
+        except Exception:  # noqa: BLE001 - a mistake here must not be a server that no signal ends
+            _log.exception("the last snapshot failed")
+        if is_saved:
             runtime.request_stop()
 
     signals.start(stop)
