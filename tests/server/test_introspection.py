@@ -380,7 +380,8 @@ def test_a_large_request_shows_as_the_recent_peak_of_input(server: Server) -> No
         peak = 0
         while peak < 3_000_000 and time.monotonic() < deadline:
             peak = int(_info(wire, "clients")["client_recent_max_input_buffer"])
-        assert 3_000_000 <= peak < 3_100_000
+        # The request and what was read behind it: room for both, and not twice as much.
+        assert 3_000_000 <= peak < 4_000_000
 
 
 def test_every_client_takes_memory_even_if_it_is_idle(server: Server) -> None:
