@@ -59,10 +59,23 @@ fn histogram_bounds() -> Vec<u64> {
     (0..sherd_metrics::histogram::BUCKETS).map(sherd_metrics::histogram::upper_bound).collect()
 }
 
-/// Has the kernel give this process no huge pages from now on; false where it knows no such wish.
+/// Says whether the kernel may give this process huge pages by its own choice, and whether those that are worth it are to be
+/// gathered; false where it knows no such wishes.
 #[pyfunction]
-fn disable_huge_pages() -> bool {
-    sherd_ioth::kernel::huge_pages::disable()
+fn choose_huge_pages(automatic: bool, gathers: bool) -> bool {
+    sherd_ioth::kernel::huge_pages::choose(automatic, gathers)
+}
+
+/// Looks whether there are huge pages to be gathered; a server that is quiet uses no pages anew.
+#[pyfunction]
+fn look_for_huge_pages(quiet: bool) {
+    sherd_ioth::kernel::huge_pages::look(quiet);
+}
+
+/// Bytes that were gathered in huge pages, whatever has become of them.
+#[pyfunction]
+fn huge_pages_gathered_bytes() -> u64 {
+    sherd_ioth::kernel::huge_pages::gathered_bytes()
 }
 
 /// Asks the kernel for a time slice for the calling thread: a short one for a thread that mostly sleeps.
@@ -81,7 +94,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(glob_filter, module)?)?;
     module.add_function(wrap_pyfunction!(key_slot, module)?)?;
     module.add_function(wrap_pyfunction!(histogram_bounds, module)?)?;
-    module.add_function(wrap_pyfunction!(disable_huge_pages, module)?)?;
+    module.add_function(wrap_pyfunction!(choose_huge_pages, module)?)?;
+    module.add_function(wrap_pyfunction!(look_for_huge_pages, module)?)?;
+    module.add_function(wrap_pyfunction!(huge_pages_gathered_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(set_time_slice, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::make_certificates, module)?)?;
     module.add_function(wrap_pyfunction!(commands::register_commands, module)?)?;

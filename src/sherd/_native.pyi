@@ -20,15 +20,17 @@ __all__ = [
     "announce_runtime_maker",
     "check_append",
     "check_rdb",
+    "choose_huge_pages",
     "command_table",
-    "disable_huge_pages",
     "dismiss_runtime_maker",
     "fail_runtimes",
     "glob_filter",
     "histogram_bounds",
+    "huge_pages_gathered_bytes",
     "key_positions",
     "key_slot",
     "load_lua",
+    "look_for_huge_pages",
     "make_certificates",
     "make_runtime",
     "redis_version",
@@ -111,8 +113,15 @@ class SettingRow(TypedDict):
 def setting_table() -> list[SettingRow]:
     """The settings that can be configured; their names are those of redis.conf."""
 
-def disable_huge_pages() -> bool:
-    """Has the kernel give this process no huge pages from now on; false where it knows no such wish."""
+def choose_huge_pages(automatic: bool, gathers: bool) -> bool:
+    """Says whether the kernel may give this process huge pages by its own choice, and whether stretches of memory that
+    are in use are to be gathered in huge pages, where it can do that; false where it knows no such wishes."""
+
+def look_for_huge_pages(quiet: bool) -> None:
+    """Begins to gather huge pages in the background if there is reason to. A quiet server uses no pages anew."""
+
+def huge_pages_gathered_bytes() -> int:
+    """Bytes that were gathered in huge pages, whatever has become of them."""
 
 def make_certificates(hosts: list[str], client: str, days: int) -> list[tuple[str, str]]:
     """Files by their names, with what is in them: certificates and keys of a new authority, and of a server for these

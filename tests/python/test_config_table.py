@@ -71,7 +71,7 @@ OWN = frozenset(
         "metrics-user",
         "metrics-password",
     }
-    | {"lua-library", "python-commands", "python-command-threads", "python-command-timeout-ms"}
+    | {"gather-huge-pages", "lua-library", "python-commands", "python-command-threads", "python-command-timeout-ms"}
 )
 # Parameters that came with later versions of Redis.
 NEWER = frozenset({"aof-load-corrupt-tail-max-size", "stream-idmp-duration", "stream-idmp-maxsize"})

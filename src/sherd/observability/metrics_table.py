@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sherd.native import redis_version
+from sherd.native import huge_pages_gathered_bytes, redis_version
 from sherd.observability import process
 from sherd.observability.histogram import SHOWN_OCTAVES_NS, octave_microseconds
 from sherd.observability.loading import load_state
@@ -241,6 +241,8 @@ METRICS: tuple[Metric, ...] = (
     _gauge("redis_allocator_active_bytes", "Memory that the allocator has in use.", lambda s: s.memory_active),
     _gauge("redis_allocator_allocated_bytes", "Memory that was allocated.", lambda s: s.memory_used),
     _gauge("redis_allocator_resident_bytes", "Memory that the allocator keeps.", lambda s: s.memory_active),
+    _counter("sherd_huge_pages_gathered_bytes_total", "Memory that was gathered in huge pages.",
+             lambda _: huge_pages_gathered_bytes()),
     _gauge("redis_total_system_memory_bytes", "Memory of the machine.", lambda s: s.process.system_memory_bytes),
     _gauge("redis_lazyfree_pending_objects", "Values that wait to be freed.", lambda s: s.totals.lazyfree_pending),
     # ---- stats

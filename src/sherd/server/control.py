@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from sherd.families.dispatch import begin, dispatch, reads, waits
 from sherd.log import get_logger
+from sherd.native import look_for_huge_pages
 from sherd.observability.node import Node
 from sherd.observability.sampler import INTERVAL_SECONDS, SAMPLES
 from sherd.spec import Request, Services
@@ -204,6 +205,7 @@ class ControlLoop:
             traffic = self._node.replication.traffic()[:2]
             changed = self._node.sampler.sample(self._node.engine.snapshot(commands=False), traffic)
             self._quiet_ticks = 0 if changed else self._quiet_ticks + 1
+            look_for_huge_pages(self._is_quiet())
         except Exception:  # noqa: BLE001 - a tick that fails must not be the last one
             _log.exception("the control loop's tick failed")
         if self._ticker is not None:

@@ -172,7 +172,8 @@ def run(config: Config) -> NoReturn:
     _log.info("starting", version=__version__, pid=os.getpid(), python=platform.python_version(),
               config_file=str(config.config_file or ""))  # fmt: skip
     # The process is the server's own here; where it is embedded, huge pages are the host's affair.
-    if config.get_bool("disable-thp") and not native.disable_huge_pages():
+    automatic = not config.get_bool("disable-thp")
+    if not native.choose_huge_pages(automatic, gathers=config.get_bool("gather-huge-pages")):
         _log.warning("huge pages cannot be turned off", disable_thp="yes")
     pid_file = PidFile(config.get_str("pidfile"))
     runtime = Runtime(config, emit_native, stop_asked=lambda: _end_in_time(runtime, pid_file))
