@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sherd.observability.metrics_table import key_label
 from tests.metrics.served import ServedMetrics, under_load, use_everything
 
 if TYPE_CHECKING:
@@ -102,6 +103,22 @@ def test_hot_keys_are_on_the_page_without_their_names(served: ServedMetrics) -> 
     labels = re.findall(r'^sherd_hot_key_commands\{key="(\w+)"\}', page, re.MULTILINE)
     assert 0 < len(labels) <= 20
     assert all(re.fullmatch(r"[0-9a-f]{12}", label) for label in labels)
+
+
+def test_the_hot_key_of_a_script_is_its_key_and_neither_its_text_nor_a_number(spoiled: ServedMetrics) -> None:
+    """Nor is the number of keys one that stands before them."""
+    commands = [
+        ("EVAL", "return redis.call('get', KEYS[1])", "1", "of-a-script"),
+        ("ZUNION", "1", "of-a-union"),
+        ("EVAL", "return ARGV[1]", "0", "no-key"),
+    ]
+    with spoiled.server.wire() as wire:
+        for _ in range(8):
+            wire.pipeline(commands * 512)
+    labels = set(re.findall(r'^sherd_hot_key_commands\{key="(\w+)"\}', spoiled.get("/metrics"), re.MULTILINE))
+    assert {key_label(key, plain=False) for key in (b"of-a-script", b"of-a-union")} <= labels
+    others = {commands[0][1].encode(), commands[2][1].encode(), b"1", b"0", b"no-key"}
+    assert not {key_label(key, plain=False) for key in others} & labels
 
 
 def test_redis_exporter_gets_an_answer_to_all_that_it_asks(served: ServedMetrics) -> None:

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::command::registry::{self, Command, Route};
-use sherd_shards::command::spec::{flag, Begin, Group, Plane};
+use sherd_shards::command::spec::{flag, Group, Plane};
 use sherd_shards::handler::args;
 use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
 use sherd_shards::handler::scripting::Knowledge;
@@ -192,9 +192,9 @@ fn route_data(
             shard = if wanted == 0 { 0 } else { wanted.trailing_zeros() as usize };
         }
         Route::Keys | Route::Script => {
-            // One shard has them all; the first key, if it is in its usual place, is worth prefetching.
-            if matches!(command.spec.keys, [first, ..] if first.begin == Begin::Index(1)) {
-                hash = request.get(1).map_or(0, table::hash);
+            // One shard has them all; the first key is worth prefetching. What is none costs a look at another bucket.
+            if command.first_key != 0 {
+                hash = request.get(command.first_key).map_or(0, table::hash);
             }
         }
         Route::Cursor if map.shards() > 1 => {
@@ -233,8 +233,7 @@ fn after_sending(connection: &mut Connection, command: &'static Command, request
     Dispatch::Done
 }
 
-/// The hash and slot of a command's first key, and the shards of all that it needs as a bit set. The hash is 0 where the key
-/// is not in its usual place.
+/// The hash and slot of a command's first key, and the shards of all that it needs as a bit set. The hash is 0 where there is none.
 fn places_of(io: &IoThread, command: &Command, args: &[&[u8]]) -> Result<(u64, u16, u64), CommandError> {
     let map = io.shared.world.slots;
     if command.needs_all(args, &map) {
@@ -249,7 +248,7 @@ fn places_of(io: &IoThread, command: &Command, args: &[&[u8]]) -> Result<(u64, u
         }
         if number == 0 {
             slot = of;
-            hash = if position == 1 { table::hash(args[position]) } else { 0 };
+            hash = if position == command.first_key { table::hash(args[position]) } else { 0 };
         }
         wanted |= 1 << map.shard_of(of);
     }

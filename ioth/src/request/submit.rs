@@ -29,8 +29,8 @@ pub fn send_to_shard(
     shard: usize,
 ) {
     io.sampler.count = io.sampler.count.wrapping_add(1);
-    if io.sampler.count % SAMPLE == 0 && !command.spec.keys.is_empty() {
-        io.stats().hot_keys.note(args.get(1).copied().unwrap_or_default());
+    if io.sampler.count % SAMPLE == 0 && command.first_key != 0 {
+        note_hot_key(io, command, args);
     }
     let heavy = io.batches.shards() > 1 && is_for_the_thread(io, connection, command, shard);
     let batch = if heavy { &mut io.batches.heavy[shard] } else { &mut io.batches.building[shard] };
@@ -49,6 +49,15 @@ pub fn send_to_shard(
     if is_tracked {
         // What CLIENT CACHING has said was for this command; the next one begins a segment of its own.
         connection.end_caching();
+    }
+}
+
+/// Notes the first key of a command among the most used ones, if this one has keys.
+#[inline(never)]
+fn note_hot_key(io: &IoThread, command: &Command, args: &[&[u8]]) {
+    let has_keys = command.spec.key_positions(args).is_some_and(|keys| !keys.is_empty());
+    if let Some(key) = args.get(command.first_key).filter(|_| has_keys) {
+        io.stats().hot_keys.note(key);
     }
 }
 

@@ -134,6 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_key_is_where_a_number_of_keys_or_the_command_says() {
+        let table = install(std::iter::empty());
+        let places =
+            [("get", 1), ("mset", 1), ("bitop", 2), ("zunion", 2), ("zunionstore", 1), ("eval", 3), ("fcall_ro", 3)];
+        for (name, place) in [("ping", 0), ("xread", 0), ("dbsize", 0)].into_iter().chain(places) {
+            let Some(command) = table.find(name.as_bytes()) else { continue };
+            assert_eq!(command.first_key, place, "{name}");
+        }
+        assert!(places.iter().all(|(name, _)| table.find(name.as_bytes()).is_some()));
+    }
+
+    #[test]
     fn a_container_cannot_be_told_by_its_name_and_is_found_by_it() {
         let table = install(std::iter::empty());
         let object = table.find(b"oBject").expect("OBJECT exists");

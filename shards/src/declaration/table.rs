@@ -2,7 +2,7 @@
 //! line needs.
 
 use crate::declaration::category::{self, Categories};
-use crate::declaration::spec::{flag, CommandSpec, Group, KeySpec, Plane, Scope};
+use crate::declaration::spec::{flag, Begin, CommandSpec, Find, Group, KeySpec, Plane, Scope};
 use crate::declaration::uses::{uses_of, Uses};
 use crate::protocol::args;
 use crate::slot::{slot_of, SlotMap, SLOTS};
@@ -40,6 +40,8 @@ pub struct Command<H> {
     /// Its name has less than ten letters, it has one key, which says where it goes, and it never waits: of several in a row, only the
     /// first has to be looked at for more than its arguments.
     pub plain: bool,
+    /// Which argument is the first key, if there is one: that of all command lines that have keys. 0 where it depends on words.
+    pub first_key: usize,
     /// What is done to the first key, as far as its specification tells; `None` where that is none.
     pub first_key_uses: Option<Uses>,
     /// Whether it looks at keys, so that a user needs the right to its database.
@@ -62,6 +64,7 @@ impl<H> Command<H> {
             packed: if has_word { packed_name(spec.name.as_bytes()) } else { 0 },
             categories: categories_of(&spec),
             route: route_of(&spec),
+            first_key: first_key_of(&spec),
             first_key_uses: spec.keys.first().filter(|key| key.is_key()).map(|key| uses_of(key.flags)),
             touches_database: spec.keys.iter().any(KeySpec::is_key) || categories_of(&spec).meets(TOUCHING),
             plain: spec.name.len() <= 9 && is_plain && route_of(&spec) == Route::FirstKey,
@@ -102,6 +105,16 @@ impl<H> Command<H> {
             }
         }
     }
+}
+
+fn first_key_of<H>(spec: &CommandSpec<H>) -> usize {
+    let Some(first) = spec.keys.first().filter(|key| key.is_key()) else { return 0 };
+    let position = match (first.begin, first.find) {
+        (Begin::Index(begin), Find::Range { .. }) => begin,
+        (Begin::Index(begin), Find::Number { first, .. }) => begin + first,
+        _ => 0,
+    };
+    usize::try_from(position).unwrap_or(0)
 }
 
 /// All commands.

@@ -99,6 +99,7 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn key(&self, index: usize) -> Key<'a> {
         let bytes = self.args[index];
+        // Commands whose first key is elsewhere have none at 1.
         if index == 1 && self.first_key.0 != 0 {
             return Key { bytes, hash: self.first_key.0, slot: self.first_key.1 };
         }
