@@ -1,9 +1,14 @@
 //! A bounded lock-free queue, any number of producers and consumers (Vyukov's array queue).
 //!
-//! Each cell carries a sequence number that says whose turn it is: `position` when it is free for the producer of that
-//! position, `position + 1` when it holds that position's item. Producers and consumers claim a position by
-//! compare-and-swap on the tail or head and then publish through the cell alone.
+//! Each cell carries a sequence number that says whose turn it is: the round of a position (the position less its place in the
+//! ring) when the cell is free for the producer of that position, one more when it holds that position's item. Producers and
+//! consumers claim a position by compare-and-swap on the tail or head and then publish through the cell alone.
+//!
+//! A new ring is zeroed memory, which takes none until it is written: a server has thousands of cells, and uses a few of them
+//! until it has clients.
 
+#[cfg(not(loom))]
+use std::alloc::{alloc_zeroed, handle_alloc_error, Layout};
 use std::mem::MaybeUninit;
 
 #[cfg(loom)]
@@ -20,10 +25,6 @@ struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 #[cfg(not(loom))]
 impl<T> UnsafeCell<T> {
-    fn new(value: T) -> Self {
-        UnsafeCell(std::cell::UnsafeCell::new(value))
-    }
-
     #[inline(always)]
     fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
         access(self.0.get())
@@ -54,14 +55,18 @@ impl<T> Ring<T> {
     /// A ring for at least `capacity` items (rounded up to a power of two, at least 2).
     pub fn new(capacity: usize) -> Ring<T> {
         let capacity = capacity.next_power_of_two().max(2);
-        let cells = (0..capacity)
-            .map(|i| Cell { sequence: AtomicUsize::new(i), item: UnsafeCell::new(MaybeUninit::uninit()) })
-            .collect();
-        Ring { tail: Padded(AtomicUsize::new(0)), head: Padded(AtomicUsize::new(0)), cells }
+        Ring { tail: Padded(AtomicUsize::new(0)), head: Padded(AtomicUsize::new(0)), cells: free_cells(capacity) }
     }
 
+    #[inline(always)]
     fn cell(&self, position: usize) -> &Cell<T> {
         &self.cells[position & (self.cells.len() - 1)]
+    }
+
+    /// What the sequence of a position's cell is when that is free for it.
+    #[inline(always)]
+    fn round(&self, position: usize) -> usize {
+        position & !(self.cells.len() - 1)
     }
 
     /// Adds an item, or gives it back when the ring is full.
@@ -71,7 +76,7 @@ impl<T> Ring<T> {
             let cell = self.cell(position);
             // Acquire: what the consumer did with the cell is over before it is written again.
             let sequence = cell.sequence.load(Ordering::Acquire);
-            match sequence.wrapping_sub(position) as isize {
+            match sequence.wrapping_sub(self.round(position)) as isize {
                 0 => {
                     let next = position.wrapping_add(1);
                     // SeqCst: comes before the producer's next look at a baton or a sleep flag in the one order that
@@ -83,7 +88,7 @@ impl<T> Ring<T> {
                                 unsafe { (*place).write(item) };
                             });
                             // Release: the item is visible to whoever sees the sequence.
-                            cell.sequence.store(next, Ordering::Release);
+                            cell.sequence.store(self.round(position).wrapping_add(1), Ordering::Release);
                             return Ok(());
                         }
                         Err(now) => position = now,
@@ -102,7 +107,7 @@ impl<T> Ring<T> {
             let cell = self.cell(position);
             // Acquire: pairs with the producer's release.
             let sequence = cell.sequence.load(Ordering::Acquire);
-            match sequence.wrapping_sub(position.wrapping_add(1)) as isize {
+            match sequence.wrapping_sub(self.round(position).wrapping_add(1)) as isize {
                 0 => {
                     let next = position.wrapping_add(1);
                     match self.head.0.compare_exchange_weak(position, next, Ordering::Relaxed, Ordering::Relaxed) {
@@ -110,7 +115,8 @@ impl<T> Ring<T> {
                             // SAFETY: the cell holds an item, which is this thread's by the claim.
                             let item = cell.item.with_mut(|place| unsafe { (*place).assume_init_read() });
                             // Release: the cell is free for the producer one round later.
-                            cell.sequence.store(position.wrapping_add(self.cells.len()), Ordering::Release);
+                            let next_round = self.round(position).wrapping_add(self.cells.len());
+                            cell.sequence.store(next_round, Ordering::Release);
                             return Some(item);
                         }
                         Err(now) => position = now,
@@ -138,6 +144,27 @@ impl<T> Ring<T> {
         fence(Ordering::SeqCst);
         self.tail.0.load(Ordering::SeqCst) == self.head.0.load(Ordering::SeqCst)
     }
+}
+
+/// Cells that are free for the first round.
+#[cfg(not(loom))]
+fn free_cells<T>(count: usize) -> Box<[Cell<T>]> {
+    let layout = Layout::array::<Cell<T>>(count).expect("a ring has a size");
+    // SAFETY: there are at least two cells, each with a sequence, so the layout is not empty.
+    let cells = unsafe { alloc_zeroed(layout) }.cast::<Cell<T>>();
+    if cells.is_null() {
+        handle_alloc_error(layout);
+    }
+    // SAFETY: the memory was allocated for these cells and belongs to nobody else; a zeroed cell has the sequence 0, and an item
+    // that is not there.
+    unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(cells, count)) }
+}
+
+/// The same with loom's types, which are more than their values.
+#[cfg(loom)]
+fn free_cells<T>(count: usize) -> Box<[Cell<T>]> {
+    let cell = || Cell { sequence: AtomicUsize::new(0), item: UnsafeCell::new(MaybeUninit::uninit()) };
+    (0..count).map(|_| cell()).collect()
 }
 
 impl<T> Drop for Ring<T> {

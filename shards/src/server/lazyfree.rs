@@ -6,7 +6,7 @@
 //! The thread also gives what was freed, by whomever, back to the system; see [`give_back_only_when_told`].
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,7 +55,10 @@ fn work(garbage: &Receiver<Garbage>, counts: &Counts) {
     let mut next = Instant::now() + GIVE_BACK_EVERY;
     loop {
         match garbage.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Ok(item) => item.free(counts),
+            Ok(item) => {
+                counts.queued.fetch_sub(1, Relaxed);
+                item.free(counts);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -69,13 +72,15 @@ fn work(garbage: &Receiver<Garbage>, counts: &Counts) {
 /// The way to the background thread.
 pub struct Reaper {
     /// None once the server has stopped: then whoever deletes frees.
-    queue: RwLock<Option<SyncSender<Garbage>>>,
+    queue: RwLock<Option<Sender<Garbage>>>,
     counts: Arc<Counts>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
 struct Counts {
+    /// What is in the queue.
+    queued: AtomicUsize,
     sent: AtomicU64,
     freed: AtomicU64,
     /// What `freed` was when the statistics were last reset.
@@ -88,7 +93,8 @@ impl Reaper {
     /// Starts the background thread.
     pub fn start() -> Reaper {
         give_back_only_when_told();
-        let (queue, garbage) = sync_channel::<Garbage>(QUEUE_MAX);
+        // Bounded by `offer`: a channel with a bound of its own is an array, which takes its memory whether anything is deleted or not.
+        let (queue, garbage) = channel::<Garbage>();
         let counts = Arc::new(Counts::default());
         let count = Arc::clone(&counts);
         let thread = std::thread::Builder::new()
@@ -128,21 +134,26 @@ impl Reaper {
 
     /// Does something in the background; false if it cannot be done now.
     pub fn run(&self, work: Work) -> bool {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        queue.as_ref().is_some_and(|queue| queue.try_send(Garbage::Work(work)).is_ok())
+        self.offer(Garbage::Work(work)).is_ok()
     }
 
     #[cold]
     fn send(&self, garbage: Garbage) {
         self.counts.sent.fetch_add(1, Relaxed);
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let refused = match queue.as_ref() {
-            Some(queue) => queue.try_send(garbage),
-            None => Err(TrySendError::Disconnected(garbage)),
-        };
-        if let Err(TrySendError::Full(item) | TrySendError::Disconnected(item)) = refused {
+        if let Err(item) = self.offer(garbage) {
             item.free(&self.counts);
         }
+    }
+
+    /// Queues something, or returns it where too much waits or there is no thread any more.
+    fn offer(&self, garbage: Garbage) -> Result<(), Garbage> {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = queue.as_ref() else { return Err(garbage) };
+        if self.counts.queued.fetch_add(1, Relaxed) < QUEUE_MAX {
+            return queue.send(garbage).map_err(|refused| refused.0);
+        }
+        self.counts.queued.fetch_sub(1, Relaxed);
+        Err(garbage)
     }
 
     /// Bytes of deleted values that are still to be freed; what evicts need not evict for them again.
@@ -173,7 +184,33 @@ impl Reaper {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use crate::testing::Tester;
+
+    use super::{Reaper, QUEUE_MAX};
+
+    #[test]
+    fn no_more_waits_than_the_bound_says() {
+        let reaper = Reaper::start();
+        let (go_on, held_up) = channel::<()>();
+        let (begun, has_begun) = channel::<()>();
+        let hold = move || {
+            begun.send(()).expect("the test waits");
+            let _ = held_up.recv();
+        };
+        assert!(reaper.run(Box::new(hold)));
+        has_begun.recv().expect("the thread works");
+        for _ in 0..QUEUE_MAX {
+            assert!(reaper.run(Box::new(|| ())));
+        }
+        assert!(!reaper.run(Box::new(|| ())), "the queue is full");
+        reaper.free_whole(Box::new([0u8; 16]));
+        assert_eq!(reaper.counts(), (0, 1), "freed by whoever brought it");
+        drop(go_on);
+        reaper.stop();
+        assert!(!reaper.run(Box::new(|| ())), "there is no thread any more");
+    }
 
     #[test]
     fn what_is_deleted_after_the_stop_is_freed_by_whoever_deletes() {
