@@ -49,6 +49,15 @@ def thread_count(pid: int) -> int:
     return len(_tasks(pid))
 
 
+def wakes(pid: int) -> int:
+    """How often the threads of a process have gone to sleep so far, each of which they woke from or will."""
+    count = 0
+    for task in _tasks(pid):
+        status = Path(f"/proc/{pid}/task/{task}/status").read_text()
+        count += int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+    return count
+
+
 def resident_bytes(pid: int) -> int:
     """Physical memory of a process, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REFERENCES = Path("/opt/ref/bin")
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 20.0
+READY_LOOK_SECONDS = 0.002
 # A server is taken for idle when it used less than this share of a core over one look.
 IDLE_SHARE = 0.05
 IDLE_LOOK_SECONDS = 0.05
@@ -108,6 +109,8 @@ class RunningServer:
     process: subprocess.Popen[bytes]
     folder: tempfile.TemporaryDirectory[str]
     version: str = ""
+    # From the call of the program to its first answer.
+    ready_seconds: float = 0.0
     _clients: list[Client] = field(default_factory=list)
 
     @property
@@ -178,8 +181,11 @@ def plans(names: Sequence[str] | None, extra_arguments: dict[str, tuple[str, ...
     return chosen
 
 
-def start(plan: ServerPlan, cores: AbstractSet[int]) -> RunningServer:
-    """Starts a server that may use these cores, and waits until it answers PING."""
+def start(plan: ServerPlan, cores: AbstractSet[int], *, ask_version: bool = True) -> RunningServer:
+    """Starts a server that may use these cores, and waits until it answers PING.
+
+    Without `ask_version` nothing else is asked of it, which may cost it memory.
+    """
     program = plan.kind.find()
     if program is None:
         raise ServerUnavailableError(f"{plan.kind.name} is not installed; set ${plan.kind.environment_variable}")
@@ -187,6 +193,7 @@ def start(plan: ServerPlan, cores: AbstractSet[int]) -> RunningServer:
     folder = tempfile.TemporaryDirectory(prefix=f"bench-{plan.label}-")
     log_path = Path(folder.name) / "server.log"
     command = [str(program), *plan.kind.arguments, "--port", str(port), "--dir", folder.name, *plan.extra_arguments]
+    begun = time.monotonic()
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 (a program that the user chose, called without a shell)
             command,
@@ -199,7 +206,8 @@ def start(plan: ServerPlan, cores: AbstractSet[int]) -> RunningServer:
     server = RunningServer(plan, port, process, folder)
     try:
         _wait_until_ready(server, log_path)
-        info = server.client().info("server")
+        server.ready_seconds = time.monotonic() - begun
+        info = server.client().info("server") if ask_version else {}
     except BaseException:
         server.stop()
         raise
@@ -217,7 +225,7 @@ def _wait_until_ready(server: RunningServer, log_path: Path) -> None:
                 if client.call("PING") == "PONG":
                     return
         except (OSError, ProtocolError, ServerError):
-            time.sleep(0.05)
+            time.sleep(READY_LOOK_SECONDS)
     raise ServerUnavailableError(f"{server.label} did not answer in time:\n{_tail(log_path)}")
 
 

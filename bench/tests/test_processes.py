@@ -54,6 +54,18 @@ def test_resident_memory_of_this_process_is_plausible() -> None:
     assert 4 * 2**20 < procfs.resident_bytes(os.getpid()) < 2**40
 
 
+def test_a_process_wakes_as_often_as_it_has_slept() -> None:
+    """All threads count; one that waits for something else does not."""
+    code = "import time\nfor _ in range(20): time.sleep(0.001)\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        first = procfs.wakes(process.pid)
+        assert 20 <= first < 200
+        assert procfs.wakes(process.pid) <= first + 1
+        process.communicate(b"\n")
+
+
 def test_a_process_that_is_gone_raises() -> None:
     """A figure of a dead server must not read as zero."""
     process = subprocess.Popen([sys.executable, "-c", ""])

@@ -17,6 +17,7 @@ from sherd_bench.suites import (
     pauses,
     scripts,
     shards,
+    start,
     throughput,
     tls,
 )
@@ -32,6 +33,7 @@ SUITES: dict[str, Callable[[Session], Findings]] = {
     "costs": costs.run,
     "pauses": pauses.run,
     "shards": shards.run,
+    "start": start.run,
     "scripts": scripts.run,
     "messages": messages.run,
     "tls": tls.run,
