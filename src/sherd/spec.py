@@ -17,14 +17,15 @@ would be edited in two places).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from sherd.record import field, record
 
 if TYPE_CHECKING:
     from sherd.resp import Reply
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeySpec:
     """Where one group of keys stands in a command.
 
@@ -39,7 +40,7 @@ class KeySpec:
     notes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Secret:
     """Arguments that MONITOR and the slow log do not show: `count` of them behind each `word`.
 
@@ -52,7 +53,7 @@ class Secret:
     step: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandSpec:
     """Everything that is known of one command without running it.
 
@@ -115,7 +116,7 @@ class Services:
         return instance
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Request:
     """One command that the data plane handed up.
 
@@ -144,7 +145,7 @@ Handler = Callable[[Request], "Reply | Awaitable[Reply]"]
 HandlerType = TypeVar("HandlerType", bound=Handler)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RegisteredCommand:
     """A spec and what runs it; a container such as CONFIG has no handler of its own."""
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from sherd.errors import SyntaxStringError
+from sherd.record import record, replace
 
 _TYPES = frozenset("key string integer double pattern unix-time pure-token oneof block".split())
 _KEY_NAMES = frozenset("key src dst newkey source destination destkey storekey key1 key2 shardchannel-key".split())
@@ -70,7 +70,7 @@ _LEXEMES = re.compile(
 _CLOSING = {"[": "]", "(": ")", "<": ">"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument:
     """One node of the tree, with the fields of COMMAND DOCS; `display` is what a manual prints for the argument."""
 
@@ -105,7 +105,7 @@ def parse_syntax(syntax: str, key_spec_count: int | None = None) -> tuple[Argume
     return _number_keys(arguments, key_spec_count)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Lexeme:
     kind: str  # "mark", "word" or "name"
     text: str

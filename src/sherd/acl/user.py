@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import IntFlag
+
+from sherd.record import field, record
 
 
 class Uses(IntFlag):
@@ -24,7 +25,7 @@ class Uses(IntFlag):
 _PREFIXES = {Uses.BOTH: b"~", Uses.READ: b"%R~", Uses.WRITE: b"%W~"}
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Selector:
     """One set of rights. Where `all_...` holds, the collection beside it is empty.
 
@@ -75,7 +76,7 @@ class Selector:
         yield self.describe_commands()
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class User:
     """See the module. passwords: SHA-256 digests in hexadecimal digits, in the order in which they were set."""
 

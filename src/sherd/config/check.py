@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sherd.config.load import load_config
 from sherd.config.store import Config, Source
 from sherd.config.table import BY_NAME
 from sherd.errors import ConfigError
+from sherd.record import record
 
 NOTHING_SAVED = (
     'nothing is saved to disk: no save points are configured (save "" says that this is meant, save "3600 1" saves)'
@@ -22,7 +22,7 @@ NOTHING_SAVED = (
 WITHOUT_EFFECT = "has no effect in this version"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One line about a configuration; an error keeps the server from starting."""
 

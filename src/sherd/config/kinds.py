@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from sherd.config.lexer import quote
 from sherd.errors import ValueRefusedError
+from sherd.record import field, record
 
 Value: TypeAlias = bool | int | str | tuple[Any, ...]
 
@@ -80,7 +80,7 @@ class Boolean(Kind):
         return "yes" if value else "no"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Integer(Kind):
     """A whole number within bounds, written without leading zeros or a plus sign."""
 
@@ -105,7 +105,7 @@ class Integer(Kind):
         return f"integer, {self.minimum} to {self.maximum}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Octal(Kind):
     """A file mode in octal digits."""
 
@@ -126,7 +126,7 @@ class Octal(Kind):
         return f"octal file mode, 0 to {self.maximum:o}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Memory(Kind):
     """A number of bytes, with a unit or without; with `percent`, `N%` too, which is kept as -N."""
 
@@ -162,7 +162,7 @@ class Memory(Kind):
         return "bytes (units b, k, kb, m, mb, g, gb)" + (" or a percentage" if self.percent else "")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Enumeration(Kind):
     """One of a few names, in any case; `synonyms` are other names for the same."""
 
@@ -180,7 +180,7 @@ class Enumeration(Kind):
         return "one of " + ", ".join(self.names)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flags(Kind):
     """Any combination of a few names; the first stands for none of the others."""
 
@@ -206,7 +206,7 @@ class Flags(Kind):
         return "any of " + ", ".join(self.names)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text(Kind):
     """Any string; `check` gives the reason why one is refused, or None."""
 

@@ -17,7 +17,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +28,7 @@ from sherd.config.store import Config, Source, parse_value
 from sherd.config.table import BY_NAME
 from sherd.config.user_line import UserLine
 from sherd.errors import ConfigError, ConfigFileError, ValueRefusedError
+from sherd.record import record
 
 INCLUDE_DEPTH_MAX = 16
 FILE_BYTES_MAX = 64 * 1024 * 1024
@@ -42,7 +42,7 @@ _UNKNOWN = "Bad directive or wrong number of arguments"
 _SERVICE_LINK = re.compile(r"SHERD_(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_(TCP|UDP).*)")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Directive:
     """One setting as it was written: where, the text for messages, and its words."""
 

@@ -7,13 +7,13 @@ reference docs and the code that pushes limits to the data plane look at nothing
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sherd.config.kinds import Boolean, Enumeration, Integer, Kind, Memory, Text, Value
+from sherd.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfigParam:
     """One parameter.
 

@@ -8,12 +8,12 @@ configuration was read, so each directive brings the error that it would be.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from sherd.errors import ConfigError
+from sherd.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenamedCommand:
     """One directive: both names in lower case, the new one empty for a command that shall not be there."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sherd.errors import ConfigError
+from sherd.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UserLine:
     """The words after `user`: a name and rules, and the error that the line would be."""
 

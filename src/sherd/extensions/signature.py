@@ -14,10 +14,10 @@ import re
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sherd.errors import CommandError, DeclarationError
+from sherd.record import record
 
 Converter = Callable[[bytes], Any]
 
@@ -30,7 +30,7 @@ _FALSE = frozenset({b"0", b"false", b"no", b"off"})
 _LONG_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """One parameter that a client gives, with its type in COMMAND DOCS; whether it may be left out, or repeated."""
 
@@ -40,7 +40,7 @@ class Parameter:
     repeated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """What a function takes behind its call.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sherd.errors import DeclarationError
 from sherd.extensions.declare import DeclaredCommand, DeclaredHook, DeclaredJob, Event
 from sherd.extensions.signature import Parameter, Signature, read_signature
+from sherd.record import record, replace
 
 if TYPE_CHECKING:
     from sherd import native
@@ -23,7 +23,7 @@ _FLAGS = frozenset(
 KEYS_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     """A command that can be executed, and what the data plane is told of it."""
 

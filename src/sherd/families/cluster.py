@@ -10,13 +10,12 @@ and `cluster-preferred-endpoint-type` take precedence, as in Redis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sherd.config import Config
 from sherd.errors import CommandError
 from sherd.families.cluster_help import HELP
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
+from sherd.record import record
 from sherd.resp import Reply, Verbatim
 from sherd.spec import Request, command, container
 
@@ -35,7 +34,7 @@ container(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Endpoint:
     """Where clients find this node, and what they are told besides.
 

@@ -6,11 +6,12 @@ The server fills this in with the functions of the native engine and provides it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from sherd.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class DataPlane:
     """The four things that are asked.
 

@@ -14,11 +14,11 @@ import resource
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
+from sherd.record import field, record
 from sherd.resp import OK, Reply
 from sherd.spec import Request, command, container
 
@@ -40,7 +40,7 @@ container(
 )
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Totals:
     """What the whole server has used so far."""
 
@@ -59,7 +59,7 @@ class Totals:
         )
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Wishes:
     """The arguments of START."""
 
@@ -70,7 +70,7 @@ class Wishes:
     slots: list[int] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Session:
     """From START to RESET. totals: before the session; once it has ended, those of the session.
 

@@ -17,13 +17,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import hiredis
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.observability.node import Node
+from sherd.record import field, record
 from sherd.resp import OK, Reply, Simple, encode
 from sherd.spec import KeySpec, Request, Secret, command
 
@@ -46,7 +46,7 @@ _LONG_MAX = 2**63 - 1
 _KEY_FLAGS = ("RW", "access", "delete")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Migration:
     """What a client asks for. credentials: the arguments of AUTH, if there are any."""
 
@@ -60,7 +60,7 @@ class Migration:
     credentials: list[bytes] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Item:
     """A key with its payload, and when it expires (milliseconds since the epoch, -1 for never)."""
 
@@ -75,7 +75,7 @@ class Item:
         return encode([*words, "REPLACE"] if replace else words, 2)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Sending:
     """What came of sending keys: those that are there now, and the first thing that went wrong."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.log import get_logger
 from sherd.persistence import SaveError, Saver
+from sherd.record import record
 from sherd.resp import Reply
 from sherd.spec import Request, command
 
@@ -20,7 +20,7 @@ async def _nothing() -> None:
     """There are no replicas."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lifecycle:
     """How a handler ends the server; provided by whoever runs it. `stop` returns at once, the server ends soon.
 

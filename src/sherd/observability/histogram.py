@@ -11,8 +11,9 @@ import functools
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+
+from sherd.record import record
 
 # Octaves from 2^10 ns, about a microsecond, to 2^36 ns, a little over a minute.
 _FIRST_OCTAVE, _LAST_OCTAVE = 10, 36
@@ -36,7 +37,7 @@ def _octave_label(bound_ns: int) -> int:
     return octave_microseconds(OCTAVES_NS[min(bisect_left(OCTAVES_NS, bound_ns), len(OCTAVES_NS) - 1)])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Histogram:
     """Counts between bounds; `bounds` are exclusive upper ones in nanoseconds, rising."""
 

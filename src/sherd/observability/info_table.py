@@ -10,19 +10,19 @@ Sections whose lines depend on the data (commandstats, keyspace, ...) are in `in
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from sherd.native import redis_version
 from sherd.observability import process
 from sherd.observability.loading import load_state
 from sherd.observability.snapshot import Snapshot
+from sherd.record import record
 
 Value: TypeAlias = int | float | str
 Source: TypeAlias = Callable[[Snapshot], Value]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InfoField:
     """One line of INFO."""
 

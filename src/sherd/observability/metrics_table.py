@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from sherd.native import huge_pages_gathered_bytes, redis_version
@@ -21,6 +20,7 @@ from sherd.observability.histogram import SHOWN_OCTAVES_NS, octave_microseconds
 from sherd.observability.loading import load_state
 from sherd.observability.replication import ReplicaRow
 from sherd.observability.snapshot import CommandNumbers, Snapshot
+from sherd.record import record
 
 Labelled: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
 Source: TypeAlias = Callable[[Snapshot], "float | Labelled"]
@@ -30,7 +30,7 @@ BIG_KEYS_MAX = 20
 _KEY_LABEL_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Metric:
     """One family of series. kind: gauge or counter; `source` is a number or labelled numbers."""
 
@@ -41,7 +41,7 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Distribution:
     """A histogram or a summary over commands; `unit_seconds` is what one unit of its values is."""
 

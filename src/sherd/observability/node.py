@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sherd.config import Config
 from sherd.observability.replication import Place, Replication, random_id
 from sherd.observability.sampler import Sampler
+from sherd.record import field, record
 
 if TYPE_CHECKING:
     from sherd import native
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Listener:
     """Where clients connect: `tcp` or `tls` with its addresses and port, or `unix` with its path."""
 
@@ -33,7 +33,7 @@ class Listener:
         return self.kind != "unix"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class SaveFigures:
     """What became of snapshots. Times are Unix seconds; `saved_changes` counts the changes that the last one has."""
 
@@ -54,7 +54,7 @@ class SaveFigures:
         return int(time.time() - self.current_since) if self.current_since else -1
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class StartLoad:
     """What is being loaded at the start. done_bytes: of the files before the one that is being read."""
 
@@ -69,7 +69,7 @@ class StartLoad:
         return int(time.monotonic() - self.begun)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class AppendFigures:
     """What became of the append-only file. `base_size`: bytes of its files after the last rewrite, or at the start."""
 
@@ -88,7 +88,7 @@ class AppendFigures:
         return int(time.time() - self.current_since) if self.current_since else -1
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Node:
     """See the module. `histogram_bounds`: exclusive upper bounds of latency buckets in nanoseconds."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from sherd.record import field, record
 
 if TYPE_CHECKING:
     from sherd import native
@@ -75,7 +76,7 @@ class ReplicaRow(NamedTuple):
         return self.address or self.peer.rpartition(":")[0].strip("[]")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Replication:
     """See the module.
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sherd.observability.histogram import Histogram
 from sherd.observability.node import Listener, Node
 from sherd.observability.process import ProcessNumbers, read_process
+from sherd.record import record
 
 _Number = TypeVar("_Number", int, float)
 
@@ -51,7 +51,7 @@ class DatabaseNumbers(NamedTuple):
     keys_with_expiring_elements: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandNumbers:
     """One command that was called or refused."""
 
@@ -76,7 +76,7 @@ class SlowLogNumbers(NamedTuple):
     last_duration_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LatencyEvent:
     """The newest spike of one kind of event."""
 
@@ -85,7 +85,7 @@ class LatencyEvent:
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HotKey:
     """A key that the sampled commands named often, and how often by estimate."""
 
@@ -93,7 +93,7 @@ class HotKey:
     commands: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BigKey:
     """A key that the shards' own threads have found to be big; bytes by estimate, elements of a collection."""
 
@@ -129,7 +129,7 @@ class ScriptNumbers(NamedTuple):
         return self.text_bytes + self.library_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Snapshot:
     """All numbers at one moment. Times in seconds, memory in bytes unless a name says otherwise."""
 

@@ -7,11 +7,11 @@ was written since, one after the other, and *history* is what a rewrite has made
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sherd.config.lexer import UnbalancedQuotesError, quote, split_words
 from sherd.errors import SherdError
+from sherd.record import record, replace
 
 # The longest line, as in Redis; what is longer is no manifest.
 _LINE_BYTES_MAX = 1024
@@ -24,7 +24,7 @@ class ManifestError(SherdError):
     """The manifest is not what it must be; nothing of the directory is loaded then."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AppendedFile:
     """One file of the directory."""
 
@@ -38,7 +38,7 @@ class AppendedFile:
         return f"file {self.name if plain else quote(self.name)} seq {self.number} type {self.kind}\n"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Manifest:
     """The files in the order in which they are loaded."""
 

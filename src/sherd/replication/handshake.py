@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
 from typing import Any
 
 import hiredis
 
 from sherd.errors import SherdError
+from sherd.record import record
 from sherd.replication.wire import Wire
 from sherd.resp import encode
 
@@ -27,7 +27,7 @@ class HandshakeError(SherdError):
     """The primary cannot be followed now; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Introduction:
     """What a primary is told. credentials: the arguments of AUTH, if there are any. port, address: where this server
     can be reached, "" for the address that the primary sees. id, offset: where the stream is to go on, "" and -1 for
@@ -41,7 +41,7 @@ class Introduction:
     hands_over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Admission:
     """What a primary is going to send: a snapshot at `offset` of the history `id`, or, without `full`, the rest of the
     stream, which belongs to `id` from now on."""
