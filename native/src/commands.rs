@@ -109,6 +109,12 @@ fn parse_key(flags: String, begin: &Bound<'_, PyTuple>, find: &Bound<'_, PyTuple
     Ok(KeySpec { flags: leak(flags), begin, find })
 }
 
+/// How many commands and subcommands there are; their numbers are those below it.
+#[pyfunction]
+pub fn command_count() -> usize {
+    table().commands().len()
+}
+
 /// Every command and subcommand, sorted by name.
 #[pyfunction]
 pub fn command_table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {

@@ -107,6 +107,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(scripts::add_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::make_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(scripts::fail_runtimes, module)?)?;
+    module.add_function(wrap_pyfunction!(commands::command_count, module)?)?;
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;
     module.add_function(wrap_pyfunction!(settings::setting_table, module)?)?;

@@ -21,6 +21,7 @@ __all__ = [
     "check_append",
     "check_rdb",
     "choose_huge_pages",
+    "command_count",
     "command_table",
     "dismiss_runtime_maker",
     "fail_runtimes",
@@ -89,6 +90,9 @@ class CommandRow(SpecDict):
 
 def register_commands(specs: list[SpecDict]) -> None:
     """Declares control-plane commands. Only before the first `Server` of the process; a second call is an error."""
+
+def command_count() -> int:
+    """How many commands and subcommands the server itself has; their ids are the numbers below."""
 
 def command_table() -> list[CommandRow]:
     """Every command and subcommand (`client|list`), sorted by name. Installs the table if that has not happened."""

@@ -125,7 +125,7 @@ def _start(config: Config) -> int:
 
     # The process is the server's own: what the control plane may never use is loaded when it does, and the allocator
     # has no huge pages from the beginning.
-    put_off("ssl", "asyncio.sslproto")
+    put_off("asyncio", "ssl", "asyncio.sslproto", "inspect", "hiredis")
     if config.get_bool("disable-thp"):
         os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from sherd.server import run
@@ -178,7 +178,7 @@ def _check_users(config: Config) -> Iterator[str]:
 
     declare_commands()
     try:
-        configured_users(config, rule_book(Catalogue(native.command_table()), config))
+        configured_users(config, rule_book(Catalogue(native.command_count(), native.command_table), config))
     except SherdError as error:
         yield str(error)
 

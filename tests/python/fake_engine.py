@@ -190,7 +190,7 @@ class Bench:
             self.config,
             self.node,
             DataPlane(list, lambda args: None, self.engine.reset_stats, glob_filter),
-            CommandTable([]),
+            CommandTable(list),
             HotKeySessions(),
         )
 

@@ -25,7 +25,7 @@ ROWS = [
         ("debug", "admin slow dangerous", False),
     ])
 ]  # fmt: skip
-CATALOGUE = Catalogue(ROWS)
+CATALOGUE = Catalogue(len(ROWS), lambda: ROWS)
 BOOK = RuleBook(CATALOGUE, lambda: False)
 
 _words = [

@@ -100,7 +100,7 @@ class Harness:
         rows = sorted([*control_rows(), *DATA_ROWS], key=lambda each: str(each["name"]))
         data_plane = DataPlane(lambda: rows, key_positions, self._reset, glob_filter)
         node = Node(FakeEngine(), self.config, BOUNDS, "1.2.3")  # type: ignore[arg-type]
-        self.services = Services(self.config, CommandTable(rows), data_plane, node)
+        self.services = Services(self.config, CommandTable(lambda: rows), data_plane, node)
 
     def _reset(self) -> None:
         self.resets += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
 import sys
 import time
@@ -9,13 +11,45 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import Server, Shape
+from tests.support.servers import Server, Shape, sherd_program
 
 pytestmark = pytest.mark.sherd_only
 
-RESIDENT_MB_MAX = 36
+RESIDENT_MB_MAX = 32
 WAKES_A_SECOND_MAX = 12
 SECONDS = 5
+
+# What a start without clients, data and extensions does without, and what brings each of them in.
+LATER = {
+    "ssl": "TLS of the control plane",
+    "asyncio.sslproto": "TLS of the control plane",
+    "inspect": "a traceback, commands in Python",
+    "ast": "inspect",
+    "hashlib": "a password, the build's id",
+    "tempfile": "CONFIG REWRITE, ACL SAVE",
+    "random": "LOLWUT",
+    "uuid": "structlog.threadlocal",
+    "gzip": "a scrape",
+    "ctypes": "MEMORY MALLOC-STATS",
+    "difflib": "a mistake in the configuration",
+    "platform": "INFO",
+    "hiredis": "MIGRATE, REPLICAOF",
+    "lupa": "a script",
+    "lupa.lua51": "a script",
+    "prometheus_client": "a scrape",
+    "structlog.stdlib": "never",
+    "structlog.threadlocal": "never",
+    "sherd.extensions.declare": "commands in Python",
+    "sherd.extensions.sources": "commands in Python",
+    "sherd.extensions.specification": "commands in Python",
+    "sherd.observability.exposition": "a scrape",
+    "sherd.observability.info": "INFO",
+    "sherd.observability.metrics_table": "a scrape",
+    "sherd.observability.page_access": "a password of the metrics page",
+    "sherd.observability.snapshot": "INFO, a scrape",
+    "sherd.syntax": "COMMAND DOCS",
+    "sherd.directive_help": "--help",
+}
 
 
 def wakes(pid: int) -> int:
@@ -42,6 +76,39 @@ def test_an_idle_server_sleeps_and_takes_little_memory() -> None:
         status = Path(f"/proc/{server.pid}/status").read_text()
         assert int(status.partition("VmRSS:")[2].split()[0]) / 1024 <= RESIDENT_MB_MAX
         assert "libssl" not in Path(f"/proc/{server.pid}/maps").read_text()
+
+
+def imported(log: str) -> set[str]:
+    """The modules that `python -v` has told of."""
+    return set(re.findall(r"^import '([\w.]+)' # ", log, re.MULTILINE))
+
+
+def test_a_start_imports_only_what_every_server_uses() -> None:
+    """And what it leaves out is there when somebody uses it."""
+    program = sherd_program()
+    program = dataclasses.replace(program, command=(sys.executable, "-v", *program.command[1:]))
+    with Server(program) as server, server.wire() as wire:
+        # The control plane answers when it is there, clients are served before.
+        assert wire.call("TIME").value
+        loaded = imported(server.log())
+        assert {"sherd.server.runtime", "sherd.families.info", "asyncio", "structlog"} <= loaded
+        assert not loaded & LATER.keys()
+        assert b"# Server" in wire.value("INFO")
+        assert wire.call("COMMAND", "DOCS", "GET").value
+        assert wire.call("EVAL", "return 7", "0").value == 7
+        assert wire.call("COMMAND", "COUNT").value > 200
+        assert imported(server.log()) & LATER.keys() >= {
+            "platform", "lupa.lua51", "sherd.observability.info", "sherd.syntax",
+        }  # fmt: skip
+
+
+def test_lua_takes_no_memory_before_the_first_script() -> None:
+    with Server() as server, server.wire() as wire:
+        maps = Path(f"/proc/{server.pid}/maps")
+        until_quiet()
+        assert "lua51" not in maps.read_text()
+        assert wire.call("EVAL", "return 7", "0").value == 7
+        assert "lua51" in maps.read_text()
 
 
 def test_keys_expire_on_a_server_that_had_nothing_to_do(shape: Shape) -> None:
@@ -72,9 +139,20 @@ def test_a_pause_ends_in_time_on_a_server_that_had_nothing_to_do() -> None:
 
 TLS_LATER = """
 import sys
+from sherd import later
 from sherd.later import put_off
-put_off("ssl", "asyncio.sslproto")
-import asyncio, asyncio.base_events, asyncio.sslproto
+put_off("asyncio", "ssl", "asyncio.sslproto")
+import asyncio
+assert "asyncio.events" not in sys.modules
+early = asyncio
+assert early.run and "asyncio.events" in sys.modules
+put_off("http")
+import http
+later.load("http", "asyncio", "nothing.of.the.kind")
+import http.client
+assert isinstance(http.HTTPStatus.OK, int)
+import asyncio.base_events, asyncio.sslproto
+assert asyncio is not early and early.run is asyncio.run
 import ssl as imported
 assert "_ssl" not in sys.modules
 context = imported.create_default_context()

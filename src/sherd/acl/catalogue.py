@@ -1,13 +1,15 @@
-"""Commands and categories by the names that rules use: made once from the table of all commands of both planes.
+"""Commands and categories by the names that rules use, from the table of all commands of both planes.
 
-Rules name commands by their own names, whatever `rename-command` makes of them.
+Rules name commands by their own names, whatever `rename-command` makes of them. Most servers have no rule that names a
+command or a category, so the table, which is large, is read with the first one that does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from sherd.record import record
 
 # In the order in which the references list them.
 CATEGORIES = (
@@ -16,7 +18,7 @@ CATEGORIES = (
 ).split()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NamedCommand:
     """A command or subcommand. `family` are the numbers of itself and of its subcommands."""
 
@@ -28,23 +30,52 @@ class NamedCommand:
 
 
 class Catalogue:
-    """See the module; `rows` are those of the data plane's command table."""
+    """See the module. The numbers of the server's own commands are those below `count`; `read_rows` returns the data
+    plane's command table. `ids` are the numbers of all commands."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._rows = {str(row["name"]): row for row in rows}
-        self._index(rows)
+    def __init__(self, count: int, read_rows: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        self.ids = frozenset(range(count))
+        self._read_rows = read_rows
+        # Of extensions.
+        self._more: dict[str, Mapping[str, Any]] = {}
+        self._index: _Index | None = None
 
     def learn(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Know these as well, commands of extensions that were loaded meanwhile."""
-        self._rows |= {str(row["name"]): row for row in rows}
-        self._index(list(self._rows.values()))
+        """Know these as well, commands of extensions that were loaded."""
+        self._more |= {str(row["name"]): row for row in rows}
+        self.ids |= {int(row["id"]) for row in rows}
+        self._index = None
 
-    def _index(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    @property
+    def _known(self) -> _Index:
+        if self._index is None:
+            self._index = _Index([*self._read_rows(), *self._more.values()])
+        return self._index
+
+    def find(self, name: bytes) -> NamedCommand | None:
+        """A command, or `container|sub`, in either case."""
+        return self._known.commands.get(name.lower())
+
+    def category(self, name: bytes) -> Iterable[int] | None:
+        """The numbers of a category's commands; None if there is no such category."""
+        return self._known.ids.get(name.lower())
+
+    def names_in(self, category: bytes) -> Sequence[bytes] | None:
+        """The names of a category's commands."""
+        return self._known.names.get(category.lower())
+
+
+class _Index:
+    """commands: by name. names, ids: of the commands of each category."""
+
+    __slots__ = ("commands", "ids", "names")
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
         members: dict[str, set[int]] = {}
         for row in rows:
             for name in {str(row["name"]), str(row["name"]).partition("|")[0]}:
                 members.setdefault(name, set()).add(int(row["id"]))
-        self._commands = {
+        self.commands = {
             str(row["name"]).encode(): NamedCommand(
                 name=str(row["name"]).encode(),
                 id=int(row["id"]),
@@ -54,24 +85,11 @@ class Catalogue:
             )
             for row in rows
         }
-        self.ids = frozenset(command.id for command in self._commands.values())
-        self._names: dict[bytes, list[bytes]] = {category.encode(): [] for category in CATEGORIES}
-        self._ids: dict[bytes, set[int]] = {category.encode(): set() for category in CATEGORIES}
+        self.names: dict[bytes, list[bytes]] = {category.encode(): [] for category in CATEGORIES}
+        self.ids: dict[bytes, set[int]] = {category.encode(): set() for category in CATEGORIES}
         for row in rows:
-            command = self._commands[str(row["name"]).encode()]
+            command = self.commands[str(row["name"]).encode()]
             for category in row["categories"]:
-                self._names[str(category).encode()].append(command.name)
+                self.names[str(category).encode()].append(command.name)
                 # What is said of a container is said of all its subcommands.
-                self._ids[str(category).encode()] |= command.family
-
-    def find(self, name: bytes) -> NamedCommand | None:
-        """A command, or `container|sub`, in either case."""
-        return self._commands.get(name.lower())
-
-    def category(self, name: bytes) -> Iterable[int] | None:
-        """The numbers of a category's commands; None if there is no such category."""
-        return self._ids.get(name.lower())
-
-    def names_in(self, category: bytes) -> Sequence[bytes] | None:
-        """The names of a category's commands."""
-        return self._names.get(category.lower())
+                self.ids[str(category).encode()] |= command.family

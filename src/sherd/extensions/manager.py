@@ -1,7 +1,7 @@
 """What one server has loaded: commands, jobs, hooks, and the threads that execute them.
 
-Nothing is started for a server without extensions. What is loaded is handed to the data plane as a whole, and replaced
-as a whole; a request that was being executed meanwhile ends with the functions that it began with.
+Nothing is started or imported for a server without extensions. What is loaded is handed to the data plane as a whole,
+and replaced as a whole; a request that was being executed meanwhile ends with the functions that it began with.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sherd.errors import CommandError, DeclarationError, LoadError
-from sherd.extensions.declare import Declared, DeclaredCommand, DeclaredHook, DeclaredJob
-from sherd.extensions.sources import Source, sources_of
-from sherd.extensions.specification import Command, hook_form, job_form, read_command
+from sherd.later import load
 from sherd.log import get_logger
+from sherd.record import field, record
 from sherd.resp import Error, Simple
 
 if TYPE_CHECKING:
     from sherd import native
+    from sherd.extensions.declare import Declared, DeclaredCommand, DeclaredHook, DeclaredJob
+    from sherd.extensions.sources import Source
+    from sherd.extensions.specification import Command
 
 _log = get_logger()
 
@@ -34,7 +35,7 @@ ShowCommands = Callable[[Sequence[Any]], None]
 IsTaken = Callable[[bytes], bool]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Loaded:
     commands: list[Command] = field(default_factory=list)
     jobs: dict[int, DeclaredJob] = field(default_factory=dict)
@@ -60,6 +61,12 @@ class Extensions:
 
     def load(self) -> None:
         """Load everything for the first time; raises LoadError."""
+        if not self._origins:
+            return
+        # Whose modules may import what they like.
+        load("asyncio", "hiredis", "structlog.stdlib", "structlog.threadlocal")
+        from sherd.extensions.sources import sources_of
+
         self._sources = sources_of(self._origins)
         for source in self._sources:
             source.read()
@@ -107,6 +114,8 @@ class Extensions:
         return [source.name for source in chosen]
 
     def _install(self) -> None:
+        from sherd.extensions.specification import hook_form, job_form
+
         loaded = self._read()
         jobs = [job_form(number, job) for number, job in loaded.jobs.items()]
         hooks = [hook_form(number, hook) for number, hook in loaded.hooks.items()]
@@ -125,6 +134,8 @@ class Extensions:
             self._loop.call_soon_threadsafe(self._schedule)
 
     def _read(self) -> _Loaded:
+        from sherd.extensions.declare import DeclaredHook, DeclaredJob
+
         loaded = _Loaded()
         for source, declared in self._declared():
             try:
@@ -142,6 +153,8 @@ class Extensions:
         return loaded
 
     def _read_command(self, declared: DeclaredCommand, names: Container[str]) -> Command:
+        from sherd.extensions.specification import read_command
+
         command = read_command(declared)
         if command.name in names:
             raise DeclarationError(f"{command.name} is declared twice")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sherd.families.command_table import CommandTable, Row
 from sherd.resp import Reply, ReplySet, Simple
-from sherd.syntax import Argument, parse_syntax
+
+if TYPE_CHECKING:
+    from sherd.syntax import Argument
 
 
 def docs_reply(table: CommandTable, row: Row) -> Reply:
@@ -30,6 +32,8 @@ def docs_reply(table: CommandTable, row: Row) -> Reply:
 
 @lru_cache(maxsize=1024)
 def _arguments(syntax: str, key_spec_count: int) -> tuple[Argument, ...]:
+    from sherd.syntax import parse_syntax  # most servers never document a command
+
     return parse_syntax(syntax, key_spec_count)
 
 

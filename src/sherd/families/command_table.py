@@ -1,8 +1,8 @@
 """The table of all commands of both planes, as COMMAND looks it up and lists it.
 
 Rows come from the data plane, which joins its own specs with those that the control plane declared, and say all that is
-told of a command; that of the server itself is fixed for the life of the process, so it is read once. Those of
-extensions are replaced all at a time.
+told of a command; that of the server itself is fixed for the life of the process, so it is read once, when somebody
+first asks. Those of extensions are replaced all at a time.
 
 For the same reason a row is encoded once a protocol and form (COMMAND INFO, COMMAND DOCS), when it is first asked for:
 the replies of COMMAND are the largest of all control commands, and drivers ask for them at every start.
@@ -27,33 +27,49 @@ Form: TypeAlias = Callable[["CommandTable", Row], Reply]
 class CommandTable:
     """Rows by name, and each container's subcommands.
 
-    `renames` has the names that clients call commands by, where they are not the commands' own: these are looked up,
-    while replies tell the commands' own, as Redis does. A command that has no name any more is not there.
+    `read_rows` returns those of the server's own commands, and is called when they are first looked at: most servers
+    are never asked. `renames` has the names that clients call commands by, where they are not the commands' own: these
+    are looked up, while replies tell the commands' own, as Redis does. A command without a name any more is not there.
     """
 
-    def __init__(self, rows: Sequence[Row], renames: Mapping[bytes, bytes | None] | None = None) -> None:
+    def __init__(
+        self, read_rows: Callable[[], Sequence[Row]], renames: Mapping[bytes, bytes | None] | None = None
+    ) -> None:
+        self._read_rows = read_rows
         self._renames = renames or {}
-        gone = set(self._renames) - {own for own in self._renames.values() if own is not None}
-        rows = [row for row in rows if str(row["name"]).partition("|")[0].encode() not in gone]
-        self._own = {str(row["name"]): row for row in rows}
-        self._children: dict[str, list[Row]] = {}
-        for row in rows:
-            name = str(row["name"])
-            if "|" in name:
-                self._children.setdefault(name.partition("|")[0], []).append(row)
-        self.set_extensions(())
-
-    def set_extensions(self, rows: Sequence[Row]) -> None:
-        """Show the commands of these extensions, and of no others."""
-        self._rows = dict(sorted({**self._own, **{str(row["name"]): row for row in rows}}.items()))
-        self.names = [name.encode() for name in self._rows]
-        self.top_level_count = sum("|" not in name for name in self._rows)
+        self._listing: _Listing | None = None
         # Bounded by the rows, the forms and the two protocols.
         self._encoded: dict[tuple[str, int, Form], Encoded] = {}
 
+    def set_extensions(self, rows: Sequence[Row]) -> None:
+        """Show the commands of these extensions, and of no others."""
+        # At once, for it is another thread that loads them again.
+        self._listing = _Listing(self._own_rows(), rows)
+        self._encoded = {}
+
+    def _own_rows(self) -> Sequence[Row]:
+        gone = set(self._renames) - {own for own in self._renames.values() if own is not None}
+        return [row for row in self._read_rows() if str(row["name"]).partition("|")[0].encode() not in gone]
+
+    @property
+    def _known(self) -> _Listing:
+        if self._listing is None:
+            self._listing = _Listing(self._own_rows(), ())
+        return self._listing
+
+    @property
+    def names(self) -> Sequence[bytes]:
+        """The names of all commands and subcommands, sorted."""
+        return self._known.names
+
+    @property
+    def top_level_count(self) -> int:
+        """How many commands there are, without subcommands."""
+        return self._known.top_level_count
+
     def is_own(self, name: bytes) -> bool:
         """Whether clients call a command of the server itself so, or did before it was renamed."""
-        return name in self._renames or name.decode("latin-1") in self._own
+        return name in self._renames or name.decode("latin-1") in self._known.own
 
     def encoded(self, row: Row, resp: int, form: Form) -> Encoded:
         """A row in one of its forms, as it goes on the wire."""
@@ -65,20 +81,20 @@ class CommandTable:
 
     def top_level(self) -> Iterator[Row]:
         """Commands that are no subcommands, sorted by name."""
-        return (row for name, row in self._rows.items() if "|" not in name)
+        return (row for name, row in self._known.rows.items() if "|" not in name)
 
     def all(self) -> Iterator[Row]:
         """Commands and subcommands, sorted by name."""
-        return iter(self._rows.values())
+        return iter(self._known.rows.values())
 
     def subcommands(self, row: Row) -> Sequence[Row]:
         """The subcommands of a container."""
-        return self._children.get(str(row["name"]), ())
+        return self._known.children.get(str(row["name"]), ())
 
     def find(self, name: bytes) -> Row | None:
         """A command or `container|sub` by the name that clients use, in any case."""
         own = self.own_name(name)
-        return None if own is None else self._rows.get(own)
+        return None if own is None else self._known.rows.get(own)
 
     def own_name(self, name: bytes) -> str | None:
         """The own name of what clients call so, if there is such a command; None if the name was taken away."""
@@ -92,6 +108,24 @@ class CommandTable:
         if row is None or len(words) == 1 or not self.subcommands(row):
             return row
         return self.find(words[0] + b"|" + words[1])
+
+
+class _Listing:
+    """The rows of one moment. own: names of the server's own commands. children: the subcommands of each container."""
+
+    __slots__ = ("children", "names", "own", "rows", "top_level_count")
+
+    def __init__(self, own: Sequence[Row], extensions: Sequence[Row]) -> None:
+        self.own = frozenset(str(row["name"]) for row in own)
+        by_name = {str(row["name"]): row for row in (*own, *extensions)}
+        self.rows = dict(sorted(by_name.items()))
+        self.names = [name.encode() for name in self.rows]
+        self.top_level_count = sum("|" not in name for name in self.rows)
+        self.children: dict[str, list[Row]] = {}
+        for row in own:
+            container, bar, _ = str(row["name"]).partition("|")
+            if bar:
+                self.children.setdefault(container, []).append(row)
 
 
 def info_reply(table: CommandTable, row: Row) -> Reply:

@@ -6,7 +6,6 @@ is a mistake of the server: the client gets a short error, the log gets the trac
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
@@ -16,6 +15,9 @@ from sherd.resp import Error, Reply, encode
 from sherd.spec import Request, registered_commands
 
 _log = get_logger()
+
+# `inspect.CO_COROUTINE`, what the code of a coroutine function says of itself, without a module that is slow to load.
+_COROUTINE = 0x80
 
 
 def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
@@ -28,7 +30,7 @@ def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
         return encode(Error(f"ERR unknown command '{name}'"), request.resp)
     try:
         reply = entry.handler(request)
-        if inspect.isawaitable(reply):
+        if isinstance(reply, Awaitable):
             return _finish(reply, name, request)
         return encode(reply, request.resp)
     except Exception as error:  # noqa: BLE001 - a handler's mistake must not end the server
@@ -38,7 +40,8 @@ def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
 def waits(name: str) -> bool:
     """Whether the handler of a command is one that may wait."""
     entry = registered_commands().get(name)
-    return entry is not None and inspect.iscoroutinefunction(entry.handler)
+    code = getattr(entry.handler, "__code__", None) if entry is not None else None
+    return code is not None and bool(code.co_flags & _COROUTINE)
 
 
 def may_run_in_scripts(name: str) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from sherd.observability.info import needs_commands, render_info, wanted_sections
 from sherd.observability.node import Node
-from sherd.observability.snapshot import take_snapshot
 from sherd.resp import Reply, Verbatim
 from sherd.spec import Request, command
 
@@ -24,6 +22,10 @@ from sherd.spec import Request, command
 )
 def info(request: Request) -> Reply:
     """The sections asked for, `default` without arguments."""
+    # The table of all that is told is read when somebody wants to be told.
+    from sherd.observability.info import needs_commands, render_info, wanted_sections
+    from sherd.observability.snapshot import take_snapshot
+
     sections = wanted_sections([word.decode("latin-1") for word in request.args[1:]])
     if not sections:
         return Verbatim("txt", "")

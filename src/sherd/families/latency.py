@@ -7,17 +7,20 @@ octaves that clients and redis_exporter know.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sherd.config import Config
 from sherd.errors import CommandError
 from sherd.families.command_table import CommandTable
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
-from sherd.observability.snapshot import CommandNumbers, take_snapshot
 from sherd.observability.sparkline import elapsed_label, sparkline
+from sherd.record import record
 from sherd.resp import Reply, Verbatim
 from sherd.spec import Request, command, container
+
+if TYPE_CHECKING:
+    from sherd.observability.snapshot import CommandNumbers
 
 _FLAGS = "admin noscript loading stale"
 _TIPS = ("nondeterministic_output", "request_policy:all_nodes", "response_policy:special")
@@ -32,7 +35,7 @@ container(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """A kind of spike: name, the worst ever in milliseconds, samples of (Unix seconds, milliseconds), oldest first."""
 
@@ -188,6 +191,8 @@ def describe(event: Event) -> str:
 def latency_histogram(request: Request) -> Reply:
     """A map from commands to calls and a map from microseconds to calls up to there; a container gives its
     subcommands, an unknown name nothing."""
+    from sherd.observability.snapshot import take_snapshot
+
     commands = [command for command in take_snapshot(request.services.get(Node)).commands if command.histogram.count()]
     if len(request.args) == 2:
         return dict(map(_distribution, commands))

@@ -6,14 +6,17 @@ and cracks stay between them. Sizes come from the client and are bounded.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sherd.errors import CommandError
 from sherd.observability.node import Node
 from sherd.resp import Reply, Verbatim
 from sherd.spec import Request, command
+
+if TYPE_CHECKING:
+    import random
 
 _SHADES = "░▒▓█"
 _COLUMNS, _ROWS, _PIECES = 48, 20, 12
@@ -39,6 +42,8 @@ def lolwut(request: Request) -> Reply:
         _number(words[1])
         words = words[2:]
     columns, rows, pieces = _sizes(words)
+    import random  # for a drawing only
+
     picture = draw_pot(columns, rows, pieces, random.Random())  # noqa: S311 - a drawing
     return Verbatim(
         "txt", f"{picture}\n\nA sherd is a piece of a pot. Sherd ver. {request.services.get(Node).version}\n"

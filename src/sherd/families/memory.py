@@ -5,11 +5,15 @@ MEMORY USAGE looks at one key and is the data plane's, which also declares the c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
-from sherd.observability.snapshot import Snapshot, take_snapshot
 from sherd.resp import OK, Reply, Verbatim
 from sherd.spec import Request, command
+
+if TYPE_CHECKING:
+    from sherd.observability.snapshot import Snapshot
 
 _ALL_SHARDS = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 
@@ -33,6 +37,8 @@ _BIG_CLIENT_BUFFER_BYTES = 200 * 1024
 )
 def memory_stats(request: Request) -> Reply:
     """A map of numbers; bytes unless a name says otherwise."""
+    from sherd.observability.snapshot import take_snapshot
+
     snapshot = take_snapshot(request.services.get(Node), commands=False)
     used, active, resident = snapshot.memory_used, snapshot.memory_active, snapshot.process.resident_bytes
     keys = sum(database.keys for database in snapshot.databases)
@@ -84,6 +90,8 @@ def memory_stats(request: Request) -> Reply:
 )
 def memory_doctor(request: Request) -> Reply:
     """Text for people."""
+    from sherd.observability.snapshot import take_snapshot
+
     return Verbatim("txt", diagnose(take_snapshot(request.services.get(Node), commands=False)) + "\n")
 
 

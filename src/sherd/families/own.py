@@ -7,12 +7,11 @@ BIGKEYS shows what the shards' own threads have found while they go through the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.help_lines import help_reply
 from sherd.observability.node import Node
-from sherd.observability.snapshot import BigKey
+from sherd.record import record
 from sherd.resp import Reply
 from sherd.spec import Request, command, container
 
@@ -45,6 +44,8 @@ def sherd_bigkeys(request: Request) -> Reply:
     appears when the shard's thread has come by, one that has gone stays until then.
     """
     wishes = _bigkey_wishes(request.args[2:])
+    from sherd.observability.snapshot import BigKey
+
     keys = [BigKey(*row) for row in request.services.get(Node).engine.big_keys()]
     keys = [key for key in keys if wishes.slot in (None, key.slot) and wishes.shard in (None, key.shard)]
     if wishes.by_elements:
@@ -64,7 +65,7 @@ def sherd_bigkeys(request: Request) -> Reply:
     ]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _BigKeyWishes:
     by_elements: bool = False
     count: int = 10

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import syslog
 import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
@@ -25,20 +24,23 @@ from typing import Any, TextIO
 
 from sherd.config import Config
 from sherd.errors import ConfigError
+from sherd.later import put_off
 from sherd.log import VERBOSE, send_to
 
-# Where rich is installed, structlog loads it, for tracebacks that are never shown here; that takes half of a start.
-_hides_rich = "rich" not in sys.modules
-if _hides_rich:
-    sys.modules["rich"] = None  # type: ignore[assignment]
+# structlog loads what it finds of these, for forms that are not used here; with rich a start takes twice as long.
+_hidden = [name for name in ("rich", "colorama", "better_exceptions", "twisted") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_hidden))  # type: ignore[arg-type]
+put_off("structlog.stdlib", "structlog.threadlocal")
 import structlog  # noqa: E402
 
-if _hides_rich:
-    del sys.modules["rich"]
+for _name in _hidden:
+    del sys.modules[_name]
 
 _NOTHING = logging.CRITICAL + 10
 _LOG_PARAMETERS = frozenset({"loglevel", "log-format", "log-timestamp-format", "logfile"})
-_SYSLOG_PRIORITIES = {logging.DEBUG: syslog.LOG_DEBUG, VERBOSE: syslog.LOG_INFO, logging.INFO: syslog.LOG_NOTICE}
+# Severities as syslog has them, in its own numbers: debug, info, notice; warning is all the rest.
+_SYSLOG_PRIORITIES = {logging.DEBUG: 7, VERBOSE: 6, logging.INFO: 5}
+_SYSLOG_WARNING = 4
 
 # What `loglevel` means to Python's logging.
 THRESHOLDS: Mapping[str, int] = {
@@ -81,6 +83,8 @@ class LogOutput:
 
     def open_syslog(self, ident: str, facility: str) -> None:
         """Send every line to syslog as well; `facility` as in redis.conf: user, local0 to local7."""
+        import syslog  # which few ask for
+
         syslog.openlog(ident, syslog.LOG_PID, getattr(syslog, f"LOG_{facility.upper()}"))
         self._to_syslog = True
 
@@ -109,8 +113,10 @@ class LogOutput:
             self._stream.write("".join(f"{line}\n" for _, line in lines))
             self._stream.flush()
         if self._to_syslog:
+            import syslog
+
             for threshold, line in lines:
-                syslog.syslog(_SYSLOG_PRIORITIES.get(threshold, syslog.LOG_WARNING), line)
+                syslog.syslog(_SYSLOG_PRIORITIES.get(threshold, _SYSLOG_WARNING), line)
 
     def _line(self, threshold: int, when: float, event: EventDict) -> str:
         ordered: EventDict = {

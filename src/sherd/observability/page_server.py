@@ -11,7 +11,6 @@ pool of threads with blocking sockets, which as many slow clients as it has thre
 from __future__ import annotations
 
 import contextlib
-import gzip
 import queue
 import re
 import selectors
@@ -21,12 +20,12 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sherd.log import get_logger
+from sherd.record import record
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -60,7 +59,7 @@ Answer = tuple[int, str, bytes]
 Page = Callable[[str], Answer]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HttpRequest:
     """What is looked at of a request; `path` is without its query."""
 
@@ -133,9 +132,8 @@ class PageServer:
         self._ring()
 
     def start(self) -> None:
-        """Serve in threads of its own."""
-        for thread in self._threads:
-            thread.start()
+        """Serve in threads of its own; that of the slow pages is there when the first is asked for."""
+        self._threads[0].start()
 
     def stop(self, *, wait: bool = True) -> None:
         """Close every socket and end the threads; idempotent. Without `wait` a page in the making ends by itself."""
@@ -261,6 +259,8 @@ class PageServer:
             # The answer has its own time; until then nothing that the client sends is of interest.
             connection.deadline = time.monotonic() + 2 * REQUEST_SECONDS_MAX
             self._selector.unregister(connection.socket)
+            if self._threads[1].ident is None:
+                self._threads[1].start()
             try:
                 self._wanted.put_nowait((connection, request))
             except queue.Full:
@@ -390,6 +390,8 @@ def encode_response(answer: Answer, *, compress: bool = False, head_only: bool =
     status, content_type, body = answer
     more = ""
     if compress and len(body) >= GZIP_BYTES_MIN:
+        import gzip  # with the first scrape
+
         body, more = gzip.compress(body, _GZIP_LEVEL), "Content-Encoding: gzip\r\n"
     if status == 401:
         more += 'WWW-Authenticate: Basic realm="sherd", charset="UTF-8"\r\n'

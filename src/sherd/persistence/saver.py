@@ -7,6 +7,7 @@ for the end. One is taken at a time.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from pathlib import Path
 
@@ -35,10 +36,15 @@ class Saver:
         self._running: asyncio.Task[None] | None = None
         self._scheduled = False
         self._retry_at = 0.0
-        # A rewrite of the append-only file is a snapshot as well: one is taken at a time.
-        self._free = asyncio.Event()
-        self._free.set()
         self._saved_at = time.monotonic()
+
+    @functools.cached_property
+    def _free(self) -> asyncio.Event:
+        # A rewrite of the append-only file is a snapshot as well: one is taken at a time. Made when it is first looked
+        # at: asyncio takes a while to import, and a start does without it until clients are served.
+        free = asyncio.Event()
+        free.set()
+        return free
 
     @property
     def is_running(self) -> bool:

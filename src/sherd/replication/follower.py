@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -154,6 +153,8 @@ class Follower:
         self.apply_configuration()
 
     async def _run(self) -> None:
+        import random  # which loads libraries of its own
+
         pause = _PAUSE_SECONDS_MIN
         while True:
             begun = time.monotonic()

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sherd.errors import CommandError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place, ReplicaRow, random_id
+from sherd.record import field, record
 
 _log = get_logger()
 
@@ -36,7 +37,7 @@ _PRESENT_TRIES = 20
 _snapshot_numbers = itertools.count()
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Introduction:
     """What a client has said of itself before it asks for the stream."""
 
@@ -45,14 +46,15 @@ class Introduction:
     snapshot_only: bool = False
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Waiting:
     """A client of WAIT or WAITAOF: `count` replicas are to have acknowledged `offset`, or to have it on disk."""
 
     offset: int
     count: int
     on_disk: bool = False
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+    # asyncio need not be there when the class is made.
+    done: asyncio.Event = field(default_factory=lambda: asyncio.Event())  # noqa: PLW0108
 
 
 class Primary:
@@ -65,12 +67,16 @@ class Primary:
         self._waiting: list[_Waiting] = []
         # Replicas whose snapshot has not begun, with what the snapshot is announced by.
         self._unsynced: dict[int, bool] = {}
-        self._joined = asyncio.Event()
         self._sync: asyncio.Task[None] | None = None
         self._alone_since = time.monotonic()
         self._pinged = time.monotonic()
         node.replication.replicas = self._replicas
         self.apply_configuration()
+
+    @functools.cached_property
+    def _joined(self) -> asyncio.Event:
+        # When it is first looked at, as in `Saver`.
+        return asyncio.Event()
 
     # ---- replicas
 

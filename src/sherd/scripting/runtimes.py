@@ -8,7 +8,9 @@ data plane, for good.
 
 Scripts run in lupa's Lua because its extension module exports Lua's functions, as its wheels do. Where it does not, a
 shared library of the system's with Lua 5.1 is used, in which the data plane makes runtimes by itself; so does a library
-that the directive `lua-library` names. Which it is, or that there is none, is found out when the first server starts.
+that the directive `lua-library` names. Which it is is found out with the first script, as Lua takes memory that most
+servers need for something else; but a server that has no lupa, or is to use another library, says at its start what it
+lacks.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import threading
+from importlib.machinery import PathFinder
 
 from sherd import native
 from sherd.log import get_logger
@@ -67,8 +70,10 @@ MAKER = _Maker()
 
 def _make_runtimes(library: str) -> None:
     try:
-        is_lupa = _find_lua(library)
+        if library or not _has_lupa():
+            _find_lua(library)
         while count := native.wait_for_runtime_demand():
+            is_lupa = _find_lua(library)
             for _ in range(count):
                 _make_runtime(is_lupa)
     except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait are told
@@ -93,9 +98,19 @@ def _find_lua(library: str) -> bool:
     return True
 
 
+def _has_lupa() -> bool:
+    try:
+        _lupa_module()
+    except ImportError:
+        return False
+    return True
+
+
 def _lupa_module() -> str:
-    # Only looked for: a server without scripts imports no Lua.
-    found = importlib.util.find_spec(_LUPA_MODULE)
+    # Only looked for, and by the file: to look for it by its name would import what it belongs to.
+    package = importlib.util.find_spec(_LUPA_MODULE.partition(".")[0])
+    places = package.submodule_search_locations if package is not None else None
+    found = PathFinder.find_spec(_LUPA_MODULE, places) if places is not None else None
     if found is None or found.origin is None:
         raise ImportError(f"there is no {_LUPA_MODULE}")
     return found.origin

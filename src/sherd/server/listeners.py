@@ -7,17 +7,16 @@ always an error. Names are resolved here, the data plane takes numeric addresses
 from __future__ import annotations
 
 import errno
-import grp
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sherd.config import Config
 from sherd.errors import SherdError
 from sherd.observability.node import Listener
+from sherd.record import record
 
 if TYPE_CHECKING:
     from sherd import native
@@ -33,7 +32,7 @@ class ListenError(SherdError):
     """An address that cannot be listened on; one line for the operator."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Address:
     """One word of `bind`: as it was written, numeric hosts, and whether it may be missing."""
 
@@ -126,6 +125,8 @@ def _open_unix(engine: native.Server, config: Config, path: Path, backlog: int) 
         engine.listen_unix(str(path), config.get_int("unixsocketperm"), backlog)
         group = config.get_str("unixsocketgroup")
         if group:
+            import grp  # for a group's number only
+
             os.chown(path, -1, grp.getgrnam(group).gr_gid)
     except (OSError, KeyError) as error:
         raise ListenError(f"cannot listen on the Unix socket {path}: {_reason(error)}") from error

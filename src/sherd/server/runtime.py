@@ -2,13 +2,16 @@
 
 `open` does everything that can fail for reasons of the operator (ports, limits) and runs in the caller's thread, so
 that the error is the caller's; `serve` runs in an event loop until `request_stop`. Both the command line and
-`sherd.Server` use this; what differs between them (signals, logs, threads) is theirs.
+`sherd.Server` use this; what differs between them (signals, logs, threads) is theirs. In between the command line calls
+`begin`: clients of a server that has nothing to load are served by the data plane while the event loop is still being
+made, which with the import of asyncio is a fifth of a start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +111,8 @@ class Runtime:
         self._stop: asyncio.Event | None = None
         self._stop_asked = False
         self._on_stop_asked = stop_asked
+        # Whether the data plane's threads run.
+        self._begun = False
 
     @property
     def node(self) -> Node:
@@ -136,7 +141,9 @@ class Runtime:
             cluster=config.get_bool("cluster-enabled"),
             settings={"databases": config.get_int("databases")},
         )
-        self._commands = self._name_commands(engine)
+        # Once for all who want it. It takes a megabyte, and most servers are never asked for anything of it.
+        self._read_rows = functools.cache(native.command_table)
+        self._commands = CommandTable(self._read_rows, self._rename_commands(engine))
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         self._saver = Saver(self._node)
         self._append = AppendOnly(self._node, self._saver)
@@ -148,8 +155,9 @@ class Runtime:
         try:
             self._push_settings(native_settings(config))
             self._load_extensions()
-            rows = [*native.command_table(), *self._extension_rows]
-            self._access = AccessControl(engine, Catalogue(rows), config)
+            catalogue = Catalogue(native.command_count(), self._read_rows)
+            catalogue.learn(self._extension_rows)
+            self._access = AccessControl(engine, catalogue, config)
             self._access.load_at_start()
             self._set_up_tls()
             self._open_listeners()
@@ -176,13 +184,14 @@ class Runtime:
         except LoadError as error:
             raise ConfigError(f"Python commands cannot be loaded: {error}") from error
 
-    def _name_commands(self, engine: native.Server) -> CommandTable:
-        rows = native.command_table()
-        own = [str(row["name"]).encode() for row in rows if "|" not in row["name"]]
+    def _rename_commands(self, engine: native.Server) -> dict[bytes, bytes | None]:
+        if not self.config.renamed_commands:
+            return {}
+        own = [str(row["name"]).encode() for row in self._read_rows() if "|" not in row["name"]]
         renames = resolve_renames(self.config.renamed_commands, own)
         if renames:
             engine.rename_commands([(name, command.decode() if command else None) for name, command in renames.items()])
-        return CommandTable(rows, renames)
+        return renames
 
     def _open_listeners(self) -> None:
         wanted = self.config.get_int("port")
@@ -192,6 +201,27 @@ class Runtime:
             self.config.put(BY_NAME["port"], self.node.port, self.config.source("port"))
         self._listened = self._ports_and_addresses()
 
+    def begin(self) -> None:
+        """Serve clients from now on, where nothing keeps them from it that `serve` has to do first.
+
+        What they ask of the control plane waits until it is there.
+        """
+        config = self.config
+        waits = config.get_bool("appendonly") or config.get_tuple("replicaof") or self._origins()
+        if self.node.start_load is None and not waits:
+            self._prepare()
+            self._start_load = None
+            self.node.engine.set_loading(False)
+            self._start_data_plane()
+
+    def _prepare(self) -> None:
+        """Make what the data plane's threads may ask for."""
+        self._provided = self._services()
+        self._control = ControlLoop(self.node, self._provided, self._log_sink)
+        self._script_calls = ScriptCalls(self.node.engine, self._control.request)
+        # Libraries of functions are run to be loaded.
+        MAKER.start(self.config.get_str("lua-library"))
+
     async def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Load what is there, serve until `request_stop`, then stop everything; in the thread that runs the loop.
 
@@ -200,16 +230,15 @@ class Runtime:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         if self._stop_asked:  # before there was a loop
             self._stop.set()
-        self._provided = self._services()
-        control = ControlLoop(self.node, self._provided, self._log_sink)
-        script_calls = ScriptCalls(self.node.engine, control.request)
         watches: list[asyncio.Task[None]] = []
-        # Libraries of functions are run to be loaded.
-        MAKER.start(self.config.get_str("lua-library"))
-        control.start()
+        if self._begun:
+            native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
+        else:
+            self._prepare()
+        self._control.start()
         try:
-            await self._load_data()
-            script_calls.start()
+            if not self._begun:
+                await self._load_data()
             if not self._stop.is_set():
                 watches = self._begin_work()
                 on_ready()
@@ -219,17 +248,17 @@ class Runtime:
             for watch in watches:
                 watch.cancel()
             await self._follower.stop()
-            script_calls.stop()
+            self._script_calls.stop()
             self._extensions.stop_jobs()
-            await control.stop()
+            await self._control.stop()
             # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
             # closes executors before it tells anybody.
             self.close()
             MAKER.stop()
-            control.move_logs()
+            self._control.move_logs()
             self._loop, self._stop = None, None
             # They know how to stop this.
-            del self._provided
+            del self._provided, self._control, self._script_calls
 
     def _begin_work(self) -> list[asyncio.Task[None]]:
         """What begins when the data are there; returns what is to be cancelled at the end."""
@@ -274,8 +303,11 @@ class Runtime:
 
     def _start_data_plane(self) -> None:
         self.node.engine.start()
-        # After the data plane's threads were started, which would inherit it.
-        native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
+        self._script_calls.start()
+        self._begun = True
+        if self._loop is not None:
+            # For this thread, and after the others were started, which would inherit it.
+            native.set_time_slice(_CONTROL_SLICE_MICROSECONDS)
 
     async def _await_load(self, loading: asyncio.Future[None]) -> bool:
         """Wait for the data, and tell now and then how far it is; False if the server is to end before that."""

@@ -15,8 +15,8 @@ import atexit
 import gc
 import logging
 import os
-import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -169,7 +169,7 @@ def run(config: Config) -> NoReturn:
     signals = StopSignals()
     setup_logs_from(config)
     _log_findings(config)
-    _log.info("starting", version=__version__, pid=os.getpid(), python=platform.python_version(),
+    _log.info("starting", version=__version__, pid=os.getpid(), python=sys.version.partition(" ")[0],
               config_file=str(config.config_file or ""))  # fmt: skip
     # The process is the server's own here; where it is embedded, huge pages are the host's affair.
     automatic = not config.get_bool("disable-thp")
@@ -196,9 +196,12 @@ def run(config: Config) -> NoReturn:
         # Who started the server in the background, or has its log collected, sees nothing else of it.
         _log.error("the server cannot start", reason=str(error))
         raise
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _log_start(runtime)
     with pid_file:
         try:
-            asyncio.run(_serve(runtime))
+            runtime.begin()
+            asyncio.run(runtime.serve(lambda: _announce_ready(runtime)))
         except SherdError as error:
             _log.error("the server cannot start", reason=str(error))
             raise
@@ -228,12 +231,6 @@ def _end_in_time(runtime: Runtime, pid_file: PidFile) -> None:
         end_process(0)
 
     threading.Thread(target=end, name="sherd-end", daemon=True).start()
-
-
-async def _serve(runtime: Runtime) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _log_start(runtime)
-    await runtime.serve(lambda: _announce_ready(runtime))
 
 
 def _log_start(runtime: Runtime) -> None:
