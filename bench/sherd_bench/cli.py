@@ -15,7 +15,7 @@ from sherd_bench import document, procfs
 from sherd_bench.load import Generator, LoadError, find_generator
 from sherd_bench.servers import KINDS, REPOSITORY, ServerUnavailableError, plans
 from sherd_bench.session import Parameters, Pin, Session
-from sherd_bench.suites import SUITES, heavy
+from sherd_bench.suites import SUITES, heavy, journal
 from sherd_bench.workloads import BY_NAME
 
 ROUNDS = 3
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workload_names=tuple(options.workloads),
         quick=options.quick,
         rate=options.rate,
+        data_keys=options.data_keys,
         pins=tuple(Pin(name) for name in options.pin) or None,
     )
     folder = options.out or (None if options.quick else REPOSITORY / "docs" / "benchmarks")
@@ -100,7 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, help=f"samples a figure ({ROUNDS}; quick {QUICK_ROUNDS})")
     parser.add_argument("--pipelines", type=_numbers, default=[1, 16, 64], metavar="N,N")
-    parser.add_argument("--workloads", type=_workloads, default=[], help=f"of {', '.join(BY_NAME)}")
+    parser.add_argument(
+        "--workloads",
+        type=_workloads,
+        default=[],
+        help=f"of {', '.join(BY_NAME)}; parts of the journal suite: {', '.join(journal.PARTS)}",
+    )
+    parser.add_argument("--data-keys", type=_count, metavar="N", help="keys that the journal suite saves and loads")
     parser.add_argument("--rate", type=int, default=50_000, help="requests a second of the latency suite")
     parser.add_argument(
         "--pin",
@@ -114,13 +121,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
 def _workloads(text: str) -> list[str]:
     names = [name.lower() for name in _names(text)]
-    if unknown := [name for name in names if name not in {*BY_NAME, *heavy.NAMES}]:
+    if unknown := [name for name in names if name not in {*BY_NAME, *heavy.NAMES, *journal.PARTS}]:
         raise argparse.ArgumentTypeError(f"unknown workload {unknown[0]}")
     return names
 

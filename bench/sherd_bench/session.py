@@ -65,6 +65,8 @@ class Parameters:
     workload_names: tuple[str, ...] = ()
     quick: bool = False
     rate: int = 50_000
+    # Keys that are saved, loaded and sent to replicas; None: the suite's own number.
+    data_keys: int | None = None
     # None: each suite's own choice.
     pins: tuple[Pin, ...] | None = None
 

@@ -9,6 +9,7 @@ from sherd_bench.load import LoadPlan, LoadResult
 from sherd_bench.plot import Panel, bars
 from sherd_bench.procfs import machine_facts
 from sherd_bench.session import Measurement, Parameters, Sample
+from sherd_bench.suites.journal.score import Bound, Score
 from sherd_bench.tables import Table, number, ratio_columns, ratios
 from sherd_bench.workloads import BY_NAME
 
@@ -92,6 +93,24 @@ def test_a_picture_is_well_formed_and_leaves_out_missing_bars() -> None:
     root = ET.fromstring(bars("Title", "us", [panel]))
     titles = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
     assert titles == ["A&B: 1.000", "A&B: 2.000", "C: 4.000"]
+
+
+@pytest.mark.parametrize(
+    ("values", "bound", "cells"),
+    [
+        ({"sherd": 1.0, "valkey": 4.0}, Bound(0.5), ["1.00", "4.00", "0.250", "<= 0.500 x valkey", "yes"]),
+        ({"sherd": 3.0, "valkey": 4.0}, Bound(0.5), ["3.00", "4.00", "0.750", "<= 0.500 x valkey", "no"]),
+        ({"sherd": 5.0, "valkey": 4.0}, Bound(1.3, is_most=False), ["5.00", "4.00", "1.25", ">= 1.30 x valkey", "no"]),
+        ({"sherd": 1.5}, Bound(2.0, of_reference=False, unit=" ms"), ["1.50", "-", "1.50 ms", "<= 2.00 ms", "yes"]),
+        ({"sherd": 1.5}, Bound(2.0), ["1.50", "-", "-", "<= 2.00 x valkey", "-"]),
+        ({"valkey": 1.5}, Bound(2.0, of_reference=False), ["-", "1.50", "-", "<= 2.00", "-"]),
+    ],
+)
+def test_an_aim_is_judged_by_the_figures_of_one_run(values: dict[str, float], bound: Bound, cells: list[str]) -> None:
+    """A figure or its ratio against the bound; without what it is compared with there is no judgement."""
+    score = Score(["sherd", "valkey"])
+    score.add("figure", values, bound)
+    assert score.table().rows == [["figure", *cells]]
 
 
 def test_a_page_warns_of_error_replies_before_any_table() -> None:

@@ -66,6 +66,19 @@ def test_a_process_wakes_as_often_as_it_has_slept() -> None:
         process.communicate(b"\n")
 
 
+def test_proportional_memory_is_no_more_than_resident_memory() -> None:
+    """What libraries share with others counts by its part only."""
+    proportional = procfs.proportional_bytes(os.getpid())
+    assert 2**20 < proportional <= procfs.resident_bytes(os.getpid()) * 1.2
+
+
+def test_cpu_time_of_children_that_have_ended_is_told_apart() -> None:
+    """A server that saves in a child has no child left when the file is there."""
+    before = procfs.ended_children_seconds(os.getpid())
+    subprocess.run([sys.executable, "-c", BURN], input=b"\n", stdout=subprocess.DEVNULL, check=True)
+    assert procfs.ended_children_seconds(os.getpid()) - before >= 0.15
+
+
 def test_a_process_that_is_gone_raises() -> None:
     """A figure of a dead server must not read as zero."""
     process = subprocess.Popen([sys.executable, "-c", ""])

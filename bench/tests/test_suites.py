@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sherd_bench import cli, session
 from sherd_bench.servers import KINDS
+from sherd_bench.suites.journal import plans, requests, snapshots, stalls
 
 REDIS = "redis"
 
@@ -77,6 +78,46 @@ def test_the_access_suite_compares_ways_to_use_a_server(tmp_path: Path) -> None:
     for name in ("SET", "GET"):
         for way in ("everything allowed", "10 key patterns", "tracking on"):
             assert text.count(f"| {name}     | {way.rjust(18)} |") == 1, text
+
+
+def test_the_journal_suite_measures_every_aim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row for every aim; what has no reference to be compared with is neither met nor missed."""
+    for name, size in (("QUICK_KEYS", 2000), ("QUICK_ELEMENTS", 1000), ("QUICK_WRITES_PER_SECOND", 2000),
+                       ("QUICK_COLLECTION_WRITES_PER_SECOND", 2000)):  # fmt: skip
+        monkeypatch.setattr(plans, name, size)
+    monkeypatch.setattr(requests, "QUICK_READ_SECONDS", 0.1)
+    monkeypatch.setattr(snapshots, "QUICK_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(stalls, "ALONE_SECONDS_MIN", 0.1)
+    assert run("--suite", "journal", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "journal.md").read_text()
+    aims = text.partition("### What is aimed at")[2].partition("###")[0]
+    for aim in (
+        "| SET pipeline 16, everysec: server CPU a request, us",
+        "| SET pipeline 16, always: server CPU a request, us",
+        "| SET pipeline 1, always: thousand requests a second",
+        "| GETs of others beside `always`, share of their rate without",
+        "| longest stall, BGSAVE, 2,000 small keys: ms beyond the load alone",
+        "| longest stall, full sync, collections of 1,000: ms beyond the load alone",
+        "| p99.9 of HSET, BGREWRITEAOF, collections of 1,000: ms",
+        "| memory above the data and 64 MiB during a snapshot, share",
+        "| snapshot of 2,000 keys: seconds until it is written",
+        "| throughput of others during a snapshot, share",
+        "| loading 2,000 keys, snapshot: seconds",
+        "| loading 2,000 keys, append-only file: seconds",
+        "| full sync of 2,000 keys: seconds",
+        "| replicated SET pipeline 16: CPU of the primary, us",
+        "| replicated SET pipeline 16: CPU of the replica, us",
+    ):
+        assert aim in aims, aim
+    assert "yes" not in aims
+
+
+def test_a_part_of_the_journal_suite_can_be_asked_for(tmp_path: Path) -> None:
+    """A look at one part, with as many keys as are wanted."""
+    assert run("--suite", "journal", "--workloads", "loading", "--data-keys", "1234", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "journal.md").read_text()
+    assert "### A start with 1,234 keys, unpinned: seconds until PONG" in text
+    assert "### A snapshot of" not in text
 
 
 def test_a_server_that_answers_with_errors_fails_the_run(
