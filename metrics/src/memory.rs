@@ -7,7 +7,10 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicI64, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// Threads that are counted apart; later ones share the last place with locked additions.
 const THREADS: usize = 64;
@@ -17,6 +20,8 @@ struct ThreadBytes(AtomicI64);
 
 static BYTES: [ThreadBytes; THREADS] = [const { ThreadBytes(AtomicI64::new(0)) }; THREADS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// Places that threads have left, a bit each. What was counted in them stays: only the sum over all places means anything.
+static LEFT: AtomicU64 = AtomicU64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
@@ -74,13 +79,38 @@ fn count(delta: i64) {
 #[cold]
 fn count_slowly(place: usize, delta: i64) {
     let place = if place == usize::MAX {
-        let place = NEXT.fetch_add(1, Relaxed).min(THREADS - 1);
+        let place = take_place();
         let _ = PLACE.try_with(|cell| cell.set(place));
         place
     } else {
         place
     };
     BYTES[place].0.fetch_add(delta, Relaxed);
+}
+
+/// A place that a thread has left, or the next one.
+fn take_place() -> usize {
+    let mut left = LEFT.load(Relaxed);
+    while left != 0 {
+        // Acquire: what the thread that has left it wrote last is added to here, without a locked operation.
+        match LEFT.compare_exchange_weak(left, left & (left - 1), Acquire, Relaxed) {
+            Ok(_) => return left.trailing_zeros() as usize,
+            Err(now) => left = now,
+        }
+    }
+    NEXT.fetch_add(1, Relaxed).min(THREADS - 1)
+}
+
+/// Leaves this thread's place to a later one; for threads that come and go. The few bytes until it ends are counted in the
+/// shared place.
+pub fn leave_place() {
+    let place = PLACE.try_with(|cell| cell.replace(THREADS - 1)).unwrap_or(THREADS - 1);
+    if place < THREADS - 1 {
+        // Release: see `take_place`.
+        LEFT.fetch_or(1 << place, Release);
+    } else if place == usize::MAX {
+        let _ = PLACE.try_with(|cell| cell.set(usize::MAX));
+    }
 }
 
 /// Bytes that this thread has allocated less those that it has freed; only differences mean anything.
@@ -171,6 +201,20 @@ mod tests {
             last = class;
         }
         assert_eq!([size_class(48), size_class(65), size_class(80), size_class(81)], [48, 80, 80, 96]);
+    }
+
+    #[test]
+    fn threads_that_come_and_go_use_the_same_places() {
+        for _ in 0..3 * THREADS {
+            let place = std::thread::spawn(|| {
+                count(1 << 20);
+                let place = PLACE.get();
+                count(-(1 << 20));
+                leave_place();
+                place
+            });
+            assert!(place.join().expect("the thread ends well") < THREADS - 1);
+        }
     }
 
     #[test]

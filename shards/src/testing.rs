@@ -14,6 +14,21 @@ use crate::server::settings::Settings;
 use crate::server::world::World;
 use crate::slot::SlotMap;
 
+/// Runs a command line in an engine's shards, as [`Tester::run`] does.
+#[allow(dead_code)] // Used by the tests of loading.
+pub fn run_in(engine: &crate::executor::engine::Engine, db: u16, line: &str) -> String {
+    let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    let table = registry::table();
+    let found = table.find(args[0]).expect("there is such a command");
+    let command = args.get(1).and_then(|name| table.find_subcommand(found, name)).unwrap_or(found);
+    let client = Client { db, protocol: Protocol::Resp2, no_touch: false, tracks: Default::default(), record: None };
+    let now_ms = engine.world.now_milliseconds();
+    let one = Call { command, args: &args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
+    let mut out = Vec::new();
+    engine.with_shards(engine.all_shards(), |shards| call(shards, &engine.world, &one, &mut out));
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// A keyspace and a client, for tests.
 pub struct Tester {
     pub world: Arc<World>,

@@ -5,7 +5,7 @@ pub mod baton;
 pub mod engine;
 pub mod errand;
 pub mod execute;
-mod prefetch;
+pub mod prefetch;
 pub mod rest;
 mod run;
 pub mod waiting;

@@ -155,6 +155,13 @@ impl Db {
         self.tables[index].find_slot(key.hash, key.bytes)
     }
 
+    /// Makes room for so many keys, if there are none yet and one table will have all of them.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        if let ([table], 0) = (&mut *self.tables, self.keys) {
+            table.reserve(keys);
+        }
+    }
+
     /// Adds an entry whose key is not there.
     pub(super) fn insert_new(&mut self, key: &Key<'_>, entry: Entry) -> &mut Entry {
         self.keys += 1;

@@ -1,6 +1,6 @@
 //! A shard: its databases, the one door through which they are altered, and what it remembers and counts besides.
 //!
-//! [`Databases`] lends databases for reading to everybody. What alters one, [`edit`] alone can call: the methods are visible in
+//! [`Databases`] lends databases for reading to everybody. What alters one, [`edit`] and [`loading`] alone can call: the methods are visible in
 //! this module only, so what follows from a change (count, WATCH, keyspace event, waiting clients) cannot be forgotten by
 //! whoever makes one.
 
@@ -11,6 +11,7 @@ pub mod edit;
 pub mod events;
 pub mod heat;
 pub mod invalidations;
+mod loading;
 pub mod outbox;
 pub mod read_keys;
 pub mod saving;

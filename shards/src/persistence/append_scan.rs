@@ -31,6 +31,7 @@ pub enum Found {
 }
 
 /// A walk over a file.
+#[derive(Clone)]
 pub struct Scan<'a> {
     bytes: &'a [u8],
     /// Where what comes next begins.
@@ -48,6 +49,11 @@ impl<'a> Scan<'a> {
     /// Where what comes next begins.
     pub fn offset(&self) -> usize {
         self.at
+    }
+
+    /// Goes back to where something began.
+    pub fn go_back(&mut self, at: usize) {
+        self.at = at;
     }
 
     /// What comes next. After a break the offset is where it began.

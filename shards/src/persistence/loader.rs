@@ -1,235 +1,35 @@
 //! Reading an RDB file, which may hold anything: into the shards, or only to see whether it is sound.
+//!
+//! One thread cuts the file into its keys ([`super::walk`]) and hands them to those that build, each in shards of its own
+//! ([`super::builders`]). Keys of a file are independent of each other, and those of one shard stay in order, so that one that
+//! is there twice is found. Which of several faults is told does not depend on who was quicker: it is the first one in the
+//! file. Where the shards are held already, one thread does it all.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use crate::entry::policy;
-use crate::entry::{Entry, NewValue};
+use super::builders::{self, Builders};
+use super::insert::{self, Inserted, Place};
+pub use super::report::{Fault, Progress, Report};
+use super::walk::{Next, Record, Walk};
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
 use crate::handler::scripting::{self, RestorePolicy};
-use crate::keyspace::db::Key;
-use crate::rdb::format::{opcode, HEADER_BYTES, MAGIC_REDIS, MAGIC_VALKEY, VERSION_REDIS_8, VERSION_VALKEY_9};
-use crate::rdb::{self, crc64, load, Corrupt, Limits, Loaded, Reader};
+use crate::keyspace::shard::Shard;
+use crate::rdb::{crc64, Limits};
 use crate::server::world::World;
 
 /// Keys that are put into the shards while they are held.
 const KEYS_A_SLICE: usize = 512;
-/// Since this version a file ends with a checksum.
-const CHECKSUM_SINCE: u16 = 5;
-
-/// What is wrong with a file, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub offset: u64,
-    /// The key that was being read.
-    pub key: Option<Vec<u8>>,
-    pub what: String,
-}
-
-/// What a file told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    pub version: u16,
-    pub is_valkey: bool,
-    pub aux: Vec<(String, String)>,
-    /// Sources of libraries of functions.
-    pub functions: Vec<Vec<u8>>,
-    pub keys: u64,
-    /// Keys with an expiry.
-    pub volatile: u64,
-    /// Keys that had expired, which were not loaded.
-    pub expired: u64,
-    /// The checksum is there and right; a file may have been written without one.
-    pub has_checksum: bool,
-    pub databases: usize,
-    /// Where it ends: what follows is no part of the snapshot.
-    pub end: u64,
-}
-
-/// How far a file was read, for those who watch.
-#[derive(Default)]
-pub struct Progress {
-    pub bytes: AtomicU64,
-    pub total: AtomicU64,
-    pub keys: AtomicU64,
-    /// Memory that the data took where the snapshot was taken, as far as it says so.
-    pub used_memory: AtomicU64,
-    /// Whoever wanted the file does so no longer.
-    pub is_unwanted: AtomicBool,
-}
-
-/// One key of a file.
-struct Record<'a> {
-    db: u16,
-    key: Cow<'a, [u8]>,
-    value: Loaded<'a>,
-    expires_ms: Option<i64>,
-    /// Seconds without use, or a counter of uses.
-    idle: Option<u64>,
-    frequency: Option<u8>,
-}
-
-/// A walk over a file.
-struct Walk<'a> {
-    bytes: &'a [u8],
-    reader: Reader<'a>,
-    limits: Limits,
-    now_ms: i64,
-    /// Whether what has expired is kept if the file says to which history of replication it belongs.
-    keeps_expired_of_history: bool,
-    db: u16,
-    databases_max: usize,
-    report: Report,
-    key: Option<Vec<u8>>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(bytes: &'a [u8], limits: Limits, now_ms: i64, databases_max: usize) -> Walk<'a> {
-        let reader = Reader::new(bytes);
-        let report = Report::default();
-        Walk { bytes, reader, limits, now_ms, keeps_expired_of_history: false, db: 0, databases_max, report, key: None }
-    }
-
-    fn fault(&self, what: impl Into<String>) -> Fault {
-        let offset = (self.bytes.len() - self.reader.left()) as u64;
-        Fault { offset, key: self.key.clone(), what: what.into() }
-    }
-
-    /// An error of the bytes: they end too early, or are no such thing.
-    fn corrupt(&self, what: &str) -> Fault {
-        if self.reader.left() == 0 {
-            return self.fault(format!("the file ends in the middle of {what}"));
-        }
-        self.fault(format!("{what} is not what it claims to be"))
-    }
-
-    fn or_fault<T>(&self, result: Result<T, Corrupt>, what: &str) -> Result<T, Fault> {
-        result.map_err(|Corrupt| self.corrupt(what))
-    }
-
-    fn header(&mut self) -> Result<(), Fault> {
-        let header = self.reader.array::<HEADER_BYTES>();
-        let header = header.map_err(|Corrupt| self.fault("the file is shorter than its header"))?;
-        let (is_valkey, digits) = match (header.strip_prefix(MAGIC_REDIS), header.strip_prefix(MAGIC_VALKEY)) {
-            (Some(digits), _) => (false, digits),
-            (_, Some(digits)) => (true, digits),
-            _ => return Err(self.fault("it begins like no RDB file")),
-        };
-        let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        let version: u16 = version.ok_or_else(|| self.fault("its version is no number"))?;
-        let is_known = match is_valkey {
-            true => version == VERSION_VALKEY_9,
-            false => (1..=VERSION_REDIS_8).contains(&version),
-        };
-        if !is_known {
-            return Err(self.fault(format!("its RDB version {version} is not known")));
-        }
-        (self.report.version, self.report.is_valkey) = (version, is_valkey);
-        Ok(())
-    }
-
-    fn text(&mut self, what: &str) -> Result<Cow<'a, [u8]>, Fault> {
-        let text = self.reader.string();
-        self.or_fault(text, what)
-    }
-
-    fn number(&mut self, what: &str) -> Result<u64, Fault> {
-        let number = self.reader.number();
-        self.or_fault(number, what)
-    }
-
-    /// The next key; `None` at the file's end, which is checked.
-    fn next(&mut self) -> Result<Option<Record<'a>>, Fault> {
-        let (mut expires_ms, mut idle, mut frequency) = (None, None, None);
-        loop {
-            let code = self.reader.byte();
-            match self.or_fault(code, "an opcode")? {
-                opcode::AUX => {
-                    let (name, text) = (self.text("an auxiliary field")?, self.text("an auxiliary field")?);
-                    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                    if self.keeps_expired_of_history && *name == *b"repl-id" {
-                        self.now_ms = 0;
-                    }
-                    self.report.aux.push((shown(&name), shown(&text)));
-                }
-                opcode::SELECT_DB => self.select()?,
-                opcode::RESIZE_DB => {
-                    self.number("a database's size")?;
-                    self.number("a database's size")?;
-                }
-                opcode::SLOT_INFO => {
-                    for _ in 0..3 {
-                        self.number("a slot's size")?;
-                    }
-                }
-                opcode::FUNCTION => {
-                    let source = self.text("a library of functions")?.into_owned();
-                    self.report.functions.push(source);
-                }
-                opcode::EXPIRES_MS => {
-                    let at = self.reader.milliseconds();
-                    expires_ms = Some(self.or_fault(at, "an expiry")?);
-                }
-                opcode::EXPIRES_SECONDS => {
-                    let at = self.reader.array::<4>().map(i32::from_le_bytes);
-                    expires_ms = Some(i64::from(self.or_fault(at, "an expiry")?) * 1000);
-                }
-                opcode::IDLE => idle = Some(self.number("an idle time")?),
-                opcode::FREQUENCY => {
-                    let count = self.reader.byte();
-                    frequency = Some(self.or_fault(count, "a frequency")?);
-                }
-                opcode::END => {
-                    self.end()?;
-                    return Ok(None);
-                }
-                opcode::MODULE_AUX | opcode::FUNCTION_BEFORE_RELEASE => {
-                    return Err(self.fault("it holds what only a module or a release candidate can read"))
-                }
-                kind => {
-                    let key = self.text("a key")?;
-                    self.key = Some(key.to_vec());
-                    let value = load(&mut self.reader, kind, &self.limits, self.now_ms);
-                    let value = self.or_fault(value, &format!("a value of type {kind}"))?;
-                    self.report.keys += 1;
-                    self.report.volatile += u64::from(expires_ms.is_some());
-                    let db = self.db;
-                    return Ok(Some(Record { db, key, value, expires_ms, idle, frequency }));
-                }
-            }
-        }
-    }
-
-    fn select(&mut self) -> Result<(), Fault> {
-        let number = self.number("a database's number")?;
-        if number >= self.databases_max as u64 {
-            let what = format!("it has a database {number}, and there are only {}", self.databases_max);
-            return Err(self.fault(what));
-        }
-        self.db = number as u16;
-        self.report.databases = self.report.databases.max(number as usize + 1);
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), Fault> {
-        self.key = None;
-        if self.report.version >= CHECKSUM_SINCE {
-            let until = self.bytes.len() - self.reader.left();
-            let told = self.reader.array::<8>().map(u64::from_le_bytes);
-            let told = self.or_fault(told, "the checksum")?;
-            if told != 0 && told != crc64(0, &self.bytes[..until]) {
-                return Err(self.fault("its checksum is wrong"));
-            }
-            self.report.has_checksum = told != 0;
-        }
-        self.report.end = (self.bytes.len() - self.reader.left()) as u64;
-        Ok(())
-    }
-}
+/// Keys that are handed over at a time. Few enough for their places in the file to stay in the second-level cache.
+const KEYS_A_BATCH: usize = 256;
+/// Keys for which room is made while a shard is held.
+const EXPECTED_A_SLICE: usize = 100_000;
+/// Smaller files are loaded by one thread: starting others would take longer.
+const PARALLEL_BYTES_MIN: usize = 16 << 10;
 
 /// Looks through a file without loading it.
 pub fn check(bytes: &[u8], limits: Limits, now_ms: i64, progress: &Progress) -> (Report, Option<Fault>) {
@@ -238,12 +38,14 @@ pub fn check(bytes: &[u8], limits: Limits, now_ms: i64, progress: &Progress) -> 
     let mut fault = walk.header().err();
     while fault.is_none() {
         match walk.next() {
-            Ok(Some(record)) => {
-                walk.report.expired += u64::from(record.expires_ms.is_some_and(|at| at <= now_ms));
-                progress.bytes.store((bytes.len() - walk.reader.left()) as u64, Ordering::Relaxed);
+            Ok(Next::Key(mut record)) => {
+                fault = walk.load(&mut record).err();
+                walk.report.expired += u64::from(fault.is_none() && record.expires_ms.is_some_and(|at| at <= now_ms));
+                progress.bytes.store(walk.offset() as u64, Ordering::Relaxed);
                 progress.keys.store(walk.report.keys, Ordering::Relaxed);
             }
-            Ok(None) => break,
+            Ok(Next::Size(..)) => {}
+            Ok(Next::End) => break,
             Err(found) => fault = Some(found),
         }
     }
@@ -291,15 +93,7 @@ pub fn load_base_held(shards: &mut Shards<'_>, world: &World, bytes: &[u8]) -> R
 }
 
 fn load_all(engine: &Engine, mut loading: Loading<'_>, progress: &Progress) -> Result<Report, Fault> {
-    progress.total.store(loading.0.bytes.len() as u64, Ordering::Relaxed);
-    let mut ended = false;
-    while !ended && !engine.is_stopping() && !progress.is_unwanted.load(Ordering::Relaxed) {
-        // Values are built while the shards are held, so that their memory counts as theirs.
-        ended = engine.with_shards(engine.all_shards(), |mut shards| loading.some(&mut shards))?;
-        progress.bytes.store(loading.offset(), Ordering::Relaxed);
-        progress.keys.store(loading.0.report.keys - loading.0.report.expired, Ordering::Relaxed);
-        progress.used_memory.store(loading.used_memory(), Ordering::Relaxed);
-    }
+    loading.fill(engine, progress)?;
     loading.load_functions(&engine.world)?;
     Ok(loading.0.report)
 }
@@ -307,29 +101,16 @@ fn load_all(engine: &Engine, mut loading: Loading<'_>, progress: &Progress) -> R
 /// Replaces all data by a file's, as a replica does with its primary's: what has expired is loaded as well, for the primary will
 /// say when it goes. On a fault nothing is left.
 pub fn replace_by(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<Report, Fault> {
-    progress.total.store(bytes.len() as u64, Ordering::Relaxed);
-    progress.bytes.store(0, Ordering::Relaxed);
-    let all = engine.all_shards();
     let lazily = engine.world.settings.replica_lazy_flush.on();
+    let empty_all = || engine.with_shards(engine.all_shards(), |mut shards| empty(&mut shards, lazily));
     let mut loading = Loading::begin(&engine.world, bytes)?;
     loading.0.now_ms = 0;
-    engine.with_shards(all, |mut shards| empty(&mut shards, lazily));
-    let mut ended = false;
-    while !ended {
-        if engine.is_stopping() || progress.is_unwanted.load(Ordering::Relaxed) {
-            engine.with_shards(all, |mut shards| empty(&mut shards, lazily));
-            return Err(loading.0.fault("loading was broken off"));
-        }
-        let some =
-            engine.with_shards(all, |mut shards| loading.some(&mut shards).inspect_err(|_| empty(&mut shards, lazily)));
-        ended = some?;
-        progress.bytes.store(loading.offset(), Ordering::Relaxed);
-        progress.keys.store(loading.0.report.keys, Ordering::Relaxed);
-        progress.used_memory.store(loading.used_memory(), Ordering::Relaxed);
-    }
-    loading
-        .load_functions(&engine.world)
-        .inspect_err(|_| engine.with_shards(all, |mut shards| empty(&mut shards, lazily)))?;
+    empty_all();
+    let loaded = loading.fill(engine, progress).and_then(|ended| match ended {
+        true => loading.load_functions(&engine.world),
+        false => Err(loading.0.fault("loading was broken off")),
+    });
+    loaded.inspect_err(|_| empty_all())?;
     Ok(loading.0.report)
 }
 
@@ -363,11 +144,118 @@ impl<'a> Loading<'a> {
     pub fn some(&mut self, shards: &mut Shards<'_>) -> Result<bool, Fault> {
         // Where each key takes its time, others get theirs in between.
         let is_slow = shards.first().world.settings.key_load_delay.get() != 0;
-        for _ in 0..if is_slow { 1 } else { KEYS_A_SLICE } {
-            let Some(record) = self.0.next()? else { return Ok(true) };
-            insert(shards, &mut self.0, record)?;
+        let mut left = if is_slow { 1 } else { KEYS_A_SLICE };
+        while left > 0 {
+            let mut record = match self.0.next()? {
+                Next::Key(record) => record,
+                Next::Size(..) => continue,
+                Next::End => return Ok(true),
+            };
+            let value = self.0.load(&mut record)?;
+            let place = Place::of(&record, &shards.first().world.slots);
+            match insert::insert(shards.of_slot(place.slot), &record, place, value)? {
+                Inserted::Yes => {}
+                Inserted::Expired => self.0.report.expired += 1,
+            }
+            left -= 1;
         }
         Ok(false)
+    }
+
+    /// Loads everything into shards that nobody holds; false if it was broken off.
+    fn fill(&mut self, engine: &Engine, progress: &Progress) -> Result<bool, Fault> {
+        progress.total.store(self.0.bytes.len() as u64, Ordering::Relaxed);
+        progress.bytes.store(0, Ordering::Relaxed);
+        progress.keys.store(0, Ordering::Relaxed);
+        // Keys that take their time do so one after the other, as in other servers: tests count on it.
+        let is_slow = engine.world.settings.key_load_delay.get() != 0;
+        let ended = match !is_slow && self.0.bytes.len() >= PARALLEL_BYTES_MIN && builders::are_worth_it() {
+            true => self.fill_in_parallel(engine, progress),
+            false => self.fill_alone(engine, progress),
+        }?;
+        if ended {
+            progress.bytes.store(self.0.report.end, Ordering::Relaxed);
+        }
+        Ok(ended)
+    }
+
+    fn fill_alone(&mut self, engine: &Engine, progress: &Progress) -> Result<bool, Fault> {
+        let mut ended = false;
+        while !ended {
+            if progress.is_broken_off(engine.is_stopping()) {
+                return Ok(false);
+            }
+            // Values are built while the shards are held, so that their memory counts as theirs.
+            ended = engine.with_shards(engine.all_shards(), |mut shards| self.some(&mut shards))?;
+            progress.bytes.store(self.0.offset() as u64, Ordering::Relaxed);
+            progress.keys.store(self.0.report.keys - self.0.report.expired, Ordering::Relaxed);
+            progress.used_memory.store(self.used_memory(), Ordering::Relaxed);
+        }
+        Ok(true)
+    }
+
+    fn fill_in_parallel(&mut self, engine: &Engine, progress: &Progress) -> Result<bool, Fault> {
+        let build = Build {
+            engine,
+            progress,
+            bytes: self.0.bytes,
+            limits: self.0.limits,
+            expired: AtomicU64::new(0),
+            first_fault: Mutex::new(None),
+            sound_until: AtomicUsize::new(usize::MAX),
+            has_left_some: AtomicBool::new(false),
+        };
+        let shards = engine.world.slots.shards();
+        let cut = builders::run(shards, |shard, task| build.run(shard, task), |builders| self.cut(&build, builders));
+        self.0.report.expired += build.expired.load(Ordering::Relaxed);
+        // Whoever cuts is ahead of those who build: what they have found is further to the front.
+        match build.first_fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(fault) => Err(fault),
+            None => cut.map(|ended| ended && !build.has_left_some.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Cuts the file into its keys and hands them over; false if that was broken off.
+    fn cut(&mut self, build: &Build<'_, 'a>, builders: &Builders<Task<'a>>) -> Result<bool, Fault> {
+        let map = build.engine.world.slots;
+        let mut batches: Vec<Vec<(Record<'a>, Place)>> = (0..map.shards()).map(|_| Vec::new()).collect();
+        let result = loop {
+            let mut record = match self.0.next() {
+                Ok(Next::Key(record)) => record,
+                Ok(Next::Size(db, keys)) => {
+                    let of_shard = keys / map.shards();
+                    for shard in 0..map.shards() {
+                        builders.send(shard, Task::Expect(db, of_shard));
+                    }
+                    continue;
+                }
+                Ok(Next::End) => break Ok(true),
+                Err(fault) => break Err(fault),
+            };
+            if let Err(fault) = self.0.pass(&mut record) {
+                break Err(fault);
+            }
+            let place = Place::of(&record, &map);
+            let shard = map.shard_of(place.slot);
+            if self.0.report.keys == 1 {
+                build.progress.used_memory.store(self.used_memory(), Ordering::Relaxed);
+            }
+            let batch = &mut batches[shard];
+            batch.push((record, place));
+            if batch.len() < KEYS_A_BATCH {
+                continue;
+            }
+            let batch = std::mem::replace(batch, Vec::with_capacity(KEYS_A_BATCH));
+            self.0.sum_up();
+            if !builders.send(shard, Task::Build(batch)) || build.is_over() {
+                break Ok(false);
+            }
+        };
+        // Also after a fault: what comes before it may have one that is to be told instead.
+        for (shard, batch) in batches.into_iter().enumerate() {
+            builders.send(shard, Task::Build(batch));
+        }
+        result
     }
 
     /// Loads the libraries of functions, when no shard is held: those of the file and no others are there then.
@@ -381,52 +269,115 @@ impl<'a> Loading<'a> {
         restored.map_err(|error| self.0.fault(format!("a library of functions cannot be loaded: {}", error.0)))
     }
 
-    fn offset(&self) -> u64 {
-        (self.0.bytes.len() - self.0.reader.left()) as u64
-    }
-
     fn used_memory(&self) -> u64 {
         let told = self.0.report.aux.iter().find(|(name, _)| name == "used-mem");
         told.and_then(|(_, text)| text.parse().ok()).unwrap_or(0)
     }
 }
 
-fn insert(shards: &mut Shards<'_>, walk: &mut Walk<'_>, record: Record<'_>) -> Result<(), Fault> {
-    if record.expires_ms.is_some_and(|at| at <= walk.now_ms) {
-        walk.report.expired += 1;
-        return Ok(());
+/// What a builder is told.
+enum Task<'a> {
+    /// So many keys of a database will come.
+    Expect(u16, usize),
+    Build(Vec<(Record<'a>, Place)>),
+}
+
+/// What those who build share.
+struct Build<'e, 'a> {
+    engine: &'e Engine,
+    progress: &'e Progress,
+    bytes: &'a [u8],
+    limits: Limits,
+    expired: AtomicU64,
+    first_fault: Mutex<Option<Fault>>,
+    /// Where the key begins that has it. What is behind that need not be built, but what is before it may be worse.
+    sound_until: AtomicUsize,
+    /// Something was not built because loading was broken off.
+    has_left_some: AtomicBool,
+}
+
+impl<'a> Build<'_, 'a> {
+    /// Whether nothing more is to be read.
+    fn is_over(&self) -> bool {
+        self.sound_until.load(Ordering::Relaxed) != usize::MAX || self.is_broken_off()
     }
-    let world = Arc::clone(&shards.first().world);
-    rdb::delay(world.settings.key_load_delay.get());
-    let key = Key::new(&record.key, &world.slots);
-    let shard = shards.of_slot(key.slot);
-    let policy = world.settings.maxmemory_policy.get();
-    let clock = match (record.frequency, record.idle) {
-        (Some(frequency), _) if policy::is_lfu(policy) => shard.clock & !0xFF | u32::from(frequency),
-        (_, Some(seconds)) if !policy::is_lfu(policy) => {
-            shard.clock.wrapping_sub(seconds.min(0x007F_FFFF) as u32) & 0x00FF_FFFF
-        }
-        _ => policy::initial(policy, shard.clock),
-    };
-    let value = match &record.value {
-        Loaded::Text(bytes) => NewValue::Text(bytes),
-        Loaded::Object(_) => {
-            let Loaded::Object(object) = record.value else { unreachable!("it was looked at just now") };
-            NewValue::Object(object)
-        }
-        Loaded::Expired => {
-            walk.report.expired += 1;
-            return Ok(());
-        }
-    };
-    if shard.db(record.db).is_some_and(|database| database.find(&key).is_some()) {
-        return Err(walk.fault("a key is there twice"));
+
+    fn is_broken_off(&self) -> bool {
+        self.progress.is_broken_off(self.engine.is_stopping())
     }
-    let entry = Entry::new(&record.key, value, record.expires_ms, clock);
-    shard.load(record.db, &key, Some(entry));
-    Ok(())
+
+    /// Does what a builder is told; false if nothing more need be done.
+    fn run(&self, shard: usize, task: Task<'a>) -> bool {
+        match task {
+            Task::Expect(db, keys) => self.expect(shard, db, keys),
+            Task::Build(batch) => self.build(shard, &batch),
+        }
+    }
+
+    fn expect(&self, shard: usize, db: u16, keys: usize) -> bool {
+        let mut made = 0;
+        while made < keys && !self.is_broken_off() {
+            made = keys.min(made + EXPECTED_A_SLICE);
+            self.engine.with_shards(1 << shard, |mut shards| shards.first().expect_keys(db, made));
+        }
+        true
+    }
+
+    fn build(&self, shard: usize, batch: &[(Record<'a>, Place)]) -> bool {
+        let mut left = batch;
+        while !left.is_empty() {
+            if self.is_broken_off() {
+                self.has_left_some.store(true, Ordering::Relaxed);
+                return false;
+            }
+            // Where each key takes its time, others get theirs in between.
+            let is_slow = self.engine.world.settings.key_load_delay.get() != 0;
+            let (some, rest) = left.split_at(if is_slow { 1 } else { left.len() });
+            // Values are built while the shard is held, so that their memory counts as its.
+            let built = self.engine.with_shards(1 << shard, |mut shards| self.build_some(shards.first(), some));
+            if let Err((begin, fault)) = built {
+                self.note_fault(begin, fault);
+                return true;
+            }
+            left = rest;
+        }
+        true
+    }
+
+    fn note_fault(&self, begin: usize, fault: Fault) {
+        let mut first = self.first_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if begin < self.sound_until.load(Ordering::Relaxed) {
+            *first = Some(fault);
+            self.sound_until.store(begin, Ordering::Relaxed);
+        }
+    }
+
+    fn build_some(&self, shard: &mut Shard, batch: &[(Record<'a>, Place)]) -> Result<(), (usize, Fault)> {
+        let (mut expired, mut bytes) = (0, 0);
+        for (at, (record, place)) in batch.iter().enumerate() {
+            if record.begin > self.sound_until.load(Ordering::Relaxed) {
+                break;
+            }
+            insert::prefetch(shard, batch, at);
+            let inserted = record
+                .value(self.bytes, &self.limits)
+                .and_then(|value| insert::insert(shard, record, *place, value))
+                .map_err(|fault| (record.begin, fault))?;
+            expired += u64::from(inserted == Inserted::Expired);
+            bytes += (record.end - record.begin) as u64;
+        }
+        shard.publish_sizes();
+        self.expired.fetch_add(expired, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.keys.fetch_add(batch.len() as u64 - expired, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "parallel_tests.rs"]
+mod parallel_tests;

@@ -6,11 +6,19 @@
 //! written is therefore the state at the cut, though nobody waits for more than a slice. One thread puts the shards' bytes into
 //! a temporary file, which takes the name of the old one when it is complete and on disk ([`saver`]).
 //!
-//! [`loader`] reads such a file, which may hold anything; [`crate::rdb::format`] has what both agree on.
+//! [`loader`] reads such a file, which may hold anything: one thread cuts it into its keys ([`walk`]) and others build them
+//! ([`builders`], [`insert`]). [`crate::rdb::format`] has what both agree on. [`append_loader`] does the same with commands.
 
+mod append_cut;
 pub mod append_file;
 pub mod append_loader;
 pub mod append_reload;
+mod append_replay;
+mod append_report;
 pub mod append_scan;
+mod builders;
+mod insert;
 pub mod loader;
+mod report;
 pub mod saver;
+mod walk;

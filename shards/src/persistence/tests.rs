@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::keyspace::saving::Sink;
+use crate::rdb::format::opcode;
 use crate::testing::Tester;
 use sherd_types::random::Random;
 

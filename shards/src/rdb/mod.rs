@@ -13,7 +13,8 @@
 //! # Layout
 //! - [`reader`], [`writer`]: lengths and strings; [`lzf`]: their compression; [`crc64`]: checksums
 //! - [`save`], [`save_stream`]: values to bytes
-//! - [`load`], [`load_hash`], [`load_zset`], [`load_stream`]: bytes to values; [`ziplist`]: formats that are only read
+//! - [`load`], [`load_hash`], [`load_zset`], [`load_stream`]: bytes to values; [`ziplist`]: formats that are only read;
+//!   [`skip`]: where a value ends
 //! - [`format`]: the frame of a file
 //! - [`dump`]: a value with version and checksum around it; [`functions`]: libraries of functions in the same wrapping
 
@@ -29,6 +30,7 @@ mod lzf;
 mod reader;
 mod save;
 mod save_stream;
+mod skip;
 mod writer;
 mod ziplist;
 
@@ -36,6 +38,7 @@ pub use crc64::crc64;
 pub use load::{load, Loaded};
 pub use reader::Reader;
 pub use save::{save, type_of};
+pub use skip::skip;
 pub use writer::Writer;
 
 use std::time::Duration;

@@ -90,6 +90,21 @@ impl<'a> Reader<'a> {
         Ok(count as usize)
     }
 
+    /// Passes a string, however it is written.
+    pub fn skip_string(&mut self) -> Result<(), Corrupt> {
+        let bytes = match self.length()? {
+            Length::Plain(length) => usize::try_from(length).map_err(|_| Corrupt)?,
+            Length::Encoded(width @ 0..=2) => 1 << width,
+            Length::Encoded(3) => {
+                let compressed = usize::try_from(self.number()?).map_err(|_| Corrupt)?;
+                self.number()?;
+                compressed
+            }
+            Length::Encoded(_) => return Err(Corrupt),
+        };
+        self.take(bytes).map(drop)
+    }
+
     /// A string, however it is written.
     pub fn string(&mut self) -> Result<Cow<'a, [u8]>, Corrupt> {
         let integer = match self.length()? {

@@ -120,6 +120,22 @@ pub(crate) fn recorded() -> Vec<Recorded> {
 }
 
 #[test]
+fn a_value_that_is_passed_ends_where_it_ends_when_it_is_read() {
+    for Recorded { name, payload, .. } in recorded() {
+        let body = &payload[1..];
+        let (mut read, mut passed) = (Reader::new(body), Reader::new(body));
+        assert!(load(&mut read, payload[0], &limits(), NOW_MS).is_ok(), "{name}");
+        assert_eq!(skip(&mut passed, payload[0]), Ok(()), "{name}");
+        assert_eq!(passed.left(), read.left(), "{name}");
+        for end in 0..body.len() - read.left() {
+            let (mut read, mut passed) = (Reader::new(&body[..end]), Reader::new(&body[..end]));
+            assert!(load(&mut read, payload[0], &limits(), NOW_MS).is_err(), "{name} of {end} bytes");
+            assert_eq!(skip(&mut passed, payload[0]), Err(Corrupt), "{name} of {end} bytes");
+        }
+    }
+}
+
+#[test]
 fn payloads_of_every_server_and_release_are_read() {
     for Recorded { name, payload, content } in recorded() {
         let loaded = restore(&payload, &limits(), NOW_MS).unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
