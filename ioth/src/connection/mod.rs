@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod inbound;
+pub mod name;
 pub mod outbound;
 pub mod session;
 pub mod subscriptions;

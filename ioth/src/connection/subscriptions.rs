@@ -1,10 +1,8 @@
 //! What a client is subscribed to.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use sherd_types::table::{hash, Table};
 
-/// A channel's name or a pattern, shared by everybody who keeps it.
-pub type Name = Arc<[u8]>;
+use super::name::Name;
 
 /// What one may be subscribed to; names of different kinds have nothing to do with one another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,31 +16,31 @@ pub enum Kind {
 /// How many kinds there are.
 pub const KINDS: usize = 3;
 
-/// What a name takes in the sets and tables of a subscriber besides its bytes: a place in each and its own header.
-const NAME_BYTES: usize = 96;
+/// What a name takes besides its bytes: its own header, a place in each of three tables, and what two of them know of it.
+const NAME_BYTES: usize = 100;
 
 /// A client's subscriptions. A client without any has none of this.
 #[derive(Default)]
 pub struct Subscriptions {
-    names: [HashSet<Name>; KINDS],
+    names: [Table<Name>; KINDS],
     bytes: usize,
 }
 
 impl Subscriptions {
     /// Whether the client is subscribed to a name.
     pub fn contains(&self, kind: Kind, name: &[u8]) -> bool {
-        self.names[kind as usize].contains(name)
+        self.names[kind as usize].find(hash(name), name).is_some()
     }
 
     /// Adds a name that is not there yet.
     pub fn insert(&mut self, kind: Kind, name: Name) {
         self.bytes += name.len() + NAME_BYTES;
-        self.names[kind as usize].insert(name);
+        self.names[kind as usize].insert_new(hash(&name), name);
     }
 
     /// Removes a name, if it is there.
     pub fn remove(&mut self, kind: Kind, name: &[u8]) -> Option<Name> {
-        let name = self.names[kind as usize].take(name)?;
+        let name = self.names[kind as usize].remove(hash(name), name)?;
         self.bytes -= name.len() + NAME_BYTES;
         Some(name)
     }
@@ -67,7 +65,7 @@ impl Subscriptions {
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.names.iter().all(HashSet::is_empty)
+        self.names.iter().all(Table::is_empty)
     }
 
     /// What all of it takes.

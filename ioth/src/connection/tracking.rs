@@ -1,10 +1,12 @@
 //! How a client tracks keys for a cache of its own (CLIENT TRACKING).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sherd_shards::server::tracking::Tracks;
 
-use super::subscriptions::Name;
+/// A prefix of keys, shared by everybody who keeps it.
+pub type Prefix = Arc<[u8]>;
 
 /// Which keys a client is told of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,7 +35,7 @@ pub struct Tracking {
     pub caching: bool,
     /// The client that gets its invalidations; 0 is itself.
     pub redirect: u64,
-    pub prefixes: BTreeSet<Name>,
+    pub prefixes: BTreeSet<Prefix>,
 }
 
 impl Tracking {
@@ -65,7 +67,7 @@ impl Tracking {
     }
 
     /// A prefix of those that there are with which another one overlaps.
-    pub fn overlap(&self, prefix: &[u8]) -> Option<&Name> {
+    pub fn overlap(&self, prefix: &[u8]) -> Option<&Prefix> {
         use std::ops::Bound::{Included, Unbounded};
         // But for the empty one, which overlaps with all, those that there are do not overlap with one another. So one that is the
         // beginning of this prefix stands right before it, and those that it begins stand right behind it.
@@ -74,7 +76,7 @@ impl Tracking {
         }
         let before = self.prefixes.range::<[u8], _>((Unbounded, Included(prefix))).next_back();
         let behind = self.prefixes.range::<[u8], _>((Included(prefix), Unbounded)).next();
-        let is_prefix = |other: &&Name| prefix.starts_with(other);
+        let is_prefix = |other: &&Prefix| prefix.starts_with(other);
         before.filter(is_prefix).or(behind.filter(|other| other.starts_with(prefix)))
     }
 }
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
 
     fn tracking(prefixes: &[&str]) -> Tracking {
-        let prefixes = prefixes.iter().map(|prefix| Name::from(prefix.as_bytes())).collect();
+        let prefixes = prefixes.iter().map(|prefix| Prefix::from(prefix.as_bytes())).collect();
         Tracking { mode: Mode::Broadcast, prefixes, ..Tracking::default() }
     }
 

@@ -1,7 +1,6 @@
 //! A connection's subscriptions begin and end: in what it knows itself, in its thread's table and in the registry of all threads.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
 
 use crate::connection::subscriptions::{Kind, Subscriptions};
 use crate::connection::Connection;
@@ -17,7 +16,7 @@ pub fn subscribe(io: &mut IoThread, connection: &mut Connection, kind: Kind, nam
         return;
     }
     let (name, since) = io.shared.pubsub.registry.add(kind, name, io.index as u16);
-    subscriptions.insert(kind, Arc::clone(&name));
+    subscriptions.insert(kind, name.clone());
     io.subscribers.add(kind, name, connection.token.index, since);
     note_counts(connection);
 }

@@ -4,9 +4,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use crate::connection::subscriptions::Name;
 use crate::connection::token::Token;
-use crate::connection::tracking::{Early, Mode, Tracking};
+use crate::connection::tracking::{Early, Mode, Prefix, Tracking};
 use crate::connection::transaction::Transaction;
 use crate::connection::Connection;
 use crate::shared::pubsub::trackers::{Invalidated, Keys, Receiver, Receivers};
@@ -38,7 +37,7 @@ pub fn track(io: &mut IoThread, connection: &mut Connection, wanted: &Wanted<'_>
     if is_broadcast {
         let all_keys: &[&[u8]] = &[&[]];
         let prefixes = if wanted.prefixes.is_empty() { all_keys } else { &wanted.prefixes };
-        tracking.prefixes.extend(prefixes.iter().map(|&prefix| Name::from(prefix)));
+        tracking.prefixes.extend(prefixes.iter().map(|&prefix| Prefix::from(prefix)));
     }
     let receiver = Receiver {
         client: connection.token,

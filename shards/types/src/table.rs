@@ -100,6 +100,8 @@ pub struct Table<E: Entry> {
 
 // SAFETY: the table owns its entries and buckets; nothing in it is tied to a thread unless the entries are.
 unsafe impl<E: Entry + Send> Send for Table<E> {}
+// SAFETY: what borrows a table without `mut` only reads buckets and hands out shared borrows of entries.
+unsafe impl<E: Entry + Sync> Sync for Table<E> {}
 
 impl<E: Entry> Default for Table<E> {
     fn default() -> Self {

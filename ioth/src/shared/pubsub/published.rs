@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use sherd_shards::handler::reply::{Protocol, Reply};
 
-use crate::connection::subscriptions::{Kind, Name};
+use crate::connection::name::Name;
+use crate::connection::subscriptions::Kind;
 
 /// What clients are sent, in both protocols: they differ in the first byte.
 pub struct Encoded {

@@ -9,14 +9,14 @@
 //!
 //! Rejected: an immutable map that is replaced with every change, which a million subscriptions would copy a million times.
 
-use std::collections::hash_map::{Entry, HashMap, RandomState};
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sherd_shards::glob;
+use sherd_types::table::{hash, Table};
 
-use crate::connection::subscriptions::{Kind, Name, KINDS};
+use crate::connection::name::{Name, Named};
+use crate::connection::subscriptions::{Kind, KINDS};
 
 /// Locks for the channels of a server.
 const STRIPES: usize = 64;
@@ -37,10 +37,54 @@ impl Audience {
     }
 }
 
+/// The number of subscribers of a name in each thread that has some.
+enum Counts {
+    /// As most names of which there are many have subscribers in one thread, it takes no memory of its own.
+    One((u16, u32)),
+    // Seldom wanted: what it takes, every name would have room for.
+    #[allow(clippy::box_collection)]
+    Many(Box<Vec<(u16, u32)>>),
+}
+
+impl Counts {
+    fn of_threads(&self) -> &[(u16, u32)] {
+        match self {
+            Counts::One(one) => std::slice::from_ref(one),
+            Counts::Many(all) => all,
+        }
+    }
+
+    fn add(&mut self, thread: u16) {
+        match self {
+            Counts::One((only, count)) if *only == thread => *count += 1,
+            Counts::One(one) => *self = Counts::Many(Box::new(vec![*one, (thread, 1)])),
+            Counts::Many(all) => match all.iter_mut().find(|(other, _)| *other == thread) {
+                Some((_, count)) => *count += 1,
+                None => all.push((thread, 1)),
+            },
+        }
+    }
+
+    /// Removes a subscriber; whether none is left.
+    fn remove(&mut self, thread: u16) -> bool {
+        match self {
+            Counts::One((only, count)) if *only == thread => {
+                *count -= 1;
+                *count == 0
+            }
+            Counts::One(_) => false,
+            Counts::Many(all) => {
+                all.iter_mut().filter(|(other, _)| *other == thread).for_each(|(_, count)| *count -= 1);
+                all.retain(|(_, count)| *count > 0);
+                all.is_empty()
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Stripe {
-    /// The number of subscribers of a name in each thread that has some.
-    names: HashMap<Name, Vec<(u16, u32)>>,
+    names: Table<Named<Counts>>,
     /// Messages that were published to names of this stripe.
     published: AtomicU64,
 }
@@ -48,24 +92,17 @@ struct Stripe {
 /// Names of one kind.
 struct Names {
     stripes: Vec<RwLock<Stripe>>,
-    hasher: RandomState,
     count: AtomicUsize,
 }
 
 impl Names {
     fn new(stripes: usize) -> Names {
-        Names {
-            stripes: (0..stripes).map(|_| RwLock::default()).collect(),
-            hasher: RandomState::new(),
-            count: AtomicUsize::new(0),
-        }
+        Names { stripes: (0..stripes).map(|_| RwLock::default()).collect(), count: AtomicUsize::new(0) }
     }
 
-    fn stripe(&self, name: &[u8]) -> &RwLock<Stripe> {
-        match self.stripes.as_slice() {
-            [only] => only,
-            many => &many[self.hasher.hash_one(name) as usize % many.len()],
-        }
+    /// The stripe of a name with this hash, by bits that a table chooses its buckets by none of.
+    fn stripe(&self, hash: u64) -> &RwLock<Stripe> {
+        &self.stripes[(hash >> 32) as usize % self.stripes.len()]
     }
 }
 
@@ -93,39 +130,27 @@ impl Default for Registry {
 impl Registry {
     /// Adds a subscriber in a thread. Returns the name to keep, and the stamp from which on messages are for it.
     pub fn add(&self, kind: Kind, name: &[u8], thread: u16) -> (Name, u64) {
-        let names = &self.kinds[kind as usize];
-        let mut stripe = write(names.stripe(name));
+        let (names, hash) = (&self.kinds[kind as usize], hash(name));
+        let mut stripe = write(names.stripe(hash));
         let since = *stripe.published.get_mut();
-        let known = stripe.names.get_key_value(name).map(|(name, _)| Name::clone(name));
-        let name = known.unwrap_or_else(|| Name::from(name));
-        let subscribers = stripe.names.entry(Name::clone(&name)).or_insert_with(|| {
-            names.count.fetch_add(1, Relaxed);
-            Vec::with_capacity(1)
-        });
-        match subscribers.iter_mut().find(|(other, _)| *other == thread) {
-            Some((_, count)) => *count += 1,
-            None => subscribers.push((thread, 1)),
+        if let Some(known) = stripe.names.find_mut(hash, name) {
+            known.value_mut().add(thread);
+            return (Name::clone(known.name()), since);
         }
+        let name = Name::from(name);
+        stripe.names.insert_new(hash, Named::new(Name::clone(&name), Counts::One((thread, 1))));
+        names.count.fetch_add(1, Relaxed);
         (name, since)
     }
 
     /// Removes a subscriber in a thread.
     pub fn remove(&self, kind: Kind, name: &Name, thread: u16) {
-        let names = &self.kinds[kind as usize];
-        let mut stripe = write(names.stripe(name));
-        let Entry::Occupied(mut entry) = stripe.names.entry(Name::clone(name)) else { return };
-        let subscribers = entry.get_mut();
-        let Some(place) = subscribers.iter().position(|(other, _)| *other == thread) else { return };
-        subscribers[place].1 -= 1;
-        if subscribers[place].1 == 0 {
-            subscribers.swap_remove(place);
-        }
-        if subscribers.is_empty() {
-            entry.remove();
+        let (names, hash) = (&self.kinds[kind as usize], hash(name));
+        let mut stripe = write(names.stripe(hash));
+        let Some(known) = stripe.names.find_mut(hash, name) else { return };
+        if known.value_mut().remove(thread) {
+            drop(stripe.names.remove(hash, name));
             names.count.fetch_sub(1, Relaxed);
-        }
-        if stripe.names.is_empty() {
-            stripe.names = HashMap::new();
         }
     }
 
@@ -140,11 +165,12 @@ impl Registry {
         if self.count(kind) == 0 {
             return None;
         }
-        let stripe = read(self.kinds[kind as usize].stripe(channel));
-        let (name, subscribers) = stripe.names.get_key_value(channel)?;
+        let hash = hash(channel);
+        let stripe = read(self.kinds[kind as usize].stripe(hash));
+        let known = stripe.names.find(hash, channel)?;
         let mut audience = Audience::default();
-        audience.add(subscribers);
-        Some((Name::clone(name), stripe.published.fetch_add(1, Relaxed), audience))
+        audience.add(known.value().of_threads());
+        Some((Name::clone(known.name()), stripe.published.fetch_add(1, Relaxed), audience))
     }
 
     /// The patterns that match a channel, the stamp of a message to them, and who gets it.
@@ -154,19 +180,20 @@ impl Registry {
             return (matching, 0, audience);
         }
         let stripe = read(&self.kinds[Kind::Pattern as usize].stripes[0]);
-        for (pattern, subscribers) in &stripe.names {
-            if glob::matches(pattern, channel) {
-                matching.push(Name::clone(pattern));
-                audience.add(subscribers);
-            }
+        for known in stripe.names.iter().filter(|known| glob::matches(known.name(), channel)) {
+            matching.push(Name::clone(known.name()));
+            audience.add(known.value().of_threads());
         }
         (matching, stripe.published.fetch_add(1, Relaxed), audience)
     }
 
     /// How many clients are subscribed to a name.
     pub fn subscriber_count(&self, kind: Kind, name: &[u8]) -> u64 {
-        let stripe = read(self.kinds[kind as usize].stripe(name));
-        stripe.names.get(name).into_iter().flatten().map(|(_, count)| u64::from(*count)).sum()
+        let hash = hash(name);
+        let stripe = read(self.kinds[kind as usize].stripe(hash));
+        let mut audience = Audience::default();
+        stripe.names.find(hash, name).into_iter().for_each(|known| audience.add(known.value().of_threads()));
+        audience.receivers
     }
 
     /// The names of a kind that a pattern matches, or all.
@@ -175,7 +202,7 @@ impl Registry {
         for stripe in &self.kinds[kind as usize].stripes {
             let stripe = read(stripe);
             let wanted = |name: &&Name| pattern.is_none_or(|pattern| glob::matches(pattern, name));
-            found.extend(stripe.names.keys().filter(wanted).cloned());
+            found.extend(stripe.names.iter().map(Named::name).filter(wanted).cloned());
         }
         found
     }

@@ -14,8 +14,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::keyspace::invalidations::{Cause, Invalidation, Told};
 
-use crate::connection::subscriptions::Name;
 use crate::connection::token::Token;
+use crate::connection::tracking::Prefix;
 
 use super::{Post, PubSub};
 
@@ -123,13 +123,13 @@ impl Invalidated {
 #[derive(Default)]
 struct Tables {
     /// Who is told of keys that begin like this, by the receivers' threads.
-    prefixes: BTreeMap<Name, BTreeMap<u16, Arc<[Receiver]>>>,
+    prefixes: BTreeMap<Prefix, BTreeMap<u16, Arc<[Receiver]>>>,
     /// Clients that have another one told.
     redirected: HashMap<Token, Receiver>,
 }
 
 impl Tables {
-    fn remove_from_prefix(&mut self, prefix: &Name, client: Token) {
+    fn remove_from_prefix(&mut self, prefix: &Prefix, client: Token) {
         let Some(threads) = self.prefixes.get_mut(prefix) else { return };
         threads.retain(|_, receivers| {
             if receivers.iter().any(|receiver| receiver.client == client) {
@@ -142,7 +142,7 @@ impl Tables {
         }
     }
 
-    fn add_to_prefix(&mut self, prefix: &Name, receiver: Receiver) {
+    fn add_to_prefix(&mut self, prefix: &Prefix, receiver: Receiver) {
         let threads = self.prefixes.entry(Arc::clone(prefix)).or_default();
         let receivers = threads.entry(receiver.to.io_thread).or_insert_with(|| Arc::new([]));
         *receivers = receivers.iter().copied().chain([receiver]).collect();
@@ -165,7 +165,7 @@ impl Trackers {
     }
 
     /// A client tracks, or does so in another way. These are all of its prefixes; at no moment is it in none of them.
-    pub fn set<'a>(&self, receiver: Receiver, prefixes: impl Iterator<Item = &'a Name>) {
+    pub fn set<'a>(&self, receiver: Receiver, prefixes: impl Iterator<Item = &'a Prefix>) {
         self.change(|tables| {
             if receiver.redirect == 0 {
                 tables.redirected.remove(&receiver.client);
@@ -180,7 +180,7 @@ impl Trackers {
     }
 
     /// A client tracks no longer.
-    pub fn remove<'a>(&self, client: Token, prefixes: impl Iterator<Item = &'a Name>) {
+    pub fn remove<'a>(&self, client: Token, prefixes: impl Iterator<Item = &'a Prefix>) {
         self.change(|tables| {
             tables.redirected.remove(&client);
             prefixes.for_each(|prefix| tables.remove_from_prefix(prefix, client));

@@ -43,8 +43,8 @@ fn told(pubsub: &PubSub, thread: usize) -> Vec<(Vec<u32>, String)> {
     all
 }
 
-fn name(text: &str) -> Name {
-    Name::from(text.as_bytes())
+fn name(text: &str) -> Prefix {
+    Prefix::from(text.as_bytes())
 }
 
 #[test]
