@@ -32,6 +32,7 @@ use crate::request::control;
 use crate::scripts::Evaluator;
 use crate::shared::message::{ControlRequest, Message, INBOX_CAPACITY, MAILBOX_CAPACITY};
 use crate::shared::{deliver, wake_client, Shared};
+use crate::thread::neighbours::Neighbours;
 use crate::thread::IoThread;
 
 /// IO threads that a server may have.
@@ -62,7 +63,7 @@ fn bell() -> io::Result<Arc<OwnedFd>> {
 fn ringer(bell: &Arc<OwnedFd>) -> Box<dyn Fn() + Send + Sync> {
     let bell = Arc::clone(bell);
     Box::new(move || {
-        // The counter cannot overflow: the owner reads it whenever it is woken.
+        // The control plane reads the counter whenever it is woken; that of an IO thread overflows in centuries.
         let _ = rustix::io::write(&bell, &1u64.to_ne_bytes());
     })
 }
@@ -178,11 +179,18 @@ impl Server {
     /// Starts the threads.
     pub fn start(&self) -> io::Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let neighbours = Arc::new(Neighbours::default());
+        let mut io_threads = Vec::new();
         for (index, bell) in self.bells.iter().enumerate() {
-            let thread = IoThread::new(Arc::clone(&self.shared), index, Arc::clone(bell), commands::handlers())?;
+            let mut thread = IoThread::new(Arc::clone(&self.shared), index, Arc::clone(bell), commands::handlers())?;
+            thread.neighbours = Arc::clone(&neighbours);
             event_loop::prepare(&thread)?;
+            io_threads.push(Arc::new(Mutex::new(thread)));
+        }
+        neighbours.set(&io_threads);
+        for (index, thread) in io_threads.into_iter().enumerate() {
             let name = format!("sherd-io-{index}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop::run(thread))?);
+            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop::run(&thread))?);
         }
         threads.extend(self.shared.engine.start_threads());
         Ok(())

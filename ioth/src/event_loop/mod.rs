@@ -2,14 +2,15 @@
 //!
 //! A round: poll; take what has come from outside; read and parse every ready connection, grouping its commands by
 //! shard; submit one batch a shard; send the replies of what was executed,
-//! and the messages that subscribers were given. Polling is edge-triggered, so a connection
+//! and the messages that subscribers were given. While it sleeps, a thread lets go of its state, so that others may deliver
+//! messages in its place ([`crate::thread::neighbours`]). Polling is edge-triggered, so a connection
 //! costs no system call besides its read and its write; what may have more to read stays in the list of ready connections.
 
 pub mod accept;
 mod tick;
 
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use sherd_metrics::clock::{self, TickRate};
 
@@ -27,10 +28,11 @@ use crate::request::monitor::feed_monitors;
 use crate::request::multi::exec::take_executed;
 use crate::request::over_shards::take_performed;
 use crate::request::paused::release_deferred;
-use crate::request::publish::{send_fed, take_posts};
+use crate::request::publish::{send_fed, take_posts, tell_others};
 use crate::request::settle::{close, settle};
 use crate::shared::message::Message;
-use crate::thread::poller::{Event, Events};
+use crate::thread::neighbours::lock;
+use crate::thread::poller::{Event, Events, Poller};
 use crate::thread::ticks::QUIET_TICK_MS;
 use crate::thread::IoThread;
 use sherd_shards::handler::scripting;
@@ -52,41 +54,57 @@ pub fn prepare(io: &IoThread) -> std::io::Result<()> {
 }
 
 /// Runs until the server stops.
-pub fn run(mut io: IoThread) {
+pub fn run(thread: &Mutex<IoThread>) {
     scripting::announce_connections();
-    let rate = TickRate::get();
     let mut events = Events::new();
+    let mut io = lock(thread);
+    let poller = Arc::clone(&io.poller);
     loop {
-        poll(&mut io, &mut events);
-        let start = clock::ticks();
-        io.clock.read(&io.shared.world);
-        take_events(&mut io, &events);
-        take_messages(&mut io);
-        end_overdue_waits(&mut io);
-        work(&mut io);
-        tick_in_time(&mut io, !events.is_empty());
-        io.stats().busy_nanoseconds.add(rate.nanoseconds(clock::ticks().wrapping_sub(start)));
-        if io.shared.stopping.load(SeqCst) && has_stopped(&mut io) {
+        io = poll(thread, io, &poller, &mut events);
+        if !round(&mut io, &events) {
             return;
         }
     }
 }
 
-fn poll(io: &mut IoThread, events: &mut Events) {
-    let mailbox = &io.shared.mailboxes[io.index];
-    let sleep = !io.connections.any_ready() && mailbox.fall_asleep();
-    let until_ms = io.ticks.next_ms.min(io.deadlines.next_ms().unwrap_or(i64::MAX));
-    io.poller.wait(events, if sleep { (until_ms - io.clock.now_ms).clamp(1, QUIET_TICK_MS) } else { 0 });
-    if sleep {
-        mailbox.wake_up();
+/// A round, after its poll; whether another one follows.
+fn round(io: &mut IoThread, events: &Events) -> bool {
+    let start = clock::ticks();
+    io.clock.read(&io.shared.world);
+    take_events(io, events);
+    take_messages(io);
+    end_overdue_waits(io);
+    work(io);
+    tick_in_time(io, !events.is_empty());
+    io.stats().busy_nanoseconds.add(TickRate::get().nanoseconds(clock::ticks().wrapping_sub(start)));
+    !io.shared.stopping.load(SeqCst) || !has_stopped(io)
+}
+
+/// Polls; without the thread's state where that may take long.
+fn poll<'a>(
+    thread: &'a Mutex<IoThread>,
+    mut io: MutexGuard<'a, IoThread>,
+    poller: &Poller,
+    events: &mut Events,
+) -> MutexGuard<'a, IoThread> {
+    if io.connections.any_ready() || !io.shared.mailboxes[io.index].fall_asleep() {
+        poller.wait(events, 0);
+    } else {
+        let until_ms = io.ticks.next_ms.min(io.deadlines.next_ms().unwrap_or(i64::MAX));
+        let at_most_ms = (until_ms - io.clock.now_ms).clamp(1, QUIET_TICK_MS);
+        drop(io);
+        poller.wait(events, at_most_ms);
+        io = lock(thread);
+        io.shared.mailboxes[io.index].wake_up();
     }
     io.stats().polls.increment();
+    io
 }
 
 fn take_events(io: &mut IoThread, events: &Events) {
     for event in events.iter() {
         match event {
-            Event::Bell => io.poller.silence_bell(),
+            Event::Bell => {}
             Event::Listener(id) => {
                 accept(io, id);
             }
@@ -146,6 +164,9 @@ fn work(io: &mut IoThread) {
         io.clock.read_if_old(&io.shared.world);
         process(io, &mut connection);
         settle(io, connection);
+        if io.untold.is_for_many() {
+            tell_others(io);
+        }
         for shard in 0..io.batches.shards() {
             if io.batches.is_large(shard) {
                 submit(io, shard);
@@ -163,6 +184,7 @@ fn work(io: &mut IoThread) {
     // What was executed here may have raised events for subscribers of this thread.
     take_posts(io, None);
     send_fed(io);
+    tell_others(io);
 }
 
 /// Submits what was gathered for a shard.
@@ -205,5 +227,7 @@ fn has_stopped(io: &mut IoThread) -> bool {
     busy == 0 || io.clock.now_ms - since_ms > STOP_MS_MAX
 }
 
+#[cfg(test)]
+mod neighbour_tests;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,10 @@
 //! Nothing is written on a client's socket beside its output while it is subscribed (`control.rs` lends it to nobody).
 //!
 //! The publisher's own message follows its reply, and follows a transaction's reply as a whole.
+//!
+//! What a round has for subscribers of other threads is put into their boxes at once, and told at the end of the round, or of what
+//! the publisher has brought: so a pipeline of messages is one send a subscriber. A thread that sleeps is not woken for a few
+//! messages but delivered for ([`crate::thread::neighbours`]).
 
 use std::sync::Arc;
 
@@ -25,6 +29,7 @@ use super::settle::settle;
 /// Publishes for a connection, which is answered first; see [`crate::shared::pubsub`] for the rest.
 pub fn publish(io: &mut IoThread, connection: &mut Connection, kind: Kind, channel: &[u8], message: &[u8]) {
     let sent = io.shared.pubsub.publish(kind, channel, message, Some(io.index));
+    io.untold.note(sent.untold, sent.receivers);
     connection.reply(|reply| reply.int(sent.receivers as i64));
     let Some(published) = sent.left else { return };
     take_posts(io, Some(connection));
@@ -63,7 +68,7 @@ pub fn take_posts(io: &mut IoThread, mut publisher: Option<&mut Connection>) {
         }
     }
     if !io.shared.pubsub.is_empty(io.index) {
-        io.shared.pubsub.announce_again(io.index);
+        io.shared.pubsub.announce(io.index);
     }
 }
 
@@ -100,11 +105,39 @@ fn feed(io: &mut IoThread, kind: Kind, to: &Addressed, mut publisher: Option<&mu
     subscribers.fed = fed;
 }
 
-/// Sends what connections were given, or closes them.
-pub fn send_fed(io: &mut IoThread) {
-    if io.subscribers.fed.is_empty() {
-        return;
+/// Tells other threads what was put into their boxes, or delivers it for those that sleep.
+pub fn tell_others(io: &mut IoThread) {
+    let (mut threads, is_for_many) = io.untold.take();
+    while threads != 0 {
+        let thread = threads.trailing_zeros() as usize;
+        threads &= threads - 1;
+        // It may have looked by itself.
+        if !io.shared.pubsub.is_empty(thread) && (is_for_many || !deliver_for(io, thread)) {
+            io.shared.pubsub.announce(thread);
+        }
     }
+}
+
+/// Delivers what is in another thread's box, if that thread sleeps. What is then left to do, as where a socket is full, it is woken
+/// for.
+fn deliver_for(io: &IoThread, thread: usize) -> bool {
+    let Some(other) = io.neighbours.get(thread) else { return false };
+    let Ok(mut other) = other.try_lock() else { return false };
+    let other = &mut *other;
+    other.clock.read(&io.shared.world);
+    take_posts(other, None);
+    if !send_fed(other) || other.connections.any_ready() {
+        io.shared.mailboxes[thread].ring_if_asleep();
+    }
+    true
+}
+
+/// Sends what connections were given, or closes them. Returns whether all of it was sent.
+pub fn send_fed(io: &mut IoThread) -> bool {
+    if io.subscribers.fed.is_empty() {
+        return true;
+    }
+    let mut is_all_sent = true;
     let mut fed = std::mem::take(&mut io.subscribers.fed);
     for &index in &fed {
         let Some(mut connection) = io.connections.take(index) else { continue };
@@ -112,10 +145,12 @@ pub fn send_fed(io: &mut IoThread) {
         if !connection.closing {
             flush(io, &mut connection);
         }
+        is_all_sent &= connection.unsent() == 0 && !connection.closing;
         settle(io, connection);
     }
     fed.clear();
     if io.subscribers.fed.is_empty() {
         io.subscribers.fed = fed;
     }
+    is_all_sent
 }

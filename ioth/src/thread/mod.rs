@@ -7,6 +7,7 @@ pub mod connections;
 pub mod deadlines;
 pub mod deferred;
 pub mod handlers;
+pub mod neighbours;
 pub mod poller;
 pub mod subscribers;
 pub mod ticks;
@@ -27,6 +28,7 @@ use connections::Connections;
 use deadlines::Deadlines;
 use deferred::Deferred;
 use handlers::Handlers;
+use neighbours::{Neighbours, Untold};
 use poller::Poller;
 use subscribers::Subscribers;
 use ticks::Ticks;
@@ -61,7 +63,9 @@ pub struct IoThread {
     pub index: usize,
     /// The commands that it executes itself.
     pub handlers: Handlers,
-    pub poller: Poller,
+    pub poller: Arc<Poller>,
+    pub neighbours: Arc<Neighbours>,
+    pub untold: Untold,
     pub connections: Connections,
     pub subscribers: Subscribers,
     pub batches: Batches,
@@ -90,7 +94,9 @@ impl IoThread {
     pub fn new(shared: Arc<Shared>, index: usize, bell: Arc<OwnedFd>, handlers: Handlers) -> std::io::Result<IoThread> {
         Ok(IoThread {
             handlers,
-            poller: Poller::new(bell)?,
+            poller: Arc::new(Poller::new(&bell)?),
+            neighbours: Arc::default(),
+            untold: Untold::default(),
             connections: Connections::default(),
             subscribers: Subscribers::default(),
             batches: Batches::new(index, shared.world.slots.shards()),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::Timespec;
@@ -28,7 +27,6 @@ pub enum Event {
 /// An epoll descriptor.
 pub struct Poller {
     epoll: OwnedFd,
-    bell: Arc<OwnedFd>,
 }
 
 /// Room for what a poll returns.
@@ -62,11 +60,12 @@ impl Default for Events {
 }
 
 impl Poller {
-    /// Polls a bell, which is an eventfd.
-    pub fn new(bell: Arc<OwnedFd>) -> io::Result<Poller> {
+    /// Polls a bell, which is an eventfd: edge-triggered, so that each time it rings wakes, and nobody has to read it. What it
+    /// rang for is in the mailbox.
+    pub fn new(bell: &OwnedFd) -> io::Result<Poller> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN)?;
-        Ok(Poller { epoll, bell })
+        epoll::add(&epoll, bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
+        Ok(Poller { epoll })
     }
 
     /// Polls a listener. One that is polled already stays so.
@@ -95,11 +94,5 @@ impl Poller {
         events.0.clear();
         // An interrupted poll is an empty one.
         let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events.0), Some(&timeout));
-    }
-
-    /// Silences the bell: it only wakes, and what it rang for is in the mailbox.
-    pub fn silence_bell(&self) {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.bell, &mut count);
     }
 }

@@ -70,6 +70,8 @@ pub struct Sent {
     pub receivers: u64,
     /// The message, where the thread that was left out has subscribers of it.
     pub left: Option<Arc<Published>>,
+    /// The threads into whose boxes it was put without telling them, as a bit set.
+    pub untold: u64,
 }
 
 /// See the file's head.
@@ -92,7 +94,7 @@ impl PubSub {
     }
 
     /// Publishes to a channel, of a shard or not. The thread `except`, which is the caller then, delivers to its own
-    /// subscribers itself.
+    /// subscribers itself, and tells the others by [`PubSub::announce`] when it has put down all that it has for them.
     pub fn publish(&self, kind: Kind, channel: &[u8], message: &[u8], except: Option<usize>) -> Sent {
         let addressed = self.registry.subscribers(kind, channel);
         let (patterns, pattern_stamp, mut audience) = match kind {
@@ -105,7 +107,7 @@ impl PubSub {
         }
         let receivers = audience.receivers;
         if receivers == 0 {
-            return Sent { receivers, left: None };
+            return Sent { receivers, left: None, untold: 0 };
         }
         let to_pattern = |pattern| Addressed::to_pattern(pattern, pattern_stamp, channel, message);
         let published = Arc::new(Published {
@@ -113,24 +115,37 @@ impl PubSub {
             channel: addressed.map(|(name, stamp, _)| Addressed::to_channel(kind, name, stamp, message)),
             patterns: patterns.into_iter().map(to_pattern).collect(),
         });
-        let mut left = None;
+        let (mut left, mut untold) = (None, 0);
         for thread in (0..self.boxes.len()).filter(|thread| audience.threads >> thread & 1 == 1) {
             if except == Some(thread) {
                 left = Some(Arc::clone(&published));
-            } else {
-                self.post(thread, Post::Published(Arc::clone(&published)));
+                continue;
+            }
+            self.put(thread, Post::Published(Arc::clone(&published)));
+            match except {
+                Some(_) => untold |= 1 << thread,
+                None => self.announce(thread),
             }
         }
-        Sent { receivers, left }
+        Sent { receivers, left, untold }
     }
 
-    /// Puts something into a thread's box.
+    /// Puts something into a thread's box, and tells the thread.
     pub fn post(&self, thread: usize, post: Post) {
+        self.put(thread, post);
+        self.announce(thread);
+    }
+
+    fn put(&self, thread: usize, post: Post) {
         let to = &self.boxes[thread];
         to.bytes.fetch_add(post.bytes(), Relaxed);
         to.posts.push(post);
-        // Either the thread finds this post, which it looks for after it has cleared the mark, or it is told again.
-        if !to.announced.swap(true, SeqCst) {
+    }
+
+    /// Has a thread look at its box.
+    pub fn announce(&self, thread: usize) {
+        // Either the thread finds what is there, which it looks for after it has cleared the mark, or it is told again.
+        if !self.boxes[thread].announced.swap(true, SeqCst) {
             self.mailboxes[thread].deliver(Message::Posts);
         }
     }
@@ -156,13 +171,6 @@ impl PubSub {
     /// Whether nothing is on its way to a thread.
     pub fn is_empty(&self, thread: usize) -> bool {
         self.boxes[thread].posts.is_empty()
-    }
-
-    /// Has a thread look at its box again.
-    pub fn announce_again(&self, thread: usize) {
-        if !self.boxes[thread].announced.swap(true, SeqCst) {
-            self.mailboxes[thread].deliver(Message::Posts);
-        }
     }
 
     /// Whether a box is full.
@@ -231,6 +239,10 @@ mod tests {
             for number in 0..1000 {
                 let sent = pubsub.publish(Kind::Channel, b"c", b"m", Some(0));
                 assert_eq!((sent.receivers, sent.left.is_none()), (1, true), "{round} {number}");
+                assert_eq!(sent.untold, 0b10);
+                if number % 3 == 0 {
+                    pubsub.announce(1);
+                }
             }
             assert_eq!([pubsub.mailboxes[0].len(), pubsub.mailboxes[1].len()], [0, 1]);
             let stamps: Vec<u64> =
