@@ -345,22 +345,21 @@ fn take_repeats<'a>(
     if !takes_plain_commands(io, connection) {
         return;
     }
-    let checked = connection.session.is_checked.then(|| Arc::clone(&connection.session.user));
+    let db = connection.session.db;
+    let user = connection.session.is_checked.then(|| Arc::clone(&connection.session.user));
+    let checked = user.as_ref().map(|user| user.in_row(command, db));
     let begin = *consumed - request.length;
     let prefix = RequestPrefix::new(&buffer[begin..], request.args);
     let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
     args[0] = request.args[0];
-    let db = connection.session.db;
     let next = |args: &mut [&'a [u8]; SHORT_ARGS_MAX]| {
         if budget.is_spent() {
             return false;
         }
         let Some(length) = prefix.request(&buffer[*consumed..], args) else { return false };
-        if let Some(user) = &checked {
-            if user.check(command, &args[..prefix.count], db).is_err() {
-                // The gate says why.
-                return false;
-            }
+        if checked.as_ref().is_some_and(|row| !row.allows(&args[..prefix.count])) {
+            // The gate says why.
+            return false;
         }
         budget.spend(length);
         *consumed += length;

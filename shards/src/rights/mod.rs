@@ -11,17 +11,20 @@
 //! - [`user`]: a user, its passwords, and the one question: may it execute this command line?
 //! - `selector`: one set of rights
 //! - `keys`: what a command line does to which keys
+//! - `key_patterns`: the patterns of keys of one set, compared together
 //! - `pattern`: a pattern of keys or channels, ready for many of them
 
+mod key_patterns;
 mod keys;
 mod pattern;
 mod selector;
 pub mod user;
 
 pub use crate::declaration::uses::Uses;
+pub use key_patterns::{KeyPattern, KeyPatterns};
 pub use pattern::Pattern;
-pub use selector::{CommandSet, Denied, KeyPattern, Selector};
-pub use user::User;
+pub use selector::{CommandSet, Denied, Selector};
+pub use user::{Row, User};
 
 #[cfg(test)]
 mod tests;

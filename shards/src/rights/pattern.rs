@@ -41,6 +41,12 @@ impl Pattern {
         &self.source
     }
 
+    /// The bytes that every text begins with which matches, as far as they are certain.
+    pub(super) fn beginning(&self) -> &[u8] {
+        let special = self.source.iter().position(|byte| b"*?[\\".contains(byte));
+        &self.source[..special.unwrap_or(self.source.len())]
+    }
+
     /// Whether every text matches, whatever it is; but for the empty one, which no star matches in Redis either.
     pub fn is_everything(&self) -> bool {
         self.form == Form::Everything

@@ -6,6 +6,7 @@ use crate::declaration::spec::{flag, Channels, CommandSpec, Databases};
 use crate::declaration::table::{Command, Route};
 use crate::declaration::uses::{uses_of, Uses};
 
+use super::key_patterns::KeyPatterns;
 use super::keys::used_keys;
 use super::pattern::Pattern;
 
@@ -29,20 +30,13 @@ impl CommandSet {
     }
 }
 
-/// Keys that match a pattern, and what may be done to them.
-#[derive(Clone, Debug)]
-pub struct KeyPattern {
-    pub pattern: Pattern,
-    pub uses: Uses,
-}
-
 /// See the file's head; `None` is all of them.
 #[derive(Clone, Default, Debug)]
 pub struct Selector {
     pub commands: Option<CommandSet>,
     /// First arguments with which commands may be called that are not in the set: the command's number, and the arguments.
     pub first_arguments: Vec<(usize, Vec<Box<[u8]>>)>,
-    pub keys: Option<Vec<KeyPattern>>,
+    pub keys: Option<KeyPatterns>,
     pub channels: Option<Vec<Pattern>>,
     /// In ascending order.
     pub databases: Option<Vec<u32>>,
@@ -89,9 +83,7 @@ impl Selector {
 
     /// Whether every key may be read.
     pub fn reads_everything(&self) -> bool {
-        self.keys
-            .as_ref()
-            .is_none_or(|keys| keys.iter().any(|key| key.uses.allow(Uses::READ) && key.pattern.is_everything()))
+        self.keys.as_ref().is_none_or(KeyPatterns::read_everything)
     }
 
     /// Whether this set allows a command line as a whole.
@@ -100,6 +92,25 @@ impl Selector {
         self.check_command(attempt)?;
         self.check_keys(attempt)?;
         self.check_channels(attempt)
+    }
+
+    /// By what patterns of keys, if by any, command lines of a command are allowed in a database that have nothing to be asked about
+    /// but their first key; `None` where there is more to ask, or the command is not allowed.
+    pub(super) fn decides_by_first_key<H: Copy>(
+        &self,
+        command: &'static Command<H>,
+        db: u16,
+    ) -> Option<Option<&KeyPatterns>> {
+        let spec = &command.spec;
+        let has_only_key = command.route == Route::FirstKey
+            && command.first_key_uses.is_some()
+            && matches!(spec.channels, Channels::None)
+            && matches!(spec.databases, Databases::Current);
+        let attempt = Attempt::new(command, &[], db);
+        let is_allowed = has_only_key
+            && self.commands.as_ref().is_none_or(|commands| commands.contains(command.id))
+            && self.check_databases(&attempt).is_ok();
+        is_allowed.then_some(self.keys.as_ref())
     }
 
     fn check_command<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
@@ -125,10 +136,10 @@ impl Selector {
         let Attempt { command, args, .. } = attempt;
         if let (Route::FirstKey, Some(uses), [_, key, ..]) = (command.route, command.first_key_uses, *args) {
             // The usual case without a list of keys.
-            let uses = command.spec.tell_flags.map_or(uses, |tell_flags| uses_of(tell_flags(args, 1)));
-            return if may_use(allowed, key, uses) { Ok(()) } else { Err(Denied::Key(1)) };
+            let uses = first_key_uses(command, uses, args);
+            return if allowed.allow(key, uses) { Ok(()) } else { Err(Denied::Key(1)) };
         }
-        match attempt.keys().iter().find(|&&(at, uses)| !may_use(allowed, args[at], uses)) {
+        match attempt.keys().iter().find(|&&(at, uses)| !allowed.allow(args[at], uses)) {
             Some((at, _)) => Err(Denied::Key(*at)),
             None => Ok(()),
         }
@@ -181,14 +192,15 @@ impl Selector {
     }
 }
 
+/// What a command line does to its first key: what its command does, unless its arguments tell.
+#[inline]
+pub(super) fn first_key_uses<H>(command: &Command<H>, uses: Uses, args: &[&[u8]]) -> Uses {
+    command.spec.tell_flags.map_or(uses, |tell_flags| uses_of(tell_flags(args, 1)))
+}
+
 /// Whether a command that names databases works in the current one as well.
 fn uses_current<H>(spec: &CommandSpec<H>) -> bool {
     !spec.keys.is_empty()
-}
-
-#[inline]
-fn may_use(allowed: &[KeyPattern], key: &[u8], uses: Uses) -> bool {
-    allowed.iter().any(|one| one.uses.allow(uses) && one.pattern.matches(key))
 }
 
 /// A pattern is subscribed to only where a rule has the same one: what it matches cannot be told otherwise.

@@ -3,7 +3,9 @@
 use crate::declaration::table::Command;
 use sherd_types::sha256::{sha256, DIGEST_BYTES};
 
-use super::selector::{Attempt, Denied, Selector};
+use super::key_patterns::KeyPatterns;
+use super::selector::{first_key_uses, Attempt, Denied, Selector};
+use super::Uses;
 
 /// The user that a connection has before it has said who it is.
 pub const DEFAULT_NAME: &[u8] = b"default";
@@ -68,6 +70,15 @@ impl User {
         Err(told.unwrap_or(Denied::Command))
     }
 
+    /// For asking about many command lines of one command.
+    pub fn in_row<H: Copy>(&self, command: &'static Command<H>, db: u16) -> Row<'_, H> {
+        let by_key = match (self.selectors.as_slice(), command.first_key_uses) {
+            ([only], Some(uses)) => only.decides_by_first_key(command, db).map(|keys| (keys, uses)),
+            _ => None,
+        };
+        Row { user: self, command, db, by_key }
+    }
+
     /// Whether the user may execute a command line that reads keys which it does not name: one set of rights must allow the
     /// command line and reading every key.
     pub fn may_read_beyond<H: Copy>(&self, command: &'static Command<H>, args: &[&[u8]], db: u16) -> bool {
@@ -85,6 +96,27 @@ impl User {
         let digest = sha256(password);
         let is_known = self.passwords.iter().fold(false, |found, known| found | same_digest(known, &digest));
         self.is_enabled & (self.needs_no_password | is_known)
+    }
+}
+
+/// Command lines of one command, one after the other: what is the same for all of them is looked at once.
+pub struct Row<'a, H: 'static> {
+    user: &'a User,
+    command: &'static Command<H>,
+    db: u16,
+    /// Where nothing but the first key decides: the patterns, or all keys, and what the command does to it.
+    by_key: Option<(Option<&'a KeyPatterns>, Uses)>,
+}
+
+impl<H: Copy> Row<'_, H> {
+    /// Whether the user may execute this one.
+    #[inline]
+    pub fn allows(&self, args: &[&[u8]]) -> bool {
+        match (self.by_key, args) {
+            (Some((None, _)), _) => true,
+            (Some((Some(keys), uses)), [_, key, ..]) => keys.allow(key, first_key_uses(self.command, uses, args)),
+            _ => self.user.check(self.command, args, self.db).is_ok(),
+        }
     }
 }
 
