@@ -258,6 +258,12 @@ impl Tester {
         told
     }
 
+    /// Readers that are remembered, of all keys.
+    #[allow(dead_code)] // Likewise.
+    pub fn tracked_items(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.stats.tracked_items.get()).sum()
+    }
+
     /// Forgets keys that were read as long as there are too many, as the shards' own threads do.
     #[allow(dead_code)] // Likewise.
     pub fn trim_read_keys(&mut self) {

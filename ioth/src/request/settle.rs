@@ -42,6 +42,7 @@ pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
         io.shared.world.tracking.end(false);
     }
     track_no_longer(io, &mut connection);
+    connection.record.tracking.end(&io.shared.world.tracking.readers);
     if connection.record.is_monitor.load(Relaxed) {
         io.shared.monitors.fetch_sub(1, SeqCst);
     }

@@ -3,7 +3,6 @@
 use crate::declaration::spec::{flag, Group};
 use crate::handler::context::{CommandSpec, Context};
 use crate::keyspace::invalidations::Cause;
-use crate::server::client::ClientRecord;
 
 /// Before a command of a batch: its place there, if its client is to hear of what it changes.
 #[inline(always)]
@@ -22,12 +21,17 @@ fn note_cause(context: &mut Context<'_>, at: usize) {
 }
 
 /// Before a command of a client that tracks.
-#[inline(never)]
+#[inline]
 pub fn begin(context: &mut Context<'_>) {
     if context.client.tracks.is_silent() {
-        let token = context.client.record.map_or(0, |record| record.token);
-        context.shards.iter_mut().for_each(|shard| shard.read_keys.silent = token);
+        be_silent(context);
     }
+}
+
+#[cold]
+fn be_silent(context: &mut Context<'_>) {
+    let token = context.client.record.map_or(0, |record| record.token);
+    context.shards.iter_mut().for_each(|shard| shard.read_keys.silent = token);
 }
 
 /// After it, whatever it has answered. One that panicked does not come here: its client, whose connection ends, stays the silent
@@ -38,11 +42,14 @@ pub fn end(context: &mut Context<'_>) {
         context.shards.iter_mut().for_each(|shard| shard.read_keys.silent = 0);
     }
     if context.client.tracks.hears_itself() {
-        context.shards.iter_mut().for_each(|shard| shard.read_keys.cause = None);
+        // It was noted in the one shard of a batch.
+        context.shards.first().read_keys.cause = None;
     }
     if context.client.tracks.notes_reads() && is_read(context.spec) {
         if let Some(record) = context.client.record {
-            note_reads(context, record);
+            if let Some(number) = record.tracking.number(&context.world.tracking.readers, record.token) {
+                note_reads(context, number);
+            }
         }
     }
 }
@@ -52,13 +59,13 @@ fn is_read(spec: &CommandSpec) -> bool {
     spec.has(flag::READONLY) && !spec.has(flag::PUBSUB) && spec.group != Group::Scripting && !spec.keys.is_empty()
 }
 
-fn note_reads(context: &mut Context<'_>, record: &ClientRecord) {
+fn note_reads(context: &mut Context<'_>, number: u32) {
     if context.spec.has_one_key_in_front() {
         let key = context.key(1);
-        return context.shard(&key).note_read(&key, record.token);
+        return context.shard(&key).note_read(&key, number);
     }
     for at in context.spec.key_positions(context.args).unwrap_or_default() {
         let key = context.key(at);
-        context.shard(&key).note_read(&key, record.token);
+        context.shard(&key).note_read(&key, number);
     }
 }

@@ -1,53 +1,120 @@
 //! The keys of a shard that clients with caches have read, and who; see [`crate::keyspace::tracking`].
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
-use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
 use sherd_types::table::{self, Table};
 
 use super::invalidations::Cause;
+use crate::server::reader_numbers::Holders;
 
-/// The clients that have read a key, by the tokens of their connections: one, mostly.
+/// Numbers below this have a bit in a word.
+pub(super) const NUMBER_IN_WORD_MAX: u32 = u64::BITS;
+
+/// The clients that have read a key, by their numbers (`server/reader_numbers.rs`).
 pub(super) enum Readers {
-    One(u64),
+    /// A bit for each number; what is added to them is an operation on a word.
+    Few(u64),
+    /// In ascending order, for servers on which more clients track.
     // Seldom wanted: what it takes, every key would have room for.
     #[allow(clippy::box_collection)]
-    Many(Box<BTreeSet<u64>>),
+    Many(Box<Vec<u32>>),
 }
 
 impl Readers {
+    fn none() -> Readers {
+        Readers::Few(0)
+    }
+
     /// Adds a client; false if it is there already.
     #[inline]
-    pub(super) fn add(&mut self, token: u64) -> bool {
+    pub(super) fn add(&mut self, number: u32) -> bool {
         match self {
-            Readers::One(only) if *only == token => false,
-            Readers::One(only) => {
-                *self = Readers::Many(Box::new(BTreeSet::from([*only, token])));
-                true
+            Readers::Few(bits) if number < NUMBER_IN_WORD_MAX => {
+                let is_new = *bits >> number & 1 == 0;
+                *bits |= 1 << number;
+                is_new
             }
-            Readers::Many(all) => all.insert(token),
+            _ => self.add_to_many(number),
         }
     }
 
-    pub(super) fn to_vec(&self) -> Vec<u64> {
+    #[cold]
+    fn add_to_many(&mut self, number: u32) -> bool {
+        if let Readers::Few(_) = self {
+            *self = Readers::Many(Box::new(self.numbers()));
+        }
+        let Readers::Many(all) = self else { return false };
+        let place = all.binary_search(&number);
+        if let Err(place) = place {
+            all.insert(place, number);
+        }
+        place.is_err()
+    }
+
+    /// In ascending order.
+    pub(super) fn numbers(&self) -> Vec<u32> {
         match self {
-            Readers::One(only) => vec![*only],
-            Readers::Many(all) => all.iter().copied().collect(),
+            Readers::Few(bits) => (0..NUMBER_IN_WORD_MAX).filter(|number| bits >> number & 1 == 1).collect(),
+            Readers::Many(all) => all.to_vec(),
         }
     }
 
     pub(super) fn count(&self) -> usize {
         match self {
-            Readers::One(_) => 1,
+            Readers::Few(bits) => bits.count_ones() as usize,
             Readers::Many(all) => all.len(),
+        }
+    }
+
+    /// Keeps those that `wanted` says so of.
+    fn retain(&mut self, wanted: impl Fn(u32) -> bool) {
+        match self {
+            Readers::Few(bits) => {
+                *bits = (0..NUMBER_IN_WORD_MAX)
+                    .filter(|&number| *bits >> number & 1 == 1 && wanted(number))
+                    .map(|number| 1 << number)
+                    .sum();
+            }
+            Readers::Many(all) => all.retain(|&number| wanted(number)),
         }
     }
 }
 
 pub(super) struct Header {
     pub(super) readers: Readers,
+    /// The era in which the last of them was added.
+    era: u64,
     length: usize,
+}
+
+impl Header {
+    /// Adds a client, in this era; false if it is there already.
+    #[inline]
+    pub(super) fn add(&mut self, number: u32, era: u64) -> bool {
+        debug_assert!(self.era == era, "who has left meanwhile is to be forgotten first");
+        self.readers.add(number)
+    }
+
+    /// Whether numbers may have been given out since the last reader was added.
+    #[inline]
+    pub(super) fn is_before(&self, era: u64) -> bool {
+        self.era != era
+    }
+
+    /// Forgets clients that have gone and whose numbers others have by now; how many.
+    pub(super) fn renew(&mut self, holders: &Holders, era: u64) -> usize {
+        let before = self.readers.count();
+        let of = self.era;
+        self.readers.retain(|number| holders.token(number, of).is_some());
+        self.era = era;
+        before - self.readers.count()
+    }
+
+    /// The tokens of those who have read the key.
+    pub(super) fn tokens(&self, holders: &Holders) -> Vec<u64> {
+        self.readers.numbers().into_iter().filter_map(|number| holders.token(number, self.era)).collect()
+    }
 }
 
 /// A key that was read: one allocation, in which the key's bytes follow a header.
@@ -58,12 +125,13 @@ pub(super) struct ReadKey(NonNull<u8>);
 unsafe impl Send for ReadKey {}
 
 impl ReadKey {
-    pub(super) fn new(key: &[u8], token: u64) -> ReadKey {
+    /// A key that nobody has read yet, in this era.
+    pub(super) fn new(key: &[u8], era: u64) -> ReadKey {
         let layout = ReadKey::layout(key.len());
         // SAFETY: the layout has a size; the header and the key's bytes have room in it.
         unsafe {
             let Some(start) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
-            start.cast::<Header>().write(Header { readers: Readers::One(token), length: key.len() });
+            start.cast::<Header>().write(Header { readers: Readers::none(), era, length: key.len() });
             start.add(size_of::<Header>()).as_ptr().copy_from_nonoverlapping(key.as_ptr(), key.len());
             ReadKey(start)
         }
@@ -81,9 +149,9 @@ impl ReadKey {
     }
 
     #[inline]
-    pub(super) fn readers_mut(&mut self) -> &mut Readers {
+    pub(super) fn header_mut(&mut self) -> &mut Header {
         // SAFETY: as in `header`, borrowed alone.
-        unsafe { &mut self.0.cast::<Header>().as_mut().readers }
+        unsafe { self.0.cast::<Header>().as_mut() }
     }
 }
 
@@ -118,4 +186,28 @@ pub struct ReadKeys {
     pub(crate) silent: u64,
     /// The command that is being executed, if it is in a batch and its client hears of its own changes.
     pub(crate) cause: Option<Cause>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_are_a_set_whatever_their_numbers_are() {
+        let numbers = [0, 63, 5, 64, 63, 1000, 5, 64, 2, 999, 0];
+        let (mut readers, mut expected) = (Readers::none(), std::collections::BTreeSet::new());
+        for number in numbers {
+            assert_eq!(readers.add(number), expected.insert(number));
+            assert_eq!(readers.numbers(), expected.iter().copied().collect::<Vec<_>>());
+            assert_eq!(readers.count(), expected.len());
+        }
+        readers.retain(|number| number % 2 == 0);
+        assert_eq!(readers.numbers(), [0, 2, 64, 1000]);
+        let mut few = Readers::none();
+        for number in [3, 62, 63] {
+            few.add(number);
+        }
+        few.retain(|number| number != 62);
+        assert_eq!(few.numbers(), [3, 63]);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each shard keeps the keys that tracking clients have read since they last changed, with the clients, in a table like that of
 //! the keyspace: the hash of a key that a command has brought is used again, and a key that was read before costs one look-up.
+//! Clients have small numbers there (`server/reader_numbers.rs`), so the readers of a key are a word while no more than 64 track.
 //! As in the references a key is the same key in all databases. What is told of once is forgotten: who wants to hear of the
 //! next change reads again.
 //!
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::db::Key;
 use super::invalidations::Told;
-use super::read_keys::ReadKey;
+use super::read_keys::{ReadKey, NUMBER_IN_WORD_MAX};
 use crate::keyspace::shard::Shard;
 use sherd_types::table::{self, Prefetch};
 
@@ -30,23 +31,45 @@ impl Shard {
         Some(&self.read_keys.table).filter(|table| !table.is_empty())
     }
 
-    /// Notes that a client has read a key.
+    /// Notes that the client with this number has read a key.
     #[inline]
-    pub(crate) fn note_read(&mut self, key: &Key<'_>, token: u64) {
-        if let Some(known) = self.read_keys.table.find_mut(key.hash, key.bytes) {
-            if known.readers_mut().add(token) {
-                self.stats.tracked_items.increment();
+    pub(crate) fn note_read(&mut self, key: &Key<'_>, number: u32) {
+        let era = self.world.tracking.readers.era();
+        let known = self.read_keys.table.find_mut(key.hash, key.bytes).map(ReadKey::header_mut);
+        match known {
+            Some(known) if number < NUMBER_IN_WORD_MAX && !known.is_before(era) => {
+                if known.add(number, era) {
+                    self.stats.tracked_items.increment();
+                }
             }
-            return;
+            Some(_) => self.note_read_slowly(key, number, era),
+            None => self.note_first_read(key, number, era),
         }
-        self.note_first_read(key, token);
+    }
+
+    /// The same where numbers were given out since somebody has read the key last, or where there are many.
+    #[inline(never)]
+    fn note_read_slowly(&mut self, key: &Key<'_>, number: u32, era: u64) {
+        let Some(known) = self.read_keys.table.find_mut(key.hash, key.bytes).map(ReadKey::header_mut) else { return };
+        let (readers, stats) = (&self.world.tracking.readers, &self.stats);
+        self.outbox.invalidations.uncounted(|| {
+            if known.is_before(era) {
+                let gone = known.renew(&readers.holders(), era);
+                stats.tracked_items.subtract(gone as u64);
+            }
+            if known.add(number, era) {
+                stats.tracked_items.increment();
+            }
+        });
     }
 
     #[inline(never)]
-    fn note_first_read(&mut self, key: &Key<'_>, token: u64) {
+    fn note_first_read(&mut self, key: &Key<'_>, number: u32, era: u64) {
         let table = &mut self.read_keys.table;
         self.outbox.invalidations.uncounted(|| {
-            table.insert_new(key.hash, ReadKey::new(key.bytes, token));
+            let mut read = ReadKey::new(key.bytes, era);
+            read.header_mut().add(number, era);
+            table.insert_new(key.hash, read);
         });
         self.stats.tracked_keys.increment();
         self.stats.tracked_items.increment();
@@ -64,8 +87,9 @@ impl Shard {
         self.stats.tracked_keys.subtract(1);
         self.stats.tracked_items.subtract(known.header().readers.count() as u64);
         self.world.tracking.keys.fetch_sub(1, Relaxed);
+        let numbers = &self.world.tracking.readers;
         self.outbox.invalidations.uncounted(|| {
-            let readers = known.header().readers.to_vec();
+            let readers = known.header().tokens(&numbers.holders());
             drop(known);
             Some(readers)
         })

@@ -206,3 +206,66 @@ fn more_than_may_wait_is_told_as_everything() {
     let told = scene.other(&format!("MSET {}", keys.join(" ")));
     assert_eq!((told.len(), told.last().map(String::as_str)), (PENDING_MAX + 1, Some("everything")));
 }
+
+#[test]
+fn who_gets_the_number_of_one_that_has_gone_is_not_told_of_its_keys() {
+    let mut scene = Scene::new(1);
+    scene.a("MGET k l");
+    scene.b("GET k");
+    scene.a.tracking.end(&scene.tester.world.tracking.readers);
+    let late = client(11);
+    late.tracking.set_tracks(Tracks::new(true, false));
+    scene.tester.run_as(&late, "GET other");
+    assert!(scene.other("SET l 1").is_empty(), "its only reader has gone");
+    scene.tester.run_as(&late, "GET k");
+    assert_eq!(scene.other("SET k 1"), ["k [11, 9]"]);
+    scene.tester.run_as(&scene.a.clone(), "GET k");
+    assert!(scene.other("SET k 2").is_empty(), "one that has gone is not remembered");
+}
+
+#[test]
+fn those_are_told_that_have_read_however_many_come_and_go() {
+    const CLIENTS: usize = 80;
+    const KEYS: u64 = 20;
+    let come = |token| {
+        let client = client(token);
+        client.tracking.set_tracks(Tracks::new(true, false));
+        client
+    };
+    for shards in [1, 4] {
+        let mut scene = Scene::new(shards);
+        let mut random = sherd_types::random::Random::fixed(7);
+        let mut clients: Vec<_> = (1..=CLIENTS as u64).map(come).collect();
+        let mut readers = vec![std::collections::BTreeSet::new(); KEYS as usize];
+        for step in 0..20_000 {
+            let (client, key) = ((random.next() >> 8) as usize % CLIENTS, (random.next() >> 8) % KEYS);
+            let of_key = &mut readers[key as usize];
+            match random.next() >> 60 {
+                0 => {
+                    clients[client].tracking.end(&scene.tester.world.tracking.readers);
+                    clients[client] = come(CLIENTS as u64 + 1 + step);
+                }
+                1..=2 => {
+                    scene.tester.run(&format!("SET key:{key} 1"));
+                    let told = scene.tester.invalidations();
+                    let tokens = |told: &Invalidation| match &told.told {
+                        Told::Key { readers, .. } => readers.clone(),
+                        Told::Everything => panic!("everything is told"),
+                    };
+                    let told: Vec<u64> = told.iter().flat_map(tokens).collect();
+                    let is_there = |token: &u64| clients.iter().any(|client| client.token == *token);
+                    let missing = of_key.iter().filter(|token| is_there(token) && !told.contains(token));
+                    assert_eq!(missing.count(), 0, "a reader is not told");
+                    assert!(told.iter().all(|token| of_key.contains(token)), "somebody is told who has not read");
+                    of_key.clear();
+                }
+                _ => {
+                    scene.tester.run_as(&clients[client], &format!("GET key:{key}"));
+                    of_key.insert(clients[client].token);
+                }
+            }
+        }
+        let remembered: u64 = scene.tester.tracked_items();
+        assert!(remembered <= readers.iter().map(|of_key| of_key.len() as u64).sum());
+    }
+}

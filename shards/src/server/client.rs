@@ -1,11 +1,13 @@
 //! What is known of a client outside its connection: read by CLIENT LIST, the slow log and MONITOR from any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::rights::User;
 
 use crate::protocol::reply::Protocol;
+use crate::server::reader_numbers::ReaderNumbers;
 use crate::server::tracking::Tracks;
 
 /// What a command may know of its client.
@@ -87,6 +89,9 @@ pub enum LinkTo {
     Replica = 2,
 }
 
+/// In place of its number: the client has gone.
+const GONE: u32 = u32::MAX;
+
 /// What others may know of how a client tracks keys.
 #[derive(Debug, Default)]
 pub struct TrackingRecord {
@@ -100,6 +105,8 @@ pub struct TrackingRecord {
     /// Invalidations may come for it, its own or another client's.
     pub hears: AtomicBool,
     tracks: AtomicU8,
+    /// One more than the number under which it is remembered as a reader; 0 before it has read anything, and [`GONE`] at its end.
+    number: AtomicU32,
 }
 
 impl TrackingRecord {
@@ -112,6 +119,38 @@ impl TrackingRecord {
     /// Sets that.
     pub fn set_tracks(&self, tracks: Tracks) {
         self.tracks.store(tracks.bits(), Relaxed);
+    }
+
+    /// The number under which it is remembered as a reader; `None` if it has gone, so that there is nobody to remember.
+    #[inline]
+    pub fn number(&self, numbers: &ReaderNumbers, token: u64) -> Option<u32> {
+        // Acquire: the era in which the number was given out is seen by whoever sees the number.
+        match self.number.load(Acquire) {
+            0 => self.new_number(numbers, token),
+            GONE => None,
+            number => Some(number - 1),
+        }
+    }
+
+    /// Shards may ask for it at the same time.
+    #[cold]
+    fn new_number(&self, numbers: &ReaderNumbers, token: u64) -> Option<u32> {
+        let new = numbers.take(token);
+        match self.number.compare_exchange(0, new + 1, AcqRel, Acquire) {
+            Ok(_) => Some(new),
+            Err(earlier) => {
+                numbers.give_back(new);
+                (earlier != GONE).then(|| earlier - 1)
+            }
+        }
+    }
+
+    /// The client has gone. Somebody may still execute a transaction of it.
+    pub fn end(&self, numbers: &ReaderNumbers) {
+        let number = self.number.swap(GONE, AcqRel);
+        if number != 0 && number != GONE {
+            numbers.give_back(number - 1);
+        }
     }
 }
 
@@ -145,5 +184,25 @@ impl ClientRecord {
     pub fn set_user(&self, user: &Arc<User>) {
         self.is_restricted.store(user.is_restricted(), Relaxed);
         *self.user.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_one_number_from_its_first_read_to_its_end() {
+        let (numbers, record) = (ReaderNumbers::default(), TrackingRecord::default());
+        std::thread::scope(|scope| {
+            let ask = || scope.spawn(|| record.number(&numbers, 7));
+            let asked = [ask(), ask(), ask()].map(|thread| thread.join().expect("an answer"));
+            assert!(asked[0].is_some() && asked.iter().all(|number| *number == asked[0]), "{asked:?}");
+        });
+        record.end(&numbers);
+        record.end(&numbers);
+        assert_eq!(record.number(&numbers, 7), None);
+        let others = [(); 4].map(|()| numbers.take(9));
+        assert_eq!(others.iter().max(), Some(&3), "every number is used again: {others:?}");
     }
 }

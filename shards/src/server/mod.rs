@@ -8,6 +8,7 @@ pub mod event_class;
 pub mod lazyfree;
 pub mod pause;
 pub mod pressure;
+pub mod reader_numbers;
 pub mod settings;
 pub mod tracking;
 pub mod world;

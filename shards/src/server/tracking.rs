@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
+use super::reader_numbers::ReaderNumbers;
+
 /// What a client's commands have to do for its tracking: a few bits, so that a command of a client without has one thing to look at.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Tracks(u8);
@@ -65,6 +67,7 @@ pub struct Tracking {
     pub(crate) broadcast: AtomicUsize,
     /// Keys that are remembered, in all shards.
     pub(crate) keys: AtomicUsize,
+    pub readers: ReaderNumbers,
 }
 
 impl Tracking {
