@@ -6,13 +6,16 @@ Data are loaded when the server starts, and by a replica whose primary has sent 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from sherd.record import record
 
 if TYPE_CHECKING:
     from sherd.observability.node import Node
 
 
-class LoadState(NamedTuple):
+@record
+class LoadState:
     """A load that is going on. since: Unix seconds. elapsed_seconds: how long it has lasted. keys: with those of an
     append-only file's commands; 0 where that is not known. used_memory: bytes that the data took where they were
     written, as far as the file says so."""

@@ -10,7 +10,7 @@ the same value, and absent when that has none.
 
 from __future__ import annotations
 
-import platform
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -163,7 +163,7 @@ def _instance(snapshot: Snapshot) -> Labelled:
 
 
 def _build(snapshot: Snapshot) -> Labelled:
-    yield (snapshot.node.version, snapshot.node.build_id, platform.python_version()), 1
+    yield (snapshot.node.version, snapshot.node.build_id, sys.version.partition(" ")[0]), 1
 
 
 def _hot_keys(snapshot: Snapshot) -> Labelled:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import resource
 import sys
 import threading
 from pathlib import Path
-from typing import NamedTuple
+
+from sherd.record import record
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -22,7 +22,8 @@ _STAT_UTIME, _STAT_STIME = 11, 12
 _FILE_BYTES_MAX = 4096
 
 
-class ProcessNumbers(NamedTuple):
+@record
+class ProcessNumbers:
     """CPU in seconds, memory in bytes."""
 
     resident_bytes: int
@@ -127,7 +128,7 @@ def arch_bits() -> int:
 @functools.cache
 def monotonic_clock() -> str:
     """The clock that the data plane times commands with."""
-    return "X86 TSC" if platform.machine() in ("x86_64", "AMD64") else "POSIX clock_gettime"
+    return "X86 TSC" if os.uname().machine in ("x86_64", "AMD64") else "POSIX clock_gettime"
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sherd.observability.histogram import Histogram
 from sherd.observability.node import Listener, Node
@@ -41,7 +41,8 @@ class Numbers(Generic[_Number]):
         return number
 
 
-class DatabaseNumbers(NamedTuple):
+@record
+class DatabaseNumbers:
     """One database that has keys."""
 
     number: int
@@ -68,7 +69,8 @@ class CommandNumbers:
         return self.nanoseconds // 1000
 
 
-class SlowLogNumbers(NamedTuple):
+@record
+class SlowLogNumbers:
     """The slow log without its entries."""
 
     length: int
@@ -106,7 +108,8 @@ class BigKey:
     elements: int
 
 
-class ScriptNumbers(NamedTuple):
+@record
+class ScriptNumbers:
     """Scripts and functions that are known, and what Lua takes for each in all runtimes of the process."""
 
     cached: int
