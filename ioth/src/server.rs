@@ -130,11 +130,11 @@ impl Server {
         Ok(port)
     }
 
-    /// Has connections to TLS ports from now on served, and links to primaries made, by this configuration, as far as either is
+    /// Has connections to TLS ports from now on served, and links to other servers made, by this configuration, as far as either is
     /// wanted. All of it is checked before any of it counts; connections that there are keep theirs.
     pub fn set_tls(&self, options: &TlsOptions) -> Result<(), String> {
         let ports = options.serves.then(|| server_config(options)).transpose()?;
-        let links = options.links.then(|| client_config(options)).transpose()?;
+        let links = options.links.map(|asking| client_config(options, asking)).transpose()?;
         self.shared.set_tls(ports, links);
         Ok(())
     }

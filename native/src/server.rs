@@ -242,7 +242,7 @@ impl Server {
         PrimaryLink::plain(&self.engine.shared, descriptor, address, local_address)
     }
 
-    fn tls_to_primary(&self, descriptor: i32, host: &str) -> PyResult<TlsConnection> {
+    fn tls_to_server(&self, descriptor: i32, host: &str) -> PyResult<TlsConnection> {
         TlsConnection::new(&self.engine.shared, descriptor, host)
     }
 

@@ -10,7 +10,7 @@ pub fn options(directives: &HashMap<String, String>) -> TlsOptions {
     let on = |name: &str| text(name) == "yes";
     TlsOptions {
         serves: text("tls-port").parse::<u16>().unwrap_or_default() > 0,
-        links: on("tls-replication"),
+        links: ["tls-replication", "tls-cluster"].into_iter().find(|name| on(name)),
         cert_file: text("tls-cert-file").into(),
         key_file: text("tls-key-file").into(),
         key_file_pass: text("tls-key-file-pass"),

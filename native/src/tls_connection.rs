@@ -1,7 +1,7 @@
-//! `sherd._native.TlsConnection`: an encrypted connection to a primary, while the control plane shakes hands over it.
+//! `sherd._native.TlsConnection`: an encrypted connection to another server, which the control plane speaks over: to the target of
+//! MIGRATE all the time, to a primary until a link takes it over.
 //!
-//! Nothing waits here: the control plane polls the descriptor. What comes behind the handshake may be decrypted with it, and is kept
-//! for the link that takes the connection over.
+//! Nothing waits here: the control plane polls the descriptor. What comes behind a handshake may be decrypted with it, and is kept.
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,6 +58,18 @@ impl TlsConnection {
 impl TlsConnection {
     fn fileno(&self) -> PyResult<i32> {
         self.with(|open| Ok(open.stream.as_fd().as_raw_fd()))
+    }
+
+    fn shake_hands(&self) -> PyResult<bool> {
+        self.with(|Open { stream, received }| {
+            stream.flush().map_err(failed)?;
+            if stream.is_handshaking() {
+                if let Decrypted::Closed = stream.receive(received) {
+                    return Err(failed(stream.take_trouble().unwrap_or_else(|| "the server has gone".to_owned())));
+                }
+            }
+            Ok(!stream.is_handshaking())
+        })
     }
 
     fn send(&self, data: &[u8]) -> PyResult<usize> {

@@ -368,7 +368,7 @@ class Server:
     def link_to_primary(self, descriptor: int, address: str, local_address: str) -> PrimaryLink:
         """Takes over a connected, detached socket whose handshake is done, with the "host:port" of both ends."""
 
-    def tls_to_primary(self, descriptor: int, host: str) -> TlsConnection:
+    def tls_to_server(self, descriptor: int, host: str) -> TlsConnection:
         """Takes over a connected, detached socket that does not block, to speak TLS over it with a host."""
 
     def tls_link_to_primary(self, connection: TlsConnection, address: str, local_address: str) -> PrimaryLink:
@@ -530,9 +530,13 @@ class Server:
 
 @final
 class TlsConnection:
-    """An encrypted connection to a primary before it is a link. Nothing waits; what fails raises ConnectionError."""
+    """An encrypted connection to another server, to a primary until it is a link. Nothing waits; what fails raises
+    ConnectionError."""
 
     def fileno(self) -> int: ...
+    def shake_hands(self) -> bool:
+        """Goes on with the handshake; whether it is over. A certificate that is no good is a failure."""
+
     def send(self, data: bytes) -> int:
         """Sends and keeps; returns the number of bytes that it has taken. `flush` says whether they are all gone."""
 

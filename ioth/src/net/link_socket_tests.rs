@@ -40,7 +40,7 @@ fn pair(served: &TlsOptions, trusted: &TlsOptions) -> (LinkSocket, LinkSocket) {
     for socket in [&one, &other] {
         socket.set_nonblocking(true).expect("a socket");
     }
-    let client = client_config(trusted).expect("a client's configuration");
+    let client = client_config(trusted, "tls-replication").expect("a client's configuration");
     let server = server_config(served).expect("a server's configuration");
     for files in [served, trusted] {
         let _ = std::fs::remove_dir_all(files.cert_file.parent().expect("a folder"));

@@ -1,5 +1,5 @@
-//! The `tls-*` directives as configurations of rustls, for clients and for links to primaries: certificates and keys are read and checked here, once, and a
-//! connection keeps what it began with.
+//! The `tls-*` directives as configurations of rustls, for clients and for links to other servers: certificates and keys are read
+//! and checked here, once, and a connection keeps what it began with.
 //!
 //! A new configuration begins with new keys for tickets and no sessions: who was let in by certificates that count no more is
 //! asked again.
@@ -36,12 +36,12 @@ pub enum ClientCertificates {
 pub struct TlsOptions {
     /// There is a port for TLS.
     pub serves: bool,
-    /// Links to primaries are encrypted.
-    pub links: bool,
+    /// The directive that wants links to other servers encrypted, if any does.
+    pub links: Option<&'static str>,
     pub cert_file: PathBuf,
     pub key_file: PathBuf,
     pub key_file_pass: String,
-    /// What is shown to primaries, where it is something else.
+    /// What is shown to other servers, where it is something else.
     pub client_cert_file: PathBuf,
     pub client_key_file: PathBuf,
     pub client_key_file_pass: String,
@@ -114,11 +114,11 @@ pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
-/// A configuration for links to primaries: what signs clients' certificates signs theirs. This server shows the certificate of
-/// `tls-client-cert-file`, or else its own, or none.
-pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
+/// A configuration for links to other servers, which the directive `asking` wants: what signs clients' certificates signs theirs.
+/// This server shows the certificate of `tls-client-cert-file`, or else its own, or none.
+pub fn client_config(options: &TlsOptions, asking: &str) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(provider(options)?);
-    let verifier = Signed { roots: authorities(options, "tls-replication")?, provider: Arc::clone(&provider) };
+    let verifier = Signed { roots: authorities(options, asking)?, provider: Arc::clone(&provider) };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(&options.protocols)?)
         .map_err(|error| format!("tls-protocols, tls-ciphers and tls-ciphersuites leave nothing in common: {error}"))?
@@ -145,8 +145,8 @@ pub fn server_name(host: &str) -> ServerName<'static> {
     ServerName::try_from(host.to_owned()).unwrap_or(ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
 }
 
-/// Accepts a primary whose certificate one of the authorities has signed, whatever name is in it, as the references do: primaries
-/// are given by addresses, and change them.
+/// Accepts a server whose certificate one of the authorities has signed, whatever name is in it, as the references do: servers are
+/// given by addresses, and change them.
 #[derive(Debug)]
 struct Signed {
     roots: RootCertStore,
@@ -230,7 +230,7 @@ fn private_key(path: &Path, password: &str, directive: &str) -> Result<PrivateKe
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec())))
 }
 
-/// The authorities that sign certificates of clients and primaries; `asking` is the directive that wants to know.
+/// The authorities that sign certificates of clients and other servers; `asking` is the directive that wants to know.
 fn authorities(options: &TlsOptions, asking: &str) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let mut add = |path: &Path, directive: &str| -> Result<()> {

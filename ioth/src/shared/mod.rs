@@ -62,7 +62,7 @@ pub struct Shared {
     pub extensions: Arc<Extensions>,
     /// Host and port of the server that this one follows.
     primary: RwLock<Option<String>>,
-    /// What new connections to TLS ports are served by, and what new links to primaries speak, if they are encrypted.
+    /// What new connections to TLS ports are served by, and what new links to other servers speak, if any are encrypted.
     tls: RwLock<Option<Arc<ServerConfig>>>,
     tls_links: RwLock<Option<Arc<ClientConfig>>>,
     pub monitors: AtomicUsize,
@@ -141,7 +141,7 @@ impl Shared {
         self.mailboxes.iter().for_each(|mailbox| mailbox.deliver(Message::UsersChanged));
     }
 
-    /// Sets what new connections to TLS ports are served by, and what new links to primaries speak. Connections that there are
+    /// Sets what new connections to TLS ports are served by, and what new links to other servers speak. Connections that there are
     /// keep what they have.
     pub fn set_tls(&self, ports: Option<Arc<ServerConfig>>, links: Option<Arc<ClientConfig>>) {
         if ports.is_some() {
@@ -150,7 +150,7 @@ impl Shared {
         *self.tls_links.write().unwrap_or_else(PoisonError::into_inner) = links;
     }
 
-    /// What new links to primaries speak; `None` where they are not encrypted.
+    /// What new links to other servers speak; `None` where none are encrypted.
     pub fn tls_links(&self) -> Option<Arc<ClientConfig>> {
         self.tls_links.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -4,7 +4,8 @@ The keys are read at one moment, while the shards that have them are held, and s
 control plane; the data plane goes on meanwhile, for the same shards too. Afterwards, again at one moment, those keys
 that the target has acknowledged are removed, unless somebody has changed them since: those are read and sent once more,
 with REPLACE, up to a bound. So nothing that a client wrote is lost, and no client waits for the network; what differs
-from a server that stands still meanwhile is that a key can be seen on both sides for a moment.
+from a server that stands still meanwhile is that a key can be seen on both sides for a moment. With `tls-cluster` it is
+sent over TLS, whose handshake is a part of connecting.
 
 Rejected: keeping the shards while the keys travel (others would wait for a slow target), and a cache of connections (a
 descriptor that outlives its command, for one round trip less).
@@ -16,16 +17,20 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import hiredis
 
 from sherd.errors import SYNTAX_ERROR, CommandError
-from sherd.observability.node import Node
+from sherd.log import get_logger
+from sherd.observability.node import Listener, Node
 from sherd.record import field, record
 from sherd.resp import OK, Reply, Simple, encode
 from sherd.spec import KeySpec, Request, Secret, command
+from sherd.wire import Wire, connect, open_wire
+
+_log = get_logger()
 
 TIMEOUT_MS_DEFAULT = 1000
 # One batch of keys is written before its replies are read, so that neither side waits with full buffers.
@@ -114,9 +119,9 @@ async def migrate(request: Request) -> Reply:
     items = await _read(node, migration.keys, request.db)
     if not items:
         return Simple("NOKEY")
-    async with _connected(migration) as target:
+    async with _connected(node, migration) as target:
         await target.begin(migration)
-        if target.is_self(node.port) and migration.database == request.db and not migration.copy:
+        if target.is_one_of(node.listeners) and migration.database == request.db and not migration.copy:
             # Redis would wait for itself until the time is over; here the key would be removed as sent.
             raise CommandError(NOT_READ)
         name = b"RESTORE-ASKING" if node.cluster_enabled else b"RESTORE"
@@ -204,9 +209,8 @@ def _now_ms() -> int:
 class Target:
     """A connection to the other server. Every step may take as long as the client's timeout says."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_seconds: float) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, wire: Wire, timeout_seconds: float) -> None:
+        self._wire = wire
         self._timeout_seconds = timeout_seconds
         self._replies = hiredis.Reader()
 
@@ -220,10 +224,10 @@ class Target:
             if isinstance(reply, hiredis.ReplyError):
                 raise CommandError(_refused(reply))
 
-    def is_self(self, port: int) -> bool:
-        """Whether this server, which listens on a port, is on the other end."""
-        own, other = (self._writer.get_extra_info(name) for name in ("sockname", "peername"))
-        return bool(own and other and own[0] == other[0] and other[1] == port)
+    def is_one_of(self, listeners: Sequence[Listener]) -> bool:
+        """Whether this server, which listens there, is on the other end."""
+        other, own = self._wire.ends()
+        return own[0] == other[0] and any(other[1] == listener.port for listener in listeners if listener.has_port)
 
     async def send(self, items: Sequence[Item], name: bytes, *, replace: bool) -> Sending:
         """Create keys there, a batch at a time; what one of them is refused for does not keep the others."""
@@ -244,8 +248,7 @@ class Target:
     async def _write(self, data: bytes) -> None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                self._writer.write(data)
-                await self._writer.drain()
+                await self._wire.send(data)
         except (OSError, TimeoutError):
             raise CommandError(NOT_WRITTEN) from None
 
@@ -253,7 +256,7 @@ class Target:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 while (reply := self._replies.gets()) is False:
-                    data = await self._reader.read(READ_BYTES)
+                    data = await self._wire.receive(READ_BYTES)
                     if not data:
                         raise CommandError(NOT_READ)
                     self._replies.feed(data)
@@ -263,19 +266,31 @@ class Target:
 
 
 @contextlib.asynccontextmanager
-async def _connected(migration: Migration) -> Any:
+async def _connected(node: Node, migration: Migration) -> AsyncIterator[Target]:
+    encrypted, seconds = node.config.get_bool("tls-cluster"), migration.timeout_seconds
     try:
-        async with asyncio.timeout(migration.timeout_seconds):
-            reader, writer = await asyncio.open_connection(migration.host, migration.port)
+        connection = await connect(migration.host, migration.port, seconds)
+        wire = open_wire(node.engine, connection, migration.host, tls=encrypted)
     except (socket.gaierror, ValueError, TimeoutError):  # a name that no system could know is a ValueError
         raise CommandError(NOT_CONNECTED) from None
     except OSError:
-        # What refuses the connection is told as Redis tells it, which connects while it writes.
-        raise CommandError(NOT_WRITTEN) from None
+        # What refuses is told as Redis tells it, which connects while it writes, but before it shakes hands.
+        raise CommandError(NOT_CONNECTED if encrypted else NOT_WRITTEN) from None
     try:
-        yield Target(reader, writer, migration.timeout_seconds)
+        await _shake_hands(wire, migration)
+        yield Target(wire, seconds)
     finally:
-        writer.close()
+        wire.close()
+
+
+async def _shake_hands(wire: Wire, migration: Migration) -> None:
+    try:
+        async with asyncio.timeout(migration.timeout_seconds):
+            await wire.shake_hands()
+    except OSError as error:
+        target = f"{migration.host}:{migration.port}"
+        _log.warning("no TLS with the target of MIGRATE", target=target, reason=str(error) or "it took too long")
+        raise CommandError(NOT_CONNECTED) from None
 
 
 def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:

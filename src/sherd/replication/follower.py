@@ -21,8 +21,8 @@ from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, Place, random_id
 from sherd.persistence import AppendOnly
-from sherd.replication.handshake import Admission, HandshakeError, Introduction, connect, introduce
-from sherd.replication.wire import Wire, open_wire
+from sherd.replication.handshake import Admission, HandshakeError, Introduction, introduce
+from sherd.wire import Wire, connect, open_wire
 
 _log = get_logger()
 _Result = TypeVar("_Result")

@@ -6,15 +6,14 @@ Replies are read byte by byte: what follows the last one is a snapshot or the st
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import hiredis
 
 from sherd.errors import SherdError
 from sherd.record import record
-from sherd.replication.wire import Wire
 from sherd.resp import encode
+from sherd.wire import Wire
 
 # A reply of the handshake is short.
 _REPLY_BYTES_MAX = 4096
@@ -49,30 +48,6 @@ class Admission:
     full: bool
     id: str
     offset: int
-
-
-async def connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
-    """A connected socket that does not block; OSError or TimeoutError if there is none to be had."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(timeout_seconds):
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        failure: OSError = OSError(f"{host} has no address")
-        for family, kind, protocol, _, address in infos:
-            connection = socket.socket(family, kind, protocol)
-            try:
-                connection.setblocking(False)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                await loop.sock_connect(connection, address)
-            except OSError as error:
-                connection.close()
-                failure = error
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                return connection
-        raise failure
 
 
 async def introduce(wire: Wire, introduction: Introduction, timeout_seconds: float) -> Admission:
@@ -114,7 +89,7 @@ class _Talk:
         reader = hiredis.Reader()
         begun = False
         for _ in range(_REPLY_BYTES_MAX):
-            byte = await self._wire.receive_byte()
+            byte = await self._wire.receive(1)
             if not byte:
                 raise HandshakeError("the primary has closed the connection")
             # Empty lines say that it is still there.

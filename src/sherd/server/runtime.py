@@ -54,12 +54,12 @@ _SOCKETS = {
     "tls-port": "Unable to listen on this port. Check server logs.",
     "bind": "Failed to bind to specified addresses.",
 }
-# What new connections to the TLS port are served by, and new links to primaries speak.
+# What new connections to the TLS port are served by, and new links to other servers speak.
 TLS_PARAMETERS = (
-    "tls-port", "tls-replication", "tls-client-cert-file", "tls-client-key-file", "tls-client-key-file-pass",
-    "tls-cert-file", "tls-key-file", "tls-key-file-pass", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-auth-clients",
-    "tls-protocols", "tls-ciphers", "tls-ciphersuites", "tls-prefer-server-ciphers", "tls-session-caching",
-    "tls-session-cache-size",
+    "tls-port", "tls-replication", "tls-cluster", "tls-client-cert-file", "tls-client-key-file",
+    "tls-client-key-file-pass", "tls-cert-file", "tls-key-file", "tls-key-file-pass", "tls-ca-cert-file",
+    "tls-ca-cert-dir", "tls-auth-clients", "tls-protocols", "tls-ciphers", "tls-ciphersuites",
+    "tls-prefer-server-ciphers", "tls-session-caching", "tls-session-cache-size",
 )  # fmt: skip
 # The loop mostly sleeps, and is to answer soon after it wakes however busy the data plane is.
 _CONTROL_SLICE_MICROSECONDS = 100
@@ -516,7 +516,8 @@ class Runtime:
 
     @property
     def _uses_tls(self) -> bool:
-        return bool(self.config.get_int("tls-port")) or self.config.get_bool("tls-replication")
+        config = self.config
+        return bool(config.get_int("tls-port")) or config.get_bool("tls-replication") or config.get_bool("tls-cluster")
 
     def _set_up_tls(self) -> None:
         """Read and check certificates and keys, where TLS is on; ConfigError, and no change, where they are no good."""
