@@ -117,4 +117,7 @@ $(STAMPS)/native: pyproject.toml $(RUST_SOURCES) $(STAMPS)/venv | check-tools
 $(STAMPS)/dev: pyproject.toml $(STAMPS)/venv
 	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'], sep='\n')" > $(STAMPS)/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(STAMPS)/dev.txt
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['clients'], sep='\n')" > $(STAMPS)/clients.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(STAMPS)/clients.txt || \
+		echo "sherd: goes on without clients that are tried; their tests are skipped" >&2
 	@touch $@

@@ -114,6 +114,11 @@ def test_info_has_the_fields_of_the_references_in_their_order(reference_name: st
         assert set(fields(real, drop=_OF_SOME)) <= set(fields(ours, drop=_OF_SOME))
         assert ours.value("ROLE")[:4] == [b"slave", b"127.0.0.1", top.port, b"connected"]
         assert real.value("ROLE")[:4] == [b"slave", b"127.0.0.1", server.port, b"connected"]
+        for protocol in ("3", "2"):
+            # Of the pairs of HELLO the role is the sixth.
+            greetings = [wire.call("HELLO", protocol).value for wire in (ours, real)]
+            roles = [list(each.items())[5] if isinstance(each, dict) else tuple(each[10:12]) for each in greetings]
+            assert roles == [(b"role", b"replica")] * 2
         refusal = b"-READONLY You can't write against a read only replica.\r\n"
         assert ours.call("SET", "a", "1").raw == real.call("SET", "a", "1").raw == refusal
         told = b"-ERR WAIT cannot be used with replica instances."

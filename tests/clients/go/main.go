@@ -1,11 +1,15 @@
 // Uses go-redis in its default settings against the server on the first port, then as a cluster client against the
-// second. Prints OK at the end; any surprise ends the process with a code other than 0.
+// second, if there is any; with a folder of certificates, over TLS. Prints OK at the end; any surprise ends the process with a code
+// other than 0.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -52,10 +56,42 @@ func use(ctx context.Context, client redis.UniversalClient) {
 	check(client.Del(ctx, "{t}k", "{t}h", "{t}z", "{t}n").Err())
 }
 
+func subscribe(ctx context.Context, client *redis.Client) {
+	subscriber := client.Subscribe(ctx, "news")
+	_, err := subscriber.Receive(ctx)
+	check(err)
+	check(subscriber.PSubscribe(ctx, "j*"))
+	_, err = subscriber.Receive(ctx)
+	check(err)
+	heard := subscriber.Channel()
+	check(client.Publish(ctx, "news", "hello").Err())
+	message := <-heard
+	must(message.Channel == "news" && message.Payload == "hello", "a message")
+	check(client.Publish(ctx, "jobs", "work").Err())
+	message = <-heard
+	must(message.Pattern == "j*" && message.Channel == "jobs" && message.Payload == "work", "a message by a pattern")
+	check(subscriber.Close())
+}
+
+func encryption(folder string) *tls.Config {
+	authority, err := os.ReadFile(filepath.Join(folder, "ca.crt"))
+	check(err)
+	authorities := x509.NewCertPool()
+	must(authorities.AppendCertsFromPEM(authority), "the authority is read")
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(folder, "client.crt"), filepath.Join(folder, "client.key"))
+	check(err)
+	return &tls.Config{RootCAs: authorities, Certificates: []tls.Certificate{certificate}, ServerName: "127.0.0.1"}
+}
+
 func main() {
 	ctx := context.Background()
-	single := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + os.Args[1]})
+	options := &redis.Options{Addr: "127.0.0.1:" + os.Args[1]}
+	if len(os.Args) > 3 {
+		options.TLSConfig = encryption(os.Args[3])
+	}
+	single := redis.NewClient(options)
 	use(ctx, single)
+	subscribe(ctx, single)
 	check(single.Watch(ctx, func(tx *redis.Tx) error {
 		_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 			pipe.Set(ctx, "watched", "1", 0)

@@ -2,6 +2,8 @@
 // clients against the second port. Prints OK at the end; any surprise ends the process with a code other than 0.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
 
@@ -41,11 +43,36 @@ assert.equal((await pipeline.exec()).length, 500);
 let found = 0;
 for await (const keys of ioredis.scanStream({ match: "key:*", count: 50 })) found += keys.length;
 assert.equal(found, 500);
+
+const subscribed = new Redis(port, "127.0.0.1");
+const hearing = once(subscribed, "message");
+assert.equal(await subscribed.subscribe("news"), 1);
+assert.equal(await ioredis.publish("news", "hello"), 1);
+assert.deepEqual(await hearing, ["news", "hello"]);
+const hearingByPattern = once(subscribed, "pmessage");
+assert.equal(await subscribed.psubscribe("j*"), 2);
+assert.equal(await ioredis.publish("jobs", "work"), 1);
+assert.deepEqual(await hearingByPattern, ["j*", "jobs", "work"]);
+subscribed.disconnect();
 ioredis.disconnect();
 
 const nodeRedis = createClient({ url: `redis://127.0.0.1:${port}` });
 await nodeRedis.connect();
 await useNodeRedis(nodeRedis);
+
+const subscriber = nodeRedis.duplicate();
+await subscriber.connect();
+const heard = [];
+await subscriber.subscribe("news", (...words) => heard.push(words));
+await subscriber.pSubscribe("j*", (...words) => heard.push(words));
+assert.equal(await nodeRedis.publish("news", "hello"), 1);
+assert.equal(await nodeRedis.publish("jobs", "work"), 1);
+for (let tries = 0; heard.length < 2; tries++) {
+  assert.ok(tries < 6000, "messages are heard");
+  await setTimeout(5);
+}
+assert.deepEqual(heard, [["hello", "news"], ["work", "jobs"]]);
+subscriber.destroy();
 nodeRedis.destroy();
 
 if (clusterPort) {

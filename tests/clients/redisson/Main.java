@@ -1,10 +1,15 @@
 // Redisson's first example against the server on the given port: a map and a lock, then what of it stands on scripts most: a
-// semaphore, a rate limiter, a latch, a map whose entries expire. Prints OK at the end.
+// semaphore, a rate limiter, a latch, a map whose entries expire. With "caches" before the port: maps of which each client keeps a
+// copy, and what it keeps of all that it reads. Prints OK at the end.
 
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import org.redisson.Redisson;
+import org.redisson.api.RBucket;
+import org.redisson.api.RClientSideCaching;
 import org.redisson.api.RCountDownLatch;
+import org.redisson.api.RLocalCachedMap;
 import org.redisson.api.RLock;
 import org.redisson.api.RMap;
 import org.redisson.api.RMapCache;
@@ -12,7 +17,10 @@ import org.redisson.api.RRateLimiter;
 import org.redisson.api.RSemaphore;
 import org.redisson.api.RateType;
 import org.redisson.api.RedissonClient;
+import org.redisson.api.options.ClientSideCachingOptions;
+import org.redisson.api.options.LocalCachedMapOptions;
 import org.redisson.config.Config;
+import org.redisson.config.Protocol;
 
 public class Main {
     private static void must(boolean condition, String what) {
@@ -69,7 +77,54 @@ public class Main {
         counter.join();
     }
 
+    private static void eventually(String what, BooleanSupplier holds) throws InterruptedException {
+        for (int tries = 0; !holds.getAsBoolean(); tries++) {
+            must(tries < 6000, what);
+            Thread.sleep(5);
+        }
+    }
+
+    private static void useLocalCopies(String port) throws InterruptedException {
+        RedissonClient client = connect(port);
+        RedissonClient other = connect(port);
+        LocalCachedMapOptions<String, Integer> options = LocalCachedMapOptions.name("copied");
+        RLocalCachedMap<String, Integer> map = client.getLocalCachedMap(options);
+        RLocalCachedMap<String, Integer> others = other.getLocalCachedMap(options);
+        others.put("a", 1);
+        must(map.get("a") == 1 && map.getCachedMap().get("a") == 1, "what is read stays with the client");
+        others.put("a", 2);
+        eventually("a change is seen", () -> map.get("a") == 2);
+        others.clear();
+        eventually("an emptied map is seen", () -> map.get("a") == null);
+        client.shutdown();
+        other.shutdown();
+    }
+
+    private static void useTracking(String port) throws InterruptedException {
+        Config config = new Config().setProtocol(Protocol.RESP3);
+        config.useSingleServer().setAddress("redis://127.0.0.1:" + port).setConnectionMinimumIdleSize(2);
+        RedissonClient client = Redisson.create(config);
+        RedissonClient other = connect(port);
+        RClientSideCaching caching = client.getClientSideCaching(ClientSideCachingOptions.defaults());
+        RBucket<String> bucket = caching.getBucket("bucket");
+        other.getBucket("bucket").set("1");
+        must("1".equals(bucket.get()) && "1".equals(bucket.get()), "a bucket");
+        other.getBucket("bucket").set("2");
+        eventually("a change is seen", () -> "2".equals(bucket.get()));
+        other.getBucket("bucket").delete();
+        eventually("a deletion is seen", () -> bucket.get() == null);
+        caching.destroy();
+        client.shutdown();
+        other.shutdown();
+    }
+
     public static void main(String[] arguments) throws InterruptedException {
+        if (arguments[0].equals("caches")) {
+            useLocalCopies(arguments[1]);
+            useTracking(arguments[1]);
+            System.out.println("OK");
+            return;
+        }
         RedissonClient client = connect(arguments[0]);
         RedissonClient other = connect(arguments[0]);
         useMap(client);
