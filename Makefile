@@ -30,7 +30,8 @@ RUST_CRATES := $(wildcard metrics shards scripts ioth native)
 RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
 	Cargo.toml $(wildcard Cargo.lock)
 
-.PHONY: help run build build-all build-tests test test-rust test-python loom lint format bench crash fuzz clean check-tools
+.PHONY: help run build build-all build-tests test test-rust test-python free-threaded loom lint format bench crash fuzz clean \
+	check-tools
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,19 @@ crash: $(STAMPS)/dev $(STAMPS)/native ## kill a server under load ROUNDS times (
 test-python: $(STAMPS)/dev $(STAMPS)/native
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 
+# A CPython without the interpreter's lock takes no wheel of the stable ABI, so it has an environment and a build of its own.
+FREE_THREADED ?= $(shell for python in python3.14t python3.13t; do command -v "$$python" && break; done)
+
+free-threaded: $(STAMPS)/dev $(STAMPS)/native ## build for a free-threaded CPython (FREE_THREADED=its path) and test commands in Python
+	@[ -n "$(FREE_THREADED)" ] || { echo "sherd: no python3.14t or python3.13t here; FREE_THREADED=... names one" >&2; exit 1; }
+	"$(FREE_THREADED)" -m venv $(VENV)-free-threaded
+	$(VENV)-free-threaded/bin/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.7,<2'
+	VIRTUAL_ENV="$(abspath $(VENV)-free-threaded)" PATH="$(abspath $(VENV)-free-threaded/bin):$$PATH" \
+		$(VENV)-free-threaded/bin/maturin develop --release --quiet --target-dir target/free-threaded
+	$(BIN)/python -m pytest tests/server/test_free_threaded.py
+	SHERD_TEST_PYTHON=$(abspath $(VENV)-free-threaded)/bin/python $(BIN)/python -m pytest \
+		tests/server/test_python_commands.py tests/server/test_python_command_examples.py tests/server/test_python_command_life.py
+
 lint: $(STAMPS)/dev $(STAMPS)/native ## check formats, lints, types, the native stub and the layers
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -95,7 +109,7 @@ fuzz: check-tools ## run every fuzz target for FUZZ_SECONDS each (default 30)
 	done
 
 clean: ## remove everything that was built
-	rm -rf $(VENV) target bench/target fuzz/target
+	rm -rf $(VENV) $(VENV)-free-threaded target bench/target fuzz/target
 
 check-tools:
 	@[ -n "$(PYTHON)" ] || { echo "sherd: Python 3.11 or later is needed (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }

@@ -55,8 +55,8 @@ def stand_in_command() -> list[str] | None:
 
 
 def sherd_command() -> list[str]:
-    """How Sherd is run in the environment that runs the tests."""
-    return [sys.executable, "-m", "sherd"]
+    """How Sherd is run: in the environment that runs the tests, or by an interpreter that has Sherd as well."""
+    return [os.environ.get("SHERD_TEST_PYTHON", sys.executable), "-m", "sherd"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyList};
 
 use sherd_ioth::extensions::execution::Reach;
@@ -107,7 +108,8 @@ fn enter(declared: &Bound<'_, PyDict>) -> PyResult<&'static Command> {
     let spec: Bound<'_, PyDict> = item(declared, "spec")?;
     let all_keys: bool = item(declared, "all_keys")?;
     let text = format!("{all_keys} {}", spec.repr()?);
-    let mut entered = lock(&ENTERED);
+    // Python is asked while it is locked, so whoever waits for it must not keep the interpreter waiting.
+    let mut entered = ENTERED.lock_py_attached(declared.py()).unwrap_or_else(PoisonError::into_inner);
     let entered = entered.get_or_insert_default();
     if let Some(command) = entered.get(&text) {
         registry::enter_extension_again(command);
@@ -176,7 +178,9 @@ impl Extensions {
             rows.append(commands::row(py, command)?)?;
         }
         let functions = Functions { types: Types::new(py, types)?, commands, tasks: entries, failed };
-        *self.functions.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(functions));
+        let old = self.functions.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(functions));
+        // Its functions may go now, and run code of Python's as they do: not with the lock.
+        drop(old);
         // What clients call from here on has its function.
         shared.extensions.set_commands(&known);
         let classes = shared.extensions.hooks.set(hooks);

@@ -157,17 +157,13 @@ fn write_nested(types: &Types, value: &Bound<'_, PyAny>, reply: &mut Reply<'_>, 
         write_text(types, value, reply)?;
     } else if let Ok(value) = value.cast::<PyFloat>() {
         reply.double(value.value());
-    } else if let Ok(value) = value.cast::<PyList>() {
-        reply.array(value.len());
-        for item in value.iter() {
-            write_nested(types, &item, reply, depth + 1)?;
-        }
     } else if let Ok(value) = value.cast::<PyTuple>() {
-        reply.array(value.len());
-        for item in value.iter() {
-            write_nested(types, &item, reply, depth + 1)?;
-        }
+        write_items(types, value, reply, depth)?;
+    } else if let Ok(value) = value.cast::<PyList>() {
+        // Others may change it meanwhile, where there is no interpreter's lock: what is announced must be what follows.
+        write_items(types, &value.to_tuple(), reply, depth)?;
     } else if let Ok(value) = value.cast::<PyDict>() {
+        let value = value.copy()?;
         reply.map(value.len());
         for (key, item) in value.iter() {
             write_nested(types, &key, reply, depth + 1)?;
@@ -185,6 +181,14 @@ fn write_nested(types: &Types, value: &Bound<'_, PyAny>, reply: &mut Reply<'_>, 
         reply.error_bytes(&text_of(value.str()?.as_any())?);
     } else {
         return Err(PyTypeError::new_err(format!("a {} is no reply", value.get_type().name()?)));
+    }
+    Ok(())
+}
+
+fn write_items(types: &Types, items: &Bound<'_, PyTuple>, reply: &mut Reply<'_>, depth: usize) -> PyResult<()> {
+    reply.array(items.len());
+    for item in items.iter() {
+        write_nested(types, &item, reply, depth + 1)?;
     }
     Ok(())
 }
