@@ -67,8 +67,9 @@ def _policies(session: Session, servers: Sequence[RunningServer], pin: Pin, scor
 
 def _readers(session: Session, servers: Sequence[RunningServer], pin: Pin, score: Score) -> Table:
     """GETs in closed loop beside SETs: first such that wait for the disk, then as many a second that do not."""
-    columns = ["server", "SET a second", "GET beside `always`", "GET beside as many without", "share that is left"]
-    table = Table(f"Thousand GETs a second of others while SETs wait for the disk, {pin.describe()}", columns)
+    columns = ["server", "SET under `always`", "GET beside them", "GET beside as many without", "share that is left"]
+    heading = f"Readers beside writers who wait for the disk, {pin.describe()}: thousand requests a second"
+    table = Table(heading, columns)
     shares: dict[str, list[tuple[float, float, float]]] = {server.label: [] for server in servers}
     for turn in range(session.parameters.rounds):
         for server in rotated(servers, turn):
