@@ -20,7 +20,7 @@ STARTS_QUICK = 3
 QUIET_SECONDS = 3.0
 IDLE_SECONDS = 10.0
 IDLE_SECONDS_QUICK = 3.0
-COLUMNS = ("ready, ms", "CPU to that, ms", "resident, MB", "wake-ups a second", "CPU idle, us a second")
+COLUMNS = ("ready, ms", "CPU to that, ms", "resident, MiB", "wake-ups a second", "CPU idle, us a second")
 
 
 def run(session: Session) -> Findings:
@@ -55,7 +55,7 @@ def _version(plan: ServerPlan) -> str:
 
 
 def _idle(session: Session, plan: ServerPlan) -> list[str]:
-    """Memory in MB, wake-ups and microseconds of CPU a second."""
+    """Memory in MiB, wake-ups and microseconds of CPU a second."""
     seconds = session.parameters.scaled(int(IDLE_SECONDS), int(IDLE_SECONDS_QUICK))
     server = _start(plan)
     try:
@@ -65,6 +65,6 @@ def _idle(session: Session, plan: ServerPlan) -> list[str]:
         elapsed = time.monotonic() - begun
         used = (server.cpu_seconds() - cpu) / elapsed * 1e6
         woken = (procfs.wakes(server.pid) - wakes) / elapsed
-        return [number(procfs.resident_bytes(server.pid) / 1e6), number(woken), number(used)]
+        return [number(procfs.resident_bytes(server.pid) / 2**20), number(woken), number(used)]
     finally:
         server.stop()
