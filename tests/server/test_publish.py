@@ -68,6 +68,27 @@ def test_every_subscriber_gets_all_messages_in_their_order(server: Server, proto
             assert heard == {name: list(range(1000)) for name in range(3)}
 
 
+def test_messages_one_by_one_come_in_their_order_whichever_threads_sleep(server: Server, protocol: int) -> None:
+    """A thread that sleeps is delivered for, one that is awake is told: nothing is lost or overtaken in between."""
+    subscribers = _subscribers(server, 3, protocol, "SUBSCRIBE", "c")
+    publishers = [server.wire() for _ in range(4)]
+    with contextlib.ExitStack() as stack:
+        for wire in (*subscribers, *publishers):
+            stack.enter_context(wire)
+        for number in range(600):
+            publisher = publishers[number % 4]
+            publisher.write("PUBLISH", "c", str(number))
+            if number % 5 == 0:
+                # Somebody keeps the threads awake.
+                publishers[number % 3].send(encode_command("PING") * 20)
+                answers = [publishers[number % 3].read().value for _ in range(20 + (number % 3 == number % 4))]
+                assert answers.count(b"PONG") == 20
+            if number % 5 or number % 3 != number % 4:
+                assert publisher.read().value == 3
+        for subscriber in subscribers:
+            assert [int(_message(subscriber)[-1]) for _ in range(600)] == list(range(600))
+
+
 def test_a_message_never_lies_within_a_reply(server: Server) -> None:
     """A RESP3 client with long pipelines to all shards, data and control commands, gets messages between replies only."""
     with server.wire(protocol=3) as wire, server.wire() as publisher:
