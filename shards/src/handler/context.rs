@@ -14,7 +14,7 @@ use crate::handler::access::Shards;
 use crate::journal::recorder;
 use crate::keyspace::db::{Db, Key};
 pub use crate::keyspace::edit::Expiry;
-use crate::keyspace::edit::Found;
+use crate::keyspace::edit::{as_overwritten, Found};
 use crate::keyspace::events::class;
 use crate::keyspace::shard::Shard;
 use crate::protocol::error::{CommandError, Outcome, WRONG_TYPE};
@@ -346,7 +346,7 @@ impl<'a> Context<'a> {
 
     /// Removes a key; true if it was there. The caller raises the event.
     pub fn remove(&mut self, key: &Key<'_>) -> bool {
-        self.remove_key(key, true)
+        self.remove_key(key, as_overwritten(&self.world.settings))
     }
 
     /// Likewise; a big value is freed in the background only if that is wanted. In import mode what has expired is there to be
@@ -363,7 +363,7 @@ impl<'a> Context<'a> {
         let db = self.client.db;
         let shard = self.shards.of_slot(key.slot);
         let removed = shard.take(db, key);
-        removed.map(|entry| shard.free(entry)).is_some()
+        removed.map(|entry| shard.free(entry, as_overwritten)).is_some()
     }
 
     /// Removes a key whose collection the command has just emptied, with the `del` event. The change itself was announced by

@@ -21,6 +21,8 @@ use crate::entry::object::{Collection, ObjectMut, Type};
 use crate::entry::policy;
 use crate::entry::{Entry, NewValue};
 use crate::journal;
+use crate::server::lazyfree::Reaper;
+use crate::server::settings::Settings;
 use sherd_types::hash::Fields;
 use sherd_types::mover::Mover;
 use sherd_types::table::{self, Slot};
@@ -39,6 +41,16 @@ pub enum Cause {
     ElementsExpired(Type, usize),
     /// The last of its fields or members has expired.
     Emptied,
+}
+
+/// Whether what another value takes the place of, or what a command removes on its way, is freed in the background.
+pub(crate) fn as_overwritten(settings: &Settings) -> bool {
+    settings.lazyfree_lazy_server_del.on()
+}
+
+/// Whether what has expired is freed in the background.
+fn as_expired(settings: &Settings) -> bool {
+    settings.lazyfree_lazy_expire.on()
 }
 
 /// What became of looking for a key.
@@ -154,7 +166,7 @@ impl Shard {
         match put {
             Put::Created => self.raise(db, key, class::NEW, "new"),
             Put::Overwritten => {}
-            Put::Replaced(old) => self.free(old),
+            Put::Replaced(old) => self.free(old, as_overwritten),
         }
         if has_timed_fields {
             self.announce_elements(db, key);
@@ -167,7 +179,7 @@ impl Shard {
         let entry = entry.with_key(key.bytes);
         entry.set_mark(self.mark);
         match self.db_or_new(db).replace(key, entry) {
-            Some(old) => self.free(old),
+            Some(old) => self.free(old, as_overwritten),
             None => self.raise(db, key, class::NEW, "new"),
         }
         self.announce_elements(db, key);
@@ -186,7 +198,7 @@ impl Shard {
             None => database.remove(key),
         };
         if let Some(old) = old {
-            self.free(old);
+            self.free(old, as_overwritten);
         }
         self.announce_elements(db, key);
     }
@@ -204,11 +216,9 @@ impl Shard {
         let has_expired = entry.is_expired(now_ms);
         if has_expired {
             self.has_gone(db, key, Cause::Expired);
-        }
-        if lazily {
-            self.free(entry);
+            self.free(entry, as_expired);
         } else {
-            drop(entry);
+            self.free(entry, |_| lazily);
         }
         !has_expired
     }
@@ -224,7 +234,7 @@ impl Shard {
     pub(crate) fn expire(&mut self, db: u16, key: &Key<'_>) {
         if let Some(entry) = self.take(db, key) {
             self.has_gone(db, key, Cause::Expired);
-            self.free(entry);
+            self.free(entry, as_expired);
         }
     }
 
@@ -236,7 +246,7 @@ impl Shard {
         for entry in gone {
             let key = self.key_of(table::Entry::key(&entry));
             self.has_gone(db, &key, Cause::Expired);
-            self.free(entry);
+            self.free(entry, as_expired);
         }
         swept
     }
@@ -294,9 +304,13 @@ impl Shard {
         object.map_or(0, |object| object.defragment(mover, at, limit))
     }
 
-    /// Frees an entry that was taken out of the keyspace.
+    /// Frees an entry that was taken out of the keyspace. A big one is freed in the background if that is wanted; of others it is not
+    /// asked.
     #[inline]
-    pub(crate) fn free(&self, entry: Entry) {
+    pub(crate) fn free(&self, entry: Entry, lazily: impl FnOnce(&Settings) -> bool) {
+        if !Reaper::is_effort(&entry) || !lazily(&self.world.settings) {
+            return drop(entry);
+        }
         if let Some(bytes) = self.world.reaper.free(entry) {
             self.stats.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
         }
@@ -350,7 +364,7 @@ impl Shard {
         }
         if emptied {
             if let Some(entry) = self.take(db, key) {
-                self.free(entry);
+                self.free(entry, as_expired);
             }
             self.has_gone(db, key, Cause::Emptied);
         }
@@ -459,7 +473,7 @@ impl Shard {
     }
 
     /// Every key of a database may be another one.
-    fn all_changed(&mut self, db: u16) {
+    pub(super) fn all_changed(&mut self, db: u16) {
         if !self.blocking.is_empty() {
             self.blocking.mark_all_ready(db);
         }

@@ -114,11 +114,17 @@ impl Reaper {
         }
     }
 
+    /// Whether freeing an entry takes long enough for the background.
+    #[inline]
+    pub fn is_effort(entry: &Entry) -> bool {
+        entry.free_effort() > EFFORT_INLINE_MAX
+    }
+
     /// Frees an entry: here if that is quick, else in the background; then the bytes that go with it are given
     /// (estimated for large collections).
     #[inline]
     pub fn free(&self, entry: Entry) -> Option<usize> {
-        if entry.free_effort() <= EFFORT_INLINE_MAX {
+        if !Self::is_effort(&entry) {
             return None;
         }
         let bytes = entry.memory_bytes(SAMPLES);

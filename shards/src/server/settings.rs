@@ -186,6 +186,8 @@ settings! {
     /// How long evicting may hold up a command, from 0 to 100; see [`crate::maintenance::evict`].
     maxmemory_eviction_tenacity = 10, "maxmemory-eviction-tenacity", within(0, 100);
     lazyfree_lazy_eviction = 1, "lazyfree-lazy-eviction";
+    lazyfree_lazy_expire = 1, "lazyfree-lazy-expire";
+    lazyfree_lazy_server_del = 1, "lazyfree-lazy-server-del";
     lfu_log_factor = 10, "lfu-log-factor", INT;
     lfu_decay_time = 1, "lfu-decay-time", INT;
     proto_max_bulk_len = 536_870_912, "proto-max-bulk-len", within(MEBIBYTE, i64::MAX);

@@ -111,3 +111,37 @@ fn del_frees_a_big_value_in_the_background_unless_it_is_told_not_to() {
         assert_eq!(t.world.reaper.counts().1, in_background, "{command} with lazyfree-lazy-user-del {lazily}");
     }
 }
+
+/// What a directive is about, by commands that free one set of 2000 members: it is named `s`, and there is a small one `o`.
+const FREED: &[(&str, &[&str])] = &[
+    ("lazyfree-lazy-server-del", &["SET s v"]),
+    ("lazyfree-lazy-server-del", &["RENAME o s"]),
+    ("lazyfree-lazy-server-del", &["COPY o s REPLACE"]),
+    ("lazyfree-lazy-server-del", &["SUNIONSTORE s o"]),
+    ("lazyfree-lazy-server-del", &["SINTERSTORE s o nope"]),
+    ("lazyfree-lazy-expire", &["PEXPIRE s 1", "SCARD s"]),
+    ("lazyfree-lazy-expire", &["PEXPIRE s 1", "DEL s"]),
+    ("lazyfree-lazy-expire", &["PEXPIRE s 1", "SADD s member"]),
+];
+
+#[test]
+fn a_big_value_that_is_overwritten_or_has_expired_is_freed_as_its_directive_says() {
+    for (directive, commands) in FREED {
+        for lazily in [1, 0] {
+            let mut t = Tester::new(1);
+            // None but this one has a say.
+            for other in ["lazyfree-lazy-server-del", "lazyfree-lazy-expire", "lazyfree-lazy-user-del"] {
+                t.world.settings.set(other, if other == *directive { lazily } else { 1 - lazily });
+            }
+            t.run("SADD o 1");
+            (0..2000).for_each(|number| _ = t.run(&format!("SADD s member:{number}")));
+            for command in *commands {
+                let reply = t.run(command);
+                assert!(!reply.starts_with('-'), "{command}: {reply}");
+                t.world.advance_clock(5);
+            }
+            t.world.reaper.wait_until_idle();
+            assert_eq!(t.world.reaper.counts().1, lazily as u64, "{commands:?} with {directive} {lazily}");
+        }
+    }
+}
