@@ -114,6 +114,19 @@ impl Append {
         journal.ask(move |feed| feed.sink::<AppendFile>(sink).map(AppendFile::sync_now));
     }
 
+    /// Writes and syncs everything so far. Where in the journal the file ends then, the database that is selected there, and how many
+    /// bytes it has; `None` if there is no file that has everything.
+    pub fn place(&self, journal: &Journal) -> Option<(u64, u16, u64)> {
+        let (sink, status) = self.lock().as_ref().map(|open| (open.sink, Arc::clone(&open.status)))?;
+        let place = journal.ask(move |feed| {
+            let (offset, database) = (feed.offset(), feed.database().unwrap_or(0));
+            let file = feed.sink::<AppendFile>(sink)?;
+            file.sync_now();
+            file.write_all().then(|| (offset, database, status.size.load(Relaxed)))
+        });
+        place.flatten()
+    }
+
     /// Appends nothing more; everything so far is written and synced when this returns.
     pub fn end(&self, world: &World) {
         let Some(Open { sink, .. }) = self.lock().take() else { return };

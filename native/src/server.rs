@@ -172,6 +172,10 @@ impl Server {
         py.detach(|| self.files.append.sync(&self.engine.shared.world.journal));
     }
 
+    fn append_place(&self, py: Python<'_>) -> Option<(u64, u16, u64)> {
+        py.detach(|| self.files.append.place(&self.engine.shared.world.journal))
+    }
+
     fn append_status<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         self.files.append.shown(py, &self.engine.shared.world)
     }

@@ -312,6 +312,10 @@ class Server:
     def sync_append(self) -> None:
         """Returns when everything that was appended so far is on disk, or the disk refuses it."""
 
+    def append_place(self) -> tuple[int, int, int] | None:
+        """Syncs everything that was appended so far. Where in the journal that ends, the database that is selected
+        there, and how many bytes the last file has; None where there is no file that has everything."""
+
     def append_status(self) -> AppendStatus | None:
         """What is known of the append-only file; None where there is none."""
 

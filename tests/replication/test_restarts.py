@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,108 @@ def test_replicas_of_a_primary_that_was_stopped_go_on(tmp_path: Path, primary_na
             )
             assert info_field(ours, "stats", "sync_full") == "0"
             assert info_field(ours, "stats", "sync_partial_ok") == "1"
+
+
+def start_appending(name: str, directory: Path, shape: Shape | None = None, **directives: str) -> Server:
+    """A server whose data are in an append-only file and nowhere else."""
+    return start(name, directory, shape, **{"save": "", "appendonly": "yes", **directives})
+
+
+def manifest_of(directory: Path) -> str:
+    """What the append-only directory says of itself."""
+    return (directory / "appendonlydir" / "appendonly.aof.manifest").read_text()
+
+
+@pytest.mark.parametrize("primary_name", ["sherd", *reference_names])
+def test_a_replica_with_an_append_only_file_goes_on(tmp_path: Path, primary_name: str) -> None:
+    """Where Redis and Valkey are sent everything again."""
+    (tmp_path / "primary").mkdir()
+    with start(primary_name, tmp_path / "primary", Shape(2, 1)) as primary, primary.wire() as ours:
+        fill(ours)
+        follows = f"127.0.0.1 {primary.port}"
+        with start_appending("sherd", tmp_path, Shape(4, 2), replicaof=follows) as replica, replica.wire() as theirs:
+            await_link(theirs)
+            write_some(ours, 1)
+            ours.pipeline(
+                [("SELECT", "3"), ("SET", "lives", "on", "PX", "2000"), ("SET", "dies", "young", "PX", "2000")]
+            )
+            await_equal(ours, theirs)
+            eventually(lambda: info_field(theirs, "persistence", "aof_rewrite_in_progress") == "0", "it has a base")
+            assert replica.signal_and_wait(signal.SIGTERM) == 0
+        # A primary that lets a key of another database expire selects that one.
+        assert re.search(r" repl-id \w{40} repl-offset \d+ repl-stream-db [03] size \d+\n$", manifest_of(tmp_path))
+        ours.pipeline([("PERSIST", "lives"), ("SET", "in three", "3"), ("SELECT", "0")])
+        write_some(ours, 2)
+        with start_appending("sherd", tmp_path, Shape(1, 1), replicaof=follows) as replica, replica.wire() as theirs:
+            assert "repl-id" not in manifest_of(tmp_path), "what goes on has no end"
+            await_link(theirs)
+            write_some(ours, 3)
+            await_equal(ours, theirs)
+            theirs.call("SELECT", "3")
+            assert theirs.value("GET", "lives") == b"on"
+        assert info_field(ours, "stats", "sync_full") == "1"
+        assert info_field(ours, "stats", "sync_partial_ok") == "1"
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SHUTDOWN"])
+@pytest.mark.parametrize("replica_name", ["sherd", *reference_names])
+def test_replicas_of_a_primary_with_an_append_only_file_go_on(tmp_path: Path, replica_name: str, end: str) -> None:
+    (tmp_path / "replica").mkdir()
+    port = str(free_port())
+    follows = f"127.0.0.1 {port}"
+    with start(replica_name, tmp_path / "replica", replicaof=follows) as replica, replica.wire() as theirs:
+        with start_appending("sherd", tmp_path, Shape(4, 2), port=port) as primary, primary.wire() as ours:
+            fill(ours)
+            await_link(theirs)
+            ours.pipeline([("SELECT", "3"), ("SET", "in three", "2"), ("SET", "dies", "young", "PX", "1")])
+            await_equal(ours, theirs)
+            history = info_field(ours, "replication", "master_replid")
+            if end == "SIGTERM":
+                assert primary.signal_and_wait(signal.SIGTERM) == 0
+            else:
+                ours.write("SHUTDOWN")
+                ours.read_until_closed()
+                eventually(lambda: not primary.is_running(), "it ends")
+        with start_appending("sherd", tmp_path, Shape(1, 1), port=port) as primary, primary.wire() as ours:
+            assert "repl-id" not in manifest_of(tmp_path), "what goes on has no end"
+            await_link(theirs)
+            for number in range(10):
+                write_some(ours, number)
+            await_equal(ours, theirs)
+            assert info_field(ours, "replication", "master_replid2") == history
+            assert info_field(ours, "stats", "sync_full") == "0"
+            assert info_field(ours, "stats", "sync_partial_ok") == "1"
+
+
+@pytest.mark.parametrize("what", ["killed", "written to by another"])
+def test_an_append_only_file_that_went_on_after_its_end_was_noted_says_nothing(tmp_path: Path, what: str) -> None:
+    """What its replicas have is then sent again."""
+    (tmp_path / "replica").mkdir()
+    port = str(free_port())
+    follows = f"127.0.0.1 {port}"
+    with start("sherd", tmp_path / "replica", replicaof=follows) as replica, replica.wire() as theirs:
+        with start_appending("sherd", tmp_path, port=port, appendfsync="always") as primary, primary.wire() as ours:
+            fill(ours)
+            await_link(theirs)
+            await_equal(ours, theirs)
+            assert primary.signal_and_wait(signal.SIGTERM) == 0
+        assert "repl-id" in manifest_of(tmp_path)
+        if what == "killed":
+            with start_appending("sherd", tmp_path, port=port, appendfsync="always") as primary, primary.wire() as ours:
+                await_link(theirs)
+                assert info_field(ours, "stats", "sync_full") == "0"
+                ours.call("SET", "after", "the end")
+                await_equal(ours, theirs)
+                primary.signal_and_wait(signal.SIGKILL)
+        else:
+            (increment,) = (tmp_path / "appendonlydir").glob("*.incr.aof")
+            with increment.open("ab") as file:
+                file.write(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$5\r\nafter\r\n$7\r\nthe end\r\n")
+        with start_appending("sherd", tmp_path, port=port) as primary, primary.wire() as ours:
+            await_link(theirs)
+            await_equal(ours, theirs)
+            assert theirs.value("GET", "after") == b"the end"
+            assert info_field(ours, "stats", "sync_full") == "1"
 
 
 def test_a_replica_that_has_more_than_the_snapshot_gets_all_data_again(tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ impl Feed {
         self.offset
     }
 
+    /// The database that is selected there; `None` if the next command selects one.
+    pub fn database(&self) -> Option<u16> {
+        self.database
+    }
+
     /// Goes on counting from another offset: that of a primary whose data this server has taken over.
     pub fn set_offset(&mut self, offset: u64) {
         self.offset = offset;

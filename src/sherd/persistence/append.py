@@ -14,8 +14,9 @@ from pathlib import Path
 
 from sherd.log import get_logger
 from sherd.observability.node import Node
+from sherd.observability.replication import Place
 from sherd.persistence import manifest
-from sherd.persistence.manifest import AppendedFile, Manifest
+from sherd.persistence.manifest import AppendedFile, End, Manifest
 from sherd.persistence.saver import Saver
 
 _log = get_logger()
@@ -63,10 +64,12 @@ class AppendDirectory:
         if not content.history:
             return content
         left = Manifest(content.base, content.increments)
+        # A manifest that calls a file void and has it hold data as well is wrong about one of them.
+        void = {file.name for file in content.history} - {file.name for file in content.files}
         # The manifest goes last: what it still names is deleted at the next start.
-        for file in content.history:
+        for name in void:
             with contextlib.suppress(FileNotFoundError):
-                (self.path / file.name).unlink()
+                (self.path / name).unlink()
         self.write(left)
         return left
 
@@ -108,6 +111,10 @@ class AppendOnly:
             (directory.path / found.increments[-1].name).touch(0o644)
             manifest.sync_folder(directory.path)
             directory.write(found)
+        elif found.end is not None:
+            # It goes on from there.
+            found = found.with_end(None)
+            directory.write(found)
         self._manifest = directory.delete_history(found)
         last = directory.path / self._manifest.increments[-1].name
         total = directory.size_of(self._manifest)
@@ -127,9 +134,18 @@ class AppendOnly:
         self.cancel()
         self._node.engine.end_append()
 
-    def end(self) -> None:
-        """Write and sync what there is; nothing is appended any more."""
-        self._node.engine.end_append()
+    def conclude(self) -> None:
+        """Sync everything, and note in the manifest where in the history of replication the data are, so that a server
+        that starts from them can go on there. What is executed after that makes the note void."""
+        history = self._node.replication.saved_history
+        place = self._node.engine.append_place()
+        if place is None or history is None or self.is_rewriting or not self._manifest.increments:
+            return
+        offset, database, size = place
+        try:
+            self._directory.write(self._manifest.with_end(End(Place(history, offset, database), size)))
+        except OSError as error:
+            _log.warning("the end of the append-only file could not be noted", reason=error.strerror or str(error))
 
     def start(self, *, schedule: bool = False) -> bool:
         """Begin a rewrite; False if one is going on, or a snapshot, after which one follows with `schedule`."""

@@ -84,14 +84,18 @@ class LoadAtStart:
 
     def _load_appended(self, manifest: Manifest) -> None:
         node, directory, begun = self._node, self._directory, time.monotonic()
-        commands = done_bytes = 0
+        commands = done_bytes = failed = 0
         for file in manifest.files:
             if node.start_load is not None:
                 node.start_load.done_bytes = done_bytes
             done_bytes += _size(directory.path / file.name)
-            commands += _load_file(node, directory, manifest, file)["commands"]
+            report = _load_file(node, directory, manifest, file)
+            commands, failed = commands + report["commands"], failed + report["failed"]
             if node.stopping:
                 return
+        end = manifest.end
+        if end is not None and not failed and _size(directory.path / manifest.files[-1].name) == end.size:
+            node.saves.loaded_place = end.place
         seconds = round(time.monotonic() - begun, 3)
         _log.info("append-only file loaded", path=str(directory.path), commands=commands, seconds=seconds)
 

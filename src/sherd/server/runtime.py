@@ -251,6 +251,7 @@ class Runtime:
             self._script_calls.stop()
             self._extensions.stop_jobs()
             await self._control.stop()
+            self._append.conclude()
             # On the loop, which has nothing else to do any more. Its executor may be gone: an interpreter that ends
             # closes executors before it tells anybody.
             self.close()
