@@ -99,7 +99,7 @@ bench: build ## build the load generator and measure this server (BENCH_ARGS add
 	cargo build --release --manifest-path bench/Cargo.toml
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
 
-fuzz: check-tools ## run every fuzz target for FUZZ_SECONDS each (default 30)
+fuzz: check-tools $(STAMPS)/dev $(STAMPS)/native ## run every fuzz target for FUZZ_SECONDS each (default 30)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@for target in $$(cd fuzz && ls fuzz_targets | sed -n 's/\.rs$$//p'); do \
 		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
@@ -107,6 +107,8 @@ fuzz: check-tools ## run every fuzz target for FUZZ_SECONDS each (default 30)
 		RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=800 -rss_limit_mb=3000 -timeout=20; \
 	done
+	@echo "fuzz: manifest for $(FUZZ_SECONDS) s"
+	$(BIN)/python -m tests.durability.fuzz_manifests --seconds $(FUZZ_SECONDS)
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) $(VENV)-free-threaded target bench/target fuzz/target

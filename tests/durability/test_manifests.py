@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sherd.persistence.manifest import ManifestError, parse, read, write
+from tests.durability.fuzz_manifests import Directory, read_seeds, run
 from tests.durability.test_append_only import serve
+from tests.protocol.test_limits import eventually, info_field
 from tests.support.references import need_reference, reference_names
 from tests.support.servers import Server, ServerDidNotStart
 
@@ -58,6 +60,18 @@ def test_whatever_is_in_a_manifest_it_stays_in_its_directory(text: bytes) -> Non
     assert manifest.text() == "" or parse(manifest.text()) == manifest
 
 
+def test_every_seed_of_the_fuzzer_keeps_its_promises(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    kinds = {name: directory.check(text) for name, text in read_seeds().items()}
+    assert {name.partition("-")[0] for name in kinds} >= {*reference_names, "sherd"}
+    assert all(kind == "a manifest" for name, kind in kinds.items() if not name.startswith("odd-")), kinds
+
+
+def test_what_the_fuzzer_makes_of_them_keeps_the_promises(tmp_path: Path) -> None:
+    kinds = run(Directory(tmp_path), seed=12, examples=600)
+    assert min(kinds["refused"], kinds["a manifest"]) > 50, "it makes no use of one of the ways"
+
+
 @pytest.mark.parametrize("text", SEEDS)
 def test_what_is_written_is_read_back(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "manifest"
@@ -95,3 +109,35 @@ def test_a_server_with_such_a_manifest_does_not_start(tmp_path: Path, name: str,
     assert "ended with code 1" in str(failure.value)
     assert path.read_text() == line + "\n"
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_is_called_void_and_holds_data_is_kept(tmp_path: Path) -> None:
+    with serve(tmp_path) as server, server.wire() as wire:
+        wire.call("SET", "k", "v")
+        server.stop()
+    path = tmp_path / "appendonlydir" / "appendonly.aof.manifest"
+    (void,) = [line.replace("type i", "type h") for line in path.read_text().splitlines() if line.endswith("type i")]
+    path.write_text(f"{path.read_text()}{void}\nfile nothing seq 1 type h\n")
+    with serve(tmp_path) as server, server.wire() as wire:
+        assert wire.value("GET", "k") == b"v"
+        assert "type h" not in path.read_text()
+
+
+def test_a_new_file_never_takes_the_name_of_one_that_holds_data(tmp_path: Path) -> None:
+    """Names and numbers of a manifest need not agree."""
+    with serve(tmp_path) as server, server.wire() as wire:
+        wire.call("SET", "k", "v")
+        server.stop()
+    path = tmp_path / "appendonlydir" / "appendonly.aof.manifest"
+    old, new = (path.parent / f"appendonly.aof.{number}.incr.aof" for number in (1, 3))
+    old.rename(new)
+    path.write_text(path.read_text().replace(f"{old.name} seq 1", f"{new.name} seq 2"))
+    with serve(tmp_path) as server, server.wire() as wire:
+        wire.call("SET", "l", "w")
+        wire.call("BGREWRITEAOF")
+        eventually(lambda: info_field(wire, "persistence", "aof_rewrite_in_progress") == "0", "the rewrite ends")
+        assert wire.value("MGET", "k", "l") == [b"v", b"w"]
+        assert "appendonly.aof.4.incr.aof seq 4" in path.read_text()
+        server.stop()
+    with serve(tmp_path) as server, server.wire() as wire:
+        assert wire.value("MGET", "k", "l") == [b"v", b"w"]

@@ -99,9 +99,42 @@ def _make(name: str, kind: str, commands: list[Command]) -> None:
         _keep("replication_stream", f"{name}-{kind}", STREAM + increment.read_bytes())
 
 
+def _make_manifests(name: str) -> None:
+    """As a server begins it, with what a rewrite leaves, and with a name that has to be quoted."""
+    program = None if name == "sherd" else find_reference(name)
+    for file_name, kind in (("appendonly.aof", "plain"), ("a b", "quoted")):
+        directory = Path(tempfile.mkdtemp(prefix="sherd-seeds-"))
+        directives = {"dir": str(directory), "appendonly": "yes", "appendfilename": file_name, "maxclients": "400"}
+        path = directory / "appendonlydir" / f"{file_name}.manifest"
+        with Server(program, directives=directives) as server, server.wire() as wire:
+            wire.call("SET", "a", "1")
+            _keep("manifest", f"{name}-{kind}", path.read_bytes())
+            before = path.read_bytes()
+            wire.call("BGREWRITEAOF")
+            deadline = time.monotonic() + 30
+            seen = set()
+            while time.monotonic() < deadline and b"aof_rewrite_in_progress:1" in wire.value("INFO", "persistence"):
+                seen.add(path.read_bytes())
+            for number, text in enumerate(sorted({*seen, path.read_bytes()} - {before})):
+                _keep("manifest", f"{name}-{kind}-rewritten-{number}", text)
+            server.stop()
+    odd = [
+        b"file a.2.base.aof seq 2 type b\nfile a.1.base.rdb seq 1 type h\nfile a.1.incr.aof seq 1 type h\n"
+        b"file a.2.incr.aof seq 2 type i\nfile a.3.incr.aof seq 3 type i startoffset 17\n",
+        b'# a remark\r\nfile "a \\x00b\\n" seq 1 type i\r\n',
+        b"FILE '\xff\xfe' SEQ 1 TYPE i",
+        b"file a.1.incr.aof seq 1 type i repl-id " + b"a" * 40 + b" repl-offset 17 repl-stream-db 3 size 99\n",
+        b"", b"\n", b"file ../dump.rdb seq 1 type b\n", b"file a seq 1 type b\nfile a seq 1 type h\n",
+        b"file a.2.incr.aof seq 1 type i\n", b'file "' + b"\xff" * 250 + b'" seq 1 type i\n',
+    ]  # fmt: skip
+    for number, text in enumerate(odd):
+        _keep("manifest", f"odd-{number}", text)
+
+
 def main() -> None:
     """All of them."""
     for name in (*reference_names, "sherd"):
+        _make_manifests(name)
         for kind, commands in KINDS.items():
             _make(name, kind, commands)
     for number, text in enumerate(
