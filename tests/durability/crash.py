@@ -32,6 +32,8 @@ writers_count = 4
 batch_max = 8
 # What may be lost under everysec: a second, and what a busy machine adds to it.
 loss_seconds_max = 3.0
+# Who waits for a replica for so long writes on without.
+wait_ms_max = 2000
 
 
 @dataclass
@@ -52,11 +54,14 @@ class Notes:
 
 
 class Writer(threading.Thread):
-    """Appends numbers to a list, and the same number to two keys in a transaction, in batches of random length."""
+    """Appends numbers to a list, and the same number to two keys in a transaction, in batches of random length.
 
-    def __init__(self, server: Server, notes: Notes, seed: int) -> None:
+    replicas: a batch is acknowledged when so many of them say that they have it.
+    """
+
+    def __init__(self, server: Server, notes: Notes, seed: int, replicas: int = 0) -> None:
         super().__init__(daemon=True)
-        self.server, self.notes, self.random = server, notes, random.Random(seed)
+        self.server, self.notes, self.random, self.replicas = server, notes, random.Random(seed), replicas
 
     def run(self) -> None:
         """Until the server is gone."""
@@ -82,6 +87,8 @@ class Writer(threading.Thread):
         if failed:
             notes.error = failed[0].decode(errors="replace")
             raise ConnectionClosed(b"")
+        if self.replicas and wire.value("WAIT", str(self.replicas), str(wait_ms_max)) < self.replicas:
+            return
         notes.acknowledged = notes.sent
         notes.history.append((time.monotonic(), notes.acknowledged))
 
@@ -156,22 +163,29 @@ class Crashes:
             server.signal_and_wait(signal.SIGKILL)
 
     def _check_writer(self, wire: Wire, notes: Notes, killed_at: float) -> None:
-        name = notes.number
-        elements = [int(element) for element in wire.value("LRANGE", f"list:{name}", "0", "-1")]
-        assert elements == list(range(len(elements))), f"writer {name}: a hole, or an element twice: {elements[-20:]}"
-        last = str(len(elements) - 1).encode() if elements else None
-        pair = wire.value("MGET", f"one:{name}", f"other:{name}")
-        assert pair == [last, last], f"writer {name}: half a transaction, {pair} with {len(elements)} elements"
-        assert len(elements) <= notes.sent, f"writer {name}: more than was ever written"
         certain = notes.acknowledged if self.policy == "always" else notes.certain_at(killed_at - loss_seconds_max)
-        assert len(elements) >= certain, (
-            f"writer {name} ({self.policy}): {certain} elements were safe, {len(elements)} are there; "
-            f"{notes.acknowledged} were acknowledged"
-        )
-        self.lost += max(0, notes.acknowledged - len(elements))
-        # What was not acknowledged and is there counts from here on, as what is not there does not.
-        notes.acknowledged = notes.sent = len(elements)
-        notes.history = [(0.0, len(elements))]
+        self.lost += check_list(wire, notes, certain, self.policy)
+
+
+def check_list(wire: Wire, notes: Notes, certain: int, policy: str) -> int:
+    """Hold what a server has of one writer against the writer's notes, which go on from there; how many acknowledged
+    elements are not there, none of which is among the `certain` ones. Raises AssertionError with what is wrong."""
+    name = notes.number
+    elements = [int(element) for element in wire.value("LRANGE", f"list:{name}", "0", "-1")]
+    assert elements == list(range(len(elements))), f"writer {name}: a hole, or an element twice: {elements[-20:]}"
+    last = str(len(elements) - 1).encode() if elements else None
+    pair = wire.value("MGET", f"one:{name}", f"other:{name}")
+    assert pair == [last, last], f"writer {name}: half a transaction, {pair} with {len(elements)} elements"
+    assert len(elements) <= notes.sent, f"writer {name}: more than was ever written"
+    assert len(elements) >= certain, (
+        f"writer {name} ({policy}): {certain} elements were safe, {len(elements)} are there; "
+        f"{notes.acknowledged} were acknowledged"
+    )
+    lost = max(0, notes.acknowledged - len(elements))
+    # What was not acknowledged and is there counts from here on, as what is not there does not.
+    notes.acknowledged = notes.sent = len(elements)
+    notes.history = [(0.0, len(elements))]
+    return lost
 
 
 def run(rounds: int, policy: str, seed: int, shape: Shape | None = None) -> Crashes:

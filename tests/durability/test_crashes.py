@@ -1,9 +1,10 @@
-"""A few rounds of the crash harness; `make crash ROUNDS=1000` does as many as one likes."""
+"""A few rounds of the crash harnesses; `make crash ROUNDS=1000` does as many as one likes."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.durability import failover
 from tests.durability.crash import run
 from tests.support.servers import Shape
 
@@ -16,3 +17,10 @@ def test_a_killed_server_has_everything_that_its_policy_promises(policy: str) ->
     assert crashes.kills >= 3
     if policy == "always":
         assert crashes.lost == 0
+
+
+@pytest.mark.parametrize("appendonly", ["yes", "no"])
+def test_a_replica_that_takes_over_has_every_write_that_was_waited_for(appendonly: str) -> None:
+    failovers = failover.run(3, seed=12, shape=Shape(2, 2), appendonly=appendonly)
+    assert (failovers.kills, failovers.lost) == (3, 0)
+    assert failovers.waited > 0, "nothing was waited for"
