@@ -2,7 +2,8 @@
 //!
 //! What takes long is done in the calling thread, without the GIL; another one ends it by closing the link.
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,17 +54,22 @@ impl PrimaryLink {
         work(&mut self.applier.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Loads a file in place of all data, which nobody sees meanwhile.
-    fn replace(&self, path: &Path) -> PyResult<Checked> {
+    /// Loads a file in place of all data; see the stub.
+    fn replace(&self, path: &Path, beside: bool, serves: bool) -> PyResult<Checked> {
         let opened = loader::open(path).map_err(|error| PyOSError::new_err(error.to_string()))?;
         let Some(map) = opened else { return Err(lost(Lost("the snapshot is empty".to_owned()))) };
         if !loader::has_right_checksum(&map) {
             return Err(lost(Lost("the snapshot has a wrong checksum".to_owned())));
         }
         let shared = self.link.shared();
-        shared.world.pause.set_condition(Condition::Loading, true);
-        let result = loader::replace_by(&shared.engine, &map, &self.loading);
-        shared.world.pause.set_condition(Condition::Loading, false);
+        let condition = if serves { Condition::LoadingBeside } else { Condition::Loading };
+        shared.world.pause.set_condition(condition, true);
+        let load = if beside { loader::exchange_for } else { loader::replace_by };
+        let result = load(&shared.engine, &map, &self.loading);
+        // To load is no change, with which sizes would be published.
+        let all = shared.engine.all_shards();
+        shared.engine.with_shards(all, |mut shards| shards.iter_mut().for_each(|shard| shard.publish_sizes()));
+        shared.world.pause.set_condition(condition, false);
         Ok(match result {
             Ok(report) => (report, None),
             Err(fault) => (Default::default(), Some(fault)),
@@ -83,9 +89,22 @@ impl PrimaryLink {
         py.detach(|| self.with_applier(|applier| receive::receive(&self.link, &path, applier.received()))).map_err(lost)
     }
 
-    fn load<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
-        let checked = py.detach(|| self.replace(&path))?;
+    /// The same into a file that is open already.
+    fn receive_snapshot_into(&self, py: Python<'_>, descriptor: i32) -> PyResult<u64> {
+        // SAFETY: the control plane has it open until this returns.
+        let mut file = unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned().map(File::from)?;
+        py.detach(|| self.with_applier(|applier| receive::receive_into(&self.link, &mut file, applier.received())))
+            .map_err(lost)
+    }
+
+    #[pyo3(signature = (path, *, beside=false, serves=false))]
+    fn load<'py>(&self, py: Python<'py>, path: PathBuf, beside: bool, serves: bool) -> PyResult<Bound<'py, PyDict>> {
+        let checked = py.detach(|| self.replace(&path, beside, serves))?;
         shown(py, &checked)
+    }
+
+    fn empty(&self, py: Python<'_>) {
+        py.detach(|| loader::empty_all(&self.link.shared().engine));
     }
 
     fn begin(&self, py: Python<'_>, offset: i64, db: u16) {

@@ -560,10 +560,18 @@ class PrimaryLink:
     def receive_snapshot(self, path: str | PathLike[str]) -> int:
         """Receives the snapshot that comes next into a new file; its size in bytes. Waits for it."""
 
-    def load(self, path: str | PathLike[str]) -> RdbReport:
+    def receive_snapshot_into(self, descriptor: int) -> int:
+        """The same into a file that is open already."""
+
+    def empty(self) -> None:
+        """Removes all data."""
+
+    def load(self, path: str | PathLike[str], *, beside: bool = False, serves: bool = False) -> RdbReport:
         """Loads a snapshot in place of all data; clients are answered LOADING meanwhile. With a fault nothing is left.
 
-        ConnectionError if its checksum is wrong; then nothing has happened.
+        beside: the old data are kept until the new ones are complete, and stay where there is a fault. serves: clients
+        are answered from them until then, but for what has the flag `no_async_loading`. ConnectionError if the
+        snapshot's checksum is wrong; then nothing has happened.
         """
 
     def begin(self, offset: int, db: int) -> None:

@@ -31,17 +31,22 @@ enum End {
 pub fn receive(link: &Link, path: &Path, rest: &mut Vec<u8>) -> Result<u64, Lost> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(|error| Lost(format!("{} cannot be made: {error}", path.display())))?;
+    receive_into(link, &mut file, rest)
+}
+
+/// The same into a file that is there, perhaps in memory only.
+pub fn receive_into(link: &Link, file: &mut File, rest: &mut Vec<u8>) -> Result<u64, Lost> {
     link.snapshot_bytes.store(0, Relaxed);
     link.snapshot_total.store(0, Relaxed);
     match announcement(link, rest)? {
         End::Length(length) => {
-            if length > free_bytes(&file) {
+            if length > free_bytes(file) {
                 return Err(Lost(format!("there is no room for a snapshot of {length} bytes")));
             }
             link.snapshot_total.store(length, Relaxed);
-            receive_length(link, &mut file, length, rest)
+            receive_length(link, file, length, rest)
         }
-        End::Mark(mark) => receive_until(link, &mut file, &mark, rest),
+        End::Mark(mark) => receive_until(link, file, &mark, rest),
     }
 }
 
@@ -105,7 +110,7 @@ fn receive_until(link: &Link, file: &mut File, mark: &[u8; MARK_BYTES], buffer: 
         if written - looked_at >= LOOK_BYTES {
             looked_at = written;
             if free_bytes(file) < SPARE_BYTES {
-                return Err(Lost::because("a snapshot without an end leaves no room on the disk"));
+                return Err(Lost::because("a snapshot without an end leaves no room for anything"));
             }
         }
         link.receive(buffer)?;
@@ -129,9 +134,20 @@ fn write(file: &mut File, bytes: &[u8]) -> Result<(), Lost> {
     file.write_all(bytes).map_err(|error| Lost(format!("a snapshot cannot be written: {error}")))
 }
 
-/// Bytes that are free where a file is.
+/// Bytes that are free where a file is; in memory, for one that is on no disk.
 fn free_bytes(file: &File) -> u64 {
-    rustix::fs::fstatvfs(file).map_or(u64::MAX, |room| room.f_bavail.saturating_mul(room.f_frsize))
+    match rustix::fs::fstatvfs(file) {
+        Ok(room) if room.f_blocks == 0 => free_memory(),
+        Ok(room) => room.f_bavail.saturating_mul(room.f_frsize),
+        Err(_) => u64::MAX,
+    }
+}
+
+fn free_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes << 10)
 }
 
 #[cfg(test)]

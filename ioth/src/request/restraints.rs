@@ -57,6 +57,11 @@ pub fn restrain(
             return Some(refuse(io, connection, Some(command), error));
         }
     }
+    // What would take a snapshot of data that are about to go, or change where the new ones come from.
+    let loads_beside = io.shared.world.pause.is(Condition::LoadingBeside);
+    if loads_beside && any_has(io, connection, command, flag::NO_ASYNC_LOADING) {
+        return Some(refuse(io, connection, Some(command), &LOADING));
+    }
     if is_paused(io, connection, command) {
         defer_for_pause(io, connection, command);
         return Some(Dispatch::Later);

@@ -4,6 +4,7 @@
 //! this module only, so what follows from a change (count, WATCH, keyspace event, waiting clients) cannot be forgotten by
 //! whoever makes one.
 
+pub mod adopt;
 pub mod big_keys;
 pub mod candidates;
 pub mod db;
@@ -75,6 +76,13 @@ impl Databases {
 
     fn take(&mut self, number: u16) -> Option<Box<Db>> {
         self.places[usize::from(number)].take()
+    }
+
+    fn put(&mut self, number: u16, database: Option<Box<Db>>) {
+        if database.is_some() {
+            self.touched = self.touched.max(usize::from(number) + 1);
+        }
+        self.places[usize::from(number)] = database;
     }
 
     fn swap(&mut self, a: u16, b: u16) {

@@ -5,6 +5,8 @@
 //! is there twice is found. Which of several faults is told does not depend on who was quicker: it is the first one in the
 //! file. Where the shards are held already, one thread does it all.
 
+mod beside;
+
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
@@ -21,6 +23,8 @@ use crate::handler::scripting::{self, RestorePolicy};
 use crate::keyspace::shard::Shard;
 use crate::rdb::{crc64, Limits};
 use crate::server::world::World;
+
+pub use beside::exchange_for;
 
 /// Keys that are put into the shards while they are held.
 const KEYS_A_SLICE: usize = 512;
@@ -101,17 +105,21 @@ fn load_all(engine: &Engine, mut loading: Loading<'_>, progress: &Progress) -> R
 /// Replaces all data by a file's, as a replica does with its primary's: what has expired is loaded as well, for the primary will
 /// say when it goes. On a fault nothing is left.
 pub fn replace_by(engine: &Engine, bytes: &[u8], progress: &Progress) -> Result<Report, Fault> {
-    let lazily = engine.world.settings.replica_lazy_flush.on();
-    let empty_all = || engine.with_shards(engine.all_shards(), |mut shards| empty(&mut shards, lazily));
     let mut loading = Loading::begin(&engine.world, bytes)?;
     loading.0.now_ms = 0;
-    empty_all();
+    empty_all(engine);
     let loaded = loading.fill(engine, progress).and_then(|ended| match ended {
         true => loading.load_functions(&engine.world),
         false => Err(loading.0.fault("loading was broken off")),
     });
-    loaded.inspect_err(|_| empty_all())?;
+    loaded.inspect_err(|_| empty_all(engine))?;
     Ok(loading.0.report)
+}
+
+/// Removes all data before others come: in the background, if `replica-lazy-flush` says so.
+pub fn empty_all(engine: &Engine) {
+    let lazily = engine.world.settings.replica_lazy_flush.on();
+    engine.with_shards(engine.all_shards(), |mut shards| empty(&mut shards, lazily));
 }
 
 /// Removes all data; `lazily`: it is freed in the background.

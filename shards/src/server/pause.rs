@@ -75,6 +75,8 @@ pub enum Condition {
     Stale = 64,
     /// The data are being loaded.
     Loading = 128,
+    /// A replica loads its primary's data beside those that it goes on serving.
+    LoadingBeside = 1024,
 }
 
 impl Pause {
@@ -231,8 +233,8 @@ mod tests {
         pause.set_condition(Condition::Follows, true);
         pause.start(500, false, 100);
         pause.end();
-        let all = [Condition::Follows, Condition::Stale, Condition::Loading];
-        assert_eq!(all.map(|condition| pause.is(condition)), [true, false, false]);
+        let all = [Condition::Follows, Condition::Stale, Condition::Loading, Condition::LoadingBeside];
+        assert_eq!(all.map(|condition| pause.is(condition)), [true, false, false, false]);
         assert_eq!((pause.refusal(), pause.get(200)), (None, None));
         pause.set_condition(Condition::Follows, false);
         assert!(!pause.may_be_on());

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from sherd.native import redis_version
 from sherd.observability import process
-from sherd.observability.loading import load_state
+from sherd.observability.loading import loading_flags
 from sherd.observability.snapshot import Snapshot
 from sherd.record import record
 
@@ -233,8 +233,8 @@ def _save_progress(snapshot: Snapshot) -> tuple[int, int]:
 
 
 PERSISTENCE = _section("persistence", [
-    ("loading", lambda s: int(load_state(s.node) is not None)),
-    ("async_loading", 0),
+    ("loading", lambda s: int(loading_flags(s.node)[0])),
+    ("async_loading", lambda s: int(loading_flags(s.node)[1])),
     ("current_cow_peak", 0),
     ("current_cow_size", 0),
     ("current_cow_size_age", 0),

@@ -26,6 +26,8 @@ class LoadState:
     loaded_bytes: int
     keys: int
     used_memory: int
+    # The old data are answered from meanwhile.
+    is_async: bool = False
 
     @property
     def percent(self) -> float:
@@ -52,7 +54,14 @@ def load_state(node: Node) -> LoadState | None:
     if status is None:
         return None
     since, elapsed = replication.syncing_since, replication.syncing_seconds
-    return LoadState(since, elapsed, status["load_total"], status["loaded_bytes"], 0, 0)
+    serves = replication.serves_while_loading
+    return LoadState(since, elapsed, status["load_total"], status["loaded_bytes"], 0, 0, serves)
+
+
+def loading_flags(node: Node) -> tuple[bool, bool]:
+    """Whether data are being loaded that nobody can do without, and whether they are loaded beside others."""
+    state = load_state(node)
+    return state is not None and not state.is_async, state is not None and state.is_async
 
 
 def load_lines(node: Node) -> Iterator[str]:

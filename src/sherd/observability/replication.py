@@ -83,7 +83,9 @@ class Replication:
     id: the history that the data belong to, `offset` how far in it they are when no link says so. knows_place: of a
     replica, that they do, so that a primary could go on from there. second_id: an earlier history, which this one goes
     on from `second_offset` on. is_ending: the server ends, and nothing is added to the stream. phase, down_since (Unix
-    seconds): the link's. input_bytes, output_bytes, failed_commands: of links that have ended.
+    seconds): the link's. serves_while_loading: the old data are answered from until the new ones are complete.
+    is_emptied: they have gone before the new ones came. input_bytes, output_bytes, failed_commands: of links that have
+    ended.
     """
 
     id: str = field(default_factory=random_id)
@@ -96,6 +98,8 @@ class Replication:
     link: native.PrimaryLink | None = None
     down_since: float = 0.0
     syncing_since: float = 0.0
+    serves_while_loading: bool = False
+    is_emptied: bool = False
     input_bytes: int = 0
     output_bytes: int = 0
     failed_commands: int = 0
@@ -134,9 +138,9 @@ class Replication:
 
     @property
     def is_loading(self) -> bool:
-        """A snapshot of the primary is taking the place of the data."""
+        """A snapshot of the primary is taking the place of the data, which perhaps have gone before it came."""
         status = self.status()
-        return self.phase == SYNC and status is not None and status["load_total"] > 0
+        return self.phase == SYNC and status is not None and (self.is_emptied or status["load_total"] > 0)
 
     def status(self) -> native.LinkStatus | None:
         """How far the link has come; None without one."""

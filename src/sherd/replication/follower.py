@@ -12,17 +12,21 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sherd.config import BY_NAME, Source
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, Place, random_id
 from sherd.persistence import AppendOnly
+from sherd.record import record
 from sherd.replication.handshake import Admission, HandshakeError, Introduction, introduce
 from sherd.wire import Wire, connect, open_wire
+
+if TYPE_CHECKING:
+    from sherd.native import PrimaryLink, RdbReport
 
 _log = get_logger()
 _Result = TypeVar("_Result")
@@ -31,6 +35,39 @@ _Result = TypeVar("_Result")
 _PAUSE_SECONDS_MIN = 0.1
 _PAUSE_SECONDS_MAX = 5.0
 _snapshot_numbers = itertools.count()
+# The words of `repl-diskless-load`.
+_DISABLED, _ON_EMPTY, _SWAPS, _EMPTIES = "disabled on-empty-db swapdb flush-before-load".split()
+
+
+@record
+class _Way:
+    """How a snapshot takes the place of the data. in_memory: it is received there and not into a file. empties_first:
+    the old data go before it comes. beside: they go when the new ones are complete; `serves`: clients are answered from
+    them meanwhile."""
+
+    in_memory: bool = False
+    empties_first: bool = False
+    beside: bool = False
+    serves: bool = False
+
+
+@contextlib.contextmanager
+def _snapshot_file(folder: Path, *, in_memory: bool) -> Iterator[tuple[Path, int | None]]:
+    """Where a snapshot is received: a file that is yet to be made, or the descriptor of one in memory."""
+    if in_memory:
+        descriptor = os.memfd_create("sherd-snapshot", os.MFD_CLOEXEC)
+        try:
+            yield Path(f"/proc/self/fd/{descriptor}"), descriptor
+        finally:
+            os.close(descriptor)
+        return
+    path = folder / f"temp-{os.getpid()}-{next(_snapshot_numbers)}.replica.rdb"
+    try:
+        yield path, None
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
 
 Execute = Callable[[Sequence[bytes]], Awaitable[bytes]]
 
@@ -226,23 +263,22 @@ class Follower:
         link = replication.link
         assert link is not None
         replication.phase, replication.syncing_since = SYNC, time.time()
-        folder = Path(self._node.config.get_str("dir"))
-        path = folder / f"temp-{os.getpid()}-{next(_snapshot_numbers)}.replica.rdb"
+        way = self._way_to_load(admission)
         try:
-            size = await self._in_thread(lambda: link.receive_snapshot(path))
-            _log.info("snapshot of the primary received", bytes=size)
-            # From the first key on the data are of no history that anybody could go on with.
-            replication.knows_place = False
-            # What is appended would have the old data in front of it.
-            if self._append.is_on:
-                self._append.switch(on=False)
-            report = await self._in_thread(lambda: link.load(path))
+            if way.empties_first:
+                replication.is_emptied = True
+                self._node.engine.set_loading(True)
+                self._part_with_data()
+                await self._in_thread(link.empty)
+            with _snapshot_file(Path(self._node.config.get_str("dir")), in_memory=way.in_memory) as (path, descriptor):
+                await self._receive(link, path, descriptor)
+                replication.serves_while_loading = way.serves
+                report = await self._load(link, path, way)
         finally:
-            with contextlib.suppress(OSError):
-                path.unlink()
-        if report["fault"] is not None:
-            offset, _, what = report["fault"]
-            raise HandshakeError(f"the snapshot of the primary cannot be loaded: {what} (at byte {offset})")
+            replication.serves_while_loading = False
+            if way.empties_first:
+                replication.is_emptied = False
+                self._node.engine.set_loading(False)
         database = next((text for name, text in report["aux"] if name == "repl-stream-db"), "0")
         self._database = int(database) if database.isdigit() else 0
         replication.id, replication.offset = admission.id, admission.offset
@@ -255,6 +291,49 @@ class Follower:
         link.begin(admission.offset, self._database)
         seconds = round(time.time() - replication.syncing_since, 3)
         _log.info("synchronised with the primary", keys=report["keys"], seconds=seconds)
+
+    def _way_to_load(self, admission: Admission) -> _Way:
+        """As `repl-diskless-load` says."""
+        mode, replication = self._node.config.get_str("repl-diskless-load"), self._node.replication
+        if mode == _ON_EMPTY:
+            # As of the last tick; either way is safe.
+            keys = sum(database[1] for database in self._node.engine.snapshot(commands=False)["dbs"])
+            return _Way(in_memory=not keys)
+        # Other data than those of an earlier moment would be answered from as if they were the primary's.
+        serves = mode == _SWAPS and replication.knows_place and replication.id == admission.id
+        empties_first, beside = mode == _EMPTIES, mode == _SWAPS
+        return _Way(in_memory=mode != _DISABLED, empties_first=empties_first, beside=beside, serves=serves)
+
+    def _part_with_data(self) -> None:
+        # From the first key on the data are of no history that anybody could go on with.
+        self._node.replication.knows_place = False
+        # What is appended would have the old data in front of it.
+        if self._append.is_on:
+            self._append.switch(on=False)
+
+    async def _receive(self, link: PrimaryLink, path: Path, descriptor: int | None) -> None:
+        if descriptor is None:
+            size = await self._in_thread(lambda: link.receive_snapshot(path))
+        else:
+            size = await self._in_thread(lambda: link.receive_snapshot_into(descriptor))
+        _log.info("snapshot of the primary received", bytes=size, in_memory=descriptor is not None)
+
+    async def _load(self, link: PrimaryLink, path: Path, way: _Way) -> RdbReport:
+        knew_place = self._node.replication.knows_place
+        self._part_with_data()
+        is_exchanged = False
+        try:
+            report = await self._in_thread(lambda: link.load(path, beside=way.beside, serves=way.serves))
+            is_exchanged = report["fault"] is None
+        finally:
+            if way.beside and not is_exchanged and not self._node.stopping:
+                # The old data are there as they were.
+                self._node.replication.knows_place = knew_place
+                self._append.switch(on=self._node.config.get_bool("appendonly"))
+        if report["fault"] is not None:
+            offset, _, what = report["fault"]
+            raise HandshakeError(f"the snapshot of the primary cannot be loaded: {what} (at byte {offset})")
+        return report
 
     def _go_on(self, admission: Admission) -> None:
         replication = self._node.replication
