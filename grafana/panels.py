@@ -190,6 +190,7 @@ MEMORY = (
             ("redis_allocator_allocated_bytes{%s}", "{{instance}} allocated"),
             ("redis_allocator_active_bytes{%s}", "{{instance}} active"),
             ("redis_allocator_resident_bytes{%s}", "{{instance}} resident"),
+            ("sherd_huge_pages_gathered_bytes_total{%s}", "{{instance}} gathered in huge pages so far"),
         ),
     ),
     Panel(

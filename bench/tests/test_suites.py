@@ -140,3 +140,14 @@ def test_a_server_that_cannot_start_ends_in_its_own_words(capsys: pytest.Capture
     """The reader needs the server's complaint, not a timeout."""
     assert run("--server-args", "redis=--no-such-option 1") == 1
     assert "no-such-option" in capsys.readouterr().err
+
+
+def test_the_eviction_suite_fills_a_cache_by_each_policy(tmp_path: Path) -> None:
+    """A row for each policy, and ratios that such a cache can have."""
+    assert run("--suite", "eviction", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "eviction.md").read_text()
+    for policy in ("allkeys-lru", "allkeys-lfu"):
+        assert text.count(f"| {policy} |") == 2, text
+    ratios = [float(row.split("|")[2]) for row in text.partition("### Hit ratio")[2].splitlines() if "allkeys" in row]
+    assert len(ratios) == 2
+    assert all(0.3 < ratio < 0.99 for ratio in ratios), text
