@@ -300,6 +300,12 @@ impl Entry {
         }
     }
 
+    /// Whether it is being saved in slices.
+    #[inline]
+    pub fn is_walked(&self) -> bool {
+        self.object().is_some_and(ObjectRef::is_walked)
+    }
+
     /// The value's type.
     #[inline]
     pub fn value_type(&self) -> Type {

@@ -155,11 +155,17 @@ impl Tester {
     /// The cut of a snapshot over all shards, and the way on which its bytes come.
     #[allow(dead_code)] // Used by the tests of snapshots.
     pub fn begin_snapshot(&mut self) -> Arc<crate::keyspace::saving::Sink> {
+        self.begin_snapshot_as(false)
+    }
+
+    /// The same, as commands if that is wanted.
+    #[allow(dead_code)] // Likewise.
+    pub fn begin_snapshot_as(&mut self, as_commands: bool) -> Arc<crate::keyspace::saving::Sink> {
         let sink = crate::keyspace::saving::Sink::new(self.shards.len());
         let policy = self.world.settings.maxmemory_policy.get();
         for shard in &mut self.shards {
             shard.look_at_clock();
-            let form = crate::keyspace::saving::Form { compress: true, as_commands: false };
+            let form = crate::keyspace::saving::Form { compress: true, as_commands };
             let manner = crate::keyspace::saving::Manner { form, policy, clock: shard.clock, key_delay: 0 };
             shard.begin_saving(manner, &sink);
         }
@@ -170,6 +176,12 @@ impl Tester {
     #[allow(dead_code)] // Likewise.
     pub fn snapshot_slice(&mut self, shard: usize) -> bool {
         self.shards[shard].save_slice();
+        self.is_saving(shard)
+    }
+
+    /// Whether a shard has not come to the end of its part of the snapshot.
+    #[allow(dead_code)] // Likewise.
+    pub fn is_saving(&self, shard: usize) -> bool {
         self.shards[shard].stats.saving.load(std::sync::atomic::Ordering::SeqCst)
     }
 

@@ -7,6 +7,7 @@ use sherd_types::mover::Mover;
 use sherd_types::set::Set;
 use sherd_types::stream::{BoxedStream, Stream};
 use sherd_types::table::Prefetch;
+use sherd_types::walk::Walkable;
 use sherd_types::zset::ZSet;
 
 impl Collection for Hash {
@@ -54,6 +55,19 @@ impl Collection for Hash {
     #[inline]
     fn timed_mut(&mut self) -> Option<&mut Fields> {
         Hash::timed_mut(self)
+    }
+
+    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
+        Some(self)
+    }
+
+    fn is_walkable_from(&self, elements: usize) -> bool {
+        self.len() >= elements && self.is_walkable()
+    }
+
+    #[inline]
+    fn is_walked(&self) -> bool {
+        Hash::is_walked(self)
     }
 }
 
@@ -136,6 +150,19 @@ impl Collection for Set {
     fn timed_mut(&mut self) -> Option<&mut Fields> {
         Set::timed_mut(self)
     }
+
+    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
+        Some(self)
+    }
+
+    fn is_walkable_from(&self, elements: usize) -> bool {
+        self.len() >= elements && self.is_walkable()
+    }
+
+    #[inline]
+    fn is_walked(&self) -> bool {
+        Set::is_walked(self)
+    }
 }
 
 impl Collection for ZSet {
@@ -177,6 +204,19 @@ impl Collection for ZSet {
 
     fn duplicate(&self) -> Self {
         self.clone()
+    }
+
+    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
+        Some(self)
+    }
+
+    fn is_walkable_from(&self, elements: usize) -> bool {
+        self.len() >= elements && self.is_walkable()
+    }
+
+    #[inline]
+    fn is_walked(&self) -> bool {
+        ZSet::is_walked(self)
     }
 }
 

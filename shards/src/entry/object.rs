@@ -10,6 +10,7 @@
 use sherd_types::hash::Fields;
 use sherd_types::mover::Mover;
 use sherd_types::table::Prefetch;
+use sherd_types::walk::Walkable;
 
 /// A value's type, as TYPE names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +84,20 @@ pub trait Collection: Sized {
     #[inline]
     fn timed_mut(&mut self) -> Option<&mut Fields> {
         None
+    }
+    /// The collection as one whose elements can be walked while it changes.
+    #[inline]
+    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
+        None
+    }
+    /// Whether it has so many elements, in a form that can be walked.
+    fn is_walkable_from(&self, _elements: usize) -> bool {
+        false
+    }
+    /// Whether it is being walked.
+    #[inline]
+    fn is_walked(&self) -> bool {
+        false
     }
     /// Moves it into an object.
     fn wrap(self) -> Object;
@@ -188,6 +203,15 @@ macro_rules! objects {
             pub fn free_effort(self) -> usize {
                 match self { $(ObjectRef::$variant(value) => value.free_effort(),)* }
             }
+            /// See [`Collection::is_walkable_from`].
+            pub fn is_walkable_from(self, elements: usize) -> bool {
+                match self { $(ObjectRef::$variant(value) => value.is_walkable_from(elements),)* }
+            }
+            /// See [`Collection::is_walked`].
+            #[inline]
+            pub fn is_walked(self) -> bool {
+                match self { $(ObjectRef::$variant(value) => Collection::is_walked(value),)* }
+            }
             /// An independent copy.
             pub fn duplicate(self) -> Object {
                 match self { $(ObjectRef::$variant(value) => Object::$variant(value.duplicate()),)* }
@@ -210,6 +234,10 @@ macro_rules! objects {
             /// See [`Collection::defragment`].
             pub fn defragment(self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
                 match self { $(ObjectMut::$variant(value) => value.defragment(mover, at, limit),)* }
+            }
+            /// See [`Collection::walkable`].
+            pub fn walkable(self) -> Option<&'a mut dyn Walkable> {
+                match self { $(ObjectMut::$variant(value) => value.walkable(),)* }
             }
             /// As [`ObjectRef::timed`].
             #[inline]

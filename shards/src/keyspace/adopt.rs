@@ -40,10 +40,7 @@ impl Shard {
             let (old, new) = (self.databases.take(db), beside.databases.take(db));
             if old.is_some() || new.is_some() {
                 self.tell_watches_of(db, old.as_deref(), new.as_deref());
-                let old = old.and_then(|old| match &mut self.saving {
-                    Some(saving) => saving.keep(db, old),
-                    None => Some(old),
-                });
+                let old = old.and_then(|old| self.keep_flushed(db, old));
                 freed.extend(old.map(|old| *old));
                 self.databases.put(db, new);
                 self.all_changed(db);

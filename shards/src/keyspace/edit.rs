@@ -3,17 +3,14 @@
 //! What follows from a change is decided here, once, by its [`Cause`]: the count of changes, WATCH, the keyspace event, waiting
 //! clients, what the shard publishes of itself. What is to be told to others goes into the shard's outbox. A handler changes a
 //! value in place: it gets hold of it here ([`Shard::find_to_edit`]) and says here what it did ([`Shard::changed`]), by way of
-//! [`crate::handler::context::Context`].
+//! [`crate::handler::context::Context`]. What a snapshot has to see first is in [`super::saving::door`].
 
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use sherd_metrics::memory;
 
 use super::db::{presence, Db, Key, Put, Sweep};
 use super::events::class;
-use super::saving::{Manner, Saving, Sink};
 use super::shard::Shard;
 use super::ttl_index::Announcement;
 use crate::effects::watch::Presence;
@@ -27,8 +24,8 @@ use sherd_types::hash::Fields;
 use sherd_types::mover::Mover;
 use sherd_types::table::{self, Slot};
 
-/// How long a snapshot holds a shard at a time; in tests for a few buckets only, so that much comes in between.
-const SAVING_SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_micros(500) };
+/// Elements from which the size of what comes free later is estimated.
+const ENTRY_SAMPLES: usize = 32;
 
 /// Why a key changes or goes without a command's asking for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,6 +179,7 @@ impl Shard {
             Some(old) => self.free(old, as_overwritten),
             None => self.raise(db, key, class::NEW, "new"),
         }
+        self.note_arrival(db, key);
         self.announce_elements(db, key);
     }
 
@@ -256,7 +254,11 @@ impl Shard {
         let before = memory::thread_bytes();
         let Some(entry) = self.take(db, key) else { return 0 };
         let mut later = 0;
-        if self.world.settings.lazyfree_lazy_eviction.on() {
+        if entry.is_walked() {
+            // It comes free when a snapshot has saved it.
+            later = entry.memory_bytes(ENTRY_SAMPLES);
+            self.free(entry, |_| true);
+        } else if self.world.settings.lazyfree_lazy_eviction.on() {
             later = self.world.reaper.free(entry).unwrap_or(0);
             self.stats.memory_bytes.fetch_sub(later as i64, Ordering::Relaxed);
         } else {
@@ -307,7 +309,14 @@ impl Shard {
     /// Frees an entry that was taken out of the keyspace. A big one is freed in the background if that is wanted; of others it is not
     /// asked.
     #[inline]
-    pub(crate) fn free(&self, entry: Entry, lazily: impl FnOnce(&Settings) -> bool) {
+    pub(crate) fn free(&mut self, entry: Entry, lazily: impl FnOnce(&Settings) -> bool) {
+        let entry = match &self.saving {
+            None => entry,
+            Some(_) => match self.keep_unsaved(entry) {
+                Some(entry) => entry,
+                None => return,
+            },
+        };
         if !Reaper::is_effort(&entry) || !lazily(&self.world.settings) {
             return drop(entry);
         }
@@ -372,51 +381,6 @@ impl Shard {
     }
 }
 
-/// What a snapshot that is being taken has to see before it changes.
-impl Shard {
-    /// Saves a key that is about to change or go, if a snapshot has not come to it.
-    #[inline(always)]
-    fn save_before(&mut self, db: u16, key: &Key<'_>) {
-        if self.saving.is_some() {
-            self.save_now(db, key);
-        }
-    }
-
-    #[cold]
-    fn save_now(&mut self, db: u16, key: &Key<'_>) {
-        let before = memory::thread_bytes();
-        if let (Some(saving), Some(entry)) = (&mut self.saving, self.databases.get(db).and_then(|db| db.find(key))) {
-            saving.save_first(db, entry);
-        }
-        self.discount_since(before);
-    }
-
-    /// The cut of a snapshot, which all shards take at one moment; see [`crate::persistence`].
-    pub fn begin_saving(&mut self, manner: Manner, sink: &Arc<Sink>) {
-        debug_assert!(self.saving.is_none(), "one snapshot at a time");
-        self.mark = !self.mark;
-        self.saving = Some(Box::new(Saving::begin(&self.databases, self.mark, manner, Arc::clone(sink))));
-        self.stats.saving.store(true, Ordering::SeqCst);
-    }
-
-    /// Goes on with a snapshot for one slice.
-    pub fn save_slice(&mut self) {
-        let Some(saving) = &mut self.saving else { return };
-        let before = memory::thread_bytes();
-        let is_over = saving.walk(&self.databases, &self.world.reaper, Instant::now() + SAVING_SLICE);
-        if is_over {
-            self.saving = None;
-            self.stats.saving.store(false, Ordering::SeqCst);
-        }
-        self.discount_since(before);
-    }
-
-    /// Says that what this thread has allocated since is not the shard's, but on its way to a file.
-    fn discount_since(&self, before: i64) {
-        self.stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Ordering::Relaxed);
-    }
-}
-
 /// Whole databases.
 impl Shard {
     /// Empties a database; its contents are freed in the background, or at once with `sync`. Each key counts as a change.
@@ -430,10 +394,7 @@ impl Shard {
         let map = self.world.slots;
         self.watches
             .replace_database(db, |bytes| (presence(Some(&old), &Key::new(bytes, &map), now_ms), Presence::Absent));
-        let old = match &mut self.saving {
-            Some(saving) => saving.keep(db, old),
-            None => Some(old),
-        };
+        let old = self.keep_flushed(db, old);
         if sync {
             drop(old);
         } else {
@@ -464,9 +425,7 @@ impl Shard {
             self.invalidate_everything();
         }
         self.databases.swap(a, b);
-        if let Some(saving) = &mut self.saving {
-            saving.swap(a, b);
-        }
+        self.note_swap(a, b);
         self.ttl_index.swap(a, b);
         self.all_changed(a);
         self.all_changed(b);

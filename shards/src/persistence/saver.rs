@@ -185,7 +185,8 @@ fn drain(engine: &Engine, progress: &Progress, out: &mut Out) -> io::Result<()> 
         }
         out.write(&chunk)?;
         progress.bytes.store(out.written, Ordering::Relaxed);
-        if !chunk.is_empty() && !sink.is_full() {
+        // Also when nothing came: a shard may have waited for another one.
+        if !sink.is_full() {
             engine.wake_threads();
         }
         if sink.is_cancelled() {

@@ -221,3 +221,6 @@ fn a_cancelled_snapshot_leaves_the_marks_for_the_next_one() {
     copy.load(&file_of(&collect(&sink), 10)).expect("it is sound");
     assert_eq!(digest(&mut copy), expected);
 }
+
+#[path = "big_tests.rs"]
+mod big;

@@ -12,7 +12,7 @@
 //!
 //! # Layout
 //! - [`reader`], [`writer`]: lengths and strings; [`lzf`]: their compression; [`crc64`]: checksums
-//! - [`save`], [`save_stream`]: values to bytes
+//! - [`save`], [`save_stream`]: values to bytes; [`elements`]: those of big collections, one by one
 //! - [`load`], [`load_hash`], [`load_zset`], [`load_stream`]: bytes to values; [`ziplist`]: formats that are only read;
 //!   [`skip`]: where a value ends
 //! - [`format`]: the frame of a file
@@ -20,6 +20,7 @@
 
 mod crc64;
 pub mod dump;
+pub mod elements;
 pub mod format;
 pub mod functions;
 mod load;

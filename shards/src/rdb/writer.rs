@@ -31,6 +31,11 @@ impl Writer {
         Writer { uncompressed: !compress, ..Self::default() }
     }
 
+    /// Compresses strings from now on, or not any more.
+    pub fn set_compressing(&mut self, compress: bool) {
+        self.uncompressed = !compress;
+    }
+
     /// Takes what was written so far.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)

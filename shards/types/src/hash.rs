@@ -10,6 +10,7 @@
 mod iter;
 mod pair;
 mod timing;
+mod walking;
 
 use super::listpack::{Encoded, Item, Listpack};
 use super::unaligned_box::UnalignedBox;
@@ -174,6 +175,7 @@ impl Hash {
         }
         let Form::Table(table) = &mut self.0 else { unreachable!("just converted") };
         let hash = table::hash(field);
+        table.before_setting(hash, field);
         let change = match table.find_mut(hash, field) {
             Some(pair) => {
                 pair.set_value(value);

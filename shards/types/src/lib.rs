@@ -22,6 +22,7 @@ pub mod stream;
 pub mod table;
 pub mod unaligned_box;
 mod varint;
+pub mod walk;
 pub mod zset;
 pub mod zset_algebra;
 pub mod zset_element;

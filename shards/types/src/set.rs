@@ -9,8 +9,9 @@
 
 mod difference;
 mod intersection;
-mod member;
+mod members;
 mod timing;
+mod walking;
 
 use super::hash::{random_below, Limits, Pair};
 use super::intset::Intset;
@@ -18,9 +19,9 @@ use super::listpack::{self, Item, Listpack};
 use super::number;
 use super::unaligned_box::UnalignedBox;
 use crate::mover::Mover;
-use crate::table::{self, buckets_of, Prefetch, Table};
+use crate::table::{self, buckets_of, NameEntry as Member, Prefetch, Table};
 
-use member::Member;
+use members::Members;
 use timing::Timed;
 
 pub use difference::{subtract, unite};
@@ -44,7 +45,7 @@ pub struct Set(Form);
 enum Form {
     Integers(Intset),
     Packed(Listpack),
-    Table(UnalignedBox<Table<Member>>),
+    Table(UnalignedBox<Members>),
     /// Members expire, or have.
     Timed(UnalignedBox<Timed>),
 }
@@ -112,7 +113,7 @@ impl Set {
     pub fn element_table(&self) -> Option<&dyn Prefetch> {
         match &self.0 {
             Form::Integers(_) | Form::Packed(_) | Form::Timed(_) => None,
-            Form::Table(table) => Some(&**table),
+            Form::Table(table) => Some(&***table),
         }
     }
 
@@ -131,7 +132,7 @@ impl Set {
         match &self.0 {
             Form::Integers(intset) => intset.allocated_bytes(),
             Form::Packed(listpack) => listpack.allocated_bytes(),
-            Form::Table(table) => table_bytes(table, samples),
+            Form::Table(table) => size_of::<Members>() - size_of::<Table<Member>>() + table_bytes(table, samples),
             Form::Timed(timed) => table_bytes(&timed.plain, samples) + timed.fields.allocated_bytes(samples),
         }
     }
@@ -151,7 +152,7 @@ impl Set {
                 if at == 0 {
                     table.relocate(mover);
                 }
-                table.defragment(at, buckets_of(limit), mover, Member::relocate)
+                table.defragment(at, buckets_of(limit), mover)
             }
             Form::Timed(timed) => {
                 if at == 0 {
@@ -231,7 +232,7 @@ impl Set {
                 if table.find(hash, member).is_some() {
                     return false;
                 }
-                table.insert_new(hash, Member::new(member));
+                table.insert_new(hash, member);
                 true
             }
             Form::Timed(timed) => timed.add(member, limits.packed),
@@ -244,7 +245,7 @@ impl Set {
         const TOGETHER: usize = 16;
         /// A table of fewer members has its own form while it is small, and is soon grown.
         const RESERVED_MIN: usize = 1024;
-        let mut table = UnalignedBox::new(Table::new());
+        let mut table = Table::new();
         if members.len() > RESERVED_MIN {
             table.reserve(members.len());
         }
@@ -264,13 +265,13 @@ impl Set {
                 table.insert_new(hash, Member::new(item.as_bytes(&mut Default::default())));
             }
         }
-        Self(Form::Table(table))
+        Self(Form::Table(UnalignedBox::new(Members::from(table))))
     }
 
     /// Adds a member that is known not to be there, which saves looking for it in a table.
     pub fn add_absent(&mut self, member: &[u8], limits: SetLimits) {
         match &mut self.0 {
-            Form::Table(table) => _ = table.insert_new(table::hash(member), Member::new(member)),
+            Form::Table(table) => table.insert_new(table::hash(member), member),
             _ => _ = self.add(member, limits),
         }
     }
@@ -296,7 +297,7 @@ impl Set {
                 }
                 position.is_some()
             }
-            Form::Table(table) => table.remove(table::hash(member), member).is_some(),
+            Form::Table(table) => table.remove(table::hash(member), member),
             Form::Timed(timed) => timed.remove(member),
         }
     }
@@ -324,11 +325,11 @@ impl Set {
         if matches!(self.0, Form::Table(_) | Form::Timed(_)) {
             return;
         }
-        let mut table = UnalignedBox::new(Table::new());
+        let mut table = UnalignedBox::new(Members::from(Table::new()));
         for item in self.iter() {
             let mut buffer = Default::default();
             let member = item.as_bytes(&mut buffer);
-            table.insert_new(table::hash(member), Member::new(member));
+            table.insert_new(table::hash(member), member);
         }
         self.0 = Form::Table(table);
     }
@@ -448,7 +449,7 @@ impl Clone for Set {
         Self(match &self.0 {
             Form::Integers(intset) => Form::Integers(intset.clone()),
             Form::Packed(listpack) => Form::Packed(listpack.clone()),
-            Form::Table(table) => Form::Table(UnalignedBox::new(copy_of(table))),
+            Form::Table(table) => Form::Table(UnalignedBox::new(Members::from(copy_of(table)))),
             Form::Timed(timed) => Form::Timed(timed.clone()),
         })
     }

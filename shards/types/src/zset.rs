@@ -16,6 +16,7 @@ use super::zset_packed as packed;
 use super::zset_range::{LexRange, ScoreRange};
 use crate::mover::Mover;
 use crate::table::{buckets_of, hash, Prefetch, Table};
+use crate::walk::{Leftover, Part, Visitor, Walk, Walkable};
 use std::ops::Range;
 
 /// Up to where a set stays in the small encoding.
@@ -385,6 +386,51 @@ impl ZSet {
                 visit(element.member(), element.score());
             }),
         }
+    }
+}
+
+impl Walkable for ZSet {
+    fn begin_walk(&mut self, visitor: Box<dyn Visitor>) -> bool {
+        let Encoding::Large(large) = &mut self.0 else { return false };
+        let mut walk = Walk::new(visitor);
+        walk.pass(Part::Fields);
+        large.walk = Some(walk);
+        true
+    }
+
+    fn visitor(&mut self) -> Option<&mut (dyn Visitor + 'static)> {
+        self.large_mut()?.walk.as_deref_mut().map(Walk::visitor)
+    }
+
+    fn take_bytes(&mut self) -> i64 {
+        self.large_mut().and_then(|large| large.walk.as_deref_mut()).map_or(0, Walk::take_bytes)
+    }
+
+    fn step(&mut self) -> bool {
+        self.large_mut().is_some_and(Large::step)
+    }
+
+    fn end_walk(&mut self) -> Option<Leftover> {
+        self.large_mut()?.walk.take().map(|walk| walk as Leftover)
+    }
+}
+
+impl ZSet {
+    fn large_mut(&mut self) -> Option<&mut Large> {
+        match &mut self.0 {
+            Encoding::Packed(_) => None,
+            Encoding::Large(large) => Some(large),
+        }
+    }
+
+    /// Whether it is being walked.
+    pub fn is_walked(&self) -> bool {
+        matches!(&self.0, Encoding::Large(large) if large.walk.is_some())
+    }
+
+    /// Whether a walk through it is possible.
+    pub fn is_walkable(&self) -> bool {
+        matches!(self.0, Encoding::Large(_))
     }
 }
 

@@ -9,6 +9,7 @@ use super::zset_element::Element;
 use super::zset_tree::Tree;
 use crate::mover::Mover;
 use crate::table::{hash, Entry, Prefetch, Table};
+use crate::walk::{self, Part, Walk, Walked};
 
 /// From this number on, places of [`Large::defragment`] are ranks: the tree comes after the table, whose buckets are fewer.
 const TREE: usize = 1 << 33;
@@ -38,12 +39,20 @@ unsafe impl Entry for Handle {
     }
 }
 
+impl Walked for Handle {
+    fn element(&self) -> walk::Element<'_> {
+        walk::Element { score: self.0.score(), ..walk::Element::named(self.0.member()) }
+    }
+}
+
 #[derive(Default)]
 pub struct Large {
     table: Table<Handle>,
     tree: Tree,
     /// Bytes of all elements together.
     element_bytes: usize,
+    /// While the set is saved in slices: it goes through the table, so that a score that changes moves nothing.
+    pub(crate) walk: Option<Box<Walk>>,
 }
 
 impl Large {
@@ -56,7 +65,8 @@ impl Large {
         }
         assert_eq!(table.len(), elements.len(), "every element is in the table");
         let element_bytes = elements.iter().map(|element| element.allocated_bytes()).sum();
-        Large { table, tree: Tree::from_sorted(elements.iter().copied(), elements.len()), element_bytes }
+        let tree = Tree::from_sorted(elements.iter().copied(), elements.len());
+        Large { table, tree, element_bytes, walk: None }
     }
 
     #[inline]
@@ -80,13 +90,33 @@ impl Large {
 
     /// Adds a member that is not in the set.
     pub fn insert(&mut self, hash: u64, member: &[u8], score: f64) {
+        self.before_change(hash, member);
         let element = Element::new(score, member);
         self.element_bytes += element.allocated_bytes();
         self.table.insert_new(hash, Handle(element));
         self.tree.insert(element);
     }
 
+    #[inline]
+    fn before_change(&mut self, hash: u64, member: &[u8]) {
+        if let Some(walk) = &mut self.walk {
+            walk.before_change(Part::Plain, &self.table, hash, member);
+        }
+    }
+
+    /// A step of the walk; false at its end.
+    pub fn step(&mut self) -> bool {
+        let Large { table, walk, .. } = self;
+        walk.as_mut().is_some_and(|walk| {
+            walk.step(Part::Plain, table);
+            !walk.has_passed(Part::Plain)
+        })
+    }
+
     pub fn change_score(&mut self, element: Element, score: f64) {
+        if self.walk.is_some() {
+            self.before_change(hash(element.member()), element.member());
+        }
         self.tree.change_score(element, score);
     }
 
@@ -123,7 +153,11 @@ impl Large {
     }
 
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
-        let element = self.table.remove(hash(member), member)?.element();
+        let hash = hash(member);
+        if let Some(walk) = &mut self.walk {
+            walk.before_removal(Part::Plain, &self.table, hash, member);
+        }
+        let element = self.table.remove(hash, member)?.element();
         let found = self.tree.remove(element);
         assert!(found, "table and tree hold the same elements");
         self.element_bytes -= element.allocated_bytes();
@@ -135,11 +169,15 @@ impl Large {
 
     /// Removes a run of ranks and calls with each of its members, in ascending order.
     pub fn remove_ranks(&mut self, rank: usize, count: usize, mut removed: impl FnMut(&[u8], f64)) -> usize {
-        let Large { table, tree, element_bytes } = self;
+        let Large { table, tree, element_bytes, walk } = self;
         tree.remove_ranks(rank, count, |element| {
             let member = element.member();
             removed(member, element.score());
-            let in_table = table.remove(hash(member), member);
+            let hash = hash(member);
+            if let Some(walk) = walk.as_mut() {
+                walk.removed(Part::Plain, hash, &Handle(element));
+            }
+            let in_table = table.remove(hash, member);
             assert!(in_table.is_some(), "table and tree hold the same elements");
             *element_bytes -= element.allocated_bytes();
             // SAFETY: the element was just taken out of table and tree, nothing else holds it.

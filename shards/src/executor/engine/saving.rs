@@ -31,10 +31,10 @@ impl Engine {
     }
 
     /// Whether a snapshot is being taken that waits for this shard and not for the file.
-    pub(super) fn saves(&self, cell: &ShardCell) -> bool {
+    pub(super) fn saves(&self, cell: &ShardCell, index: usize) -> bool {
         cell.stats.saving.load(Ordering::SeqCst) && {
             let sink = self.saves.0.read().unwrap_or_else(PoisonError::into_inner);
-            sink.as_ref().is_some_and(|sink| !sink.is_full())
+            sink.as_ref().is_some_and(|sink| !sink.stops(index))
         }
     }
 

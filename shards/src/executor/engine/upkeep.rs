@@ -98,7 +98,7 @@ impl Engine {
         let Upkeep { eviction, survey, defragmentation, .. } = upkeep;
         // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
         cell.asleep.swap(true, Ordering::SeqCst);
-        if cell.has_no_work() && !eviction.is_due(&self.world, index) && !self.saves(cell) {
+        if cell.has_no_work() && !eviction.is_due(&self.world, index) && !self.saves(cell, index) {
             cell.rest.sleep(&self.world, &cell.stats, eviction, survey, defragmentation);
         }
         cell.asleep.swap(false, Ordering::SeqCst);
@@ -115,7 +115,7 @@ impl Engine {
             evicts: upkeep.eviction.is_due(&self.world, index),
             surveys: upkeep.survey.is_due(&cell.stats),
             defragments: upkeep.defragmentation.is_due(&self.world),
-            saves: self.saves(cell),
+            saves: self.saves(cell, index),
             forgets: self.world.remembers_too_much(cell.stats.tracked_keys.get()),
         }
     }

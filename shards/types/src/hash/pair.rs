@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use super::super::{allocation, varint};
 use crate::mover::Mover;
 use crate::table::Entry;
+use crate::walk::{Element, Walked};
 
 const FLAG_EXPIRY: u8 = 1;
 const EXPIRY_BYTES: usize = 8;
@@ -163,6 +164,13 @@ unsafe impl Entry for Pair {
     fn is_volatile(&self) -> bool {
         // SAFETY: a pair starts with its flags.
         unsafe { *self.0.as_ptr() & FLAG_EXPIRY != 0 }
+    }
+}
+
+impl Walked for Pair {
+    fn element(&self) -> Element<'_> {
+        let (name, value) = self.field_and_value();
+        Element { name, value, expiry: self.expiry(), score: 0.0 }
     }
 }
 

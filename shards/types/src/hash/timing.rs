@@ -11,6 +11,7 @@ use sherd_metrics::memory::size_class;
 use super::super::hash::{Form, Hash, Limits};
 use super::pair::Pair;
 use crate::table::{self, Table};
+use crate::walk::{Part, Walk};
 
 /// The latest time at which something may expire, in milliseconds since the epoch: 46 bits, as Redis stores it.
 pub const EXPIRY_MAX: u64 = (1 << 46) - 1;
@@ -24,6 +25,8 @@ pub struct Fields {
     table: Table<Pair>,
     /// From the first expiry on.
     timing: Option<Box<Timing>>,
+    /// While it is saved in slices: it sees what is about to change. A set's goes through its plain members as well.
+    pub(crate) walk: Option<Box<Walk>>,
 }
 
 /// See the file's head. Times are milliseconds since the epoch.
@@ -80,7 +83,7 @@ impl Clone for Fields {
             let copy = Timing { volatile: timing.volatile, due: timing.due, ..Timing::new(timing.is_small) };
             Box::new(copy)
         });
-        Fields { table, timing }
+        Fields { table, timing, walk: None }
     }
 }
 
@@ -127,6 +130,19 @@ impl Fields {
         if let Some(timing) = &mut self.timing {
             timing.is_small &= bytes <= limits.value_bytes && entries <= limits.entries;
         }
+    }
+
+    /// A pair is about to be added, or its value to change.
+    #[inline]
+    pub(crate) fn before_setting(&mut self, hash: u64, field: &[u8]) {
+        if let Some(walk) = &mut self.walk {
+            walk.before_change(Part::Fields, &self.table, hash, field);
+        }
+    }
+
+    /// The earliest time at which something expires, if anything does; what is to expire earlier has been over for a while.
+    pub fn due(&self) -> Option<u64> {
+        self.timing.as_ref().map(|timing| timing.due).filter(|&due| due != NEVER)
     }
 
     /// Whether anything expires.
@@ -187,7 +203,11 @@ impl Fields {
 
     /// Sets or removes the expiry of `field`; false if it is not there. Expiries must be expected.
     pub fn set_expiry(&mut self, field: &[u8], expiry: Option<u64>) -> bool {
-        let Some(mut slot) = self.table.find_slot(table::hash(field), field) else { return false };
+        let hash = table::hash(field);
+        if self.walk.is_some() && self.table.find(hash, field).is_some() {
+            self.before_setting(hash, field);
+        }
+        let Some(mut slot) = self.table.find_slot(hash, field) else { return false };
         // Nothing expires yet: there is nothing to remove.
         let Some(timing) = self.timing.as_deref_mut() else { return true };
         let was_volatile = slot.get().expiry().is_some();
@@ -202,11 +222,23 @@ impl Fields {
         true
     }
 
+    /// A step of the walk; false at its end.
+    pub(crate) fn step(&mut self) -> bool {
+        let Fields { table, walk, .. } = self;
+        walk.as_mut().is_some_and(|walk| {
+            walk.step(Part::Fields, table);
+            !walk.has_passed(Part::Fields)
+        })
+    }
+
     /// Removes `field`; false if it is not there.
     #[inline]
     pub fn remove(&mut self, field: &[u8]) -> bool {
-        let buckets = self.table.bucket_count();
-        let Some(pair) = self.table.remove(table::hash(field), field) else { return false };
+        let (buckets, hash) = (self.table.bucket_count(), table::hash(field));
+        if let Some(walk) = &mut self.walk {
+            walk.before_removal(Part::Fields, &self.table, hash, field);
+        }
+        let Some(pair) = self.table.remove(hash, field) else { return false };
         if let Some(timing) = &mut self.timing {
             timing.round.is_inexact |= self.table.bucket_count() < buckets;
             if pair.expiry().is_some() {
@@ -231,6 +263,7 @@ impl Fields {
             timing.round = Round { due: NEVER, is_inexact: false };
         }
         let (mut earliest, mut removed_count) = (timing.round.due, 0);
+        let walk = &mut self.walk;
         let expired = |pair: &Pair| {
             let expiry = pair.expiry().unwrap_or(NEVER);
             if expiry > now {
@@ -240,6 +273,9 @@ impl Fields {
         };
         timing.sweep_at = self.table.sweep(timing.sweep_at, limit, expired, |pair| {
             removed_count += 1;
+            if let Some(walk) = walk.as_mut() {
+                walk.removed(Part::Fields, table::hash(pair.field()), &pair);
+            }
             removed(pair.field());
         });
         timing.round.due = earliest;

@@ -11,6 +11,7 @@ use super::super::unaligned_box::UnalignedBox;
 use super::{longest_text, Form, Member, Set, SetLimits};
 use crate::mover::Mover;
 use crate::table::{self, Table};
+use crate::walk::Part;
 
 /// A set of which a member has had a time. Each member is in one of the two tables.
 #[derive(Default)]
@@ -66,14 +67,35 @@ impl Timed {
         if self.expiry(member).is_some() {
             return false;
         }
-        self.plain.insert_new(table::hash(member), Member::new(member));
+        let hash = table::hash(member);
+        if let Some(walk) = &mut self.fields.walk {
+            walk.before_change(Part::Plain, &self.plain, hash, member);
+        }
+        self.plain.insert_new(hash, Member::new(member));
         self.fields.note_size(member.len(), self.len(), limits);
         true
     }
 
     #[inline(never)]
     pub fn remove(&mut self, member: &[u8]) -> bool {
-        self.plain.remove(table::hash(member), member).is_some() || self.fields.remove(member)
+        self.remove_plain(table::hash(member), member) || self.fields.remove(member)
+    }
+
+    fn remove_plain(&mut self, hash: u64, member: &[u8]) -> bool {
+        if let Some(walk) = &mut self.fields.walk {
+            walk.before_removal(Part::Plain, &self.plain, hash, member);
+        }
+        self.plain.remove(hash, member).is_some()
+    }
+
+    /// A step of the walk; false at its end.
+    pub fn step(&mut self) -> bool {
+        let Some(walk) = &mut self.fields.walk else { return false };
+        if !walk.has_passed(Part::Plain) {
+            walk.step(Part::Plain, &self.plain);
+            return true;
+        }
+        self.fields.step()
     }
 
     /// Sets or removes the expiry of a member; false if it is not there.
@@ -83,7 +105,8 @@ impl Timed {
             if expiry.is_none() {
                 return true;
             }
-            self.plain.remove(hash, member);
+            self.remove_plain(hash, member);
+            self.fields.before_setting(hash, member);
             self.fields.insert_new(hash, pair(member));
         }
         self.fields.set_expiry(member, expiry)
@@ -190,7 +213,7 @@ impl Set {
         let mut timed = UnalignedBox::<Timed>::default();
         timed.fields.expect_expiries(is_small);
         if let Form::Table(table) = &mut self.0 {
-            timed.plain = std::mem::take(&mut **table);
+            (timed.plain, timed.fields.walk) = table.take();
         }
         self.0 = Form::Timed(timed);
     }

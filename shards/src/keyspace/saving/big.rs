@@ -1,0 +1,180 @@
+//! A big entry that is saved in slices: what is written of it, and how far that has come.
+//!
+//! It is the visitor of the walk through the entry's collection and lies in it, so it goes wherever that goes: to another key,
+//! database or shard, or out of the keyspace. An entry that is dropped before it is written whole makes the snapshot fail, as does
+//! one of which more or fewer elements came than its head says: better none than a wrong one.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::commands::Commands;
+use super::sink::Sink;
+use super::{write_head, Manner, CHUNK_BYTES};
+use crate::entry::object::{ObjectRef, Type};
+use crate::entry::Entry;
+use crate::journal::resp;
+use crate::rdb::elements::{self, ElementForm};
+use crate::rdb::format::opcode;
+use crate::rdb::Writer;
+use sherd_types::table;
+use sherd_types::walk::{Element, Visitor, Walkable};
+
+/// Bytes of a big entry that a shard holds while another one sends pieces; with more, its walk stops.
+const HELD_BYTES_MAX: usize = 4 * CHUNK_BYTES;
+
+/// What becomes of its elements.
+enum Output {
+    Rdb(ElementForm),
+    Commands(Commands),
+}
+
+/// See the file's head.
+pub(super) struct BigEntry {
+    pub sink: Arc<Sink>,
+    pub manner: Manner,
+    /// The shard in which it is.
+    shard: usize,
+    /// The number of its database at the cut.
+    pub number: u16,
+    output: Output,
+    writer: Writer,
+    elements: usize,
+    visited: usize,
+    is_wrong: bool,
+    sends_pieces: bool,
+    is_over: bool,
+}
+
+impl Visitor for BigEntry {
+    fn visit(&mut self, element: Element<'_>) {
+        self.visited += 1;
+        if self.sink.is_cancelled() {
+            return;
+        }
+        #[cfg(test)]
+        let before = self.writer.bytes().len();
+        match &mut self.output {
+            Output::Rdb(form) => self.is_wrong |= !elements::write(&mut self.writer, *form, &element),
+            Output::Commands(commands) => commands.add(&mut self.writer, &element),
+        }
+        #[cfg(test)]
+        super::work::add(self.writer.bytes().len() - before);
+    }
+}
+
+impl BigEntry {
+    /// Begins to save an entry; false if it is none of which the elements can be walked.
+    pub fn begin(entry: &mut Entry, sink: &Arc<Sink>, manner: Manner, shard: usize, number: u16) -> bool {
+        let mut writer = Writer::compressing(false);
+        let Some(object) = entry.object() else { return false };
+        let (kind, elements) = (object.value_type(), object.element_count());
+        let Some(output) = begin_output(&mut writer, entry, object, kind, &manner, number) else { return false };
+        let big = BigEntry {
+            sink: Arc::clone(sink),
+            manner,
+            shard,
+            number,
+            output,
+            writer,
+            elements,
+            visited: 0,
+            is_wrong: false,
+            sends_pieces: false,
+            is_over: false,
+        };
+        // Should it not begin after all, this ends the snapshot.
+        entry.object_mut().and_then(|object| object.walkable()).is_some_and(|object| object.begin_walk(Box::new(big)))
+    }
+
+    /// The one in a collection that is being walked.
+    pub fn of(collection: &mut dyn Walkable) -> Option<&mut BigEntry> {
+        let visitor: &mut dyn Any = collection.visitor()?;
+        visitor.downcast_mut()
+    }
+
+    pub fn sends_pieces(&self) -> bool {
+        self.sends_pieces
+    }
+
+    /// The entry is in this shard now.
+    pub fn move_to(&mut self, shard: usize) {
+        self.shard = shard;
+        if self.sends_pieces {
+            self.sink.move_pieces(shard);
+        }
+    }
+
+    /// Hands over what has come together; whether the walk may go on.
+    pub fn go_on(&mut self) -> bool {
+        // What commands have written was to be quick.
+        self.writer.set_compressing(self.manner.form.compress);
+        let bytes = self.writer.bytes().len();
+        if bytes >= CHUNK_BYTES {
+            self.sends_pieces = self.sends_pieces || self.sink.begin_pieces(self.shard);
+            if self.sends_pieces {
+                self.sink.send_piece(self.writer.take());
+            } else if bytes >= HELD_BYTES_MAX {
+                self.sink.set_waits(self.shard, true);
+                return false;
+            }
+        }
+        !self.sink.stops(self.shard)
+    }
+
+    /// All elements were visited: what is left to be sent with the shard's other entries.
+    pub fn finish(&mut self) -> Vec<u8> {
+        self.is_over = true;
+        if let Output::Commands(commands) = &mut self.output {
+            commands.finish(&mut self.writer);
+        }
+        if self.is_wrong || self.visited != self.elements {
+            debug_assert!(false, "{} elements of {} were visited", self.visited, self.elements);
+            self.sink.cancel();
+        }
+        if !self.sends_pieces {
+            return self.writer.take();
+        }
+        #[cfg(test)]
+        super::work::count(super::work::Event::InPieces);
+        self.sink.end_pieces(self.writer.take());
+        Vec::new()
+    }
+
+    /// Nothing more is wanted of it.
+    pub fn abandon(&mut self) {
+        self.is_over = true;
+        if self.sends_pieces {
+            self.sink.end_pieces(Vec::new());
+        }
+    }
+}
+
+impl Drop for BigEntry {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.sink.cancel();
+            self.abandon();
+        }
+    }
+}
+
+/// Writes what comes before the elements.
+fn begin_output(
+    writer: &mut Writer,
+    entry: &Entry,
+    object: ObjectRef<'_>,
+    kind: Type,
+    manner: &Manner,
+    number: u16,
+) -> Option<Output> {
+    if manner.form.as_commands {
+        let mut select = Vec::new();
+        resp::append_select(&mut select, number);
+        writer.raw(&select);
+        return Some(Output::Commands(Commands::new(table::Entry::key(entry), kind, entry.expiry())));
+    }
+    writer.byte(opcode::SELECT_DB);
+    writer.number(u64::from(number));
+    write_head(writer, entry, manner);
+    elements::begin(writer, object).map(Output::Rdb)
+}
