@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.sherd_only
 
-ELEMENTS = 20_000
+ELEMENTS = 4_000
 STRINGS = 10_000
 COPIES = 3
 
@@ -37,13 +37,15 @@ def fill(wire: Wire) -> None:
                 ("ZADD", f"sorted:{copy}", *(word for number in numbers for word in (str(number / 3), f"member {number}"))),
                 ("RPUSH", f"list:{copy}", *(f"element {number}" for number in numbers)),
             ])  # fmt: skip
-            wire.pipeline([("XADD", f"stream:{copy}", f"{number + 1}-1", "field", f"value {number}") for number in numbers])
+            wire.pipeline(
+                [("XADD", f"stream:{copy}", f"{number + 1}-1", "field", f"value {number}") for number in numbers]
+            )
     wire.pipeline([("SET", f"string:{number}", "v" * (number % 50)) for number in range(STRINGS)])
 
 
 def slow_down(wire: Wire, shape: Shape) -> None:
-    """Some two seconds for a snapshot, however many shards share the work."""
-    wire.call("CONFIG", "SET", "rdb-key-save-delay", str(200 * shape.shards))
+    """Some three seconds for a snapshot, however many shards share the work."""
+    wire.call("CONFIG", "SET", "rdb-key-save-delay", str(300 * shape.shards))
 
 
 def change(wire: Wire, round_number: int) -> None:
@@ -60,11 +62,13 @@ def change(wire: Wire, round_number: int) -> None:
             ("LSET", f"list:{copy}", str(number // 2), "other"), ("RPUSH", f"list:{copy}", "new"),
             ("XADD", f"stream:{copy}", f"{100_000 + round_number}-1", "field", "new"), ("XDEL", f"stream:{copy}", f"{number + 1}-1"),
         ])  # fmt: skip
-    if round_number == 3:
+    if round_number == 1:
         wire.pipeline([("DEL", f"{kind}:0") for kind in ("hash", "set", "sorted", "list", "stream")])
-    if round_number == 5:
-        wire.pipeline([("RENAME", f"{kind}:1", f"{kind}:moved") for kind in ("hash", "set", "sorted", "list", "stream")])
-    if round_number == 7:
+    if round_number == 2:
+        wire.pipeline(
+            [("RENAME", f"{kind}:1", f"{kind}:moved") for kind in ("hash", "set", "sorted", "list", "stream")]
+        )
+    if round_number == 3:
         wire.pipeline([("SET", "hash:2", "text"), ("EXPIRE", "set:2", "100"), ("MOVE", "sorted:2", "1")])
 
 
@@ -79,9 +83,9 @@ def test_a_snapshot_has_big_collections_as_they_were(tmp_path: Path, shape: Shap
         wire.call("SELECT", "0")
         slow_down(wire, shape)
         assert wire.call("BGSAVE").raw == b"+Background saving started\r\n"
-        for number in range(20):
+        for number in range(12):
             change(wire, number)
-            if number == 10:
+            if number == 4:
                 # Else nothing of this would say anything.
                 assert info_field(wire, "persistence", "rdb_bgsave_in_progress") == "1"
         eventually(lambda: info_field(wire, "persistence", "rdb_bgsave_in_progress") == "0", "the snapshot ends")
@@ -102,9 +106,9 @@ def test_a_rewrite_and_what_came_after_it_began_make_the_same(tmp_path: Path, sh
         fill(wire)
         slow_down(wire, shape)
         assert not wire.call("BGREWRITEAOF").is_error
-        for number in range(20):
+        for number in range(12):
             change(wire, number)
-            if number == 10:
+            if number == 4:
                 assert info_field(wire, "persistence", "aof_rewrite_in_progress") == "1"
         eventually(lambda: info_field(wire, "persistence", "aof_rewrite_in_progress") == "0", "the rewrite ends")
         assert info_field(wire, "persistence", "aof_last_bgrewrite_status") == "ok"
@@ -118,7 +122,7 @@ def test_a_replica_that_is_sent_all_data_gets_big_collections_as_they_are(tmp_pa
     (tmp_path / "primary").mkdir()
     (tmp_path / "replica").mkdir()
     with (
-        serve(tmp_path / "primary", shapes[1]) as primary,
+        serve(tmp_path / "primary", shapes[1], repl_diskless_sync_delay="0") as primary,
         serve(tmp_path / "replica", shapes[0]) as replica,
         primary.wire() as wire,
         replica.wire() as other,
@@ -126,8 +130,11 @@ def test_a_replica_that_is_sent_all_data_gets_big_collections_as_they_are(tmp_pa
         fill(wire)
         slow_down(wire, shapes[1])
         assert other.call("REPLICAOF", "127.0.0.1", str(primary.port)).raw == OK
-        eventually(lambda: info_field(wire, "persistence", "rdb_bgsave_in_progress") == "1", "it is sent a snapshot")
-        for number in range(20):
+        eventually(lambda: info_field(wire, "stats", "sync_full") == "1", "a snapshot for it begins")
+        for number in range(12):
             change(wire, number)
+            if number == 4:
+                # Else nothing of this would say anything.
+                assert info_field(other, "replication", "master_link_status") == "down"
         eventually(lambda: info_field(other, "replication", "master_link_status") == "up", "it is there")
         eventually(lambda: digest(other) == digest(wire), "it has everything")

@@ -15,6 +15,15 @@ _callers = {
     "native/src/transfer.rs": {"dump", "pexpiretime"},
     "shards/src/keyspace/edit.rs": {"hdel", "srem", "unlink"},
     "shards/src/keyspace/saving.rs": {"restore"},
+    "shards/src/keyspace/saving/commands.rs": {
+        "hpexpireat",
+        "hset",
+        "pexpireat",
+        "rpush",
+        "sadd",
+        "spexpireat",
+        "zadd",
+    },
     "src/sherd/families/migrate.py": {"restore", "restore-asking"},
 }
 

@@ -102,6 +102,19 @@ impl Collection for List {
     fn duplicate(&self) -> Self {
         self.clone()
     }
+
+    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
+        Some(self)
+    }
+
+    fn is_walkable_from(&self, elements: usize) -> bool {
+        self.len() >= elements && self.is_walkable()
+    }
+
+    #[inline]
+    fn is_walked(&self) -> bool {
+        List::is_walked(self)
+    }
 }
 
 impl Collection for Set {
@@ -220,6 +233,9 @@ impl Collection for ZSet {
     }
 }
 
+/// A stream of fewer blocks, which are what is walked, is not walked.
+const BLOCKS_MIN: usize = 8;
+
 /// In a box of its own: a stream has a lot to remember, and the other collections shall not grow to its size.
 impl Collection for BoxedStream {
     const TYPE: Type = Type::Stream;
@@ -254,5 +270,18 @@ impl Collection for BoxedStream {
 
     fn duplicate(&self) -> Self {
         self.clone()
+    }
+
+    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
+        Some(self)
+    }
+
+    fn is_walkable_from(&self, elements: usize) -> bool {
+        self.log().len() as usize >= elements && self.log().block_count() >= BLOCKS_MIN
+    }
+
+    #[inline]
+    fn is_walked(&self) -> bool {
+        Stream::is_walked(self)
     }
 }

@@ -241,7 +241,8 @@ impl Shard {
         let mut gone = Vec::new();
         let Some(database) = self.databases.get_mut(db) else { return Sweep::default() };
         let swept = database.sweep(now_ms, limit, |entry| gone.push(entry));
-        for entry in gone {
+        for mut entry in gone {
+            self.save_gone(db, &mut entry);
             let key = self.key_of(table::Entry::key(&entry));
             self.has_gone(db, &key, Cause::Expired);
             self.free(entry, as_expired);

@@ -16,7 +16,8 @@
 //!   is kept until they are;
 //! - a command serialises the elements that it changes itself, and entries of fewer than [`BIG_ELEMENTS`] elements.
 //!
-//! Not walked, and saved as a whole as strings are: lists, streams, and collections in a packed form.
+//! Lists and streams are walked in their order, lists element by element, streams block by block. Saved as a whole, as strings
+//! are: collections in a packed form, what the groups of a stream remember, and streams where they are written as commands.
 //!
 //! # Layout
 //! - [`sink`]: the way of the bytes to the thread that writes the file
@@ -37,6 +38,7 @@ use std::time::Instant;
 
 use super::db::{Db, Key};
 use super::Databases;
+use crate::entry::object::{ObjectRef, Type};
 use crate::entry::policy;
 use crate::entry::{Entry, Value};
 use crate::journal::resp;
@@ -190,7 +192,12 @@ impl Saving {
 
     /// Whether an entry is to be saved in slices.
     fn is_big(&self, entry: &Entry) -> bool {
-        entry.object().is_some_and(|object| object.is_walkable_from(BIG_ELEMENTS)) && !self.sink.is_cancelled()
+        let is_big = |object: ObjectRef<'_>| {
+            // What groups of a stream remember has no commands.
+            let has_form = !self.manner.form.as_commands || object.value_type() != Type::Stream;
+            has_form && object.is_walkable_from(BIG_ELEMENTS)
+        };
+        entry.object().is_some_and(is_big) && !self.sink.is_cancelled()
     }
 
     fn begin_big(&mut self, number: u16, entry: &mut Entry) {
@@ -492,12 +499,12 @@ fn write_as_commands(writer: &mut Writer, entry: &Entry, select: Option<u16>) {
 
 /// Writes a key with its expiry, how much it is used, and its value.
 fn write_entry(writer: &mut Writer, entry: &Entry, manner: &Manner) {
-    write_head(writer, entry, manner);
+    write_head(writer, entry, manner, type_of(&entry.value()));
     save(writer, &entry.value());
 }
 
 /// Writes what comes before a value.
-fn write_head(writer: &mut Writer, entry: &Entry, manner: &Manner) {
+fn write_head(writer: &mut Writer, entry: &Entry, manner: &Manner, kind: u8) {
     if let Some(at_ms) = entry.expiry() {
         writer.byte(opcode::EXPIRES_MS);
         writer.milliseconds(at_ms);
@@ -513,6 +520,6 @@ fn write_head(writer: &mut Writer, entry: &Entry, manner: &Manner) {
         }
         _ => {}
     }
-    writer.byte(type_of(&entry.value()));
+    writer.byte(kind);
     writer.string(table::Entry::key(entry));
 }

@@ -1,7 +1,8 @@
 //! Collections that are written element by element, in any order and over some time: what comes before the elements, and each.
 
-use super::Writer;
+use super::{kind, save_stream, Writer};
 use crate::entry::object::ObjectRef;
+use crate::entry::Value;
 use sherd_types::walk::Element;
 
 /// How the elements of a collection are written. It is chosen once, by what [`super::type_of`] says at that time.
@@ -15,11 +16,15 @@ pub enum ElementForm {
     TimedMember(u64),
     /// Member and score.
     Scored,
+    /// An element of a list, in their order.
+    Item,
+    /// A block of a stream under its id, in their order.
+    Block,
 }
 
 /// Writes what comes before the elements of a walkable collection. The times count from the earliest one that the collection knows
 /// of, for which no element need be looked at; what is before it has expired already, and is written as expiring then.
-pub fn begin(writer: &mut Writer, object: ObjectRef<'_>) -> Option<ElementForm> {
+pub fn begin(writer: &mut Writer, object: ObjectRef<'_>) -> ElementForm {
     let due = object.timed().filter(|fields| fields.has_expiries()).map(|fields| fields.due().unwrap_or(0));
     let form = match (object, due) {
         (ObjectRef::Hash(_), Some(due)) => ElementForm::TimedPair(due),
@@ -27,13 +32,37 @@ pub fn begin(writer: &mut Writer, object: ObjectRef<'_>) -> Option<ElementForm> 
         (ObjectRef::Set(_), Some(due)) => ElementForm::TimedMember(due),
         (ObjectRef::Set(_), None) => ElementForm::Member,
         (ObjectRef::SortedSet(_), _) => ElementForm::Scored,
-        (ObjectRef::List(_) | ObjectRef::Stream(_), _) => return None,
+        (ObjectRef::List(_), _) => ElementForm::Item,
+        (ObjectRef::Stream(_), _) => ElementForm::Block,
     };
     if let ElementForm::TimedPair(due) | ElementForm::TimedMember(due) = form {
         writer.milliseconds(due as i64);
     }
-    writer.count(object.element_count());
-    Some(form)
+    writer.count(count_of(object));
+    form
+}
+
+/// The type under which a collection is written element by element. A list's nodes are not: how many there are changes.
+pub fn type_of(object: ObjectRef<'_>) -> u8 {
+    match object {
+        ObjectRef::List(_) => kind::LIST,
+        _ => super::type_of(&Value::Object(object)),
+    }
+}
+
+/// How many elements are written.
+pub fn count_of(object: ObjectRef<'_>) -> usize {
+    match object {
+        ObjectRef::Stream(stream) => stream.log().block_count(),
+        _ => object.element_count(),
+    }
+}
+
+/// Writes what comes after the elements, as it is now.
+pub fn end(writer: &mut Writer, object: ObjectRef<'_>) {
+    if let ObjectRef::Stream(stream) = object {
+        save_stream::save_rest(writer, stream);
+    }
 }
 
 /// Writes an element; false if it cannot be written in this form.
@@ -49,8 +78,9 @@ pub fn write(writer: &mut Writer, form: ElementForm, element: &Element<'_>) -> b
     writer.string(element.name);
     match form {
         ElementForm::Pair | ElementForm::TimedPair(_) => writer.string(element.value),
-        ElementForm::Member | ElementForm::TimedMember(_) => {}
+        ElementForm::Member | ElementForm::TimedMember(_) | ElementForm::Item => {}
         ElementForm::Scored => writer.double(element.score),
+        ElementForm::Block => writer.string(element.value),
     }
     true
 }

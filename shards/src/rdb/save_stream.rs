@@ -16,6 +16,12 @@ pub fn save_stream(writer: &mut Writer, stream: &Stream) {
         writer.string(&id.to_bytes());
         writer.string(block.listpack().as_bytes());
     }
+    save_rest(writer, stream);
+}
+
+/// What comes after the blocks.
+pub fn save_rest(writer: &mut Writer, stream: &Stream) {
+    let log = stream.log();
     writer.number(log.len());
     for id in [log.last_id(), log.first_id(), log.max_deleted_id()] {
         save_id(writer, id);

@@ -11,6 +11,7 @@ mod limit;
 mod node;
 mod quick;
 mod walk;
+mod walking;
 
 use super::listpack::{Encoded, Item, Listpack, Needle, HEADER_BYTES, STRING_OVERHEAD_MIN};
 use super::unaligned_box::UnalignedBox;
@@ -18,6 +19,7 @@ use super::unaligned_box::UnalignedBox;
 use crate::mover::{nodes_of, Mover};
 use node::Node;
 use quick::{Place, Quick};
+use walking::Walk;
 
 pub use limit::NodeLimit;
 pub use quick::Removed;
@@ -152,7 +154,8 @@ impl List {
     #[inline]
     fn convert_back(&mut self, shrinking: bool, limit: NodeLimit) {
         if let Form::Quick(quick) = &mut self.0 {
-            if quick.node_count() != 1 {
+            // One that is being saved in slices stays as it is until the next change.
+            if quick.node_count() != 1 || quick.walking.is_on() {
                 return;
             }
             let place = quick.end_place(End::Front).expect("there is one node");
@@ -189,6 +192,7 @@ impl List {
 
     #[inline]
     fn push_unconverted(&mut self, end: End, value: &[u8], limit: NodeLimit) {
+        self.before_change(|walk, _| walk.pushes(end));
         let encoded = Encoded::from(value);
         match &mut self.0 {
             Form::Packed(node) => node.push(end, &encoded),
@@ -208,6 +212,10 @@ impl List {
     /// Removes the element at one end, which [`Self::peek`] shows; false if the list is empty.
     #[inline]
     pub fn pop(&mut self, end: End, limit: NodeLimit) -> bool {
+        self.before_change(|walk, list| match end {
+            End::Front => walk.removes(list, 1, 0),
+            End::Back => walk.removes(list, 0, 1),
+        });
         match &mut self.0 {
             Form::Packed(node) if node.count() == 0 => false,
             Form::Packed(node) => {
@@ -275,6 +283,7 @@ impl List {
     pub fn set(&mut self, index: i64, value: &[u8], limit: NodeLimit) -> bool {
         self.convert_for_growth(value.len(), 1, limit);
         let Some(index) = self.resolve(index) else { return false };
+        self.before_change(|walk, list| walk.replaces(list, index));
         let encoded = Encoded::from(value);
         match &mut self.0 {
             Form::Packed(node) => node.replace(node.offset_of(index), &encoded),
@@ -294,6 +303,7 @@ impl List {
         let Some(found) = self.iter().position(|item| item.equals(&needle)) else { return false };
         let encoded = Encoded::from(value);
         let after = usize::from(end == End::Back);
+        self.before_change(|walk, list| walk.inserts(list, found + after));
         match &mut self.0 {
             Form::Packed(node) => node.insert(node.offset_of(found + after), &encoded),
             Form::Quick(quick) => {
@@ -309,6 +319,7 @@ impl List {
     pub fn remove(&mut self, from: End, value: &[u8], count: usize, limit: NodeLimit) -> usize {
         let count = if count == 0 { usize::MAX } else { count };
         let needle = Needle::new(value);
+        self.before_change(Walk::removes_anywhere);
         let removed = match &mut self.0 {
             Form::Packed(node) => node.remove_matches(&needle, count, from),
             Form::Quick(quick) => remove_from_nodes(quick, &needle, count, from, limit),
@@ -324,6 +335,7 @@ impl List {
         let start = start.min(length);
         let end = start.saturating_add(count).min(length);
         let mut removed = Removed::default();
+        self.before_change(|walk, list| walk.removes(list, start.min(end), length - end.max(start)));
         match &mut self.0 {
             Form::Packed(node) => {
                 let (from, to) = (node.offset_of(start), node.offset_of(end));
@@ -372,6 +384,13 @@ impl List {
                 _ => Part::Packed(PackedPart(node)),
             })
         })
+    }
+
+    fn quick_mut(&mut self) -> Option<&mut Quick> {
+        match &mut self.0 {
+            Form::Packed(_) => None,
+            Form::Quick(quick) => Some(quick),
+        }
     }
 
     fn first_node(&self) -> Option<(&Node, Option<Place>)> {

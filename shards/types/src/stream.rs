@@ -22,6 +22,7 @@ mod producers;
 mod radix;
 mod range;
 mod trim;
+mod walking;
 
 use std::collections::BTreeMap;
 

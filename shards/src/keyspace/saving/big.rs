@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::commands::Commands;
 use super::sink::Sink;
 use super::{write_head, Manner, CHUNK_BYTES};
-use crate::entry::object::{ObjectRef, Type};
+use crate::entry::object::ObjectRef;
 use crate::entry::Entry;
 use crate::journal::resp;
 use crate::rdb::elements::{self, ElementForm};
@@ -38,6 +38,8 @@ pub(super) struct BigEntry {
     pub number: u16,
     output: Output,
     writer: Writer,
+    /// What comes after the elements, as it was at the beginning.
+    rest: Vec<u8>,
     elements: usize,
     visited: usize,
     is_wrong: bool,
@@ -67,8 +69,10 @@ impl BigEntry {
     pub fn begin(entry: &mut Entry, sink: &Arc<Sink>, manner: Manner, shard: usize, number: u16) -> bool {
         let mut writer = Writer::compressing(false);
         let Some(object) = entry.object() else { return false };
-        let (kind, elements) = (object.value_type(), object.element_count());
-        let Some(output) = begin_output(&mut writer, entry, object, kind, &manner, number) else { return false };
+        let elements = elements::count_of(object);
+        let output = begin_output(&mut writer, entry, object, &manner, number);
+        let mut rest = Writer::compressing(false);
+        elements::end(&mut rest, object);
         let big = BigEntry {
             sink: Arc::clone(sink),
             manner,
@@ -76,6 +80,7 @@ impl BigEntry {
             number,
             output,
             writer,
+            rest: rest.into_bytes(),
             elements,
             visited: 0,
             is_wrong: false,
@@ -127,6 +132,7 @@ impl BigEntry {
         if let Output::Commands(commands) = &mut self.output {
             commands.finish(&mut self.writer);
         }
+        self.writer.raw(&self.rest);
         if self.is_wrong || self.visited != self.elements {
             debug_assert!(false, "{} elements of {} were visited", self.visited, self.elements);
             self.sink.cancel();
@@ -159,22 +165,16 @@ impl Drop for BigEntry {
 }
 
 /// Writes what comes before the elements.
-fn begin_output(
-    writer: &mut Writer,
-    entry: &Entry,
-    object: ObjectRef<'_>,
-    kind: Type,
-    manner: &Manner,
-    number: u16,
-) -> Option<Output> {
+fn begin_output(writer: &mut Writer, entry: &Entry, object: ObjectRef<'_>, manner: &Manner, number: u16) -> Output {
     if manner.form.as_commands {
         let mut select = Vec::new();
         resp::append_select(&mut select, number);
         writer.raw(&select);
-        return Some(Output::Commands(Commands::new(table::Entry::key(entry), kind, entry.expiry())));
+        let key = table::Entry::key(entry);
+        return Output::Commands(Commands::new(key, object.value_type(), entry.expiry()));
     }
     writer.byte(opcode::SELECT_DB);
     writer.number(u64::from(number));
-    write_head(writer, entry, manner);
-    elements::begin(writer, object).map(Output::Rdb)
+    write_head(writer, entry, manner, elements::type_of(object));
+    Output::Rdb(elements::begin(writer, object))
 }

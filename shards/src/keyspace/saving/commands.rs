@@ -66,6 +66,7 @@ impl Commands {
         let command: &[u8] = match self.kind {
             Type::Hash => b"HSET",
             Type::SortedSet => b"ZADD",
+            Type::List => b"RPUSH",
             _ => b"SADD",
         };
         let mut head = Vec::new();

@@ -13,6 +13,7 @@ use crate::entry::object::ObjectMut;
 use crate::entry::Entry;
 use crate::keyspace::db::{Db, Key};
 use crate::keyspace::shard::Shard;
+use sherd_types::table;
 
 /// How long a snapshot holds a shard at a time; in tests for a few buckets only, so that much comes in between.
 const SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_micros(500) };
@@ -33,6 +34,15 @@ impl Shard {
         if let (Some(saving), Some(slot)) = (&mut self.saving, slot) {
             saving.save_first(db, key, slot.into_mut());
         }
+        self.discount_since(before);
+    }
+
+    /// Saves an entry that has just been taken out of a database, if a snapshot has not come to it.
+    pub(in crate::keyspace) fn save_gone(&mut self, db: u16, entry: &mut Entry) {
+        let Some(saving) = &mut self.saving else { return };
+        let before = memory::thread_bytes();
+        let bytes = table::Entry::key(entry).to_vec();
+        saving.save_first(db, &Key::new(&bytes, &self.world.slots), entry);
         self.discount_since(before);
     }
 

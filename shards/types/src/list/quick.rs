@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use super::limit::NodeLimit;
 use super::node::Node;
+use super::walking::Walking;
 use super::{Encoded, End};
 use crate::mover::Mover;
 
@@ -35,6 +36,8 @@ pub struct Quick {
     chunks: VecDeque<Chunk>,
     len: usize,
     node_count: usize,
+    /// While the list is saved in slices.
+    pub(super) walking: Walking,
 }
 
 /// What [`Quick::drop_elements`] took out: whole nodes, to be freed where it does not disturb.

@@ -11,6 +11,7 @@ use sherd_metrics::memory::size_class;
 
 use super::block::Block;
 use super::id::StreamId;
+use super::walking::Walking;
 use crate::mover::Mover;
 
 const CHUNK_BLOCKS: usize = 128;
@@ -22,6 +23,8 @@ type Chunk = VecDeque<(StreamId, Block)>;
 pub struct Blocks {
     chunks: VecDeque<Chunk>,
     len: usize,
+    /// While the stream is saved in slices.
+    pub(super) walking: Walking,
 }
 
 /// Where a block is: its chunk, and its place there. The end is the first place of the chunk behind the last.
@@ -55,6 +58,7 @@ impl Blocks {
     /// Adds a block, whose id is after all others.
     pub fn push_back(&mut self, id: StreamId, block: Block) {
         debug_assert!(self.iter().next_back().is_none_or(|(last, _)| last < id));
+        self.walking.before_adding(id);
         if self.chunks.back().is_none_or(|chunk| chunk.len() >= CHUNK_BLOCKS) {
             if self.chunks.is_empty() {
                 // Most streams have few blocks; a deque would begin with four.
@@ -71,7 +75,9 @@ impl Blocks {
     /// The last block.
     #[inline]
     pub fn last_mut(&mut self) -> Option<(StreamId, &mut Block)> {
-        self.chunks.back_mut()?.back_mut().map(|(id, block)| (*id, block))
+        let (id, block) = self.chunks.back_mut()?.back_mut()?;
+        self.walking.before_change(*id, block);
+        Some((*id, block))
     }
 
     /// The block that has an entry of this id if any has: the last one whose own is not after it.
@@ -83,6 +89,7 @@ impl Blocks {
     pub fn holding_mut(&mut self, id: StreamId) -> Option<(StreamId, &mut Block)> {
         let place = self.before(self.place_after(id))?;
         let (own, block) = &mut self.chunks[place.chunk][place.block];
+        self.walking.before_change(*own, block);
         Some((*own, block))
     }
 
@@ -100,6 +107,7 @@ impl Blocks {
     pub fn remove(&mut self, id: StreamId) {
         let Some(place) = self.before(self.place_after(id)).filter(|&place| self.get_at(place).0 == id) else { return };
         let chunk = &mut self.chunks[place.chunk];
+        self.walking.before_change(id, &chunk[place.block].1);
         chunk.remove(place.block);
         self.len -= 1;
         if chunk.is_empty() {

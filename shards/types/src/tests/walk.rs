@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use super::{Element, Visitor, Walk, Walkable};
 use crate::hash::{Hash, Limits};
+use crate::list::{End, List, NodeLimit};
 use crate::random::Random;
 use crate::set::{Set, SetLimits};
+use crate::stream::{BlockLimits, BoxedStream, Keep, References, StreamId, Trim};
 use crate::zset::{self, ZSet};
 
 const LIMITS: Limits = Limits { entries: 4, value_bytes: 64 };
@@ -202,4 +204,127 @@ fn a_copy_is_not_walked() {
     (0..100).for_each(|number: u32| _ = hash.set(&number.to_le_bytes(), b"v", LIMITS));
     assert!(hash.begin_walk(Box::<Collected>::default()));
     assert!(hash.is_walked() && !hash.clone().is_walked());
+}
+
+/// The elements or blocks in the order in which they are visited.
+#[derive(Default)]
+struct InOrder(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Visitor for InOrder {
+    fn visit(&mut self, element: Element<'_>) {
+        self.0.push((element.name.to_vec(), element.value.to_vec()));
+    }
+}
+
+/// As [`check`], where the order counts.
+fn check_in_order<C: Walkable>(
+    collection: &mut C,
+    random: &mut Random,
+    state: impl Fn(&C) -> Vec<(Vec<u8>, Vec<u8>)>,
+    mut change: impl FnMut(&mut C, &mut Random),
+) {
+    let expected = state(collection);
+    assert!(collection.begin_walk(Box::<InOrder>::default()), "it can be walked");
+    let a_step = [0, 1, 7, 60][random.below(4)];
+    loop {
+        for _ in 0..random.below(a_step + 1) {
+            change(collection, random);
+        }
+        if !collection.step() {
+            break;
+        }
+    }
+    let visitor: &mut dyn Any = collection.visitor().expect("a walk is there");
+    let visited = std::mem::take(visitor.downcast_mut::<InOrder>().expect("that is who took it"));
+    assert_eq!(visited.0.len(), expected.len());
+    assert!(visited.0 == expected);
+    assert!(collection.end_walk().is_some() && collection.visitor().is_none());
+}
+
+#[test]
+fn a_list_is_walked_as_it_was_in_its_order() {
+    let limit = NodeLimit::from_setting(7);
+    for seed in 0..200 {
+        let mut random = Random::fixed(seed);
+        let mut list = List::new();
+        let length = [9, 200, 2000][seed as usize % 3];
+        // What changes most: the ends, the front by pops, the back by pops, anything.
+        let bias = seed as usize / 3 % 4;
+        for _ in 0..3 {
+            while list.len() < length {
+                list.push(End::Back, &name(&mut random, 50), limit);
+            }
+            let state = |list: &List| list.iter().map(|item| (item.to_vec(), Vec::new())).collect();
+            check_in_order(&mut list, &mut random, state, |list, random| {
+                let value = name(random, 50);
+                let end = [End::Front, End::Back][random.below(2)];
+                let index = random.below(list.len() + 1);
+                match (bias, random.below(14)) {
+                    (0, 0..=5) | (_, 0) => list.push(end, &value, limit),
+                    (1, 0..=9) => _ = list.pop(End::Front, limit),
+                    (2, 0..=9) => _ = list.pop(End::Back, limit),
+                    (_, 1..=3) => _ = list.pop(end, limit),
+                    (_, 4..=6) => _ = list.set(index as i64, &value, limit),
+                    (_, 7) => list.rotate(end, limit),
+                    (_, 8) => {
+                        let front = random.below(5);
+                        let back = random.below(30);
+                        _ = list.trim(front, list.len().saturating_sub(front + back), limit);
+                    }
+                    (_, 9) => _ = list.take_from_end(end, random.below(9), limit),
+                    (3, 10) if random.below(20) == 0 => _ = list.insert(end, &value, b"inserted", limit),
+                    (3, 11) if random.below(20) == 0 => _ = list.remove(end, &value, 1, limit),
+                    (3, 12) if random.below(200) == 0 => _ = list.trim(index, random.below(40), limit),
+                    (_, _) => list.push_all(end, [value.as_slice(), b"two"].into_iter(), limit),
+                }
+            });
+        }
+    }
+}
+
+fn state_of_stream(stream: &BoxedStream) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let blocks = stream.log().blocks();
+    blocks.map(|(id, block)| (id.to_bytes().to_vec(), block.listpack().as_bytes().to_vec())).collect()
+}
+
+#[test]
+fn a_stream_is_walked_block_by_block_as_it_was() {
+    let limits = BlockLimits { bytes_max: 4096, entries_max: 5 };
+    for seed in 0..80 {
+        let mut random = Random::fixed(seed);
+        let mut stream = BoxedStream::default();
+        let add = |stream: &mut BoxedStream, random: &mut Random| {
+            // Sequence numbers, too, so that blocks begin anywhere.
+            let id = StreamId::new(stream.log().last_id().milliseconds + 1, random.below(3) as u64);
+            stream.log_mut().append(id, &[b"field", &vec![b'v'; random.below(30)]], limits);
+        };
+        for _ in 0..[40, 900][seed as usize % 2] {
+            add(&mut stream, &mut random);
+        }
+        for _ in 0..2 {
+            check_in_order(&mut stream, &mut random, state_of_stream, |stream, random| {
+                let ids: Vec<_> = stream.log().range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).collect();
+                match random.below(12) {
+                    0..=3 => add(stream, random),
+                    4..=6 if !ids.is_empty() => {
+                        _ = stream.delete(ids[random.below(ids.len())], References::Keep);
+                    }
+                    7 => {
+                        let keep = Keep::Newest(stream.log().len().saturating_sub(random.below(12) as u64));
+                        let approximate = random.below(2) == 0;
+                        _ = stream.trim(&Trim { keep, approximate, limit: 0, references: References::Keep });
+                    }
+                    8 if random.below(60) == 0 => {
+                        // Emptied, and begun again with lower ids.
+                        for id in ids {
+                            stream.delete(id, References::Keep);
+                        }
+                        stream.set_memory(StreamId::new(1, 0), None, None);
+                        add(stream, random);
+                    }
+                    _ => {}
+                }
+            });
+        }
+    }
 }
