@@ -1,8 +1,10 @@
 """The suite about starts, with servers that are there at once."""
 
+import time
 from typing import cast
 
 import pytest
+from sherd_bench import procfs
 from sherd_bench.load import Generator
 from sherd_bench.servers import KINDS, ServerPlan
 from sherd_bench.session import Parameters, Session
@@ -27,9 +29,9 @@ def test_starts_are_measured_in_turns_and_an_idle_server_is_asked_for_nothing(mo
         return Started()
 
     monkeypatch.setattr(start, "start", begin)
-    monkeypatch.setattr(start.time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(start.procfs, "wakes", lambda _pid: 5)
-    monkeypatch.setattr(start.procfs, "resident_bytes", lambda _pid: 27 * 2**20)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(procfs, "wakes", lambda _pid: 5)
+    monkeypatch.setattr(procfs, "resident_bytes", lambda _pid: 27 * 2**20)
     plans = (ServerPlan("a", KINDS["sherd"]), ServerPlan("b", KINDS["valkey"]))
     measured = Session(Parameters(quick=True), plans, cast("Generator", None), log=lambda _text: None)
     rows = start.run(measured).tables[0].rows

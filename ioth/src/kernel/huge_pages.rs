@@ -225,12 +225,17 @@ mod tests {
         let mut block = vec![0u8; 2 * HUGE];
         let start = block.as_ptr().expose_provenance().next_multiple_of(HUGE);
         let offset = start - block.as_ptr().expose_provenance();
+        // SAFETY: the stretch is the block's, which is zero and stays so; the allocator may have had other things there before.
+        let advise = |advice| unsafe { libc::madvise(start as *mut libc::c_void, HUGE, advice) };
+        assert_eq!(advise(libc::MADV_DONTNEED), 0);
+        advise(libc::MADV_NOHUGEPAGE);
         for page in 0..HUGE / PAGE - 1 {
             block[offset + page * PAGE] = page as u8;
         }
         assert!(!is_full(start));
         block[offset + HUGE - 1] = 7;
         assert!(is_full(start));
+        advise(libc::MADV_HUGEPAGE);
         // Whether the kernel does it or not.
         collapse(start);
         assert!((0..HUGE / PAGE - 1).all(|page| block[offset + page * PAGE] == page as u8));
