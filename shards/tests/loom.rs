@@ -2,7 +2,7 @@
 //! thread see, within loom's bound on preemptions.
 //!
 //! Run by `make loom`; without `--cfg loom` this file is empty. What is modelled is the code itself (`ring`, `baton`, `mailbox`,
-//! `engine`), not a copy of it. loom replaces atomics, the ring's cells, the futex and parking; a batch is one command that
+//! `engine`, `journal`), not a copy of it. loom replaces atomics, the ring's cells, the futex and parking; a batch is one command that
 //! touches a cell which loom watches, so two threads in one shard at a time are found even where no value would tell.
 //!
 //! Limits: loom takes SeqCst operations for acquire and release, so under loom they have a fence beside them; that an
@@ -12,6 +12,9 @@
 //! Models of protocols with a hole show that the others could fail. A deadlock ends the process, so those run in one of
 //! their own.
 #![cfg(loom)]
+
+#[path = "loom/journal.rs"]
+mod journal;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::OnceLock;

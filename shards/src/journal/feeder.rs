@@ -11,7 +11,8 @@ use loom::sync::atomic::fence;
 #[cfg(not(loom))]
 use std::sync::atomic::fence;
 
-use super::{resp, Block, Common, Flushed, Item, Numbered, Order, Segment, Sink, SinkId, Ticket, WAITING_BYTES_MAX};
+use super::{resp, threads};
+use super::{Block, Common, Flushed, Item, Numbered, Order, Segment, Sink, SinkId, Ticket, WAITING_BYTES_MAX};
 
 /// Bytes that are given to sinks at a time: what fits the processor's cache.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
@@ -245,7 +246,7 @@ pub(super) fn run(common: &Common) {
         }
         match flushed.gather {
             Duration::ZERO => feeder.sleep(flushed.again_in),
-            gather if took && gather != Duration::MAX => std::thread::park_timeout(gather),
+            gather if took && gather != Duration::MAX => threads::park_timeout(gather),
             _ => feeder.sleep(flushed.again_in),
         }
     }
@@ -302,11 +303,11 @@ impl Feeder<'_> {
         let may_be_released = common.behind.load(Ordering::SeqCst) && common.waiting_bytes() <= WAITING_BYTES_MAX / 2;
         if !common.queue.is_empty() {
             // Perhaps a place in the queue is taken and not filled yet: whoever took it needs the processor.
-            std::thread::yield_now();
+            threads::yield_now();
         } else if !common.stopping.load(Ordering::SeqCst) && !may_be_released {
             match at_most {
-                Some(at_most) => std::thread::park_timeout(at_most),
-                None => std::thread::park(),
+                Some(at_most) => threads::park_timeout(at_most),
+                None => threads::park(),
             }
         }
         common.asleep.store(false, Ordering::SeqCst);

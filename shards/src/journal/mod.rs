@@ -44,18 +44,19 @@ pub mod resp;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+// Tickets and the thread's sleep are what models look into; the rest is counted, or read where no model goes.
 #[cfg(loom)]
-use loom::sync::atomic::{fence, AtomicBool};
+use loom::sync::atomic::{fence, AtomicBool, AtomicU64 as Tickets};
 #[cfg(not(loom))]
-use std::sync::atomic::{fence, AtomicBool};
+use std::sync::atomic::{fence, AtomicBool, AtomicU64 as Tickets};
 
 pub use feeder::Feed;
 pub use order::Order;
@@ -63,9 +64,10 @@ pub use recorder::{effect, Unit};
 pub use sink::{Block, Flushed, Sink, SinkId};
 
 use crate::queues::queue::Queue;
+use threads::{JoinHandle, Thread};
 
 /// Bytes that may wait for the journal's thread and its sinks before writers wait.
-pub const WAITING_BYTES_MAX: usize = 64 << 20;
+pub const WAITING_BYTES_MAX: usize = if cfg!(loom) { 64 } else { 64 << 20 };
 /// Segments for which there is a place in the queue before it overflows into its list.
 const QUEUE_CAPACITY: usize = if cfg!(loom) { 2 } else { 1024 };
 
@@ -105,26 +107,32 @@ pub struct Numbered {
 /// Is told on the journal's thread that writes have become durable, or, with `true`, that writers need not wait any more.
 pub type Listener = Box<dyn Fn(bool) + Send + Sync>;
 
+#[cfg(not(loom))]
 thread_local! {
     /// The ticket of what this thread has handed over last; see [`last_ticket`].
     static LAST: Cell<Ticket> = const { Cell::new(0) };
 }
 
+#[cfg(loom)]
+loom::thread_local! {
+    static LAST: Cell<Ticket> = Cell::new(0);
+}
+
 /// The ticket of the slice that this thread has just ended, 0 if nothing was recorded in it.
 pub fn last_ticket() -> Ticket {
-    LAST.get()
+    LAST.with(Cell::get)
 }
 
 /// Says which slice this thread has just ended, where others came in between.
 pub(crate) fn set_last_ticket(ticket: Ticket) {
-    LAST.set(ticket);
+    LAST.with(|last| last.set(ticket));
 }
 
 /// What the journal's thread shares with all others.
 pub(crate) struct Common {
     queue: Queue<Numbered>,
     /// The ticket that was taken last.
-    tickets: AtomicU64,
+    tickets: Tickets,
     /// Bytes in the queue, and those that sinks have not got rid of.
     queued_bytes: AtomicUsize,
     sink_bytes: AtomicUsize,
@@ -148,22 +156,26 @@ pub(crate) struct Common {
 
 impl Common {
     fn push(&self, item: Item) -> Ticket {
-        let bytes = if let Item::Segment(segment) = &item { segment.bytes.len() } else { 0 };
+        if let Item::Segment(segment) = &item {
+            self.count(segment.bytes.len());
+        }
         // Relaxed: the batons order the slices of a shard, and each shard's order is all that tickets have to agree with.
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed) + 1;
         self.queue.push(Numbered { ticket, item });
-        if bytes > 0 {
-            let before = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-            if before <= WAITING_BYTES_MAX && before + bytes > WAITING_BYTES_MAX {
-                self.hold_writers();
-            }
-        }
         // Either the thread sees the item before it sleeps, or it is seen asleep here.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
             self.wake();
         }
         ticket
+    }
+
+    /// Counts what is about to be pushed: before it is, or the journal's thread could take it off a count that it is not in.
+    fn count(&self, bytes: usize) {
+        let before = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before <= WAITING_BYTES_MAX && before + bytes > WAITING_BYTES_MAX {
+            self.hold_writers();
+        }
     }
 
     fn wake(&self) {
@@ -220,7 +232,7 @@ impl Default for Journal {
     fn default() -> Journal {
         let common = Common {
             queue: Queue::new(QUEUE_CAPACITY),
-            tickets: AtomicU64::new(0),
+            tickets: Tickets::new(0),
             queued_bytes: AtomicUsize::new(0),
             sink_bytes: AtomicUsize::new(0),
             buffer_bytes: AtomicUsize::new(0),
@@ -436,7 +448,7 @@ impl Journal {
             return;
         }
         let common = Arc::clone(&self.common);
-        let thread = std::thread::Builder::new()
+        let thread = threads::Builder::new()
             .name("sherd-journal".to_owned())
             .spawn(move || feeder::run(&common))
             .expect("a thread can be started");
@@ -452,7 +464,7 @@ impl Journal {
         let Some(handle) = handle else { return };
         self.common.wake();
         // A function that was the last to know of the server may end it, on the journal's thread.
-        if handle.thread().id() != std::thread::current().id() {
+        if handle.thread().id() != threads::current().id() {
             let _ = handle.join();
         }
     }

@@ -14,8 +14,15 @@ const BUFFER_BYTES: usize = 256;
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
+#[cfg(not(loom))]
 thread_local! {
     static RECORDER: RefCell<Recorder> = const { RefCell::new(Recorder::new()) };
+}
+
+// Threads of a model are no threads of the system.
+#[cfg(loom)]
+loom::thread_local! {
+    static RECORDER: RefCell<Recorder> = RefCell::new(Recorder::new());
 }
 
 /// See the file's head.
