@@ -67,9 +67,13 @@ def test_a_process_wakes_as_often_as_it_has_slept() -> None:
 
 
 def test_proportional_memory_is_no_more_than_resident_memory() -> None:
-    """What libraries share with others counts by its part only."""
-    proportional = procfs.proportional_bytes(os.getpid())
-    assert 2**20 < proportional <= procfs.resident_bytes(os.getpid()) * 1.2
+    """What libraries share with others counts by its part only; of a process without children, which count too."""
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        proportional, resident = procfs.proportional_bytes(process.pid), procfs.resident_bytes(process.pid)
+        process.communicate(b"\n")
+    assert 2**20 < proportional <= resident * 1.2
 
 
 def test_cpu_time_of_children_that_have_ended_is_told_apart() -> None:
