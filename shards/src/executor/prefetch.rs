@@ -43,7 +43,8 @@ impl Ahead {
     }
 
     /// Asks for what commands behind the one at `next` need, which is about to be executed.
-    #[inline]
+    // Always: it is called in one place only, for every command, and was called all the same.
+    #[inline(always)]
     pub fn prefetch(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
         if let Some(near) = commands.get(next + ENTRIES_AHEAD) {
             let database = shard.db(near.db);
@@ -66,6 +67,7 @@ impl Ahead {
         }
     }
 
+    #[inline(never)]
     fn prefetch_elements(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
         let current = &commands[next];
         let of_same_key =

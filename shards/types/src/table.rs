@@ -349,7 +349,7 @@ impl<E: Entry> Prefetch for Table<E> {
         self.count
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch_bucket(&self, hash: u64) {
         if self.buckets == 0 {
             prefetch(self.root);
@@ -358,7 +358,7 @@ impl<E: Entry> Prefetch for Table<E> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch_entry(&self, hash: u64) {
         if self.buckets == 0 {
             return self.prefetch_compact(hash);
