@@ -16,6 +16,7 @@ import pytest
 
 from sherd.certificates import make_certificates
 from tests.metrics.served import ServedMetrics
+from tests.protocol.test_limits import eventually
 from tests.support.servers import sherd_command
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def test_a_password_is_asked_for_but_by_probes() -> None:
             assert (status, text) == (401, "a name and a password are asked for\n"), authorization
         assert _get(served, "/nothing")[0] == 401
         assert _get(served, "/healthz") == (200, "ok\n")
-        assert _get(served, "/readyz") == (200, "ready\n")
+        # It answers clients a moment before it says so.
+        eventually(lambda: _get(served, "/readyz") == (200, "ready\n"), "it is ready")
         for scheme in ("Basic", "basic"):
             status, text = _get(served, "/metrics", authorization=_basic(user, password).replace("Basic", scheme))
             assert status == 200
