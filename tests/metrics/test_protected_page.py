@@ -84,7 +84,7 @@ def test_the_page_speaks_tls_with_who_trusts_its_certificate(folder: Path) -> No
         assert status == 200
         assert "redis_up 1" in text
         assert _get(served, "/healthz", _trusts(folder)) == (200, "ok\n")
-        assert _get(served, "/readyz", _trusts(folder)) == (200, "ready\n")
+        eventually(lambda: _get(served, "/readyz", _trusts(folder)) == (200, "ready\n"), "it is ready")
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
             _get(served, "/metrics", _trusts(folder, "other"))
         with pytest.raises((OSError, urllib.error.URLError)):
