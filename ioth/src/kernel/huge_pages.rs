@@ -57,17 +57,9 @@ struct Walks {
 /// Says whether the kernel may give this process huge pages by its own choice, and whether those that are worth it are to be
 /// gathered, where it can do that; false where it knows no such wishes.
 pub fn choose(automatic: bool, gathers: bool) -> bool {
-    let gathers = gathers && mode() != "never";
-    let done = if automatic {
-        true
-    } else if gathers && disable_automatic() {
-        GATHERS.store(true, Relaxed);
-        return true;
-    } else {
-        wish(1, 0)
-    };
-    GATHERS.store(gathers && automatic, Relaxed);
-    done
+    let can = gathers && mode() != "never" && (automatic || disable_automatic());
+    GATHERS.store(can, Relaxed);
+    automatic || can || wish(1, 0)
 }
 
 /// Bytes that were gathered, whatever has become of them.
