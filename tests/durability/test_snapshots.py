@@ -82,7 +82,7 @@ def test_a_snapshot_has_nothing_that_was_written_after_it_began(tmp_path: Path, 
     with serve(tmp_path, shape) as server, server.wire() as wire:
         fill(wire)
         expected = digest(wire)
-        # Some four seconds for all of them, however many shards share the work.
+        # Some four seconds for all of them, however many shards share the work; no command waits for that.
         wire.call("CONFIG", "SET", "rdb-key-save-delay", str(5000 * shape.shards))
         assert wire.call("BGSAVE").raw == b"+Background saving started\r\n"
         for number in range(300):

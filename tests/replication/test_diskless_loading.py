@@ -137,8 +137,8 @@ def test_a_snapshot_that_fails_leaves_the_old_data_and_where_they_are(fault: str
         if fault == "broken off":
             link.send(b"$%d\r\n" % len(new) + new[:-100])
         elif fault == "of a wrong form":
-            # Before its end, and without a checksum.
-            bad = new[: len(new) // 2] + b"\xff" + bytes(8)
+            # A type that there is not, before an end without a checksum.
+            bad = new[:-9] + b"\x7f\x03abc\x03def" + b"\xff" + bytes(8)
             link.send(b"$%d\r\n" % len(bad) + bad)
         else:
             key = b"\x00\x03abc\x03def"

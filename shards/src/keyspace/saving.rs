@@ -34,7 +34,7 @@ pub mod work;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::db::{Db, Key};
 use super::Databases;
@@ -139,6 +139,8 @@ pub struct Saving {
     at: (usize, Option<usize>, u64),
     sink: Arc<Sink>,
     keys: u64,
+    /// Keys saved since the walk was delayed for some.
+    undelayed: u32,
 }
 
 impl Saving {
@@ -167,6 +169,7 @@ impl Saving {
             at: (0, None, 0),
             sink,
             keys: 0,
+            undelayed: 0,
         }
     }
 
@@ -202,7 +205,7 @@ impl Saving {
 
     fn begin_big(&mut self, number: u16, entry: &mut Entry) {
         entry.set_mark(self.mark);
-        crate::rdb::delay(self.manner.key_delay);
+        self.undelayed += 1;
         if !BigEntry::begin(entry, &self.sink, self.manner, self.shard, number) {
             debug_assert!(false, "what is walkable is walked");
             self.sink.cancel();
@@ -267,7 +270,7 @@ impl Saving {
         if self.sink.is_cancelled() {
             return;
         }
-        crate::rdb::delay(self.manner.key_delay);
+        self.undelayed += 1;
         #[cfg(test)]
         let before = self.writer.bytes().len();
         let selects = self.selected != Some(number);
@@ -287,6 +290,15 @@ impl Saving {
         if self.writer.bytes().len() >= CHUNK_BYTES {
             self.hand_over(false);
         }
+    }
+
+    /// How long the walk is to wait for what was saved, be it by the walk or before a write: neither waits while the shard is held.
+    fn take_delay(&mut self) -> Duration {
+        let saved = std::mem::take(&mut self.undelayed);
+        if self.sink.is_cancelled() {
+            return Duration::ZERO;
+        }
+        crate::rdb::delay_of(self.manner.key_delay, saved)
     }
 
     fn hand_over(&mut self, is_last: bool) {

@@ -54,14 +54,24 @@ use sherd_types::{hash, zset};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// Waits as `rdb-key-save-delay` or `key-load-delay` say, with which tests make a snapshot last: microseconds for each key,
-/// or, if negative, a microsecond for one in so many.
-pub fn delay(setting: i64) {
-    if setting == 0 {
-        return;
+/// How long `rdb-key-save-delay` or `key-load-delay`, with which tests make a snapshot last, are for so many keys: microseconds
+/// for each of them, or, if negative, a microsecond for one in so many.
+pub fn delay_of(setting: i64, keys: u32) -> Duration {
+    match setting {
+        0 => Duration::ZERO,
+        1.. => Duration::from_micros(setting as u64) * keys,
+        _ => {
+            let is_met = |random: &mut Random| random.below(setting.unsigned_abs() as usize) == 0;
+            let mut random = Random::seeded();
+            Duration::from_micros((0..keys).filter(|_| is_met(&mut random)).count() as u64)
+        }
     }
-    if setting > 0 || Random::seeded().below(setting.unsigned_abs() as usize) == 0 {
-        std::thread::sleep(Duration::from_micros(setting.max(1) as u64));
+}
+
+/// Waits as one of them says for a key.
+pub fn delay(setting: i64) {
+    if setting != 0 {
+        std::thread::sleep(delay_of(setting, 1));
     }
 }
 

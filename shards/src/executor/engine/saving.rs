@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 #[cfg(loom)]
 use loom::sync::atomic::fence;
@@ -13,10 +14,54 @@ use crate::entry::policy;
 use crate::handler::access::Shards;
 use crate::keyspace::db::Db;
 use crate::keyspace::saving::{Cut, Form, Manner, Sink};
+use crate::keyspace::shard::Shard;
 
 /// Where the bytes of the snapshot go that is being taken.
 #[derive(Default)]
 pub(super) struct Saves(RwLock<Option<Arc<Sink>>>);
+
+/// How long a snapshot leaves a shard to clients that waited for a slice of it: about as long as a slice, so that it takes at
+/// most half of the shard's time from them, and they execute their commands themselves meanwhile, which is cheaper.
+const PAUSE_FOR_CLIENTS: Duration = Duration::from_micros(500);
+
+/// When a shard's thread goes on with a snapshot.
+#[derive(Default)]
+pub(super) struct SavePace {
+    /// Not before then.
+    from: Option<Instant>,
+    /// Whether it went on since it paused for clients: whatever they do, it gets to its end.
+    went_on: bool,
+}
+
+impl SavePace {
+    /// How long it still pauses.
+    pub(super) fn pause(&mut self) -> Option<Duration> {
+        let left = self.from?.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.from = None;
+        }
+        self.from.map(|_| left)
+    }
+
+    /// Whether it pauses because clients have waited meanwhile, if they have.
+    pub(super) fn pauses_for_clients(&mut self, have_waited: bool) -> bool {
+        // A model that depends on the time cannot be run twice alike.
+        let pauses = have_waited && std::mem::take(&mut self.went_on) && !cfg!(loom);
+        if pauses {
+            self.from = Some(Instant::now() + PAUSE_FOR_CLIENTS);
+        }
+        pauses
+    }
+
+    /// Goes on for a slice, and pauses for as long as `rdb-key-save-delay` says for what was saved since.
+    pub(super) fn slice(&mut self, shard: &mut Shard) {
+        let delay = shard.save_slice();
+        if !delay.is_zero() {
+            self.from = Some(Instant::now() + delay);
+        }
+        self.went_on = true;
+    }
+}
 
 impl Engine {
     /// Whether [`Engine::stop`] was called.
@@ -32,10 +77,16 @@ impl Engine {
 
     /// Whether a snapshot is being taken that waits for this shard and not for the file.
     pub(super) fn saves(&self, cell: &ShardCell, index: usize) -> bool {
-        cell.stats.saving.load(Ordering::SeqCst) && {
-            let sink = self.saves.0.read().unwrap_or_else(PoisonError::into_inner);
-            sink.as_ref().is_some_and(|sink| !sink.stops(index))
-        }
+        cell.stats.saving.load(Ordering::SeqCst) && self.of_sink(|sink| !sink.stops(index))
+    }
+
+    /// Whether the shard's thread is to go on with it: one that was cancelled does not pause.
+    pub(super) fn goes_on_saving(&self, cell: &ShardCell, index: usize, pace: &mut SavePace) -> bool {
+        self.saves(cell, index) && (pace.pause().is_none() || self.of_sink(Sink::is_cancelled))
+    }
+
+    fn of_sink(&self, is_so: impl FnOnce(&Sink) -> bool) -> bool {
+        self.saves.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|sink| is_so(sink))
     }
 
     /// The cut: what the shards hold at this moment will go to the sink. All of them are held; one snapshot at a time. Call

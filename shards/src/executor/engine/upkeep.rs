@@ -2,6 +2,7 @@
 
 use sherd_metrics::pages;
 
+use super::saving::SavePace;
 use super::{fence, indexes, run_batch, thread, Engine, Ordering, ShardCell, Slice};
 use crate::executor::errand;
 use crate::executor::rest;
@@ -22,6 +23,7 @@ struct Upkeep {
     eviction: evict::Round,
     survey: Survey,
     defragmentation: defragment::Pace,
+    saving: SavePace,
 }
 
 /// What of it is to be done in the next slice.
@@ -56,7 +58,7 @@ impl Upkeep {
             self.defragmentation.slice(shard);
         }
         if due.saves {
-            shard.save_slice();
+            self.saving.slice(shard);
         }
         if due.forgets {
             shard.trim_slice();
@@ -95,11 +97,16 @@ impl Engine {
 
     /// Sleeps until there is something to do, or to look for.
     fn sleep(&self, cell: &ShardCell, index: usize, upkeep: &mut Upkeep) {
-        let Upkeep { eviction, survey, defragmentation, .. } = upkeep;
+        let Upkeep { eviction, survey, defragmentation, saving, .. } = upkeep;
+        let pause = saving.pause();
         // Swaps, which cost what SeqCst stores cost: loom orders a plain store only loosely with the swap in `wake`.
         cell.asleep.swap(true, Ordering::SeqCst);
-        if cell.has_no_work() && !eviction.is_due(&self.world, index) && !self.saves(cell, index) {
-            cell.rest.sleep(&self.world, &cell.stats, eviction, survey, defragmentation);
+        if cell.has_no_work() && !eviction.is_due(&self.world, index) {
+            if !self.saves(cell, index) {
+                cell.rest.sleep(&self.world, &cell.stats, eviction, survey, defragmentation);
+            } else if let Some(pause) = pause {
+                thread::park_timeout(pause.min(rest::tick(&self.world)));
+            }
         }
         cell.asleep.swap(false, Ordering::SeqCst);
         eviction.look(&self.world, index);
@@ -115,13 +122,13 @@ impl Engine {
             evicts: upkeep.eviction.is_due(&self.world, index),
             surveys: upkeep.survey.is_due(&cell.stats),
             defragments: upkeep.defragmentation.is_due(&self.world),
-            saves: self.saves(cell, index),
+            saves: self.goes_on_saving(cell, index, &mut upkeep.saving),
             forgets: self.world.remembers_too_much(cell.stats.tracked_keys.get()),
         }
     }
 
     /// One slice: what waits on the ring, one heavy batch, what is due besides; and one errand without the baton.
-    fn slice_of_thread(&self, cell: &ShardCell, index: usize, upkeep: &mut Upkeep, due: Due) {
+    fn slice_of_thread(&self, cell: &ShardCell, index: usize, upkeep: &mut Upkeep, mut due: Due) {
         cell.baton.acquire();
         let start = Slice::begin();
         // SAFETY: this thread holds the baton.
@@ -132,6 +139,7 @@ impl Engine {
             let _ = run_batch(shard, &mut batch);
             done.push(batch);
         }
+        due.saves = due.saves && !upkeep.saving.pauses_for_clients(!done.is_empty());
         upkeep.slice(shard, due);
         let mut letters = self.let_go(cell, shard, start);
         self.news.tell(&mut letters);

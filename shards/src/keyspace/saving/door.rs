@@ -55,14 +55,15 @@ impl Shard {
         self.stats.saving.store(true, Ordering::SeqCst);
     }
 
-    /// Goes on with a snapshot for one slice.
-    pub fn save_slice(&mut self) {
-        let Some(saving) = &mut self.saving else { return };
+    /// Goes on with a snapshot for one slice; how long the next is to wait, as `rdb-key-save-delay` says.
+    pub fn save_slice(&mut self) -> Duration {
+        let Some(saving) = &mut self.saving else { return Duration::ZERO };
         let before = memory::thread_bytes();
         let until = Instant::now() + SLICE;
         let is_over = saving.walk(&mut self.databases, &self.world.slots, &self.world.reaper, until);
         let finished = std::mem::take(&mut saving.finished);
         let bytes = std::mem::take(&mut saving.bytes);
+        let delay = if is_over { Duration::ZERO } else { saving.take_delay() };
         if is_over {
             self.saving = None;
             self.stats.saving.store(false, Ordering::SeqCst);
@@ -70,6 +71,7 @@ impl Shard {
         self.discount_since(before);
         self.stats.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
         finished.into_iter().for_each(|entry| self.free(entry, |_| true));
+        delay
     }
 
     /// Says that what this thread has allocated since is not the shard's, but on its way to a file.
