@@ -44,7 +44,8 @@ pub struct Pace {
     expired: usize,
     /// Keys with an expiry that were seen and stay.
     living: usize,
-    rounds_without: usize,
+    /// Ends of databases since something has expired.
+    ends_without: usize,
     done: bool,
     /// The fields that were due in this tick have gone, or have had their time.
     fields_done: bool,
@@ -93,15 +94,19 @@ impl Pace {
             self.buckets += swept.buckets;
             self.expired += swept.expired;
             self.living += swept.living;
+            if swept.expired > 0 {
+                self.ends_without = 0;
+            }
             if swept.wrapped || swept.buckets == 0 {
                 shard.sweep_db = (shard.sweep_db + 1) % count;
                 idle += 1;
-                self.rounds_without += 1;
+                self.ends_without += 1;
             }
             let enough = self.buckets >= (size * effort as usize / TICKS_A_ROUND).max(TICK_BUCKETS_MIN);
             let worthwhile = self.expired * WORTHWHILE * effort as usize >= self.buckets.max(1);
-            // Every database was seen to its end, or the share is done and more would find little.
-            self.done = self.rounds_without > 2 * count || enough && !worthwhile;
+            // Every database was seen from its beginning to its end, after the last that has expired: a table that shrinks meanwhile
+            // brings entries to where the sweep has been. Or the share is done, and more would find little.
+            self.done = self.ends_without > count || enough && !worthwhile;
             if !self.done && tick_begun.elapsed() > budget {
                 self.done = true;
                 shard.stats.expiry.time_cap_reached.increment();
