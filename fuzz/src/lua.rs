@@ -61,7 +61,7 @@ fn run(source: &[u8], argument: &[u8]) {
             *bench = Bench::new();
         }
         let Some(bench) = bench else { return };
-        bench.memory.limit = bench.memory.limit.min(MEMORY_BYTES_MAX);
+        bench.runtime.memory().bytes_max = MEMORY_BYTES_MAX;
         let Ok(script) = bench.cache.of_text(source) else { return };
         let program = Program::Script(&script);
         let run = Run { program, keys: &[b"key"], args: &[argument], protocol: Protocol::Resp3 };

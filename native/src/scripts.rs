@@ -47,13 +47,15 @@ pub fn wait_for_runtime_demand(py: Python<'_>) -> usize {
     py.detach(pool::wait_for_demand)
 }
 
-/// Takes over the state at an address. Its owner is never freed: scripts run in it until the process ends.
+/// Takes over the state at an address, which may have so many bytes in all. Its owner is never freed: scripts run in it until the process ends.
 #[pyfunction]
-pub fn add_runtime(owner: Py<PyAny>, address: usize) -> PyResult<()> {
+pub fn add_runtime(owner: Py<PyAny>, address: usize, memory_bytes_max: usize) -> PyResult<()> {
     // SAFETY: the address is what `sherd_lua_state` has returned for the runtime that is leaked here, which nobody uses in Python
     // any more.
-    let runtime =
-        unsafe { Runtime::adopt(address as *mut c_void as *mut State, &sherd_ioth::commands::script_versions()) };
+    let runtime = unsafe {
+        let state = address as *mut c_void as *mut State;
+        Runtime::adopt(state, memory_bytes_max, &sherd_ioth::commands::script_versions())
+    };
     std::mem::forget(owner);
     pool::add(runtime.map_err(PyRuntimeError::new_err)?);
     Ok(())

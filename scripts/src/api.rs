@@ -96,6 +96,7 @@ functions! {
     lua_createtable(*mut State, c_int, c_int) -> ();
     lua_error(*mut State) -> c_int;
     lua_gc(*mut State, c_int, c_int) -> c_int;
+    lua_getallocf(*mut State, *mut *mut c_void) -> AllocatorFunction;
     lua_getfield(*mut State, c_int, *const c_char) -> ();
     lua_getinfo(*mut State, *const c_char, *mut Debug) -> c_int;
     lua_getmetatable(*mut State, c_int) -> c_int;
@@ -127,6 +128,7 @@ functions! {
     lua_remove(*mut State, c_int) -> ();
     lua_replace(*mut State, c_int) -> ();
     lua_setfield(*mut State, c_int, *const c_char) -> ();
+    lua_setallocf(*mut State, AllocatorFunction, *mut c_void) -> ();
     lua_sethook(*mut State, Option<Hook>, c_int, c_int) -> c_int;
     lua_setmetatable(*mut State, c_int) -> c_int;
     lua_settable(*mut State, c_int) -> ();

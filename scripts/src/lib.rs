@@ -24,7 +24,7 @@
 //! | `redis_api`, `chunks` | `redis.*`; compiling |
 //! | `sandbox` | which globals there are, tables that cannot be written to, `pcall` |
 //! | `registration` | what a library sees while it is loaded |
-//! | `memory` | what states have that lupa has not made |
+//! | `memory`, `blocks` | what a state may have, and where small blocks of it are |
 //! | `entry`, `runtime` | running and compiling scripts |
 //! | `pool` | a runtime for each thread |
 
@@ -33,6 +33,7 @@
 
 pub mod api;
 mod bits;
+mod blocks;
 mod bounded;
 pub mod cache;
 mod chunks;
@@ -49,7 +50,7 @@ mod json;
 mod lua;
 mod matching;
 mod math;
-mod memory;
+pub mod memory;
 mod msgpack;
 mod number;
 mod packing;

@@ -42,6 +42,7 @@ unsafe extern "C-unwind" fn open_libraries(state: *mut State) -> c_int {
 pub struct Runtime {
     lua: Lua,
     context: Box<Context>,
+    memory: *mut Memory,
     /// What its pool was told last of the bytes that it has allocated.
     pub(crate) told_bytes: i64,
     /// Numbers of the libraries that are loaded, and the version of the table that it was last brought up to date with.
@@ -88,14 +89,32 @@ pub enum Ran {
 }
 
 impl Runtime {
-    /// Takes over a state with Lua's own libraries in it, as lupa makes them.
+    /// Takes over a state with Lua's own libraries in it, as lupa makes them, which may have so many bytes in all.
     ///
     /// # Safety
     /// The state is valid for as long as the runtime is, nobody else uses it, and [`crate::api::load`] has found the API of the
     /// module that it belongs to.
-    pub unsafe fn adopt(state: *mut State, versions: &Versions) -> Result<Runtime, String> {
+    pub unsafe fn adopt(state: *mut State, bytes_max: usize, versions: &Versions) -> Result<Runtime, String> {
+        let memory = Memory::for_state(state, allocated_bytes(Lua(state)), bytes_max);
+        Runtime::set_up(state, memory, versions)
+    }
+
+    /// Makes a state of its own, in the library that [`crate::api::load`] has found, which may allocate so much. It is never closed.
+    pub fn make(bytes_max: usize, versions: &Versions) -> Result<Runtime, String> {
+        let memory = Memory::for_new_state(bytes_max);
+        // SAFETY: nobody else knows the state, and its memory is there as long as it is.
+        unsafe {
+            let state = (api().lua_newstate)(memory::allocate, memory as *mut c_void);
+            if state.is_null() || (api().lua_cpcall)(state, open_libraries, std::ptr::null_mut()) != 0 {
+                return Err("there is no memory for a runtime".to_owned());
+            }
+            Runtime::set_up(state, memory, versions)
+        }
+    }
+
+    unsafe fn set_up(state: *mut State, memory: *mut Memory, versions: &Versions) -> Result<Runtime, String> {
         let (lua, context) = (Lua(state), Box::new(Context::new()));
-        let mut runtime = Runtime { lua, context, told_bytes: 0, loaded: Vec::new(), libraries_version: 0 };
+        let mut runtime = Runtime { lua, context, memory, told_bytes: 0, loaded: Vec::new(), libraries_version: 0 };
         lua.set_top(0);
         if !lua.check_stack(RESIDENT + 20) {
             return Err("the runtime has no room for its stack".to_owned());
@@ -112,17 +131,10 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Makes a state of its own, in the library that [`crate::api::load`] has found, which may allocate so much. It is never closed.
-    pub fn make(bytes_max: usize, versions: &Versions) -> Result<Runtime, String> {
-        let memory = Box::into_raw(Box::new(Memory { used_bytes: 0, bytes_max }));
-        // SAFETY: nobody else knows the state, and its memory is there as long as it is.
-        unsafe {
-            let state = (api().lua_newstate)(memory::allocate, memory as *mut c_void);
-            if state.is_null() || (api().lua_cpcall)(state, open_libraries, std::ptr::null_mut()) != 0 {
-                return Err("there is no memory for a runtime".to_owned());
-            }
-            Runtime::adopt(state, versions)
-        }
+    /// What its state has allocated and may allocate.
+    pub fn memory(&mut self) -> &mut Memory {
+        // SAFETY: it lives as long as the state, and nobody has it while no script runs.
+        unsafe { &mut *self.memory }
     }
 
     /// Compiles a script, if it was not; an error is its text.
@@ -324,11 +336,15 @@ impl Runtime {
     }
 
     /// Bytes that Lua has allocated.
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
-        // SAFETY: counting raises no error.
-        unsafe {
-            let kibibytes = (api().lua_gc)(self.lua.0, GC_COUNT, 0) as usize;
-            kibibytes * 1024 + (api().lua_gc)(self.lua.0, GC_COUNT_REST, 0) as usize
-        }
+        // SAFETY: it lives as long as the state.
+        unsafe { (*self.memory).used_bytes }
     }
+}
+
+/// What a state says that it has allocated.
+unsafe fn allocated_bytes(lua: Lua) -> usize {
+    let kibibytes = (api().lua_gc)(lua.0, GC_COUNT, 0) as usize;
+    kibibytes * 1024 + (api().lua_gc)(lua.0, GC_COUNT_REST, 0) as usize
 }

@@ -158,8 +158,9 @@ def wait_for_runtime_demand() -> int:
     """Waits, without the interpreter's lock, until threads need runtimes for scripts, and returns how many; 0 when
     nobody is to make any longer."""
 
-def add_runtime(owner: object, address: int) -> None:
-    """Takes over the Lua state at an address. Its owner, which nobody uses any more, is kept until the process ends."""
+def add_runtime(owner: object, address: int, memory_bytes_max: int) -> None:
+    """Takes over the Lua state at an address, which may have so many bytes in all. Its owner, which nobody uses any
+    more, is kept until the process ends."""
 
 def make_runtime(memory_bytes_max: int) -> None:
     """Makes a runtime in the library that `load_lua` has found, whose states need not be lupa's."""

@@ -53,20 +53,8 @@ fn find() -> Result<(), String> {
     api::load(module.as_ref()).map_err(|error| error.to_string())
 }
 
-/// What Lua has allocated and may allocate.
-pub struct Memory {
-    pub used: usize,
-    pub limit: usize,
-}
-
-unsafe extern "C-unwind" fn allocate(data: *mut c_void, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
-    // SAFETY: the test's box, which outlives the state.
-    let memory = unsafe { &mut *(data as *mut Memory) };
-    let old = if block.is_null() { 0 } else { old };
-    if new > old && memory.used - old + new > memory.limit {
-        return std::ptr::null_mut();
-    }
-    memory.used = memory.used - old + new;
+/// As whoever makes a state allocates for it.
+unsafe extern "C-unwind" fn allocate(_: *mut c_void, block: *mut c_void, _: usize, new: usize) -> *mut c_void {
     if new == 0 {
         // SAFETY: from `realloc`.
         unsafe { libc::free(block) };
@@ -79,7 +67,6 @@ unsafe extern "C-unwind" fn allocate(data: *mut c_void, block: *mut c_void, old:
 /// A runtime with a cache and a host of its own.
 pub struct Bench {
     pub runtime: Runtime,
-    pub memory: Box<Memory>,
     pub cache: Cache,
     pub host: TestHost,
     pub protocol: Protocol,
@@ -89,15 +76,19 @@ impl Bench {
     /// With as much memory as is wanted.
     pub fn new() -> Option<Bench> {
         load()?;
-        let mut memory = Box::new(Memory { used: 0, limit: usize::MAX >> 1 });
-        let data = &mut *memory as *mut Memory as *mut c_void;
         // SAFETY: the API was loaded; the state is the runtime's alone.
         let runtime = unsafe {
-            let state = (api().lua_newstate)(allocate, data);
+            let state = (api().lua_newstate)(allocate, std::ptr::null_mut());
             (api().luaL_openlibs)(state);
-            Runtime::adopt(state, &versions()).expect("a runtime")
+            Runtime::adopt(state, usize::MAX, &versions()).expect("a runtime")
         };
-        Some(Bench { runtime, memory, cache: Cache::default(), host: TestHost::default(), protocol: Protocol::Resp2 })
+        Some(Bench { runtime, cache: Cache::default(), host: TestHost::default(), protocol: Protocol::Resp2 })
+    }
+
+    /// Leaves the runtime so many bytes more than it has.
+    pub fn allow(&mut self, bytes: usize) {
+        let memory = self.runtime.memory();
+        memory.bytes_max = memory.used_bytes.saturating_add(bytes);
     }
 
     /// Runs a script and returns its reply as text.

@@ -136,4 +136,4 @@ def _make_runtime(is_lupa: bool) -> None:
         register_builtins=False, register_eval=False, unpack_returned_tuples=False, max_memory=_MEMORY_BYTES_MAX
     )
     address = runtime.execute(_TELL_STATE, native.module_path())
-    native.add_runtime(runtime, int(address))
+    native.add_runtime(runtime, int(address), _MEMORY_BYTES_MAX)
