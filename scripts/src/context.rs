@@ -9,6 +9,7 @@ use sherd_shards::handler::reply::Protocol;
 
 use crate::api::{api, CFunction};
 use crate::functions::library::Function;
+use crate::layout::{Layout, Table};
 use crate::lua::{kind, upvalue, Lua};
 use crate::matching::matcher::Workspace;
 use crate::random::Random;
@@ -37,6 +38,10 @@ pub struct Context {
     pub workspace: Workspace,
     /// The options of the global `cjson`, in Lua's memory.
     pub json: *mut c_void,
+    /// How tables are read.
+    pub layout: Layout,
+    /// The tables that are `KEYS` and `ARGV` now, and how many elements each was made with; null if they may not be kept.
+    pub lists: [(*const Table, usize); 2],
     /// Scripts that were compiled since the last time that all were dropped.
     pub compiled: usize,
     /// The tables that scripts see in place of the sandbox's own and cannot change.
@@ -130,6 +135,8 @@ impl Context {
             random: Random::default(),
             workspace: Workspace::default(),
             json: std::ptr::null_mut(),
+            layout: Layout::unknown(),
+            lists: [(std::ptr::null(), 0); 2],
             compiled: 0,
             proxies: Vec::new(),
             globals: [std::ptr::null(); 2],

@@ -4,9 +4,11 @@
 use std::ffi::{c_int, CStr};
 
 use crate::api::{State, GLOBALS, REGISTRY};
+use crate::arguments::{self, List, Places};
 use crate::context::{Action, Context, Phase};
 use crate::encode::{Encoder, FIELDS};
 use crate::errors::{error_handler, report};
+use crate::layout::Layout;
 use crate::lua::{kind, upvalue, Lua};
 use crate::sandbox::{self, Setup};
 use crate::{chunks, interruption, registration};
@@ -27,15 +29,13 @@ pub const RESIDENT: c_int = 6;
 pub const PARKED: c_int = 1 << 30;
 
 // The upvalues of `enter`, after the context.
-const REAL_GLOBALS: c_int = 2;
-const COMPILED: c_int = 3;
-const KEYS: c_int = 4;
-const ARGUMENTS: c_int = 5;
+const COMPILED: c_int = 2;
+const LISTS: Places = Places { globals: 3, names: [4, 5], current: [9, 10], kept: 11 };
 /// Functions by the number of their library, and then by their names.
 pub const CALLBACKS: c_int = 6;
 /// What scripts and functions have for their globals.
 const GLOBALS_OF: [c_int; 2] = [7, 8];
-const FIRST_FIELD: c_int = 9;
+const FIRST_FIELD: c_int = 12;
 
 /// Sets a state up; what it leaves for the bottom of the stack is in the registry, from [`PARKED`] on.
 pub unsafe extern "C-unwind" fn install(state: *mut State) -> c_int {
@@ -53,13 +53,17 @@ pub unsafe extern "C-unwind" fn install(state: *mut State) -> c_int {
     registration::push_load_globals(lua, setup, callbacks);
     let load_globals = lua.top();
     lua.push_native(context, error_handler, 0);
-    lua.push_value(real);
+    (*context).layout = Layout::learn(lua);
     lua.new_table(0, 0);
+    lua.push_value(real);
     lua.push_bytes(b"KEYS");
     lua.push_bytes(b"ARGV");
     lua.push_value(callbacks);
     lua.push_value(GLOBALS);
     lua.push_value(function_globals);
+    lua.push_nil();
+    lua.push_nil();
+    lua.new_table(0, 0);
     FIELDS.iter().for_each(|field| lua.push_bytes(field));
     lua.push_native(context, enter, FIRST_FIELD - 2 + FIELDS.len() as c_int);
     lua.push_native(context, report, 0);
@@ -104,14 +108,8 @@ unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
             if !push_script(lua, context) || action == Action::Compile {
                 return 0;
             }
-            lua.push_value(upvalue(REAL_GLOBALS));
-            lua.push_value(upvalue(KEYS));
-            push_array(lua, &*context.task.keys);
-            lua.raw_set(-3);
-            lua.push_value(upvalue(ARGUMENTS));
-            push_array(lua, &*context.task.args);
-            lua.raw_set(-3);
-            lua.pop(1);
+            arguments::set(lua, context, List::Keys, &*context.task.keys, &LISTS);
+            arguments::set(lua, context, List::Arguments, &*context.task.args, &LISTS);
         }
     }
     context.task.phase = Phase::Running;

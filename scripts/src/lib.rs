@@ -26,12 +26,14 @@
 //! | `registration` | what a library sees while it is loaded |
 //! | `memory`, `blocks` | what a state may have, and where small blocks of it are |
 //! | `entry`, `runtime` | running and compiling scripts |
+//! | `arguments`, `layout` | their `KEYS` and `ARGV`; how Lua has tables in memory |
 //! | `pool` | a runtime for each thread |
 
 // Nearly every line here calls Lua; why that is sound is said once, in `lua.rs`, and not at each line.
 #![allow(unsafe_op_in_unsafe_fn)]
 
 pub mod api;
+mod arguments;
 mod bits;
 mod blocks;
 mod bounded;
@@ -47,6 +49,7 @@ pub mod functions;
 pub mod host;
 mod interruption;
 mod json;
+mod layout;
 mod lua;
 mod matching;
 mod math;
