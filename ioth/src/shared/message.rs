@@ -57,11 +57,8 @@ pub enum Message {
 }
 
 /// Messages that may wait for an IO thread before what may be refused is. Batches, answers and wake-ups always arrive: they are
-/// bounded by what is in flight, one for a connection or a waiting client; what goes beyond the capacity spills into a list.
-/// Half of it is for bursts; a place takes 56 bytes, and there is a mailbox for each thread.
-pub const MAILBOX_CAPACITY: usize = 2048;
-/// Places that what may be refused leaves to the rest.
-pub const MAILBOX_RESERVE: usize = 1024;
+/// bounded by what is in flight, one for a connection or a waiting client.
+pub const MAILBOX_CAPACITY: usize = 1024;
 
 /// A request to the control plane.
 pub struct ControlRequest {

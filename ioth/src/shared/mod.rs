@@ -31,7 +31,7 @@ use crate::followers::replicas::Replicas;
 
 use access::{Access, Change};
 use extensions::Extensions;
-use message::{ControlRequest, Message, MAILBOX_CAPACITY, MAILBOX_RESERVE};
+use message::{ControlRequest, Message};
 use pubsub::PubSub;
 use renames::Renames;
 use script_calls::ScriptCalls;
@@ -162,11 +162,7 @@ impl Shared {
 
     /// Sends a message that may be refused when the thread is far behind.
     pub fn send(&self, io_thread: usize, message: Message) -> Result<(), Message> {
-        let mailbox = &self.mailboxes[io_thread];
-        if mailbox.len() + MAILBOX_RESERVE > MAILBOX_CAPACITY {
-            return Err(message);
-        }
-        mailbox.send(message)
+        self.mailboxes[io_thread].send(message)
     }
 
     /// Sends a message that is never refused to a connection's IO thread. There are at most as many of them as connections that

@@ -63,8 +63,8 @@ mod upkeep;
 
 use saving::Saves;
 
-/// Batches that may wait for one shard before its queues overflow: each IO thread has only a few on the way.
-const QUEUE_CAPACITY: usize = 256;
+/// Batches that may wait for one shard before its queues overflow: each IO thread has four on the way at most.
+const QUEUE_CAPACITY: usize = 64;
 /// Errands and leaving waiters that may wait likewise; they are few but for bursts.
 const ERRANDS_CAPACITY: usize = 16;
 /// Looks at a baton that is held before an IO thread leaves an errand to another thread: some 2 us, less than that costs.

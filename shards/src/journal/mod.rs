@@ -68,8 +68,8 @@ use threads::{JoinHandle, Thread};
 
 /// Bytes that may wait for the journal's thread and its sinks before writers wait.
 pub const WAITING_BYTES_MAX: usize = if cfg!(loom) { 64 } else { 64 << 20 };
-/// Segments for which there is a place in the queue before it overflows into its list.
-const QUEUE_CAPACITY: usize = if cfg!(loom) { 2 } else { 1024 };
+/// Segments for which there is a place in the queue before it overflows into its list. Every place takes memory, journal or not.
+const QUEUE_CAPACITY: usize = if cfg!(loom) { 2 } else { 256 };
 
 /// How often a thread that waits for the journal's looks whether that has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

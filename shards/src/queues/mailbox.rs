@@ -14,23 +14,31 @@ use std::sync::atomic::{fence, AtomicBool, Ordering};
 
 use crate::queues::queue::Queue;
 
+/// Items that have a place without a lock. More wait only while the owner is far behind, and every place takes memory from the
+/// start, which counts towards `maxmemory`.
+const PLACES_MAX: usize = 128;
+
 /// See the file's head.
 pub struct Mailbox<T> {
     queue: Queue<T>,
+    /// Items that may wait before what may be refused is.
+    capacity: usize,
     asleep: AtomicBool,
     bell: Box<dyn Fn() + Send + Sync>,
 }
 
 impl<T> Mailbox<T> {
-    /// A mailbox that refuses what is sent beyond at least `capacity` items; `bell` wakes its owner.
+    /// A mailbox that refuses what is sent beyond some `capacity` items; `bell` wakes its owner.
     pub fn new(capacity: usize, bell: Box<dyn Fn() + Send + Sync>) -> Mailbox<T> {
-        Mailbox { queue: Queue::new(capacity), asleep: AtomicBool::new(false), bell }
+        Mailbox { queue: Queue::new(capacity.min(PLACES_MAX)), capacity, asleep: AtomicBool::new(false), bell }
     }
 
-    /// Sends an item, or returns it when the box is full.
+    /// Sends an item, or returns it when the box is full. Senders that come at once may exceed the capacity by one each.
     pub fn send(&self, item: T) -> Result<(), T> {
-        self.queue.try_push(item)?;
-        self.ring_if_asleep();
+        if self.queue.len() >= self.capacity {
+            return Err(item);
+        }
+        self.deliver(item);
         Ok(())
     }
 
@@ -77,5 +85,24 @@ impl<T> Mailbox<T> {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_refused_beyond_the_capacity_and_what_is_delivered_never() {
+        let capacity = 4 * PLACES_MAX;
+        let mailbox = Mailbox::new(capacity, Box::new(|| ()));
+        for item in 0..capacity {
+            assert_eq!(mailbox.send(item), Ok(()));
+        }
+        assert_eq!(mailbox.send(0), Err(0));
+        mailbox.deliver(capacity);
+        let received: Vec<usize> = std::iter::from_fn(|| mailbox.receive()).collect();
+        assert_eq!(received, (0..=capacity).collect::<Vec<_>>());
+        assert_eq!(mailbox.send(0), Ok(()));
     }
 }

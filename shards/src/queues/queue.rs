@@ -49,14 +49,13 @@ impl<T> Queue<T> {
     /// Adds an item.
     #[inline]
     pub fn push(&self, item: T) {
-        if let Err(item) = self.try_push(item) {
+        if let Err(item) = self.push_to_ring(item) {
             self.overflow(item);
         }
     }
 
-    /// Adds an item, or returns it where the ring has no room.
     #[inline]
-    pub fn try_push(&self, item: T) -> Result<(), T> {
+    fn push_to_ring(&self, item: T) -> Result<(), T> {
         // Relaxed: of its own items in the list a thread sees at least its own count, until they have been taken.
         if self.listed.load(Ordering::Relaxed) != 0 {
             return Err(item);
@@ -130,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn while_anything_has_overflowed_what_may_be_refused_is() {
+    fn while_anything_has_overflowed_nothing_goes_to_the_ring() {
         let queue = Queue::new(2);
         (0..3).for_each(|item| queue.push(item));
         assert_eq!(queue.pop(), Some(0));
-        assert_eq!(queue.try_push(9), Err(9), "it would overtake what is in the list");
+        assert_eq!(queue.push_to_ring(9), Err(9), "it would overtake what is in the list");
         assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(1), Some(2), None]);
-        assert_eq!(queue.try_push(9), Ok(()));
+        assert_eq!(queue.push_to_ring(9), Ok(()));
     }
 
     #[test]

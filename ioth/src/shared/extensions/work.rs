@@ -13,8 +13,8 @@ use sherd_shards::queues::mailbox::Mailbox;
 use crate::connection::calls::Calls;
 use crate::shared::message::ControlRequest;
 
-/// Places that the queue has without a lock.
-const QUEUE_CAPACITY: usize = 1024;
+/// Work that has a place without a lock; no more than a mailbox has anyway.
+const QUEUE_CAPACITY: usize = 128;
 
 /// A job that is due, or a hook for which something has happened.
 pub struct Task {
