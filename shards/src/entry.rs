@@ -454,8 +454,8 @@ impl Entry {
 
     /// Sets the access clock; writes only when it differs, so that a read leaves the cache line clean.
     #[inline]
-    pub fn set_clock(&mut self, clock: u32) {
-        // SAFETY: as in `clock`.
+    pub fn set_clock(&self, clock: u32) {
+        // SAFETY: as in `clock`; no reference to the header exists, and entries are not shared between threads.
         unsafe {
             let pointer = self.0.as_ptr().cast::<u32>();
             let word = (pointer.read() & 0xFF) | clock << 8;

@@ -1,5 +1,6 @@
 //! Eviction with memory counted for real: the whole test binary runs under the counting allocator, one test at a time.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,8 +59,12 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// Fills `keys` keys of some hundred bytes, all with an expiry far away, later ones expiring later.
 fn fill(t: &mut Tester, keys: usize) {
+    fill_range(t, 0..keys);
+}
+
+fn fill_range(t: &mut Tester, keys: Range<usize>) {
     let value = "v".repeat(100);
-    for number in 0..keys {
+    for number in keys {
         assert_eq!(t.run(&format!("SET key:{number} {value} EX {}", 100_000 + number)), "+OK\r\n");
     }
 }
@@ -170,6 +175,25 @@ fn the_keys_used_most_rarely_go_first_under_lfu_and_counts_decay() {
             evict_until(&mut t, 1500);
             let used = there(&mut t, 0..1000);
             assert!(used >= 990, "{used} of 1000 keys in use are left");
+        }
+    }
+}
+
+#[test]
+fn of_keys_used_equally_often_the_new_ones_stay_under_lfu() {
+    let _alone = alone();
+    for shards in [1, 4] {
+        for policy in [ALLKEYS_LFU, VOLATILE_LFU] {
+            let mut t = Tester::new(shards);
+            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.maxmemory_samples.set(10);
+            fill(&mut t, 1000);
+            // The hand goes round several times.
+            evict_until(&mut t, 600);
+            fill_range(&mut t, 1000..2000);
+            evict_until(&mut t, 1400);
+            let new = there(&mut t, 1000..2000);
+            assert!(new >= 990, "{new} of 1000 new keys are left");
         }
     }
 }
@@ -544,6 +568,6 @@ fn evict_until(t: &mut Tester, keys: usize) {
     t.world.settings.maxmemory.set(0);
 }
 
-fn there(t: &mut Tester, numbers: std::ops::Range<usize>) -> usize {
+fn there(t: &mut Tester, numbers: Range<usize>) -> usize {
     numbers.filter(|number| t.run(&format!("EXISTS key:{number}")) == ":1\r\n").count()
 }

@@ -1,6 +1,11 @@
 //! The access clock of an entry under each eviction policy.
 //!
-//! LRU: 24 bits of seconds. LFU: 16 bits of minutes of the last decay and 8 bits of a logarithmic counter, as in Redis.
+//! LRU: 24 bits of seconds. LFU, from the lowest: 8 bits of a logarithmic counter, as in Redis; 14 bits of minutes of the last
+//! access, which decay goes by; 2 bits that count how often the hand that samples for eviction has come by since then.
+//!
+//! Most keys of a cache have been used once or twice, so the counter alone tells few of them apart: among keys with the same
+//! counter those go first that the hand has met most often, which have not been used for the longest time. Redis has 16 bits of
+//! minutes; 14 of them come round after eleven days, in which a key that nobody uses decays to nothing or is evicted.
 
 use crate::entry::Entry;
 use sherd_types::random::Random;
@@ -43,7 +48,10 @@ pub fn score(policy: i64, entry: &Entry, clock: u32, now_ms: i64, lfu: Lfu, rand
     }
     match policy {
         1 | 2 => u64::from(idle_seconds(entry.clock(), clock)),
-        3 | 4 => u64::from(255 - decayed(entry.clock(), clock, lfu.decay_minutes)),
+        3 | 4 => {
+            let rarity = 255 - decayed(entry.clock(), clock, lfu.decay_minutes);
+            u64::from(rarity << VISIT_BITS | entry.clock() >> VISIT_SHIFT)
+        }
         7 => u64::MAX - entry.expiry().map_or(u64::MAX, |at| at.max(0) as u64),
         _ => random.next() >> 1,
     }
@@ -54,6 +62,12 @@ pub fn score(policy: i64, entry: &Entry, clock: u32, now_ms: i64, lfu: Lfu, rand
 pub fn is_random(policy: i64) -> bool {
     matches!(policy, 5 | 6)
 }
+
+/// Bits of an LFU clock that count visits, the highest ones.
+const VISIT_BITS: u32 = 2;
+const VISIT_SHIFT: u32 = 24 - VISIT_BITS;
+/// The bits of an LFU clock's minutes, above the counter.
+const MINUTES: u32 = 0x3FFF;
 
 /// What a new key's counter starts with, so that it is not evicted before it had a chance.
 const LFU_INITIAL: u32 = 5;
@@ -74,7 +88,7 @@ pub fn is_lru(policy: i64) -> bool {
 #[inline]
 pub fn clock_now(policy: i64, monotonic_ms: i64) -> u32 {
     if is_lfu(policy) {
-        ((monotonic_ms / 60_000) as u32 & 0xFFFF) << 8
+        ((monotonic_ms / 60_000) as u32 & MINUTES) << 8
     } else {
         (monotonic_ms / 1000) as u32 & 0x00FF_FFFF
     }
@@ -96,7 +110,7 @@ pub fn decayed(old: u32, clock: u32, decay_minutes: i64) -> u32 {
     if decay_minutes <= 0 {
         return counter;
     }
-    let elapsed = (clock >> 8).wrapping_sub(old >> 8) & 0xFFFF;
+    let elapsed = (clock >> 8).wrapping_sub(old >> 8) & MINUTES;
     counter.saturating_sub(elapsed / decay_minutes.min(65_535) as u32)
 }
 
@@ -112,6 +126,16 @@ pub fn accessed(old: u32, clock: u32, lfu: Lfu, random: &mut Random) -> u32 {
         }
     }
     clock | counter
+}
+
+/// The clock of an entry that the hand which samples for eviction has come by; an access forgets that again.
+#[inline]
+pub fn visited(policy: i64, old: u32) -> u32 {
+    if is_lfu(policy) && old >> VISIT_SHIFT < (1 << VISIT_BITS) - 1 {
+        old + (1 << VISIT_SHIFT)
+    } else {
+        old
+    }
 }
 
 /// Seconds since the last access under LRU.
@@ -150,6 +174,32 @@ mod tests {
         assert_eq!(decayed(then, clock_now(3, 4 * 60_000), 2), 8);
         assert_eq!(decayed(then, clock_now(3, 400 * 60_000), 1), 0);
         assert_eq!(decayed(then, clock_now(3, 400 * 60_000), 0), 10);
+    }
+
+    #[test]
+    fn of_keys_used_as_often_the_one_goes_first_that_the_hand_has_met_more_often_since() {
+        let mut random = Random::fixed(1);
+        let now = clock_now(3, 3_600_000);
+        let entry = |clock| Entry::new(b"k", NewValue::Text(b"v"), None, clock);
+        let mut score = |clock| score(3, &entry(clock), now, 1000, LFU, &mut random);
+        let new = initial(3, now);
+        let mut last = new;
+        for times in 1..4 {
+            let met = visited(3, last);
+            assert!(score(met) > score(last), "{times} times");
+            last = met;
+        }
+        assert_eq!(visited(3, last), last, "that often is as often as it counts");
+        assert!(score(last) < score(now | 4), "how often a key is used counts for more");
+        assert_eq!((decayed(last, now, 1), decayed(last, clock_now(3, 3_600_000 + 120_000), 1)), (5, 3));
+        assert_eq!(accessed(last, now, LFU, &mut Random::fixed(1)), now | 6, "an access forgets it");
+        assert_eq!(visited(1, 77), 77, "the clock is a time under LRU");
+    }
+
+    #[test]
+    fn minutes_of_lfu_come_round() {
+        let before = clock_now(3, 60_000 * i64::from(MINUTES)) | 10;
+        assert_eq!(decayed(before, clock_now(3, 60_000 * i64::from(MINUTES + 3)), 1), 7);
     }
 
     #[test]

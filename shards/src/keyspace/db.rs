@@ -171,29 +171,28 @@ impl Db {
     }
 
     /// Writes a key with one look-up: overwrites its string in place with `overwrite` where that fits and the key has no
-    /// expiry, else puts what `make` makes of the old entry in its place.
+    /// expiry, else puts what `make` makes of the old entry in its place. Its access clock follows from the old one.
     #[inline]
     pub(super) fn put(
         &mut self,
         key: &Key<'_>,
         overwrite: Option<&[u8]>,
-        clock: Option<u32>,
-        make: impl FnOnce(Option<&Entry>) -> Entry,
+        next_clock: impl FnOnce(Option<u32>) -> u32,
+        make: impl FnOnce(Option<&Entry>, u32) -> Entry,
     ) -> Put {
         let index = self.index(key.slot);
         let Some(mut slot) = self.tables[index].find_slot(key.hash, key.bytes) else {
-            self.insert_new(key, make(None));
+            self.insert_new(key, make(None, next_clock(None)));
             return Put::Created;
         };
+        let clock = next_clock(Some(slot.get().clock()));
         if let Some(text) = overwrite {
             if slot.get().expiry().is_none() && slot.get_mut().set_text_in_place(text) {
-                if let Some(clock) = clock {
-                    slot.get_mut().set_clock(clock);
-                }
+                slot.get().set_clock(clock);
                 return Put::Overwritten;
             }
         }
-        let entry = make(Some(slot.get()));
+        let entry = make(Some(slot.get()), clock);
         let volatile = usize::from(entry.expiry().is_some());
         let mut old = slot.replace(entry);
         self.volatile += volatile;

@@ -138,28 +138,30 @@ impl Shard {
             _ => false,
         };
         let policy_number = self.world.settings.maxmemory_policy.get();
-        let new_clock = policy::initial(policy_number, self.clock);
+        let (clock, lfu) = (self.clock, policy::is_lfu(policy_number).then(|| self.world.settings.lfu()));
+        let mut random = self.random.clone();
+        // A new value is a use of the key like any other.
+        let next_clock = |old: Option<u32>| match (old, lfu) {
+            (Some(old), Some(lfu)) => policy::accessed(old, clock, lfu, &mut random),
+            _ => policy::initial(policy_number, clock),
+        };
         let overwrite = match (&value, expiry) {
             (NewValue::Text(text), Expiry::None) => Some(*text),
             _ => None,
         };
-        // How often a key is used does not change with its value.
-        let keeps_clock = policy::is_lfu(policy_number);
-        let put = self.db_or_new(db).put(key, overwrite, (!keeps_clock).then_some(new_clock), |old| {
-            let (clock, kept) = match old {
-                Some(old) if keeps_clock => (old.clock(), old.expiry()),
-                Some(old) => (new_clock, old.expiry()),
-                None => (new_clock, None),
-            };
+        let put = self.db_or_new(db).put(key, overwrite, next_clock, |old, clock| {
             let expiry = match expiry {
                 Expiry::None => None,
                 Expiry::At(at) => Some(at),
-                Expiry::Keep => kept.filter(|&at| at > now_ms),
+                Expiry::Keep => old.and_then(Entry::expiry).filter(|&at| at > now_ms),
             };
             let entry = Entry::new(key.bytes, value, expiry, clock);
             entry.set_mark(mark);
             entry
         });
+        if lfu.is_some() {
+            self.random = random;
+        }
         match put {
             Put::Created => self.raise(db, key, class::NEW, "new"),
             Put::Overwritten => {}

@@ -202,6 +202,7 @@ fn populate(shard: &mut Shard, world: &World, pool: &mut Pool, policy: i64) -> u
         seen += shard.sample(number, policy::is_volatile(policy), want, |entry, slot| {
             let score = policy::score(policy, entry, clock, now_ms, world.settings.lfu(), &mut random);
             pool.offer(score, number, slot, table::Entry::key(entry));
+            entry.set_clock(policy::visited(policy, entry.clock()));
         });
     }
     shard.random = random;

@@ -316,6 +316,23 @@ OBJECT
 OBJECT HELP
 OBJECT encoding k1
 
+# a new value is a use of its key where uses are counted
+CONFIG SET maxmemory-policy allkeys-lfu
+SET k1 a
+OBJECT FREQ k1
+SET k1 bcd
+OBJECT FREQ k1
+MSET k2 a
+MSET k2 b
+OBJECT FREQ k2
+HSET k3 f 1
+HSET k3 f 2
+OBJECT FREQ k3
+SET k4 a EX 100
+SET k4 b EX 100
+OBJECT FREQ k4
+CONFIG SET maxmemory-policy noeviction
+
 # WAIT answers zero without replicas
 WAIT 0 0
 WAIT 0 100

@@ -51,6 +51,12 @@ fn the_policy_decides_between_frequency_and_idle_time() {
     t.world.settings.set("maxmemory-policy", 3);
     t.run("SET fresh v");
     assert_eq!(t.run("OBJECT FREQ fresh"), ":5\r\n");
+    for (number, command) in ["SET fresh w", "SET other 1", "SET other longer EX 100"].into_iter().enumerate() {
+        t.run(command);
+        let key = command.split(' ').nth(1).expect("a key");
+        let uses = if number == 1 { ":5\r\n" } else { ":6\r\n" };
+        assert_eq!(t.run(&format!("OBJECT FREQ {key}")), uses, "{command}: a new value is a use of its key");
+    }
     assert!(t.run("OBJECT IDLETIME fresh").starts_with("-ERR An LFU maxmemory policy is selected"));
     for _ in 0..100 {
         t.run("GET fresh");
