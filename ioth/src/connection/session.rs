@@ -52,6 +52,8 @@ pub struct Session {
     pub authenticated: bool,
     /// It may have to log in, or its user may not do everything: each command is checked.
     pub is_checked: bool,
+    /// The place of the pattern of keys that has allowed a request of late, which is asked first about the next one.
+    pub likely_pattern: usize,
     /// Wrong passwords since the last right one.
     pub failed_logins: u32,
     /// Nothing is taken from the client before this time (milliseconds on the monotonic clock).

@@ -348,6 +348,7 @@ fn take_repeats<'a>(
     let db = connection.session.db;
     let user = connection.session.is_checked.then(|| Arc::clone(&connection.session.user));
     let checked = user.as_ref().map(|user| user.in_row(command, db));
+    let mut likely = connection.session.likely_pattern;
     let begin = *consumed - request.length;
     let prefix = RequestPrefix::new(&buffer[begin..], request.args);
     let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
@@ -357,7 +358,7 @@ fn take_repeats<'a>(
             return false;
         }
         let Some(length) = prefix.request(&buffer[*consumed..], args) else { return false };
-        if checked.as_ref().is_some_and(|row| !row.allows(&args[..prefix.count])) {
+        if checked.as_ref().is_some_and(|row| !row.allows(&args[..prefix.count], &mut likely)) {
             // The gate says why.
             return false;
         }
@@ -366,6 +367,7 @@ fn take_repeats<'a>(
         true
     };
     send_row(io, connection, command, &mut args, prefix.count, next);
+    connection.session.likely_pattern = likely;
 }
 
 /// Takes the requests that follow one of an extension and are such as well.

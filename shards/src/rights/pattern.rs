@@ -52,6 +52,16 @@ impl Pattern {
         self.form == Form::Everything
     }
 
+    /// Whether a text matches whose first bytes, up to so many, are known to be those that the pattern begins with; a text that
+    /// is shorter has zeros in their place.
+    #[inline]
+    pub(super) fn matches_from(&self, text: &[u8], known: usize) -> bool {
+        match self.form {
+            Form::Prefix(length) if length <= known => text.len() >= length,
+            _ => self.matches(text),
+        }
+    }
+
     /// Whether a text matches.
     #[inline]
     pub fn matches(&self, text: &[u8]) -> bool {

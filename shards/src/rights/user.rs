@@ -109,12 +109,14 @@ pub struct Row<'a, H: 'static> {
 }
 
 impl<H: Copy> Row<'_, H> {
-    /// Whether the user may execute this one.
+    /// Whether the user may execute this one. `likely` is kept from one to the next, of whatever row: where to look first.
     #[inline]
-    pub fn allows(&self, args: &[&[u8]]) -> bool {
+    pub fn allows(&self, args: &[&[u8]], likely: &mut usize) -> bool {
         match (self.by_key, args) {
             (Some((None, _)), _) => true,
-            (Some((Some(keys), uses)), [_, key, ..]) => keys.allow(key, first_key_uses(self.command, uses, args)),
+            (Some((Some(keys), uses)), [_, key, ..]) => {
+                keys.allow_likely(key, first_key_uses(self.command, uses, args), likely)
+            }
             _ => self.user.check(self.command, args, self.db).is_ok(),
         }
     }
