@@ -349,6 +349,11 @@ impl<H> CommandSpec<H> {
         self.find_keys.is_none() && matches!(self.keys, [one] if is_in_front(one))
     }
 
+    /// Whether a command's keys are what its client has read, for its cache. Of a script, its commands are looked at.
+    pub fn reads_keys(&self) -> bool {
+        self.has(flag::READONLY) && !self.has(flag::PUBSUB) && self.group != Group::Scripting && !self.keys.is_empty()
+    }
+
     /// What COMMAND DOCS says of its kind.
     pub fn doc_flags(&self) -> impl Iterator<Item = &'static str> {
         self.deprecated.map(|_| "deprecated").into_iter().chain(self.system.then_some("syscmd"))

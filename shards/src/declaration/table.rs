@@ -44,6 +44,8 @@ pub struct Command<H> {
     pub first_key: usize,
     /// What is done to the first key, as far as its specification tells; `None` where that is none.
     pub first_key_uses: Option<Uses>,
+    /// Its client has read the key at argument 1 and no other, for its cache.
+    pub reads_first_key: bool,
     /// Whether it looks at keys, so that a user needs the right to its database.
     pub touches_database: bool,
     /// The container of a subcommand.
@@ -66,6 +68,7 @@ impl<H> Command<H> {
             route: route_of(&spec),
             first_key: first_key_of(&spec),
             first_key_uses: spec.keys.first().filter(|key| key.is_key()).map(|key| uses_of(key.flags)),
+            reads_first_key: spec.reads_keys() && spec.has_one_key_in_front(),
             touches_database: spec.keys.iter().any(KeySpec::is_key) || categories_of(&spec).meets(TOUCHING),
             plain: spec.name.len() <= 9 && is_plain && route_of(&spec) == Route::FirstKey,
             spec,

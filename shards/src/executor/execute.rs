@@ -102,11 +102,19 @@ pub fn call_or_block(
         blocked: None,
         has_written: false,
     };
+    let tracks = context.client.tracks.is_any();
+    if tracks {
+        tracking::begin(&mut context);
+    }
     let failed = run(&mut context, out);
+    if tracks {
+        tracking::end(&mut context);
+    }
     (failed, context.blocked)
 }
 
-/// Executes the command that a context was made for; gives whether it answered an error.
+/// Executes the command that a context was made for; gives whether it answered an error. What its client's tracking of keys asks for
+/// is the caller's to see to.
 #[inline(always)]
 pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
     let mut reply = Reply::new(out, context.client.protocol);
@@ -116,17 +124,10 @@ pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
         reply.error(&OUT_OF_MEMORY);
         return true;
     }
-    let tracks = context.client.tracks.is_any();
-    if tracks {
-        tracking::begin(context);
-    }
     let outcome =
         if context.is_recorded() { run_recorded(context, handler, &mut reply) } else { handler(context, &mut reply) };
     if let Err(error) = outcome {
         reply.replace_by_error(&error);
-    }
-    if tracks {
-        tracking::end(context);
     }
     reply.failed()
 }

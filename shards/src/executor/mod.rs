@@ -7,5 +7,5 @@ pub mod errand;
 pub mod execute;
 pub mod prefetch;
 pub mod rest;
-mod run;
+pub(crate) mod run;
 pub mod waiting;

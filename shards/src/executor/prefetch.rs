@@ -5,8 +5,9 @@
 //! command after command goes to the same key: its entry is in the cache then, so a look at it costs little. Looking up
 //! other keys ahead of time would cost their commands more than it saves most of them.
 //!
-//! Where clients track what they read, a key is looked up a second time, among those that were read.
+//! Where clients track what they read, a key that changes is looked up a second time, among those that were read.
 
+use crate::declaration::spec::flag;
 use crate::entry::Entry;
 use crate::executor::batch::Cmd;
 use crate::keyspace::db::Key;
@@ -62,7 +63,7 @@ impl Ahead {
         if commands[next].command.spec.element != 0 {
             self.prefetch_elements(shard, commands, args, next);
         }
-        if self.has_read_keys {
+        if self.has_read_keys && commands[next].command.spec.has(flag::WRITE) {
             prefetch_read_keys(shard, commands, next);
         }
     }
@@ -92,7 +93,8 @@ impl Ahead {
     }
 }
 
-/// What looking for a key among those that were read will need; keys are the same ones in all databases there.
+/// What looking for a key among those that were read will need, where commands follow that change keys as the one at `next` does;
+/// keys are the same ones in all databases there.
 #[inline(never)]
 fn prefetch_read_keys(shard: &Shard, commands: &[Cmd], next: usize) {
     let Some(table) = shard.read_keys_ahead() else { return };

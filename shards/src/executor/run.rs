@@ -35,6 +35,8 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
     while next < batch.commands.len() {
         let first = next;
         let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next)));
+        // Their keys are the batch's.
+        shard.note_pending_reads();
         shard.stats.commands.add((next - first) as u64);
         if result.is_err() {
             batch.out.truncate(batch.reply_start(next));
@@ -83,10 +85,10 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         }
         ahead.prefetch(context.shards.first(), commands, args, at);
         let Cmd { command, hash, slot, args_end, .. } = commands[at];
-        context.args = &args[args_begin..args_end as usize];
-        (context.spec, context.first_key) = (&command.spec, (hash, slot));
-        tracking::note_place(&mut context, at);
-        let failed = run(&mut context, out);
+        let line = &args[args_begin..args_end as usize];
+        (context.args, context.spec, context.first_key) = (line, &command.spec, (hash, slot));
+        let tracks = context.client.tracks.is_any();
+        let failed = if tracks { run_tracked(&mut context, command, (at, line), out) } else { run(&mut context, out) };
         if failed && scripting::takes_hand_on() {
             out.truncate(start);
             return;
@@ -113,6 +115,20 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         commands[at].end = start;
     }
     *next = commands.len();
+}
+
+/// Executes a command of a client that tracks keys, at a place in its batch.
+#[inline(never)]
+fn run_tracked(
+    context: &mut Context<'_>,
+    command: &Command,
+    (at, line): (usize, &[&'static [u8]]),
+    out: &mut Vec<u8>,
+) -> bool {
+    tracking::begin_in_batch(context, at);
+    let failed = run(context, out);
+    tracking::end_in_batch(context, line.get(1).filter(|_| command.reads_first_key));
+    failed
 }
 
 /// The context of a client's commands in one shard; which command it is is filled in.

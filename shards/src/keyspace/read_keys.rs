@@ -178,10 +178,20 @@ impl Drop for ReadKey {
     }
 }
 
+/// A key that a command of a batch has read, not yet in the table, with the number of the client. Its bytes are the batch's, which
+/// is still being executed.
+pub(super) struct PendingRead {
+    pub(super) hash: u64,
+    pub(super) key: &'static [u8],
+    pub(super) number: u32,
+}
+
 /// The keys of one shard that tracking clients have read.
 #[derive(Default)]
 pub struct ReadKeys {
     pub(super) table: Table<ReadKey>,
+    /// What is to be put into the table; empty while no batch is being executed.
+    pub(super) pending: Vec<PendingRead>,
     /// The client whose command is being executed and that wants to hear of no change of its own; 0 is none.
     pub(crate) silent: u64,
     /// The command that is being executed, if it is in a batch and its client hears of its own changes.

@@ -3,6 +3,8 @@
 //! Each shard keeps the keys that tracking clients have read since they last changed, with the clients, in a table like that of
 //! the keyspace: the hash of a key that a command has brought is used again, and a key that was read before costs one look-up.
 //! Clients have small numbers there (`server/reader_numbers.rs`), so the readers of a key are a word while no more than 64 track.
+//! What commands of a batch read is noted together, when there is enough of it, a key changes or the batch ends: so memory is asked
+//! for in time, and what is the same for all is done once.
 //! As in the references a key is the same key in all databases. What is told of once is forgotten: who wants to hear of the
 //! next change reads again.
 //!
@@ -15,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::db::Key;
 use super::invalidations::Told;
-use super::read_keys::{ReadKey, NUMBER_IN_WORD_MAX};
+use super::read_keys::{PendingRead, ReadKey, NUMBER_IN_WORD_MAX};
 use crate::keyspace::shard::Shard;
 use sherd_types::table::{self, Prefetch};
 
@@ -23,6 +25,9 @@ use sherd_types::table::{self, Prefetch};
 const TRIM_BY_READ: usize = 16;
 /// Keys that a shard's own thread forgets in one slice.
 const TRIM_BY_THREAD: usize = 256;
+
+/// Reads of a batch that are noted together.
+const PENDING_READS_MAX: usize = 64;
 
 impl Shard {
     /// Where a key will be looked for among those that were read, if there are any.
@@ -32,7 +37,6 @@ impl Shard {
     }
 
     /// Notes that the client with this number has read a key.
-    #[inline]
     pub(crate) fn note_read(&mut self, key: &Key<'_>, number: u32) {
         let era = self.world.tracking.readers.era();
         let known = self.read_keys.table.find_mut(key.hash, key.bytes).map(ReadKey::header_mut);
@@ -42,39 +46,73 @@ impl Shard {
                     self.stats.tracked_items.increment();
                 }
             }
-            Some(_) => self.note_read_slowly(key, number, era),
-            None => self.note_first_read(key, number, era),
+            _ => self.note_reads(std::iter::once((key.hash, key.bytes, number))),
         }
     }
 
-    /// The same where numbers were given out since somebody has read the key last, or where there are many.
-    #[inline(never)]
-    fn note_read_slowly(&mut self, key: &Key<'_>, number: u32, era: u64) {
-        let Some(known) = self.read_keys.table.find_mut(key.hash, key.bytes).map(ReadKey::header_mut) else { return };
-        let (readers, stats) = (&self.world.tracking.readers, &self.stats);
-        self.outbox.invalidations.uncounted(|| {
-            if known.is_before(era) {
-                let gone = known.renew(&readers.holders(), era);
-                stats.tracked_items.subtract(gone as u64);
-            }
-            if known.add(number, era) {
-                stats.tracked_items.increment();
-            }
-        });
+    /// Notes later that the client with this number has read a key, but before a key changes: many are noted in less time than one by
+    /// one. The batch that has the key's bytes goes on until then; see [`Shard::note_pending_reads`].
+    #[inline]
+    pub(crate) fn note_read_later(&mut self, hash: u64, key: &'static [u8], number: u32) {
+        self.read_keys.table.prefetch_bucket(hash);
+        if self.read_keys.pending.len() == self.read_keys.pending.capacity() {
+            self.make_room_for_reads();
+        }
+        self.read_keys.pending.push(PendingRead { hash, key, number });
     }
 
     #[inline(never)]
-    fn note_first_read(&mut self, key: &Key<'_>, number: u32, era: u64) {
-        let table = &mut self.read_keys.table;
+    fn make_room_for_reads(&mut self) {
+        self.note_pending_reads();
+        let pending = &mut self.read_keys.pending;
+        if pending.capacity() == 0 {
+            self.outbox.invalidations.uncounted(|| pending.reserve_exact(PENDING_READS_MAX));
+        }
+    }
+
+    /// Notes what is to be noted. Whoever executes a batch does so before it hands the batch on.
+    #[inline]
+    pub(crate) fn note_pending_reads(&mut self) {
+        if !self.read_keys.pending.is_empty() {
+            self.note_pending_reads_now();
+        }
+    }
+
+    #[inline(never)]
+    fn note_pending_reads_now(&mut self) {
+        let mut pending = std::mem::take(&mut self.read_keys.pending);
+        pending.iter().for_each(|read| self.read_keys.table.prefetch_entry(read.hash));
+        self.note_reads(pending.drain(..).map(|read| (read.hash, read.key, read.number)));
+        self.read_keys.pending = pending;
+    }
+
+    /// Notes who has read which keys: their hashes, their bytes, and the clients' numbers.
+    fn note_reads<'k>(&mut self, reads: impl Iterator<Item = (u64, &'k [u8], u32)>) {
+        let (table, readers) = (&mut self.read_keys.table, &self.world.tracking.readers);
+        let era = readers.era();
+        let (mut keys, mut items) = (0, 0);
         self.outbox.invalidations.uncounted(|| {
-            let mut read = ReadKey::new(key.bytes, era);
-            read.header_mut().add(number, era);
-            table.insert_new(key.hash, read);
+            for (hash, key, number) in reads {
+                let Some(known) = table.find_mut(hash, key).map(ReadKey::header_mut) else {
+                    let mut read = ReadKey::new(key, era);
+                    read.header_mut().add(number, era);
+                    table.insert_new(hash, read);
+                    (keys, items) = (keys + 1, items + 1);
+                    continue;
+                };
+                if known.is_before(era) {
+                    items -= known.renew(&readers.holders(), era) as i64;
+                }
+                items += i64::from(known.add(number, era));
+            }
         });
-        self.stats.tracked_keys.increment();
-        self.stats.tracked_items.increment();
-        self.world.tracking.keys.fetch_add(1, Relaxed);
-        self.trim_read_keys(TRIM_BY_READ);
+        // Numbers wrap: what is taken off is added as its complement.
+        self.stats.tracked_items.add(items as u64);
+        if keys > 0 {
+            self.stats.tracked_keys.add(keys as u64);
+            self.world.tracking.keys.fetch_add(keys, Relaxed);
+            self.trim_read_keys(keys * TRIM_BY_READ);
+        }
     }
 
     /// Takes a key out of those that were read; who has read it.
@@ -98,6 +136,7 @@ impl Shard {
     /// A key has changed or gone: who has it in a cache is to be told. Only while somebody tracks.
     #[inline(never)]
     pub(crate) fn invalidate(&mut self, key: &Key<'_>) {
+        self.note_pending_reads();
         let by = self.read_keys.silent;
         let mut readers = self.take_readers(key.hash, key.bytes).unwrap_or_default();
         readers.retain(|&token| token != by);
@@ -124,6 +163,7 @@ impl Shard {
 
     /// Forgets what was read, in the background where that takes long.
     fn forget_read_keys(&mut self) {
+        self.read_keys.pending.clear();
         let table = std::mem::take(&mut self.read_keys.table);
         self.world.tracking.keys.fetch_sub(table.len(), Relaxed);
         self.stats.tracked_keys.set(0);
@@ -152,8 +192,11 @@ impl Shard {
         }
     }
 
-    /// Goes on forgetting what is too much, in the shard's own thread.
+    /// Goes on forgetting what is too much, in the shard's own thread; all of it where there is nobody to be told.
     pub fn trim_slice(&mut self) {
+        if !self.world.tracking.is_on() {
+            return self.forget_read_keys();
+        }
         self.trim_read_keys(TRIM_BY_THREAD);
     }
 }

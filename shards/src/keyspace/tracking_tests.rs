@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::command::registry;
+use crate::executor::batch::Batch;
+use crate::executor::run::run_batch;
 use crate::keyspace::invalidations::{Invalidation, PENDING_MAX};
 use crate::server::client::ClientRecord;
 use crate::server::tracking::Tracks;
@@ -52,6 +55,23 @@ impl Scene {
         self.told()
     }
 
+    /// Has clients run commands, each a line of its own, as one batch of the first shard. Client `None` is one that does not track.
+    fn batch(&mut self, commands: &[(Option<&Arc<ClientRecord>>, String)]) -> Vec<String> {
+        let (mut batch, other) = (Batch::new(0, 0), client(1));
+        for (place, (client, line)) in commands.iter().enumerate() {
+            let client = client.unwrap_or(&other);
+            if place.checked_sub(1).is_none_or(|before| commands[before].0.unwrap_or(&other).token != client.token) {
+                batch.begin_segment(client.token as u32, client, 0, self.tester.protocol);
+            }
+            let args: Vec<&'static [u8]> = line.split(' ').map(|word| &*word.as_bytes().to_vec().leak()).collect();
+            let command = registry::table().find(args[0]).expect("a command");
+            let hash = if command.first_key == 1 { table::hash(args[1]) } else { 0 };
+            batch.push(command, &args, hash, 0, 0);
+        }
+        assert!(run_batch(&mut self.tester.shards[0], &mut batch));
+        self.told()
+    }
+
     /// What is to be told now: a key and its readers.
     fn told(&mut self) -> Vec<String> {
         let show = |invalidation: Invalidation| match invalidation.told {
@@ -77,6 +97,66 @@ fn a_key_that_was_read_is_told_once_to_each_who_has_read_it() {
         scene.b("GET k");
         assert_eq!(scene.a("SET k 3"), ["k [9]"]);
     }
+}
+
+#[test]
+fn a_batch_tells_what_its_commands_tell_one_by_one() {
+    const KEYS: u64 = 12;
+    let mut random = sherd_types::random::Random::fixed(11);
+    let (mut together, mut apart) = (Scene::new(1), Scene::new(1));
+    let mut told_of_own = 0;
+    for _ in 0..300 {
+        let mut commands = Vec::new();
+        for _ in 0..(random.next() >> 8) % 150 + 1 {
+            let (who, what) = (random.next() >> 8, random.next() >> 8);
+            let [one, other] = [random.next(), random.next()].map(|number| (number >> 8) % KEYS);
+            let line = match what % 16 {
+                0 => format!("SET s{one} {other}"),
+                1 => format!("DEL s{one}"),
+                2 => format!("MGET s{one} s{other}"),
+                3 => format!("LPUSH s{one} x"),
+                4 => format!("GETDEL s{one}"),
+                5 => format!("HSET h{one} f 1"),
+                6 => format!("HGET h{one} f"),
+                7 if other == 0 => "FLUSHALL".to_owned(),
+                7 => format!("RENAMENX s{one} s{other}"),
+                8 => format!("EXPIRE h{one} 0"),
+                _ => format!("GET s{one}"),
+            };
+            commands.push((who % 3, line));
+        }
+        let [a, b] = [Arc::clone(&together.a), Arc::clone(&together.b)];
+        let whose = [Some(&a), Some(&b), None];
+        let lines: Vec<_> = commands.iter().map(|(who, line)| (whose[*who as usize], line.clone())).collect();
+        let of_batch = together.batch(&lines);
+        let mut one_by_one = Vec::new();
+        for (who, line) in &commands {
+            one_by_one.extend(match who {
+                0 => apart.a(line),
+                1 => apart.b(line),
+                _ => apart.other(line),
+            });
+        }
+        one_by_one.dedup_by(|a, b| a == "everything" && b == "everything");
+        assert_eq!(of_batch, one_by_one, "{commands:?}");
+        told_of_own += of_batch.iter().filter(|told| told.contains("7, 9")).count();
+        let items = [&together, &apart].map(|scene| scene.tester.tracked_items());
+        assert_eq!(items[0], items[1], "{commands:?}");
+    }
+    assert!(told_of_own > 100, "hardly any key was read by both: {told_of_own}");
+}
+
+#[test]
+fn a_batch_reads_of_more_keys_than_are_remembered_and_goes_on() {
+    let mut scene = Scene::new(1);
+    scene.tester.world.settings.tracking_table_max_keys.set(64);
+    let a = Arc::clone(&scene.a);
+    let lines: Vec<_> = (0..1000).map(|number| (Some(&a), format!("GET key:{number}"))).collect();
+    let told = scene.batch(&lines);
+    let kept = scene.tester.world.tracking.keys.load(Relaxed);
+    assert!(kept <= 64, "{kept} keys are remembered");
+    assert_eq!(told.len() + kept, 1000, "who has read a key that is forgotten is told");
+    assert!(scene.tester.shards[0].read_keys.pending.is_empty());
 }
 
 #[test]
