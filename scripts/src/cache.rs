@@ -1,15 +1,14 @@
 //! Scripts by their digest, shared by all threads.
 //!
 //! Scripts that came by EVAL are forgotten when there are more than 500 of them, those first that were used longest ago, as in
-//! Valkey; what SCRIPT LOAD has brought stays until SCRIPT FLUSH. A thread keeps those that it uses, by their text, in a
-//! [`Recent`], so that running one of them takes neither the digest nor a lock.
+//! Valkey; what SCRIPT LOAD has brought stays until SCRIPT FLUSH. A thread keeps those that it uses, by what they are called with, in
+//! a [`Recent`], so that running one of them takes neither the digest nor a lock.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sherd_types::sha1::sha1;
-use sherd_types::table;
 
 use crate::digest::hexadecimal;
 use crate::shebang::{self, Flags};
@@ -174,7 +173,7 @@ impl Known {
     }
 }
 
-/// The scripts that one thread has used lately, each in the place of its text's hash.
+/// The scripts that one thread has used lately, each in the place of the hash of what it was called with: its text or its digest.
 #[derive(Default)]
 pub struct Recent {
     scripts: Vec<Option<Arc<Script>>>,
@@ -184,27 +183,44 @@ pub struct Recent {
 /// Places for them; a script takes that of another with the same one.
 const RECENT_MAX: usize = 512;
 
-fn place(source: &[u8]) -> usize {
-    table::hash(source) as usize % RECENT_MAX
+/// What a command line calls a script by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    Text,
+    Digest,
+}
+
+impl Script {
+    fn is_called(&self, name: &[u8], by: By) -> bool {
+        match by {
+            By::Text => *self.source == *name,
+            By::Digest => self.sha == *name,
+        }
+    }
+}
+
+fn place(hash: u64) -> usize {
+    (hash >> 32) as usize % RECENT_MAX
 }
 
 impl Recent {
-    /// The script of a text, if this thread has kept it and it is still known.
-    pub fn find(&mut self, cache: &Cache, source: &[u8]) -> Option<&Arc<Script>> {
+    /// The script that is called so, with the hash of that, if this thread has kept it and it is still known.
+    #[inline]
+    pub fn find(&mut self, cache: &Cache, name: &[u8], by: By, hash: u64) -> Option<&Arc<Script>> {
         let generation = cache.generation();
         if self.generation != generation {
             self.scripts.clear();
             self.generation = generation;
         }
-        let script = self.scripts.get(place(source))?.as_ref().filter(|script| *script.source == *source)?;
+        let script = self.scripts.get(place(hash))?.as_ref().filter(|script| script.is_called(name, by))?;
         script.used.store(cache.clock.load(Ordering::Relaxed), Ordering::Relaxed);
         Some(script)
     }
 
-    /// Keeps a script that the cache knows.
-    pub fn keep(&mut self, script: &Arc<Script>) {
+    /// Keeps a script that the cache knows and that was looked for with this hash.
+    pub fn keep(&mut self, script: &Arc<Script>, hash: u64) {
         self.scripts.resize(RECENT_MAX, None);
-        self.scripts[place(&script.source)] = Some(Arc::clone(script));
+        self.scripts[place(hash)] = Some(Arc::clone(script));
     }
 }
 
@@ -238,11 +254,17 @@ mod tests {
     fn a_thread_forgets_its_scripts_with_the_cache() {
         let (cache, mut recent) = (Cache::default(), Recent::default());
         let script = enter(&cache, b"return 1", false);
-        assert!(recent.find(&cache, b"return 1").is_none());
-        recent.keep(&script);
-        assert!(recent.find(&cache, b"return 1").is_some() && recent.find(&cache, b"return 2").is_none());
-        assert_eq!(cache.flush().len(), 1);
-        assert!(recent.find(&cache, b"return 1").is_none());
+        for (name, by) in [(&b"return 1"[..], By::Text), (&script.sha, By::Digest)] {
+            assert!(recent.find(&cache, name, by, 7).is_none());
+            recent.keep(&script, 7);
+            assert!(recent.find(&cache, name, by, 7).is_some() && recent.find(&cache, b"return 2", by, 7).is_none());
+            // A text is not taken for a digest, nor the other way round.
+            let other = if by == By::Text { By::Digest } else { By::Text };
+            assert!(recent.find(&cache, name, other, 7).is_none());
+            enter(&cache, b"return 1", false);
+            assert_eq!(cache.flush().len(), 1);
+            assert!(recent.find(&cache, name, by, 7).is_none());
+        }
     }
 
     #[test]

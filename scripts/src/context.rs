@@ -155,7 +155,9 @@ impl Context {
         self.args.clear();
         for buffer in [&mut self.numbers, &mut self.reply, &mut self.message, &mut self.scratch] {
             buffer.clear();
-            buffer.shrink_to(KEEP_MAX);
+            if buffer.capacity() > KEEP_MAX {
+                buffer.shrink_to(KEEP_MAX);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::lua::Lua;
 /// As for every function that calls Lua; the reply must belong to the context, not to a frame.
 pub unsafe fn push_reply(lua: Lua, reply: &[u8]) {
     let mut input = Input { lua, rest: reply };
-    input.value();
+    input.outermost();
 }
 
 /// Pushes an error as scripts get it: a table with its text, which begins with a code.
@@ -48,9 +48,15 @@ impl<'a> Input<'a> {
         bytes
     }
 
+    /// Pushes a value that is in another one.
     unsafe fn value(&mut self) {
+        self.lua.need_stack(6, c"in a reply");
+        self.outermost();
+    }
+
+    /// Pushes a value; on the stack is the room that any native function has.
+    unsafe fn outermost(&mut self) {
         let lua = self.lua;
-        lua.need_stack(6, c"in a reply");
         let Some((&kind, rest)) = self.rest.split_first() else { return lua.push_nil() };
         self.rest = rest;
         match kind {

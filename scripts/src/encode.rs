@@ -47,8 +47,8 @@ impl Encoder<'_> {
         Reply::new(self.out, self.client_protocol)
     }
 
-    /// Writes the value on the top of the stack and takes it off.
-    pub unsafe fn value(&mut self) {
+    /// Writes a value that is in another one, which is on the top of the stack, and takes it off.
+    unsafe fn value(&mut self) {
         let lua = self.lua;
         if self.out.len() > REPLY_BYTES_MAX {
             // Nothing of it is sent; going on through all that there is would take as long as it is large.
@@ -59,6 +59,12 @@ impl Encoder<'_> {
             self.failed = true;
             return lua.pop(1);
         }
+        self.write();
+    }
+
+    /// Writes the value on the top of the stack and takes it off; on the stack is the room that any native function has.
+    pub unsafe fn write(&mut self) {
+        let lua = self.lua;
         match lua.kind(-1) {
             kind::STRING => {
                 let bytes = lua.to_bytes(-1).unwrap_or_default();

@@ -124,7 +124,7 @@ unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
         first_field: FIRST_FIELD,
         failed: false,
     };
-    encoder.value();
+    encoder.write();
     context.task.failed = encoder.failed;
     0
 }

@@ -17,7 +17,7 @@ use crate::runtime::Runtime;
 /// How long a thread waits for its runtime. Loading lupa takes some 10 ms on an idle machine.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-static POOL: Pool<Runtime> = Pool::new();
+static POOL: Pool<Box<Runtime>> = Pool::new();
 
 /// What is made here is handed from thread to thread. Invariant: for every thread that waits, one lies ready, is being made, or is
 /// asked for, whoever takes what was made for another.
@@ -130,7 +130,7 @@ pub fn dismiss_maker() {
 
 /// Hands over a runtime that was made.
 pub fn add(runtime: Runtime) {
-    POOL.add(runtime, true);
+    POOL.add(Box::new(runtime), true);
 }
 
 /// Says that runtimes cannot be made, to all who ask from now on.
@@ -148,7 +148,7 @@ pub enum Use {
 /// What a thread has for scripts and functions.
 #[derive(Default)]
 struct Own {
-    runtimes: [Option<Runtime>; 2],
+    runtimes: [Option<Box<Runtime>>; 2],
     recent: Recent,
     functions: RecentFunctions,
 }

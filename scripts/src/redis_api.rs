@@ -60,7 +60,9 @@ unsafe fn command(lua: Lua, raises: bool) -> c_int {
     let Some(host) = context.watch.host() else {
         return raise(lua, b"ERR redis.call/pcall can only be called inside a script invocation");
     };
-    interruption::pass_on(lua);
+    if context.watch.stopping.is_some() {
+        return interruption::stop(lua);
+    }
     if let Err(text) = take_arguments(lua, context) {
         push_error(lua, text);
         return if raises { lua.raise() } else { 1 };

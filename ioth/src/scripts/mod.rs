@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use sherd_metrics::memory;
-use sherd_scripts::cache::Script;
+use sherd_scripts::cache::{By, Script};
 use sherd_scripts::pool::{self, Use};
 use sherd_scripts::runtime::{Program, Ran, Run};
 use sherd_scripts::shebang::{Flag, Flags};
@@ -79,6 +79,7 @@ impl Scripting for Evaluator {
     fn evaluate(&self, context: &mut Context<'_>, reply: &mut Reply<'_>, evaluation: Evaluation) -> Outcome {
         let shared = self.shared()?;
         let (args, read_only) = (context.args, evaluation.read_only);
+        let known = Knowledge::of(args);
         // What is allocated for the script is no shard's.
         let before = memory::thread_bytes();
         if evaluation.named == Named::Function {
@@ -91,17 +92,18 @@ impl Scripting for Evaluator {
             let flags = found.function().flags;
             may_begin(&shared, context, flags, read_only)?;
             let (program, handlers) = (Program::Function(&found), self.handlers);
-            return run(&shared, context, reply, &Started { program, flags, read_only, count, handlers });
+            return run(&shared, context, reply, &Started { program, known, flags, read_only, count, handlers });
         }
         let count = count_of_keys(args::integer(args[2])?, args.len())?;
-        let script = find(&shared.scripts, args[1], evaluation.named == Named::ByDigest);
+        let by = if evaluation.named == Named::ByDigest { By::Digest } else { By::Text };
+        let script = find(&shared.scripts, args[1], by, known.hash());
         discount(context, before);
         let script = script?;
         let flags = script.flags;
         may_begin(&shared, context, flags, read_only)?;
         show(&shared, context);
         let (program, handlers) = (Program::Script(&script), self.handlers);
-        run(&shared, context, reply, &Started { program, flags, read_only, count, handlers })
+        run(&shared, context, reply, &Started { program, known, flags, read_only, count, handlers })
     }
 
     fn load_library(&self, source: &[u8], replace: bool) -> Result<Vec<u8>, CommandError> {
@@ -151,6 +153,7 @@ fn count_of_keys(count: i64, args: usize) -> Result<usize, CommandError> {
 /// A script or a function that may begin.
 pub struct Started<'a> {
     program: Program<'a>,
+    known: Knowledge,
     flags: Flags,
     read_only: bool,
     /// How many of its arguments are keys.
@@ -166,7 +169,6 @@ impl Started<'_> {
 
 fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, started: &Started<'_>) -> Outcome {
     let (args, protocol, program) = (context.args, context.client.protocol, started.program);
-    let known = Knowledge::of(args);
     let (keys, arguments) = args[3..].split_at(started.count);
     let mut host = ScriptHost::new(shared, context, started, keys);
     let mut ran = Ran::Answered { failed: false };
@@ -189,7 +191,7 @@ fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, s
     });
     let handed_on = host.is_handed_on();
     let (confined, quick) = host.end();
-    known.note(confined, quick);
+    started.known.note(confined, quick);
     match ran {
         Ran::Answered { .. } => result,
         Ran::Stopped if handed_on => {
@@ -201,16 +203,19 @@ fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, s
 }
 
 /// The script that a command line names, which is new if its text is.
-fn find(scripts: &Scripts, name: &[u8], by_digest: bool) -> Result<Arc<Script>, CommandError> {
-    if by_digest {
-        return scripts.cache.find(name).ok_or(NO_SCRIPT);
-    }
-    if let Some(script) = pool::with_recent(|recent| recent.find(&scripts.cache, name).map(Arc::clone)) {
+fn find(scripts: &Scripts, name: &[u8], by: By, hash: u64) -> Result<Arc<Script>, CommandError> {
+    if let Some(script) = pool::with_recent(|recent| recent.find(&scripts.cache, name, by, hash).map(Arc::clone)) {
         return Ok(script);
     }
-    let script = scripts.cache.of_text(name).map_err(|text| error_of(&text))?;
-    enter(scripts, &script, false)?;
-    pool::with_recent(|recent| recent.keep(&script));
+    let script = match by {
+        By::Digest => scripts.cache.find(name).ok_or(NO_SCRIPT)?,
+        By::Text => {
+            let script = scripts.cache.of_text(name).map_err(|text| error_of(&text))?;
+            enter(scripts, &script, false)?;
+            script
+        }
+    };
+    pool::with_recent(|recent| recent.keep(&script, hash));
     Ok(script)
 }
 

@@ -129,6 +129,11 @@ impl Knowledge {
         Knowledge { place, hash, marks: if known & !MARKS == hash { known & MARKS } else { 0 } }
     }
 
+    /// The hash of what the command line names it by.
+    pub fn hash(self) -> u64 {
+        self.hash
+    }
+
     /// Whether it keeps to the shards of the keys that it names, as far as is known.
     pub fn is_confined(self) -> bool {
         self.marks & (CONFINED | ROAMING) == CONFINED
