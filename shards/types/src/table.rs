@@ -11,8 +11,9 @@
 //! A table of few entries has no buckets but one block just large enough for them (`table/compact.rs`): in cluster mode there
 //! are 16384 tables.
 //!
-//! A bucket that overflows links to another one through its seventh slot. The eighth tag byte holds flags: "the seventh
-//! slot is a link" and "an entry here may have an expiry", which lets the expiry sweep skip whole buckets.
+//! A bucket that overflows links to another one through its seventh slot, which is as short as its entries allow. The eighth tag
+//! byte holds flags: "the seventh slot is a link" and "an entry here may have an expiry", which lets the expiry sweep skip
+//! whole buckets; and how many places a link lacks.
 //!
 //! Rejected: doubling with an incremental second table (as Redis and Valkey do: every lookup asks two tables while it
 //! lasts, and memory peaks at 1.5 times); extendible hashing as in Dash (better load, far more code).
@@ -155,7 +156,7 @@ impl<E: Entry> Table<E> {
         // SAFETY: chains are made of live buckets; a tag between 1 and 254 stands for a live entry.
         unsafe {
             loop {
-                let mut hits = (*bucket).matches(tag);
+                let mut hits = bucket::matches(bucket, tag);
                 while hits != 0 {
                     let index = (hits.trailing_zeros() / 8) as usize;
                     let entry = &*(&raw const (*bucket).slots[index]).cast::<E>();
@@ -164,7 +165,7 @@ impl<E: Entry> Table<E> {
                     }
                     hits &= hits - 1;
                 }
-                bucket = (*bucket).next();
+                bucket = bucket::next(bucket);
                 if bucket.is_null() {
                     return None;
                 }
@@ -366,7 +367,7 @@ impl<E: Entry> Prefetch for Table<E> {
         let bucket = self.bucket(self.index_of(hash));
         // SAFETY: a live bucket; the hits are occupied slots.
         unsafe {
-            let mut hits = (*bucket).matches(tag(hash));
+            let mut hits = bucket::matches(bucket, tag(hash));
             while hits != 0 {
                 let entry = (*bucket).slots[(hits.trailing_zeros() / 8) as usize];
                 prefetch(entry);

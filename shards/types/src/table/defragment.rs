@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use super::bucket::{layout_of, LINK};
+use super::bucket::{self, layout_of, link_layout, LINK};
 use super::room::{last_room, SEGMENT};
 use super::{Entry, Table};
 use crate::mover::Mover;
@@ -72,13 +72,13 @@ impl<E: Entry> Table<E> {
             // SAFETY: chains are made of live buckets; a tag that is not 0 within the width is a live entry. A link is pointed
             // to by the bucket before it alone.
             unsafe {
-                for slot in 0..(*bucket).width() {
+                for slot in 0..bucket::width(bucket) {
                     if (*bucket).tags[slot] != 0 {
                         visit(&mut *(&raw mut (*bucket).slots[slot]).cast::<E>(), mover);
                     }
                 }
-                let Some(next) = NonNull::new((*bucket).next()) else { return };
-                let moved = mover.relocate(next.cast(), layout_of(1));
+                let Some(next) = NonNull::new(bucket::next(bucket)) else { return };
+                let moved = mover.relocate(next.cast(), link_layout(next.as_ptr()));
                 (*bucket).slots[LINK] = moved.as_ptr();
                 bucket = moved.as_ptr().cast();
             }

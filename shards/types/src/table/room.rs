@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 
 use sherd_metrics::memory::size_class;
 
-use super::bucket::{alloc_buckets, drain_chain, free_buckets, Bucket};
+use super::bucket::{self, alloc_buckets, drain_chain, free_buckets, link_bytes, link_layout, Bucket};
 use super::{Entry, Table, GROW_HALVES};
 
 /// Buckets a segment: 4 KiB, small enough that a table of a few hundred entries wastes little.
@@ -35,16 +35,15 @@ pub(super) fn last_room(buckets: usize) -> usize {
 /// Tables of so many buckets are looked at one by one to tell their memory: some microseconds.
 const LINKS_COUNTED_MAX: usize = 1024;
 
-/// Links that a bucket's chain has on average when keys fall on it at random, `load` of them on average: each link takes
-/// six more, its own place in the chain being lost.
-fn expected_links(load: f64) -> f64 {
+/// Bytes of the links that a bucket's chain has on average when keys fall on it at random, `load` of them on average.
+fn expected_link_bytes(load: f64) -> f64 {
     let mut probability = (-load).exp();
-    let mut links = 0.0;
+    let mut bytes = 0.0;
     for keys in 1..64 {
         probability *= load / f64::from(keys);
-        links += probability * f64::from((keys - 2) / 6 * i32::from(keys > 7));
+        bytes += probability * link_bytes(keys as usize) as f64;
     }
-    links
+    bytes
 }
 
 impl<E: Entry> Table<E> {
@@ -167,34 +166,34 @@ impl<E: Entry> Table<E> {
         }
         let primary = (buckets.div_ceil(SEGMENT) - 1) * SEGMENT + last_room(buckets);
         let directory = if buckets > SEGMENT { buckets.div_ceil(SEGMENT).next_power_of_two() } else { 0 };
-        primary * size_of::<Bucket>() + directory * size_of::<usize>() + self.links() * size_of::<Bucket>()
+        primary * size_of::<Bucket>() + directory * size_of::<usize>() + self.link_bytes()
     }
 
-    /// Chained buckets: counted in a small table, expected from the load of a large one, where chance evens out.
-    fn links(&self) -> usize {
+    /// Bytes of chained buckets: counted in a small table, expected from the load of a large one, where chance evens out.
+    fn link_bytes(&self) -> usize {
         let buckets = self.buckets as usize;
         if buckets <= LINKS_COUNTED_MAX {
-            return (0..buckets).map(|index| self.chain_links(index)).sum();
+            return (0..buckets).map(|index| self.chain_bytes(index)).sum();
         }
         // A bucket that was split in this round of growth holds half of what one holds that was not.
         let unsplit_from = 1 << buckets.ilog2();
         let split = buckets - unsplit_from;
         let load = self.count as f64 / unsplit_from as f64;
-        ((unsplit_from - split) as f64 * expected_links(load) + 2.0 * split as f64 * expected_links(load / 2.0))
-            as usize
+        let (unsplit, split) = ((unsplit_from - split) as f64, 2.0 * split as f64);
+        (unsplit * expected_link_bytes(load) + split * expected_link_bytes(load / 2.0)) as usize
     }
 
-    fn chain_links(&self, index: usize) -> usize {
-        let mut links = 0;
-        let mut bucket = self.bucket(index);
+    fn chain_bytes(&self, index: usize) -> usize {
+        let mut bytes = 0;
         // SAFETY: chains are made of live buckets, and the table is borrowed.
         unsafe {
-            while !(*bucket).next().is_null() {
-                bucket = (*bucket).next();
-                links += 1;
+            let mut link = bucket::next(self.bucket(index));
+            while !link.is_null() {
+                bytes += link_layout(link).size();
+                link = bucket::next(link);
             }
         }
-        links
+        bytes
     }
 
     /// Takes every entry out of the buckets, with its tag; and whether any may be volatile.

@@ -9,7 +9,7 @@
 //! Rejected: drawing random entries (a third of them unseen in a round's worth of draws, a cache miss for each bucket), and
 //! a list of the volatile keys as Redis keeps (a second table for what one bit a bucket does).
 
-use super::bucket::VOLATILE;
+use super::bucket::{self, VOLATILE};
 use super::{prefetch, Entry, Table};
 
 /// Entries of a compact table that are visited like a bucket.
@@ -80,14 +80,14 @@ impl<E: Entry> Table<E> {
             // SAFETY: chains are made of live buckets; a tag that is not 0 within the width is a live entry.
             unsafe {
                 if only_volatile && (*bucket).meta & VOLATILE == 0 {
-                    bucket = (*bucket).next();
+                    bucket = bucket::next(bucket);
                     continue;
                 }
-                for slot in 0..(*bucket).width() {
+                for slot in 0..bucket::width(bucket) {
                     prefetch((*bucket).slots[slot]);
                 }
                 let before = visited;
-                for slot in 0..(*bucket).width() {
+                for slot in 0..bucket::width(bucket) {
                     if (*bucket).tags[slot] == 0 {
                         continue;
                     }
@@ -101,7 +101,7 @@ impl<E: Entry> Table<E> {
                     // The mark outlived what it stood for: the next round passes the bucket by.
                     (*bucket).meta &= !VOLATILE;
                 }
-                bucket = (*bucket).next();
+                bucket = bucket::next(bucket);
             }
         }
         visited

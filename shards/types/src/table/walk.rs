@@ -2,7 +2,7 @@
 
 use std::ptr::null_mut;
 
-use super::bucket::{prefetch, take, Bucket, VOLATILE};
+use super::bucket::{self, prefetch, take, Bucket, VOLATILE};
 use super::{Entry, Table, SHRINK};
 use crate::invariant;
 
@@ -48,10 +48,12 @@ impl<E: Entry> Table<E> {
     }
 
     pub(super) fn prefetch_entries(&self, index: usize) {
+        let bucket = self.bucket(index);
         // SAFETY: a live bucket; what its slots hold is only prefetched.
-        let bucket = unsafe { &*self.bucket(index) };
-        for slot in (0..bucket.width()).filter(|&slot| bucket.tags[slot] != 0) {
-            prefetch(bucket.slots[slot]);
+        unsafe {
+            for slot in (0..bucket::width(bucket)).filter(|&slot| (*bucket).tags[slot] != 0) {
+                prefetch((*bucket).slots[slot]);
+            }
         }
     }
 
@@ -60,12 +62,12 @@ impl<E: Entry> Table<E> {
         while !bucket.is_null() {
             // SAFETY: chains are made of live buckets; a tag that is not 0 within the width is a live entry.
             unsafe {
-                for slot in 0..(*bucket).width() {
+                for slot in 0..bucket::width(bucket) {
                     if (*bucket).tags[slot] != 0 {
                         visit(&*(&raw const (*bucket).slots[slot]).cast::<E>());
                     }
                 }
-                bucket = (*bucket).next();
+                bucket = bucket::next(bucket);
             }
         }
     }
@@ -218,14 +220,14 @@ impl<'a, E: Entry> Iterator for Iter<'a, E> {
             }
             // SAFETY: the bucket is live while the table is borrowed; a tag within the width is a live entry.
             unsafe {
-                while self.slot < (*self.bucket).width() {
+                while self.slot < bucket::width(self.bucket) {
                     let slot = self.slot;
                     self.slot += 1;
                     if (*self.bucket).tags[slot] != 0 {
                         return Some(&*(&raw const (*self.bucket).slots[slot]).cast::<E>());
                     }
                 }
-                self.bucket = (*self.bucket).next();
+                self.bucket = bucket::next(self.bucket);
                 self.slot = 0;
             }
         }
@@ -247,20 +249,20 @@ unsafe fn sweep_chain<E: Entry>(
         let mut bucket = home;
         while !bucket.is_null() {
             if (*bucket).meta & VOLATILE == 0 {
-                bucket = (*bucket).next();
+                bucket = bucket::next(bucket);
                 continue;
             }
             let mut volatile = false;
             let mut slot = 0;
             let mut emptied = false;
-            while slot < (*bucket).width() {
+            while slot < bucket::width(bucket) {
                 if (*bucket).tags[slot] == 0 {
                     slot += 1;
                     continue;
                 }
                 let entry = &*(&raw const (*bucket).slots[slot]).cast::<E>();
                 if entry.is_volatile() && expired(entry) {
-                    let is_last = (*bucket).next().is_null() && bucket != home;
+                    let is_last = bucket::next(bucket).is_null() && bucket != home;
                     removed(take::<E>(home, bucket, slot));
                     gone += 1;
                     // Taking an entry out may move one from the chain's end here, or free the chain's end.
@@ -280,7 +282,7 @@ unsafe fn sweep_chain<E: Entry>(
             if !volatile {
                 (*bucket).meta &= !VOLATILE;
             }
-            bucket = (*bucket).next();
+            bucket = bucket::next(bucket);
         }
     }
     gone
