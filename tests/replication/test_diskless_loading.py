@@ -264,3 +264,28 @@ def test_a_replica_can_end_while_it_loads_beside() -> None:
         again(primary, old).full(snapshot("two"))
         eventually(lambda: loading(wire) == ("0", "1"), "it loads beside")
         assert replica.signal_and_wait(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("shape", shapes, ids=shape_names)
+def test_a_snapshot_that_is_being_taken_keeps_the_data_that_are_replaced(tmp_path: Path, shape: Shape) -> None:
+    """The new ones come in while it is slowed down: the file has what was there at its cut, and nothing else."""
+    with (
+        FakePrimary() as primary,
+        replica_of(primary.port, shape, repl_diskless_load="swapdb") as replica,
+        replica.wire() as wire,
+    ):
+        old = first_load(primary, wire)
+        wire.call("CONFIG", "SET", "rdb-key-save-delay", str(30000 * shape.shards))
+        assert wire.call("BGSAVE").raw == b"+Background saving started\r\n"
+        again(primary, old).full(snapshot("two"))
+        eventually(lambda: has_generation(wire, "two"), "the new data are there")
+        assert info_field(wire, "persistence", "rdb_bgsave_in_progress") == "1", "it went on meanwhile"
+        wire.pipeline([("SET", f"key:{number}", "three") for number in range(200)])
+        eventually(lambda: info_field(wire, "persistence", "rdb_bgsave_in_progress") == "0", "the snapshot ends")
+        assert info_field(wire, "persistence", "rdb_last_bgsave_status") == "ok"
+        (tmp_path / "dump.rdb").write_bytes((replica.directory / "dump.rdb").read_bytes())
+    with Server(directives={"dir": str(tmp_path)}) as server, server.wire() as wire:
+        assert has_generation(wire, "one")
+        assert {wire.value("GET", f"key:{number}") for number in range(200)} == {b"one"}
+        assert wire.value("DBSIZE") == 202
+        assert wire.value("FCALL_RO", "generation", "0") == b"one"

@@ -413,8 +413,10 @@ impl<'a> Context<'a> {
     /// The same for a change that counts as `count`: of so many elements, or none where another key's counts for both.
     #[inline]
     pub fn changed_by(&mut self, count: usize, key: &Key<'_>, event_class: u32, event: &'static str) {
-        self.touched_by(count, key);
-        self.notify(key, event_class, event);
+        let db = self.client.db;
+        let shard = self.shards.of_slot(key.slot);
+        shard.changed(db, key, count);
+        shard.raise(db, key, event_class, event);
     }
 
     /// The same without an event, for commands that raise another one for the same change, or none.

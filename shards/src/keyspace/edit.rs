@@ -479,10 +479,18 @@ impl Shard {
         self.raise(db, key, event_class, event);
     }
 
-    /// Tells those who watch a key or wait for it.
-    #[inline]
+    /// Tells those who watch a key, wait for it, or keep a copy of it.
+    #[inline(always)]
     fn tell(&mut self, db: u16, key: &Key<'_>) {
         self.changes += 1;
+        if !self.watches.is_empty() || !self.blocking.is_empty() || self.world.tracking.is_on() {
+            self.tell_listeners(db, key);
+        }
+    }
+
+    // Apart, so that a write that nobody listens to does not save registers for it.
+    #[inline(never)]
+    fn tell_listeners(&mut self, db: u16, key: &Key<'_>) {
         if !self.watches.is_empty() {
             let database = self.databases.get(db);
             self.watches.touch(db, key.bytes, || database.is_some_and(|database| database.find(key).is_some()));

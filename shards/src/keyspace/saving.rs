@@ -309,8 +309,9 @@ impl Saving {
 
     /// Goes on with the walk until `until`, or until it has to wait; true at its end.
     fn walk(&mut self, databases: &mut Databases, map: &SlotMap, reaper: &Reaper, until: Instant) -> bool {
+        let steps = if self.manner.key_delay == 0 { STEPS } else { 1 };
         loop {
-            for _ in 0..STEPS {
+            for _ in 0..steps {
                 let step = if self.big.is_empty() {
                     self.step(databases, map, reaper)
                 } else {
@@ -325,10 +326,15 @@ impl Saving {
                     }
                 }
             }
-            if Instant::now() >= until {
+            if Instant::now() >= until || self.is_delayed() {
                 return false;
             }
         }
+    }
+
+    /// Whether the walk is to wait for what was saved last.
+    fn is_delayed(&self) -> bool {
+        self.manner.key_delay != 0 && self.undelayed > 0 && !self.sink.is_cancelled()
     }
 
     /// One step of the walk through the elements of big entries.

@@ -4,7 +4,7 @@
 //! length; where it is not known beforehand, [`Reply::deferred`] leaves the header to be put in afterwards.
 
 use crate::protocol::error::CommandError;
-use sherd_types::number::{append_f64, append_i64};
+use sherd_types::number::{append_f64, append_i64, append_line};
 
 /// A version of the protocol that replies are written in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -346,9 +346,7 @@ impl<'a> Reply<'a> {
             self.out.extend_from_slice(&[kind, b'0' + value as u8, b'\r', b'\n']);
             return;
         }
-        self.out.push(kind);
-        append_i64(self.out, value);
-        self.crlf();
+        append_line(self.out, kind, value);
     }
 
     #[inline]

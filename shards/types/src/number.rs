@@ -84,6 +84,24 @@ pub fn append_i64(output: &mut Vec<u8>, value: i64) {
     output.extend_from_slice(format_i64(value, &mut [0; I64_TEXT_MAX_BYTES]));
 }
 
+/// Appends `kind`, `value` as text and CRLF to `output`, in one piece.
+#[inline]
+pub fn append_line(output: &mut Vec<u8>, kind: u8, value: i64) {
+    const END: usize = 1 + I64_TEXT_MAX_BYTES;
+    let mut line = [0; END + 2];
+    line[END] = b'\r';
+    line[END + 1] = b'\n';
+    let Some(digits) = line[1..].first_chunk_mut::<I64_TEXT_MAX_BYTES>() else { return };
+    // Where they start in `digits` is the place before them in `line`.
+    let mut start = write_digits_backwards(value.unsigned_abs(), digits);
+    if value < 0 {
+        line[start] = b'-';
+        start -= 1;
+    }
+    line[start] = kind;
+    output.extend_from_slice(&line[start..]);
+}
+
 /// Fills `buffer` from its end with the digits of `magnitude`; returns where they start. 20 digits hold any `u64`.
 #[inline]
 fn write_digits_backwards(mut magnitude: u64, buffer: &mut I64Buffer) -> usize {

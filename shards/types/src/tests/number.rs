@@ -317,3 +317,12 @@ const RECORDED_SUMS: &[(&str, &str, Option<&str>)] = &[
 
 const RECORDED_NOT_SHORTEST: (f64, &str) = (44772653960.06847, "44772653960.068466");
 const RECORDED_CHECKSUM: u64 = 0x63449ac42892f7b4;
+
+#[test]
+fn a_line_has_its_kind_its_number_and_an_end() {
+    for value in [0, 7, 10, 99, 100, 12345, -1, -10, -100, i64::MAX, i64::MIN, i64::MIN + 1] {
+        let mut line = b"before".to_vec();
+        append_line(&mut line, b':', value);
+        assert_eq!(line, format!("before:{value}\r\n").into_bytes());
+    }
+}
