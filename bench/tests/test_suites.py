@@ -57,6 +57,7 @@ def test_the_messages_suite_counts_what_is_delivered(tmp_path: Path) -> None:
     assert "| median" in text
     assert "| 99th percentile" in text
     assert "| 5,000" in text
+    assert "The kernel's share" in text
 
 
 def test_the_tls_suite_counts_requests_and_handshakes(tmp_path: Path) -> None:

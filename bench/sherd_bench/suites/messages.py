@@ -3,8 +3,13 @@
 One publisher waits for the answers to a few messages before it sends the next; a thread takes what the subscribers are
 sent. Counted is the CPU of the server's process, so it does not matter that Python receives slowly. When a message has
 reached a subscriber the kernel says, which stamps what arrives: so that does not depend on Python either.
+
+Nearly all of a message to many is the system call that sends it. A process that does nothing but send the same bytes to
+as many sockets shows how much: no server that sends to each of them can take less.
 """
 
+import multiprocessing
+import resource
 import selectors
 import socket
 import struct
@@ -12,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from statistics import median
 
 from sherd_bench import procfs
@@ -56,13 +62,15 @@ def run(session: Session) -> Findings:
             unheard = measure(pinned, servers, [UNHEARD], pipelines=(UNHEARD_PIPELINE,))
             tables.append(unheard.cpu_table(f"Nobody subscribed, {pin.describe()}"))
             tables.append(_in_turns(session, servers, pin, _DELAY))
+    tables.append(_sends_alone(session))
     tables.append(_memory(session))
     method = (
         f"Messages of {len(MESSAGE)} bytes to one channel, one publisher, each subscriber on a connection of its own; "
         "CPU of the whole process, the median of the rounds. The delay is from before a message is sent until the "
         f"kernel has it for the last of {LISTENERS} subscribers, one message at a time. Memory is what {CHANNELS:,} "
         f"subscriptions to channels with names of {CHANNEL_BYTES} bytes add to used_memory, and in brackets to "
-        f"resident memory, over {CONNECTIONS} connections."
+        f"resident memory, over {CONNECTIONS} connections. The kernel's share is the system's time of a process that "
+        "sends the same bytes, a pipeline at once, to as many sockets."
     )
     return Findings("Messages to subscribers", method, tables)
 
@@ -113,6 +121,52 @@ def _delay_rows(session: Session) -> Sequence[tuple[tuple[str, ...], Callable[[R
 
 _COSTS = _Part("Server CPU a delivered message", ("subscribers", "pipeline"), _cost_rows)
 _DELAY = _Part(f"Delay to the last of {LISTENERS} subscribers", ("of the messages",), _delay_rows)
+
+
+def _sends_alone(session: Session) -> Table:
+    """System CPU of the sends alone, for each of the shapes: a pipeline of messages is one send a subscriber."""
+    table = Table("The kernel's share: sends and nothing else, microseconds", ["subscribers", "pipeline", "a message"])
+    for subscribers, messages, pipeline in SHAPES:
+        count = max(pipeline, session.parameters.scaled(messages, messages // QUICK_DIVISOR)) // pipeline
+        taken = [_sending(subscribers, count, pipeline) for _ in range(session.parameters.rounds)]
+        table.rows.append([str(subscribers), str(pipeline), number(median(taken))])
+        session.log(" ".join(table.rows[-1]))
+    return table
+
+
+def _sending(subscribers: int, rounds: int, pipeline: int) -> float:
+    """Microseconds of the kernel a message, where a process sends what a pipeline of messages is to each subscriber."""
+    size = len(_encoded(b"message", b"c", MESSAGE)) * pipeline
+    processes = multiprocessing.get_context("fork")
+    ours, its = processes.Pipe()
+    with socket.create_server(("127.0.0.1", 0), backlog=subscribers) as server:
+        sender = processes.Process(target=_send, args=(server, its, subscribers, size), daemon=True)
+        sender.start()
+        listeners = [socket.create_connection(server.getsockname()) for _ in range(subscribers)]
+        for listener in listeners:
+            listener.setblocking(False)
+        for _ in range(rounds):
+            ours.send(True)
+            _receive(listeners, size * subscribers)
+        ours.send(False)
+        spent: float = ours.recv()
+        sender.join()
+    for listener in listeners:
+        listener.close()
+    return spent / (rounds * pipeline * subscribers) * 1e6
+
+
+def _send(server: socket.socket, control: Connection, subscribers: int, size: int) -> None:
+    """Sends to all that have connected as often as it is told to, then tells the system's time that this took."""
+    clients = [server.accept()[0] for _ in range(subscribers)]
+    for client in clients:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    data = b"x" * size
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_stime
+    while control.recv():
+        for client in clients:
+            client.sendall(data)
+    control.send(resource.getrusage(resource.RUSAGE_SELF).ru_stime - before)
 
 
 def _encoded(*words: bytes) -> bytes:
