@@ -91,13 +91,13 @@ impl Rest {
 
 /// Sleeps until somebody wakes the thread, or for so long.
 #[cfg(not(loom))]
-fn park(at_most: Duration) {
+pub(super) fn park(at_most: Duration) {
     thread::park_timeout(at_most);
 }
 
 /// Sleeps without an end, so that a wake-up that got lost shows as a deadlock.
 #[cfg(loom)]
-fn park(_: Duration) {
+pub(super) fn park(_: Duration) {
     thread::park();
 }
 

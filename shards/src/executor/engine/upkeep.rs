@@ -105,7 +105,7 @@ impl Engine {
             if !self.saves(cell, index) {
                 cell.rest.sleep(&self.world, &cell.stats, eviction, survey, defragmentation);
             } else if let Some(pause) = pause {
-                thread::park_timeout(pause.min(rest::tick(&self.world)));
+                rest::park(pause.min(rest::tick(&self.world)));
             }
         }
         cell.asleep.swap(false, Ordering::SeqCst);
