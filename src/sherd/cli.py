@@ -125,7 +125,7 @@ def _start(config: Config) -> int:
 
     # The process is the server's own: what the control plane may never use is loaded when it does, and the allocator
     # has no huge pages from the beginning.
-    put_off("asyncio", "ssl", "asyncio.sslproto", "inspect", "hiredis")
+    put_off("asyncio", "ssl", "asyncio.sslproto", "inspect")
     if config.get_bool("disable-thp"):
         os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from sherd.server import run

@@ -2,7 +2,7 @@
 
 A handler returns plain Python values; only what Python cannot say has a type here (`Simple`, `Error`, `Verbatim`,
 `Push`, `ReplySet`, `Encoded`, `NULL_ARRAY`). One function, `encode`, knows both protocols, so no handler asks which one
-its client speaks. Reading RESP is hiredis' work, never this module's.
+its client speaks. Reading RESP is the work of `replies.py`, never this module's.
 
 Rejected: a class for every RESP type. `[1, b"a", None]` reads like the reply it becomes, wrappers do not.
 """

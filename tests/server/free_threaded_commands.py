@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 import sherd
 
@@ -46,3 +47,19 @@ def share(call: sherd.Call, key: bytes, number: int) -> list[object]:
         shared_list.pop()
     call("SET", key, number)
     return [shared, shared_list]
+
+
+@sherd.command("free.sleep", keys=1)
+def sleep(call: sherd.Call, key: bytes, milliseconds: int) -> int:
+    """Holds its shard for some time, in which other threads execute commands of others."""
+    time.sleep(milliseconds / 1000)
+    return int(call("INCR", key))
+
+
+@sherd.command("free.compute", keys=1, flags="readonly")
+def compute(call: sherd.Call, key: bytes, rounds: int) -> int:
+    """Uses a core and nothing else."""
+    total = 0
+    for number in range(rounds):
+        total += number * number % 7
+    return total

@@ -33,7 +33,8 @@ use crate::held;
 use super::call::{self, Call};
 use super::{values, Entry, Extensions, Functions};
 
-/// Requests that are taken at once where there is one thread; several threads take smaller shares.
+/// Requests that are taken at once where there is one thread. Several take one each: what a thread has taken waits for what it
+/// executes, however many others sleep.
 const SHARE_MAX: usize = 64;
 /// Bytes of an exception's text that a client gets.
 const EXCEPTION_BYTES_MAX: usize = 512;
@@ -77,7 +78,7 @@ pub fn run(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions, thread
     let Some(functions) = extensions.functions() else { return };
     let slot = shared.extensions.deadlines.enter();
     let mut runner = Runner { shared, extensions, functions, slot, ticket: Cell::new(0) };
-    let share = SHARE_MAX.div_ceil(threads.max(1).pow(2));
+    let share = if threads > 1 { 1 } else { SHARE_MAX };
     loop {
         let work = py.detach(|| shared.extensions.work.take(share));
         if work.is_empty() {

@@ -64,7 +64,7 @@ class Extensions:
         if not self._origins:
             return
         # Whose modules may import what they like.
-        load("asyncio", "hiredis", "structlog.stdlib", "structlog.threadlocal")
+        load("asyncio", "structlog.stdlib", "structlog.threadlocal")
         from sherd.extensions.sources import sources_of
 
         self._sources = sources_of(self._origins)

@@ -20,12 +20,11 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-import hiredis
-
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.log import get_logger
 from sherd.observability.node import Listener, Node
 from sherd.record import field, record
+from sherd.replies import ProtocolError, ReplyError, new_reader
 from sherd.resp import OK, Reply, Simple, encode
 from sherd.spec import KeySpec, Request, Secret, command
 from sherd.wire import Wire, connect, open_wire
@@ -212,7 +211,7 @@ class Target:
     def __init__(self, wire: Wire, timeout_seconds: float) -> None:
         self._wire = wire
         self._timeout_seconds = timeout_seconds
-        self._replies = hiredis.Reader()
+        self._replies = new_reader()
 
     async def begin(self, migration: Migration) -> None:
         """Authenticate and select the database."""
@@ -221,7 +220,7 @@ class Target:
         await self._write(b"".join(commands))
         for _ in commands:
             reply = await self._read()
-            if isinstance(reply, hiredis.ReplyError):
+            if isinstance(reply, ReplyError):
                 raise CommandError(_refused(reply))
 
     def is_one_of(self, listeners: Sequence[Listener]) -> bool:
@@ -237,7 +236,7 @@ class Target:
                 await self._write(b"".join(item.restore(name, replace=replace) for item in batch))
                 for item in batch:
                     reply = await self._read()
-                    if isinstance(reply, hiredis.ReplyError):
+                    if isinstance(reply, ReplyError):
                         sending.failure = sending.failure or _refused(reply)
                     else:
                         sending.arrived.append(item)
@@ -260,7 +259,7 @@ class Target:
                     if not data:
                         raise CommandError(NOT_READ)
                     self._replies.feed(data)
-        except (OSError, TimeoutError, hiredis.ProtocolError):
+        except (OSError, TimeoutError, ProtocolError):
             raise CommandError(NOT_READ) from None
         return reply
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import hiredis
-
 from sherd.errors import SherdError
 from sherd.record import record
+from sherd.replies import ProtocolError, ReplyError, new_reader
 from sherd.resp import encode
 from sherd.wire import Wire
 
@@ -63,11 +62,11 @@ class _Talk:
     async def introduce(self, introduction: Introduction) -> Admission:
         reply = await self._ask("PING")
         # A password may be asked for, which is told next.
-        if isinstance(reply, hiredis.ReplyError) and not str(reply).startswith(_WANTS_PASSWORD):
+        if isinstance(reply, ReplyError) and not str(reply).startswith(_WANTS_PASSWORD):
             raise HandshakeError(f"PING was answered: {reply}")
         if introduction.credentials:
             reply = await self._ask("AUTH", *introduction.credentials)
-            if isinstance(reply, hiredis.ReplyError):
+            if isinstance(reply, ReplyError):
                 raise HandshakeError(f"AUTH was answered: {reply}")
         # A primary that knows none of these is one that needs none of them.
         await self._ask("REPLCONF", "listening-port", str(introduction.port))
@@ -77,7 +76,7 @@ class _Talk:
         offset = introduction.offset + 1 if introduction.id else -1
         handing_over = ("FAILOVER",) if introduction.hands_over else ()
         reply = await self._ask("PSYNC", introduction.id or "?", str(offset), *handing_over)
-        if isinstance(reply, hiredis.ReplyError):
+        if isinstance(reply, ReplyError):
             raise HandshakeError(f"PSYNC was answered: {reply}")
         return parse_admission(reply, introduction)
 
@@ -86,7 +85,7 @@ class _Talk:
         return await self._read()
 
     async def _read(self) -> Any:
-        reader = hiredis.Reader()
+        reader = new_reader()
         begun = False
         for _ in range(_REPLY_BYTES_MAX):
             byte = await self._wire.receive(1)
@@ -99,7 +98,7 @@ class _Talk:
             reader.feed(byte)
             try:
                 reply = reader.gets()
-            except hiredis.ProtocolError as error:
+            except ProtocolError as error:
                 raise HandshakeError(f"the primary does not speak the protocol: {error}") from error
             if reply is not False:
                 return reply
