@@ -68,11 +68,17 @@ impl Databases {
     // Inlined wherever it is used: as a call it was a hundredth of a SET.
     #[inline(always)]
     fn get_or_new(&mut self, number: u16, map: &SlotMap, shard: usize) -> &mut Db {
-        let place = &mut self.places[usize::from(number)];
-        if place.is_none() {
-            self.touched = self.touched.max(usize::from(number) + 1);
+        let index = usize::from(number);
+        if self.places[index].is_none() {
+            self.make(index, map, shard);
         }
-        place.get_or_insert_with(|| Box::new(Db::new(map, shard)))
+        self.places[index].as_deref_mut().expect("a database that was made if it was not there")
+    }
+
+    #[cold]
+    fn make(&mut self, index: usize, map: &SlotMap, shard: usize) {
+        self.touched = self.touched.max(index + 1);
+        self.places[index] = Some(Box::new(Db::new(map, shard)));
     }
 
     fn take(&mut self, number: u16) -> Option<Box<Db>> {
