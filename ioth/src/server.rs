@@ -24,6 +24,7 @@ use sherd_shards::slot::SlotMap;
 use crate::commands;
 use crate::event_loop;
 use crate::followers::replicas::Replicas;
+use crate::kernel::schedule;
 use crate::net::listener::{Listener, Stage};
 use crate::net::tls_config::{client_config, server_config, TlsOptions};
 use crate::observe::log::Log;
@@ -34,6 +35,10 @@ use crate::shared::message::{ControlRequest, Message, INBOX_CAPACITY, MAILBOX_CA
 use crate::shared::{deliver, wake_client, Shared};
 use crate::thread::neighbours::Neighbours;
 use crate::thread::IoThread;
+
+/// The time slice that IO threads ask for: with all cores busy (a snapshot, a neighbour) they run soon after something has come for
+/// them. The control plane's thread asks for a shorter one, and still comes before them.
+const IO_THREAD_SLICE: Duration = Duration::from_micros(300);
 
 /// IO threads that a server may have.
 pub const IO_THREADS_MAX: usize = 64;
@@ -190,7 +195,11 @@ impl Server {
         neighbours.set(&io_threads);
         for (index, thread) in io_threads.into_iter().enumerate() {
             let name = format!("sherd-io-{index}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop::run(&thread))?);
+            let serve = move || {
+                schedule::set_time_slice(IO_THREAD_SLICE);
+                event_loop::run(&thread);
+            };
+            threads.push(std::thread::Builder::new().name(name).spawn(serve)?);
         }
         threads.extend(self.shared.engine.start_threads());
         Ok(())

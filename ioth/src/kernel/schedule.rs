@@ -1,8 +1,9 @@
 //! How soon the kernel lets a thread run that has something to do.
 //!
 //! The threads of a busy server use all cores. One that answers operators and scrapes sleeps most of the time, but when it
-//! wakes it would wait until the others have used up their slices of a few milliseconds. Since Linux 6.12 a thread may ask
-//! for a shorter slice: it then gets the same share of time in smaller pieces, and soon after it wakes.
+//! wakes it would wait until the others have used up their slices of a few milliseconds; and an IO thread would wait for those
+//! that save, or for other programs. Since Linux 6.12 a thread may ask for a shorter slice: it then gets the same share of time in
+//! smaller pieces, and soon after it wakes.
 
 use std::time::Duration;
 
