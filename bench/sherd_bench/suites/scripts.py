@@ -2,7 +2,8 @@
 
 One call of a script is mostly what surrounds it: finding the script, its keys and arguments, the reply. Twenty calls in
 one script are what a command costs from Lua. A loop without commands is Lua itself, and the same everywhere. A rate
-limiter is measured in Lua, and where there are commands in Python in that as well.
+limiter is measured in Lua, and where there are commands in Python in that as well. What a long script does to other
+clients is `script_pauses.py`.
 """
 
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from sherd_bench.document import Findings
 from sherd_bench.session import Pin, Session
+from sherd_bench.suites import script_pauses
 from sherd_bench.suites.grid import measure
 from sherd_bench.tables import Table
 from sherd_bench.workloads import Fill, Workload, choose
@@ -54,6 +56,8 @@ def run(session: Session) -> Findings:
         tables += [grid.cpu_table(heading), grid.throughput_table(heading), grid.latency_table(heading)]
         pictures[f"cpu-{pin.value}"] = grid.cpu_picture(heading)
         tables += _in_python(session, pin)
+    if not session.parameters.workload_names:
+        tables.append(script_pauses.table(session))
     method = "As in the core suite: one generator thread, the median of the rounds, CPU of the whole process."
     return Findings("Scripts", method, tables, pictures)
 
