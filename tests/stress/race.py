@@ -153,13 +153,17 @@ class Race:
 
     # ----- beginning and end -----
 
-    def run(self, *parts: Callable[[], None]) -> None:
-        """Runs the parts side by side until the time is over."""
+    def prepare(self) -> None:
+        """What must be there before the parts begin."""
         with self.server.wire() as wire:
             wire.call("FLUSHALL")
             for db in ("1", "0"):
                 wire.call("SELECT", db)
                 wire.call("XGROUP", "CREATE", stream, group, "$", "MKSTREAM")
+
+    def run(self, *parts: Callable[[], None]) -> None:
+        """Runs the parts side by side until the time is over."""
+        self.prepare()
 
         def guarded(part: Callable[[], None]) -> None:
             try:

@@ -47,6 +47,35 @@ def test_timeouts_lose_nothing(race: Race) -> None:
     assert race.counts["BLMPOP"] > 0, race.counts
 
 
+def test_clients_that_hang_up_get_what_waits_for_the_disk() -> None:
+    """Under `appendfsync always` a reply is held back for a moment: a client that sends no more meanwhile gets it all the same."""
+    directives = {"appendonly": "yes", "appendfsync": "always"}
+    with Server(sherd_program(), shape=Shape(2, 2), directives=directives) as server:
+        race = Race(server)
+        race.run(race.push, *poppers(race, hang_up=True))
+        race.assert_conserved()
+        race.assert_nobody_waits()
+
+
+def test_nobody_waits_for_the_disk_when_that_need_not_be_any_more() -> None:
+    """`appendfsync` is changed while replies are held back, and the file is closed."""
+    directives = {"appendonly": "yes", "appendfsync": "always"}
+    with Server(sherd_program(), shape=Shape(2, 2), directives=directives) as server:
+        race = Race(server)
+        toggles = [
+            functools.partial(race.repeat, "CONFIG", "SET", name, value)
+            for name, value in (
+                ("appendfsync", "always"),
+                ("appendfsync", "everysec"),
+                ("appendonly", "no"),
+                ("appendonly", "yes"),
+            )
+        ]
+        race.run(race.push, *toggles, *poppers(race))
+        race.assert_conserved()
+        race.assert_nobody_waits()
+
+
 def test_unblocked_killed_and_closed_clients_lose_nothing(race: Race) -> None:
     """CLIENT UNBLOCK, CLIENT KILL, and connections half closed in the middle of a wait."""
     disturb = functools.partial(

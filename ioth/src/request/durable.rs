@@ -4,7 +4,7 @@
 //! replies stay behind the first. The journal's thread tells when it has got further, and what has become durable is sent.
 //! Nobody waits, and connections that have only read are not held back.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{fence, Ordering::SeqCst};
 
 use sherd_shards::journal::Ticket;
 
@@ -39,6 +39,7 @@ fn hold(io: &mut IoThread, connection: &mut Connection, ticket: Ticket) {
 /// Has the journal's thread tell this one when it has got further. Either it sees that, or it was seen to have got further.
 fn ask_to_be_told(io: &IoThread) {
     io.shared.holds[io.index].store(true, SeqCst);
+    fence(SeqCst);
 }
 
 /// The journal has got further: sends what is durable now, and lets writers go on that waited for room in it.

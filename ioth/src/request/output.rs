@@ -95,6 +95,8 @@ pub fn cut_at_limit(shared: &Shared, stats: &IoStats, connection: &mut Connectio
     let unsent = connection.unsent().to_string();
     let fields = vec![("client", connection.record.address.clone()), ("bytes", unsent)];
     shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
+    // Also what waits for the disk: it is the client's own fault that it gets nothing of that.
+    connection.outbound.release();
     connection.closing = true;
 }
 

@@ -14,12 +14,14 @@ use super::track::track_no_longer;
 
 /// After a connection was worked on: keeps it, or closes it.
 pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
-    if connection.closing && connection.has_nothing_out() && abandon_wait(io, &mut connection) {
+    let ends = connection.closing && connection.has_nothing_out() && abandon_wait(io, &mut connection);
+    if ends && !awaits_disk(io, &connection) {
         close(io, connection);
         return;
     }
     let idle = connection.is_idle();
     let more = idle
+        && !connection.closing
         && !connection.is_deferred
         && connection.transport.is_readable()
         && connection.unsent() < OUTPUT_PAUSE_BYTES;
@@ -31,6 +33,12 @@ pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
     if more {
         io.connections.make_ready(index);
     }
+}
+
+/// Whether replies are held back until the disk has what they acknowledge. A client that will send no more reads them all the
+/// same, and what its commands took out of the keyspace is nowhere else. A disk that fails keeps nobody.
+fn awaits_disk(io: &IoThread, connection: &Connection) -> bool {
+    connection.outbound.held_until() != 0 && connection.unsent() > 0 && io.shared.world.journal.failure() == 0
 }
 
 /// Ends a connection that has nothing out any more.

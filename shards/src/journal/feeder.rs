@@ -288,9 +288,10 @@ impl Feeder<'_> {
             self.told = self.order.last();
             // Release: who sees it sends replies for what was made durable before.
             common.durable.store(self.told, Ordering::Release);
-            if common.holds_replies.load(Ordering::Relaxed) {
-                common.tell_listener(false);
-            }
+            // Either somebody who waits for this is seen, or it is seen there. Whether replies wait at all does not matter here: who
+            // has begun to wait has to be told, also when those who come now need not wait any more.
+            fence(Ordering::SeqCst);
+            common.tell_listener(false);
         }
         flushed
     }

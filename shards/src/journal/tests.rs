@@ -336,6 +336,36 @@ fn writers_wait_while_a_sink_is_behind() {
     tester.world.journal.stop();
 }
 
+#[test]
+fn who_waits_is_told_also_when_others_need_not_wait_any_more() {
+    struct Slow(mpsc::Receiver<()>);
+    impl Sink for Slow {
+        fn take(&mut self, _: &Block<'_>) {}
+        fn flush(&mut self) -> Flushed {
+            let is_durable = self.0.try_recv().is_ok();
+            let again_in = Some(Duration::from_millis(1));
+            Flushed { pending_bytes: 0, buffer_bytes: 0, is_durable, again_in, gather: Duration::ZERO }
+        }
+        fn as_any(&mut self) -> &mut dyn Any {
+            self
+        }
+    }
+    let journal = Arc::new(Journal::default());
+    let (sync, synced) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    journal.set_listener(Box::new(move |_| _ = tell.send(())));
+    journal.hold_replies(true);
+    journal.attach(Box::new(Slow(synced)), |_| {});
+    let ticket = journal.append(0, &[b"SET", b"k", b"v"], false);
+    assert!(journal.holds_replies() && !journal.is_durable(ticket), "a reply would wait");
+    // `appendfsync` is changed, or the file closed.
+    journal.hold_replies(false);
+    sync.send(()).expect("the sink listens");
+    told.recv_timeout(Duration::from_secs(60)).expect("who waits is told");
+    assert!(journal.is_durable(ticket));
+    journal.stop();
+}
+
 /// Waits for what another thread brings about.
 #[track_caller]
 fn until(holds: impl Fn() -> bool) {
