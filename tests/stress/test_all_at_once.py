@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.protocol.test_limits import info_field
 from tests.replication.support import await_equal, digest
 from tests.stress.race import Race, commands, race_seconds
 from tests.support.servers import Server, Shape
 from tests.support.wire import ConnectionClosed, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 accounts = tuple(f"account:{number}" for number in range(24))
 balance = 1000
@@ -223,10 +224,10 @@ class Crowd(Race):
             while self.running():
                 wire.read()
 
-    def operate(self) -> None:
+    def operate(self, some: Sequence[tuple[str, ...]] = buttons) -> None:
         """Every button, in any order."""
         for wire in self.turns(self.server, 0.003):
-            button = random.choice(buttons)
+            button = random.choice(some)
             wire.call(*button)
             name = " ".join(button[:2])
             self.pressed[name] = self.pressed.get(name, 0) + 1
@@ -291,4 +292,110 @@ def test_everything_at_once(shape: Shape, replica_shape: Shape) -> None:
         again = {**files, "dir": str(server.directory)}
         with Server(shape=replica_shape, directives=again) as restarted, restarted.wire() as wire:
             assert digest(wire) == expected
-    assert race_seconds > 0
+
+
+@pytest.mark.parametrize("policy", ["always", "everysec"])
+@pytest.mark.parametrize("shape", [Shape(4, 2), Shape(1, 1)], ids=["4-shards", "1-shard"])
+def test_an_end_in_the_middle_of_everything(shape: Shape, policy: str) -> None:
+    """SIGTERM while everybody is busy: the server ends, soon and in order, and its file has whole transactions only."""
+    files = {"enable-debug-command": "yes", "appendonly": "yes", "appendfsync": policy}
+    own = [button for button in buttons if button[:2] != ("CONFIG", "SET")]
+    with Server(shape=shape, directives=files) as server:
+        crowd = Crowd(server)
+        codes = []
+
+        def end() -> None:
+            time.sleep(race_seconds / 2)
+            codes.append(server.signal_and_wait(signal.SIGTERM, 20))
+            crowd.until = 0
+
+        def until_cut(part: Callable[[], None]) -> None:
+            with contextlib.suppress(ConnectionClosed, ConnectionError):
+                part()
+
+        parts = [
+            crowd.transact, crowd.watch, crowd.script, crowd.churn, crowd.read_tracked, crowd.publish, crowd.watch_all,
+            functools.partial(crowd.operate, own), crowd.push, functools.partial(crowd.audit, server, "primary"),
+            functools.partial(crowd.listen, server), functools.partial(crowd.pop, list(commands), hang_up=True),
+        ]  # fmt: skip
+        crowd.run(end, *(functools.partial(until_cut, part) for part in parts))
+        assert codes == [0], server.log()[-2000:]
+        again = {**files, "dir": str(server.directory)}
+        with Server(shape=Shape(3, 1), directives=again) as restarted, restarted.wire() as wire:
+            found = wire.value("MGET", *accounts)
+            assert sum(int(value) for value in found) == balance * len(accounts)
+
+
+wild_buttons: tuple[tuple[str, ...], ...] = (
+    *buttons,
+    ("FLUSHALL",),
+    ("FLUSHALL", "ASYNC"),
+    ("FLUSHDB", "SYNC"),
+    ("SWAPDB", "0", "1"),
+    ("DEBUG", "RELOAD"),
+    ("DEBUG", "LOADAOF"),
+    *(("CONFIG", "SET", "maxmemory-policy", policy) for policy in ("allkeys-lru", "volatile-ttl", "allkeys-random")),
+    *(("CONFIG", "SET", "maxmemory", limit) for limit in ("4mb", "6mb", "0")),
+    ("CONFIG", "SET", "maxmemory-clients", "1mb"),
+    ("CONFIG", "SET", "maxmemory-clients", "0"),
+    ("CLIENT", "KILL", "TYPE", "normal"),
+    ("RESET",),
+)
+"""What loses data, and clients."""
+
+
+@pytest.mark.parametrize("shape", [Shape(4, 2), Shape(1, 1)], ids=["4-shards", "1-shard"])
+def test_nothing_stays_behind(shape: Shape) -> None:
+    """Whatever is flushed, evicted, reloaded and cut at the same time: nothing of it is left in the end, and nobody waits."""
+    with Server(shape=shape, directives={"enable-debug-command": "yes", "appendonly": "yes"}) as server:
+        crowd = Crowd(server)
+
+        def over_and_over(part: Callable[[], None]) -> None:
+            while crowd.running():
+                with contextlib.suppress(ConnectionClosed, ConnectionError, *guesses):
+                    part()
+
+        # What their replies should be is not known while keys vanish.
+        guesses = (AssertionError, TypeError, ValueError)
+        parts = [
+            crowd.transact, crowd.watch, crowd.script, crowd.churn, crowd.read_tracked, crowd.publish, crowd.watch_all,
+            crowd.push, functools.partial(crowd.operate, wild_buttons), functools.partial(crowd.operate, wild_buttons),
+            functools.partial(crowd.listen, server), functools.partial(crowd.pop, list(commands), hang_up=True),
+        ]  # fmt: skip
+        with server.wire() as wire:
+            before = memory_used(wire)
+        crowd.run(*(functools.partial(over_and_over, part) for part in parts))
+        crowd.assert_nobody_waits()
+        with server.wire() as wire:
+            for words in ("maxmemory 0", "maxmemory-clients 0", "appendonly no", "notify-keyspace-events "):
+                wire.value("CONFIG", "SET", *words.split(" "))
+            for command in (("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH"), ("SLOWLOG", "RESET"), ("ACL", "LOG", "RESET")):
+                wire.value(*command)
+            deadline = time.monotonic() + 60
+            while True:
+                # What a snapshot still holds, and connections that have yet to end.
+                wire.value("FLUSHALL", "SYNC")
+                after = memory_used(wire)
+                if after < before + left_bytes_max and b"connected_clients:1\r" in wire.value("INFO", "clients"):
+                    break
+                assert time.monotonic() < deadline, (before, after, wire.value("INFO", "everything"))
+                time.sleep(0.2)
+            # Keys that a client had read by the time it went are remembered until something happens to them.
+            wire.value("FLUSHALL", "SYNC")
+            left = wire.value("INFO", "everything")
+            for field_of_nothing in (
+                b"tracking_total_keys:0",
+                b"watching_clients:0",
+                b"pubsub_channels:0",
+                b"blocked_clients:0",
+            ):
+                assert field_of_nothing in left, left
+
+
+left_bytes_max = 700_000
+"""Tables of databases that were used, a thread's buffers and its Lua: as much after a second as after a minute."""
+
+
+def memory_used(wire: Wire) -> int:
+    """What the server says that it uses."""
+    return int(info_field(wire, "memory", "used_memory"))
