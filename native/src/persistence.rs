@@ -10,10 +10,13 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use sherd_ioth::followers::replicas::Order;
+use sherd_ioth::followers::transfer::{self, TransferReader};
 use sherd_ioth::shared::Shared;
 use sherd_metrics::clock;
+use sherd_shards::persistence::destination::{Destination, SnapshotFile};
 use sherd_shards::persistence::loader::{self, Fault, Report};
-use sherd_shards::persistence::saver::{Job, Plan, Progress};
+use sherd_shards::persistence::saver::{Job, Plan, Prepared, Progress};
 use sherd_shards::rdb::Limits;
 use sherd_shards::server::settings::Settings;
 
@@ -34,6 +37,15 @@ pub struct Files {
 struct Begun {
     job: Job,
     history: Option<(String, Arc<Place>)>,
+    /// Replicas that get it while it is taken.
+    readers: Vec<TransferReader>,
+}
+
+/// Where a snapshot for replicas goes.
+pub enum Way {
+    File(PathBuf),
+    /// To them at once, with this mark behind it.
+    Transfer(Vec<u8>),
 }
 
 /// Where a cut is: the offset, which the journal's thread finds, and the database that a primary's stream has selected.
@@ -45,7 +57,7 @@ struct Place {
 impl Begun {
     /// The job, whose file tells where a replica that loads it may go on.
     fn into_job(self, shared: &Shared) -> Job {
-        let Begun { mut job, history } = self;
+        let Begun { mut job, history, .. } = self;
         let Some((id, place)) = history else { return job };
         // What was asked for before is done by then.
         shared.world.journal.ask(|_| ());
@@ -66,11 +78,12 @@ fn os_error(error: &io::Error) -> PyErr {
 
 impl Files {
     /// Begins a snapshot of this moment; one at a time. [`Files::finish`] follows. What is written from the same moment on is
-    /// appended to `increment`, if there is to be one. The file tells where in the history of that id it is, if there is one.
+    /// appended to `increment`, if there is to be one. `file`: its path, and whether to sync it in passing. It tells where in the history of that id it is, if there is one.
     pub fn begin(
         &self,
         shared: &Arc<Shared>,
         plan: Plan,
+        file: (PathBuf, bool),
         increment: Option<&Path>,
         history: Option<String>,
     ) -> PyResult<()> {
@@ -81,13 +94,14 @@ impl Files {
         let engine = &shared.engine;
         // What can fail, or waits for the disk, does so before all shards are held.
         let increment = increment.map(Increment::open).transpose().map_err(|error| os_error(&error))?;
-        let prepared = Job::prepare(plan).map_err(|error| os_error(&error))?;
+        let file = SnapshotFile::create(file.0, file.1).map_err(|error| os_error(&error))?;
+        let prepared = Prepared::new(plan, Box::new(file));
         let begun = held::with_shards(shared, engine.all_shards(), |mut shards| {
             if let Some(increment) = increment {
                 self.append.go_on_in(shared, increment);
             }
             let history = history.filter(|_| shared.replicas.backlog.is_on()).map(|id| (id, place_of_cut(shared)));
-            Begun { job: prepared.begin(engine, &mut shards), history }
+            Begun { job: prepared.begin(engine, &mut shards), history, readers: Vec::new() }
         });
         *saving = Some(Arc::clone(&begun.job.progress));
         *lock(&self.job) = Some(begun);
@@ -95,25 +109,36 @@ impl Files {
     }
 
     /// Begins a snapshot for replicas, which get what is written from the same moment on. Returns the offset of that moment.
-    pub fn begin_for(&self, shared: &Arc<Shared>, mut plan: Plan, replicas: Vec<u64>) -> PyResult<u64> {
+    pub fn begin_for(&self, shared: &Arc<Shared>, plan: Plan, replicas: Vec<u64>, way: Way) -> PyResult<u64> {
         let mut saving = lock(&self.saving);
         if saving.is_some() {
             return Err(PyValueError::new_err("a snapshot is being taken already"));
         }
         let (engine, journal) = (&shared.engine, &shared.world.journal);
         let offset = Arc::new(AtomicU64::new(0));
+        let (destination, readers): (Box<dyn Destination>, _) = match way {
+            Way::File(path) => {
+                let file = SnapshotFile::create(path, false).map_err(|error| os_error(&error))?;
+                (Box::new(file), Vec::new())
+            }
+            Way::Transfer(mark) => {
+                let (writer, readers) = transfer::begin(mark, &replicas, shared.replicas.sender_bell());
+                (Box::new(writer), readers)
+            }
+        };
+        let mut prepared = Prepared::new(plan, destination);
         let job = held::with_shards(shared, engine.all_shards(), |mut shards| {
             if let Some(database) = shared.replicas.backlog.stream_database() {
-                plan.aux.push(("repl-stream-db".to_owned(), database.to_string()));
+                prepared.add_aux("repl-stream-db", database.to_string());
             }
-            let prepared = Job::prepare(plan)?;
             let (of, found) = (Arc::clone(shared), Arc::clone(&offset));
             journal.mark(move |feed| found.store(at_cut(feed, &of, &replicas), SeqCst));
-            Ok(prepared.begin(engine, &mut shards))
+            prepared.begin(engine, &mut shards)
         });
-        let job = job.map_err(|error| os_error(&error))?;
+        let sink = Arc::clone(&job.progress.sink);
+        shared.replicas.backlog.watch_snapshot(Some(Box::new(move || sink.excess_bytes())));
         *saving = Some(Arc::clone(&job.progress));
-        *lock(&self.job) = Some(Begun { job, history: None });
+        *lock(&self.job) = Some(Begun { job, history: None, readers });
         // What was asked for before is done by then.
         journal.ask(|_| ());
         Ok(offset.load(SeqCst))
@@ -121,10 +146,15 @@ impl Files {
 
     /// Writes the snapshot that was begun; returns keys, bytes, and the changes that it saves.
     pub fn finish(&self, shared: &Shared) -> PyResult<(u64, u64, u64)> {
-        let begun = lock(&self.job).take().ok_or_else(|| PyValueError::new_err("no snapshot was begun"))?;
+        let begun = lock(&self.job).take();
+        let mut begun = begun.ok_or_else(|| PyValueError::new_err("no snapshot was begun"))?;
+        if !begun.readers.is_empty() {
+            shared.replicas.order(Order::Transfer(std::mem::take(&mut begun.readers)));
+        }
         let job = begun.into_job(shared);
         let (progress, changes) = (Arc::clone(&job.progress), job.changes);
         let result = job.finish(&shared.engine);
+        shared.replicas.backlog.watch_snapshot(None);
         *lock(&self.saving) = None;
         result.map_err(|error| os_error(&error))?;
         Ok((progress.sink.keys.load(Relaxed), progress.bytes.load(Relaxed), changes))

@@ -188,9 +188,11 @@ impl Replicas {
         let views = self.shared.replicas.views();
         let row = |view: &Arc<ReplicaView>| {
             let state = match view.phase() {
-                Phase::Waiting => "wait_bgsave",
-                Phase::Snapshot | Phase::Loading => "send_bulk",
-                Phase::Online => "online",
+                // A snapshot that is being sent is being taken as well.
+                Phase::Waiting | Phase::Transfer => "wait_bgsave",
+                Phase::Snapshot => "send_bulk",
+                // As in Redis, though it has still to say that it has its snapshot.
+                Phase::Loading | Phase::Online => "online",
             };
             let lag_seconds = (now_ms - view.acknowledged_ms.load(Relaxed)).max(0) / 1000;
             let offsets = (view.acknowledged.load(Relaxed), view.synced.load(Relaxed));

@@ -18,14 +18,14 @@ use sherd_ioth::shared::renames::Renames;
 use sherd_metrics::allocator::give_back;
 use sherd_metrics::pages;
 use sherd_shards::maintenance::evict;
-use sherd_shards::persistence::saver::Plan;
+use sherd_shards::persistence::saver::{Contents, Plan};
 use sherd_shards::server::command_log::CommandLog;
 use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::settings::{Settings, DATABASES_MAX};
 
 use crate::access::{self, UserForm};
 use crate::extensions::{self, Extensions};
-use crate::persistence::{self, Files};
+use crate::persistence::{self, Files, Way};
 use crate::replicas::Replicas;
 use crate::replication::PrimaryLink;
 use crate::request::Request;
@@ -139,8 +139,9 @@ impl Server {
         increment: Option<PathBuf>,
         history: Option<String>,
     ) -> PyResult<()> {
-        let plan = Plan { path, compress, checksum, sync_in_passing, aux, as_commands };
-        py.detach(|| self.files.begin(&self.engine.shared, plan, increment.as_deref(), history))
+        let plan = Plan { contents: Contents::ALL, compress, checksum, aux, as_commands };
+        let file = (path, sync_in_passing);
+        py.detach(|| self.files.begin(&self.engine.shared, plan, file, increment.as_deref(), history))
     }
 
     fn begin_append(&self, py: Python<'_>, path: PathBuf, size_before: u64) -> PyResult<()> {
@@ -226,16 +227,23 @@ impl Server {
         self.files.loading.is_unwanted.store(true, Relaxed);
     }
 
+    #[pyo3(signature = (replicas, *, path, mark, data, functions, compress, checksum, aux))]
+    #[allow(clippy::too_many_arguments)]
     fn begin_sync(
         &self,
         py: Python<'_>,
-        path: PathBuf,
-        compress: bool,
-        aux: Vec<(String, String)>,
         replicas: Vec<u64>,
+        path: PathBuf,
+        mark: Option<Vec<u8>>,
+        data: bool,
+        functions: bool,
+        compress: bool,
+        checksum: bool,
+        aux: Vec<(String, String)>,
     ) -> PyResult<u64> {
-        let plan = Plan { path, compress, checksum: true, sync_in_passing: false, aux, as_commands: false };
-        py.detach(|| self.files.begin_for(&self.engine.shared, plan, replicas))
+        let plan = Plan { contents: Contents { data, functions }, compress, checksum, aux, as_commands: false };
+        let way = mark.map_or(Way::File(path), Way::Transfer);
+        py.detach(|| self.files.begin_for(&self.engine.shared, plan, replicas, way))
     }
 
     fn replicas(&self) -> Replicas {

@@ -358,10 +358,21 @@ class Server:
         """Has `load` and `load_append` return soon, with a part of the data; the server ends."""
 
     def begin_sync(
-        self, path: str | PathLike[str], compress: bool, aux: list[tuple[str, str]], replicas: list[int]
+        self,
+        replicas: list[int],
+        *,
+        path: str | PathLike[str],
+        mark: bytes | None,
+        data: bool,
+        functions: bool,
+        compress: bool,
+        checksum: bool,
+        aux: list[tuple[str, str]],
     ) -> int:
         """Begins a snapshot as `begin_save` does, from whose moment on the replicas are readers of the backlog; returns
-        its offset. `finish_save` follows."""
+        its offset. `finish_save` follows, which writes the file `path`; with `mark`, 40 bytes, it sends the snapshot to
+        the replicas instead, and the mark behind it, and fails when they have all gone. data, functions: what is in it.
+        """
 
     def replicas(self) -> Replicas:
         """The primary's side of replication."""

@@ -52,8 +52,9 @@ def reference_replica(name: str, port: int) -> Server:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=SHAPE_NAMES)
 def test_real_servers_follow_and_have_everything(reference_name: str, shape: Shape) -> None:
-    """What was there before, what is written during the snapshot, and what comes later."""
-    with primary(shape) as server, server.wire() as ours:
+    """What was there before, what is written during the snapshot, and what comes later: by way of a file, or, as
+    `test_diskless_sync.py` has it, without one."""
+    with primary(shape, repl_diskless_sync="no") as server, server.wire() as ours:
         fill(ours)
         with Writer(server), reference_replica(reference_name, server.port) as replica, replica.wire() as theirs:
             await_link(theirs)
@@ -85,9 +86,10 @@ def test_real_servers_go_on_after_a_lost_link(reference_name: str) -> None:
             assert int(info_field(ours, "stats", "sync_partial_ok")) >= 2
 
 
-def test_links_that_are_cut_at_random_bytes_lose_nothing() -> None:
+@pytest.mark.parametrize("diskless", ["yes", "no"], ids=["diskless", "by-file"])
+def test_links_that_are_cut_at_random_bytes_lose_nothing(diskless: str) -> None:
     """Between Sherds of different shapes, in the middle of snapshots, commands and transactions."""
-    with primary(Shape(4, 2)) as server, server.wire() as ours:
+    with primary(Shape(4, 2), repl_diskless_sync=diskless) as server, server.wire() as ours:
         fill(ours)
         with (
             Proxy(("127.0.0.1", server.port), (2_000, 60_000), seed=5) as proxy,
@@ -301,12 +303,13 @@ def test_a_failover_that_no_replica_can_take_over_ends_in_time() -> None:
             os.kill(replica.pid, signal.SIGCONT)
 
 
+@pytest.mark.parametrize("diskless", ["yes", "no"], ids=["diskless", "by-file"])
 @pytest.mark.parametrize("tool", ["redis-cli", "valkey-cli"])
-def test_tools_fetch_a_snapshot_and_listen_to_the_stream(tool: str, tmp_path: Path) -> None:
+def test_tools_fetch_a_snapshot_and_listen_to_the_stream(tool: str, diskless: str, tmp_path: Path) -> None:
     program = shutil.which(tool) or shutil.which(tool, path="/opt/ref/bin")
     if program is None:
         pytest.skip(f"no {tool} on this machine (tests/compat/install_references.sh installs it)")
-    with primary() as server, server.wire() as ours:
+    with primary(repl_diskless_sync=diskless) as server, server.wire() as ours:
         fill(ours)
         file = tmp_path / "fetched.rdb"
         finished = subprocess.run(
@@ -317,6 +320,10 @@ def test_tools_fetch_a_snapshot_and_listen_to_the_stream(tool: str, tmp_path: Pa
             check=False,
         )
         assert finished.returncode == 0, finished.stdout + finished.stderr
+        functions = tmp_path / "functions.rdb"
+        command = [program, "-p", str(server.port), "--functions-rdb", str(functions)]
+        subprocess.run(command, capture_output=True, timeout=60, check=True)
+        assert functions.stat().st_size < file.stat().st_size / 10
         directives = {"dir": str(tmp_path), "dbfilename": file.name, "enable-debug-command": "yes"}
         with Server(directives=directives) as copy, copy.wire() as theirs:
             assert theirs.call("DEBUG", "DIGEST").raw == ours.call("DEBUG", "DIGEST").raw

@@ -1,77 +1,37 @@
 //! The latest part of the journal, kept once for all replicas: those that are connected read it where they are, those that come
 //! back go on in it.
 //!
-//! It is a list of chunks that are shared with whoever sends them, so nothing is copied for a replica. Chunks that nobody needs
-//! any more go when there is more than `repl-backlog-size`; those that a replica has still to get stay, and how far one may be
+//! It is a list of chunks that are shared with whoever sends them ([`super::chunks`]). Chunks that nobody needs any more go when there is more than `repl-backlog-size`; those that a replica has still to get stay, and how far one may be
 //! behind is the business of its output limit ([`crate::replication::feeder`]).
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sherd_shards::journal::{Block, Flushed, Sink};
+use sherd_shards::journal::{Block, Flushed, Sink, WAITING_BYTES_MAX};
 
-/// Bytes of a chunk, after which another one is begun.
-const CHUNK_BYTES: usize = 64 << 10;
+use super::chunks::{Chunk, Chunks};
+
 /// How long the journal's thread waits for more, which costs the writers less than waking it for everything.
 const GATHER: Duration = Duration::from_micros(200);
 
-/// Bytes of the journal from an offset on.
-#[derive(Clone)]
-pub struct Chunk {
-    pub begin: u64,
-    pub bytes: Arc<Vec<u8>>,
-}
-
-impl Chunk {
-    fn end(&self) -> u64 {
-        self.begin + self.bytes.len() as u64
-    }
-}
-
-#[derive(Default)]
-struct State {
-    chunks: VecDeque<Chunk>,
-    begin: u64,
-    end: u64,
-    /// Where readers are, by the ids of their clients.
-    readers: HashMap<u64, u64>,
-}
-
-impl State {
-    /// Frees what is neither wanted by a reader nor within so many bytes of the end.
-    fn trim(&mut self, size: u64) {
-        let needed = self.readers.values().copied().min().unwrap_or(self.end);
-        let keep = needed.min(self.end.saturating_sub(size));
-        while self.chunks.front().is_some_and(|chunk| chunk.end() <= keep) {
-            self.chunks.pop_front();
-        }
-        self.begin = self.chunks.front().map_or(self.end, |chunk| chunk.begin);
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        match self.chunks.back_mut().and_then(|chunk| Arc::get_mut(&mut chunk.bytes)) {
-            Some(last) if last.len() + bytes.len() <= CHUNK_BYTES => last.extend_from_slice(bytes),
-            _ => {
-                let mut chunk = Vec::with_capacity(bytes.len().max(CHUNK_BYTES / 16));
-                chunk.extend_from_slice(bytes);
-                self.chunks.push_back(Chunk { begin: self.end, bytes: Arc::new(chunk) });
-            }
-        }
-        self.end += bytes.len() as u64;
-    }
-}
+/// Tells how many bytes of a snapshot wait.
+pub type SnapshotBytes = Box<dyn Fn() -> usize + Send + Sync>;
 
 /// See the file's head.
 pub struct Backlog {
-    state: Mutex<State>,
+    state: Mutex<Chunks>,
     size: AtomicUsize,
     /// Bytes that a reader which cannot be sent anything yet may be behind before writers wait.
     held_bytes_max: AtomicU64,
-    /// Readers that wait for their snapshot, whose bytes count as waiting.
+    /// Writers wait for one of those. Of the journal's thread.
+    is_holding: AtomicBool,
+    /// Readers that wait for their snapshot, or for what was written since, for which writers wait.
     holds: Mutex<Vec<u64>>,
+    /// Bytes of a snapshot that is being taken for readers and waits for them: what clients change is added to it, however
+    /// slowly it is sent.
+    snapshot: Mutex<Option<SnapshotBytes>>,
     is_on: AtomicBool,
     /// The database that a primary's stream has selected where it was applied last; -1 where there is none.
     stream_database: AtomicI64,
@@ -86,14 +46,16 @@ impl Backlog {
             state: Mutex::default(),
             size: AtomicUsize::new(0),
             held_bytes_max: AtomicU64::new(u64::MAX),
+            is_holding: AtomicBool::new(false),
             holds: Mutex::default(),
+            snapshot: Mutex::default(),
             is_on: AtomicBool::new(false),
             stream_database: AtomicI64::new(-1),
             bell,
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Chunks> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,10 +66,9 @@ impl Backlog {
     /// Begins anew at an offset, or ends.
     pub fn restart(&self, offset: u64, on: bool) {
         let mut state = self.state();
-        state.chunks.clear();
-        (state.begin, state.end) = (offset, offset);
+        state.restart(offset);
         if !on {
-            state.readers.clear();
+            state.remove_all_readers();
         }
         self.is_on.store(on, Ordering::SeqCst);
     }
@@ -146,7 +107,7 @@ impl Backlog {
 
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
-        self.state().chunks.iter().map(|chunk| chunk.bytes.capacity()).sum()
+        self.state().bytes()
     }
 
     /// Keeps what a reader needs from a position on; false if that is not all there any more, or not yet.
@@ -154,7 +115,7 @@ impl Backlog {
         let mut state = self.state();
         let is_there = self.is_on() && (state.begin..=state.end).contains(&position);
         if is_there {
-            state.readers.insert(reader, position);
+            state.add_reader(reader, position);
         }
         is_there
     }
@@ -168,51 +129,66 @@ impl Backlog {
         }
     }
 
+    /// A reader that writers wait for gets bytes now: it is waited for no longer if it is not far behind. Whether that is so.
+    pub fn let_go(&self, reader: u64) -> bool {
+        let has_caught_up = self.behind(reader) <= self.held_bytes_max.load(Ordering::Relaxed) / 2;
+        if has_caught_up {
+            self.hold(reader, false);
+        }
+        has_caught_up
+    }
+
+    /// Says what tells how many bytes of a snapshot for readers wait; `None` when it is over.
+    pub fn watch_snapshot(&self, bytes: Option<SnapshotBytes>) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
+    }
+
+    fn snapshot_bytes(&self) -> usize {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |bytes| bytes())
+    }
+
     /// Keeps nothing for a reader any more.
     pub fn remove_reader(&self, reader: u64) {
         self.hold(reader, false);
         let mut state = self.state();
-        state.readers.remove(&reader);
+        state.remove_reader(reader);
         state.trim(self.size.load(Ordering::Relaxed) as u64);
     }
 
     /// The chunk in which a reader is, and how much of it it has.
     pub fn next(&self, reader: u64) -> Option<(Chunk, usize)> {
-        let state = self.state();
-        let position = *state.readers.get(&reader)?;
-        let at = state.chunks.partition_point(|chunk| chunk.end() <= position);
-        let chunk = state.chunks.get(at)?;
-        Some((chunk.clone(), (position - chunk.begin) as usize))
+        self.state().next(reader)
     }
 
     /// A reader has got some more.
     pub fn advance(&self, reader: u64, count: usize) {
         let mut state = self.state();
-        if let Some(position) = state.readers.get_mut(&reader) {
-            *position += count as u64;
-        }
+        state.advance(reader, count);
         state.trim(self.size.load(Ordering::Relaxed) as u64);
     }
 
     /// Bytes that a reader has still to get.
     pub fn behind(&self, reader: u64) -> u64 {
-        let state = self.state();
-        state.readers.get(&reader).map_or(0, |position| state.end - position)
+        self.state().behind(reader)
     }
 
     /// Bytes that are only kept as a replica has still to get them.
     fn bytes_beyond_size(&self) -> usize {
-        let state = self.state();
-        let kept = usize::try_from(state.end - state.begin).unwrap_or(usize::MAX);
+        let (begin, end) = self.range();
+        let kept = usize::try_from(end - begin).unwrap_or(usize::MAX);
         kept.saturating_sub(self.size.load(Ordering::Relaxed))
     }
 
-    /// Bytes beyond what may wait for those who get nothing yet.
-    fn waiting_bytes(&self) -> usize {
+    /// Whether writers are to wait for those who get nothing yet, beside so much of their snapshot. They go on when half of what
+    /// may wait has gone.
+    fn holds_writers(&self, snapshot: usize) -> bool {
         let max = self.held_bytes_max.load(Ordering::Relaxed);
+        let limit = if self.is_holding.load(Ordering::Relaxed) { max / 2 } else { max };
         let holds = self.holds();
-        let behind = holds.iter().map(|&reader| self.behind(reader)).max().unwrap_or(0);
-        usize::try_from(behind.saturating_sub(max)).unwrap_or(usize::MAX)
+        let behind = holds.iter().map(|&reader| self.behind(reader)).max();
+        let holds = behind.is_some_and(|behind| behind + snapshot as u64 > limit);
+        self.is_holding.store(holds, Ordering::Relaxed);
+        holds
     }
 }
 
@@ -232,10 +208,11 @@ impl Sink for BacklogSink {
 
     fn flush(&mut self) -> Flushed {
         (self.0.bell)();
-        let pending_bytes = self.0.waiting_bytes();
+        let snapshot_bytes = self.0.snapshot_bytes();
+        let pending_bytes = if self.0.holds_writers(snapshot_bytes) { WAITING_BYTES_MAX + 1 } else { 0 };
         // Whether it is less by then is nobody's to tell but this.
         let again_in = (pending_bytes > 0).then_some(Duration::from_millis(10));
-        let buffer_bytes = self.0.bytes_beyond_size();
+        let buffer_bytes = self.0.bytes_beyond_size() + snapshot_bytes;
         Flushed { pending_bytes, buffer_bytes, is_durable: true, again_in, gather: GATHER }
     }
 
@@ -246,6 +223,7 @@ impl Sink for BacklogSink {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chunks::CHUNK_BYTES;
     use super::*;
 
     fn block(offset: u64, bytes: &[u8]) -> Block<'_> {
@@ -304,9 +282,44 @@ mod tests {
         backlog.set_held_bytes_max(10);
         assert!(backlog.add_reader(1, 100));
         backlog.hold(1, true);
-        sink.take(&block(100, &[b'x'; 15]));
-        assert_eq!(sink.flush().pending_bytes, 5);
+        sink.take(&block(100, &[b'x'; 10]));
+        assert_eq!(sink.flush().pending_bytes, 0);
+        sink.take(&block(110, b"x"));
+        assert!(sink.flush().pending_bytes > WAITING_BYTES_MAX);
         backlog.hold(1, false);
+        assert_eq!(sink.flush().pending_bytes, 0);
+    }
+
+    #[test]
+    fn writers_wait_until_a_reader_has_half_of_what_was_too_much() {
+        let (backlog, mut sink) = backlog(0);
+        backlog.set_held_bytes_max(10);
+        assert!(backlog.add_reader(1, 100));
+        backlog.hold(1, true);
+        sink.take(&block(100, &[b'x'; 11]));
+        assert!(sink.flush().pending_bytes > 0);
+        backlog.advance(1, 5);
+        assert!(!backlog.let_go(1));
+        assert!(sink.flush().pending_bytes > 0);
+        backlog.advance(1, 1);
+        assert!(backlog.let_go(1));
+        assert_eq!(sink.flush().pending_bytes, 0);
+        sink.take(&block(111, &[b'x'; 11]));
+        assert_eq!(sink.flush().pending_bytes, 0, "its output limit is its own business now");
+    }
+
+    #[test]
+    fn a_snapshot_that_waits_for_replicas_holds_writers_back_as_well() {
+        let (backlog, mut sink) = backlog(0);
+        backlog.set_held_bytes_max(10);
+        assert!(backlog.add_reader(1, 100));
+        backlog.hold(1, true);
+        sink.take(&block(100, b"1234"));
+        backlog.watch_snapshot(Some(Box::new(|| 9)));
+        let flushed = sink.flush();
+        assert!(flushed.pending_bytes > WAITING_BYTES_MAX);
+        assert_eq!(flushed.buffer_bytes, 13);
+        backlog.watch_snapshot(None);
         assert_eq!(sink.flush().pending_bytes, 0);
     }
 }

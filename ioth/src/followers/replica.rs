@@ -16,9 +16,10 @@ use crate::net::link_socket::LinkSocket;
 use crate::protocol::parser::{Limits, Parsed, Parser};
 
 use super::backlog::Backlog;
+use super::transfer::{Next, TransferReader};
 
-/// Bytes of a snapshot that are read from its file at once.
-const FILE_BYTES: usize = 128 << 10;
+/// Bytes of a snapshot that are sent at once.
+const PART_BYTES: usize = 128 << 10;
 /// Bytes that one replica is sent in one turn, before others have theirs.
 const TURN_BYTES: usize = 1 << 20;
 /// The longest thing that a replica says.
@@ -29,12 +30,14 @@ const REQUEST_BYTES_MAX: usize = 64 << 10;
 pub enum Phase {
     /// Its snapshot has not begun, or is being made.
     Waiting = 0,
+    /// Its snapshot is being sent while it is made.
+    Transfer = 1,
     /// Its snapshot is being sent.
-    Snapshot = 1,
+    Snapshot = 2,
     /// It has its snapshot and is to say so before anything follows: it looks for the snapshot's end.
-    Loading = 2,
+    Loading = 3,
     /// It gets what is written.
-    Online = 3,
+    Online = 4,
 }
 
 /// What anybody may know of a replica.
@@ -70,8 +73,9 @@ impl ReplicaView {
     pub fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             0 => Phase::Waiting,
-            1 => Phase::Snapshot,
-            2 => Phase::Loading,
+            1 => Phase::Transfer,
+            2 => Phase::Snapshot,
+            3 => Phase::Loading,
             _ => Phase::Online,
         }
     }
@@ -96,10 +100,19 @@ pub struct Joining {
 }
 
 /// A snapshot on its way.
-struct Sending {
-    file: Arc<File>,
-    at: u64,
-    length: u64,
+enum Sending {
+    File { file: Arc<File>, at: u64, length: u64 },
+    Transfer(TransferReader),
+}
+
+/// What became of an attempt to send a part of a snapshot.
+enum Part {
+    /// So many bytes were sent.
+    Sent(usize),
+    /// There is nothing more yet.
+    Nothing,
+    /// There is nothing more at all.
+    End,
 }
 
 /// Why a link is given up.
@@ -115,6 +128,10 @@ pub struct Replica {
     /// What comes before everything else.
     head: Vec<u8>,
     sending: Option<Sending>,
+    /// Behind its snapshot there is more than its output limit may let it have: writers wait for it still.
+    pub is_catching_up: bool,
+    /// It has all that it wants, once its socket has taken that.
+    is_served: bool,
     /// The socket took less than there was.
     pub is_blocked: bool,
     pub is_readable: bool,
@@ -139,6 +156,8 @@ impl Replica {
             socket,
             head,
             sending: None,
+            is_catching_up: false,
+            is_served: false,
             is_blocked: false,
             is_readable: true,
             incoming,
@@ -161,8 +180,30 @@ impl Replica {
     /// Begins to send a snapshot, whose length is told first.
     pub fn send_snapshot(&mut self, file: Arc<File>, length: u64) {
         self.say(format!("${length}\r\n").as_bytes());
-        self.sending = Some(Sending { file, at: 0, length });
+        self.sending = Some(Sending::File { file, at: 0, length });
         self.view.set_phase(Phase::Snapshot);
+    }
+
+    /// Begins to send a snapshot that is being taken.
+    pub fn send_transfer(&mut self, transfer: TransferReader) {
+        self.say(&transfer.announcement());
+        self.sending = Some(Sending::Transfer(transfer));
+        self.view.set_phase(Phase::Transfer);
+    }
+
+    /// Whether other replicas get their snapshot no faster than this one.
+    pub fn holds_others_up(&self) -> bool {
+        matches!(&self.sending, Some(Sending::Transfer(transfer)) if transfer.is_shared())
+    }
+
+    /// Whether there is something for it that its socket may take.
+    pub fn has_more(&self, backlog: &Backlog) -> bool {
+        let is_there = match &self.sending {
+            Some(Sending::Transfer(transfer)) => !matches!(transfer.next(), Next::Nothing),
+            Some(Sending::File { .. }) => true,
+            None => self.view.phase() == Phase::Online && backlog.behind(self.id()) > 0,
+        };
+        is_there && !self.is_blocked
     }
 
     /// Tells one that waits that somebody is still there.
@@ -187,11 +228,27 @@ impl Replica {
                 self.head.drain(..sent);
                 sent
             } else if self.sending.is_some() {
-                self.send_file(backlog, now_ms)?
+                match self.send_part()? {
+                    Part::Sent(count) => {
+                        // At once: what it says next may already be that it has everything.
+                        if self.has_sent_snapshot() {
+                            self.end_snapshot(backlog, now_ms);
+                        }
+                        count
+                    }
+                    Part::Nothing => return Ok(false),
+                    Part::End => {
+                        self.end_snapshot(backlog, now_ms);
+                        continue;
+                    }
+                }
+            } else if self.is_served {
+                return Err(Gone::Failed("it has its snapshot".to_owned()));
             } else if self.view.phase() == Phase::Online {
                 let Some((chunk, from)) = backlog.next(self.id()) else { return Ok(false) };
                 let sent = self.send(&chunk.bytes[from..])?;
                 backlog.advance(self.id(), sent);
+                self.is_catching_up = self.is_catching_up && !backlog.let_go(self.id());
                 sent
             } else {
                 return Ok(false);
@@ -216,31 +273,68 @@ impl Replica {
         Ok(sent)
     }
 
-    fn send_file(&mut self, backlog: &Backlog, now_ms: i64) -> Result<usize, Gone> {
-        let Some(sending) = &self.sending else { return Ok(0) };
-        let mut buffer = vec![0; FILE_BYTES.min((sending.length - sending.at) as usize)];
-        if let Err(error) = sending.file.read_exact_at(&mut buffer, sending.at) {
-            return Err(Gone::Failed(format!("its snapshot cannot be read: {error}")));
-        }
-        let sent = self.send(&buffer)?;
-        if let Some(sending) = &mut self.sending {
-            sending.at += sent as u64;
-            if sending.at == sending.length {
-                self.sending = None;
-                if self.view.wants_snapshot_only {
-                    return Err(Gone::Failed("it has its snapshot".to_owned()));
+    fn send_part(&mut self) -> Result<Part, Gone> {
+        match &self.sending {
+            Some(Sending::File { file, at, length }) => {
+                let mut buffer = vec![0; PART_BYTES.min((length - at) as usize)];
+                if let Err(error) = file.read_exact_at(&mut buffer, *at) {
+                    return Err(Gone::Failed(format!("its snapshot cannot be read: {error}")));
                 }
-                self.go_online(backlog, now_ms);
+                self.send_of_snapshot(&buffer)
             }
+            Some(Sending::Transfer(transfer)) => match transfer.next() {
+                Next::Bytes(chunk, from) => {
+                    let part = &chunk.bytes[from..];
+                    self.send_of_snapshot(&part[..part.len().min(PART_BYTES)])
+                }
+                Next::Nothing => Ok(Part::Nothing),
+                Next::End => Ok(Part::End),
+                Next::Failed => Err(Gone::Failed("its snapshot was given up".to_owned())),
+            },
+            None => Ok(Part::Nothing),
         }
-        Ok(sent)
+    }
+
+    fn send_of_snapshot(&mut self, bytes: &[u8]) -> Result<Part, Gone> {
+        if bytes.is_empty() {
+            return Ok(Part::End);
+        }
+        let sent = self.send(bytes)?;
+        match &mut self.sending {
+            Some(Sending::File { at, .. }) => *at += sent as u64,
+            Some(Sending::Transfer(transfer)) => transfer.advance(sent),
+            None => {}
+        }
+        Ok(Part::Sent(sent))
+    }
+
+    fn has_sent_snapshot(&self) -> bool {
+        match &self.sending {
+            Some(Sending::File { at, length, .. }) => at == length,
+            Some(Sending::Transfer(transfer)) => matches!(transfer.next(), Next::End),
+            None => false,
+        }
+    }
+
+    /// All of its snapshot was sent.
+    fn end_snapshot(&mut self, backlog: &Backlog, now_ms: i64) {
+        let sent = self.sending.take();
+        if self.view.wants_snapshot_only {
+            self.is_served = true;
+        } else if matches!(sent, Some(Sending::Transfer(_))) {
+            // It could not tell the stream from the snapshot if that followed at once.
+            self.view.acknowledged_ms.store(now_ms, Relaxed);
+            self.view.set_phase(Phase::Loading);
+        } else {
+            self.go_online(backlog, now_ms);
+        }
     }
 
     /// From now on it gets what is written.
-    pub fn go_online(&self, backlog: &Backlog, now_ms: i64) {
+    fn go_online(&mut self, backlog: &Backlog, now_ms: i64) {
         self.view.acknowledged_ms.store(now_ms, Relaxed);
-        backlog.hold(self.id(), false);
         self.view.set_phase(Phase::Online);
+        self.is_catching_up = !backlog.let_go(self.id());
     }
 
     /// Takes what the replica has sent; true if it has acknowledged something.

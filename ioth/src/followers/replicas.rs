@@ -9,6 +9,7 @@ use rustix::event::{eventfd, EventfdFlags};
 
 use super::backlog::Backlog;
 use super::replica::{Replica, ReplicaView};
+use super::transfer::{Bell, TransferReader};
 
 /// What the thread is told.
 pub enum Order {
@@ -18,6 +19,8 @@ pub enum Order {
     Say(Vec<u64>, Vec<u8>),
     /// The snapshot of these replicas, and its length.
     Snapshot(Vec<u64>, Arc<File>, u64),
+    /// The snapshot of these replicas is being taken.
+    Transfer(Vec<TransferReader>),
     /// These are to go, for a reason.
     Cut(Vec<u64>, String),
     /// All are to go.
@@ -56,6 +59,15 @@ fn silence(bell: &OwnedFd) {
     let _ = rustix::io::read(bell, &mut count);
 }
 
+fn ring_if_asleep(bell: &Arc<OwnedFd>, asleep: &Arc<AtomicBool>) -> Bell {
+    let (bell, asleep) = (Arc::clone(bell), Arc::clone(asleep));
+    Box::new(move || {
+        if asleep.swap(false, Ordering::SeqCst) {
+            ring(&bell);
+        }
+    })
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -65,14 +77,8 @@ impl Replicas {
     pub fn new() -> std::io::Result<Replicas> {
         let new_bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Arc::new);
         let (bell, asleep) = (new_bell()?, Arc::new(AtomicBool::new(false)));
-        let (of_backlog, is_asleep) = (Arc::clone(&bell), Arc::clone(&asleep));
-        let ring_if_asleep = move || {
-            if is_asleep.swap(false, Ordering::SeqCst) {
-                ring(&of_backlog);
-            }
-        };
         Ok(Replicas {
-            backlog: Arc::new(Backlog::new(Box::new(ring_if_asleep))),
+            backlog: Arc::new(Backlog::new(ring_if_asleep(&bell, &asleep))),
             orders: Mutex::default(),
             views: Mutex::default(),
             bell,
@@ -108,6 +114,11 @@ impl Replicas {
     /// Has the thread look: at orders, at clients that were killed, at the server's end.
     pub fn wake(&self) {
         ring(&self.bell);
+    }
+
+    /// Wakes the thread if it sleeps: for who has something to send and shows that before.
+    pub fn sender_bell(&self) -> Bell {
+        ring_if_asleep(&self.bell, &self.asleep)
     }
 
     /// What is known of all of them, in the order in which they came.

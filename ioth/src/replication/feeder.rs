@@ -4,8 +4,9 @@
 //! the control plane when a replica joins or its snapshot is there.
 //!
 //! A replica that is online and leaves more unread than its output limit is cut; it may come back and go on in the backlog. One
-//! that is being sent its snapshot is not: it would begin again, and never be quicker. Writers wait for it instead, when it is
-//! too far behind ([`crate::followers::backlog`]).
+//! that is being sent its snapshot, or what was written since, is not: it would begin again, and never be quicker. Writers wait
+//! for it instead, when it is too far behind ([`crate::followers::backlog`]). If its snapshot is being taken at the same time
+//! ([`crate::followers::transfer`]), all that share it are as slow as the slowest, which is cut if it takes nothing at all.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -64,8 +65,7 @@ impl Feeder {
         // What came before that is seen here; who comes later rings.
         let has_orders = self.replicas.fall_asleep();
         let backlog = &self.replicas.backlog;
-        let can_send = |link: &Replica| !link.is_blocked && link.view.phase() == Phase::Online;
-        let has_more = self.links.values().any(|link| can_send(link) && backlog.behind(link.id()) > 0);
+        let has_more = self.links.values().any(|link| link.has_more(backlog));
         if !has_orders && !has_more {
             let bell = self.replicas.bell();
             let mut ids = Vec::with_capacity(self.links.len());
@@ -101,8 +101,21 @@ impl Feeder {
                 Order::Snapshot(ids, file, length) => {
                     self.each(&ids, |link, _| link.send_snapshot(Arc::clone(&file), length));
                 }
+                Order::Transfer(readers) => {
+                    for reader in readers {
+                        match self.links.get_mut(&reader.id) {
+                            Some(link) => link.send_transfer(reader),
+                            // As in `each`.
+                            None => self.replicas.backlog.remove_reader(reader.id),
+                        }
+                    }
+                }
                 Order::Cut(ids, reason) => {
                     for id in ids {
+                        // What it was told last may say more.
+                        if let Some(link) = self.links.get_mut(&id) {
+                            let _ = link.pump(&self.replicas.backlog, now_ms);
+                        }
                         self.end(shared, id, &Gone::Failed(reason.clone()));
                         self.replicas.forget(id);
                     }
@@ -205,16 +218,22 @@ fn why_cut(shared: &Shared, link: &mut Replica, backlog: &Backlog, now_ms: i64) 
     if link.view.record.killed.load(Ordering::Relaxed) {
         return Some("CLIENT KILL has ended it");
     }
-    let timeout_ms = settings.repl_timeout.get().saturating_mul(1000);
+    let mut timeout_ms = settings.repl_timeout.get().saturating_mul(1000);
+    if link.holds_others_up() {
+        // They get nothing meanwhile, and would give up at the same time as this one is.
+        timeout_ms = timeout_ms / 4 * 3;
+    }
     let silent_ms = match link.view.phase() {
+        // It may have to wait for others, or for the snapshot.
+        Phase::Transfer if !link.is_blocked => 0,
         Phase::Waiting => 0,
-        Phase::Snapshot => now_ms - link.moved_ms,
+        Phase::Transfer | Phase::Snapshot => now_ms - link.moved_ms,
         Phase::Loading | Phase::Online => now_ms - link.view.acknowledged_ms.load(Ordering::Relaxed),
     };
     if silent_ms > timeout_ms {
         return Some("it has been silent for too long");
     }
-    if link.view.phase() != Phase::Online {
+    if link.view.phase() != Phase::Online || link.is_catching_up {
         return None;
     }
     let behind = backlog.behind(link.id());

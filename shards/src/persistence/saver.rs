@@ -1,13 +1,11 @@
-//! Writing a snapshot's file: the cut, the bytes of all shards, and the name that the file gets when it is complete.
+//! Writing a snapshot: the cut, the bytes of all shards, and what comes before and behind them.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::destination::Destination;
 use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
 use crate::handler::scripting;
@@ -17,21 +15,27 @@ use crate::rdb::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
 use crate::rdb::{crc64, functions, Writer};
 use crate::server::world::World;
 
-/// Bytes after which what was written is told to the disk, so that the last sync has little left to do.
-const SYNC_BYTES: u64 = 4 << 20;
-/// How long the thread waits for bytes before it looks whether it is to end.
+/// How long the thread waits for bytes, or for room for them, before it looks whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What is to be written, and where.
+/// What a snapshot has: replicas may want only a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents {
+    pub data: bool,
+    pub functions: bool,
+}
+
+impl Contents {
+    pub const ALL: Contents = Contents { data: true, functions: true };
+}
+
+/// What is to be written.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The file that the snapshot shall be.
-    pub path: PathBuf,
+    pub contents: Contents,
     pub compress: bool,
     /// Whether it ends with a checksum; a zero stands for none.
     pub checksum: bool,
-    /// Sync bit by bit while it is written.
-    pub sync_in_passing: bool,
     /// Names and texts that stand at its beginning.
     pub aux: Vec<(String, String)>,
     /// As the commands that make the data, which no snapshot is: the base of an append-only file.
@@ -52,34 +56,62 @@ pub struct Progress {
     pub sink: Arc<Sink>,
 }
 
-/// A file of which every byte that was written counts for the checksum.
+/// A destination of which every byte that was written counts for the checksum.
 struct Out {
-    file: File,
+    destination: Box<dyn Destination>,
     checksum: Option<u64>,
     written: u64,
-    synced: u64,
-    sync_in_passing: bool,
 }
 
 impl Out {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+    fn write(&mut self, bytes: Vec<u8>) -> io::Result<()> {
         if let Some(checksum) = &mut self.checksum {
-            *checksum = crc64(*checksum, bytes);
+            *checksum = crc64(*checksum, &bytes);
         }
         self.written += bytes.len() as u64;
-        if self.sync_in_passing && self.written - self.synced >= SYNC_BYTES {
-            self.file.sync_data()?;
-            self.synced = self.written;
-        }
-        Ok(())
+        self.destination.write(bytes)
+    }
+}
+
+/// A snapshot that is to be taken.
+pub struct Prepared {
+    plan: Plan,
+    out: Out,
+}
+
+impl Prepared {
+    pub fn new(plan: Plan, destination: Box<dyn Destination>) -> Prepared {
+        let checksum = plan.checksum.then_some(0);
+        Prepared { plan, out: Out { destination, checksum, written: 0 } }
+    }
+
+    /// Adds a name and a text that are known only at the cut.
+    pub fn add_aux(&mut self, name: &str, text: String) {
+        self.plan.aux.push((name.to_owned(), text));
+    }
+
+    /// Takes the cut, for which all shards are held. [`Job::finish`] follows, whatever happens.
+    pub fn begin(self, engine: &Engine, shards: &mut Shards<'_>) -> Job {
+        let Prepared { plan, out } = self;
+        let (sink, cut) = if plan.contents.data {
+            let sink = Sink::new(engine.world.slots.shards());
+            let cut = engine.begin_saving(shards, plan.form(), &sink);
+            (sink, cut)
+        } else {
+            // No shard sends anything, and none is asked.
+            (Sink::new(0), Cut::default())
+        };
+        let progress = Progress { sink, ..Progress::default() };
+        progress.keys_total.store(cut.keys.iter().map(|(keys, _)| *keys as u64).sum(), Ordering::Relaxed);
+        let functions = if plan.contents.functions { functions_of(&engine.world) } else { Vec::new() };
+        let changes = cut.changes;
+        Job { plan, out, cut, functions, progress: Arc::new(progress), changes }
     }
 }
 
 /// A snapshot that is being taken.
 pub struct Job {
     plan: Plan,
-    temporary: PathBuf,
     out: Out,
     /// What the head of the file tells of the cut.
     cut: Cut,
@@ -90,72 +122,21 @@ pub struct Job {
 }
 
 impl Job {
-    /// Opens a temporary file.
-    pub fn prepare(plan: Plan) -> io::Result<Prepared> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder_of(&plan.path).join(format!("temp-{}-{number}.rdb", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
-        let checksum = plan.checksum.then_some(0);
-        let out = Out { file, checksum, written: 0, synced: 0, sync_in_passing: plan.sync_in_passing };
-        Ok(Prepared { plan, temporary, out })
-    }
-
-    /// The same, and takes the cut at once; see [`Prepared::begin`].
-    pub fn begin(engine: &Engine, shards: &mut Shards<'_>, plan: Plan) -> io::Result<Job> {
-        Ok(Job::prepare(plan)?.begin(engine, shards))
-    }
-}
-
-/// A snapshot whose file is open.
-pub struct Prepared {
-    plan: Plan,
-    temporary: PathBuf,
-    out: Out,
-}
-
-impl Prepared {
-    /// Takes the cut, for which all shards are held. [`Job::finish`] follows, whatever happens.
-    pub fn begin(self, engine: &Engine, shards: &mut Shards<'_>) -> Job {
-        let Prepared { plan, temporary, out } = self;
-        let sink = Sink::new(engine.world.slots.shards());
-        let cut = engine.begin_saving(shards, plan.form(), &sink);
-        let progress = Progress { sink, ..Progress::default() };
-        progress.keys_total.store(cut.keys.iter().map(|(keys, _)| *keys as u64).sum(), Ordering::Relaxed);
-        let functions = functions_of(&engine.world);
-        let changes = cut.changes;
-        Job { plan, temporary, out, cut, functions, progress: Arc::new(progress), changes }
-    }
-}
-
-impl Job {
     /// Adds names and texts that were found out only after the cut.
     pub fn add_aux(&mut self, aux: impl IntoIterator<Item = (String, String)>) {
         self.plan.aux.extend(aux);
     }
 
-    /// Writes the file. Whatever fails, the one that was there before stays.
+    /// Writes it, which takes the calling thread until the destination has everything.
     pub fn finish(mut self, engine: &Engine) -> io::Result<()> {
         engine.wake_threads();
-        let result = self.write(engine).and_then(|()| {
-            fs::rename(&self.temporary, &self.plan.path)?;
-            // The new name is on disk only with its folder.
-            File::open(folder_of(&self.plan.path))?.sync_all()
-        });
-        if result.is_err() {
-            let _ = fs::remove_file(&self.temporary);
-        }
-        result
-    }
-
-    fn write(&mut self, engine: &Engine) -> io::Result<()> {
         let functions = std::mem::take(&mut self.functions);
         let head = match self.plan.as_commands {
             true => functions_as_commands(&functions),
             false => head(&self.plan, &self.cut, &functions),
         };
         let (out, sink) = (&mut self.out, &self.progress.sink);
-        let result = out.write(&head).and_then(|()| drain(engine, &self.progress, out));
+        let result = out.write(head).and_then(|()| drain(engine, &self.progress, out));
         if result.is_err() {
             sink.cancel();
             engine.wake_threads();
@@ -164,40 +145,54 @@ impl Job {
         while !engine.is_stopping() && sink.receive(LOOK_EVERY).is_some() {}
         result?;
         if !self.plan.as_commands {
-            out.write(&[opcode::END])?;
+            out.write(vec![opcode::END])?;
             let checksum = out.checksum.unwrap_or(0).to_le_bytes();
-            out.file.write_all(&checksum)?;
+            out.write(checksum.to_vec())?;
+            self.progress.bytes.store(out.written, Ordering::Relaxed);
         }
-        out.file.sync_all()
+        out.destination.complete()
     }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn drain(engine: &Engine, progress: &Progress, out: &mut Out) -> io::Result<()> {
     let sink = &progress.sink;
-    let stopped = |why: &str| Err(io::Error::new(io::ErrorKind::Interrupted, why));
     while let Some(chunk) = sink.receive(LOOK_EVERY) {
-        if engine.is_stopping() {
-            return stopped("the server stops");
+        check(engine, sink)?;
+        // Also when nothing came: those who were to have it may have gone.
+        let mut has_room = out.destination.await_room(Duration::ZERO)?;
+        while !has_room && !chunk.is_empty() {
+            has_room = out.destination.await_room(LOOK_EVERY)?;
+            check(engine, sink)?;
         }
-        out.write(&chunk)?;
-        progress.bytes.store(out.written, Ordering::Relaxed);
+        if !chunk.is_empty() {
+            out.write(chunk)?;
+            progress.bytes.store(out.written, Ordering::Relaxed);
+        }
         // Also when nothing came: a shard may have waited for another one.
         if !sink.is_full() {
             engine.wake_threads();
         }
-        if sink.is_cancelled() {
-            break;
-        }
     }
-    // Also when all shards have come to their end meanwhile, with nothing to send.
+    // All shards may have come to their end meanwhile, with nothing to send.
     if sink.is_cancelled() {
-        return stopped("it was cancelled");
+        return Err(stopped("it was cancelled"));
     }
     Ok(())
+}
+
+/// An error if nobody wants the rest.
+fn check(engine: &Engine, sink: &Sink) -> io::Result<()> {
+    if engine.is_stopping() {
+        return Err(stopped("the server stops"));
+    }
+    if sink.is_cancelled() {
+        return Err(stopped("it was cancelled"));
+    }
+    Ok(())
+}
+
+fn stopped(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, why)
 }
 
 /// The sources of all libraries of functions. They change only while all shards are held, as they are at the cut.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.observability.node import Node
-from sherd.replication import Failover, Follower, Primary
+from sherd.replication import Contents, Failover, Follower, Primary
 from sherd.resp import OK, Encoded, Reply, Simple
 from sherd.spec import Request, command
 
@@ -115,7 +115,11 @@ def replconf(request: Request) -> Reply:
                     reason = "REPLCONF ip-address provided by replica instance is too long"
                     raise CommandError(f"ERR {reason}: {len(value)} bytes")
                 introduction.address = value.decode("latin-1")
-            case b"capa" | b"version" | b"rdb-filter-only":
+            case b"capa":
+                introduction.takes_mark = introduction.takes_mark or value.lower() == b"eof"
+            case b"rdb-filter-only":
+                introduction.contents = _contents(value)
+            case b"version":
                 pass
             case b"ack" | b"getack":
                 # Something that only a link of replication means.
@@ -123,6 +127,15 @@ def replconf(request: Request) -> Reply:
             case _:
                 raise CommandError(f"ERR Unrecognized REPLCONF option: {name.decode('utf-8', 'surrogateescape')}")
     return OK
+
+
+def _contents(words: bytes) -> Contents:
+    """What a snapshot is to have that is asked for with these words, and nothing else."""
+    wanted = words.split()
+    unknown = next((word for word in wanted if word.lower() != b"functions"), None)
+    if unknown is not None:
+        raise CommandError(f"ERR Unsupported rdb-filter-only option: {unknown.decode('utf-8', 'surrogateescape')}")
+    return Contents(data=False, functions=bool(wanted))
 
 
 @command(

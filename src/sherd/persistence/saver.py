@@ -1,14 +1,16 @@
 """Taking snapshots: by command, by the save points, and at the server's end.
 
 The data plane takes one without a fork and without holding anybody up, so SAVE and BGSAVE differ only in who waits
-for the end. One is taken at a time.
+for the end. One is taken at a time, including those for replicas and for the append-only file.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from sherd.errors import SherdError
@@ -22,6 +24,8 @@ _log = get_logger()
 _LOOK_SECONDS = 1.0
 # After a snapshot that failed, the save points wait so long.
 _RETRY_SECONDS = 5.0
+# How often a snapshot for replicas is told to give way, which may not have begun.
+_PRESS_SECONDS = 0.1
 
 
 class SaveError(SherdError):
@@ -35,30 +39,49 @@ class Saver:
         self._node = node
         self._running: asyncio.Task[None] | None = None
         self._scheduled = False
+        self._is_barred = False
+        self._is_syncing = False
         self._retry_at = 0.0
         self._saved_at = time.monotonic()
 
     @functools.cached_property
     def _free(self) -> asyncio.Event:
-        # A rewrite of the append-only file is a snapshot as well: one is taken at a time. Made when it is first looked
-        # at: asyncio takes a while to import, and a start does without it until clients are served.
+        # Neither of the other two kinds is being taken. Made when it is first looked at: asyncio takes a while to
+        # import, and a start does without it until clients are served.
         free = asyncio.Event()
         free.set()
         return free
 
     @property
     def is_running(self) -> bool:
-        """Whether a snapshot is being taken."""
-        return self._running is not None
+        """Whether a snapshot is being taken, be it for replicas."""
+        return self._running is not None or self._is_syncing
 
     @property
     def is_barred(self) -> bool:
         """Whether the append-only file is being rewritten, which ends first."""
-        return not self._free.is_set()
+        return self._is_barred
 
     def set_barred(self, barred: bool) -> None:
         """Says that the append-only file is being rewritten, or no longer."""
-        if barred:
+        self._is_barred = barred
+        self._tell_whether_free()
+
+    @contextlib.contextmanager
+    def syncing(self) -> Iterator[None]:
+        """A snapshot for replicas is being taken. Neither `is_running` nor `is_barred` may hold before."""
+        saves = self._node.saves
+        self._is_syncing, saves.current_since = True, time.time()
+        self._tell_whether_free()
+        try:
+            yield
+        finally:
+            saves.last_seconds, saves.current_since = int(time.time() - saves.current_since), 0.0
+            self._is_syncing = False
+            self._tell_whether_free()
+
+    def _tell_whether_free(self) -> None:
+        if self._is_barred or self._is_syncing:
             self._free.clear()
         else:
             self._free.set()
@@ -70,7 +93,7 @@ class Saver:
 
     def start(self, *, schedule: bool = False) -> bool:
         """Begin a snapshot of this moment; False if one is being taken. With `schedule` another one follows that."""
-        if self._running is not None or self.is_barred:
+        if self.is_running or self.is_barred:
             self._scheduled = self._scheduled or schedule
             return False
         config, begun = self._node.config, time.time()
@@ -92,10 +115,14 @@ class Saver:
         return True
 
     async def save(self) -> None:
-        """Take a snapshot and wait for its end; SaveError if that fails."""
+        """Take a snapshot and wait for its end; SaveError if that fails. One for replicas gives way."""
         while self._running is None and not self.start():
             # A rewrite of the append-only file ends first.
-            await self._free.wait()
+            if self._is_syncing:
+                self._node.engine.cancel_save()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PRESS_SECONDS):
+                    await self._free.wait()
         assert self._running is not None
         await asyncio.shield(self._running)
         if not self._node.saves.last_ok:

@@ -10,6 +10,6 @@
 
 from sherd.replication.failover import Failover
 from sherd.replication.follower import Follower
-from sherd.replication.primary import Primary
+from sherd.replication.primary import Contents, Primary
 
-__all__ = ["Failover", "Follower", "Primary"]
+__all__ = ["Contents", "Failover", "Follower", "Primary"]

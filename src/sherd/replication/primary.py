@@ -1,8 +1,9 @@
 """The primary's side: who follows this server, what each of them has to be sent first, and who waits for them.
 
 A replica that comes back goes on in the backlog if that still has what it misses. Any other is sent a snapshot of this
-moment, which the data plane takes without a fork; replicas that come within `repl-diskless-sync-delay` share one. What
-is written from the snapshot's moment on waits in the backlog.
+moment, which the data plane takes without a fork; replicas that come within `repl-diskless-sync-delay` share one. It is
+sent while it is taken, or, where `repl-diskless-sync` is off or one of them could not tell its end, by way of a file.
+What is written from the snapshot's moment on waits in the backlog.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sherd.errors import CommandError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place, ReplicaRow, random_id
+from sherd.persistence import Saver
 from sherd.record import field, record
 
 _log = get_logger()
@@ -34,7 +36,17 @@ _PAUSE_MS = 3600 * 1000
 _SETTLE_SECONDS = 0.02
 # A client that is to become a replica is one within a moment, or has gone.
 _PRESENT_TRIES = 20
+# As Redis answers PSYNC then.
+_FAILED = b"-ERR BGSAVE failed, replication can't continue\r\n"
 _snapshot_numbers = itertools.count()
+
+
+@record
+class Contents:
+    """What a snapshot has: a replica may want only a part (`REPLCONF rdb-filter-only`)."""
+
+    data: bool = True
+    functions: bool = True
 
 
 @record(frozen=False)
@@ -44,6 +56,18 @@ class Introduction:
     address: str = ""
     port: int = 0
     snapshot_only: bool = False
+    # It finds the end of a snapshot whose length nobody knows (`REPLCONF capa eof`).
+    takes_mark: bool = False
+    contents: Contents = Contents()
+
+
+@record
+class _Unsynced:
+    """A replica whose snapshot has not begun. knows_offsets: its snapshot is announced with the offset, as to PSYNC."""
+
+    knows_offsets: bool
+    takes_mark: bool
+    contents: Contents
 
 
 @record(frozen=False)
@@ -60,13 +84,13 @@ class _Waiting:
 class Primary:
     """See the module."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, saver: Saver) -> None:
         self._node = node
+        self._saver = saver
         self._replicas = node.engine.replicas()
         self._introductions: OrderedDict[int, Introduction] = OrderedDict()
         self._waiting: list[_Waiting] = []
-        # Replicas whose snapshot has not begun, with what the snapshot is announced by.
-        self._unsynced: dict[int, bool] = {}
+        self._unsynced: dict[int, _Unsynced] = {}
         self._sync: asyncio.Task[None] | None = None
         self._alone_since = time.monotonic()
         self._pinged = time.monotonic()
@@ -93,8 +117,11 @@ class Primary:
         replication = self._node.replication
         if replication.primary is not None and not replication.is_up:
             raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
+        known = self._introductions.get(client_id, Introduction())
+        if known.contents != Contents() and not known.takes_mark:
+            raise CommandError("ERR Filtered replica requires EOF capability")
         await self.keep_backlog()
-        known = self._introductions.pop(client_id, Introduction())
+        self._introductions.pop(client_id, None)
         where = (known.address, known.port)
         if history is not None and self._has(history, offset) and self._replicas.add_reader(client_id, offset - 1):
             preamble = f"+CONTINUE {replication.id}\r\n".encode()
@@ -105,7 +132,7 @@ class Primary:
         if history is not None and history != "?":
             replication.refused_partial_syncs += 1
         self._replicas.attach(token, client_id, *where, b"", online=False, snapshot_only=known.snapshot_only)
-        self._unsynced[client_id] = history is not None
+        self._unsynced[client_id] = _Unsynced(history is not None, known.takes_mark, known.contents)
         self._joined.set()
         if self._sync is None:
             self._sync = asyncio.get_running_loop().create_task(self._send_snapshots())
@@ -176,41 +203,62 @@ class Primary:
                     await self._joined.wait()
 
     async def _send_snapshot(self) -> None:
+        served = await self._present()
+        while served and (self._saver.is_running or self._saver.is_barred):
+            await asyncio.sleep(_RETRY_SECONDS)
+            served = await self._present()
+        if not served:
+            return
+        # Those who want the same as the first one.
+        contents = next(iter(served.values())).contents
+        served = {client_id: one for client_id, one in served.items() if one.contents == contents}
+        for client_id in served:
+            del self._unsynced[client_id]
+        # No file is made for a part, as in Redis.
+        wants_file = not self._node.config.get_bool("repl-diskless-sync") and contents == Contents()
+        is_diskless = not wants_file and all(one.takes_mark for one in served.values())
+        with self._saver.syncing():
+            try:
+                await self._take_snapshot(served, contents, diskless=is_diskless)
+            except BaseException:
+                self._replicas.cut(list(served), "its snapshot has failed")
+                raise
+
+    async def _take_snapshot(self, served: dict[int, _Unsynced], contents: Contents, *, diskless: bool) -> None:
         engine, config, replication = self._node.engine, self._node.config, self._node.replication
         path = Path(config.get_str("dir")) / f"temp-{os.getpid()}-{next(_snapshot_numbers)}.sync.rdb"
-        served = await self._present()
-        while served:
-            try:
-                offset = await asyncio.to_thread(
-                    engine.begin_sync, path, config.get_bool("rdbcompression"), self._aux(), list(served)
-                )
-            except ValueError:
-                # Another snapshot is being taken.
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            break
-        else:
+        way, begun, ids = "sockets" if diskless else "disk", time.monotonic(), list(served)
+        _log.info("a snapshot for replicas begins", replicas=len(ids), target=way)
+        begin = functools.partial(
+            engine.begin_sync, ids, path=path, mark=random_id().encode() if diskless else None,
+            data=contents.data, functions=contents.functions, aux=self._aux(),
+            compress=config.get_bool("rdbcompression"), checksum=config.get_bool("rdbchecksum"),
+        )  # fmt: skip
+        try:
+            offset = await asyncio.to_thread(begin)
+        except OSError as error:
+            _log.error("a snapshot for replicas cannot be written", directory=str(path.parent), reason=str(error))
+            self._replicas.say(ids, _FAILED)
+            self._replicas.cut(ids, "its snapshot has failed")
             return
-        for client_id, knows_offsets in served.items():
-            del self._unsynced[client_id]
-            if knows_offsets:
-                self._replicas.say([client_id], f"+FULLRESYNC {replication.id} {offset}\r\n".encode())
-        begun = time.monotonic()
+        announced = [client_id for client_id, one in served.items() if one.knows_offsets]
+        self._replicas.say(announced, f"+FULLRESYNC {replication.id} {offset}\r\n".encode())
+        replication.full_syncs += len(ids)
         try:
             keys, size, _ = await asyncio.to_thread(engine.finish_save)
-            replication.full_syncs += len(served)
-            self._replicas.send_snapshot(list(served), path)
+            if not diskless:
+                self._replicas.send_snapshot(ids, path)
         except OSError as error:
-            _log.error("a snapshot for replicas has failed", reason=str(error))
-            self._replicas.cut(list(served), "its snapshot has failed")
+            _log.error("a snapshot for replicas has failed", target=way, reason=str(error))
+            self._replicas.cut(ids, "its snapshot has failed")
         else:
-            _log.info("a snapshot for replicas was taken", replicas=len(served), keys=keys, bytes=size,
+            _log.info("a snapshot for replicas was taken", replicas=len(ids), target=way, keys=keys, bytes=size,
                       seconds=round(time.monotonic() - begun, 3))  # fmt: skip
         finally:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    async def _present(self) -> dict[int, bool]:
+    async def _present(self) -> dict[int, _Unsynced]:
         """Those of the replicas without a snapshot whose connections are links by now; the others have gone."""
         for _ in range(_PRESENT_TRIES):
             present = {row.client_id for row in self._node.replication.rows()}

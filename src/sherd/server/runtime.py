@@ -147,7 +147,7 @@ class Runtime:
         self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
         self._saver = Saver(self._node)
         self._append = AppendOnly(self._node, self._saver)
-        self._primary = Primary(self._node)
+        self._primary = Primary(self._node, self._saver)
         self._follower = Follower(self._node, unowned(self._execute), self._append)
         self._failover = Failover(self._node, self._follower)
         self._extension_rows: Sequence[Mapping[str, Any]] = ()

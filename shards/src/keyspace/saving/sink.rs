@@ -52,6 +52,12 @@ impl Sink {
         self.ready_bytes.load(Ordering::SeqCst) >= WAITING_BYTES_MAX
     }
 
+    /// Bytes that wait although there is no room for them: of what was changed before the walks had come to it.
+    pub fn excess_bytes(&self) -> usize {
+        let waiting = self.ready_bytes.load(Ordering::Relaxed) + self.held_bytes.load(Ordering::Relaxed);
+        waiting.saturating_sub(WAITING_BYTES_MAX)
+    }
+
     /// Whether a shard's walk has to stop for now: for the file, or for the shard that sends pieces.
     pub fn stops(&self, shard: usize) -> bool {
         let in_pieces = self.in_pieces.load(Ordering::SeqCst);

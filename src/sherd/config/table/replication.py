@@ -39,7 +39,7 @@ PARAMETERS = (
             aliases=("repl-ping-slave-period",)),
     boolean("repl-disable-tcp-nodelay", False, "Send fewer, larger packets to replicas."),
     boolean("repl-diskless-sync", True,
-            "Wait repl-diskless-sync-delay for more replicas; snapshots always go through a file that has no name."),
+            "Send snapshots to replicas without a file, while they are taken, after repl-diskless-sync-delay."),
     integer("repl-diskless-sync-delay", (0, INT_MAX), 5, "Seconds to wait for more replicas before a snapshot."),
     integer("repl-diskless-sync-max-replicas", (0, INT_MAX), 0, "Replicas that end the wait; 0 waits to the end."),
     choice("repl-diskless-load", "disabled on-empty-db swapdb flush-before-load", "disabled",
