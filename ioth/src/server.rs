@@ -96,6 +96,7 @@ impl Server {
         crate::observe::panics::report_to(&log);
         let replicas = Arc::new(Replicas::new()?);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, replicas, log, commands, shape.cluster));
+        shared.interruptions.set_bell(ringer(&control_bell));
         let of = Arc::downgrade(&shared);
         let to_feed = Arc::downgrade(&shared.replicas);
         shared.replicas.set_starter(Box::new(move || {

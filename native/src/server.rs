@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 
 use sherd_ioth::server::{Server as Engine, Shape};
 use sherd_ioth::shared::access::Change;
+use sherd_ioth::shared::interruptions::Reason;
 use sherd_ioth::shared::renames::Renames;
 use sherd_metrics::allocator::give_back;
 use sherd_metrics::pages;
@@ -369,6 +370,16 @@ impl Server {
             }
         }
         requests
+    }
+
+    fn drain_interruptions(&self) -> Vec<(u64, &'static str)> {
+        let word = |reason| match reason {
+            Reason::Timeout => "timeout",
+            Reason::Unblocked => "unblocked",
+            Reason::RoleChanged => "role changed",
+            Reason::Gone => "gone",
+        };
+        self.engine.shared.interruptions.take().into_iter().map(|(client, reason)| (client, word(reason))).collect()
     }
 
     #[pyo3(signature = (request, data, close=false))]

@@ -431,6 +431,9 @@ class Server:
         """Waits for a control command that a script calls; `reply` answers it. None when nobody is to answer."""
 
     def drain_requests(self, limit: int) -> list[Request]: ...
+    def drain_interruptions(self) -> list[tuple[int, str]]:
+        """Clients for whose commands nobody waits any more: "timeout", "unblocked", "role changed" or "gone"."""
+
     def reply(self, request: Request, data: bytes, close: bool = False) -> None:
         """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""
 

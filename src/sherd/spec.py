@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sherd.record import field, record
 
 if TYPE_CHECKING:
+    import asyncio
+
     from sherd.resp import Reply
 
 
@@ -121,7 +123,8 @@ class Request:
     """One command that the data plane handed up.
 
     token: what the answer is addressed to. args: the whole command, its name included, as it came. addr, local_addr:
-    "host:port" of both ends of the connection. in_multi: run by EXEC.
+    "host:port" of both ends of the connection. in_multi: run by EXEC. interruption: of a command that blocks; done when
+    nobody waits for it any more.
     """
 
     token: int
@@ -133,6 +136,7 @@ class Request:
     local_addr: str = ""
     user: str = "default"
     in_multi: bool = False
+    interruption: asyncio.Future[str] | None = None
     services: Services = field(default_factory=Services)
 
     @property

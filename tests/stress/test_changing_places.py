@@ -2,11 +2,13 @@
 twice, and no reader of either sees half a transaction.
 
 A command that is refused (READONLY, a wait that ended because its server became a replica) was not executed, and nobody is
-disconnected. So every writer knows what its own counters have to be, to the unit.
+disconnected but those whose waits have ended, when they have been told. So every writer knows what its own counters have to
+be, to the unit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 import time
@@ -19,7 +21,7 @@ from tests.protocol.test_limits import info_field
 from tests.replication.support import await_equal, await_link, eventually
 from tests.stress.race import Race
 from tests.support.servers import Server, Shape
-from tests.support.wire import Reply, Wire
+from tests.support.wire import ConnectionClosed, Reply, Wire
 
 # What a command answers that was not executed because its server is no primary, or not at this moment.
 refusals = (b"-READONLY", b"-MASTERDOWN", b"-LOADING", b"-UNBLOCKED", b"-REDIRECT", b"-NOREPLICAS")
@@ -92,12 +94,15 @@ class Pair(Race):
 
     def take(self) -> None:
         """Waits for elements, for longer than a change of places takes."""
-        wires = self.both()
         while self.running():
-            reply = self.write(wires, ("BLPOP", "queue", "0.3"))
-            if reply is not None and reply.value is not None:
-                with self.lock:
-                    self.received[reply.value[1]] += 1
+            wires = self.both()
+            # A wait that has ended has said so before.
+            with contextlib.suppress(ConnectionClosed, ConnectionError):
+                while self.running():
+                    reply = self.write(wires, ("BLPOP", "queue", "0.3"))
+                    if reply is not None and reply.value is not None:
+                        with self.lock:
+                            self.received[reply.value[1]] += 1
 
     def change(self) -> None:
         """Has them change places; sometimes the link is cut just before."""

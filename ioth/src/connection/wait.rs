@@ -32,6 +32,9 @@ pub struct Wait {
     pub waiter: Option<Arc<Waiter>>,
     /// Its reply, when it has come before everything in front of it was sent.
     pub reply: Option<Vec<u8>>,
+    /// The control plane waits with its answer for as long as the client likes (`request/blocked/elsewhere.rs`), and was told not to.
+    pub is_elsewhere: bool,
+    pub is_interrupted: bool,
     /// Its answer if the wait was interrupted while it was being served and nothing was found.
     pub interrupt_reply: Option<Vec<u8>>,
     /// While a transaction that may have the client begin to track is executed elsewhere.

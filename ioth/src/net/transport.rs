@@ -209,6 +209,12 @@ impl Transport {
         }
     }
 
+    /// Ends the stream for both sides, also where somebody else has its socket still.
+    pub fn hang_up(&self) {
+        // It may have ended already.
+        let _ = rustix::net::shutdown(self, rustix::net::Shutdown::Both);
+    }
+
     /// The stream itself, for whoever takes the connection over. What stays here is the socket, to be shown and closed; nobody
     /// sends or receives here any more.
     pub fn take_link(&mut self) -> LinkSocket {

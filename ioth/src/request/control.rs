@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::command::registry::Command;
-use sherd_shards::command::spec::Plane;
+use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::executor::execute;
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::server::client::ClientRecord;
@@ -19,6 +19,7 @@ use crate::shared::Shared;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
+use super::blocked::elsewhere;
 use super::gate::refuse;
 use super::output::{flush, note_written, send};
 use super::paused::defer;
@@ -35,6 +36,10 @@ pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: b
     }
     let args = borrowed(&request.args);
     count(shared, &request.record, request.command, &args, request.tick, &data);
+    if request.command.spec.has(flag::BLOCKING) {
+        // Who has its answer does not wait any more, whatever its thread has seen of it.
+        request.record.blocked.store(false, Relaxed);
+    }
     let sent = request.lent.as_ref().filter(|_| !close).map_or(0, |lent| lent.send(&data));
     shared.tell(request.token, Message::Reply { connection: request.token, data, sent, close });
 }
@@ -96,6 +101,7 @@ pub fn send_to_control(
         return defer_for_inbox(io, connection, command);
     }
     connection.wait.reason = WaitsFor::Control;
+    elsewhere::begin_wait(io, connection, command);
     Dispatch::Wait
 }
 
@@ -115,6 +121,7 @@ pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], sent: usize, 
     let Some(mut connection) = io.connections.take_by_token(token) else { return };
     match connection.wait.reason {
         WaitsFor::Control => {
+            elsewhere::end_wait(io, &mut connection);
             connection.transport.take_back();
             if sent > 0 {
                 note_written(io, &mut connection, sent);

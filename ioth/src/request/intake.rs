@@ -13,7 +13,6 @@ use sherd_shards::handler::error::CommandError;
 use crate::connection::inbound::Inbound;
 use crate::connection::outbound::OUTPUT_PAUSE_BYTES;
 use crate::connection::session::ReplyMode;
-use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;
 use crate::net::tls::TlsStream;
 use crate::net::transport::Received;
@@ -86,9 +85,9 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
         flush(io, connection);
     }
     if !connection.is_idle() || connection.is_deferred {
-        // A client that has gone while it waits for a key or is paused. The control plane's answer comes soon in any case, and a
+        // A client that has gone while it is blocked or paused. The control plane's answer comes soon otherwise, and a
         // client that has closed only its side for sending may want it.
-        let waits = connection.wait.reason == WaitsFor::Key || connection.record.paused.load(Relaxed);
+        let waits = connection.record.blocked.load(Relaxed) || connection.record.paused.load(Relaxed);
         connection.closing |= connection.transport.is_closed_by_peer() && waits;
         return;
     }

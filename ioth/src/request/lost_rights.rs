@@ -46,7 +46,7 @@ pub fn look_after_change(io: &mut IoThread) {
 
 /// Who has deleted its own user gets the answer before the connection ends.
 fn end_of_deleted(io: &mut IoThread, connection: &mut Connection) {
-    if matches!(connection.wait.reason, WaitsFor::Control | WaitsFor::Exec) {
+    if matches!(connection.wait.reason, WaitsFor::Control | WaitsFor::Exec) && !connection.wait.is_elsewhere {
         (connection.closing, connection.close_after_reply) = (false, true);
     }
     tell(io, connection, "a client was cut: its user was deleted");

@@ -6,6 +6,7 @@ use crate::connection::outbound::OUTPUT_PAUSE_BYTES;
 use crate::connection::Connection;
 use crate::thread::IoThread;
 
+use super::blocked::elsewhere;
 use super::blocked::wait::abandon_wait;
 use super::output::flush;
 use super::paused::release;
@@ -49,6 +50,7 @@ pub fn close(io: &mut IoThread, mut connection: Box<Connection>) {
     if connection.wait.early.take().is_some() {
         io.shared.world.tracking.end(false);
     }
+    elsewhere::abandon(io, &mut connection);
     track_no_longer(io, &mut connection);
     connection.record.tracking.end(&io.shared.world.tracking.readers);
     if connection.record.is_monitor.load(Relaxed) {

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod extensions;
+pub mod interruptions;
 pub mod message;
 pub mod pubsub;
 pub mod renames;
@@ -31,6 +32,7 @@ use crate::followers::replicas::Replicas;
 
 use access::{Access, Change};
 use extensions::Extensions;
+use interruptions::Interruptions;
 use message::{ControlRequest, Message};
 use pubsub::PubSub;
 use renames::Renames;
@@ -46,6 +48,7 @@ pub struct Shared {
     pub world: Arc<World>,
     pub mailboxes: Arc<Vec<Mailbox<Message>>>,
     pub inbox: Mailbox<ControlRequest>,
+    pub interruptions: Interruptions,
     pub pubsub: Arc<PubSub>,
     pub replicas: Arc<Replicas>,
     pub clients: Clients,
@@ -111,6 +114,7 @@ impl Shared {
             world,
             mailboxes,
             inbox,
+            interruptions: Interruptions::default(),
             replicas,
             clients: Clients::default(),
             renames: OnceLock::new(),

@@ -44,6 +44,12 @@ def waits(name: str) -> bool:
     return code is not None and bool(code.co_flags & _COROUTINE)
 
 
+def blocks(name: str) -> bool:
+    """Whether a command waits for as long as its client likes, so that its wait may be interrupted."""
+    entry = registered_commands().get(name)
+    return entry is not None and "blocking" in entry.spec.flags
+
+
 def may_run_in_scripts(name: str) -> bool:
     """Whether a script may have the command answered: its handler takes no shards, and waits for clients' sake only."""
     entry = registered_commands().get(name)

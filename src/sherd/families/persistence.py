@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.families.interruption import is_interrupted, refuse_interrupted
 from sherd.observability.node import Node
 from sherd.persistence import AppendOnly, SaveError, Saver
 from sherd.replication import Primary
@@ -142,18 +143,28 @@ async def waitaof(request: Request) -> Reply:
         raise CommandError(_NO_FILE)
     # Within a transaction nobody could wait.
     seconds = 0.0 if request.in_multi else timeout_ms / 1000 or None
-    synced, reached = await asyncio.gather(
-        _await_sync(node, seconds, wanted=local > 0),
-        request.services.get(Primary).wait(replicas, seconds, on_disk=True),
-    )
+    primary = request.services.get(Primary)
+    both = [
+        asyncio.ensure_future(_await_sync(request, node, seconds, wanted=local > 0)),
+        asyncio.ensure_future(primary.wait(replicas, seconds, on_disk=True, interruption=request.interruption)),
+    ]
+    try:
+        synced, reached = await asyncio.gather(*both)
+    finally:
+        # Of the other one, if one has failed.
+        for task in both:
+            task.cancel()
+    refuse_interrupted(request)
     return [synced, reached]
 
 
-async def _await_sync(node: Node, seconds: float | None, *, wanted: bool) -> int:
+async def _await_sync(request: Request, node: Node, seconds: float | None, *, wanted: bool) -> int:
     """1 if everything that was written before is on disk here, for which is waited so long at most if it is wanted."""
     offset = node.engine.journal_offset() if node.appends.enabled else 0
     deadline = float("inf") if seconds is None else time.monotonic() + seconds
-    while wanted and seconds != 0 and not _is_synced(node, offset):
+    while wanted and seconds != 0 and not _is_synced(node, offset) and not is_interrupted(request):
+        if not node.appends.enabled:
+            raise CommandError(_NO_FILE)
         await asyncio.to_thread(node.engine.sync_append)
         left = deadline - time.monotonic()
         if left <= 0:

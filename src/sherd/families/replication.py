@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.families.interruption import refuse_interrupted
 from sherd.observability.node import Node
 from sherd.replication import Contents, Failover, Follower, Primary
 from sherd.resp import OK, Encoded, Reply, Simple
@@ -199,7 +200,9 @@ async def wait(request: Request) -> Reply:
         raise CommandError(_WAIT_ON_REPLICA)
     # Within a transaction nobody could wait.
     timeout_seconds = 0.0 if request.in_multi else timeout_ms / 1000 or None
-    return await request.services.get(Primary).wait(count, timeout_seconds)
+    reached = await request.services.get(Primary).wait(count, timeout_seconds, interruption=request.interruption)
+    refuse_interrupted(request)
+    return reached
 
 
 @command(

@@ -279,14 +279,23 @@ class Primary:
 
     # ---- waiting for replicas
 
-    async def wait(self, count: int, timeout_seconds: float | None, *, on_disk: bool = False) -> int:
-        """Wait until so many replicas have all that is written now, or have it on disk, or until it is too late; how
-        many have it then."""
+    async def wait(
+        self,
+        count: int,
+        timeout_seconds: float | None,
+        *,
+        on_disk: bool = False,
+        interruption: asyncio.Future[str] | None = None,
+    ) -> int:
+        """Wait until so many replicas have all that is written now, or have it on disk, or until it is too late or
+        nobody wants to know any more; how many have it then."""
         offset = await asyncio.to_thread(self._replicas.end_offset)
         if self._reached(offset, on_disk=on_disk) >= count or timeout_seconds == 0:
             return self._reached(offset, on_disk=on_disk)
         waiting = _Waiting(offset, count, on_disk)
         self._waiting.append(waiting)
+        if interruption is not None:
+            interruption.add_done_callback(lambda _: waiting.done.set())
         self._replicas.want_news(True)
         self._replicas.append([b"REPLCONF", b"GETACK", b"*"])
         try:

@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sherd.families.dispatch import begin, dispatch, reads, waits
+from sherd.families.dispatch import begin, blocks, dispatch, reads, waits
 from sherd.log import get_logger
 from sherd.native import look_for_huge_pages
 from sherd.observability.node import Node
@@ -51,6 +51,9 @@ class ControlLoop:
         self._services = services
         self._log_sink = log_sink
         self._active: set[asyncio.Task[None]] = set()
+        # Commands that wait for as long as their clients like, by these; and what was said of such waits.
+        self._interruptible: dict[int, asyncio.Future[str]] = {}
+        self._interruptions: list[tuple[int, str]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
         self._ticker: asyncio.TimerHandle | None = None
@@ -84,6 +87,8 @@ class ControlLoop:
         if self._is_quiet():
             # Whoever asks for rates now gets those of this moment.
             self._tick()
+        # Looked at before the requests, which were there before them.
+        self._interruptions += self._node.engine.drain_interruptions()
         # Where more waits than a batch takes, the descriptor stays readable.
         requests = self._node.engine.drain_requests(BATCH_REQUESTS)
         if not requests:
@@ -93,6 +98,15 @@ class ControlLoop:
                 self._begin(request)
             except Exception:  # noqa: BLE001 - those behind it in the batch are to be answered all the same
                 _log.exception("a control request could not be answered", command=request.command)
+        if len(requests) < BATCH_REQUESTS:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        for client_id, reason in self._interruptions:
+            waiting = self._interruptible.get(client_id)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(reason)
+        self._interruptions.clear()
 
     def _begin(self, native_request: native.Request) -> None:
         assert self._loop is not None
@@ -100,14 +114,17 @@ class ControlLoop:
         if queued is not None:
             self._begin_exec(native_request, queued)
             return
-        request = self.request(native_request)
+        interruption = None
+        if blocks(native_request.command):
+            interruption = self._interruptible[native_request.client_id] = self._loop.create_future()
+        request = self.request(native_request, interruption)
         reply = begin(native_request.command, request)
         if isinstance(reply, bytes):
             self._node.engine.reply(native_request, reply)
         else:
             self._start(self._answer_later(native_request, reply))
 
-    def request(self, native_request: native.Request) -> Request:
+    def request(self, native_request: native.Request, interruption: asyncio.Future[str] | None = None) -> Request:
         """What a handler gets; from any thread."""
         return Request(
             token=native_request.token,
@@ -119,6 +136,7 @@ class ControlLoop:
             local_addr=native_request.local_address,
             user=native_request.user.decode("utf-8", "surrogateescape"),
             in_multi=native_request.in_multi,
+            interruption=interruption,
             services=self._services,
         )
 
@@ -140,6 +158,8 @@ class ControlLoop:
             # The server ends: close the connection at once rather than let it wait for an answer.
             self._node.engine.reply(native_request, b"", close=True)
             raise
+        finally:
+            self._interruptible.pop(native_request.client_id, None)
         self._node.engine.reply(native_request, reply)
 
     def _begin_exec(self, exec_request: native.Request, queued: Sequence[native.Request]) -> None:

@@ -4,6 +4,9 @@
 //! never waits for a shard: a waiter that has ended here leaves the shards' queues when their batons are next held, and a
 //! connection whose waiter is just being served stays until its message has come, even if it is to be closed: what was taken
 //! for it out of the keyspace is sent.
+//!
+//! What waits in the control plane ([`elsewhere`]) is blocked in the same sense, and ended by the same.
 
+pub mod elsewhere;
 pub mod wait;
 pub mod wake;

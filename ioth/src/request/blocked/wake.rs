@@ -13,8 +13,10 @@ use crate::connection::Connection;
 use crate::request::durable::hold_for;
 use crate::request::paused::postpones;
 use crate::request::settle::settle;
+use crate::shared::interruptions::Reason;
 use crate::thread::IoThread;
 
+use super::elsewhere;
 use super::wait::settle_wait;
 
 const ROLE_CHANGED: CommandError =
@@ -67,12 +69,21 @@ pub fn unblock(io: &mut IoThread, token: Token, with_error: bool) {
         connection.record.unblock_asked.store(false, Relaxed);
     }
     interrupt(io, token, with_error.then_some(&UNBLOCKED));
+    if let Some(mut connection) = io.connections.take_by_token(token) {
+        elsewhere::interrupt(io, &mut connection, if with_error { Reason::Unblocked } else { Reason::Timeout });
+        io.connections.put_back(connection);
+    }
 }
 
-/// Ends the waits of all clients of the thread: the server is a replica from now on.
+/// Ends the waits of all clients of the thread, and then their connections: the server is a replica from now on, and they are to
+/// look for the primary.
 pub fn end_all_waits(io: &mut IoThread) {
-    for index in io.connections.indexes_where(|connection| connection.wait.waiter.is_some()) {
-        let Some(token) = io.connections.get_mut(index).map(|connection| connection.token) else { continue };
+    for index in io.connections.indexes_where(|connection| connection.record.blocked.load(Relaxed)) {
+        let Some(mut connection) = io.connections.take(index) else { continue };
+        let token = connection.token;
+        connection.close_after_reply = true;
+        elsewhere::interrupt(io, &mut connection, Reason::RoleChanged);
+        io.connections.put_back(connection);
         interrupt(io, token, Some(&ROLE_CHANGED));
     }
 }

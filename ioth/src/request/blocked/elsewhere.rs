@@ -1,0 +1,52 @@
+//! A wait that is the control plane's (WAIT, WAITAOF): the connection is blocked as by a key, and what ends a wait for a key ends this
+//! one as well.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::flag;
+
+use crate::connection::wait::WaitsFor;
+use crate::connection::Connection;
+use crate::shared::interruptions::Reason;
+use crate::thread::IoThread;
+
+/// A command was sent to the control plane, which may wait with its answer for as long as the client likes if it is one that
+/// blocks.
+pub fn begin_wait(io: &IoThread, connection: &mut Connection, command: &Command) {
+    if command.spec.has(flag::BLOCKING) {
+        connection.wait.is_elsewhere = true;
+        connection.record.blocked.store(true, Relaxed);
+        io.stats().blocked.increment();
+        // As for a key.
+        connection.closing |= connection.transport.is_closed_by_peer();
+    }
+}
+
+/// The answer has come, or nobody waits for it any more.
+pub fn end_wait(io: &IoThread, connection: &mut Connection) {
+    if std::mem::take(&mut connection.wait.is_elsewhere) {
+        connection.wait.is_interrupted = false;
+        connection.record.blocked.store(false, Relaxed);
+        io.stats().blocked.subtract(1);
+    }
+}
+
+/// Has the control plane answer, for this reason; the first one counts.
+pub fn interrupt(io: &IoThread, connection: &mut Connection, reason: Reason) {
+    if connection.wait.is_elsewhere && !std::mem::replace(&mut connection.wait.is_interrupted, true) {
+        io.shared.interruptions.add(connection.record.id, reason);
+    }
+}
+
+/// The connection ends: nobody is to be answered. Whoever has been lent the right to send has the socket still, and the peer is
+/// not to wait for that.
+pub fn abandon(io: &IoThread, connection: &mut Connection) {
+    if connection.wait.is_elsewhere {
+        io.shared.interruptions.add(connection.record.id, Reason::Gone);
+        connection.transport.hang_up();
+        end_wait(io, connection);
+    } else if connection.wait.reason == WaitsFor::Control && connection.record.killed.load(Relaxed) {
+        connection.transport.hang_up();
+    }
+}
