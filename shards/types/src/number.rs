@@ -158,12 +158,28 @@ fn is_infinity(unsigned: &[u8]) -> bool {
     unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity")
 }
 
-/// A non-negative decimal; the standard library rounds it correctly, this adds the range rule.
+/// A non-negative decimal. Most are short integers, which need no rounding; of others the standard library rounds correctly, and
+/// this adds the range rule.
 fn parse_decimal(unsigned: &[u8]) -> Option<f64> {
+    if let Some(integer) = short_digits(unsigned) {
+        return Some(integer as f64);
+    }
     let value: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
     let mantissa = unsigned.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or(unsigned);
     let underflowed = value == 0.0 && mantissa.iter().any(|byte| matches!(byte, b'1'..=b'9'));
     (value.is_finite() && !underflowed).then_some(value)
+}
+
+/// What digits alone spell, if they are so few that a double holds every such number.
+#[inline]
+fn short_digits(text: &[u8]) -> Option<u64> {
+    if text.len() > f64::DIGITS as usize {
+        return None;
+    }
+    text.iter().try_fold(0, |value, &byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| value * 10 + u64::from(digit))
+    })
 }
 
 /// `significand * 2^exponent`, plus whether non-zero bits below the significand were dropped.

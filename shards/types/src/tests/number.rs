@@ -326,3 +326,29 @@ fn a_line_has_its_kind_its_number_and_an_end() {
         assert_eq!(line, format!("before:{value}\r\n").into_bytes());
     }
 }
+
+#[test]
+fn integers_of_any_length_are_the_doubles_that_the_standard_library_reads() {
+    for digits in [
+        "0",
+        "1",
+        "9",
+        "000000000123",
+        "123456789012345",
+        "999999999999999",
+        "9999999999999999",
+        "12345678901234567890",
+    ] {
+        for length in 1..=digits.len() {
+            for text in
+                [digits[..length].to_owned(), format!("-{}", &digits[..length]), format!("+{}", &digits[..length])]
+            {
+                let expected: f64 = text.parse().expect("a number");
+                assert_eq!(parse_f64(text.as_bytes()).map(f64::to_bits), Some(expected.to_bits()), "{text}");
+            }
+        }
+    }
+    for wrong in ["1a", "12345678901234a", "1-", "1+", "1 ", "--1", "-", "+", ":", "/"] {
+        assert_eq!(parse_f64(wrong.as_bytes()), None, "{wrong}");
+    }
+}
