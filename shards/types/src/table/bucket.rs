@@ -94,6 +94,28 @@ pub(super) fn matches_in(word: u64, tag: u8) -> u64 {
     !(((x & SEVEN) + SEVEN) | x | SEVEN)
 }
 
+/// A bit mask with bit 7 of byte `i` set for every slot `i` that has an entry.
+///
+/// # Safety
+/// The bucket is live.
+#[inline]
+pub(super) unsafe fn occupied(bucket: *const Bucket) -> u64 {
+    // SAFETY: as in `matches`.
+    let word = unsafe { bucket.cast::<u64>().read() };
+    // Neither the tag of an empty slot nor that of a link or a place that is lacking.
+    !(matches_in(word, 0) | matches_in(word, TAG_LINK)) & ENTRY_BITS
+}
+
+/// How many bits of such a mask are set.
+#[inline]
+pub(super) fn count(mask: u64) -> usize {
+    // Their sum comes about in the highest byte; not every processor that this is built for counts bits.
+    ((mask >> 7).wrapping_mul(0x0101_0101_0101_0101) >> 56) as usize
+}
+
+/// Bit 7 of all bytes of a word of tags but the last, which is no tag.
+const ENTRY_BITS: u64 = 0x0080_8080_8080_8080;
+
 /// The tag of an entry with this hash.
 #[inline]
 pub(super) fn tag(hash: u64) -> u8 {
@@ -361,7 +383,9 @@ mod tests {
         unsafe {
             while !bucket.is_null() {
                 let slots = (0..width(bucket)).filter(|&slot| (*bucket).tags[slot] != 0);
+                let before = numbers.len();
                 numbers.extend(slots.map(|slot| (*bucket).slots[slot].addr()));
+                assert_eq!(count(occupied(bucket)), numbers.len() - before, "the mask counts what is there");
                 bytes += if bucket == home { 0 } else { link_layout(bucket).size() };
                 bucket = next(bucket);
             }

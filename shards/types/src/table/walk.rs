@@ -100,24 +100,45 @@ impl<E: Entry> Table<E> {
         loop {
             let bits = random();
             let index = ((bits >> 32) * u64::from(self.buckets)) >> 32;
-            let pick = (bits as usize) % DRAWS;
-            let mut length = 0;
-            self.visit_chain(index as usize, &mut |_| length += 1);
-            let pick = if length > DRAWS { (bits as usize) % length } else { pick };
-            if pick >= length {
-                continue;
+            let length = self.chain_length(index as usize);
+            let pick = if length > DRAWS { (bits as usize) % length } else { (bits as usize) % DRAWS };
+            if pick < length {
+                return self.nth_of_chain(index as usize, pick);
             }
-            let mut seen = 0;
-            let mut chosen: *const E = std::ptr::null();
-            self.visit_chain(index as usize, &mut |entry| {
-                if seen == pick {
-                    chosen = entry;
-                }
-                seen += 1;
-            });
-            // SAFETY: pick < length, so an entry of the table was chosen, and the table is borrowed.
-            return Some(unsafe { &*chosen });
         }
+    }
+
+    /// Entries of the chain that a bucket begins, told by the tags alone.
+    fn chain_length(&self, index: usize) -> usize {
+        let (mut bucket, mut length) = (self.bucket(index), 0);
+        while !bucket.is_null() {
+            // SAFETY: chains are made of live buckets.
+            unsafe {
+                length += bucket::count(bucket::occupied(bucket));
+                bucket = bucket::next(bucket);
+            }
+        }
+        length
+    }
+
+    /// The entry of a chain that has so many before it.
+    fn nth_of_chain(&self, index: usize, mut number: usize) -> Option<&E> {
+        let mut bucket = self.bucket(index);
+        while !bucket.is_null() {
+            // SAFETY: chains are made of live buckets; an occupied slot holds a live entry of the table, which is borrowed.
+            unsafe {
+                let mut occupied = bucket::occupied(bucket);
+                let length = bucket::count(occupied);
+                if number < length {
+                    (0..number).for_each(|_| occupied &= occupied - 1);
+                    let slot = (occupied.trailing_zeros() / 8) as usize;
+                    return Some(&*(&raw const (*bucket).slots[slot]).cast::<E>());
+                }
+                number -= length;
+                bucket = bucket::next(bucket);
+            }
+        }
+        None
     }
 
     /// Visits the volatile entries of up to `limit` buckets from bucket `start` on; entries for which `expired` says
