@@ -18,17 +18,23 @@ use sherd_types::table::{self, Prefetch};
 /// far as it takes to cover memory latency, and near enough for the lines to stay in the first-level cache.
 const BUCKETS_AHEAD: usize = 16;
 const ENTRIES_AHEAD: usize = 8;
-/// The same for an element's bucket and entry.
+/// The same for an element's bucket and entry, at least: elements are seen to so many commands at a time, for it takes a look-up of
+/// the collection.
 const ELEMENT_BUCKETS_AHEAD: usize = 8;
 const ELEMENTS_AHEAD: usize = 4;
+const ELEMENTS_TOGETHER: usize = ELEMENT_BUCKETS_AHEAD - ELEMENTS_AHEAD;
+/// Commands that follow one for which there was nothing to ask for; with the next one there may be.
+const RETRY_AFTER: usize = 16;
 /// Tables of fewer elements stay in the second-level cache, which is near enough.
 const ELEMENTS_MIN: usize = 4096;
 
 /// What was computed for commands that are still to come.
 #[derive(Default)]
 pub struct Ahead {
-    /// Hashes of elements whose buckets were asked for, by the command's number; 0 if none was.
-    elements: [u64; ELEMENT_BUCKETS_AHEAD],
+    /// Hashes of the elements whose buckets were asked for last, those of commands that stand together; 0 if it was not.
+    elements: [u64; ELEMENTS_TOGETHER],
+    /// No elements are asked for before the command with this number.
+    elements_from: usize,
     /// Whether there are keys that tracking clients have read.
     has_read_keys: bool,
 }
@@ -47,20 +53,23 @@ impl Ahead {
     // Always: it is called in one place only, for every command, and was called all the same.
     #[inline(always)]
     pub fn prefetch(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
-        if let Some(near) = commands.get(next + ENTRIES_AHEAD) {
-            let database = shard.db(near.db);
-            if let Some(database) = database.filter(|_| near.hash != 0) {
-                database.table(near.slot).prefetch_entry(near.hash);
-            }
-            // Nearly always of the same database.
-            if let Some(far) = commands.get(next + BUCKETS_AHEAD) {
-                let database = if far.db == near.db { database } else { shard.db(far.db) };
-                if let Some(database) = database.filter(|_| far.hash != 0) {
-                    database.table(far.slot).prefetch_bucket(far.hash);
+        // Where a command has no key it costs a look at another bucket.
+        if let Some(far) = commands.get(next + BUCKETS_AHEAD) {
+            let near = &commands[next + ENTRIES_AHEAD];
+            if let Some(database) = shard.db(near.db) {
+                let table = database.table(near.slot);
+                // Nearly always of the same table.
+                if (far.db, far.slot) == (near.db, near.slot) {
+                    table.prefetch_both(near.hash, far.hash);
+                } else {
+                    table.prefetch_entry(near.hash);
+                    prefetch_bucket(shard, far);
                 }
             }
+        } else if let Some(near) = commands.get(next + ENTRIES_AHEAD) {
+            prefetch_entry(shard, near);
         }
-        if commands[next].command.spec.element != 0 {
+        if next % ELEMENTS_TOGETHER == 0 && commands[next].command.spec.element != 0 && next >= self.elements_from {
             self.prefetch_elements(shard, commands, args, next);
         }
         if self.has_read_keys && commands[next].command.spec.has(flag::WRITE) {
@@ -68,27 +77,28 @@ impl Ahead {
         }
     }
 
+    /// Asks for the entries of the elements whose buckets were asked for by the last call, and for the buckets of those that follow.
     #[inline(never)]
     fn prefetch_elements(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
+        let known = std::mem::take(&mut self.elements);
         let current = &commands[next];
-        let of_same_key =
-            |at: usize| commands.get(at).filter(|ahead| ahead.hash == current.hash && ahead.db == current.db);
-        let place = next % ELEMENT_BUCKETS_AHEAD;
-        let known = std::mem::take(&mut self.elements[(next + ELEMENTS_AHEAD) % ELEMENT_BUCKETS_AHEAD]);
-        let far = next + ELEMENT_BUCKETS_AHEAD;
-        let far = of_same_key(far).and_then(|_| element(commands, far, args));
-        let near = (known != 0 && of_same_key(next + ELEMENTS_AHEAD).is_some()).then_some(known);
-        if far.is_none() && near.is_none() {
+        let is_of_same_key =
+            |at: usize| commands.get(at).is_some_and(|ahead| ahead.hash == current.hash && ahead.db == current.db);
+        let table =
+            if is_of_same_key(next + ELEMENTS_AHEAD) { element_table(shard, commands, next, args) } else { None };
+        let Some(table) = table else {
+            self.elements_from = next + RETRY_AFTER;
             return;
-        }
-        let Some(table) = element_table(shard, commands, next, args) else { return };
-        if let Some(hash) = near {
+        };
+        for hash in known.into_iter().filter(|&hash| hash != 0) {
             table.prefetch_entry(hash);
         }
-        if let Some(element) = far {
-            let hash = table::hash(element);
-            table.prefetch_bucket(hash);
-            self.elements[place] = hash;
+        let far = next + ELEMENT_BUCKETS_AHEAD;
+        for (kept, at) in self.elements.iter_mut().zip(far..).filter(|(_, at)| is_of_same_key(*at)) {
+            if let Some(element) = element(commands, at, args) {
+                *kept = table::hash(element);
+                table.prefetch_bucket(*kept);
+            }
         }
     }
 }

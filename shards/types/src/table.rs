@@ -54,17 +54,19 @@ pub fn hash(key: &[u8]) -> u64 {
     SEED.hash_one(key)
 }
 
-/// Whether two keys are equal. Most keys have 8 to 16 bytes: those are compared as two words, without a call.
+/// Whether two keys are equal. Most keys have 8 to 32 bytes: those are compared by their first and last words, which overlap,
+/// without a call.
 #[inline]
 fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
+    fn ends<const N: usize>(bytes: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+        (bytes.first_chunk(), bytes.last_chunk())
     }
-    if !(8..=16).contains(&a.len()) {
-        return a == b;
-    }
-    let words = |bytes: &[u8]| (bytes.first_chunk::<8>().copied(), bytes.last_chunk::<8>().copied());
-    words(a) == words(b)
+    a.len() == b.len()
+        && match a.len() {
+            8..=16 => ends::<8>(a) == ends::<8>(b),
+            17..=32 => ends::<16>(a) == ends::<16>(b),
+            _ => a == b,
+        }
 }
 
 /// A thin owning pointer to an allocation that holds its own key.
@@ -333,6 +335,35 @@ impl<E: Entry> Drop for Table<E> {
     }
 }
 
+impl<E: Entry> Table<E> {
+    /// Both stages of [`Prefetch`], for two keys: the entry of a near one, and the bucket of one that is farther.
+    #[inline(always)]
+    pub fn prefetch_both(&self, near: u64, far: u64) {
+        if self.buckets == 0 {
+            return self.prefetch_compact(near);
+        }
+        prefetch(self.bucket(self.index_of(far)).cast());
+        self.prefetch_chained(near);
+    }
+
+    /// Asks for the entries of a bucket whose tag fits.
+    #[inline(always)]
+    fn prefetch_chained(&self, hash: u64) {
+        let bucket = self.bucket(self.index_of(hash));
+        // SAFETY: a live bucket; the hits are occupied slots.
+        unsafe {
+            let mut hits = bucket::matches(bucket, tag(hash));
+            while hits != 0 {
+                let entry = (*bucket).slots[(hits.trailing_zeros() / 8) as usize];
+                prefetch(entry);
+                // A short value is in the line after its key's.
+                prefetch(entry.wrapping_add(64));
+                hits &= hits - 1;
+            }
+        }
+    }
+}
+
 /// A table whose reading can be announced, whatever is in it: a batch of commands asks for what it will need in two
 /// stages, as the second one needs what the first one brings.
 pub trait Prefetch {
@@ -364,18 +395,7 @@ impl<E: Entry> Prefetch for Table<E> {
         if self.buckets == 0 {
             return self.prefetch_compact(hash);
         }
-        let bucket = self.bucket(self.index_of(hash));
-        // SAFETY: a live bucket; the hits are occupied slots.
-        unsafe {
-            let mut hits = bucket::matches(bucket, tag(hash));
-            while hits != 0 {
-                let entry = (*bucket).slots[(hits.trailing_zeros() / 8) as usize];
-                prefetch(entry);
-                // A short value is in the line after its key's.
-                prefetch(entry.wrapping_add(64));
-                hits &= hits - 1;
-            }
-        }
+        self.prefetch_chained(hash);
     }
 }
 

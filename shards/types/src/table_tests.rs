@@ -106,6 +106,20 @@ fn a_scan_sees_every_key_that_stays_while_others_come_and_go() {
 }
 
 #[test]
+fn keys_that_differ_in_one_byte_are_told_apart_whatever_their_length() {
+    for length in 0..70 {
+        let key: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
+        assert!(same(&key, &key.clone()), "{length}");
+        assert!(!same(&key, &[&key[..], b"x"].concat()), "{length}");
+        for at in 0..length {
+            let mut other = key.clone();
+            other[at] ^= 1;
+            assert!(!same(&key, &other), "{length}, {at}");
+        }
+    }
+}
+
+#[test]
 fn random_picks_are_fair() {
     let mut table = Table::new();
     for i in 0..100 {
