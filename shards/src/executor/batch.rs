@@ -74,14 +74,6 @@ impl ClientPointer {
 }
 
 impl Segment {
-    /// Notes whether one of its commands has written.
-    #[inline]
-    pub fn note_write(&self, has_written: bool) {
-        if has_written {
-            self.has_written.set(true);
-        }
-    }
-
     /// The client as its commands see it.
     #[inline]
     pub fn as_client(&self) -> Client<'_> {

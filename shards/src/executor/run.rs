@@ -9,7 +9,7 @@ use crate::command::origin::Origin;
 use crate::command::registry::Command;
 use crate::command::spec::CommandSpec;
 use crate::effects::blocking::{Block, Waiter};
-use crate::executor::batch::{Batch, Cmd};
+use crate::executor::batch::{Batch, Cmd, Segment};
 use crate::executor::execute::{account, run, Call, Counts, Done, INTERNAL_ERROR};
 use crate::executor::prefetch::Ahead;
 use crate::executor::waiting;
@@ -93,7 +93,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
             out.truncate(start);
             return;
         }
-        segments[segment].note_write(std::mem::take(&mut context.has_written));
+        note_write(segments, segment, std::mem::take(&mut context.has_written));
         let mut now = clock::ticks();
         match context.blocked.take() {
             // One that waits is a call when it ends.
@@ -115,6 +115,14 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         commands[at].end = start;
     }
     *next = commands.len();
+}
+
+/// Notes whether a command of a segment has written.
+#[inline(always)]
+fn note_write(segments: &[Segment], of: usize, has_written: bool) {
+    if has_written {
+        segments[of].has_written.set(true);
+    }
 }
 
 /// Executes a command of a client that tracks keys, at a place in its batch.

@@ -128,10 +128,9 @@ fn spop(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let (mut random, now) = (Random::fixed(context.random()), timed_access::now(context));
     let mut gone = if context.is_recorded() { Gone::Named(Vec::new()) } else { Gone::Unrecorded };
-    if count != Some(0) && context.write::<Set>(&key)?.is_some_and(|set| set.is_due(now)) {
-        expire(context, &key, count.is_none(), &mut random);
-    }
-    let Some(set) = context.write::<Set>(&key)? else {
+    let is_due = |set: &Set| count != Some(0) && set.is_due(now);
+    let expire = |context: &mut Context<'_>| expire(context, &key, count.is_none(), &mut random);
+    let Some(set) = context.write_renewed(&key, is_due, expire)? else {
         match count {
             None => reply.null(),
             Some(_) => reply.set(0),

@@ -6,7 +6,7 @@ use crate::handler::args::{self, Options};
 use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
 use crate::entry::{NewValue, Text};
-use crate::handler::error::{CommandError, Outcome, STRING_TOO_LONG, SYNTAX};
+use crate::handler::error::{CommandError, Outcome, STRING_TOO_LONG, SYNTAX, WRONG_TYPE};
 use crate::families::effects;
 use crate::families::lifetime::{time_after, Also, Lifetime};
 use crate::families::string_compare::Comparison;
@@ -143,8 +143,11 @@ pub(super) fn check_length(context: &Context<'_>, length: usize) -> Outcome {
 
 fn get(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
-    match context.read_text(&key)? {
-        Some(text) => write_text(reply, text),
+    match context.get_inlined(&key) {
+        Some(entry) => match entry.text().ok_or(WRONG_TYPE)? {
+            Text::Integer(value) => reply.bulk_int(value),
+            Text::Bytes(bytes) => reply.bulk_inlined(bytes),
+        },
         None => reply.null(),
     }
     Ok(())
@@ -231,7 +234,7 @@ fn set(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn compare(context: &mut Context<'_>, key: &Key<'_>, comparison: Comparison<'_>) -> Result<bool, CommandError> {
     match context.get_mut(key) {
-        Some(entry) => comparison.holds(entry.text().ok_or(crate::handler::error::WRONG_TYPE)?),
+        Some(entry) => comparison.holds(entry.text().ok_or(WRONG_TYPE)?),
         None => Ok(comparison.holds_without_key()),
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn float_of(text: Text<'_>) -> Result<LongDouble, CommandError> {
 fn add(context: &mut Context<'_>, reply: &mut Reply<'_>, increment: i64) -> Outcome {
     let key = context.key(1);
     let mut in_place = false;
-    let value = match context.get_mut(&key) {
+    let value = match context.get_mut_inlined(&key) {
         None => increment,
         Some(entry) => {
             let old = integer_of(entry.text().ok_or(WRONG_TYPE)?)?;

@@ -13,6 +13,9 @@ pub struct Shards<'a> {
 }
 
 enum Held {
+    /// The only shard that there is, which has every slot.
+    Only(*mut Shard),
+    /// One of several.
     One(*mut Shard),
     /// Null where a shard is not held.
     Many(Box<[*mut Shard; SHARDS_MAX]>),
@@ -22,7 +25,8 @@ impl<'a> Shards<'a> {
     /// One shard.
     #[inline]
     pub fn one(map: SlotMap, shard: &'a mut Shard) -> Shards<'a> {
-        Shards { map, held: Held::One(shard), owner: PhantomData }
+        let held = if map.shards() == 1 { Held::Only(shard) } else { Held::One(shard) };
+        Shards { map, held, owner: PhantomData }
     }
 
     /// Several shards.
@@ -38,6 +42,7 @@ impl<'a> Shards<'a> {
     #[inline]
     pub fn reborrow(&mut self) -> Shards<'_> {
         let held = match &self.held {
+            Held::Only(shard) => Held::Only(*shard),
             Held::One(shard) => Held::One(*shard),
             Held::Many(shards) => Held::Many(shards.clone()),
         };
@@ -48,7 +53,7 @@ impl<'a> Shards<'a> {
     pub fn held(&self) -> u64 {
         match &self.held {
             // SAFETY: as in `of_slot_ref`.
-            Held::One(shard) => 1 << unsafe { (**shard).index },
+            Held::Only(shard) | Held::One(shard) => 1 << unsafe { (**shard).index },
             Held::Many(shards) => {
                 (0..SHARDS_MAX).filter(|&at| !shards[at].is_null()).fold(0, |held, at| held | 1 << at)
             }
@@ -61,7 +66,7 @@ impl<'a> Shards<'a> {
         for of in [&self.held, &others.held] {
             match of {
                 // SAFETY: as in `of_slot_ref`.
-                Held::One(shard) => held[unsafe { (**shard).index }] = *shard,
+                Held::Only(shard) | Held::One(shard) => held[unsafe { (**shard).index }] = *shard,
                 Held::Many(shards) => {
                     (0..SHARDS_MAX).filter(|&at| !shards[at].is_null()).for_each(|at| held[at] = shards[at])
                 }
@@ -70,13 +75,22 @@ impl<'a> Shards<'a> {
         self.held = Held::Many(held);
     }
 
-    #[inline]
+    #[inline(always)]
     fn pointer(&self, slot: u16) -> *mut Shard {
+        match &self.held {
+            Held::Only(shard) => *shard,
+            _ => self.pointer_among_several(slot),
+        }
+    }
+
+    // Apart, so that the usual case is one comparison wherever a key's shard is looked for.
+    #[inline(never)]
+    fn pointer_among_several(&self, slot: u16) -> *mut Shard {
         let index = self.map.shard_of(slot);
         let shard = match &self.held {
             // SAFETY: as in `of_slot_ref`.
-            Held::One(shard) if unsafe { (**shard).index } == index => *shard,
-            Held::One(_) => std::ptr::null_mut(),
+            Held::Only(shard) | Held::One(shard) if unsafe { (**shard).index } == index => *shard,
+            Held::Only(_) | Held::One(_) => std::ptr::null_mut(),
             Held::Many(shards) => shards[index],
         };
         assert!(!shard.is_null(), "a command touched a key of a shard that it does not hold");
@@ -84,7 +98,7 @@ impl<'a> Shards<'a> {
     }
 
     /// The shard that has this slot.
-    #[inline]
+    #[inline(always)]
     pub fn of_slot(&mut self, slot: u16) -> &mut Shard {
         // SAFETY: the pointers were made from exclusive borrows that last as long as `self`.
         unsafe { &mut *self.pointer(slot) }
@@ -101,7 +115,7 @@ impl<'a> Shards<'a> {
     #[inline(always)]
     pub fn first(&mut self) -> &mut Shard {
         let shard = match &self.held {
-            Held::One(shard) => *shard,
+            Held::Only(shard) | Held::One(shard) => *shard,
             Held::Many(shards) => *shards.iter().find(|shard| !shard.is_null()).expect("a command holds a shard"),
         };
         // SAFETY: as in `of_slot`.
@@ -112,7 +126,7 @@ impl<'a> Shards<'a> {
     pub fn changes(&self) -> u64 {
         match &self.held {
             // SAFETY: as in `of_slot_ref`.
-            Held::One(shard) => unsafe { &**shard }.stats.dirty.get(),
+            Held::Only(shard) | Held::One(shard) => unsafe { &**shard }.stats.dirty.get(),
             Held::Many(shards) => {
                 let held = shards.iter().filter(|shard| !shard.is_null());
                 // SAFETY: as in `of_slot_ref`.
@@ -124,7 +138,7 @@ impl<'a> Shards<'a> {
     /// Every shard that is held, in ascending order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         let list: Vec<*mut Shard> = match &self.held {
-            Held::One(shard) => vec![*shard],
+            Held::Only(shard) | Held::One(shard) => vec![*shard],
             Held::Many(shards) => shards.iter().copied().filter(|shard| !shard.is_null()).collect(),
         };
         // SAFETY: as in `of_slot`; the pointers differ from one another.
@@ -138,6 +152,18 @@ mod tests {
 
     use super::Shards;
     use crate::testing::Tester;
+
+    #[test]
+    fn the_only_shard_has_every_slot() {
+        let mut tester = Tester::new(1);
+        let map = tester.world.slots;
+        let mut shards = Shards::one(map, &mut tester.shards[0]);
+        for slot in [0, 1, 8192, 16383] {
+            assert_eq!(shards.of_slot(slot).index, 0);
+            assert_eq!(shards.reborrow().of_slot_ref(slot).index, 0);
+        }
+        assert_eq!((shards.held(), shards.iter_mut().count()), (1, 1));
+    }
 
     #[test]
     fn a_key_of_a_shard_that_is_not_held_is_out_of_reach() {

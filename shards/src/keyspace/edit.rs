@@ -104,7 +104,7 @@ impl Shard {
     }
 
     /// A key's entry, for changing its value in place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_to_edit(&mut self, db: u16, key: &Key<'_>, now_ms: i64) -> Found<&mut Entry> {
         self.save_before(db, key);
         self.look_up(db, key, now_ms, true)
@@ -479,16 +479,40 @@ impl Shard {
         self.raise(db, key, event_class, event);
     }
 
-    /// Tells those who watch a key, wait for it, or keep a copy of it.
+    /// As [`Shard::changed`], with an event.
     #[inline(always)]
-    fn tell(&mut self, db: u16, key: &Key<'_>) {
+    pub(crate) fn changed_with(&mut self, db: u16, key: &Key<'_>, count: usize, event: (u32, &'static str)) {
+        self.stats.dirty.add(count as u64);
         self.changes += 1;
-        if !self.watches.is_empty() || !self.blocking.is_empty() || self.world.tracking.is_on() {
-            self.tell_listeners(db, key);
+        if self.has_listeners() || self.wants(event.0) {
+            self.tell_with(db, key, event);
         }
     }
 
     // Apart, so that a write that nobody listens to does not save registers for it.
+    #[inline(never)]
+    fn tell_with(&mut self, db: u16, key: &Key<'_>, (event_class, event): (u32, &'static str)) {
+        if self.has_listeners() {
+            self.tell_listeners(db, key);
+        }
+        self.raise(db, key, event_class, event);
+    }
+
+    /// Whether anybody watches keys, waits for them, or keeps copies of them.
+    #[inline(always)]
+    fn has_listeners(&self) -> bool {
+        !self.watches.is_empty() || !self.blocking.is_empty() || self.world.tracking.is_on()
+    }
+
+    /// Tells those who watch a key, wait for it, or keep a copy of it.
+    #[inline(always)]
+    fn tell(&mut self, db: u16, key: &Key<'_>) {
+        self.changes += 1;
+        if self.has_listeners() {
+            self.tell_listeners(db, key);
+        }
+    }
+
     #[inline(never)]
     fn tell_listeners(&mut self, db: u16, key: &Key<'_>) {
         if !self.watches.is_empty() {
@@ -503,10 +527,16 @@ impl Shard {
         }
     }
 
+    /// Whether anybody wants keyspace events of a class.
+    #[inline(always)]
+    fn wants(&self, event_class: u32) -> bool {
+        self.world.settings.wanted_events() & event_class != 0
+    }
+
     /// Raises a keyspace event, if its class is wanted.
     #[inline]
     pub(crate) fn raise(&mut self, db: u16, key: &Key<'_>, event_class: u32, event: &'static str) {
-        if self.world.settings.wanted_events() & event_class != 0 {
+        if self.wants(event_class) {
             self.outbox.events.push(db, event_class, event, key.bytes);
         }
     }

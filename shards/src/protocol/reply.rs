@@ -157,11 +157,22 @@ impl<'a> Reply<'a> {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        let length = bytes.len();
-        // Lengths of two digits, the most frequent ones, in one piece.
-        if (10..100).contains(&length) {
-            return self.short_bulk(bytes);
+        self.bulk_inlined(bytes);
+    }
+
+    /// A bulk string, written without a call where its length has two digits, as most have.
+    #[inline(always)]
+    pub fn bulk_inlined(&mut self, bytes: &[u8]) {
+        if (10..100).contains(&bytes.len()) {
+            self.short_bulk(bytes);
+        } else {
+            self.other_bulk(bytes);
         }
+    }
+
+    #[inline(never)]
+    fn other_bulk(&mut self, bytes: &[u8]) {
+        let length = bytes.len();
         self.out.reserve(length + 16);
         self.header(b'$', length as i64);
         self.out.extend_from_slice(bytes);
@@ -169,7 +180,7 @@ impl<'a> Reply<'a> {
     }
 
     /// A bulk string of 10 to 99 bytes, with one look at the buffer's room instead of four.
-    #[inline]
+    #[inline(always)]
     fn short_bulk(&mut self, bytes: &[u8]) {
         const HEADER: usize = 5;
         let length = bytes.len();
