@@ -192,6 +192,18 @@ impl Parser {
     #[inline]
     fn arguments(&mut self, buffer: &[u8], limits: Limits) -> Result<Parsed, ProtocolError> {
         let mut remaining = self.remaining.unwrap_or(0);
+        // Small arguments that are there whole, as nearly all of a long request are, without a look at anything else.
+        if self.bulk.is_none() && self.at <= buffer.len() && limits.bulk_bytes_max >= SHORT_ARG_BYTES_MAX {
+            let mut rest = &buffer[self.at..];
+            while remaining > 0 {
+                let Some((argument, following)) = short_argument(rest) else { break };
+                let end = buffer.len() - following.len() - 2;
+                self.args.push((end - argument.len(), end));
+                rest = following;
+                remaining -= 1;
+            }
+            self.at = buffer.len() - rest.len();
+        }
         while remaining > 0 {
             let length = match self.bulk {
                 Some(length) => length,

@@ -55,6 +55,27 @@ fn a_short_request_is_what_the_parser_finds() {
 }
 
 #[test]
+fn a_long_request_is_found_whole_and_in_two_parts_cut_anywhere() {
+    let args: Vec<Vec<u8>> =
+        (0..24).map(|at| vec![b'a' + at as u8; [0, 1, 9, 10, 99, 100, 999, 1000][at % 8]]).collect();
+    let mut request = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in &args {
+        request.extend(format!("${}\r\n", arg.len()).bytes().chain(arg.iter().copied()).chain(*b"\r\n"));
+    }
+    let length = request.len();
+    request.extend(b"*1\r\n");
+    assert_eq!(parse(&request), Ok((Parsed::Command(length), args.clone())));
+    for end in 0..length {
+        let mut parser = Parser::default();
+        assert!(matches!(parser.next(&request[..end], LIMITS), Ok(Parsed::Incomplete(_))), "{end}");
+        assert_eq!(parser.next(&request, LIMITS), Ok(Parsed::Command(length)), "{end}");
+        assert!(parser.args().iter().zip(&args).all(|(&(start, end), arg)| request[start..end] == **arg), "{end}");
+    }
+    let limits = Limits { bulk_bytes_max: 500, ..LIMITS };
+    assert_eq!(Parser::default().next(&request, limits), Err(error("invalid bulk length")));
+}
+
+#[test]
 fn a_request_with_the_prefix_of_another_is_what_the_parser_finds() {
     let request = |args: &[&str]| -> Vec<u8> {
         let arg = |arg: &&str| format!("${}\r\n{arg}\r\n", arg.len());
