@@ -38,7 +38,8 @@ pub fn find_command(io: &IoThread, connection: &mut Connection, request: &Reques
 }
 
 /// What must hold before a command is executed or queued.
-#[inline]
+// Always: what it returns would go through memory.
+#[inline(always)]
 pub fn gate(
     io: &IoThread,
     connection: &Connection,
@@ -47,11 +48,8 @@ pub fn gate(
 ) -> Result<(), CommandError> {
     let spec = &command.spec;
     let argc = request.args.len();
-    if matches!(spec.plane, Plane::Container) && argc > 1 {
-        return Err(unknown_subcommand(request.get(0).unwrap_or_default(), request.get(1).unwrap_or_default()));
-    }
     if !spec.accepts(argc) || matches!(spec.plane, Plane::Container) {
-        return Err(CommandError::arity(spec.name));
+        return Err(wrong_arguments(command, request));
     }
     if connection.session.is_checked {
         rights::check(&io.shared, connection, command, request.args)?;
@@ -63,6 +61,15 @@ pub fn gate(
         return allowed_to_subscribers(command);
     }
     Ok(())
+}
+
+/// The answer to a request with a wrong number of arguments, or for a subcommand that does not exist.
+#[cold]
+fn wrong_arguments(command: &Command, request: &Request<'_>) -> CommandError {
+    match *request.args {
+        [container, name, ..] if matches!(command.spec.plane, Plane::Container) => unknown_subcommand(container, name),
+        _ => CommandError::arity(command.spec.name),
+    }
 }
 
 /// Whether a subscriber that speaks RESP2 may execute a command.

@@ -33,7 +33,7 @@ use super::gate::count_error;
 use super::output::{flush, log_tls_trouble};
 use super::publish::hear;
 use super::rights::keep_up;
-use super::submit::send_row;
+use super::submit::{send_row, Row};
 
 /// Commands of one connection in one round; the rest waits for the next one.
 pub const ROUND_COMMANDS_MAX: usize = 1024;
@@ -190,6 +190,11 @@ fn note_read(io: &mut IoThread, connection: &mut Connection, count: usize) {
 
 /// Takes what requests there are in the buffer.
 fn take_requests(io: &mut IoThread, connection: &mut Connection, budget: &mut Budget) -> Stop {
+    if connection.inbound.unparsed() == 0 && !connection.close_after_reply && !budget.is_spent() {
+        // So it nearly always is before the first read of a round.
+        connection.inbound.expected = 1;
+        return Stop::NeedsBytes;
+    }
     keep_up(&io.shared, connection);
     if connection.closing {
         return Stop::Enough;
@@ -325,6 +330,36 @@ fn protocol_error(io: &mut IoThread, connection: &mut Connection, error: &Protoc
     connection.close_after_reply = true;
 }
 
+/// The requests that follow one and begin with the same bytes.
+struct Repeats<'b, 'r, A> {
+    buffer: &'b [u8],
+    prefix: RequestPrefix<'r>,
+    /// Where the next one begins.
+    at: usize,
+    /// None is taken that begins here or later, nor more than so many.
+    end: usize,
+    commands: usize,
+    /// Whether the client may send it, if that is to be asked.
+    allows: Option<A>,
+}
+
+impl<'b, A: FnMut(&[&[u8]]) -> bool> Row<'b> for Repeats<'b, '_, A> {
+    #[inline(always)]
+    fn next(&mut self, args: &mut [&'b [u8]; SHORT_ARGS_MAX]) -> bool {
+        if self.commands == 0 || self.at >= self.end {
+            return false;
+        }
+        let Some(length) = self.prefix.request(&self.buffer[self.at..], args) else { return false };
+        if self.allows.as_mut().is_some_and(|allows| !allows(&args[..self.prefix.count])) {
+            // The gate says why.
+            return false;
+        }
+        self.commands -= 1;
+        self.at += length;
+        true
+    }
+}
+
 /// Takes the requests that follow one and begin with the same bytes, which is most of a pipeline: nothing but their
 /// other arguments is looked at, if the command is such that this will do.
 fn take_repeats<'a>(
@@ -348,24 +383,22 @@ fn take_repeats<'a>(
     let user = connection.session.is_checked.then(|| Arc::clone(&connection.session.user));
     let checked = user.as_ref().map(|user| user.in_row(command, db));
     let mut likely = connection.session.likely_pattern;
-    let begin = *consumed - request.length;
-    let prefix = RequestPrefix::new(&buffer[begin..], request.args);
+    let likely_now = &mut likely;
+    let (first, begin) = (*consumed, *consumed - request.length);
     let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
     args[0] = request.args[0];
-    let next = |args: &mut [&'a [u8]; SHORT_ARGS_MAX]| {
-        if budget.is_spent() {
-            return false;
-        }
-        let Some(length) = prefix.request(&buffer[*consumed..], args) else { return false };
-        if checked.as_ref().is_some_and(|row| !row.allows(&args[..prefix.count], &mut likely)) {
-            // The gate says why.
-            return false;
-        }
-        budget.spend(length);
-        *consumed += length;
-        true
+    let mut repeats = Repeats {
+        buffer,
+        prefix: RequestPrefix::new(&buffer[begin..], request.args),
+        at: first,
+        end: first.saturating_add(budget.bytes),
+        commands: budget.commands,
+        allows: checked.map(|row| move |args: &[&[u8]]| row.allows(args, likely_now)),
     };
-    send_row(io, connection, command, &mut args, prefix.count, next);
+    send_row(io, connection, command, &mut args, request.args.len(), &mut repeats);
+    let Repeats { at, end, commands, .. } = repeats;
+    *budget = Budget { commands, bytes: end.saturating_sub(at) };
+    *consumed = at;
     connection.session.likely_pattern = likely;
 }
 

@@ -61,8 +61,15 @@ fn note_hot_key(io: &IoThread, command: &Command, args: &[&[u8]]) {
     }
 }
 
-/// Puts calls of one command that follow each other into batches: those that `next` writes the arguments of, `count` each, until
-/// it returns false. With one shard, what is the same for all of them is looked at once.
+/// Calls of one command that follow each other.
+pub trait Row<'a> {
+    /// Writes the arguments of the next one; false if there is none.
+    // Implementations are always inlined: what they keep stays in registers then.
+    fn next(&mut self, args: &mut [&'a [u8]; SHORT_ARGS_MAX]) -> bool;
+}
+
+/// Puts calls of one command that follow each other, of `count` arguments each, into batches. With one shard, what is the same for
+/// all of them is looked at once.
 #[inline]
 pub fn send_row<'a>(
     io: &mut IoThread,
@@ -70,31 +77,35 @@ pub fn send_row<'a>(
     command: &'static Command,
     args: &mut [&'a [u8]; SHORT_ARGS_MAX],
     count: usize,
-    mut next: impl FnMut(&mut [&'a [u8]; SHORT_ARGS_MAX]) -> bool,
+    row: &mut impl Row<'a>,
 ) {
-    let is_one_shard = io.batches.shards() == 1;
-    let mut sent = 0;
-    while next(args) {
-        let (hash, slot, shard) = place_of(io, args[1]);
-        if !is_one_shard {
+    if io.batches.shards() != 1 {
+        while row.next(args) {
+            let (hash, slot, shard) = place_of(io, args[1]);
             send_to_shard(io, connection, command, &args[..count], hash, slot, shard);
-            continue;
         }
-        io.sampler.count = io.sampler.count.wrapping_add(1);
-        if io.sampler.count % SAMPLE == 0 {
-            io.stats().hot_keys.note(args[1]);
+        return;
+    }
+    let (slots, hot_keys) = (io.shared.world.slots, &io.shared.io[io.index].hot_keys);
+    let (batch, session) = (&mut io.batches.building[0], &connection.session);
+    let mut sampled = io.sampler.count;
+    let mut sent = 0;
+    while row.next(args) {
+        sampled = sampled.wrapping_add(1);
+        if sampled % SAMPLE == 0 {
+            hot_keys.note(args[1]);
         }
-        let (batch, session) = (&mut io.batches.building[0], &connection.session);
         if sent == 0 && connection.outbound.opens_segment(0) {
             batch.begin_segment(connection.token.index, &connection.record, session.db, session.protocol);
         }
         // SAFETY: as in `send_to_shard`.
         let whole = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(&args[..count]) };
-        batch.push(command, whole, hash, slot, session.db);
+        batch.push(command, whole, table::hash(args[1]), slots.slot(args[1]), session.db);
         sent += 1;
     }
+    io.sampler.count = sampled;
     if sent > 0 {
-        connection.outbound.expect_many_from(0, connection.session.reply_mode.suppresses(), sent);
+        connection.outbound.expect_many_from(0, session.reply_mode.suppresses(), sent);
     }
 }
 
