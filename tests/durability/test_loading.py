@@ -87,7 +87,7 @@ def test_the_same_commands_are_refused_as_by_real_servers(pool: ServerPool, save
     with (
         start(saved) as ours,
         # It looks after clients between keys, and not between any two.
-        start(saved / "theirs", program=reference.program, key_load_delay="5000") as theirs,
+        start(saved / "theirs", program=reference.program, key_load_delay="20000") as theirs,
         ours.wire() as here,
         theirs.wire() as there,
     ):
