@@ -151,3 +151,10 @@ def test_the_command_line_renames_as_well() -> None:
     with Server(program) as server, server.wire() as wire:
         assert wire.call("FLUSHDB").raw.startswith(b"-ERR unknown command 'FLUSHDB'")
         assert wire.call("WIPE").raw == b"+OK\r\n"
+
+
+def test_a_script_that_knows_the_new_name_does_not_get_at_the_old_one() -> None:
+    script = "redis.call('zget', KEYS[1]) return redis.call('GET', KEYS[1])"
+    with Server(directives={"rename-command": "GET zget"}) as server, server.wire() as wire:
+        assert wire.call("EVAL", script.replace("'GET'", "'zget'"), "1", "k").raw == b"$-1\r\n"
+        assert wire.call("EVAL", script, "1", "k").raw.startswith(b"-ERR Unknown Redis command called from script")

@@ -150,9 +150,14 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let name = args[0];
         let command = match self.last {
             Some(last) if last.packed != 0 && last.packed == registry::packed_name(name) => last,
-            _ => self.find(name, args)?,
+            _ => {
+                let found = self.find(name, args)?;
+                // Who calls it by its new name does not get at it by the old one.
+                let is_renamed = self.shared.renames.get().is_some_and(|renames| renames.concern(name));
+                self.last = (!is_renamed).then_some(found);
+                found
+            }
         };
-        self.last = Some(command);
         let spec = &command.spec;
         if matches!(spec.plane, Plane::Container) {
             return Err(if args.len() > 1 { UNKNOWN } else { WRONG_COUNT });
