@@ -233,7 +233,7 @@ impl Collection for ZSet {
     }
 }
 
-/// A stream of fewer blocks, which are what is walked, is not walked.
+/// A stream of fewer blocks, which are what is walked, is not walked for its entries.
 const BLOCKS_MIN: usize = 8;
 
 /// In a box of its own: a stream has a lot to remember, and the other collections shall not grow to its size.
@@ -277,7 +277,7 @@ impl Collection for BoxedStream {
     }
 
     fn is_walkable_from(&self, elements: usize) -> bool {
-        self.log().len() as usize >= elements && self.log().block_count() >= BLOCKS_MIN
+        self.log().len() as usize >= elements && self.log().block_count() >= BLOCKS_MIN || self.remembers(elements)
     }
 
     #[inline]

@@ -220,7 +220,7 @@ fn setid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 fn destroy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(2);
     let name = context.args[3];
-    let removed = existing(context, &key)?.remove_group(name).is_some();
+    let removed = existing(context, &key)?.remove_group(name);
     reply.flag(removed);
     if removed {
         context.changed(&key, class::STREAM, "xgroup-destroy");

@@ -16,17 +16,18 @@
 //!   is kept until they are;
 //! - a command serialises the elements that it changes itself, and entries of fewer than [`BIG_ELEMENTS`] elements.
 //!
-//! Lists and streams are walked in their order, lists element by element, streams block by block. Saved as a whole, as strings
-//! are: collections in a packed form, what the groups of a stream remember, and streams where they are written as commands.
+//! Lists and streams are walked in their order, lists element by element, streams block by block and then group by group. Saved
+//! as a whole, as strings are: collections in a packed form, and streams where they are written as commands.
 //!
 //! # Layout
 //! - [`sink`]: the way of the bytes to the thread that writes the file
-//! - [`big`]: what is written of a big entry; [`commands`]: the same as commands
+//! - [`big`]: what is written of a big entry; [`due`]: what is still to come of it; [`commands`]: the same as commands
 //! - [`door`]: what a shard does with all this
 
 mod big;
 mod commands;
 mod door;
+mod due;
 pub mod sink;
 #[cfg(test)]
 pub mod work;
@@ -377,6 +378,9 @@ impl Saving {
             Some(big) => (big.number, big.finish()),
             None => return Step::Over,
         };
+        if let Some(spent) = collection.take_spent() {
+            reaper.free_whole(Box::new(spent));
+        }
         collection.end_walk();
         if rest.len() >= CHUNK_BYTES {
             self.sink.send(rest, false);

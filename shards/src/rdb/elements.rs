@@ -1,4 +1,5 @@
 //! Collections that are written element by element, in any order and over some time: what comes before the elements, and each.
+//! Streams have no elements, but parts in their order.
 
 use super::{kind, save_stream, Writer};
 use crate::entry::object::ObjectRef;
@@ -18,8 +19,8 @@ pub enum ElementForm {
     Scored,
     /// An element of a list, in their order.
     Item,
-    /// A block of a stream under its id, in their order.
-    Block,
+    /// A stream, part by part.
+    Stream,
 }
 
 /// Writes what comes before the elements of a walkable collection. The times count from the earliest one that the collection knows
@@ -33,12 +34,15 @@ pub fn begin(writer: &mut Writer, object: ObjectRef<'_>) -> ElementForm {
         (ObjectRef::Set(_), None) => ElementForm::Member,
         (ObjectRef::SortedSet(_), _) => ElementForm::Scored,
         (ObjectRef::List(_), _) => ElementForm::Item,
-        (ObjectRef::Stream(_), _) => ElementForm::Block,
+        (ObjectRef::Stream(_), _) => ElementForm::Stream,
     };
     if let ElementForm::TimedPair(due) | ElementForm::TimedMember(due) = form {
         writer.milliseconds(due as i64);
     }
-    writer.count(count_of(object));
+    match object {
+        ObjectRef::Stream(stream) => save_stream::begin(writer, stream),
+        _ => writer.count(object.element_count()),
+    }
     form
 }
 
@@ -50,21 +54,6 @@ pub fn type_of(object: ObjectRef<'_>) -> u8 {
     }
 }
 
-/// How many elements are written.
-pub fn count_of(object: ObjectRef<'_>) -> usize {
-    match object {
-        ObjectRef::Stream(stream) => stream.log().block_count(),
-        _ => object.element_count(),
-    }
-}
-
-/// Writes what comes after the elements, as it is now.
-pub fn end(writer: &mut Writer, object: ObjectRef<'_>) {
-    if let ObjectRef::Stream(stream) = object {
-        save_stream::save_rest(writer, stream);
-    }
-}
-
 /// Writes an element; false if it cannot be written in this form.
 #[must_use]
 pub fn write(writer: &mut Writer, form: ElementForm, element: &Element<'_>) -> bool {
@@ -72,15 +61,15 @@ pub fn write(writer: &mut Writer, form: ElementForm, element: &Element<'_>) -> b
         ElementForm::TimedPair(due) | ElementForm::TimedMember(due) => {
             writer.number(element.expiry.map_or(0, |at| at.saturating_sub(due) + 1));
         }
+        ElementForm::Stream => return false,
         _ if element.expiry.is_some() => return false,
         _ => {}
     }
     writer.string(element.name);
     match form {
         ElementForm::Pair | ElementForm::TimedPair(_) => writer.string(element.value),
-        ElementForm::Member | ElementForm::TimedMember(_) | ElementForm::Item => {}
+        ElementForm::Member | ElementForm::TimedMember(_) | ElementForm::Item | ElementForm::Stream => {}
         ElementForm::Scored => writer.double(element.score),
-        ElementForm::Block => writer.string(element.value),
     }
     true
 }

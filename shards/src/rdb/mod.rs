@@ -39,6 +39,7 @@ pub use crc64::crc64;
 pub use load::{load, Loaded};
 pub use reader::Reader;
 pub use save::{save, type_of};
+pub use save_stream::save_part;
 pub use skip::skip;
 pub use writer::Writer;
 

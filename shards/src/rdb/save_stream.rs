@@ -1,66 +1,66 @@
 //! Streams to bytes: the blocks as they are, the counters, then each group with what is pending in it.
-//!
-//! A pending entry that its consumer has given back has no owner, which the format has no place for: it is written as the
-//! first consumer's, so that it is not lost, or left out where the group has no consumer.
 
 use super::Writer;
-use sherd_types::stream::{Group, Stream, StreamId};
+use sherd_types::stream::{Stream, StreamId};
+use sherd_types::walk::{ConsumerHead, GroupHead, IdBytes, Memory, StreamPart};
 
 /// Written where it is not known how many entries a group has read.
 const UNKNOWN: u64 = u64::MAX;
 
 pub fn save_stream(writer: &mut Writer, stream: &Stream) {
-    let log = stream.log();
-    writer.count(log.block_count());
-    for (id, block) in log.blocks() {
-        writer.string(&id.to_bytes());
-        writer.string(block.listpack().as_bytes());
-    }
-    save_rest(writer, stream);
+    begin(writer, stream);
+    stream.visit_parts(|part| save_part(writer, part));
 }
 
-/// What comes after the blocks.
-pub fn save_rest(writer: &mut Writer, stream: &Stream) {
-    let log = stream.log();
-    writer.number(log.len());
-    for id in [log.last_id(), log.first_id(), log.max_deleted_id()] {
+/// What comes before the parts.
+pub fn begin(writer: &mut Writer, stream: &Stream) {
+    writer.count(stream.log().block_count());
+}
+
+/// Each part, in their order.
+pub fn save_part(writer: &mut Writer, part: &StreamPart<'_>) {
+    match part {
+        StreamPart::Block(id, bytes) => {
+            writer.string(id);
+            writer.string(bytes);
+        }
+        StreamPart::Memory(memory) => save_memory(writer, memory),
+        StreamPart::Group(group) => save_group(writer, group),
+        StreamPart::Pending(pending) => {
+            writer.raw(&pending.id);
+            writer.milliseconds(pending.delivered_ms);
+            writer.number(pending.delivery_count);
+        }
+        StreamPart::Consumers(count) => writer.count(*count),
+        StreamPart::Consumer(consumer) => save_consumer(writer, consumer),
+        StreamPart::Owned(id) => writer.raw(id),
+    }
+}
+
+fn save_memory(writer: &mut Writer, memory: &Memory) {
+    writer.number(memory.length);
+    for id in [memory.last_id, memory.first_id, memory.max_deleted_id] {
         save_id(writer, id);
     }
-    writer.number(log.entries_added());
-    writer.count(stream.group_count());
-    for (name, group) in stream.groups() {
-        writer.string(name);
-        save_group(writer, group);
-    }
+    writer.number(memory.entries_added);
+    writer.count(memory.groups);
 }
 
-fn save_id(writer: &mut Writer, id: StreamId) {
+fn save_id(writer: &mut Writer, id: IdBytes) {
+    let id = StreamId::from_bytes(id);
     writer.number(id.milliseconds);
     writer.number(id.sequence);
 }
 
-fn save_group(writer: &mut Writer, group: &Group) {
+fn save_group(writer: &mut Writer, group: &GroupHead<'_>) {
+    writer.string(group.name);
     save_id(writer, group.last_id);
     writer.number(group.entries_read.unwrap_or(UNKNOWN));
-    let unowned: Vec<StreamId> =
-        group.pending().filter(|(_, pending)| pending.consumer().is_none()).map(|(id, _)| id).collect();
-    let keeps_unowned = group.consumer_count() > 0;
-    writer.count(group.pending_count() - if keeps_unowned { 0 } else { unowned.len() });
-    for (id, pending) in group.pending() {
-        if keeps_unowned || pending.consumer().is_some() {
-            writer.raw(&id.to_bytes());
-            writer.milliseconds(pending.delivered_ms());
-            writer.number(pending.delivery_count());
-        }
-    }
-    writer.count(group.consumer_count());
-    for (index, consumer) in group.consumers().enumerate() {
-        writer.string(consumer.name());
-        writer.milliseconds(consumer.seen_ms);
-        let adopted: &[StreamId] = if index == 0 { &unowned } else { &[] };
-        writer.count(consumer.pending_count() + adopted.len());
-        for id in consumer.pending().chain(adopted.iter().copied()) {
-            writer.raw(&id.to_bytes());
-        }
-    }
+    writer.count(group.pending);
+}
+
+fn save_consumer(writer: &mut Writer, consumer: &ConsumerHead<'_>) {
+    writer.string(consumer.name);
+    writer.milliseconds(consumer.seen_ms);
+    writer.count(consumer.owned);
 }

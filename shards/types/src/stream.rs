@@ -79,8 +79,11 @@ impl Stream {
     pub fn set_memory(&mut self, last_id: StreamId, entries_added: Option<u64>, max_deleted_id: Option<StreamId>) {
         self.log.set_memory(last_id, entries_added, max_deleted_id);
         let added = self.log.entries_added();
-        for group in self.groups.values_mut() {
-            group.entries_read = group.entries_read.map(|read| read.min(added));
+        for (name, group) in &mut self.groups {
+            if group.entries_read.is_some_and(|read| read > added) {
+                self.log.blocks.walking.before_lending(name, group);
+                group.entries_read = Some(added);
+            }
         }
     }
 
@@ -106,6 +109,15 @@ impl Stream {
         self.groups.len()
     }
 
+    /// Whether its groups remember so many things: pending entries, consumers, and themselves.
+    pub fn remembers(&self, count: usize) -> bool {
+        let mut left = count;
+        self.groups.values().any(|group| {
+            left = left.saturating_sub(1 + group.pending_count() + group.consumer_count());
+            left == 0
+        })
+    }
+
     /// All groups in the order of their names.
     pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
         self.groups.iter().map(|(name, group)| (&**name, group))
@@ -117,7 +129,9 @@ impl Stream {
 
     /// A group for changing it, beside the entries.
     pub fn group_mut(&mut self, name: &[u8]) -> Option<(&Log, &mut Group)> {
-        Some((&self.log, self.groups.get_mut(name)?))
+        let group = self.groups.get_mut(name)?;
+        self.log.blocks.walking.before_lending(name, group);
+        Some((&self.log, group))
     }
 
     /// Adds a group; false if there is one of this name.
@@ -125,13 +139,16 @@ impl Stream {
         if self.groups.contains_key(name) {
             return false;
         }
+        self.log.blocks.walking.before_adding_group(name);
         self.groups.insert(name.into(), group);
         true
     }
 
-    /// Removes a group with all that it remembers.
-    pub fn remove_group(&mut self, name: &[u8]) -> Option<Group> {
-        self.groups.remove(name)
+    /// Removes a group with all that it remembers; false if there is none.
+    pub fn remove_group(&mut self, name: &[u8]) -> bool {
+        let Some(group) = self.groups.remove(name) else { return false };
+        self.log.blocks.walking.after_removing(name, group);
+        true
     }
 
     // ----- memory -----

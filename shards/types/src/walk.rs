@@ -17,11 +17,15 @@
 //!
 //! Rejected: the table as a chain of versions, or shared buckets that are copied when written: every look-up would pay for it.
 
+mod part;
+
 use std::any::Any;
 
 use sherd_metrics::memory::thread_bytes;
 
 use crate::table::{self, Entry, NameEntry, Table};
+
+pub use part::{ConsumerHead, GroupHead, IdBytes, Memory, PendingPart, StreamPart};
 
 /// An element as it is visited.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +61,8 @@ impl Walked for NameEntry {
 /// Whoever takes what a walk visits. It is the collection's as long as the walk lasts, so it goes wherever that goes.
 pub trait Visitor: Any + Send {
     fn visit(&mut self, element: Element<'_>);
+    /// The same of a stream, which has no elements but parts of several kinds.
+    fn visit_part(&mut self, part: &StreamPart<'_>);
 }
 
 /// A collection that has walkable forms; small ones in a packed form are not.
@@ -69,11 +75,15 @@ pub trait Walkable {
     fn take_bytes(&mut self) -> i64;
     /// Visits a few elements more; false when all were visited.
     fn step(&mut self) -> bool;
+    /// What was kept for the walk, has been visited, and takes long to free.
+    fn take_spent(&mut self) -> Option<Leftover> {
+        None
+    }
     /// Ends the walk, wherever it has come; what is left of it is to be dropped.
     fn end_walk(&mut self) -> Option<Leftover>;
 }
 
-/// What a walk that was ended early may have much of: names that were excepted.
+/// What a walk that was ended early may have much of: names that were excepted, and what things were that have changed.
 pub type Leftover = Box<dyn Any + Send>;
 
 /// The tables of a collection. A set has two when members have had a time; every other one has one of them.
@@ -187,4 +197,4 @@ impl Walk {
 
 #[cfg(test)]
 #[path = "tests/walk.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::commands::Commands;
+use super::due::Due;
 use super::sink::Sink;
 use super::{write_head, Manner, CHUNK_BYTES};
 use crate::entry::object::ObjectRef;
@@ -15,9 +16,9 @@ use crate::entry::Entry;
 use crate::journal::resp;
 use crate::rdb::elements::{self, ElementForm};
 use crate::rdb::format::opcode;
-use crate::rdb::Writer;
+use crate::rdb::{save_part, Writer};
 use sherd_types::table;
-use sherd_types::walk::{Element, Visitor, Walkable};
+use sherd_types::walk::{Element, StreamPart, Visitor, Walkable};
 
 /// Bytes of a big entry that a shard holds while another one sends pieces; with more, its walk stops.
 const HELD_BYTES_MAX: usize = 4 * CHUNK_BYTES;
@@ -38,10 +39,7 @@ pub(super) struct BigEntry {
     pub number: u16,
     output: Output,
     writer: Writer,
-    /// What comes after the elements, as it was at the beginning.
-    rest: Vec<u8>,
-    elements: usize,
-    visited: usize,
+    due: Due,
     is_wrong: bool,
     sends_pieces: bool,
     is_over: bool,
@@ -49,30 +47,47 @@ pub(super) struct BigEntry {
 
 impl Visitor for BigEntry {
     fn visit(&mut self, element: Element<'_>) {
-        self.visited += 1;
+        self.is_wrong |= !self.due.element();
+        self.write(|output, writer| match output {
+            Output::Rdb(form) => elements::write(writer, *form, &element),
+            Output::Commands(commands) => {
+                commands.add(writer, &element);
+                true
+            }
+        });
+    }
+
+    fn visit_part(&mut self, part: &StreamPart<'_>) {
+        self.is_wrong |= !self.due.part(part);
+        self.write(|output, writer| match output {
+            Output::Rdb(ElementForm::Stream) => {
+                save_part(writer, part);
+                true
+            }
+            _ => false,
+        });
+    }
+}
+
+impl BigEntry {
+    /// Calls with where something is to be written, unless nobody wants it any more; it returns whether it could be.
+    fn write(&mut self, write: impl FnOnce(&mut Output, &mut Writer) -> bool) {
         if self.sink.is_cancelled() {
             return;
         }
         #[cfg(test)]
         let before = self.writer.bytes().len();
-        match &mut self.output {
-            Output::Rdb(form) => self.is_wrong |= !elements::write(&mut self.writer, *form, &element),
-            Output::Commands(commands) => commands.add(&mut self.writer, &element),
-        }
+        self.is_wrong |= !write(&mut self.output, &mut self.writer);
         #[cfg(test)]
         super::work::add(self.writer.bytes().len() - before);
     }
-}
 
-impl BigEntry {
     /// Begins to save an entry; false if it is none of which the elements can be walked.
     pub fn begin(entry: &mut Entry, sink: &Arc<Sink>, manner: Manner, shard: usize, number: u16) -> bool {
         let mut writer = Writer::compressing(false);
         let Some(object) = entry.object() else { return false };
-        let elements = elements::count_of(object);
+        let due = Due::of(object);
         let output = begin_output(&mut writer, entry, object, &manner, number);
-        let mut rest = Writer::compressing(false);
-        elements::end(&mut rest, object);
         let big = BigEntry {
             sink: Arc::clone(sink),
             manner,
@@ -80,9 +95,7 @@ impl BigEntry {
             number,
             output,
             writer,
-            rest: rest.into_bytes(),
-            elements,
-            visited: 0,
+            due,
             is_wrong: false,
             sends_pieces: false,
             is_over: false,
@@ -132,9 +145,8 @@ impl BigEntry {
         if let Output::Commands(commands) = &mut self.output {
             commands.finish(&mut self.writer);
         }
-        self.writer.raw(&self.rest);
-        if self.is_wrong || self.visited != self.elements {
-            debug_assert!(false, "{} elements of {} were visited", self.visited, self.elements);
+        if self.is_wrong || !self.due.is_over() {
+            debug_assert!(false, "what was visited is what was told of");
             self.sink.cancel();
         }
         if !self.sends_pieces {

@@ -216,6 +216,16 @@ impl Block {
         Entries { block: self, id, front: master.entries_at, back: self.end_offset(), master }
     }
 
+    /// A block of these bytes; none if they are no listpack.
+    pub fn of_bytes(bytes: &[u8]) -> Option<Block> {
+        Listpack::from_bytes_validated(bytes).map(Block)
+    }
+
+    /// Live entries in their order; `own` is the block's id.
+    pub fn live_entries(&self, own: StreamId) -> impl Iterator<Item = Entry<'_>> {
+        self.entries(own).filter(|entry| !entry.is_deleted())
+    }
+
     /// Whether there is room for an entry.
     pub(super) fn fits(&self, pairs: &[&[u8]], limits: BlockLimits) -> bool {
         let added: usize = pairs.iter().map(|text| text.len()).sum();

@@ -7,6 +7,9 @@
 //! XREADGROUP CLAIM wants the longest idle entries first. That order is an index of its own, made when the first such
 //! command comes and kept up from then on: groups that never use it pay nothing for it.
 
+mod parts;
+mod walking;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 
@@ -14,6 +17,8 @@ use sherd_metrics::memory::size_class;
 
 use super::super::btree_bytes::btree_bytes;
 use super::id::StreamId;
+
+pub(super) use walking::{Bytes, Walking};
 
 /// A consumer's number in its group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +108,8 @@ pub struct Group {
     /// Pending entries that nobody owns, and the place of the next one.
     unowned: usize,
     next_unowned: i64,
+    /// While the stream is saved in slices.
+    pub(super) walking: Walking,
 }
 
 impl Group {
@@ -131,7 +138,12 @@ impl Group {
 
     /// The same for changing it.
     pub fn consumer_mut(&mut self, number: ConsumerNumber) -> &mut Consumer {
-        self.consumers[number.0 as usize].as_mut().expect("a consumer's number is in use")
+        self.before_consumer_changes(number.0);
+        self.consumer_at(number.0)
+    }
+
+    fn consumer_at(&mut self, number: u32) -> &mut Consumer {
+        self.consumers[number as usize].as_mut().expect("a consumer's number is in use")
     }
 
     /// All consumers in the order of their names.
@@ -150,6 +162,7 @@ impl Group {
         };
         let number = gap.unwrap_or(self.consumers.len());
         assert!(number < CONSUMERS_MAX, "a group has fewer than four billion consumers");
+        self.before_adding_consumer(number as u32, name);
         match gap {
             Some(gap) => self.consumers[gap] = Some(consumer),
             None => self.consumers.push(Some(consumer)),
@@ -163,11 +176,14 @@ impl Group {
         let number = self.names.remove(name)?;
         let consumer = self.consumers[number as usize].take()?;
         for id in &consumer.pending {
+            self.before_deletion(*id);
             if let (Some(pending), Some(by_time)) = (self.pending.remove(id), &mut self.by_time) {
                 by_time.remove(&(pending.time, *id));
             }
         }
-        Some(consumer.pending.len())
+        let count = consumer.pending.len();
+        self.after_deleting_consumer(number, consumer);
+        Some(count)
     }
 
     // ----- pending entries -----
@@ -200,16 +216,18 @@ impl Group {
 
     /// Makes an entry pending for a consumer, whoever had it before.
     pub fn assign(&mut self, id: StreamId, consumer: ConsumerNumber, delivered_ms: i64, delivery_count: u64) {
+        self.before_assigning(id, consumer.0);
         let new = Pending { time: delivered_ms, delivery_count, consumer: consumer.0 };
         let old = self.set_pending(id, new);
         if old.map(|old| old.consumer) != Some(consumer.0) {
             self.leave_owner(id, old);
-            self.consumer_mut(consumer).pending.insert(id);
+            self.consumer_at(consumer.0).pending.insert(id);
         }
     }
 
     /// Takes an entry from its consumer and puts it behind all others that nobody owns; makes it pending if it is not.
     pub fn release(&mut self, id: StreamId, delivery_count: u64) {
+        self.before_release(id);
         let time = self.next_unowned;
         self.next_unowned += 1;
         let old = self.set_pending(id, Pending { time, delivery_count, consumer: NOBODY });
@@ -219,6 +237,7 @@ impl Group {
 
     /// Acknowledges an entry; false if it was not pending.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
+        self.before_acknowledging(id);
         let Some(old) = self.pending.remove(&id) else { return false };
         if let Some(by_time) = &mut self.by_time {
             by_time.remove(&(old.time, id));
@@ -243,7 +262,7 @@ impl Group {
             None => {}
             Some(NOBODY) => self.unowned -= 1,
             Some(number) => {
-                self.consumer_mut(ConsumerNumber(number)).pending.remove(&id);
+                self.consumer_at(number).pending.remove(&id);
             }
         }
     }

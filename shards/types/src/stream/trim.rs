@@ -77,8 +77,11 @@ impl Stream {
 
     /// Removes every group's reference to an entry.
     fn forget(&mut self, id: StreamId) {
-        for group in self.groups.values_mut() {
-            group.acknowledge(id);
+        for (name, group) in &mut self.groups {
+            if group.find_pending(id).is_some() {
+                self.log.blocks.walking.before_lending(name, group);
+                group.acknowledge(id);
+            }
         }
     }
 

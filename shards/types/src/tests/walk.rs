@@ -3,12 +3,11 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 
-use super::{Element, Visitor, Walk, Walkable};
+use super::{Element, StreamPart, Visitor, Walk, Walkable};
 use crate::hash::{Hash, Limits};
 use crate::list::{End, List, NodeLimit};
 use crate::random::Random;
 use crate::set::{Set, SetLimits};
-use crate::stream::{BlockLimits, BoxedStream, Keep, References, StreamId, Trim};
 use crate::zset::{self, ZSet};
 
 const LIMITS: Limits = Limits { entries: 4, value_bytes: 64 };
@@ -28,6 +27,10 @@ impl Visitor for Collected {
     fn visit(&mut self, element: Element<'_>) {
         let seen = (element.value.to_vec(), element.expiry, element.score.to_bits());
         self.doubles += usize::from(self.state.insert(element.name.to_vec(), seen).is_some());
+    }
+
+    fn visit_part(&mut self, _: &StreamPart<'_>) {
+        unreachable!("it has elements");
     }
 }
 
@@ -209,21 +212,39 @@ fn a_copy_is_not_walked() {
     assert!(hash.is_walked() && !hash.clone().is_walked());
 }
 
-/// The elements or blocks in the order in which they are visited.
+/// What is visited, in that order.
 #[derive(Default)]
-struct InOrder(Vec<(Vec<u8>, Vec<u8>)>);
+pub(crate) struct InOrder(Vec<Vec<u8>>);
 
 impl Visitor for InOrder {
     fn visit(&mut self, element: Element<'_>) {
-        self.0.push((element.name.to_vec(), element.value.to_vec()));
+        self.0.push(element.name.to_vec());
+    }
+
+    fn visit_part(&mut self, part: &StreamPart<'_>) {
+        self.0.push(describe(part));
     }
 }
 
+/// A part of a stream as one that has an order of its own.
+pub(crate) fn describe(part: &StreamPart<'_>) -> Vec<u8> {
+    let text = match part {
+        StreamPart::Block(id, bytes) => format!("{id:?} {bytes:?}"),
+        StreamPart::Memory(memory) => format!("{memory:?}"),
+        StreamPart::Group(group) => format!("{group:?}"),
+        StreamPart::Pending(pending) => format!("{pending:?}"),
+        StreamPart::Consumers(count) => format!("{count} consumers"),
+        StreamPart::Consumer(consumer) => format!("{consumer:?}"),
+        StreamPart::Owned(id) => format!("{id:?}"),
+    };
+    text.into_bytes()
+}
+
 /// As [`check`], where the order counts.
-fn check_in_order<C: Walkable>(
+pub(crate) fn check_in_order<C: Walkable>(
     collection: &mut C,
     random: &mut Random,
-    state: impl Fn(&C) -> Vec<(Vec<u8>, Vec<u8>)>,
+    state: impl Fn(&C) -> Vec<Vec<u8>>,
     mut change: impl FnMut(&mut C, &mut Random),
 ) {
     let expected = state(collection);
@@ -239,8 +260,15 @@ fn check_in_order<C: Walkable>(
     }
     let visitor: &mut dyn Any = collection.visitor().expect("a walk is there");
     let visited = std::mem::take(visitor.downcast_mut::<InOrder>().expect("that is who took it"));
+    for (index, (visited, expected)) in visited.0.iter().zip(&expected).enumerate() {
+        assert!(
+            visited == expected,
+            "number {index}: {} instead of {}",
+            String::from_utf8_lossy(visited),
+            String::from_utf8_lossy(expected)
+        );
+    }
     assert_eq!(visited.0.len(), expected.len());
-    assert!(visited.0 == expected);
     assert!(collection.end_walk().is_some() && collection.visitor().is_none());
 }
 
@@ -257,7 +285,7 @@ fn a_list_is_walked_as_it_was_in_its_order() {
             while list.len() < length {
                 list.push(End::Back, &name(&mut random, 50), limit);
             }
-            let state = |list: &List| list.iter().map(|item| (item.to_vec(), Vec::new())).collect();
+            let state = |list: &List| list.iter().map(|item| item.to_vec()).collect();
             check_in_order(&mut list, &mut random, state, |list, random| {
                 let value = name(random, 50);
                 let end = [End::Front, End::Back][random.below(2)];
@@ -279,53 +307,6 @@ fn a_list_is_walked_as_it_was_in_its_order() {
                     (3, 11) if random.below(20) == 0 => _ = list.remove(end, &value, 1, limit),
                     (3, 12) if random.below(200) == 0 => _ = list.trim(index, random.below(40), limit),
                     (_, _) => list.push_all(end, [value.as_slice(), b"two"].into_iter(), limit),
-                }
-            });
-        }
-    }
-}
-
-fn state_of_stream(stream: &BoxedStream) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let blocks = stream.log().blocks();
-    blocks.map(|(id, block)| (id.to_bytes().to_vec(), block.listpack().as_bytes().to_vec())).collect()
-}
-
-#[test]
-fn a_stream_is_walked_block_by_block_as_it_was() {
-    let limits = BlockLimits { bytes_max: 4096, entries_max: 5 };
-    for seed in 0..80 {
-        let mut random = Random::fixed(seed);
-        let mut stream = BoxedStream::default();
-        let add = |stream: &mut BoxedStream, random: &mut Random| {
-            // Sequence numbers, too, so that blocks begin anywhere.
-            let id = StreamId::new(stream.log().last_id().milliseconds + 1, random.below(3) as u64);
-            stream.log_mut().append(id, &[b"field", &vec![b'v'; random.below(30)]], limits);
-        };
-        for _ in 0..[40, 900][seed as usize % 2] {
-            add(&mut stream, &mut random);
-        }
-        for _ in 0..2 {
-            check_in_order(&mut stream, &mut random, state_of_stream, |stream, random| {
-                let ids: Vec<_> = stream.log().range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).collect();
-                match random.below(12) {
-                    0..=3 => add(stream, random),
-                    4..=6 if !ids.is_empty() => {
-                        _ = stream.delete(ids[random.below(ids.len())], References::Keep);
-                    }
-                    7 => {
-                        let keep = Keep::Newest(stream.log().len().saturating_sub(random.below(12) as u64));
-                        let approximate = random.below(2) == 0;
-                        _ = stream.trim(&Trim { keep, approximate, limit: 0, references: References::Keep });
-                    }
-                    8 if random.below(60) == 0 => {
-                        // Emptied, and begun again with lower ids.
-                        for id in ids {
-                            stream.delete(id, References::Keep);
-                        }
-                        stream.set_memory(StreamId::new(1, 0), None, None);
-                        add(stream, random);
-                    }
-                    _ => {}
                 }
             });
         }
