@@ -62,6 +62,8 @@ struct Claim {
     retry_count: Option<u64>,
     force: bool,
     just_id: bool,
+    /// Entries that are gone are handed over as well: from a file of this server, which says so by a negative time.
+    takes_gone: bool,
 }
 
 /// The options of XCLAIM.
@@ -73,7 +75,7 @@ struct ClaimOptions {
 
 impl ClaimOptions {
     fn parse(args: &[&[u8]], now_ms: i64, is_obeyed: bool) -> Result<Self, CommandError> {
-        let min_idle_ms = args::integer_or(args[4], CLAIM_BAD_IDLE)?.max(0);
+        let min_idle_ms = args::integer_or(args[4], CLAIM_BAD_IDLE)?;
         // Ids come first; what is none begins the options.
         let ids: Vec<StreamId> = args[5..].iter().map_while(|text| StreamId::parse(text, 0)).collect();
         let (mut delivered_ms, mut retry_count, mut last_id) = (None, None, None);
@@ -100,7 +102,10 @@ impl ClaimOptions {
         // A time that makes no sense is now; a journal tells when it was.
         let makes_sense = |time: &i64| is_obeyed || (0..=now_ms).contains(time);
         let delivered_ms = delivered_ms.filter(makes_sense).unwrap_or(now_ms);
-        Ok(ClaimOptions { ids, claim: Claim { min_idle_ms, delivered_ms, retry_count, force, just_id }, last_id })
+        let takes_gone = is_obeyed && just_id && min_idle_ms < 0;
+        let min_idle_ms = min_idle_ms.max(0);
+        let claim = Claim { min_idle_ms, delivered_ms, retry_count, force, just_id, takes_gone };
+        Ok(ClaimOptions { ids, claim, last_id })
     }
 }
 
@@ -134,10 +139,11 @@ impl<'s> Claimer<'s> {
 
     /// Hands an entry over and writes it; false if it is not pending, or not for long enough.
     fn take(&mut self, reply: &mut Reply<'_>, id: StreamId, claim: &Claim) -> bool {
-        let Some(entry) = self.log.get(id) else {
+        let entry = self.log.get(id);
+        if entry.is_none() && !claim.takes_gone {
             self.acknowledge(id);
             return false;
-        };
+        }
         let deliveries = match self.group.find_pending(id) {
             Some(pending) => {
                 let idle_ms = self.now_ms.saturating_sub(pending.delivered_ms());
@@ -157,10 +163,9 @@ impl<'s> Claimer<'s> {
         if let Some(record) = &mut self.record {
             record.push((id, Some((claim.delivered_ms, deliveries))));
         }
-        if claim.just_id {
-            write_id(reply, id);
-        } else {
-            write_entry(reply, &entry);
+        match entry {
+            Some(entry) if !claim.just_id => write_entry(reply, &entry),
+            _ => write_id(reply, id),
         }
         true
     }
@@ -253,7 +258,7 @@ fn xautoclaim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let recorded = context.is_recorded();
     let mut claimer = Claimer::new(stream_of_group(context, &key, args[2])?, args, now_ms, recorded)?;
-    let claim = Claim { min_idle_ms, delivered_ms: now_ms, retry_count: None, force: false, just_id };
+    let claim = Claim { min_idle_ms, delivered_ms: now_ms, retry_count: None, force: false, just_id, takes_gone: false };
     search(reply, &mut claimer, start, count, &claim);
     let claimed = claimer.done();
     announce(context, &key, &claimed);

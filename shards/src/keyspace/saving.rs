@@ -17,11 +17,12 @@
 //! - a command serialises the elements that it changes itself, and entries of fewer than [`BIG_ELEMENTS`] elements.
 //!
 //! Lists and streams are walked in their order, lists element by element, streams block by block and then group by group. Saved
-//! as a whole, as strings are: collections in a packed form, and streams where they are written as commands.
+//! as a whole, as strings are: collections in a packed form.
 //!
 //! # Layout
 //! - [`sink`]: the way of the bytes to the thread that writes the file
-//! - [`big`]: what is written of a big entry; [`due`]: what is still to come of it; [`commands`]: the same as commands
+//! - [`big`]: what is written of a big entry; [`due`]: what is still to come of it; [`commands`],
+//!   [`stream_commands`]: the same as commands
 //! - [`door`]: what a shard does with all this
 
 mod big;
@@ -29,6 +30,7 @@ mod commands;
 mod door;
 mod due;
 pub mod sink;
+mod stream_commands;
 #[cfg(test)]
 pub mod work;
 
@@ -39,7 +41,7 @@ use std::time::{Duration, Instant};
 
 use super::db::{Db, Key};
 use super::Databases;
-use crate::entry::object::{ObjectRef, Type};
+use crate::entry::object::ObjectRef;
 use crate::entry::policy;
 use crate::entry::{Entry, Value};
 use crate::journal::resp;
@@ -196,11 +198,7 @@ impl Saving {
 
     /// Whether an entry is to be saved in slices.
     fn is_big(&self, entry: &Entry) -> bool {
-        let is_big = |object: ObjectRef<'_>| {
-            // What groups of a stream remember has no commands.
-            let has_form = !self.manner.form.as_commands || object.value_type() != Type::Stream;
-            has_form && object.is_walkable_from(BIG_ELEMENTS)
-        };
+        let is_big = |object: ObjectRef<'_>| object.is_walkable_from(BIG_ELEMENTS);
         entry.object().is_some_and(is_big) && !self.sink.is_cancelled()
     }
 

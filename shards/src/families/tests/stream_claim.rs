@@ -51,6 +51,25 @@ fn times_are_set_and_nonsense_is_now() {
 }
 
 #[test]
+fn a_file_of_this_server_tells_of_pending_entries_that_are_gone() {
+    everywhere(|t| {
+        delivered(t, 2);
+        t.run("XDEL s 1-0 2-0");
+        // To everybody else, less than no time is no time.
+        t.expect(&[("XCLAIM s g bob -1 1-0 FORCE JUSTID", "*0"), ("XPENDING s g - + 9 ann", "*1|*4|$3|2-0|$3|ann|:0|:1")]);
+        t.is_replaying = true;
+        t.expect(&[
+            ("XCLAIM s g bob 0 2-0 FORCE JUSTID", "*0"),
+            ("XPENDING s g", "*4|:0|$-1|$-1|*-1"),
+            ("XCLAIM s g bob -1 2-0 8-0 TIME 5000 RETRYCOUNT 3 FORCE JUSTID", "*2|$3|2-0|$3|8-0"),
+        ]);
+        t.is_replaying = false;
+        let pending = t.run("XPENDING s g - + 9 bob");
+        assert!(pending.contains("2-0") && pending.contains("8-0") && pending.contains(":3\r\n"), "{pending}");
+    });
+}
+
+#[test]
 fn the_groups_last_id_only_moves_on() {
     everywhere(|t| {
         delivered(t, 2);

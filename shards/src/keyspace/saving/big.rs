@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::commands::Commands;
 use super::due::Due;
 use super::sink::Sink;
+use super::stream_commands::StreamCommands;
 use super::{write_head, Manner, CHUNK_BYTES};
 use crate::entry::object::ObjectRef;
 use crate::entry::Entry;
@@ -27,6 +28,7 @@ const HELD_BYTES_MAX: usize = 4 * CHUNK_BYTES;
 enum Output {
     Rdb(ElementForm),
     Commands(Commands),
+    StreamCommands(StreamCommands),
 }
 
 /// See the file's head.
@@ -54,6 +56,7 @@ impl Visitor for BigEntry {
                 commands.add(writer, &element);
                 true
             }
+            Output::StreamCommands(_) => false,
         });
     }
 
@@ -64,7 +67,11 @@ impl Visitor for BigEntry {
                 save_part(writer, part);
                 true
             }
-            _ => false,
+            Output::StreamCommands(commands) => {
+                commands.add(writer, part);
+                true
+            }
+            Output::Rdb(_) | Output::Commands(_) => false,
         });
     }
 }
@@ -142,8 +149,10 @@ impl BigEntry {
     /// All elements were visited: what is left to be sent with the shard's other entries.
     pub fn finish(&mut self) -> Vec<u8> {
         self.is_over = true;
-        if let Output::Commands(commands) = &mut self.output {
-            commands.finish(&mut self.writer);
+        match &mut self.output {
+            Output::Rdb(_) => {}
+            Output::Commands(commands) => commands.finish(&mut self.writer),
+            Output::StreamCommands(commands) => commands.finish(&mut self.writer),
         }
         if self.is_wrong || !self.due.is_over() {
             debug_assert!(false, "what was visited is what was told of");
@@ -183,7 +192,10 @@ fn begin_output(writer: &mut Writer, entry: &Entry, object: ObjectRef<'_>, manne
         resp::append_select(&mut select, number);
         writer.raw(&select);
         let key = table::Entry::key(entry);
-        return Output::Commands(Commands::new(key, object.value_type(), entry.expiry()));
+        return match object {
+            ObjectRef::Stream(_) => Output::StreamCommands(StreamCommands::new(key, entry.expiry())),
+            _ => Output::Commands(Commands::new(key, object.value_type(), entry.expiry())),
+        };
     }
     writer.byte(opcode::SELECT_DB);
     writer.number(u64::from(number));

@@ -82,11 +82,16 @@ impl Commands {
     /// Writes what is left.
     pub fn finish(&mut self, writer: &mut Writer) {
         self.flush(writer);
-        if let Some(at) = self.expiry {
-            let (mut bytes, mut number) = (Vec::new(), Vec::new());
-            append_i64(&mut number, at);
-            resp::append(&mut bytes, &[b"PEXPIREAT", &self.key, &number]);
-            writer.raw(&bytes);
-        }
+        write_expiry(writer, &self.key, self.expiry);
+    }
+}
+
+/// Writes the command that sets the time of a key, if it has one.
+pub fn write_expiry(writer: &mut Writer, key: &[u8], expiry: Option<i64>) {
+    if let Some(at) = expiry {
+        let (mut bytes, mut number) = (Vec::new(), Vec::new());
+        append_i64(&mut number, at);
+        resp::append(&mut bytes, &[b"PEXPIREAT", key, &number]);
+        writer.raw(&bytes);
     }
 }
