@@ -109,7 +109,7 @@ impl Run {
             40 => format!("LSET l{key} {} replaced", number / 2),
             41 => format!("LTRIM l{key} {} -{}", number % 5, 1 + number % 9),
             42 => format!("LINSERT l{key} BEFORE e{number} inserted"),
-            43 => format!("LREM l{key} 1 e{number}"),
+            43 => format!("LREM l{key} {} e{number}", number as i64 % 5 - 2),
             44 => format!("LMOVE l{key} l{other} LEFT RIGHT"),
             45..=49 => {
                 self.ids += 1;
@@ -371,6 +371,19 @@ fn no_command_and_no_slice_serialises_more_than_a_bounded_part() {
     [false, true].into_iter().for_each(check_bounds);
 }
 
+/// Now and then, for they look through the list: what changes it between elements that are still to be written.
+fn lines_in_the_middle(number: usize) -> Vec<String> {
+    let element = 10_000 + number % 9000;
+    let lines = ["LINSERT list AFTER element:{} inserted", "LREM list 1 element:{}", "LREM list -1 element:{}"];
+    let is_due = number % 16 == 0;
+    lines
+        .into_iter()
+        .filter(|_| is_due)
+        .enumerate()
+        .map(|(at, line)| line.replace("{}", &(element + at).to_string()))
+        .collect()
+}
+
 fn check_bounds(as_commands: bool) {
     let mut run = Run::new(0, as_commands);
     // Commands are written when they have all their elements.
@@ -416,7 +429,10 @@ fn check_bounds(as_commands: bool) {
             format!("XACK stream a {number}-1"),
             format!("XCLAIM stream b two 0 {}-1", number / 3),
             format!("XNACK stream a FAIL IDS 1 {}-1", number / 2),
-        ] {
+        ]
+        .into_iter()
+        .chain(lines_in_the_middle(number))
+        {
             run.tester.run(&line);
             let bytes = work::take();
             assert!(bytes < at_once_max, "{line}: {bytes}");
@@ -424,6 +440,7 @@ fn check_bounds(as_commands: bool) {
         }
         if written > 300_000 {
             // With more than half to be written.
+            run.tester.run("LTRIM list 500 600");
             run.tester.run("XGROUP DELCONSUMER stream a one");
             run.tester.run("XGROUP DESTROY stream b");
             run.tester.run("DEL hash set list");

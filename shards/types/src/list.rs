@@ -7,9 +7,11 @@
 //!
 //! Every change takes the limit as an argument: the type knows no configuration.
 
+mod frozen;
 mod limit;
 mod node;
 mod quick;
+mod remaining;
 mod walk;
 mod walking;
 
@@ -17,12 +19,10 @@ use super::listpack::{Encoded, Item, Listpack, Needle, HEADER_BYTES, STRING_OVER
 use super::unaligned_box::UnalignedBox;
 
 use crate::mover::{nodes_of, Mover};
-use node::Node;
-use quick::{Place, Quick};
-use walking::Walk;
-
 pub use limit::NodeLimit;
+use node::Node;
 pub use quick::Removed;
+use quick::{Place, Quick};
 pub use walk::Iter;
 
 /// One end of a list; as a direction, towards that end.
@@ -212,10 +212,7 @@ impl List {
     /// Removes the element at one end, which [`Self::peek`] shows; false if the list is empty.
     #[inline]
     pub fn pop(&mut self, end: End, limit: NodeLimit) -> bool {
-        self.before_change(|walk, list| match end {
-            End::Front => walk.removes(list, 1, 0),
-            End::Back => walk.removes(list, 0, 1),
-        });
+        self.before_change(|walk, quick| walk.pops(quick, end));
         match &mut self.0 {
             Form::Packed(node) if node.count() == 0 => false,
             Form::Packed(node) => {
@@ -283,7 +280,7 @@ impl List {
     pub fn set(&mut self, index: i64, value: &[u8], limit: NodeLimit) -> bool {
         self.convert_for_growth(value.len(), 1, limit);
         let Some(index) = self.resolve(index) else { return false };
-        self.before_change(|walk, list| walk.replaces(list, index));
+        self.before_change(|walk, quick| walk.replaces(quick, index));
         let encoded = Encoded::from(value);
         match &mut self.0 {
             Form::Packed(node) => node.replace(node.offset_of(index), &encoded),
@@ -303,7 +300,7 @@ impl List {
         let Some(found) = self.iter().position(|item| item.equals(&needle)) else { return false };
         let encoded = Encoded::from(value);
         let after = usize::from(end == End::Back);
-        self.before_change(|walk, list| walk.inserts(list, found + after));
+        self.before_change(|walk, quick| walk.inserts(quick, found + after));
         match &mut self.0 {
             Form::Packed(node) => node.insert(node.offset_of(found + after), &encoded),
             Form::Quick(quick) => {
@@ -319,7 +316,7 @@ impl List {
     pub fn remove(&mut self, from: End, value: &[u8], count: usize, limit: NodeLimit) -> usize {
         let count = if count == 0 { usize::MAX } else { count };
         let needle = Needle::new(value);
-        self.before_change(Walk::removes_anywhere);
+        self.before_removing(from, value, count);
         let removed = match &mut self.0 {
             Form::Packed(node) => node.remove_matches(&needle, count, from),
             Form::Quick(quick) => remove_from_nodes(quick, &needle, count, from, limit),
@@ -335,12 +332,14 @@ impl List {
         let start = start.min(length);
         let end = start.saturating_add(count).min(length);
         let mut removed = Removed::default();
-        self.before_change(|walk, list| walk.removes(list, start.min(end), length - end.max(start)));
         match &mut self.0 {
             Form::Packed(node) => {
                 let (from, to) = (node.offset_of(start), node.offset_of(end));
                 node.remove(to, node.used(), length - end);
                 node.remove(0, from, start);
+            }
+            Form::Quick(quick) if quick.walking.is_on() => {
+                walking::drop_elements(quick, start, length - end, &mut removed);
             }
             Form::Quick(quick) => {
                 quick.drop_elements(End::Back, length - end, &mut removed);

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 
 use super::limit::NodeLimit;
 use super::node::Node;
-use super::walking::Walking;
-use super::{Encoded, End};
+use super::remaining::Walking;
+use super::{Encoded, End, Item};
+use crate::listpack::read_with_next;
 use crate::mover::Mover;
 
 const CHUNK_NODES: usize = 128;
@@ -48,6 +49,11 @@ pub struct Removed {
 }
 
 impl Removed {
+    /// Adds a node, if there is one.
+    pub(super) fn add(&mut self, node: Option<Node>) {
+        self.nodes.extend(node);
+    }
+
     /// How many nodes there are to free.
     pub fn node_count(&self) -> usize {
         self.nodes.len() + self.chunks.iter().map(|chunk| chunk.nodes.len()).sum::<usize>()
@@ -142,6 +148,23 @@ impl Quick {
             node += 1;
         }
         Some((Place { chunk, node }, index - start))
+    }
+
+    /// Calls with up to so many elements from an index on.
+    pub fn visit(&self, index: usize, count: usize, mut visit: impl FnMut(Item<'_>)) {
+        let Some((first, in_node)) = self.locate(index) else { return };
+        let (mut place, mut left) = (Some(first), count);
+        let mut offset = self.node(first).offset_of(in_node);
+        while let Some(here) = place.filter(|_| left > 0) {
+            let entries = self.node(here).entries();
+            while left > 0 && offset < entries.len() {
+                let (item, next) = read_with_next(entries, offset);
+                visit(item);
+                offset = next;
+                left -= 1;
+            }
+            (place, offset) = (self.neighbour(here, End::Back), 0);
+        }
     }
 
     /// Changes a node and keeps the counts; the node may be left empty only to be removed at once.

@@ -240,7 +240,12 @@ pub(crate) fn describe(part: &StreamPart<'_>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// As [`check`], where the order counts.
+fn in_order<C: Walkable>(collection: &mut C) -> &mut InOrder {
+    let visitor: &mut dyn Any = collection.visitor().expect("a walk is there");
+    visitor.downcast_mut().expect("that is who took it")
+}
+
+/// As [`check`], where the order counts. No change visits more than one element, no step more than a few.
 pub(crate) fn check_in_order<C: Walkable>(
     collection: &mut C,
     random: &mut Random,
@@ -252,14 +257,19 @@ pub(crate) fn check_in_order<C: Walkable>(
     let a_step = [0, 1, 7, 60][random.below(4)];
     loop {
         for _ in 0..random.below(a_step + 1) {
+            let before = in_order(collection).0.len();
             change(collection, random);
+            let visited = in_order(collection).0.len() - before;
+            assert!(visited <= 1, "a change visits what it takes from the front, not {visited} parts");
         }
+        let before = in_order(collection).0.len();
         if !collection.step() {
             break;
         }
+        let visited = in_order(collection).0.len() - before;
+        assert!(visited <= 65, "a step visits few parts, not {visited}");
     }
-    let visitor: &mut dyn Any = collection.visitor().expect("a walk is there");
-    let visited = std::mem::take(visitor.downcast_mut::<InOrder>().expect("that is who took it"));
+    let visited = std::mem::take(in_order(collection));
     for (index, (visited, expected)) in visited.0.iter().zip(&expected).enumerate() {
         assert!(
             visited == expected,
@@ -272,43 +282,76 @@ pub(crate) fn check_in_order<C: Walkable>(
     assert!(collection.end_walk().is_some() && collection.visitor().is_none());
 }
 
+fn change_list(list: &mut List, random: &mut Random, bias: usize, limit: NodeLimit) {
+    let value = name(random, 50);
+    let end = [End::Front, End::Back][random.below(2)];
+    let index = random.below(list.len() + 1);
+    match (bias, random.below(16)) {
+        (0, 0..=5) | (_, 0) => list.push(end, &value, limit),
+        (1, 0..=9) => _ = list.pop(End::Front, limit),
+        (2, 0..=9) => _ = list.pop(End::Back, limit),
+        (4, 0..=9) => _ = list.insert(end, &value, b"inserted", limit),
+        (_, 1..=3) => _ = list.pop(end, limit),
+        (_, 4..=6) => _ = list.set(index as i64, &value, limit),
+        (_, 7) => list.rotate(end, limit),
+        (_, 8) => {
+            let front = random.below(5);
+            let back = random.below(30);
+            _ = list.trim(front, list.len().saturating_sub(front + back), limit);
+        }
+        (_, 9) => _ = list.take_from_end(end, random.below(9), limit),
+        (_, 10) => _ = list.insert(end, &value, b"inserted", limit),
+        (_, 11) => _ = list.remove(end, &value, 1 + random.below(3), limit),
+        (3, 12) if random.below(20) == 0 => _ = list.remove(end, &value, 0, limit),
+        (3, 13) if random.below(200) == 0 => _ = list.trim(index, random.below(40), limit),
+        (4, 13) if random.below(50) == 0 => _ = list.trim(random.below(300), list.len(), limit),
+        (_, _) => list.push_all(end, [value.as_slice(), b"two"].into_iter(), limit),
+    }
+}
+
 #[test]
 fn a_list_is_walked_as_it_was_in_its_order() {
-    let limit = NodeLimit::from_setting(7);
-    for seed in 0..200 {
+    for seed in 0..250 {
         let mut random = Random::fixed(seed);
+        let limit = NodeLimit::from_setting([7, 1, 40][seed as usize / 9 % 3]);
         let mut list = List::new();
         let length = [9, 200, 2000][seed as usize % 3];
-        // What changes most: the ends, the front by pops, the back by pops, anything.
-        let bias = seed as usize / 3 % 4;
+        // What changes most: the ends, the front by pops, the back by pops, anything, or the middle.
+        let bias = seed as usize / 3 % 5;
         for _ in 0..3 {
-            while list.len() < length {
+            while list.len() < length || !list.is_walkable() {
                 list.push(End::Back, &name(&mut random, 50), limit);
             }
             let state = |list: &List| list.iter().map(|item| item.to_vec()).collect();
-            check_in_order(&mut list, &mut random, state, |list, random| {
-                let value = name(random, 50);
-                let end = [End::Front, End::Back][random.below(2)];
-                let index = random.below(list.len() + 1);
-                match (bias, random.below(14)) {
-                    (0, 0..=5) | (_, 0) => list.push(end, &value, limit),
-                    (1, 0..=9) => _ = list.pop(End::Front, limit),
-                    (2, 0..=9) => _ = list.pop(End::Back, limit),
-                    (_, 1..=3) => _ = list.pop(end, limit),
-                    (_, 4..=6) => _ = list.set(index as i64, &value, limit),
-                    (_, 7) => list.rotate(end, limit),
-                    (_, 8) => {
-                        let front = random.below(5);
-                        let back = random.below(30);
-                        _ = list.trim(front, list.len().saturating_sub(front + back), limit);
-                    }
-                    (_, 9) => _ = list.take_from_end(end, random.below(9), limit),
-                    (3, 10) if random.below(20) == 0 => _ = list.insert(end, &value, b"inserted", limit),
-                    (3, 11) if random.below(20) == 0 => _ = list.remove(end, &value, 1, limit),
-                    (3, 12) if random.below(200) == 0 => _ = list.trim(index, random.below(40), limit),
-                    (_, _) => list.push_all(end, [value.as_slice(), b"two"].into_iter(), limit),
-                }
-            });
+            check_in_order(&mut list, &mut random, state, |list, random| change_list(list, random, bias, limit));
         }
     }
+}
+
+#[test]
+fn what_changes_a_list_as_a_whole_visits_nothing_of_it() {
+    let limit = NodeLimit::from_setting(16);
+    let mut random = Random::fixed(1);
+    let mut list = List::new();
+    for number in 0..20_000 {
+        list.push(End::Back, &[b'a' + (number % 7) as u8], limit);
+    }
+    let state = |list: &List| list.iter().map(|item| item.to_vec()).collect();
+    let mut changes = 0;
+    check_in_order(&mut list, &mut random, state, |list, random| {
+        changes += 1;
+        match changes {
+            9 => {
+                let removed = list.trim(0, list.len() - 3000, limit).node_count();
+                assert!(removed < 10, "nodes become the walk's, not {removed} of them");
+            }
+            10 => assert!(list.remove(End::Front, b"b", 0, limit) > 1000),
+            11 => assert!(list.remove(End::Back, b"c", 1000, limit) == 1000),
+            12 => _ = list.trim(2000, 5000, limit),
+            13 => _ = list.trim(0, 0, limit),
+            _ if list.is_empty() => list.push(End::Front, b"new", limit),
+            _ => change_list(list, random, 4, limit),
+        }
+    });
+    assert!(changes > 13);
 }
