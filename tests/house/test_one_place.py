@@ -24,6 +24,7 @@ _callers = {
         "spexpireat",
         "zadd",
     },
+    "shards/src/keyspace/saving/stream_commands.rs": {"xadd", "xclaim", "xgroup", "xsetid"},
     "src/sherd/families/migrate.py": {"restore", "restore-asking"},
 }
 

@@ -208,8 +208,9 @@ class Inbox:
         self.waiting: list[Any] = []
         self.replies: dict[int, bytes] = {}
         self.batches: list[int] = []
+        self.interruptions: list[tuple[int, str]] = []
         self.logs = [(2, 1.0, "sherd-io-0", "hello", {"a": 1})]
-        for name in ("request_fd", "drain_requests", "reply", "drain_logs"):
+        for name in ("request_fd", "drain_requests", "drain_interruptions", "reply", "drain_logs"):
             setattr(bench.engine, name, getattr(self, name))
 
     def send(self, token: int, *args: bytes) -> None:
@@ -223,6 +224,10 @@ class Inbox:
 
     def request_fd(self) -> int:
         return self.reader
+
+    def drain_interruptions(self) -> list[tuple[int, str]]:
+        interruptions, self.interruptions = self.interruptions, []
+        return interruptions
 
     def drain_requests(self, limit: int) -> list[Any]:
         os.read(self.reader, 1 << 16)

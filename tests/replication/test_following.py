@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -171,15 +172,18 @@ def test_what_has_expired_stays_until_the_primary_says_so() -> None:
 
 def test_clients_that_wait_for_keys_do_not_take_them_from_a_replica() -> None:
     """They are told when the server becomes one; who only reads may wait."""
-    with FakePrimary() as primary, Server() as server, server.wire() as wire, server.wire() as waiting:
+    with FakePrimary() as primary, Server() as server, server.wire() as wire, contextlib.ExitStack() as there:
+        waiting = there.enter_context(server.wire())
         waiting.write("BLPOP", "list", "0")
         eventually(lambda: info_field(wire, "clients", "blocked_clients") == "1", "it waits")
         assert wire.call("SLAVEOF", "127.0.0.1", str(primary.port)).raw == OK
-        assert waiting.read().raw.startswith(b"-UNBLOCKED ")
+        assert waiting.read_until_closed().startswith(b"-UNBLOCKED ")
+        waiting.close()
         link = primary.next_link()
         link.shake_hands()
         link.full()
         await_link(wire)
+        waiting = there.enter_context(server.wire())
         assert waiting.call("BLPOP", "list", "0").raw.startswith(b"-READONLY ")
         waiting.write("XREAD", "BLOCK", "0", "STREAMS", "s", "$")
         eventually(lambda: info_field(wire, "clients", "blocked_clients") == "1", "it waits")
