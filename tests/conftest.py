@@ -43,11 +43,29 @@ _own_hosts = "127.0.0.1,localhost"
 _elsewhere = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{_elsewhere},{_own_hosts}" if _elsewhere else _own_hosts
 
+# Of a failure when it happens; the summary has all of it.
+failure_characters = 4000
+
 shapes = {"1-shard": Shape(shards=1, io_threads=2), "4-shards": Shape(shards=4, io_threads=4)}
+
+
+class FailuresAtOnce:
+    """Shows a failure when it happens, since a run that is cut comes to no summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and reporter is not None:
+            reporter.write_line(f"\nFAILED {report.nodeid} in its {report.when}")
+            reporter.write_line(report.longreprtext[-failure_characters:])
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declares the markers, since the configuration insists on declared ones."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(config))
     config.addinivalue_line("markers", "sherd_only: states something that no stand-in does")
     config.addinivalue_line("markers", "needs_reference(name): compares with a real server")
 

@@ -38,6 +38,11 @@ impl Request {
     }
 
     #[getter]
+    fn wait(&self) -> u64 {
+        self.0.wait
+    }
+
+    #[getter]
     fn user<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.0.record.user().name)
     }

@@ -372,14 +372,15 @@ impl Server {
         requests
     }
 
-    fn drain_interruptions(&self) -> Vec<(u64, &'static str)> {
+    fn drain_interruptions(&self) -> Vec<(u64, u64, &'static str)> {
         let word = |reason| match reason {
             Reason::Timeout => "timeout",
             Reason::Unblocked => "unblocked",
             Reason::RoleChanged => "role changed",
             Reason::Gone => "gone",
         };
-        self.engine.shared.interruptions.take().into_iter().map(|(client, reason)| (client, word(reason))).collect()
+        let noted = self.engine.shared.interruptions.take();
+        noted.into_iter().map(|(client, wait, reason)| (client, wait, word(reason))).collect()
     }
 
     #[pyo3(signature = (request, data, close=false))]

@@ -179,6 +179,9 @@ fn clients_part<'py>(part: Bound<'py, PyDict>, shared: &Shared, now_ms: i64) -> 
     });
     let pause = shared.world.pause.get(now_ms);
     part.set_item("connected", shared.connection_count())?;
+    // Those who wait for a key or a pause are counted by their threads.
+    let waits_of_threads = part.get_item("blocked")?.map_or(Ok(0), |number| number.extract::<usize>())?;
+    part.set_item("blocked", waits_of_threads + shared.interruptions.waiting())?;
     part.set_item("maxclients", shared.world.settings.maxclients.get())?;
     let count = |kind| shared.pubsub.registry.count(kind);
     part.set_item("channels", count(Kind::Channel))?;

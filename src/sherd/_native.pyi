@@ -177,6 +177,8 @@ class Request:
     command: str
     """The command's full name, `config|get`."""
     client_id: int
+    wait: int
+    """Which wait of its connection a command begins that blocks."""
     user: bytes
     """The name of the client's user."""
     db: int
@@ -431,8 +433,11 @@ class Server:
         """Waits for a control command that a script calls; `reply` answers it. None when nobody is to answer."""
 
     def drain_requests(self, limit: int) -> list[Request]: ...
-    def drain_interruptions(self) -> list[tuple[int, str]]:
-        """Clients for whose commands nobody waits any more: "timeout", "unblocked", "role changed" or "gone"."""
+    def drain_interruptions(self) -> list[tuple[int, int, str]]:
+        """Clients for whose commands nobody waits any more, which of their waits, and why.
+
+        The reason is "timeout", "unblocked", "role changed" or "gone".
+        """
 
     def reply(self, request: Request, data: bytes, close: bool = False) -> None:
         """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""

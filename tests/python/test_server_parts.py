@@ -208,7 +208,7 @@ class Inbox:
         self.waiting: list[Any] = []
         self.replies: dict[int, bytes] = {}
         self.batches: list[int] = []
-        self.interruptions: list[tuple[int, str]] = []
+        self.interruptions: list[tuple[int, int, str]] = []
         self.logs = [(2, 1.0, "sherd-io-0", "hello", {"a": 1})]
         for name in ("request_fd", "drain_requests", "drain_interruptions", "reply", "drain_logs"):
             setattr(bench.engine, name, getattr(self, name))
@@ -216,7 +216,7 @@ class Inbox:
     def send(self, token: int, *args: bytes) -> None:
         self.waiting.append(
             SimpleNamespace(
-                token=token, args=list(args), command="testonly-echo", client_id=1, user=b"default", db=0,
+                token=token, args=list(args), command="testonly-echo", client_id=1, wait=token, user=b"default", db=0,
                 resp=2, address="a:1", local_address="b:2", in_multi=False, queued=None, is_extension=False,
             )
         )  # fmt: skip
@@ -225,7 +225,7 @@ class Inbox:
     def request_fd(self) -> int:
         return self.reader
 
-    def drain_interruptions(self) -> list[tuple[int, str]]:
+    def drain_interruptions(self) -> list[tuple[int, int, str]]:
         interruptions, self.interruptions = self.interruptions, []
         return interruptions
 
@@ -265,6 +265,43 @@ def _run_control(requests: list[tuple[int, bytes]]) -> tuple[Inbox, list[Any]]:
         return inbox, logs
 
     return asyncio.run(run())
+
+
+@command(
+    "testonly-interrupted", arity=-1, group="server", since="1.0.0", summary="Waits to be interrupted; of the tests.",
+    flags="blocking",
+)  # fmt: skip
+async def _interrupted(request: Any) -> bytes:
+    return str(await request.interruption).encode()
+
+
+def test_what_ends_a_wait_does_not_end_the_next_one_of_its_connection() -> None:
+    async def run() -> dict[int, bytes]:
+        bench = Bench()
+        inbox = Inbox(bench)
+        control = ControlLoop(bench.node, bench.services, lambda records: None)
+        control.start()
+        for wait in (1, 2):
+            inbox.send(wait, b"testonly-interrupted")
+            inbox.waiting[-1].command = "testonly-interrupted"
+            # The second is there when what was noted of the first one, twice, is looked at.
+            inbox.interruptions += [(1, 1, "timeout")]
+            for _ in range(20):
+                await asyncio.sleep(0)
+        before = dict(inbox.replies)
+        inbox.interruptions.append((1, 2, "unblocked"))
+        os.write(inbox.writer, b"x")
+        for _ in range(1000):
+            if len(inbox.replies) == 2:
+                break
+            await asyncio.sleep(0.01)
+        await control.stop()
+        os.close(inbox.reader)
+        os.close(inbox.writer)
+        assert before == {1: b"$7\r\ntimeout\r\n"}
+        return inbox.replies
+
+    assert asyncio.run(run()) == {1: b"$7\r\ntimeout\r\n", 2: b"$9\r\nunblocked\r\n"}
 
 
 class Transactions(Inbox):

@@ -34,6 +34,8 @@ pub struct Wait {
     pub reply: Option<Vec<u8>>,
     /// The control plane waits with its answer for as long as the client likes (`request/blocked/elsewhere.rs`), and was told not to.
     pub is_elsewhere: bool,
+    /// How many such waits there were: what ends one does not end the next.
+    pub number: u64,
     pub is_interrupted: bool,
     /// Its answer if the wait was interrupted while it was being served and nothing was found.
     pub interrupt_reply: Option<Vec<u8>>,

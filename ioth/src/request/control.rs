@@ -38,7 +38,7 @@ pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: b
     count(shared, &request.record, request.command, &args, request.tick, &data);
     if request.command.spec.has(flag::BLOCKING) {
         // Who has its answer does not wait any more, whatever its thread has seen of it.
-        request.record.blocked.store(false, Relaxed);
+        shared.interruptions.end(&request.record);
     }
     let sent = request.lent.as_ref().filter(|_| !close).map_or(0, |lent| lent.send(&data));
     shared.tell(request.token, Message::Reply { connection: request.token, data, sent, close });
@@ -52,6 +52,7 @@ pub fn control_request(connection: &Connection, command: &'static Command, args:
         command,
         tick: clock::ticks(),
         lent: None,
+        wait: connection.wait.number + 1,
         record: Arc::clone(&connection.record),
         db: connection.session.db,
         protocol: connection.session.protocol,
@@ -96,12 +97,13 @@ pub fn send_to_control(
     if connection.may_be_answered_at_once() {
         request.lent = connection.transport.lend();
     }
+    elsewhere::begin_wait(io, connection, command);
     if io.shared.inbox.send(request).is_err() {
+        elsewhere::end_wait(io, connection);
         connection.transport.take_back();
         return defer_for_inbox(io, connection, command);
     }
     connection.wait.reason = WaitsFor::Control;
-    elsewhere::begin_wait(io, connection, command);
     Dispatch::Wait
 }
 

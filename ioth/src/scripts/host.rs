@@ -388,6 +388,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             command,
             tick: clock::ticks(),
             lent: None,
+            wait: 0,
             record,
             db: self.db,
             protocol,

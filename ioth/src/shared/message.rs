@@ -70,6 +70,8 @@ pub struct ControlRequest {
     /// Where the answer may go at once: the client has nothing else to come, and its IO thread sends nothing before it has been
     /// told of the answer.
     pub lent: Option<Lent>,
+    /// Which wait of its connection the request begins, if it is one of a command that blocks.
+    pub wait: u64,
     /// Whose request it is.
     pub record: Arc<ClientRecord>,
     pub db: u16,
@@ -103,6 +105,7 @@ impl ControlRequest {
                 command: queued.command,
                 tick: self.tick,
                 lent: None,
+                wait: 0,
                 record: Arc::clone(&self.record),
                 db,
                 protocol: self.protocol,

@@ -51,9 +51,9 @@ class ControlLoop:
         self._services = services
         self._log_sink = log_sink
         self._active: set[asyncio.Task[None]] = set()
-        # Commands that wait for as long as their clients like, by these; and what was said of such waits.
-        self._interruptible: dict[int, asyncio.Future[str]] = {}
-        self._interruptions: list[tuple[int, str]] = []
+        # Commands that wait for as long as their clients like, by client and number; and what was said of such waits.
+        self._interruptible: dict[tuple[int, int], asyncio.Future[str]] = {}
+        self._interruptions: list[tuple[int, int, str]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
         self._ticker: asyncio.TimerHandle | None = None
@@ -102,8 +102,8 @@ class ControlLoop:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        for client_id, reason in self._interruptions:
-            waiting = self._interruptible.get(client_id)
+        for client_id, wait, reason in self._interruptions:
+            waiting = self._interruptible.get((client_id, wait))
             if waiting is not None and not waiting.done():
                 waiting.set_result(reason)
         self._interruptions.clear()
@@ -116,7 +116,8 @@ class ControlLoop:
             return
         interruption = None
         if blocks(native_request.command):
-            interruption = self._interruptible[native_request.client_id] = self._loop.create_future()
+            interruption = self._loop.create_future()
+            self._interruptible[native_request.client_id, native_request.wait] = interruption
         request = self.request(native_request, interruption)
         reply = begin(native_request.command, request)
         if isinstance(reply, bytes):
@@ -159,7 +160,7 @@ class ControlLoop:
             self._node.engine.reply(native_request, b"", close=True)
             raise
         finally:
-            self._interruptible.pop(native_request.client_id, None)
+            self._interruptible.pop((native_request.client_id, native_request.wait), None)
         self._node.engine.reply(native_request, reply)
 
     def _begin_exec(self, exec_request: native.Request, queued: Sequence[native.Request]) -> None:

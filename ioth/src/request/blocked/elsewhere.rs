@@ -11,31 +11,30 @@ use crate::connection::Connection;
 use crate::shared::interruptions::Reason;
 use crate::thread::IoThread;
 
-/// A command was sent to the control plane, which may wait with its answer for as long as the client likes if it is one that
-/// blocks.
+/// A command is about to be sent to the control plane, which may wait with its answer for as long as the client likes if it is
+/// one that blocks.
 pub fn begin_wait(io: &IoThread, connection: &mut Connection, command: &Command) {
     if command.spec.has(flag::BLOCKING) {
         connection.wait.is_elsewhere = true;
-        connection.record.blocked.store(true, Relaxed);
-        io.stats().blocked.increment();
+        connection.wait.number += 1;
+        io.shared.interruptions.begin(&connection.record);
         // As for a key.
         connection.closing |= connection.transport.is_closed_by_peer();
     }
 }
 
-/// The answer has come, or nobody waits for it any more.
+/// The answer has come, or nobody waits for it any more, or it could not be asked for.
 pub fn end_wait(io: &IoThread, connection: &mut Connection) {
     if std::mem::take(&mut connection.wait.is_elsewhere) {
         connection.wait.is_interrupted = false;
-        connection.record.blocked.store(false, Relaxed);
-        io.stats().blocked.subtract(1);
+        io.shared.interruptions.end(&connection.record);
     }
 }
 
 /// Has the control plane answer, for this reason; the first one counts.
 pub fn interrupt(io: &IoThread, connection: &mut Connection, reason: Reason) {
     if connection.wait.is_elsewhere && !std::mem::replace(&mut connection.wait.is_interrupted, true) {
-        io.shared.interruptions.add(connection.record.id, reason);
+        io.shared.interruptions.add(connection.record.id, connection.wait.number, reason);
     }
 }
 
@@ -43,7 +42,7 @@ pub fn interrupt(io: &IoThread, connection: &mut Connection, reason: Reason) {
 /// not to wait for that.
 pub fn abandon(io: &IoThread, connection: &mut Connection) {
     if connection.wait.is_elsewhere {
-        io.shared.interruptions.add(connection.record.id, Reason::Gone);
+        io.shared.interruptions.add(connection.record.id, connection.wait.number, Reason::Gone);
         connection.transport.hang_up();
         end_wait(io, connection);
     } else if connection.wait.reason == WaitsFor::Control && connection.record.killed.load(Relaxed) {
