@@ -233,3 +233,8 @@ def test_thread_counts_left_to_the_server_are_filled_in() -> None:
     assert config.get_int("shards") == 3
     assert config.automatic == {"io-threads"}
     assert load_config(None, ["--io-threads", "auto", "--shards", "0"], {}).automatic == {"io-threads", "shards"}
+
+
+def test_variables_of_the_projects_own_tests_are_no_mistakes() -> None:
+    config = load_config(None, (), {"SHERD_TEST_REFERENCES": "redis7", "SHERD_BENCH_LOAD": "/somewhere"})
+    assert config.warnings == []

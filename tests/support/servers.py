@@ -10,6 +10,8 @@ Every wait has a bound, a server is stopped by its own pid, and its output stays
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import os
 import random
 import shlex
@@ -96,11 +98,31 @@ def sherd_program() -> Program:
     return Program("sherd", (*sherd_command(), "serve"), is_sherd=True)
 
 
+@functools.cache
+def _port_locks() -> int:
+    """A file with a byte for each port; whoever uses a port has locked its byte."""
+    return os.open(Path(tempfile.gettempdir()) / "sherd-test-ports", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+_ports_taken: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port that nothing listens on, whose +10000 counterpart is free too."""
-    for _ in range(200):
+    """A loopback port that nothing listens on, whose +10000 counterpart is free too.
+
+    No other process gets it from here as long as this one lives: a server that is asked whether it has started must not be one
+    that another process has started on the same port in between.
+    """
+    if len(_ports_taken) > (port_highest - port_lowest) // 2:
+        # A harness that runs for days may use its own ones again.
+        _ports_taken.clear()
+    for _ in range(2000):
         port = random.randrange(port_lowest, port_highest)
+        if port in _ports_taken:
+            continue
         with contextlib.suppress(OSError), socket.socket() as first, socket.socket() as second:
+            fcntl.lockf(_port_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            _ports_taken.add(port)
             first.bind(("127.0.0.1", port))
             second.bind(("127.0.0.1", port + 10000))
             return port

@@ -390,6 +390,8 @@ impl Shard {
     pub(crate) fn flush(&mut self, db: u16, sync: bool) {
         if self.world.tracking.is_on() {
             self.invalidate_everything();
+        } else {
+            self.forget_read_keys();
         }
         let now_ms = self.world.now_milliseconds();
         let Some(old) = self.databases.take(db) else { return };

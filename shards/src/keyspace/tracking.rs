@@ -162,7 +162,7 @@ impl Shard {
     }
 
     /// Forgets what was read, in the background where that takes long.
-    fn forget_read_keys(&mut self) {
+    pub(super) fn forget_read_keys(&mut self) {
         self.read_keys.pending.clear();
         let table = std::mem::take(&mut self.read_keys.table);
         self.world.tracking.keys.fetch_sub(table.len(), Relaxed);

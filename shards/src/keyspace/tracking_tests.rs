@@ -279,6 +279,16 @@ fn nothing_is_remembered_when_nobody_tracks_any_more() {
 }
 
 #[test]
+fn a_flush_forgets_what_was_read_also_when_nobody_tracks_any_more() {
+    let mut scene = Scene::new(2);
+    (0..1000).for_each(|number| assert!(scene.a(&format!("GET key:{number}")).is_empty()));
+    scene.tester.world.tracking.end(false);
+    scene.tester.world.tracking.end(false);
+    assert!(scene.other("FLUSHALL").is_empty());
+    assert_eq!(scene.tester.world.tracking.keys.load(Relaxed), 0);
+}
+
+#[test]
 fn more_than_may_wait_is_told_as_everything() {
     let mut scene = Scene::new(1);
     scene.tester.world.tracking.begin(true);

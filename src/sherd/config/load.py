@@ -39,6 +39,8 @@ _REFUSED = {
 ErrorSink = Callable[[ConfigError], None]
 _UNKNOWN = "Bad directive or wrong number of arguments"
 # What Kubernetes puts into the environment for a Service that is called "sherd".
+# Of the project's own tests and benchmarks.
+_OF_DEVELOPERS = ("SHERD_TEST_", "SHERD_BENCH_")
 _SERVICE_LINK = re.compile(r"SHERD_(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_(TCP|UDP).*)")
 
 
@@ -158,7 +160,11 @@ def _read_text(name: str) -> str:
 
 
 def _from_environment(environment: Mapping[str, str], config: Config, on_error: ErrorSink) -> Iterator[Directive]:
-    given = {name: value for name, value in environment.items() if name.startswith("SHERD_")}
+    given = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("SHERD_") and not name.startswith(_OF_DEVELOPERS)
+    }
     for secret in ("REDIS_PASSWORD", "REDIS_PASSWORD_FILE"):
         if secret in environment and not {"SHERD_REQUIREPASS", "SHERD_REQUIREPASS_FILE"} & given.keys():
             given[secret] = environment[secret]

@@ -42,8 +42,9 @@ pub fn interrupt(io: &IoThread, connection: &mut Connection, reason: Reason) {
 /// not to wait for that.
 pub fn abandon(io: &IoThread, connection: &mut Connection) {
     if connection.wait.is_elsewhere {
-        io.shared.interruptions.add(connection.record.id, connection.wait.number, Reason::Gone);
+        // First: what the control plane answers from now on is for nobody.
         connection.transport.hang_up();
+        io.shared.interruptions.add(connection.record.id, connection.wait.number, Reason::Gone);
         end_wait(io, connection);
     } else if connection.wait.reason == WaitsFor::Control && connection.record.killed.load(Relaxed) {
         connection.transport.hang_up();
