@@ -5,9 +5,10 @@
 //! a [`Recent`], so that running one of them takes neither the digest nor a lock.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use sherd_shards::command::registry::{self, Command};
 use sherd_types::sha1::sha1;
 
 use crate::digest::hexadecimal;
@@ -27,12 +28,26 @@ pub struct Script {
     body: usize,
     /// The cache's clock when it was used last.
     used: AtomicU64,
+    /// The command that its last run has called first, by its number from 1 on: the next run mostly does the same.
+    first_command: AtomicU32,
 }
 
 impl Script {
     /// The text that is compiled.
     pub fn body(&self) -> &[u8] {
         &self.source[self.body..]
+    }
+
+    /// The command that a run is likely to call first, if one is known.
+    #[inline]
+    pub fn first_command(&self) -> Option<&'static Command> {
+        let number = self.first_command.load(Ordering::Relaxed).checked_sub(1)?;
+        registry::table().commands().get(number as usize)
+    }
+
+    /// Remembers the command that a run has called first, of the command table.
+    pub fn set_first_command(&self, command: &Command) {
+        self.first_command.store(command.id as u32 + 1, Ordering::Relaxed);
     }
 }
 
@@ -113,7 +128,7 @@ impl Cache {
         let (flags, body) = shebang::parse(source)?;
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & i32::MAX;
         let used = AtomicU64::new(self.clock.fetch_add(1, Ordering::Relaxed));
-        Ok(Arc::new(Script { id, sha, source: source.into(), flags, body, used }))
+        Ok(Arc::new(Script { id, sha, source: source.into(), flags, body, used, first_command: AtomicU32::new(0) }))
     }
 
     /// Keeps a script; one that was loaded stays until all are forgotten.
@@ -204,23 +219,27 @@ fn place(hash: u64) -> usize {
 }
 
 impl Recent {
-    /// The script that is called so, with the hash of that, if this thread has kept it and it is still known.
+    /// The script that is called so, with the hash of that, if this thread has kept it and it is still known. It is taken out, for
+    /// a count of references that threads share costs more than the look: [`Recent::keep`] puts it back when it has run.
     #[inline]
-    pub fn find(&mut self, cache: &Cache, name: &[u8], by: By, hash: u64) -> Option<&Arc<Script>> {
+    pub fn take(&mut self, cache: &Cache, name: &[u8], by: By, hash: u64) -> Option<Arc<Script>> {
         let generation = cache.generation();
         if self.generation != generation {
             self.scripts.clear();
             self.generation = generation;
         }
-        let script = self.scripts.get(place(hash))?.as_ref().filter(|script| script.is_called(name, by))?;
+        let script = self.scripts.get_mut(place(hash))?.take_if(|script| script.is_called(name, by))?;
         script.used.store(cache.clock.load(Ordering::Relaxed), Ordering::Relaxed);
         Some(script)
     }
 
-    /// Keeps a script that the cache knows and that was looked for with this hash.
-    pub fn keep(&mut self, script: &Arc<Script>, hash: u64) {
-        self.scripts.resize(RECENT_MAX, None);
-        self.scripts[place(hash)] = Some(Arc::clone(script));
+    /// Keeps a script that the cache has known since this was last asked for one, and that was looked for with this hash.
+    #[inline]
+    pub fn keep(&mut self, script: Arc<Script>, hash: u64) {
+        if self.scripts.is_empty() {
+            self.scripts.resize(RECENT_MAX, None);
+        }
+        self.scripts[place(hash)] = Some(script);
     }
 }
 
@@ -255,15 +274,18 @@ mod tests {
         let (cache, mut recent) = (Cache::default(), Recent::default());
         let script = enter(&cache, b"return 1", false);
         for (name, by) in [(&b"return 1"[..], By::Text), (&script.sha, By::Digest)] {
-            assert!(recent.find(&cache, name, by, 7).is_none());
-            recent.keep(&script, 7);
-            assert!(recent.find(&cache, name, by, 7).is_some() && recent.find(&cache, b"return 2", by, 7).is_none());
+            assert!(recent.take(&cache, name, by, 7).is_none());
+            recent.keep(Arc::clone(&script), 7);
+            assert!(recent.take(&cache, b"return 2", by, 7).is_none());
             // A text is not taken for a digest, nor the other way round.
             let other = if by == By::Text { By::Digest } else { By::Text };
-            assert!(recent.find(&cache, name, other, 7).is_none());
+            assert!(recent.take(&cache, name, other, 7).is_none());
+            let taken = recent.take(&cache, name, by, 7).expect("it was kept");
+            assert!(recent.take(&cache, name, by, 7).is_none(), "it was taken");
+            recent.keep(taken, 7);
             enter(&cache, b"return 1", false);
             assert_eq!(cache.flush().len(), 1);
-            assert!(recent.find(&cache, name, by, 7).is_none());
+            assert!(recent.take(&cache, name, by, 7).is_none());
         }
     }
 

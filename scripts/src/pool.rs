@@ -5,7 +5,7 @@
 //! which waits here without the interpreter's lock and needs no shard, makes it and hands it over. That is a matter of
 //! milliseconds, once a thread. What a thread leaves behind when it ends, the next one gets: a runtime is never closed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -147,15 +147,15 @@ pub enum Use {
 
 /// What a thread has for scripts and functions.
 #[derive(Default)]
-struct Own {
-    runtimes: [Option<Box<Runtime>>; 2],
-    recent: Recent,
-    functions: RecentFunctions,
+pub struct Own {
+    runtimes: [Cell<Option<Box<Runtime>>>; 2],
+    recent: RefCell<Recent>,
+    functions: RefCell<RecentFunctions>,
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        for (number, runtime) in self.runtimes.iter_mut().enumerate() {
+        for (number, runtime) in self.runtimes.iter().enumerate() {
             if let Some(mut runtime) = runtime.take() {
                 // Whoever gets it uses it for what it wants.
                 BYTES[number].fetch_sub(std::mem::take(&mut runtime.told_bytes), Ordering::Relaxed);
@@ -166,17 +166,12 @@ impl Drop for Own {
 }
 
 thread_local! {
-    static OWN: RefCell<Own> = RefCell::default();
+    static OWN: Own = Own::default();
 }
 
-/// Does something with this thread's scripts.
-pub fn with_recent<R>(work: impl FnOnce(&mut Recent) -> R) -> R {
-    OWN.with_borrow_mut(|own| work(&mut own.recent))
-}
-
-/// Does something with the functions that this thread has called lately.
-pub fn with_recent_functions<R>(work: impl FnOnce(&mut RecentFunctions) -> R) -> R {
-    OWN.with_borrow_mut(|own| work(&mut own.functions))
+/// Does something with what this thread has.
+pub fn with_own<R>(work: impl FnOnce(&Own) -> R) -> R {
+    OWN.with(work)
 }
 
 /// Bytes that all runtimes of a use have allocated, as of the last script of each; a runtime tells only when it has changed much.
@@ -189,19 +184,38 @@ pub fn memory_bytes(of: Use) -> u64 {
     BYTES[of as usize].load(Ordering::Relaxed).max(0) as u64
 }
 
-/// Does something with this thread's runtime of a use. If that panics, the thread gets another one.
-pub fn with_runtime<R>(of: Use, work: impl FnOnce(&mut Runtime) -> R) -> Result<R, String> {
-    let own = OWN.with_borrow_mut(|own| own.runtimes[of as usize].take());
-    let mut runtime = own.map_or_else(|| POOL.take(), Ok)?;
-    let result = work(&mut runtime);
-    let bytes = runtime.memory_bytes() as i64;
-    let change = bytes - runtime.told_bytes;
-    if change.abs() >= TOLD_BYTES_MIN {
-        runtime.told_bytes = bytes;
-        BYTES[of as usize].fetch_add(change, Ordering::Relaxed);
+impl Own {
+    /// Does something with this thread's scripts.
+    #[inline]
+    pub fn with_recent<R>(&self, work: impl FnOnce(&mut Recent) -> R) -> R {
+        work(&mut self.recent.borrow_mut())
     }
-    OWN.with_borrow_mut(|own| own.runtimes[of as usize] = Some(runtime));
-    Ok(result)
+
+    /// Does something with the functions that this thread has called lately.
+    pub fn with_recent_functions<R>(&self, work: impl FnOnce(&mut RecentFunctions) -> R) -> R {
+        work(&mut self.functions.borrow_mut())
+    }
+
+    /// Does something with this thread's runtime of a use. If that panics, the thread gets another one.
+    #[inline]
+    pub fn with_runtime<R>(&self, of: Use, work: impl FnOnce(&mut Runtime) -> R) -> Result<R, String> {
+        let own = &self.runtimes[of as usize];
+        let mut runtime = own.take().map_or_else(|| POOL.take(), Ok)?;
+        let result = work(&mut runtime);
+        let bytes = runtime.memory_bytes() as i64;
+        let change = bytes - runtime.told_bytes;
+        if change.abs() >= TOLD_BYTES_MIN {
+            runtime.told_bytes = bytes;
+            BYTES[of as usize].fetch_add(change, Ordering::Relaxed);
+        }
+        own.set(Some(runtime));
+        Ok(result)
+    }
+}
+
+/// See [`Own::with_runtime`].
+pub fn with_runtime<R>(of: Use, work: impl FnOnce(&mut Runtime) -> R) -> Result<R, String> {
+    with_own(|own| own.with_runtime(of, work))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
+use sherd_shards::command::registry::Command;
 use sherd_shards::handler::reply::{Protocol, Reply};
 
 use crate::api::{api, State, REGISTRY};
@@ -66,6 +67,22 @@ impl<'a> Program<'a> {
         match self {
             Program::Script(script) => &script.sha,
             Program::Function(found) => &found.function().name,
+        }
+    }
+
+    /// The command that it is likely to call first, if one is known.
+    #[inline]
+    pub fn first_command(&self) -> Option<&'static Command> {
+        match self {
+            Program::Script(script) => script.first_command(),
+            Program::Function(_) => None,
+        }
+    }
+
+    /// Remembers the command that it has called first.
+    pub fn expect_first(&self, command: &Command) {
+        if let Program::Script(script) = self {
+            script.set_first_command(command);
         }
     }
 }

@@ -108,6 +108,22 @@ def test_a_package_is_loaded_again_with_its_submodules(tmp_path: Path) -> None:
         assert wire.call("SHERD", "RELOAD", "other").raw == b"-ERR nothing was changed: no module other was loaded\r\n"
 
 
+def test_scripts_know_no_command_of_a_module_however_often_it_is_loaded(tmp_path: Path) -> None:
+    """What a script has called first is remembered for its next run: never a command that may become another one."""
+    path = tmp_path / "own.py"
+    script = "return redis.call(ARGV[1], KEYS[1])"
+    unknown = b"-ERR Unknown Redis command called from script"
+    path.write_text(one_command.format(name="own.answer", value=1))
+    with start(path) as server, server.wire() as wire:
+        for value in (2, 3):
+            for name in ("own.answer", "incr", "ownanswer"):
+                reply = wire.call("EVAL", script, "1", "k", name).raw
+                assert reply.startswith(b":" if name == "incr" else unknown)
+            path.write_text(one_command.format(name="own.answer", value=value))
+            assert wire.call("SHERD", "RELOAD").raw == b"+OK\r\n"
+            assert wire.value("OWN.ANSWER", "k") == value
+
+
 def test_loading_again_under_load_loses_no_request(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(one_command.format(name="own.answer", value=1))

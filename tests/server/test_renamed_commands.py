@@ -158,3 +158,19 @@ def test_a_script_that_knows_the_new_name_does_not_get_at_the_old_one() -> None:
     with Server(directives={"rename-command": "GET zget"}) as server, server.wire() as wire:
         assert wire.call("EVAL", script.replace("'GET'", "'zget'"), "1", "k").raw == b"$-1\r\n"
         assert wire.call("EVAL", script, "1", "k").raw.startswith(b"-ERR Unknown Redis command called from script")
+
+
+def test_a_script_that_is_told_what_to_call_keeps_names_apart() -> None:
+    """What it has called first in its last run is remembered, but not by another name than the command's own."""
+    script = "return redis.call(ARGV[1], KEYS[1])"
+    with Server(directives={"rename-command": "GET strlen2"}) as server, server.wire() as wire:
+        wire.call("SET", "k", "value")
+        for name, expected in [
+            ("strlen2", b"$5\r\nvalue"),
+            ("get", b"-ERR Unknown Redis command called from script"),
+            ("strlen", b":5"),
+            ("STRLEN2", b"$5\r\nvalue"),
+            ("strlen", b":5"),
+            ("GET", b"-ERR Unknown Redis command called from script"),
+        ] * 3:
+            assert wire.call("EVAL", script, "1", "k", name).raw.startswith(expected), name

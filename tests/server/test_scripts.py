@@ -235,6 +235,66 @@ def test_only_the_last_scripts_of_eval_are_kept(server: Server) -> None:
         assert int(re.search(rb"evicted_scripts:(\d+)", wire.call("INFO", "stats").value)[1]) > 0
 
 
+def test_what_is_remembered_of_a_script_is_no_more_than_a_guess(server: Server) -> None:
+    """The command that it calls first may be another one, may not be allowed any more, or may not be allowed here."""
+    script = "return redis.call(ARGV[1], KEYS[1], ARGV[2])"
+    with server.wire() as admin, server.wire() as wire:
+        digest = admin.value("SCRIPT", "LOAD", script)
+        admin.call("ACL", "SETUSER", "anna", "reset", "on", "nopass", "~*", "+eval", "+evalsha", "+eval_ro", "+append")
+        wire.call("AUTH", "anna", "any")
+        for length in range(1, 4):
+            assert wire.call("EVAL", script, "1", "k", "append", "x").value == length
+        for rule, is_allowed in [("-append", False), ("+append", True), ("-@all", False), ("+@all", True)]:
+            admin.call("ACL", "SETUSER", "anna", "+@all", rule, "+evalsha")
+            reply = wire.call("EVALSHA", digest, "1", "k", "APPEND", "")
+            assert reply.raw.startswith(b":3" if is_allowed else b"-ERR ACL failure in script: "), rule
+        read_only = b"-ERR Write commands are not allowed from read-only scripts."
+        assert wire.call("EVAL_RO", script, "1", "k", "append", "x").raw.startswith(read_only)
+        for name in ("getex", "append", "nosuch", "append", "object", "append", "setnx"):
+            reply = wire.call("EVALSHA", digest, "1", "k", name, "")
+            unknown = b"-ERR Unknown Redis command called from script"
+            expected = {"append": b":3", "setnx": b":0", "nosuch": unknown, "object": unknown, "getex": b"-ERR syntax"}
+            assert reply.raw.startswith(expected[name]), name
+
+
+def test_a_script_that_was_forgotten_is_known_again_only_when_it_comes_again(server: Server) -> None:
+    """SCRIPT FLUSH from another connection, in between calls that repeat each other."""
+    script = "return redis.call('incr', KEYS[1])"
+    with server.wire() as admin, server.wire() as wire:
+        for number in range(1, 40, 3):
+            digest = admin.value("SCRIPT", "LOAD", script)
+            replies = wire.pipeline([("EVALSHA", digest, "1", "n")] * 2)
+            assert [reply.value for reply in replies] == [number, number + 1]
+            assert admin.call("SCRIPT", "FLUSH").raw == b"+OK\r\n"
+            assert wire.call("EVALSHA", digest, "1", "n").raw.startswith(b"-NOSCRIPT")
+            assert wire.call("EVAL", script, "1", "n").value == number + 2
+            assert wire.value("SCRIPT", "EXISTS", digest) == [1]
+
+
+def test_what_a_script_returns_of_a_command_reaches_the_client(server: Server) -> None:
+    """In either protocol, alone and in a transaction; what nobody looks at is done all the same."""
+    cases: list[tuple[str, bytes, bytes]] = [
+        ("return redis.call('set', KEYS[1], 'v')", b"+OK\r\n", b"+OK\r\n"),
+        ("return redis.call('get', KEYS[1])", b"$1\r\nv\r\n", b"$1\r\nv\r\n"),
+        ("return redis.call('get', KEYS[1]..'x')", b"$-1\r\n", b"_\r\n"),
+        (
+            "return redis.call('mget', KEYS[1], KEYS[1])",
+            b"*2\r\n$1\r\nv\r\n$1\r\nv\r\n",
+            b"*2\r\n$1\r\nv\r\n$1\r\nv\r\n",
+        ),
+        ("return redis.call('mget', KEYS[1]..'x')", b"*1\r\n$-1\r\n", b"*1\r\n_\r\n"),
+        ("return redis.call('strlen', KEYS[1])", b":1\r\n", b":1\r\n"),
+        ("redis.call('append', KEYS[1], 'w') return redis.call('get', KEYS[1])", b"$2\r\nvw\r\n", b"$2\r\nvw\r\n"),
+    ]
+    for protocol in (2, 3):
+        with server.wire(protocol=protocol) as wire:
+            expected = [case[protocol - 1] for case in cases]
+            commands = [("EVAL", script, "1", "{k}") for script, *_ in cases]
+            assert [wire.call(*command).raw for command in commands] == expected
+            wire.pipeline([("MULTI",), *commands])
+            assert wire.call("EXEC").raw == b"*%d\r\n" % len(cases) + b"".join(expected)
+
+
 def test_keys_of_a_script_are_told(server: Server) -> None:
     """COMMAND GETKEYS knows how many a script names."""
     with server.wire() as wire:

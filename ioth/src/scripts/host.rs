@@ -82,10 +82,14 @@ pub struct ScriptHost<'h, 'c> {
     /// Whether it has touched other shards than those of its keys.
     has_left: bool,
     has_written: bool,
-    /// The command that was called last: the next one is mostly the same.
+    /// The command that was called last, or first in the run before: the next one is mostly the same. It never is one that goes by
+    /// another name than its own.
     last: Option<&'static Command>,
+    /// The command that was called first, if it is another one than was expected.
+    first_command: Option<&'static Command>,
     is_monitored: bool,
     commands: u64,
+    /// When it has called its first command, or else was first found to take long; 0 before that. The clock is not read for it alone.
     begun: u64,
     /// It is to be executed again by a thread that has no connections.
     is_handed_on: bool,
@@ -123,10 +127,11 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             slot,
             has_left: false,
             has_written: false,
-            last: None,
+            last: started.program.first_command(),
+            first_command: None,
             is_monitored: shared.monitors.load(Relaxed) > 0,
             commands: 0,
-            begun: clock::ticks(),
+            begun: 0,
             is_handed_on: false,
             is_long: false,
             long: None,
@@ -145,6 +150,11 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         (!self.has_left, is_quick)
     }
 
+    /// The command that it has called first, if that was not the one that was expected.
+    pub fn first_command(&self) -> Option<&'static Command> {
+        self.first_command
+    }
+
     /// The command that a call names, or what is wrong with it.
     fn command(&mut self, args: &[&[u8]]) -> Result<&'static Command, CommandError> {
         let name = args[0];
@@ -155,6 +165,9 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
                 // Who calls it by its new name does not get at it by the old one.
                 let is_renamed = self.shared.renames.get().is_some_and(|renames| renames.concern(name));
                 self.last = (!is_renamed).then_some(found);
+                if self.commands == 1 {
+                    self.first_command = self.last;
+                }
                 found
             }
         };
@@ -256,7 +269,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         }
         let client = Client { db: self.db, protocol, ..self.context.client };
         let call = Call { command, args, first_key, client, now_ms: self.context.now_ms, origin: Origin::Script };
-        let tick = clock::ticks();
+        let tick = self.tick();
         let shared = self.shared;
         let world = &shared.world;
         let failed = match first_key.0 {
@@ -273,6 +286,16 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
         execute::account_nested(&counts, world, &Done { command, args, client: None, ticks, failed, reply: out });
         Ok(())
+    }
+
+    /// Reads the clock.
+    #[inline(always)]
+    fn tick(&mut self) -> u64 {
+        let tick = clock::ticks();
+        if self.begun == 0 {
+            self.begun = tick;
+        }
+        tick
     }
 
     /// The shards that the script holds.
@@ -386,7 +409,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             token: Token::from_bits(record.token),
             args: owned(args),
             command,
-            tick: clock::ticks(),
+            tick: self.tick(),
             lent: None,
             wait: 0,
             record,
@@ -486,6 +509,7 @@ impl Host for ScriptHost<'_, '_> {
             (self.is_handed_on, self.is_long) = (true, true);
             return Interruption::Stop;
         }
+        self.tick();
         let long = self.long.get_or_insert_with(|| {
             let command = || self.context.args.iter().map(|arg| arg.to_vec()).collect();
             let long = self.shared.scripts.running.enter(self.is_function.then(command), self.begun);

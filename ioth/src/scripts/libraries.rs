@@ -6,7 +6,7 @@ use std::time::Duration;
 use sherd_scripts::functions::library::{Function, Library};
 use sherd_scripts::functions::table::{Found, Join, Known};
 use sherd_scripts::host::{Called, Host, Interruption};
-use sherd_scripts::pool::{self, Use};
+use sherd_scripts::pool::{self, Own, Use};
 use sherd_shards::handler::error::{CommandError, Outcome};
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::handler::scripting::{FunctionFacts, LibraryFacts, RestorePolicy};
@@ -56,8 +56,8 @@ fn error(text: String) -> CommandError {
 }
 
 /// A function by its name.
-pub fn find(shared: &Shared, name: &[u8]) -> Result<Found, CommandError> {
-    pool::with_recent_functions(|recent| recent.find(&shared.scripts.libraries, name)).ok_or(NO_FUNCTION)
+pub fn find(shared: &Shared, own: &Own, name: &[u8]) -> Result<Found, CommandError> {
+    own.with_recent_functions(|recent| recent.find(&shared.scripts.libraries, name)).ok_or(NO_FUNCTION)
 }
 
 /// The library of a source, with what it registers.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 
 use sherd_metrics::memory;
 use sherd_scripts::cache::{By, Script};
-use sherd_scripts::pool::{self, Use};
+use sherd_scripts::pool::{self, Own, Use};
 use sherd_scripts::runtime::{Program, Ran, Run};
 use sherd_scripts::shebang::{Flag, Flags};
 use sherd_shards::handler::args;
@@ -78,32 +78,20 @@ impl Evaluator {
 impl Scripting for Evaluator {
     fn evaluate(&self, context: &mut Context<'_>, reply: &mut Reply<'_>, evaluation: Evaluation) -> Outcome {
         let shared = self.shared()?;
-        let (args, read_only) = (context.args, evaluation.read_only);
-        let known = Knowledge::of(args);
-        // What is allocated for the script is no shard's.
-        let before = memory::thread_bytes();
-        if evaluation.named == Named::Function {
-            show(&shared, context);
-            let found = libraries::find(&shared, args[1]);
-            discount(context, before);
-            let found = found?;
-            let count = args::integer_or(args[2], libraries::BAD_KEYS)?;
-            let count = count_of_keys(count, args.len())?;
-            let flags = found.function().flags;
-            may_begin(&shared, context, flags, read_only)?;
-            let (program, handlers) = (Program::Function(&found), self.handlers);
-            return run(&shared, context, reply, &Started { program, known, flags, read_only, count, handlers });
-        }
-        let count = count_of_keys(args::integer(args[2])?, args.len())?;
-        let by = if evaluation.named == Named::ByDigest { By::Digest } else { By::Text };
-        let script = find(&shared.scripts, args[1], by, known.hash());
-        discount(context, before);
-        let script = script?;
-        let flags = script.flags;
-        may_begin(&shared, context, flags, read_only)?;
-        show(&shared, context);
-        let (program, handlers) = (Program::Script(&script), self.handlers);
-        run(&shared, context, reply, &Started { program, known, flags, read_only, count, handlers })
+        pool::with_own(|own| {
+            if evaluation.named == Named::Function {
+                return self.call_function(&shared, own, context, reply, evaluation.read_only);
+            }
+            let known = Knowledge::of(context.args);
+            let by = if evaluation.named == Named::ByDigest { By::Digest } else { By::Text };
+            let count = count_of_keys(args::integer(context.args[2])?, context.args.len())?;
+            let script = find(&shared, own, context, by, known.hash())?;
+            let (program, flags, read_only) = (Program::Script(&script), script.flags, evaluation.read_only);
+            let started = Started { program, known, flags, read_only, count, handlers: self.handlers };
+            let outcome = run_script(&shared, own, context, reply, &started);
+            own.with_recent(|recent| recent.keep(script, known.hash()));
+            outcome
+        })
     }
 
     fn load_library(&self, source: &[u8], replace: bool) -> Result<Vec<u8>, CommandError> {
@@ -127,6 +115,45 @@ impl Scripting for Evaluator {
     fn libraries(&self) -> Vec<LibraryFacts> {
         self.shared().map(|shared| libraries::facts(&shared)).unwrap_or_default()
     }
+}
+
+impl Evaluator {
+    fn call_function(
+        &self,
+        shared: &Arc<Shared>,
+        own: &Own,
+        context: &mut Context<'_>,
+        reply: &mut Reply<'_>,
+        read_only: bool,
+    ) -> Outcome {
+        let args = context.args;
+        let known = Knowledge::of(args);
+        // What is allocated for the function is no shard's.
+        let before = memory::thread_bytes();
+        show(shared, context);
+        let found = libraries::find(shared, own, args[1]);
+        discount(context, before);
+        let found = found?;
+        let count = args::integer_or(args[2], libraries::BAD_KEYS)?;
+        let count = count_of_keys(count, args.len())?;
+        let flags = found.function().flags;
+        may_begin(shared, context, flags, read_only)?;
+        let (program, handlers) = (Program::Function(&found), self.handlers);
+        run(shared, own, context, reply, &Started { program, known, flags, read_only, count, handlers })
+    }
+}
+
+/// Runs a script, if it may begin.
+fn run_script(
+    shared: &Arc<Shared>,
+    own: &Own,
+    context: &mut Context<'_>,
+    reply: &mut Reply<'_>,
+    started: &Started<'_>,
+) -> Outcome {
+    may_begin(shared, context, started.flags, started.read_only)?;
+    show(shared, context);
+    run(shared, own, context, reply, started)
 }
 
 /// Takes what was allocated since `before` off the shard that counts it.
@@ -167,7 +194,13 @@ impl Started<'_> {
     }
 }
 
-fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, started: &Started<'_>) -> Outcome {
+fn run(
+    shared: &Arc<Shared>,
+    own: &Own,
+    context: &mut Context<'_>,
+    reply: &mut Reply<'_>,
+    started: &Started<'_>,
+) -> Outcome {
     let (args, protocol, program) = (context.args, context.client.protocol, started.program);
     let (keys, arguments) = args[3..].split_at(started.count);
     let mut host = ScriptHost::new(shared, context, started, keys);
@@ -177,7 +210,7 @@ fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, s
     let mut result = Ok(());
     reply.written_by(|out| {
         let start = out.len();
-        let done = pool::with_runtime(of, |runtime| {
+        let done = own.with_runtime(of, |runtime| {
             if of == Use::Functions {
                 runtime.follow(&shared.scripts.libraries);
             }
@@ -189,6 +222,9 @@ fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, s
         }
         out.get(start) == Some(&b'-')
     });
+    if let Some(command) = host.first_command() {
+        program.expect_first(command);
+    }
     let handed_on = host.is_handed_on();
     let (confined, quick) = host.end();
     started.known.note(confined, quick);
@@ -202,20 +238,32 @@ fn run(shared: &Arc<Shared>, context: &mut Context<'_>, reply: &mut Reply<'_>, s
     }
 }
 
-/// The script that a command line names, which is new if its text is.
-fn find(scripts: &Scripts, name: &[u8], by: By, hash: u64) -> Result<Arc<Script>, CommandError> {
-    if let Some(script) = pool::with_recent(|recent| recent.find(&scripts.cache, name, by, hash).map(Arc::clone)) {
-        return Ok(script);
+/// The script that a command line names, which is new if its text is. It is taken from what this thread has, which is to get it back.
+#[inline]
+fn find(shared: &Shared, own: &Own, context: &mut Context<'_>, by: By, hash: u64) -> Result<Arc<Script>, CommandError> {
+    let name = context.args[1];
+    match own.with_recent(|recent| recent.take(&shared.scripts.cache, name, by, hash)) {
+        Some(script) => Ok(script),
+        None => find_among_all(&shared.scripts, context, by),
     }
+}
+
+#[inline(never)]
+fn find_among_all(scripts: &Scripts, context: &mut Context<'_>, by: By) -> Result<Arc<Script>, CommandError> {
+    // What is allocated for the script is no shard's.
+    let before = memory::thread_bytes();
+    let name = context.args[1];
     let script = match by {
-        By::Digest => scripts.cache.find(name).ok_or(NO_SCRIPT)?,
-        By::Text => {
-            let script = scripts.cache.of_text(name).map_err(|text| error_of(&text))?;
-            enter(scripts, &script, false)?;
-            script
-        }
+        By::Digest => scripts.cache.find(name).ok_or(NO_SCRIPT),
+        By::Text => new_or_known(scripts, name),
     };
-    pool::with_recent(|recent| recent.keep(&script, hash));
+    discount(context, before);
+    script
+}
+
+fn new_or_known(scripts: &Scripts, text: &[u8]) -> Result<Arc<Script>, CommandError> {
+    let script = scripts.cache.of_text(text).map_err(|text| error_of(&text))?;
+    enter(scripts, &script, false)?;
     Ok(script)
 }
 
