@@ -28,6 +28,8 @@ pub struct State {
 pub type CFunction = unsafe extern "C-unwind" fn(*mut State) -> c_int;
 /// What `lua_load` reads from.
 pub type Reader = unsafe extern "C-unwind" fn(*mut State, *mut c_void, *mut usize) -> *const c_char;
+/// What `lua_dump` writes to.
+pub type Writer = unsafe extern "C-unwind" fn(*mut State, *const c_void, usize, *mut c_void) -> c_int;
 /// A hook.
 pub type Hook = unsafe extern "C-unwind" fn(*mut State, *mut Debug);
 
@@ -94,6 +96,7 @@ functions! {
     lua_concat(*mut State, c_int) -> ();
     lua_cpcall(*mut State, CFunction, *mut c_void) -> c_int;
     lua_createtable(*mut State, c_int, c_int) -> ();
+    lua_dump(*mut State, Writer, *mut c_void) -> c_int;
     lua_error(*mut State) -> c_int;
     lua_gc(*mut State, c_int, c_int) -> c_int;
     lua_getallocf(*mut State, *mut *mut c_void) -> AllocatorFunction;
@@ -127,6 +130,7 @@ functions! {
     lua_rawseti(*mut State, c_int, c_int) -> ();
     lua_remove(*mut State, c_int) -> ();
     lua_replace(*mut State, c_int) -> ();
+    lua_setfenv(*mut State, c_int) -> c_int;
     lua_setfield(*mut State, c_int, *const c_char) -> ();
     lua_setallocf(*mut State, AllocatorFunction, *mut c_void) -> ();
     lua_sethook(*mut State, Option<Hook>, c_int, c_int) -> c_int;

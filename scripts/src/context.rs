@@ -8,6 +8,7 @@ use std::ffi::{c_int, c_void};
 use sherd_shards::handler::reply::Protocol;
 
 use crate::api::{api, CFunction};
+use crate::frames::{self, Frames};
 use crate::functions::library::Function;
 use crate::layout::{Layout, Table};
 use crate::lua::{kind, upvalue, Lua};
@@ -40,6 +41,14 @@ pub struct Context {
     pub json: *mut c_void,
     /// How tables are read.
     pub layout: Layout,
+    /// How calls are read.
+    pub frames: Frames,
+    /// Whether it can be told what chunks do to globals.
+    pub reads_code: bool,
+    /// The script that runs, which nothing but its runtime calls; null where that is not known.
+    pub script: *const c_void,
+    /// The script returns the reply of its last command, which is as the client is to get it.
+    pub answers_reply: bool,
     /// The tables that are `KEYS` and `ARGV` now, and how many elements each was made with; null if they may not be kept.
     pub lists: [(*const Table, usize); 2],
     /// Scripts that were compiled since the last time that all were dropped.
@@ -136,6 +145,10 @@ impl Context {
             workspace: Workspace::default(),
             json: std::ptr::null_mut(),
             layout: Layout::unknown(),
+            frames: Frames::unknown(),
+            reads_code: false,
+            script: std::ptr::null(),
+            answers_reply: false,
             lists: [(std::ptr::null(), 0); 2],
             compiled: 0,
             proxies: Vec::new(),
@@ -151,6 +164,7 @@ impl Context {
         self.workspace.shrink();
         self.protocol = Protocol::Resp2;
         self.registered.clear();
+        (self.script, self.answers_reply) = (std::ptr::null(), false);
         self.task = Task::default();
         self.args.clear();
         for buffer in [&mut self.numbers, &mut self.reply, &mut self.message, &mut self.scratch] {
@@ -178,7 +192,10 @@ impl Lua {
     /// enter another native function.
     #[inline(always)]
     pub unsafe fn context<'a>(self) -> &'a mut Context {
-        &mut *(self.to_userdata(upvalue(1)) as *mut Context)
+        match frames::first_upvalue(self) {
+            Some(context) => &mut *(context as *mut Context),
+            None => &mut *(self.to_userdata(upvalue(1)) as *mut Context),
+        }
     }
 
     /// Pushes a native function with the context, and so many upvalues more from the stack.

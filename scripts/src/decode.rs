@@ -23,6 +23,9 @@ pub unsafe fn push_error(lua: Lua, text: &[u8]) {
     lua.set_field(-2, c"err");
 }
 
+/// Digits of integers that cannot overflow.
+const SHORT_DIGITS_MAX: usize = 16;
+
 struct Input<'a> {
     lua: Lua,
     rest: &'a [u8],
@@ -38,6 +41,26 @@ impl<'a> Input<'a> {
     }
 
     fn integer(&mut self) -> i64 {
+        let (is_negative, digits) = match self.rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let mut value = 0;
+        for (at, &byte) in digits.iter().take(SHORT_DIGITS_MAX + 1).enumerate() {
+            match byte {
+                b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+                b'\r' if at > 0 => {
+                    self.rest = digits.get(at + 2..).unwrap_or_default();
+                    return if is_negative { -value } else { value };
+                }
+                _ => break,
+            }
+        }
+        self.long_integer()
+    }
+
+    #[cold]
+    fn long_integer(&mut self) -> i64 {
         sherd_types::number::parse_i64(self.line()).unwrap_or(0)
     }
 

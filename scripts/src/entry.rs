@@ -10,8 +10,9 @@ use crate::encode::{Encoder, FIELDS};
 use crate::errors::{error_handler, report};
 use crate::layout::Layout;
 use crate::lua::{kind, upvalue, Lua};
+use crate::probes::probe;
 use crate::sandbox::{self, Setup};
-use crate::{chunks, interruption, registration};
+use crate::{chunks, code, interruption, registration};
 
 /// Compiled scripts that a runtime keeps. Then it drops all, for it does not know which are forgotten, and compiles anew.
 pub const COMPILED_MAX: usize = 4096;
@@ -54,6 +55,8 @@ pub unsafe extern "C-unwind" fn install(state: *mut State) -> c_int {
     let load_globals = lua.top();
     lua.push_native(context, error_handler, 0);
     (*context).layout = Layout::learn(lua);
+    lua.push_native(context, probe, 0);
+    lua.call(0, 0);
     lua.new_table(0, 0);
     lua.push_value(real);
     lua.push_bytes(b"KEYS");
@@ -113,9 +116,14 @@ unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
         }
     }
     context.task.phase = Phase::Running;
+    let kept: *mut Context = context;
     lua.call(if is_function { 2 } else { 0 }, 1);
-    let context = lua.context();
+    let context = &mut *kept;
     context.task.phase = Phase::Returned;
+    if context.answers_reply {
+        (*context.task.out).extend_from_slice(&context.reply);
+        return 0;
+    }
     let mut encoder = Encoder {
         lua,
         out: &mut *context.task.out,
@@ -133,12 +141,22 @@ unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
 #[inline(always)]
 unsafe fn push_script(lua: Lua, context: &mut Context) -> bool {
     lua.raw_get_at(upvalue(COMPILED), context.task.program);
-    if lua.kind(-1) == kind::FUNCTION {
+    if context.frames.is_known() {
+        let script = context.frames.top(lua);
+        if script.kind() == kind::FUNCTION {
+            context.script = script.address();
+            return true;
+        }
+    } else if lua.kind(-1) == kind::FUNCTION {
         return true;
     }
     lua.pop(1);
     if !compile(lua, context, c"@user_script") {
         return false;
+    }
+    if context.reads_code && code::leaves_globals_alone(lua, context) {
+        lua.push_value(upvalue(LISTS.globals));
+        lua.set_environment(-2);
     }
     if context.compiled >= COMPILED_MAX {
         context.compiled = 0;
@@ -148,6 +166,7 @@ unsafe fn push_script(lua: Lua, context: &mut Context) -> bool {
     context.compiled += 1;
     lua.push_value(-1);
     lua.raw_set_at(upvalue(COMPILED), context.task.program);
+    context.script = lua.to_pointer(-1);
     true
 }
 

@@ -21,12 +21,14 @@
 //! | `encode` | Lua to replies |
 //! | `patterns`, `bounded` | functions of Lua's libraries that would go on for ever, so that they can be ended |
 //! | `json`, `msgpack`, `packing`, `bits`, `math` | `cjson`, `cmsgpack`, `struct`, `bit`, `math.random` |
-//! | `redis_api`, `chunks` | `redis.*`; compiling |
+//! | `redis_api`, `chunks`, `code` | `redis.*`; compiling; what a chunk does to globals |
 //! | `sandbox` | which globals there are, tables that cannot be written to, `pcall` |
 //! | `registration` | what a library sees while it is loaded |
 //! | `memory`, `blocks` | what a state may have, and where small blocks of it are |
 //! | `entry`, `runtime` | running and compiling scripts |
 //! | `arguments`, `layout` | their `KEYS` and `ARGV`; how Lua has tables in memory |
+//! | `frames`, `passing` | how Lua has calls in memory; replies that scripts return as they got them |
+//! | `probes` | whether Lua's memory is as expected |
 //! | `pool` | a runtime for each thread |
 
 // Nearly every line here calls Lua; why that is sound is said once, in `lua.rs`, and not at each line.
@@ -39,12 +41,14 @@ mod blocks;
 mod bounded;
 pub mod cache;
 mod chunks;
+mod code;
 mod context;
 mod decode;
 mod digest;
 mod encode;
 mod entry;
 mod errors;
+mod frames;
 pub mod functions;
 pub mod host;
 mod interruption;
@@ -57,8 +61,10 @@ pub mod memory;
 mod msgpack;
 mod number;
 mod packing;
+mod passing;
 mod patterns;
 pub mod pool;
+mod probes;
 mod random;
 mod redis_api;
 mod registration;

@@ -145,6 +145,11 @@ impl Lua {
         (api().lua_setmetatable)(self.0, index);
     }
 
+    /// Has the function at an index look for globals in the table on the top, which it takes off.
+    pub unsafe fn set_environment(self, index: c_int) {
+        (api().lua_setfenv)(self.0, index);
+    }
+
     pub unsafe fn get_metatable(self, index: c_int) -> bool {
         (api().lua_getmetatable)(self.0, index) != 0
     }

@@ -14,6 +14,7 @@ use crate::host::Called;
 use crate::interruption;
 use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
+use crate::passing::is_passed;
 use crate::watch::Stopping;
 use sherd_shards::handler::reply::Protocol;
 
@@ -72,9 +73,17 @@ unsafe fn command(lua: Lua, raises: bool) -> c_int {
         context.watch.stopping = Some(Stopping::ByHost);
         return interruption::stop(lua);
     }
-    lua.set_top(0);
     // The buffer is the context's, and nothing writes to it before the next command.
     let reply = &*(context.reply.as_slice() as *const [u8]);
+    if context.frames.is_known() && reply.first() != Some(&b'-') {
+        if context.frames.wants_nothing(lua) {
+            return 0;
+        }
+        if context.frames.is_passed_on_by(lua, context.script) && is_passed(reply) {
+            context.answers_reply = true;
+            return 0;
+        }
+    }
     if reply == b"+OK\r\n" {
         lua.new_table(0, 1);
         lua.push_value(upvalue(2));
@@ -89,24 +98,52 @@ unsafe fn command(lua: Lua, raises: bool) -> c_int {
     1
 }
 
+const WRONG_ARGUMENTS: &[u8] = b"ERR Lua redis lib command arguments must be strings or integers";
+
 /// Puts the arguments into the context, where they point into Lua's strings, which stay on the stack.
 #[inline(always)]
 unsafe fn take_arguments(lua: Lua, context: &mut Context) -> Result<(), &'static [u8]> {
-    let count = lua.top();
-    if count == 0 {
-        return Err(b"ERR Please specify at least one argument for this redis lib call");
-    }
     context.args.clear();
-    context.numbers.clear();
-    // All texts of numbers have room: what is pointed to must not move.
-    context.numbers.reserve(count as usize * F64_TEXT_MAX_BYTES);
+    if !context.frames.is_known() {
+        return ask_for_arguments(lua, context);
+    }
+    let arguments = context.frames.arguments(lua);
+    make_room(context, arguments.len())?;
+    for value in arguments {
+        let bytes = match value.kind() {
+            kind::STRING => value.bytes(),
+            kind::NUMBER => number_text(&mut context.numbers, value.number()),
+            _ => return Err(WRONG_ARGUMENTS),
+        };
+        context.args.push(bytes);
+    }
+    Ok(())
+}
+
+#[cold]
+unsafe fn ask_for_arguments(lua: Lua, context: &mut Context) -> Result<(), &'static [u8]> {
+    let count = lua.top();
+    make_room(context, count as usize)?;
     for number in 1..=count {
         let bytes = match lua.kind(number) {
             kind::STRING => lua.to_bytes(number).unwrap_or_default(),
             kind::NUMBER => number_text(&mut context.numbers, lua.to_number(number)),
-            _ => return Err(b"ERR Lua redis lib command arguments must be strings or integers"),
+            _ => return Err(WRONG_ARGUMENTS),
         };
         context.args.push(bytes);
+    }
+    Ok(())
+}
+
+/// Sees to it that all texts of numbers have room: what is pointed to must not move.
+#[inline(always)]
+fn make_room(context: &mut Context, arguments: usize) -> Result<(), &'static [u8]> {
+    if arguments == 0 {
+        return Err(b"ERR Please specify at least one argument for this redis lib call");
+    }
+    context.numbers.clear();
+    if context.numbers.capacity() < arguments * F64_TEXT_MAX_BYTES {
+        context.numbers.reserve(arguments * F64_TEXT_MAX_BYTES);
     }
     Ok(())
 }
@@ -114,6 +151,14 @@ unsafe fn take_arguments(lua: Lua, context: &mut Context) -> Result<(), &'static
 /// A number's text: an integer where it is one, else the shortest text that reads as the same number.
 unsafe fn number_text(numbers: &mut Vec<u8>, number: f64) -> &'static [u8] {
     let start = numbers.len();
+    let small = number as u8;
+    if small < 100 && f64::from(small) == number {
+        if small >= 10 {
+            numbers.push(b'0' + small / 10);
+        }
+        numbers.push(b'0' + small % 10);
+        return &*(&numbers[start..] as *const [u8]);
+    }
     if number.is_nan() {
         // With its sign, as C writes it.
         numbers.extend_from_slice(if number.is_sign_negative() { b"-nan" } else { b"nan" });

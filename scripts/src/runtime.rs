@@ -16,9 +16,11 @@ use crate::entry::{
     install, CALLBACKS, COMPILED_MAX, ENTER, FUNCTION_GLOBALS, FUNCTION_METATABLE, HANDLER, LOAD_GLOBALS, PARKED,
     REPORT, RESIDENT,
 };
+use crate::frames::{self, Frames};
 use crate::functions::library::{Function, Library};
 use crate::functions::table::{Found, Libraries};
 use crate::host::Host;
+use crate::layout::Layout;
 use crate::lua::{kind, Lua};
 use crate::memory::{self, Memory};
 use crate::sandbox::Setup;
@@ -152,6 +154,20 @@ impl Runtime {
     pub fn memory(&mut self) -> &mut Memory {
         // SAFETY: it lives as long as the state, and nobody has it while no script runs.
         unsafe { &mut *self.memory }
+    }
+
+    /// Whether what Lua has in memory is as expected, so that less has to be asked by its API: tables, calls, code and upvalues.
+    pub fn reads_memory(&self) -> [bool; 4] {
+        let context = &self.context;
+        [context.layout.is_known(), context.frames.is_known(), context.reads_code, frames::reads_upvalues()]
+    }
+
+    /// Has everything but upvalues asked by Lua's API, as where its memory is not as expected.
+    pub fn ask_api(&mut self) {
+        (self.context.layout, self.context.frames) = (Layout::unknown(), Frames::unknown());
+        self.context.reads_code = false;
+        self.context.lists = [(std::ptr::null(), 0); 2];
+        self.forget_compiled();
     }
 
     /// Compiles a script, if it was not; an error is its text.
@@ -294,7 +310,7 @@ impl Runtime {
     }
 
     unsafe fn enter(&mut self) -> c_int {
-        self.lua.set_top(RESIDENT);
+        debug_assert_eq!(self.lua.top(), RESIDENT);
         self.lua.push_value(ENTER);
         (api().lua_pcall)(self.lua.0, 0, 0, HANDLER)
     }
