@@ -55,6 +55,7 @@ def test_the_messages_suite_counts_what_is_delivered(tmp_path: Path) -> None:
     for row in ("| 1           |        1 |", "| 100         |       50 |", "| 1000        |       10 |"):
         assert row in text, text
     assert "| PUBLISH | " in text
+    assert "| 40 messages a second | " in text
     assert "| median" in text
     assert "| 99th percentile" in text
     assert "| 5,000" in text

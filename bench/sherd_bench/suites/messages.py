@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from statistics import median
 
@@ -48,6 +48,12 @@ REST_SECONDS = 1.5
 # Messages that all of so many subscribers get, one after the other.
 LISTENERS = 1000
 DELAYS = 500
+# Readers on the same server meanwhile: messages a second to all of those, readers, and their requests a second.
+BESIDE_SECONDS = 8.0
+BESIDE_QUICK_SECONDS = 1.5
+MESSAGES_A_SECOND = 40
+READERS = 8
+READS_A_SECOND = 2000
 # Since Linux 4.17 a TCP socket tells with what it reads when the last byte of that had come.
 SO_TIMESTAMPNS = 35
 
@@ -62,12 +68,15 @@ def run(session: Session) -> Findings:
             unheard = measure(pinned, servers, [UNHEARD], pipelines=(UNHEARD_PIPELINE,))
             tables.append(unheard.cpu_table(f"Nobody subscribed, {pin.describe()}"))
             tables.append(_in_turns(session, servers, pin, _DELAY))
+            tables.append(_in_turns(session, servers, pin, _BESIDE))
     tables.append(_sends_alone(session))
     tables.append(_memory(session))
     method = (
         f"Messages of {len(MESSAGE)} bytes to one channel, one publisher, each subscriber on a connection of its own; "
         "CPU of the whole process, the median of the rounds. The delay is from before a message is sent until the "
-        f"kernel has it for the last of {LISTENERS} subscribers, one message at a time. Memory is what {CHANNELS:,} "
+        f"kernel has it for the last of {LISTENERS} subscribers, one message at a time. Readers beside them are "
+        f"{READERS} clients with {READS_A_SECOND:,} GETs a second in all, due at fixed times. "
+        f"Memory is what {CHANNELS:,} "
         f"subscriptions to channels with names of {CHANNEL_BYTES} bytes add to used_memory, and in brackets to "
         f"resident memory, over {CONNECTIONS} connections. The kernel's share is the system's time of a process that "
         "sends the same bytes, a pipeline at once, to as many sockets."
@@ -119,8 +128,20 @@ def _delay_rows(session: Session) -> Sequence[tuple[tuple[str, ...], Callable[[R
     ]
 
 
+def _beside_rows(session: Session) -> Sequence[tuple[tuple[str, ...], Callable[[RunningServer], float]]]:
+    rows = []
+    for name, publishes in (("nobody publishes", False), (f"{MESSAGES_A_SECOND} messages a second", True)):
+
+        def p99(server: RunningServer, publishes: bool = publishes) -> float:
+            return _beside(session, server, publishes)
+
+        rows.append(((name,), p99))
+    return rows
+
+
 _COSTS = _Part("Server CPU a delivered message", ("subscribers", "pipeline"), _cost_rows)
 _DELAY = _Part(f"Delay to the last of {LISTENERS} subscribers", ("of the messages",), _delay_rows)
+_BESIDE = _Part(f"99th percentile of GETs of others beside {LISTENERS} subscribers", ("meanwhile",), _beside_rows)
 
 
 def _sends_alone(session: Session) -> Table:
@@ -237,6 +258,33 @@ def _delay(server: RunningServer, messages: int, share: float) -> float:
     server.settle()
     delays.sort()
     return delays[min(len(delays) - 1, int(share * len(delays)))]
+
+
+def _beside(session: Session, server: RunningServer, publishes: bool) -> float:
+    """Microseconds of the 99th percentile of GETs while messages go to many."""
+    listeners = _listeners(server, LISTENERS)
+    seconds = BESIDE_QUICK_SECONDS if session.parameters.quick else BESIDE_SECONDS
+    messages = round(seconds * MESSAGES_A_SECOND) if publishes else 0
+    expected = messages * LISTENERS * len(_encoded(b"message", b"c", MESSAGE))
+    receiver = threading.Thread(target=_receive, args=(listeners, expected), daemon=True)
+    receiver.start()
+    plan = replace(
+        session.base_plan(), commands=("get",), clients=READERS, rate=READS_A_SECOND, duration_seconds=seconds + 1
+    )
+    with session.generator.start(server, plan) as readers, _connect(server) as publisher:
+        for _ in range(messages):
+            publisher.sendall(_encoded(b"PUBLISH", b"c", MESSAGE))
+            _take(publisher, len(b":%d\r\n" % LISTENERS))
+            time.sleep(1 / MESSAGES_A_SECOND)
+        if not publishes:
+            time.sleep(seconds)
+        measured = readers.stop()
+    receiver.join()
+    for listener in listeners:
+        listener.close()
+    server.settle()
+    session.note_errors(server, "get", measured)
+    return measured.p99_us
 
 
 def _last_arrival(selector: selectors.BaseSelector, expected_bytes: int) -> int:

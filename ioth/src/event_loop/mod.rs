@@ -2,7 +2,7 @@
 //!
 //! A round: poll; take what has come from outside; read and parse every ready connection, grouping its commands by
 //! shard; submit one batch a shard; send the replies of what was executed,
-//! and the messages that subscribers were given. While it sleeps, a thread lets go of its state, so that others may deliver
+//! and, by turns, the messages that subscribers were given. While it sleeps, a thread lets go of its state, so that others may deliver
 //! messages in its place ([`crate::thread::neighbours`]). Polling is edge-triggered, so a connection
 //! costs no system call besides its read and its write; what may have more to read stays in the list of ready connections.
 
@@ -41,6 +41,8 @@ use accept::{accept, add_connection, renew_listeners, watch_listeners};
 
 /// Messages taken from the mailbox in one round.
 const MESSAGES: usize = 1024;
+/// Connections that are sent messages in one round: some hundred microseconds.
+const SENDS_A_ROUND: usize = 64;
 /// How long replies are flushed when the server stops, and how often that is looked at.
 const STOP_MS_MAX: i64 = 500;
 const STOP_POLL_MS: i64 = 10;
@@ -87,7 +89,7 @@ fn poll<'a>(
     poller: &Poller,
     events: &mut Events,
 ) -> MutexGuard<'a, IoThread> {
-    if io.connections.any_ready() || !io.shared.mailboxes[io.index].fall_asleep() {
+    if has_work(&io) || !io.shared.mailboxes[io.index].fall_asleep() {
         poller.wait(events, 0);
     } else {
         let until_ms = io.ticks.next_ms.min(io.deadlines.next_ms().unwrap_or(i64::MAX));
@@ -99,6 +101,11 @@ fn poll<'a>(
     }
     io.stats().polls.increment();
     io
+}
+
+/// Whether the thread has something to do though nothing happens.
+fn has_work(io: &IoThread) -> bool {
+    io.connections.any_ready() || !io.subscribers.fed.is_empty()
 }
 
 fn take_events(io: &mut IoThread, events: &Events) {
@@ -183,7 +190,7 @@ fn work(io: &mut IoThread) {
     }
     // What was executed here may have raised events for subscribers of this thread.
     take_posts(io, None);
-    send_fed(io);
+    send_fed(io, SENDS_A_ROUND);
     tell_others(io);
 }
 

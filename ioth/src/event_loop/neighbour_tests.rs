@@ -66,7 +66,8 @@ impl Scene {
     fn publish(&mut self, count: usize) {
         self.publisher.write_all(&b"PUBLISH c m\r\n".repeat(count)).expect("the socket takes some lines");
         let thread = Arc::clone(&self.threads[0]);
-        let mut replies = vec![0; 4 * count];
+        let expected = format!(":{}\r\n", self.subscribers.len()).repeat(count);
+        let mut replies = vec![0; expected.len()];
         self.publisher.set_nonblocking(true).expect("a socket");
         let mut length = 0;
         for _ in 0..ROUNDS_MAX {
@@ -76,7 +77,7 @@ impl Scene {
                 break;
             }
         }
-        assert_eq!(replies, format!(":{}\r\n", self.subscribers.len()).repeat(count).as_bytes());
+        assert_eq!(replies, expected.as_bytes());
     }
 
     fn expect_messages(&mut self, count: usize) {
@@ -130,4 +131,61 @@ fn what_many_get_is_left_to_their_own_thread() {
     assert_eq!(lock(&scene.threads[0]).shared.mailboxes[1].len(), 1);
     go(&mut lock(&scene.threads[1].clone()));
     scene.expect_messages(3);
+}
+
+/// A round in which nothing happens at the sockets.
+fn only_what_is_due(thread: &Mutex<IoThread>) {
+    round(&mut lock(thread), &Events::new());
+}
+
+#[test]
+fn messages_to_many_are_sent_by_turns_and_what_comes_meanwhile_goes_with_them() {
+    let mut scene = Scene::new(200);
+    let subscribers = Arc::clone(&scene.threads[1]);
+    let writes = |scene: &Scene| lock(&scene.threads[1]).stats().writes.get();
+    let before = writes(&scene);
+    scene.publish(3);
+    only_what_is_due(&subscribers);
+    assert_eq!(writes(&scene) - before, SENDS_A_ROUND as u64);
+    assert!(has_work(&lock(&subscribers)), "the thread does not sleep beside what it has to send");
+    scene.publish(2);
+    for _ in 0..ROUNDS_MAX {
+        only_what_is_due(&subscribers);
+        if !has_work(&lock(&subscribers)) {
+            break;
+        }
+    }
+    // Those who were sent the first three were sent the other two as well, the others all five at once.
+    assert_eq!(writes(&scene) - before, 200 + SENDS_A_ROUND as u64);
+    scene.expect_messages(5);
+}
+
+#[test]
+fn a_place_that_has_another_connection_is_not_sent_what_the_first_one_was_given() {
+    let mut scene = Scene::new(100);
+    let subscribers = Arc::clone(&scene.threads[1]);
+    scene.publish(1);
+    only_what_is_due(&subscribers);
+    let last = lock(&subscribers).connections.indexes().into_iter().max().expect("a connection");
+    {
+        let mut io = lock(&subscribers);
+        let connection = io.connections.take(last).expect("the last one");
+        assert!(connection.is_fed);
+        close(&mut io, connection);
+        assert!(io.connections.take(last).is_none());
+    }
+    (0..3).for_each(|_| only_what_is_due(&subscribers));
+    assert!(!has_work(&lock(&subscribers)));
+    scene.subscribers.pop();
+    scene.expect_messages(1);
+}
+
+#[test]
+fn who_only_waits_for_its_turn_is_not_cut_at_the_limit() {
+    let mut scene = Scene::new(9);
+    lock(&scene.threads[1]).shared.world.settings.pubsub_output_limit_hard_bytes.set(1000);
+    scene.publish(100);
+    go(&mut lock(&scene.threads[1].clone()));
+    scene.expect_messages(100);
+    assert_eq!(lock(&scene.threads[1]).stats().output_limit_disconnections.get(), 0);
 }

@@ -9,6 +9,7 @@ use crate::observe::log::{Level, Occasional};
 use crate::observe::stats::IoStats;
 use crate::shared::Shared;
 use crate::thread::client_eviction::look_at_growth;
+use crate::thread::subscribers::Fed;
 use crate::thread::IoThread;
 
 /// Sends what waits at a connection, which ends if that fails.
@@ -100,16 +101,24 @@ pub fn cut_at_limit(shared: &Shared, stats: &IoStats, connection: &mut Connectio
     connection.closing = true;
 }
 
-/// Puts a message behind the replies that a connection has in its output; it is sent once a round (`publish.rs`).
-pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Vec<u32>, connection: &mut Connection, bytes: &[u8]) {
+/// Puts a message behind the replies that a connection has in its output; it is sent when it is the connection's turn (`publish.rs`).
+pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Fed, connection: &mut Connection, bytes: &[u8]) {
     if connection.closing {
         return;
     }
     if !connection.is_fed {
         connection.is_fed = true;
-        fed.push(connection.token.index);
+        fed.add(connection.token.index);
     }
-    match connection.outbound.push(&mut connection.transport, bytes) {
+    fed.note(bytes.len());
+    let mut sent = connection.outbound.push(&mut connection.transport, bytes);
+    let limit = output_limit(&shared.world.settings, connection).hard_bytes;
+    let is_beyond = |connection: &Connection| limit > 0 && connection.unsent() > limit;
+    if sent == Ok(0) && is_beyond(connection) {
+        // What only waits for its turn is not what the client has left unread.
+        sent = connection.outbound.flush(&mut connection.transport);
+    }
+    match sent {
         Ok(sent) => {
             let record = &connection.record;
             record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
@@ -117,8 +126,7 @@ pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Vec<u32>, connection: &m
         }
         Err(_) => connection.closing = true,
     }
-    let limit = output_limit(&shared.world.settings, connection).hard_bytes;
-    if limit > 0 && connection.unsent() > limit {
+    if is_beyond(connection) {
         cut_at_limit(shared, stats, connection);
     }
 }

@@ -1,7 +1,10 @@
-//! Messages on their way to this thread's subscribers: from its box to the connections' output, which is sent once a round.
+//! Messages on their way to this thread's subscribers: from its box to the connections' output, which is sent by turns.
 //!
 //! A message goes behind the replies that are there and before those that are still to come, so it never lies within one.
 //! Nothing is written on a client's socket beside its output while it is subscribed (`control.rs` lends it to nobody).
+//!
+//! Sends are nearly all that a message to many costs, and who has other business with the thread would wait for all of them. So
+//! a round sends to some, and the others wait for theirs; what is published meanwhile goes with what they are sent then.
 //!
 //! The publisher's own message follows its reply, and follows a transaction's reply as a whole.
 //!
@@ -126,31 +129,28 @@ fn deliver_for(io: &IoThread, thread: usize) -> bool {
     let other = &mut *other;
     other.clock.read(&io.shared.world);
     take_posts(other, None);
-    if !send_fed(other) || other.connections.any_ready() {
+    if !send_fed(other, usize::MAX) || other.connections.any_ready() {
         io.shared.mailboxes[thread].ring_if_asleep();
     }
     true
 }
 
-/// Sends what connections were given, or closes them. Returns whether all of it was sent.
-pub fn send_fed(io: &mut IoThread) -> bool {
-    if io.subscribers.fed.is_empty() {
-        return true;
-    }
+/// Sends as many connections as are a turn what they were given, or closes them. Returns whether nothing is left to be sent.
+pub fn send_fed(io: &mut IoThread, turn: usize) -> bool {
     let mut is_all_sent = true;
-    let mut fed = std::mem::take(&mut io.subscribers.fed);
-    for &index in &fed {
+    for _ in 0..io.subscribers.fed.due(turn) {
+        let Some(index) = io.subscribers.fed.take() else { break };
         let Some(mut connection) = io.connections.take(index) else { continue };
-        connection.is_fed = false;
+        if !std::mem::take(&mut connection.is_fed) {
+            // The next one in the place of a connection that has gone.
+            io.connections.put_back(connection);
+            continue;
+        }
         if !connection.closing {
             flush(io, &mut connection);
         }
         is_all_sent &= connection.unsent() == 0 && !connection.closing;
         settle(io, connection);
     }
-    fed.clear();
-    if io.subscribers.fed.is_empty() {
-        io.subscribers.fed = fed;
-    }
-    is_all_sent
+    is_all_sent && io.subscribers.fed.is_empty()
 }

@@ -1,6 +1,6 @@
 //! Who is subscribed to what, among the connections of one thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sherd_types::table::{hash, Table};
 
@@ -16,12 +16,56 @@ enum Places {
     Many(Box<BTreeMap<u32, u64>>),
 }
 
+/// Bytes of messages that may wait for their turn to be sent; from there on nobody waits for a turn.
+const FED_BYTES_MAX: usize = 8 << 20;
+
+/// Connections that were given messages and are to be sent them, each once, in the order of the first.
+#[derive(Default)]
+pub struct Fed {
+    places: VecDeque<u32>,
+    /// Bytes that were given since the queue was empty.
+    bytes: usize,
+}
+
+impl Fed {
+    /// Adds a connection; [`Fed::note`] tells of each of its messages.
+    pub fn add(&mut self, index: u32) {
+        self.places.push_back(index);
+    }
+
+    /// So many bytes were given to one of the connections.
+    pub fn note(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Takes the connection that has waited longest.
+    pub fn take(&mut self) -> Option<u32> {
+        let next = self.places.pop_front();
+        if self.places.is_empty() {
+            self.bytes = 0;
+        }
+        next
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// How many are to be sent their messages now, where `turn` are a turn.
+    pub fn due(&self, turn: usize) -> usize {
+        if self.bytes > FED_BYTES_MAX {
+            self.places.len()
+        } else {
+            turn.min(self.places.len())
+        }
+    }
+}
+
 /// See the file's head.
 #[derive(Default)]
 pub struct Subscribers {
     kinds: [Table<Named<Places>>; KINDS],
-    /// Connections that were given messages since the last sending.
-    pub fed: Vec<u32>,
+    pub fed: Fed,
 }
 
 impl Subscribers {
