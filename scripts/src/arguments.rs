@@ -9,6 +9,8 @@
 //!   metatable. Whatever else has been put into it has left it with a hash part or with another number of places, even if it was
 //!   taken out again.
 //!
+//! Arguments that are in their places already, as limits and times of life mostly are, stay there.
+//!
 //! Lua's API does not tell the second, so the table itself is read (`layout.rs`); where that cannot be done, all tables are made
 //! anew.
 
@@ -47,7 +49,13 @@ pub unsafe fn set(lua: Lua, context: &mut Context, list: List, texts: &[&[u8]], 
         change(lua, context, list, texts.len(), places);
     }
     let table = upvalue(places.current[list as usize]);
+    let kept = context.lists[list as usize].0;
+    // Arguments are often those of the run before; keys seldom are.
+    let compares = list == List::Arguments && context.reads_elements && !kept.is_null();
     for (number, text) in (1..).zip(texts) {
+        if compares && context.layout.element(kept, number).is_text(text) {
+            continue;
+        }
         lua.push_bytes(text);
         lua.raw_set_at(table, number);
     }

@@ -43,6 +43,8 @@ pub struct Context {
     pub layout: Layout,
     /// How calls are read.
     pub frames: Frames,
+    /// Whether what tables have in their places can be read.
+    pub reads_elements: bool,
     /// Whether it can be told what chunks do to globals.
     pub reads_code: bool,
     /// The script that runs, which nothing but its runtime calls; null where that is not known.
@@ -146,6 +148,7 @@ impl Context {
             json: std::ptr::null_mut(),
             layout: Layout::unknown(),
             frames: Frames::unknown(),
+            reads_elements: false,
             reads_code: false,
             script: std::ptr::null(),
             answers_reply: false,

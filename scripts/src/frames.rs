@@ -91,6 +91,12 @@ impl Value {
         std::slice::from_raw_parts(text.add(1) as *const u8, (*text).length)
     }
 
+    /// Whether it is a string of these bytes.
+    #[inline(always)]
+    pub unsafe fn is_text(&self, text: &[u8]) -> bool {
+        self.kind == kind::STRING && self.bytes() == text
+    }
+
     /// The address of what is no number, as [`Lua::to_pointer`] tells it.
     #[inline(always)]
     pub unsafe fn address(&self) -> *const c_void {

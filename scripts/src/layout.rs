@@ -5,6 +5,7 @@
 
 use std::ffi::{c_int, c_void};
 
+use crate::frames::Value;
 use crate::lua::{kind, Lua};
 
 /// What Lua 5.1 has at the address of a table.
@@ -16,7 +17,7 @@ pub struct Table {
     absent_metamethods: u8,
     nodes_log2: u8,
     metatable: *const c_void,
-    array: *const c_void,
+    array: *const Value,
     nodes: *const c_void,
     last_free: *const c_void,
     gray: *const c_void,
@@ -53,6 +54,12 @@ impl Layout {
     pub unsafe fn is_as_new(&self, table: *const Table, places: usize) -> bool {
         let table = &*table;
         table.nodes == self.no_nodes && table.places as usize == places && table.metatable.is_null()
+    }
+
+    /// What is in a place of a table that has so many, from 1 on.
+    #[inline(always)]
+    pub unsafe fn element<'a>(&self, table: *const Table, number: c_int) -> &'a Value {
+        &*(*table).array.add(number as usize - 1)
     }
 }
 

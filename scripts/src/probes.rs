@@ -7,7 +7,8 @@ use crate::chunks;
 use crate::code::leaves_globals_alone;
 use crate::context::Context;
 use crate::frames::Frames;
-use crate::lua::Lua;
+use crate::layout::Table;
+use crate::lua::{kind, Lua};
 
 /// Sets what the context knows of Lua's memory; a native function.
 pub unsafe extern "C-unwind" fn probe(state: *mut State) -> c_int {
@@ -20,6 +21,7 @@ pub unsafe extern "C-unwind" fn probe(state: *mut State) -> c_int {
     if context.frames.is_known() {
         context.frames.trust_upvalues(lua, &raw const *context as *const c_void);
     }
+    context.reads_elements = context.frames.is_known() && context.layout.is_known() && sees_elements(lua, context);
     context.reads_code = tells_writers(lua, context);
     0
 }
@@ -55,6 +57,24 @@ unsafe extern "C-unwind" fn look_at_caller(state: *mut State) -> c_int {
     let is_caller = frames.is_called_by(lua, function);
     *seen = [is_caller, is_caller && frames.is_passed_on_by(lua, function)];
     0
+}
+
+/// Whether what a table has in its places is seen there.
+unsafe fn sees_elements(lua: Lua, context: &Context) -> bool {
+    lua.set_top(0);
+    lua.new_table(3, 0);
+    for (number, text) in [(1, &b"first"[..]), (2, b"second, and longer")] {
+        lua.push_bytes(text);
+        lua.raw_set_at(1, number);
+    }
+    let table = lua.to_pointer(1) as *const Table;
+    context.layout.is_as_new(table, 3)
+        && [1, 2].into_iter().all(|number| {
+            lua.raw_get_at(1, number);
+            let (seen, there) = (context.layout.element(table, number), context.frames.top(lua));
+            seen.kind() == kind::STRING && seen.address() == there.address() && seen.is_text(there.bytes())
+        })
+        && context.layout.element(table, 3).kind() == kind::NIL
 }
 
 /// Whether chunks that write to globals can be told from others.

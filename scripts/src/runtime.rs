@@ -156,16 +156,23 @@ impl Runtime {
         unsafe { &mut *self.memory }
     }
 
-    /// Whether what Lua has in memory is as expected, so that less has to be asked by its API: tables, calls, code and upvalues.
-    pub fn reads_memory(&self) -> [bool; 4] {
+    /// Whether what Lua has in memory is as expected, so that less has to be asked by its API: tables and what
+    /// is in them, calls, code and upvalues.
+    pub fn reads_memory(&self) -> [bool; 5] {
         let context = &self.context;
-        [context.layout.is_known(), context.frames.is_known(), context.reads_code, frames::reads_upvalues()]
+        [
+            context.layout.is_known(),
+            context.reads_elements,
+            context.frames.is_known(),
+            context.reads_code,
+            frames::reads_upvalues(),
+        ]
     }
 
     /// Has everything but upvalues asked by Lua's API, as where its memory is not as expected.
     pub fn ask_api(&mut self) {
         (self.context.layout, self.context.frames) = (Layout::unknown(), Frames::unknown());
-        self.context.reads_code = false;
+        (self.context.reads_code, self.context.reads_elements) = (false, false);
         self.context.lists = [(std::ptr::null(), 0); 2];
         self.forget_compiled();
     }

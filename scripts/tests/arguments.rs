@@ -101,3 +101,16 @@ fn a_kept_table_holds_nothing_of_what_it_held() {
         assert!(bytes < 1 << 20, "{change}: {bytes}");
     }
 }
+
+#[test]
+fn an_argument_that_comes_again_is_what_it_was() {
+    let Some(mut bench) = Bench::new() else { return };
+    let probe = b"local a = {unpack(ARGV)} ARGV[1] = 60 ARGV[2] = ARGV[3] ARGV[3] = false return {a, type(a[1])}";
+    for (first, second) in [("60", "60"), ("60", "61"), ("", "60"), ("60", ""), ("a\0b", "a\0c"), ("60", "60")] {
+        for _ in 0..2 {
+            let reply = bench.run_with(probe, &[b"key"], &[first.as_bytes(), second.as_bytes(), b"60"]);
+            let text = |bytes: &str| format!("${}\r\n{bytes}\r\n", bytes.len());
+            assert_eq!(reply, format!("*2\r\n*3\r\n{}{}$2\r\n60\r\n$6\r\nstring\r\n", text(first), text(second)));
+        }
+    }
+}

@@ -112,6 +112,20 @@ const REMEMBERED: usize = 1024;
 /// By the hash of what names the script in a command line. A hint that is wrong costs time and nothing else.
 static KNOWN: [AtomicU64; REMEMBERED] = [const { AtomicU64::new(0) }; REMEMBERED];
 
+/// An odd number without a pattern: the golden ratio's.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The hash of what names a script. Digests are hashes already, in twice as many bytes.
+#[inline]
+fn hash_of(name: &[u8]) -> u64 {
+    let Ok(digest) = <&[u8; 40]>::try_from(name) else { return table::hash(name) };
+    let words = digest.chunks_exact(8).filter_map(<[u8]>::first_chunk).map(|word| u64::from_le_bytes(*word));
+    let hash = words.fold(0u64, |hash, word| (hash.rotate_left(29) ^ word).wrapping_mul(SPREAD));
+    // What differs in the last bytes only is in the highest bits until then.
+    let hash = (hash ^ hash >> 32).wrapping_mul(SPREAD);
+    hash ^ hash >> 32
+}
+
 /// What is known of the script that a command line names.
 #[derive(Clone, Copy)]
 pub struct Knowledge {
@@ -123,7 +137,7 @@ pub struct Knowledge {
 impl Knowledge {
     /// Of a command line of EVAL or EVALSHA.
     pub fn of(args: &[&[u8]]) -> Knowledge {
-        let hash = table::hash(args.get(1).copied().unwrap_or_default()) & !MARKS;
+        let hash = hash_of(args.get(1).copied().unwrap_or_default()) & !MARKS;
         let place = (hash >> 8) as usize % REMEMBERED;
         let known = KNOWN[place].load(Relaxed);
         Knowledge { place, hash, marks: if known & !MARKS == hash { known & MARKS } else { 0 } }
@@ -191,6 +205,19 @@ pub fn is_handed_on() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digests_are_spread_as_texts_are() {
+        let digest = |number: u64| {
+            format!("{:040x}", u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
+        };
+        let name = |number: u64| if number % 2 == 0 { digest(number) } else { format!("return {number:033}") };
+        let hashes: std::collections::HashSet<u64> = (0..2000).map(|number| hash_of(name(number).as_bytes())).collect();
+        let places =
+            |shift: u32| hashes.iter().map(|hash| hash >> shift & 511).collect::<std::collections::HashSet<_>>();
+        assert_eq!((hashes.len(), name(1).len()), (2000, 40));
+        assert!([8, 32].into_iter().all(|shift| places(shift).len() > 480));
+    }
 
     #[test]
     fn a_script_is_trusted_until_it_leaves_its_shards_or_takes_long() {
