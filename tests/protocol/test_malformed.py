@@ -253,3 +253,9 @@ def test_replies_before_a_protocol_error_are_delivered(wire: Wire) -> None:
     wire.send(b"*1\r\n$4\r\nPING\r\n" * 100 + b"*1\r\n#oops\r\n")
     received = wire.read_until_closed()
     assert received == b"+PONG\r\n" * 100 + b"-ERR Protocol error: expected '$', got '#'\r\n"
+
+
+def test_a_name_ends_where_its_argument_ends(wire: Wire) -> None:
+    """Real servers compare names up to a zero byte, and find this one if chance has put it beside its shorter one."""
+    reply = wire.call("GET\x00", "k").raw
+    assert reply.startswith(b"-ERR unknown command 'GET"), reply

@@ -42,7 +42,6 @@ NOSUCH ""
 "\r\n"
 *{x,200}
 *{x,200} *{y,200}
-"GET\x00" k
 "G ET" k
 
 # An unknown subcommand is named
