@@ -49,6 +49,8 @@ const CROSS_SLOT: CommandError =
 const ELSEWHERE: CommandError = CommandError::new("ERR This command concerns a connection, which a script has not");
 const NO_ANSWER: CommandError =
     CommandError::new("ERR The control plane has not answered in time. Scripts cannot wait for it any longer");
+/// What a script is answered that wants to write after it was killed.
+const KILLED: CommandError = CommandError::new("ERR Script killed by user with SCRIPT KILL.");
 /// What a script is answered that needed a shard which stayed busy.
 pub const SHARDS_BUSY: CommandError =
     CommandError::new("TRYAGAIN The script needs a key that it has not named, in a shard that is busy. Try again");
@@ -262,10 +264,11 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             return Err(OUT_OF_MEMORY);
         }
         if spec.has(flag::WRITE) && !self.has_written {
-            self.has_written = true;
-            if let Some(long) = &self.long {
-                long.has_written.store(true, Relaxed);
+            if self.long.as_ref().is_some_and(|long| !long.may_write()) {
+                // The next look at it ends it.
+                return Err(KILLED);
             }
+            self.has_written = true;
         }
         let client = Client { db: self.db, protocol, ..self.context.client };
         let call = Call { command, args, first_key, client, now_ms: self.context.now_ms, origin: Origin::Script };
@@ -512,11 +515,9 @@ impl Host for ScriptHost<'_, '_> {
         self.tick();
         let long = self.long.get_or_insert_with(|| {
             let command = || self.context.args.iter().map(|arg| arg.to_vec()).collect();
-            let long = self.shared.scripts.running.enter(self.is_function.then(command), self.begun);
-            long.has_written.store(self.has_written, Relaxed);
-            long
+            self.shared.scripts.running.enter(self.is_function.then(command), self.begun, self.has_written)
         });
-        if long.killed.load(Relaxed) || self.shared.stopping.load(Relaxed) {
+        if long.is_killed() || self.shared.stopping.load(Relaxed) {
             return Interruption::Kill;
         }
         let threshold = self.shared.world.settings.busy_reply_threshold.size() as u64;

@@ -3,7 +3,7 @@
 //!
 //! A script or function is entered here with its first 100,000 instructions, so that one which is soon over costs nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sherd_metrics::clock::{self, TickRate};
@@ -30,6 +30,12 @@ pub fn busy_error(is_function: bool) -> &'static CommandError {
     }
 }
 
+const RUNS: u8 = 0;
+/// It has changed something, and must come to its end.
+const HAS_WRITTEN: u8 = 1;
+/// SCRIPT KILL or FUNCTION KILL.
+const IS_KILLED: u8 = 2;
+
 /// What a server has for scripts.
 #[derive(Default)]
 pub struct Scripts {
@@ -44,12 +50,30 @@ pub struct LongScript {
     function: Option<Vec<Vec<u8>>>,
     /// On the tick counter.
     begun: u64,
-    /// SCRIPT KILL or FUNCTION KILL.
-    pub killed: AtomicBool,
-    /// It has changed something, and must come to its end.
-    pub has_written: AtomicBool,
+    /// [`RUNS`], [`HAS_WRITTEN`] or [`IS_KILLED`]: whichever of the two comes first excludes the other.
+    fate: AtomicU8,
     /// The shards that it holds, once it has taken so long that others are told; else 0.
     pub busy_shards: AtomicU64,
+}
+
+impl LongScript {
+    /// It is about to change something; false if it has been killed and must not.
+    pub fn may_write(&self) -> bool {
+        self.fate.compare_exchange(RUNS, HAS_WRITTEN, Relaxed, Relaxed) != Err(IS_KILLED)
+    }
+
+    /// Ends it soon; false if it has changed something.
+    fn kill(&self) -> bool {
+        self.fate.compare_exchange(RUNS, IS_KILLED, Relaxed, Relaxed) != Err(HAS_WRITTEN)
+    }
+
+    pub fn is_killed(&self) -> bool {
+        self.fate.load(Relaxed) == IS_KILLED
+    }
+
+    fn has_written(&self) -> bool {
+        self.fate.load(Relaxed) == HAS_WRITTEN
+    }
 }
 
 /// See the file's head.
@@ -68,12 +92,11 @@ impl RunningScripts {
     }
 
     /// A script has turned out to take long, or a function, of which the command line is given.
-    pub fn enter(&self, function: Option<Vec<Vec<u8>>>, begun: u64) -> Arc<LongScript> {
+    pub fn enter(&self, function: Option<Vec<Vec<u8>>>, begun: u64, has_written: bool) -> Arc<LongScript> {
         let script = Arc::new(LongScript {
             function,
             begun,
-            killed: AtomicBool::new(false),
-            has_written: AtomicBool::new(false),
+            fate: AtomicU8::new(if has_written { HAS_WRITTEN } else { RUNS }),
             busy_shards: AtomicU64::new(0),
         });
         self.lock().push(Arc::clone(&script));
@@ -99,12 +122,11 @@ impl RunningScripts {
         let scripts = self.lock();
         let (mine, others): (Vec<_>, Vec<_>) =
             scripts.iter().partition(|script| script.function.is_some() == functions);
-        let may_end = |script: &&&Arc<LongScript>| !script.has_written.load(Relaxed);
-        if mine.iter().any(|script| may_end(&script)) {
-            mine.iter().filter(|script| may_end(script)).for_each(|script| script.killed.store(true, Relaxed));
+        // All of them: `any` would be content with the first.
+        if mine.iter().filter(|script| script.kill()).count() > 0 {
             return Ok(());
         }
-        match (mine.is_empty(), others.iter().any(|script| may_end(&script))) {
+        match (mine.is_empty(), others.iter().any(|script| !script.has_written())) {
             _ if scripts.is_empty() => Err(NOT_BUSY),
             (true, true) => Err(busy_error(!functions).clone()),
             _ => Err(UNKILLABLE),
@@ -122,5 +144,40 @@ impl RunningScripts {
             return Err(BUSY_SCRIPT.clone());
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_written_is_not_killed_and_what_is_killed_does_not_write() {
+        let running = RunningScripts::default();
+        let (idle, writer) = (running.enter(None, 0, false), running.enter(None, 0, true));
+        assert!(running.kill(false).is_ok() && idle.is_killed() && !writer.is_killed());
+        assert!(!idle.may_write() && writer.may_write());
+        // Again, as nothing has come of it yet.
+        assert!(running.kill(false).is_ok());
+        running.leave(&idle);
+        assert_eq!(running.kill(false), Err(UNKILLABLE));
+        running.leave(&writer);
+        let function = running.enter(Some(Vec::new()), 0, false);
+        assert_eq!(running.kill(false), Err(busy_error(true).clone()));
+        assert!(function.may_write() && function.may_write());
+        assert_eq!(running.kill(true), Err(UNKILLABLE));
+    }
+
+    #[test]
+    fn of_a_kill_and_a_first_write_at_the_same_time_one_happens() {
+        for _ in 0..2000 {
+            let running = RunningScripts::default();
+            let script = running.enter(None, 0, false);
+            let (killed, wrote) = std::thread::scope(|scope| {
+                let writer = scope.spawn(|| script.may_write());
+                (running.kill(false).is_ok(), writer.join().expect("it ends well"))
+            });
+            assert!(killed != wrote && script.is_killed() == killed);
+        }
     }
 }
