@@ -16,6 +16,7 @@ use std::ptr::NonNull;
 use sherd_metrics::memory::size_class;
 
 use crate::entry::object::{Object, ObjectMut, ObjectRef, Type, OBJECT_BYTES};
+use sherd_types::hash::Fields;
 use sherd_types::table;
 
 #[macro_use]
@@ -107,6 +108,14 @@ pub enum NewValue<'a> {
 }
 
 impl NewValue<'_> {
+    /// Whether elements of it expire.
+    pub fn has_timed_elements(&self) -> bool {
+        match self {
+            NewValue::Object(object) => object.view().timed().is_some_and(Fields::has_expiries),
+            _ => false,
+        }
+    }
+
     fn tag(&self) -> u8 {
         match self {
             NewValue::Text(bytes) | NewValue::Verbatim(bytes) if bytes.len() <= EMBEDDED_MAX => EMBEDDED,

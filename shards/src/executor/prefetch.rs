@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::executor::batch::Cmd;
 use crate::keyspace::db::Key;
 use crate::keyspace::shard::Shard;
-use sherd_types::table::{self, Prefetch};
+use sherd_types::table::{self, Prefetch, Table};
 
 /// So many commands ahead of the one that is executed, the bucket of a command's key is asked for, and then its entry: as
 /// far as it takes to cover memory latency, and near enough for the lines to stay in the first-level cache.
@@ -43,8 +43,8 @@ impl Ahead {
     /// Asks for what the first commands of a batch need; for the others that is done on the way.
     pub fn begin(shard: &Shard, commands: &[Cmd]) -> Ahead {
         if commands.len() > 1 {
-            commands.iter().take(BUCKETS_AHEAD).for_each(|command| prefetch_bucket(shard, command));
-            commands.iter().take(ENTRIES_AHEAD).for_each(|command| prefetch_entry(shard, command));
+            prefetch_all(shard, commands, BUCKETS_AHEAD, Table::prefetch_bucket);
+            prefetch_all(shard, commands, ENTRIES_AHEAD, Table::prefetch_entry);
         }
         Ahead { has_read_keys: shard.read_keys_ahead().is_some(), ..Ahead::default() }
     }
@@ -141,6 +141,18 @@ fn element_table<'a>(shard: &'a Shard, commands: &[Cmd], at: usize, args: &[&[u8
     let key = Key { bytes, hash: command.hash, slot: command.slot };
     let entry: &Entry = shard.db(command.db)?.find(&key)?;
     entry.object()?.element_table().filter(|table| table.entries() >= ELEMENTS_MIN)
+}
+
+/// One of two stages for up to so many commands. Those that follow each other have their keys in one table, nearly always, which is
+/// looked for once.
+#[inline]
+fn prefetch_all(shard: &Shard, commands: &[Cmd], limit: usize, ask: impl Fn(&Table<Entry>, u64)) {
+    let first = &commands[..commands.len().min(limit)];
+    for alike in first.chunk_by(|one, next| (one.db, one.slot) == (next.db, next.slot)) {
+        let Some(database) = shard.db(alike[0].db) else { continue };
+        let table = database.table(alike[0].slot);
+        alike.iter().filter(|command| command.hash != 0).for_each(|command| ask(table, command.hash));
+    }
 }
 
 /// The first of two stages: the bucket of the first key.

@@ -258,7 +258,7 @@ pub(super) fn store(context: &mut Context<'_>, key: &Key<'_>, value: &[u8], life
 /// SET without options, the most frequent write there is.
 #[inline]
 fn set_plain(context: &mut Context<'_>, reply: &mut Reply<'_>, key: &Key<'_>, value: &[u8]) -> Outcome {
-    context.insert(key, NewValue::Text(value), Expiry::None);
+    context.insert_inlined(key, NewValue::Text(value), Expiry::None);
     context.changed(key, class::STRING, "set");
     reply.ok();
     Ok(())

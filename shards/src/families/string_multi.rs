@@ -86,7 +86,7 @@ fn mget(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn set_pairs(context: &mut Context<'_>) {
     context.for_each_key(1..context.args.len(), 2, |context, key, index| {
-        context.insert(key, NewValue::Text(context.args[index + 1]), Expiry::None);
+        context.insert_inlined(key, NewValue::Text(context.args[index + 1]), Expiry::None);
         context.changed(key, class::STRING, "set");
     });
 }

@@ -126,20 +126,24 @@ impl<'a> Context<'a> {
             let mut count = 0;
             for (key, index) in keys.iter_mut().zip((first..arguments.end).step_by(step)) {
                 *key = self.key(index);
-                self.table_of(key, |table| table.prefetch_bucket(key.hash));
                 count += 1;
             }
-            keys[..count].iter().for_each(|key| self.table_of(key, |table| table.prefetch_entry(key.hash)));
+            self.for_each_table(&keys[..count], Table::prefetch_bucket);
+            self.for_each_table(&keys[..count], Table::prefetch_entry);
             for (number, key) in keys[..count].iter().enumerate() {
                 visit(self, key, first + number * step);
             }
         }
     }
 
+    /// Calls with the table and the hash of each key. Keys of one slot are in one table, as all are where there are no slots: it is
+    /// looked for once.
     #[inline]
-    fn table_of(&self, key: &Key<'_>, look: impl FnOnce(&Table<Entry>)) {
-        if let Some(db) = self.shard_ref(key).db(self.client.db) {
-            look(db.table(key.slot));
+    fn for_each_table(&self, keys: &[Key<'_>], look: impl Fn(&Table<Entry>, u64)) {
+        for keys in keys.chunk_by(|one, next| one.slot == next.slot) {
+            let Some(db) = self.shard_ref(&keys[0]).db(self.client.db) else { continue };
+            let table = db.table(keys[0].slot);
+            keys.iter().for_each(|key| look(table, key.hash));
         }
     }
 
@@ -350,8 +354,14 @@ impl<'a> Context<'a> {
     }
 
     /// Sets a key's value, whatever it was.
-    #[inline]
+    #[inline(never)]
     pub fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
+        self.insert_inlined(key, value, expiry);
+    }
+
+    /// The same, inlined: for the commands that are nearly nothing but this.
+    #[inline(always)]
+    pub fn insert_inlined(&mut self, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
         let (db, now_ms) = (self.client.db, self.expired_until_ms());
         self.shards.of_slot(key.slot).put(db, key, value, expiry, now_ms);
     }

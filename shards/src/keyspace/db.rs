@@ -47,13 +47,6 @@ pub struct Db {
 /// Buckets and tables that one sampling passes at most: some 50 us where nothing is found.
 const SAMPLE_STEPS_MAX: usize = 16_384;
 
-/// What [`Db::put`] did.
-pub enum Put {
-    Created,
-    Overwritten,
-    Replaced(Entry),
-}
-
 /// What one slice of the expiry sweep did.
 #[derive(Default, Debug, Clone, Copy)]
 pub struct Sweep {
@@ -170,43 +163,18 @@ impl Db {
         self.tables[index].insert_new(key.hash, entry).into_mut()
     }
 
-    /// Writes a key with one look-up: overwrites its string in place with `overwrite` where that fits and the key has no
-    /// expiry, else puts what `make` makes of the old entry in its place. Its access clock follows from the old one.
-    #[inline]
-    pub(super) fn put(
-        &mut self,
-        key: &Key<'_>,
-        overwrite: Option<&[u8]>,
-        next_clock: impl FnOnce(Option<u32>) -> u32,
-        make: impl FnOnce(Option<&Entry>, u32) -> Entry,
-    ) -> Put {
-        let index = self.index(key.slot);
-        let Some(mut slot) = self.tables[index].find_slot(key.hash, key.bytes) else {
-            self.insert_new(key, make(None, next_clock(None)));
-            return Put::Created;
-        };
-        let clock = next_clock(Some(slot.get().clock()));
-        if let Some(text) = overwrite {
-            if slot.get().expiry().is_none() && slot.get_mut().set_text_in_place(text) {
-                slot.get().set_clock(clock);
-                return Put::Overwritten;
-            }
-        }
-        let entry = make(Some(slot.get()), clock);
-        let volatile = usize::from(entry.expiry().is_some());
-        let mut old = slot.replace(entry);
-        self.volatile += volatile;
-        self.release(&mut old);
-        Put::Replaced(old)
+    /// Another entry, which expires or not, has taken an entry's place.
+    pub(super) fn has_replaced(&mut self, old: &mut Entry, expires: bool) {
+        self.volatile += usize::from(expires);
+        self.release(old);
     }
 
     /// Puts an entry in the place of the key's old one, which is given back.
     pub(super) fn replace(&mut self, key: &Key<'_>, entry: Entry) -> Option<Entry> {
-        let volatile = usize::from(entry.expiry().is_some());
+        let expires = entry.expiry().is_some();
         if let Some(mut slot) = self.find_slot(key) {
             let mut old = slot.replace(entry);
-            self.volatile += volatile;
-            self.release(&mut old);
+            self.has_replaced(&mut old, expires);
             return Some(old);
         }
         self.insert_new(key, entry);

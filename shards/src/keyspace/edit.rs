@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use sherd_metrics::memory;
 
-use super::db::{presence, Db, Key, Put, Sweep};
+use super::db::{presence, Db, Key, Sweep};
 use super::events::class;
 use super::shard::Shard;
 use super::ttl_index::Announcement;
@@ -22,6 +22,7 @@ use crate::server::lazyfree::Reaper;
 use crate::server::settings::Settings;
 use sherd_types::hash::Fields;
 use sherd_types::mover::Mover;
+use sherd_types::random::Random;
 use sherd_types::table::{self, Slot};
 
 /// Elements from which the size of what comes free later is estimated.
@@ -69,6 +70,27 @@ pub enum Expiry {
     At(i64),
 }
 
+impl Expiry {
+    /// When a key expires that is written at this time and had an expiry of its own, if it had.
+    fn after(self, old: Option<i64>, now_ms: i64) -> Option<i64> {
+        match self {
+            Expiry::None => None,
+            Expiry::At(at) => Some(at),
+            Expiry::Keep => old.filter(|&at| at > now_ms),
+        }
+    }
+}
+
+/// The access clock of an entry that is used at this moment of the shard's clock.
+#[inline(always)]
+fn clock_after_use(entry: &Entry, clock: u32, settings: &Settings, random: &mut Random) -> u32 {
+    if policy::is_lfu(settings.maxmemory_policy.get()) {
+        policy::accessed(entry.clock(), clock, settings.lfu(), random)
+    } else {
+        clock
+    }
+}
+
 /// Getting hold of an entry.
 impl Shard {
     #[inline(always)]
@@ -83,12 +105,7 @@ impl Shard {
             return Found::Expired;
         }
         if touch {
-            let next = if policy::is_lfu(settings.maxmemory_policy.get()) {
-                policy::accessed(entry.clock(), clock, settings.lfu(), &mut self.random)
-            } else {
-                clock
-            };
-            entry.set_clock(next);
+            entry.set_clock(clock_after_use(entry, clock, settings, &mut self.random));
         }
         Found::Alive(entry)
     }
@@ -120,54 +137,55 @@ impl Shard {
 
     /// Makes an empty collection under a key that is known not to be there.
     pub(crate) fn insert_empty<T: Collection>(&mut self, db: u16, key: &Key<'_>) -> &mut Entry {
+        self.insert_new(db, key, NewValue::Object(T::empty().wrap()), None)
+    }
+
+    /// Adds a key that is known not to be there.
+    fn insert_new(&mut self, db: u16, key: &Key<'_>, value: NewValue<'_>, expiry: Option<i64>) -> &mut Entry {
         self.raise(db, key, class::NEW, "new");
         let clock = policy::initial(self.world.settings.maxmemory_policy.get(), self.clock);
-        let entry = Entry::new(key.bytes, NewValue::Object(T::empty().wrap()), None, clock);
+        let entry = Entry::new(key.bytes, value, expiry, clock);
         entry.set_mark(self.mark);
         self.db_or_new(db).insert_new(key, entry)
     }
 
     /// Sets a key's value, whatever it was. The old value is freed, in the background if it is big; a short string takes
-    /// its place in the same allocation where it fits.
-    #[inline]
+    /// its place in the same allocation where it fits. The key is looked up once.
+    #[inline(always)]
     pub(crate) fn put(&mut self, db: u16, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry, now_ms: i64) {
         self.save_before(db, key);
-        let mark = self.mark;
-        let has_timed_fields = match &value {
-            NewValue::Object(object) => object.view().timed().is_some_and(Fields::has_expiries),
-            _ => false,
-        };
-        let policy_number = self.world.settings.maxmemory_policy.get();
-        let (clock, lfu) = (self.clock, policy::is_lfu(policy_number).then(|| self.world.settings.lfu()));
-        let mut random = self.random.clone();
+        let database = self.databases.get_or_new(db, &self.world.slots, self.index);
+        let Some(mut slot) = database.find_slot(key) else { return self.put_new(db, key, value, expiry) };
         // A new value is a use of the key like any other.
-        let next_clock = |old: Option<u32>| match (old, lfu) {
-            (Some(old), Some(lfu)) => policy::accessed(old, clock, lfu, &mut random),
-            _ => policy::initial(policy_number, clock),
-        };
-        let overwrite = match (&value, expiry) {
-            (NewValue::Text(text), Expiry::None) => Some(*text),
-            _ => None,
-        };
-        let put = self.db_or_new(db).put(key, overwrite, next_clock, |old, clock| {
-            let expiry = match expiry {
-                Expiry::None => None,
-                Expiry::At(at) => Some(at),
-                Expiry::Keep => old.and_then(Entry::expiry).filter(|&at| at > now_ms),
-            };
-            let entry = Entry::new(key.bytes, value, expiry, clock);
-            entry.set_mark(mark);
-            entry
-        });
-        if lfu.is_some() {
-            self.random = random;
+        let clock = clock_after_use(slot.get(), self.clock, &self.world.settings, &mut self.random);
+        if let (NewValue::Text(text), Expiry::None) = (&value, expiry) {
+            if slot.get().expiry().is_none() && slot.get_mut().set_text_in_place(text) {
+                return slot.get().set_clock(clock);
+            }
         }
-        match put {
-            Put::Created => self.raise(db, key, class::NEW, "new"),
-            Put::Overwritten => {}
-            Put::Replaced(old) => self.free(old, as_overwritten),
+        let has_timed_elements = value.has_timed_elements();
+        let expiry = expiry.after(slot.get().expiry(), now_ms);
+        let entry = Entry::new(key.bytes, value, expiry, clock);
+        entry.set_mark(self.mark);
+        let mut old = slot.replace(entry);
+        database.has_replaced(&mut old, expiry.is_some());
+        self.has_put(db, key, Some(old), has_timed_elements);
+    }
+
+    // Apart, as is `has_put`, so that a string which takes another one's place is written without saving registers for the rest.
+    #[inline(never)]
+    fn put_new(&mut self, db: u16, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
+        let has_timed_elements = value.has_timed_elements();
+        self.insert_new(db, key, value, expiry.after(None, 0));
+        self.has_put(db, key, None, has_timed_elements);
+    }
+
+    #[inline(never)]
+    fn has_put(&mut self, db: u16, key: &Key<'_>, old: Option<Entry>, has_timed_elements: bool) {
+        if let Some(old) = old {
+            self.free(old, as_overwritten);
         }
-        if has_timed_fields {
+        if has_timed_elements {
             self.announce_elements(db, key);
         }
     }

@@ -227,6 +227,34 @@ fn every_cause_has_its_count_its_event_and_tells_who_watches_and_who_waits() {
 }
 
 #[test]
+fn what_is_put_is_there_with_its_expiry_whatever_was_there() {
+    let (_world, mut shard) = shard_with(b"other");
+    let key = Key::new(b"k", &SlotMap::new(1, false));
+    let long = [b'x'; 300];
+    // One after the other: new, overwritten, not to be overwritten, and with another size, form or expiry.
+    for (value, expiry, expected) in [
+        (&b"value"[..], Expiry::None, None),
+        (b"other", Expiry::None, None),
+        (b"12", Expiry::None, None),
+        (&long, Expiry::At(2000), Some(2000)),
+        (b"value", Expiry::Keep, Some(2000)),
+        (b"other", Expiry::None, None),
+        (b"value", Expiry::At(500), Some(500)),
+        (b"other", Expiry::Keep, None),
+    ] {
+        shard.clock += 1;
+        shard.put(DB, &key, text(value), expiry, 1000);
+        let database = shard.db(DB).expect("the key is in it");
+        let entry = database.find(&key).expect("it was put there");
+        assert_eq!(entry.text().map(|text| text.to_vec()).as_deref(), Some(value));
+        assert_eq!((entry.expiry(), entry.clock()), (expected, shard.clock), "{expiry:?}");
+        assert_eq!((database.len(), database.volatile_len()), (2, usize::from(expected.is_some())), "{expiry:?}");
+    }
+    let event = |event: &crate::keyspace::events::Event| event.name;
+    assert_eq!(shard.outbox.events.take().iter().map(event).collect::<Vec<_>>(), ["new"]);
+}
+
+#[test]
 fn loading_is_no_change() {
     let (_world, mut shard) = shard_with(b"k");
     let key = Key::new(b"k", &SlotMap::new(1, false));
