@@ -26,6 +26,20 @@ pipelines = {
     "replies left out": ["INCR n", "CLIENT REPLY SKIP", "INCR n", "INCR n", "INCR n"],
     "replies off": ["INCR n", "CLIENT REPLY OFF", "INCR n", "INCR n", "CLIENT REPLY ON", "INCR n", "INCR n"],
     "control commands": ["GET a", "GET a", "CONFIG GET maxclients", "GET a", "TIME x", "GET a"],
+    "commands that only answer": ["PING", "PING x", "ECHO a", "ECHO b", "ECHO", "PING a b", "ping", "Echo a", "PING"],
+    "answers among commands with keys": [
+        "INCR n",
+        "PING",
+        "PING",
+        "INCR n",
+        "ECHO a",
+        "ECHO b",
+        "PING",
+        "GET n",
+        "PING",
+    ],
+    "a transaction of answers": ["PING", "PING", "MULTI", "PING", "PING", "ECHO a", "ECHO b", "EXEC", "PING", "PING"],
+    "answers to a subscriber": ["PING", "SUBSCRIBE c", "PING", "PING x", "PING y", "UNSUBSCRIBE c", "PING", "PING x"],
     "commands that wait": ["RPUSH l a b", "BLPOP l 0", "BLPOP l 0", "RPUSH l c", "RPUSH l d", "LRANGE l 0 -1"],
 }
 
@@ -90,3 +104,16 @@ def test_commands_of_one_kind_need_a_password_each(server: Server, protocol: int
             admin.call("CONFIG", "SET", "requirepass", "")
     assert [reply[:7] for reply in replies[:3]] == [b"-NOAUTH"] * 3
     assert replies[3:] == [b"+OK\r\n", b"$-1\r\n"]
+
+
+def test_each_answer_of_a_row_is_counted(server: Server, protocol: int) -> None:
+    """Commands that only answer are taken in rows, and are commands like any other."""
+    count = 1500
+    with server.wire(protocol=protocol) as wire:
+        wire.call("CONFIG", "RESETSTAT")
+        wire.send(encode_command("PING") * count + encode_command("ECHO", "x") * count)
+        replies = [wire.read().raw for _ in range(2 * count)]
+        assert replies == [b"+PONG\r\n"] * count + [b"$1\r\nx\r\n"] * count
+        stats = wire.call("INFO", "commandstats").raw
+    for name in (b"ping", b"echo"):
+        assert b"cmdstat_%b:calls=%d," % (name, count) in stats

@@ -47,7 +47,8 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..CONNECTION
         },
         ping,
-    ),
+    )
+    .that_answers_only(),
     declare(
         CommandSpec {
             name: "echo",
@@ -58,7 +59,8 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..CONNECTION
         },
         echo,
-    ),
+    )
+    .that_answers_only(),
     declare(
         CommandSpec {
             name: "auth",

@@ -59,6 +59,7 @@ const CONTAINER: ConnectionCommand = ConnectionCommand {
     in_multi: InMulti::Queued,
     follows_data: false,
     keeps_caching: false,
+    answers_only: false,
 };
 
 const fn container(spec: CommandSpec) -> Declared {
@@ -66,6 +67,11 @@ const fn container(spec: CommandSpec) -> Declared {
 }
 
 impl Declared {
+    /// The same, which answers and does nothing else.
+    const fn that_answers_only(self) -> Declared {
+        Declared { command: ConnectionCommand { answers_only: true, ..self.command }, ..self }
+    }
+
     /// The same, for scripts as well.
     const fn in_scripts(self, handler: SharedHandler) -> Declared {
         Declared { command: ConnectionCommand { in_script: Some(handler), ..self.command }, ..self }

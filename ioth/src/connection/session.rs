@@ -83,6 +83,8 @@ impl Session {
     /// A command is over, as far as CLIENT REPLY SKIP is concerned.
     #[inline]
     pub fn advance_reply_mode(&mut self) {
-        self.reply_mode = self.reply_mode.after_command();
+        if self.reply_mode.suppresses() {
+            self.reply_mode = self.reply_mode.after_command();
+        }
     }
 }

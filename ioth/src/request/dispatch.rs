@@ -23,11 +23,9 @@ use super::gate::{find_command, gate, refuse, refuse_bytes, unknown_command};
 use super::monitor;
 use super::multi::queue::queue;
 use super::over_shards::{run_over_shards, run_unknown_script};
-use super::own_command::{in_multi, run_connection_command};
-use super::paused::begin_pauses;
-use super::publish::{hear, wait_if_behind};
+use super::own_command::in_multi;
+use super::own_requests::route_own;
 use super::restraints::restrain;
-use super::slots::check_one_slot;
 use super::submit::{place_of, send_to_shard};
 
 /// Takes one request.
@@ -100,7 +98,8 @@ fn route_shown(
     dispatch
 }
 
-#[inline]
+// Always: there is one place where it matters, and one that is cold.
+#[inline(always)]
 fn route_at_once(
     io: &mut IoThread,
     connection: &mut Connection,
@@ -109,38 +108,7 @@ fn route_at_once(
 ) -> Dispatch {
     match command.spec.plane {
         Plane::Data(_) => route_data(io, connection, command, request),
-        Plane::Connection(number) => {
-            let hears = connection.record.tracking.hears.load(Relaxed);
-            if connection.outbound.has_pending() && (hears || io.handlers[usize::from(number)].needs_quiet()) {
-                return Dispatch::Later;
-            }
-            if hears {
-                // It is told of its own changes behind the replies to what has made them, before other replies.
-                hear(io, connection);
-            }
-            connection.record.last_command.store(command.id as u32, Relaxed);
-            if let Some(dispatch) = wait_if_behind(io, connection, command) {
-                return dispatch;
-            }
-            let args = request.args;
-            if io.shared.cluster && !command.spec.keys.is_empty() {
-                if let Err(error) = check_one_slot(command, args) {
-                    return refuse(io, connection, Some(command), &error);
-                }
-            }
-            let dispatch = run_connection_command(io, connection, command, number, args);
-            if !io.handlers[usize::from(number)].keeps_caching {
-                connection.end_caching();
-            }
-            begin_pauses(io);
-            if !connection.outbound.has_pending() {
-                connection.outbound.end_reply();
-            }
-            // Database, protocol or name may be others now.
-            connection.outbound.close_segments();
-            connection.session.advance_reply_mode();
-            dispatch
-        }
+        Plane::Connection(number) => route_own(io, connection, command, number, request.args),
         Plane::Control => {
             if connection.outbound.has_pending() {
                 return Dispatch::Later;

@@ -31,6 +31,8 @@ use super::dispatch::take_command;
 use super::extension::{join, send_calls};
 use super::gate::count_error;
 use super::output::{flush, log_tls_trouble};
+use super::own_command::comes_in_rows;
+use super::own_requests::run_row;
 use super::publish::hear;
 use super::rights::keep_up;
 use super::submit::{send_row, Row};
@@ -371,7 +373,7 @@ fn take_repeats<'a>(
 ) {
     // It may have been refused, or not be known at all.
     let was_taken = |last: &&Command| {
-        last.plain
+        (last.plain || answers_only(io, connection, last))
             && last.spec.accepts(request.args.len())
             && last.spec.name.as_bytes().eq_ignore_ascii_case(request.args[0])
     };
@@ -395,11 +397,26 @@ fn take_repeats<'a>(
         commands: budget.commands,
         allows: checked.map(|row| move |args: &[&[u8]]| row.allows(args, likely_now)),
     };
-    send_row(io, connection, command, &mut args, request.args.len(), &mut repeats);
+    let count = request.args.len();
+    if command.plain {
+        send_row(io, connection, command, &mut args, count, &mut repeats);
+    } else {
+        run_row(io, connection, command, &mut args, count, &mut repeats);
+    }
     let Repeats { at, end, commands, .. } = repeats;
     *budget = Budget { commands, bytes: end.saturating_sub(at) };
     *consumed = at;
     connection.session.likely_pattern = likely;
+}
+
+/// Whether all that a command does is to answer, and nothing is to be seen to between two answers: neither the client's rights,
+/// nor what it is told of keys that it has read.
+#[inline]
+fn answers_only(io: &IoThread, connection: &Connection, command: &Command) -> bool {
+    comes_in_rows(io, command)
+        && command.packed != 0
+        && !connection.session.is_checked
+        && !connection.record.tracking.hears.load(Relaxed)
 }
 
 /// Takes the requests that follow one of an extension and are such as well.

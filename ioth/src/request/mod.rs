@@ -31,6 +31,7 @@ pub mod multi;
 pub mod output;
 pub mod over_shards;
 pub mod own_command;
+pub mod own_requests;
 pub mod paused;
 pub mod publish;
 pub mod restraints;

@@ -11,7 +11,7 @@ use sherd_shards::executor::execute::{self, INTERNAL_ERROR};
 use sherd_shards::handler::reply::Protocol;
 
 use crate::connection::Connection;
-use crate::thread::handlers::{Dispatch, InMulti};
+use crate::thread::handlers::{ConnectionCommand, Dispatch, InMulti};
 use crate::thread::IoThread;
 
 use super::gate::count_error;
@@ -19,7 +19,7 @@ use super::gate::count_error;
 /// How a command stands to MULTI.
 pub fn in_multi(io: &IoThread, command: &Command) -> InMulti {
     match command.spec.plane {
-        Plane::Connection(number) => io.handlers[usize::from(number)].in_multi,
+        Plane::Connection(number) => own_command(io, number).in_multi,
         _ => InMulti::Queued,
     }
 }
@@ -38,15 +38,40 @@ pub fn changes_tracking(command: &Command) -> bool {
     matches!(command.spec.name, "client|tracking" | "client|caching")
 }
 
-/// Executes a connection command and answers it.
+/// Whether calls of a command may be executed by [`super::own_requests::run_row`].
+#[inline]
+pub fn comes_in_rows(io: &IoThread, command: &Command) -> bool {
+    matches!(command.spec.plane, Plane::Connection(number) if own_command(io, number).answers_only)
+}
+
+/// Executes a connection command of a transaction and answers it.
 pub fn run_connection_command(
     io: &mut IoThread,
     connection: &mut Connection,
     command: &'static Command,
     number: u16,
     args: &[&[u8]],
+) {
+    execute(io, connection, command, own_command(io, number), args);
+}
+
+/// The command with this number.
+#[inline]
+pub fn own_command(io: &IoThread, number: u16) -> &'static ConnectionCommand {
+    &io.handlers[usize::from(number)]
+}
+
+/// Executes a connection command and answers it.
+// Always: it is most of what a PING costs.
+#[inline(always)]
+pub fn execute(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    command: &'static Command,
+    own: &ConnectionCommand,
+    args: &[&[u8]],
 ) -> Dispatch {
-    let handler = io.handlers[usize::from(number)].handler.expect("a container is not executed");
+    let handler = own.handler.expect("a container is not executed");
     let (tick, start) = (clock::ticks(), connection.outbound.replied_bytes());
     let result = catch_unwind(AssertUnwindSafe(|| handler(io, connection, args)));
     let (dispatch, failed) = match result {

@@ -50,6 +50,8 @@ pub struct ConnectionCommand {
     pub follows_data: bool,
     /// Whether what CLIENT CACHING has said before it is for the command behind it.
     pub keeps_caching: bool,
+    /// Whether it answers and does nothing else: what was asked before it need not be asked again behind it.
+    pub answers_only: bool,
 }
 
 impl ConnectionCommand {
