@@ -334,11 +334,8 @@ impl<H> CommandSpec<H> {
     /// Whether `argc` arguments (the name counts) are acceptable.
     #[inline]
     pub const fn accepts(&self, argc: usize) -> bool {
-        if self.arity >= 0 {
-            argc == self.arity as usize
-        } else {
-            argc >= (-self.arity) as usize
-        }
+        let least = self.arity.unsigned_abs() as usize;
+        argc == least || argc > least && self.arity < 0
     }
 
     /// Whether it has just one key, at argument 1.

@@ -225,7 +225,7 @@ fn account_slow(
     let settings = &world.settings;
     // What a request has at most is soon added up; nearly always that is enough. A negative limit is none: as an unsigned number
     // nothing reaches it.
-    let request_bytes_max = args.iter().map(|arg| arg.len() + command_log::FRAME_BYTES_MAX).sum::<usize>();
+    let request_bytes_max = args.iter().map(|arg| arg.len()).sum::<usize>() + args.len() * command_log::FRAME_BYTES_MAX;
     let is_logged = microseconds >= settings.slowlog_log_slower_than.get() as u64
         || request_bytes_max as u64 >= settings.commandlog_request_larger_than.get() as u64
         || reply_bytes as u64 >= settings.commandlog_reply_larger_than.get() as u64;

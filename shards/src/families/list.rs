@@ -198,7 +198,7 @@ fn push_existing(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> 
 }
 
 /// Adds the values and gives the length afterwards.
-#[inline]
+#[inline(always)]
 fn push_values(list: &mut List, end: End, values: &[&[u8]], limit: NodeLimit) -> usize {
     match values {
         [value] => list.push(end, value, limit),

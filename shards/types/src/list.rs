@@ -137,15 +137,11 @@ impl List {
 
     /// Converts to a quicklist if `count` more elements of `bytes` in all would exceed the limit of one listpack. The
     /// changing methods that take values call it themselves.
+    #[inline]
     fn convert_for_growth(&mut self, bytes: usize, count: usize, limit: NodeLimit) {
         if let Form::Packed(node) = &mut self.0 {
             if limit.is_exceeded_by(node.listpack_bytes() + bytes, node.count() + count) {
-                let mut quick = UnalignedBox::<Quick>::default();
-                if node.count() > 0 {
-                    node.seal();
-                    quick.push_node(End::Back, std::mem::replace(node, Node::with_room(0)));
-                }
-                self.0 = Form::Quick(quick);
+                self.0 = Form::Quick(as_quick(node));
             }
         }
     }
@@ -441,6 +437,17 @@ impl List {
     pub fn finish_loading(&mut self, limit: NodeLimit) {
         self.convert_back(false, limit);
     }
+}
+
+/// A long list of what is in a node, which is empty then.
+#[cold]
+fn as_quick(node: &mut Node) -> UnalignedBox<Quick> {
+    let mut quick = UnalignedBox::<Quick>::default();
+    if node.count() > 0 {
+        node.seal();
+        quick.push_node(End::Back, std::mem::replace(node, Node::with_room(0)));
+    }
+    quick
 }
 
 fn remove_from_nodes(quick: &mut Quick, needle: &Needle<'_>, count: usize, from: End, limit: NodeLimit) -> usize {
