@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from tests.support.references import best_reference
-from tests.support.servers import Server, ServerPool, Shape, log_tail_bytes, stand_in_command
+from tests.support.servers import Server, ServerPool, Shape, log_tail_bytes, stand_in_command, started
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -96,6 +96,10 @@ def pytest_runtest_makereport(
     """Adds the servers' last lines to the report of a failed test."""
     report = yield
     used = list(_pool.drain_used()) if report.when == "teardown" else list(_pool.in_use)
+    # Also those that are a test's own, and have ended by now.
+    used += [server for server in started if server not in used]
+    if report.when == "teardown":
+        started.clear()
     if report.failed:
         for server in used:
             name = f"{server.program.name} on port {server.port}, running: {server.is_running()}"

@@ -129,6 +129,10 @@ def free_port() -> int:
     raise RuntimeError("no free port found")
 
 
+started: list[Server] = []
+"""Servers that were started and that no report has looked at yet, in their order."""
+
+
 class Server:
     """A running server process; a context manager that stops it."""
 
@@ -158,6 +162,7 @@ class Server:
         self.descriptor_limit = descriptor_limit
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        started.append(self)
         self._start(await_ping)
 
     def _start(self, await_ping: bool) -> None:
