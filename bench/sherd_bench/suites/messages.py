@@ -1,8 +1,9 @@
 """The messages suite: what a published message costs the server for each client that gets it, and when the last has it.
 
-One publisher waits for the answers to a few messages before it sends the next; a thread takes what the subscribers are
-sent. Counted is the CPU of the server's process, so it does not matter that Python receives slowly. When a message has
-reached a subscriber the kernel says, which stamps what arrives: so that does not depend on Python either.
+One publisher waits for the answers to a few messages before it sends the next; a process of their own takes what the
+subscribers are sent, so that the publisher goes on when it has its answer. Counted is the CPU of the server's process,
+so it does not matter that Python receives slowly. When a message has reached a subscriber the kernel says, which stamps
+what arrives: so that does not depend on Python either.
 
 Nearly all of a message to many is the system call that sends it. A process that does nothing but send the same bytes to
 as many sockets shows how much: no server that sends to each of them can take less.
@@ -212,9 +213,8 @@ def _cost(server: RunningServer, subscribers: int, rounds: int, pipeline: int) -
     """Microseconds of the server's CPU a delivered message."""
     listeners = _listeners(server, subscribers)
     delivered = rounds * pipeline * subscribers
-    receiver = threading.Thread(
-        target=_receive, args=(listeners, delivered * len(_encoded(b"message", b"c", MESSAGE))), daemon=True
-    )
+    expected = delivered * len(_encoded(b"message", b"c", MESSAGE))
+    receiver = multiprocessing.get_context("fork").Process(target=_receive, args=(listeners, expected), daemon=True)
     receiver.start()
     before = server.cpu_seconds()
     with _connect(server) as publisher:
@@ -223,6 +223,8 @@ def _cost(server: RunningServer, subscribers: int, rounds: int, pipeline: int) -
             publisher.sendall(request)
             _take(publisher, len(answer))
     receiver.join()
+    if receiver.exitcode != 0:
+        raise ConnectionError("the subscribers have not got all messages")
     spent = server.cpu_seconds() - before
     for listener in listeners:
         listener.close()
