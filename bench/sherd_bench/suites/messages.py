@@ -31,7 +31,7 @@ from sherd_bench.workloads import Workload
 
 MESSAGE = b"x" * 64
 # Subscribers, messages, and messages before an answer is waited for.
-SHAPES = ((1, 40_000, 1), (1, 200_000, 50), (100, 4_000, 1), (100, 10_000, 50), (1000, 1_000, 10))
+SHAPES = ((1, 40_000, 1), (1, 200_000, 50), (100, 4_000, 1), (100, 10_000, 50), (1000, 4_000, 10))
 QUICK_DIVISOR = 20
 RECEIVE_BYTES = 1 << 18
 SILENCE_SECONDS_MAX = 60.0
