@@ -2,8 +2,10 @@
 //!
 //! They are put down before the baton is let go, so that they are in the order of the slices, and told when it has been: by
 //! whoever has put some down, one thread at a time. Who comes behind another thread waits until that has told all, so that what
-//! a command has raised has been told before its client is answered.
+//! a command has raised has been told before its client is answered; also who has nothing to tell itself, as where a key's readers
+//! are just being told by another thread: nobody is answered what somebody has yet to hear of.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Engine;
@@ -27,6 +29,8 @@ pub struct News {
     consumer: OnceLock<Consumer>,
     pending: Mutex<Tidings>,
     telling: Mutex<()>,
+    /// What was put down and is not told yet.
+    untold: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -49,16 +53,17 @@ impl News {
         // Each shard has said so by itself.
         letters.invalidations.dedup_by(|a, b| a.is_everything() && b.is_everything());
         let mut pending = lock(&self.pending);
+        self.untold.fetch_add(letters.events.len() + letters.invalidations.len(), Ordering::Relaxed);
         pending.events.append(&mut letters.events);
         pending.invalidations.append(&mut letters.invalidations);
         drop(pending);
         letters.has_news = true;
     }
 
-    /// Tells the consumer, where anything was put down.
+    /// Tells the consumer, where anything was put down. What slices before this one have put down is seen: the baton orders them.
     #[inline]
     pub fn tell(&self, letters: &mut Letters) {
-        if std::mem::take(&mut letters.has_news) {
+        if std::mem::take(&mut letters.has_news) || self.untold.load(Ordering::Acquire) != 0 {
             self.tell_all();
         }
     }
@@ -67,10 +72,11 @@ impl News {
     fn tell_all(&self) {
         let _in_order = lock(&self.telling);
         let tidings = std::mem::take(&mut *lock(&self.pending));
-        let is_empty = tidings.events.is_empty() && tidings.invalidations.is_empty();
-        if let Some(consumer) = self.consumer.get().filter(|_| !is_empty) {
+        let count = tidings.events.len() + tidings.invalidations.len();
+        if let Some(consumer) = self.consumer.get().filter(|_| count > 0) {
             consumer(tidings);
         }
+        self.untold.fetch_sub(count, Ordering::Release);
     }
 }
 
