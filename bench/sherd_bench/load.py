@@ -31,6 +31,8 @@ class LoadPlan:
     sequential: bool = False
     # What each connection sends once before the run.
     setup: tuple[str, ...] = ()
+    # What its threads ask the kernel for; None: nothing.
+    time_slice_us: int | None = None
 
     def arguments(self, port: int) -> list[str]:
         """The command line of `sherd-load`, without the program."""
@@ -44,6 +46,7 @@ class LoadPlan:
             ("--requests", self.requests),
             ("--duration", self.duration_seconds),
             ("--rate", self.rate),
+            ("--time-slice", self.time_slice_us),
         ]
         pairs.extend(("--command", command) for command in self.commands)
         pairs.extend(("--setup", command) for command in self.setup)

@@ -22,6 +22,8 @@ usage: sherd-load [options]
                        or a template with __rand_int__ __key__ __int:WIDTH__ __data__; may be repeated,
                        @W is its weight in the mix (get)
   --setup TEXT         a command that each connection sends once before the run; may be repeated
+  --time-slice US      ask the kernel for slices of so many microseconds, and so to run soon after waking: for a
+                       probe that is to measure the server, not how long it waits for a core itself
   --timeout SECONDS    give up when no reply comes for this long (60)";
 
 /// What a run does. Every bound on it is checked by [`parse`].
@@ -44,6 +46,7 @@ pub struct Options {
     pub commands: Vec<(Template, u32)>,
     /// What each connection sends before the run, encoded, command by command.
     pub setup: Vec<Vec<u8>>,
+    pub time_slice: Option<Duration>,
     pub timeout: Duration,
 }
 
@@ -68,6 +71,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
         seed: 1,
         commands: Vec::new(),
         setup: Vec::new(),
+        time_slice: None,
         timeout: Duration::from_secs(60),
     };
     let mut command_texts = Vec::new();
@@ -99,6 +103,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
                 let mut encoded = Vec::new();
                 Template::parse(&value)?.encode(0, &mut encoded, &mut Vec::new());
                 options.setup.push(encoded);
+            }
+            "--time-slice" => {
+                options.time_slice = Some(Duration::from_micros(number(&name, &value, 100, 100_000)?));
             }
             "--timeout" => options.timeout = seconds(&name, &value)?,
             _ => return Err(format!("unknown option {name}; see --help")),

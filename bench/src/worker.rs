@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::poller::{self, Poller};
 use crate::reply::Counts;
 use crate::schedule::Schedule;
+use crate::time_slice;
 
 /// A whole pipeline of usual replies in one read; longer ones take several.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -45,6 +46,7 @@ pub struct Worker {
     quota: u64,
     deadline_nanos: u64,
     timeout: Duration,
+    time_slice: Option<Duration>,
     in_flight_batches: usize,
     outcome: Outcome,
     /// Reset when the loop starts.
@@ -74,6 +76,7 @@ impl Worker {
             quota: share(requests, options.threads, index),
             deadline_nanos: options.duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
             timeout: options.timeout,
+            time_slice: options.time_slice,
             in_flight_batches: 0,
             outcome: Outcome {
                 replies: 0,
@@ -89,6 +92,9 @@ impl Worker {
 
     pub fn run(mut self, stop: &AtomicBool) -> Result<Outcome, String> {
         poller::sharpen_timers();
+        if let Some(slice) = self.time_slice {
+            time_slice::set_time_slice(slice);
+        }
         let mut buffer = vec![0; READ_BUFFER_BYTES];
         self.started = Instant::now();
         let mut last_progress = Instant::now();

@@ -7,7 +7,8 @@
 //!
 //! So the kernel is asked for none, and [`look`] has a thread gather those stretches of 2 MB of which every page is in use: the kernel
 //! copies them to one place. That takes no more memory than before, and holds a thread that touches the stretch at that moment
-//! for some 0.3 ms. What is freed goes back to the system in small pages as ever. Only where a process is the server's own.
+//! for some 0.3 ms. Copying takes the processor 1 to 2 ms a stretch, so it waits until data that is being written has come to an end, which
+//! may be a burst that is gone in a second, and takes a small part of a core. What is freed goes back to the system in small pages as ever. Only where a process is the server's own.
 
 use std::collections::HashSet;
 use std::fs;
@@ -31,12 +32,18 @@ const USED_MIN: usize = 16 << 20;
 /// Memory that has come since the last walk, in bytes and as a part of all, which is worth another one.
 const GROWN_MIN: usize = 8 << 20;
 const GROWN_PART: usize = 16;
+/// By so much more memory in use at one look than at the last it is being written, and is gathered when that is over, or
+/// has gone on for so long.
+const GROWING: usize = 1 << 20;
+const GROWTH_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long after the last walk there is another one of a server that works, for pages that were freed and used again.
 const WALK_EVERY: Duration = Duration::from_secs(60);
 /// What was gathered is looked at again after so many walks.
 const WALKS_REMEMBERED: u64 = 16;
-/// A rest after each stretch that was gathered, and after so many that were looked at.
+/// A rest after each stretch that was gathered, and after so many that were looked at; after what has taken long it is so many times
+/// as long as that.
 const REST: Duration = Duration::from_millis(4);
+const REST_RATIO: u32 = 24;
 const LOOKS_MAX: usize = 64;
 /// Failures one after another that end a walk: memory is in pieces, or scarce.
 const FAILURES_MAX: usize = 8;
@@ -44,14 +51,31 @@ const FAILURES_MAX: usize = 8;
 /// Whether stretches are gathered.
 static GATHERS: AtomicBool = AtomicBool::new(false);
 static GATHERED: AtomicU64 = AtomicU64::new(0);
-static WALKS: Mutex<Walks> = Mutex::new(Walks { is_running: false, used: 0, ended: None, count: 0 });
+static WALKS: Mutex<Walks> =
+    Mutex::new(Walks { is_running: false, used: 0, seen: 0, grows_since: None, ended: None, count: 0 });
 
 struct Walks {
     is_running: bool,
     /// The memory in use when the last one began, and when it ended.
     used: usize,
     ended: Option<Instant>,
+    /// The memory in use at the last look, and since when it has been growing from look to look.
+    seen: usize,
+    grows_since: Option<Instant>,
     count: u64,
+}
+
+impl Walks {
+    /// Whether data is being written at the moment, as far as it is worth waiting for its end.
+    fn grows(&mut self, used: usize, now: Instant) -> bool {
+        let has_grown = used.saturating_sub(self.seen) >= GROWING;
+        self.seen = used;
+        if !has_grown {
+            self.grows_since = None;
+            return false;
+        }
+        now - *self.grows_since.get_or_insert(now) < GROWTH_WAIT_MAX
+    }
 }
 
 /// Says whether the kernel may give this process huge pages by its own choice, and whether those that are worth it are to be
@@ -91,11 +115,15 @@ pub fn look(quiet: bool) {
     }
     let used = memory::used_bytes();
     let mut walks = WALKS.lock().unwrap_or_else(PoisonError::into_inner);
+    let grows = walks.grows(used, Instant::now());
     let has_grown = used.saturating_sub(walks.used) >= GROWN_MIN.max(used / GROWN_PART);
     let is_due = !quiet && walks.ended.is_some_and(|ended| ended.elapsed() >= WALK_EVERY);
     // After a walk that was given up there is none but when it is due.
     if used < USED_MIN || walks.is_running || !(has_grown || is_due) {
         walks.used = walks.used.min(used);
+        return;
+    }
+    if grows {
         return;
     }
     walks.used = used;
@@ -132,6 +160,7 @@ fn walk(anew: bool) {
             if known.contains(&stretch) {
                 continue;
             }
+            let begun = Instant::now();
             if collapse(stretch) {
                 known.insert(stretch);
                 GATHERED.fetch_add(HUGE as u64, Relaxed);
@@ -142,7 +171,7 @@ fn walk(anew: bool) {
                     return;
                 }
             }
-            thread::sleep(REST);
+            thread::sleep(REST.max(begun.elapsed() * REST_RATIO));
         }
     }
 }
@@ -193,6 +222,18 @@ mod tests {
             assert_eq!(unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) }, 1);
             wish(0, 0);
         }
+    }
+
+    #[test]
+    fn what_is_being_written_is_waited_for_but_not_for_ever() {
+        let mut walks = Walks { is_running: false, used: 0, seen: 0, grows_since: None, ended: None, count: 0 };
+        let begin = Instant::now();
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        assert!(walks.grows(10 * GROWING, at(0)));
+        assert!(walks.grows(20 * GROWING, at(1900)));
+        assert!(!walks.grows(30 * GROWING, at(2000)), "it has grown for long enough");
+        assert!(!walks.grows(30 * GROWING + 1, at(2100)), "it has come to its end");
+        assert!(walks.grows(40 * GROWING, at(2200)), "it begins anew");
     }
 
     #[test]

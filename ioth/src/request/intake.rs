@@ -10,7 +10,6 @@ use std::sync::Arc;
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::error::CommandError;
 
-use crate::connection::inbound::Inbound;
 use crate::connection::outbound::OUTPUT_PAUSE_BYTES;
 use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
@@ -201,10 +200,11 @@ fn take_requests(io: &mut IoThread, connection: &mut Connection, budget: &mut Bu
     if connection.closing {
         return Stop::Enough;
     }
-    // It is borrowed apart from the connection while requests are taken from it.
-    let mut inbound = std::mem::take(&mut connection.inbound);
-    let stop = take_from(io, connection, &mut inbound, budget);
-    connection.inbound = inbound;
+    // The bytes are borrowed apart from the connection while requests are taken from them.
+    let buffer = std::mem::take(&mut connection.inbound.buffer);
+    let mut consumed = std::mem::take(&mut connection.inbound.consumed);
+    let stop = take_from(io, connection, (&buffer, &mut consumed), budget);
+    (connection.inbound.buffer, connection.inbound.consumed) = (buffer, consumed);
     if let Some(calls) = connection.wait.calls.take() {
         send_calls(io, connection, calls);
     }
@@ -214,8 +214,12 @@ fn take_requests(io: &mut IoThread, connection: &mut Connection, budget: &mut Bu
     stop
 }
 
-fn take_from(io: &mut IoThread, connection: &mut Connection, inbound: &mut Inbound, budget: &mut Budget) -> Stop {
-    let Inbound { buffer, consumed, parser, inline_words, expected } = inbound;
+fn take_from(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    (buffer, consumed): (&[u8], &mut usize),
+    budget: &mut Budget,
+) -> Stop {
     let bulk_bytes_max = io.shared.world.settings.proto_max_bulk_len.size();
     let mut short_args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];
     let mut long_args: Vec<&[u8]> = Vec::new();
@@ -225,7 +229,7 @@ fn take_from(io: &mut IoThread, connection: &mut Connection, inbound: &mut Inbou
             return Stop::Enough;
         }
         let rest = &buffer[*consumed..];
-        if parser.is_fresh() && bulk_bytes_max >= SHORT_ARG_BYTES_MAX {
+        if connection.inbound.parser.is_fresh() && bulk_bytes_max >= SHORT_ARG_BYTES_MAX {
             if let Some((count, length)) = short_request(rest, &mut short_args) {
                 let request = Request { args: &short_args[..count], length };
                 if !take_request(io, connection, &request, consumed, budget) {
@@ -241,10 +245,10 @@ fn take_from(io: &mut IoThread, connection: &mut Connection, inbound: &mut Inbou
             }
         }
         let limits = Limits { bulk_bytes_max, authenticated: connection.session.authenticated };
-        let goes_on = match parser.next(rest, limits) {
+        let goes_on = match connection.inbound.parser.next(rest, limits) {
             Ok(Parsed::Command(length)) => {
                 long_args.clear();
-                long_args.extend(parser.args().iter().map(|&(start, end)| &rest[start..end]));
+                long_args.extend(connection.inbound.parser.args().iter().map(|&(start, end)| &rest[start..end]));
                 take_request(io, connection, &Request { args: &long_args, length }, consumed, budget)
             }
             Ok(Parsed::Nothing(length)) => {
@@ -252,11 +256,9 @@ fn take_from(io: &mut IoThread, connection: &mut Connection, inbound: &mut Inbou
                 *consumed += length;
                 true
             }
-            Ok(Parsed::Inline(length)) => {
-                take_inline(io, connection, &rest[..length], (inline_words, consumed), budget)
-            }
+            Ok(Parsed::Inline(length)) => take_inline(io, connection, &rest[..length], consumed, budget),
             Ok(Parsed::Incomplete(bytes)) => {
-                *expected = bytes;
+                connection.inbound.expected = bytes;
                 return Stop::NeedsBytes;
             }
             Err(error) => {
@@ -266,7 +268,7 @@ fn take_from(io: &mut IoThread, connection: &mut Connection, inbound: &mut Inbou
         };
         if !goes_on {
             // Where the request has to wait it is parsed again.
-            parser.reset();
+            connection.inbound.parser.reset();
             return Stop::Enough;
         }
     }
@@ -292,12 +294,12 @@ fn take_request(
     dispatch == Dispatch::Done
 }
 
-/// Takes an inline request, whose words go to `kept`: a shard may have to read them until it has executed the command.
+/// Takes an inline request, whose words are kept: a shard may have to read them until it has executed the command.
 fn take_inline(
     io: &mut IoThread,
     connection: &mut Connection,
     line: &[u8],
-    (kept, consumed): (&mut Vec<Vec<Vec<u8>>>, &mut usize),
+    consumed: &mut usize,
     budget: &mut Budget,
 ) -> bool {
     let words = match split_inline(line) {
@@ -316,7 +318,7 @@ fn take_inline(
     budget.bytes = budget.bytes.saturating_sub(args.len() * INLINE_WORD_BYTES);
     let goes_on = take_request(io, connection, &Request { args: &args, length: line.len() }, consumed, budget);
     // The words stay where they are when what holds them is moved.
-    kept.push(words);
+    connection.inbound.inline_words.push(words);
     goes_on
 }
 

@@ -21,6 +21,8 @@ REMOVAL = "SREM big:set m:__int:8__"
 FOREVER_SECONDS = 600.0
 PROBES_PER_SECOND = 1000
 PROBE_CLIENTS = 8
+# The shortest there is: else the longest stall is how long the probe itself has waited for a core.
+PROBE_TIME_SLICE_US = 100
 
 
 def keys(session: Session) -> int:
@@ -72,6 +74,7 @@ def probe(session: Session, command: str, numbers: int) -> LoadPlan:
         clients=PROBE_CLIENTS,
         rate=PROBES_PER_SECOND,
         duration_seconds=FOREVER_SECONDS,
+        time_slice_us=PROBE_TIME_SLICE_US,
     )
 
 
