@@ -6,9 +6,12 @@
 //! clearing one held a shard for up to 23 ms, and most of it may stay empty.
 //!
 //! So the kernel is asked for none, and [`look`] has a thread gather those stretches of 2 MB of which every page is in use: the kernel
-//! copies them to one place. That takes no more memory than before, and holds a thread that touches the stretch at that moment
-//! for some 0.3 ms. Copying takes the processor 1 to 2 ms a stretch, so it waits until data that is being written has come to an end, which
-//! may be a burst that is gone in a second, and takes a small part of a core. What is freed goes back to the system in small pages as ever. Only where a process is the server's own.
+//! copies them to one place. That takes no more memory than before. What is freed goes back to the system in small pages as ever. Only
+//! where a process is the server's own.
+//!
+//! A thread that touches the stretch at that moment waits for the copy, and with it all who wait for its shard: for some 0.3 ms, and
+//! for 6 on a virtual machine whose memory its host provides only when it is touched first. So stretches are gathered quickly
+//! while the server has nothing else to do, and beside work as seldom as it takes for nobody to see it ([`Pace`]).
 
 use std::collections::HashSet;
 use std::fs;
@@ -32,18 +35,21 @@ const USED_MIN: usize = 16 << 20;
 /// Memory that has come since the last walk, in bytes and as a part of all, which is worth another one.
 const GROWN_MIN: usize = 8 << 20;
 const GROWN_PART: usize = 16;
-/// By so much more memory in use at one look than at the last it is being written, and is gathered when that is over, or
-/// has gone on for so long.
-const GROWING: usize = 1 << 20;
-const GROWTH_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long after the last walk there is another one of a server that works, for pages that were freed and used again.
 const WALK_EVERY: Duration = Duration::from_secs(60);
 /// What was gathered is looked at again after so many walks.
 const WALKS_REMEMBERED: u64 = 16;
-/// A rest after each stretch that was gathered, and after so many that were looked at; after what has taken long it is so many times
-/// as long as that.
+/// A rest after each stretch that was gathered, and after so many that were looked at; then whether there is other work is looked at
+/// again and again, less and less often.
 const REST: Duration = Duration::from_millis(4);
-const REST_RATIO: u32 = 24;
+const REST_MAX: Duration = Duration::from_millis(50);
+/// The server works when its other threads use more than this part of a core.
+const WORK_PART: u32 = 50;
+/// Beside work a stretch has its turn after so many times as long as the last one took: so little that it is unlikely to be
+/// noticed, or so much that it would be, and is for one request in a thousand at most.
+const TURN_QUICK: u32 = 24;
+const TURN_SLOW: u32 = 2000;
+const SLOW: Duration = Duration::from_millis(1);
 const LOOKS_MAX: usize = 64;
 /// Failures one after another that end a walk: memory is in pieces, or scarce.
 const FAILURES_MAX: usize = 8;
@@ -51,31 +57,14 @@ const FAILURES_MAX: usize = 8;
 /// Whether stretches are gathered.
 static GATHERS: AtomicBool = AtomicBool::new(false);
 static GATHERED: AtomicU64 = AtomicU64::new(0);
-static WALKS: Mutex<Walks> =
-    Mutex::new(Walks { is_running: false, used: 0, seen: 0, grows_since: None, ended: None, count: 0 });
+static WALKS: Mutex<Walks> = Mutex::new(Walks { is_running: false, used: 0, ended: None, count: 0 });
 
 struct Walks {
     is_running: bool,
     /// The memory in use when the last one began, and when it ended.
     used: usize,
     ended: Option<Instant>,
-    /// The memory in use at the last look, and since when it has been growing from look to look.
-    seen: usize,
-    grows_since: Option<Instant>,
     count: u64,
-}
-
-impl Walks {
-    /// Whether data is being written at the moment, as far as it is worth waiting for its end.
-    fn grows(&mut self, used: usize, now: Instant) -> bool {
-        let has_grown = used.saturating_sub(self.seen) >= GROWING;
-        self.seen = used;
-        if !has_grown {
-            self.grows_since = None;
-            return false;
-        }
-        now - *self.grows_since.get_or_insert(now) < GROWTH_WAIT_MAX
-    }
 }
 
 /// Says whether the kernel may give this process huge pages by its own choice, and whether those that are worth it are to be
@@ -115,15 +104,11 @@ pub fn look(quiet: bool) {
     }
     let used = memory::used_bytes();
     let mut walks = WALKS.lock().unwrap_or_else(PoisonError::into_inner);
-    let grows = walks.grows(used, Instant::now());
     let has_grown = used.saturating_sub(walks.used) >= GROWN_MIN.max(used / GROWN_PART);
     let is_due = !quiet && walks.ended.is_some_and(|ended| ended.elapsed() >= WALK_EVERY);
     // After a walk that was given up there is none but when it is due.
     if used < USED_MIN || walks.is_running || !(has_grown || is_due) {
         walks.used = walks.used.min(used);
-        return;
-    }
-    if grows {
         return;
     }
     walks.used = used;
@@ -140,6 +125,57 @@ pub fn look(quiet: bool) {
 /// Stretches that were gathered, by their addresses. Only the walking thread takes it.
 static KNOWN: Mutex<Option<HashSet<usize>>> = Mutex::new(None);
 
+/// When the next stretch may be gathered.
+struct Pace {
+    /// How long the last one took. The first of a walk is expected to take as long as the last of the walk before.
+    took: Duration,
+    /// Time since then.
+    rested: Duration,
+    rest: Duration,
+}
+
+impl Pace {
+    fn new(took: Duration) -> Pace {
+        Pace { took, rested: Duration::ZERO, rest: REST }
+    }
+
+    /// Waits for the next turn.
+    fn wait(&mut self) {
+        loop {
+            let (before, work_before) = (Instant::now(), work_of_others());
+            thread::sleep(self.rest);
+            let (rested, work) = (before.elapsed(), work_of_others().saturating_sub(work_before));
+            if self.is_turn(rested, work) {
+                return;
+            }
+        }
+    }
+
+    /// Whether a stretch has its turn after another rest in which others have worked for so long.
+    fn is_turn(&mut self, rested: Duration, work: Duration) -> bool {
+        let times = if self.took < SLOW { TURN_QUICK } else { TURN_SLOW };
+        self.rested += rested;
+        self.rest = REST_MAX.min(self.rest * 2);
+        work * WORK_PART < rested || self.rested >= self.took * times
+    }
+}
+
+/// Processor time of all threads but this one.
+fn work_of_others() -> Duration {
+    let process = cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID);
+    process.saturating_sub(cpu_time(libc::CLOCK_THREAD_CPUTIME_ID))
+}
+
+fn cpu_time(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes to the structure, which is valid; it stays zero where the clock is not known.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// How long gathering a stretch has taken last, in microseconds.
+static TOOK_US: AtomicU64 = AtomicU64::new(0);
+
 fn walk(anew: bool) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
@@ -147,6 +183,7 @@ fn walk(anew: bool) {
         known.clear();
     }
     let (mut looks, mut failures) = (0, 0);
+    let mut pace = Pace::new(Duration::from_micros(TOOK_US.load(Relaxed)));
     for range in anonymous_ranges(&fs::read_to_string("/proc/self/maps").unwrap_or_default()) {
         for stretch in stretches(range) {
             looks += 1;
@@ -160,8 +197,15 @@ fn walk(anew: bool) {
             if known.contains(&stretch) {
                 continue;
             }
+            pace.wait();
+            if !is_full(stretch) {
+                continue;
+            }
             let begun = Instant::now();
-            if collapse(stretch) {
+            let collapsed = collapse(stretch);
+            pace = Pace::new(begun.elapsed());
+            TOOK_US.store(pace.took.as_micros() as u64, Relaxed);
+            if collapsed {
                 known.insert(stretch);
                 GATHERED.fetch_add(HUGE as u64, Relaxed);
                 failures = 0;
@@ -171,7 +215,6 @@ fn walk(anew: bool) {
                     return;
                 }
             }
-            thread::sleep(REST.max(begun.elapsed() * REST_RATIO));
         }
     }
 }
@@ -225,15 +268,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_written_is_waited_for_but_not_for_ever() {
-        let mut walks = Walks { is_running: false, used: 0, seen: 0, grows_since: None, ended: None, count: 0 };
-        let begin = Instant::now();
-        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
-        assert!(walks.grows(10 * GROWING, at(0)));
-        assert!(walks.grows(20 * GROWING, at(1900)));
-        assert!(!walks.grows(30 * GROWING, at(2000)), "it has grown for long enough");
-        assert!(!walks.grows(30 * GROWING + 1, at(2100)), "it has come to its end");
-        assert!(walks.grows(40 * GROWING, at(2200)), "it begins anew");
+    fn stretches_have_their_turn_at_once_when_nobody_works_and_seldom_beside_work() {
+        let (rest, work) = (Duration::from_millis(100), Duration::from_millis(50));
+        let turns = |took| (1..).find(|_| Pace::is_turn(took, rest, work)).unwrap();
+        let mut idle = Pace::new(Duration::from_secs(1));
+        assert!(idle.is_turn(rest, Duration::from_millis(1)));
+        assert_eq!(turns(&mut Pace::new(Duration::from_micros(500))), 1);
+        assert_eq!(turns(&mut Pace::new(Duration::from_millis(6))), 120);
+        assert_eq!(turns(&mut Pace::new(Duration::ZERO)), 1, "how long the first one takes is not known");
+    }
+
+    #[test]
+    fn the_work_of_others_does_not_count_that_of_this_thread() {
+        let begun = Instant::now();
+        let other = thread::spawn(move || while begun.elapsed() < Duration::from_millis(20) {});
+        let before = work_of_others();
+        other.join().unwrap();
+        assert!(work_of_others() > before);
+        assert!(cpu_time(libc::CLOCK_THREAD_CPUTIME_ID) < cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID));
     }
 
     #[test]
