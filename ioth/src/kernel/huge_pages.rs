@@ -270,12 +270,14 @@ mod tests {
     #[test]
     fn stretches_have_their_turn_at_once_when_nobody_works_and_seldom_beside_work() {
         let (rest, work) = (Duration::from_millis(100), Duration::from_millis(50));
-        let turns = |took| (1..).find(|_| Pace::is_turn(took, rest, work)).unwrap();
-        let mut idle = Pace::new(Duration::from_secs(1));
-        assert!(idle.is_turn(rest, Duration::from_millis(1)));
-        assert_eq!(turns(&mut Pace::new(Duration::from_micros(500))), 1);
-        assert_eq!(turns(&mut Pace::new(Duration::from_millis(6))), 120);
-        assert_eq!(turns(&mut Pace::new(Duration::ZERO)), 1, "how long the first one takes is not known");
+        let turn_beside_work = |took| {
+            let mut pace = Pace::new(took);
+            (1..).find(|_| pace.is_turn(rest, work)).unwrap()
+        };
+        assert!(Pace::new(Duration::from_secs(1)).is_turn(rest, Duration::from_millis(1)));
+        assert_eq!(turn_beside_work(Duration::from_micros(500)), 1);
+        assert_eq!(turn_beside_work(Duration::from_millis(6)), 120);
+        assert_eq!(turn_beside_work(Duration::ZERO), 1, "how long the first one takes is not known");
     }
 
     #[test]

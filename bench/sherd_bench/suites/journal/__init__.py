@@ -36,7 +36,7 @@ def run(session: Session) -> Findings:
     method = (
         f"Snapshots, loads and full syncs have {plans.keys(session):,} keys with names of 14 bytes and values of "
         f"{plans.VALUE_BYTES}; collections have {plans.elements(session):,} elements. Times and CPU are medians of the "
-        "rounds but for the stalls, which are measured once. CPU is the whole process's with its children: all "
+        "rounds. CPU is the whole process's with its children: all "
         f"threads, user and system. The disk makes {work.syncs_a_second():.0f} syncs of one page a second."
     )
     return Findings("What it costs to keep data", method, [score.table(), *tables], {})

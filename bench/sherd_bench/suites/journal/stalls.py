@@ -2,14 +2,16 @@
 
 A probe sends a GET every millisecond in open loop, so its highest latency is the longest stall from above. The same
 load is watched without anything else for as long as the longest of the rest took, since what a machine does by itself
-shows in any maximum. For large collections a second probe sends HSETs to one of them.
+shows in any maximum: a median of several rounds says more. For large collections a second probe sends HSETs to one of
+them.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from statistics import median
 
 from sherd_bench.load import LoadPlan, LoadResult
 from sherd_bench.servers import RunningServer
@@ -31,12 +33,39 @@ ALONE = {"BGSAVE": "the load alone", "full sync": "the load alone", "BGREWRITEAO
 
 @dataclass(frozen=True)
 class Watched:
-    """What the probes saw while something went on for so long."""
+    """What the probes saw while something went on for so long: p99, p99.9 and maximum, in microseconds, as medians."""
+
+    get: tuple[float, ...]
+    hset: tuple[float, ...] | None
+    writes_per_second: float
+    seconds: float
+
+    @classmethod
+    def of(cls, rounds: Sequence["Round"]) -> "Watched":
+        """All rounds in one."""
+        hset = [one.hset for one in rounds if one.hset]
+        return cls(
+            get=_medians([one.get for one in rounds]),
+            hset=_medians(hset) if hset else None,
+            writes_per_second=min(one.load.requests_per_second for one in rounds),
+            seconds=median(one.seconds for one in rounds),
+        )
+
+
+@dataclass(frozen=True)
+class Round:
+    """The same of one time."""
 
     get: LoadResult
     hset: LoadResult | None
     load: LoadResult
     seconds: float
+
+
+def _medians(results: Sequence[LoadResult]) -> tuple[float, ...]:
+    return tuple(
+        median(figures) for figures in zip(*((one.p99_us, one.p99_9_us, one.max_us) for one in results), strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -74,8 +103,9 @@ def _watch_all(session: Session, server: RunningServer, load: LoadPlan, *, hset:
             return work.follow(replica, server)
 
     def watch(name: str, event: Callable[[], float]) -> Watched:
-        watched = _watch(session, server, load, event, hset=hset)
-        session.log(f"{server.label}: {name}: {watched.seconds:.1f} s, GET max ms {number(watched.get.max_us / 1e3)}")
+        rounds = session.parameters.rounds
+        watched = Watched.of([_watch(session, server, load, event, hset=hset) for _ in range(rounds)])
+        session.log(f"{server.label}: {name}: {watched.seconds:.1f} s, GET max ms {number(watched.get[-1] / 1e3)}")
         return watched
 
     def alone(*others: Watched) -> float:
@@ -93,9 +123,7 @@ def _watch_all(session: Session, server: RunningServer, load: LoadPlan, *, hset:
     return seen
 
 
-def _watch(
-    session: Session, server: RunningServer, load: LoadPlan, event: Callable[[], float], *, hset: bool
-) -> Watched:
+def _watch(session: Session, server: RunningServer, load: LoadPlan, event: Callable[[], float], *, hset: bool) -> Round:
     with ExitStack() as stack:
         loading = stack.enter_context(session.generator.start(server, load))
         time.sleep(LEAD_SECONDS)
@@ -107,7 +135,7 @@ def _watch(
         time.sleep(LEAD_SECONDS)
         seconds = event()
         time.sleep(LEAD_SECONDS)
-        watched = Watched(probe.stop(), writer.stop() if writer else None, loading.stop(), seconds)
+        watched = Round(probe.stop(), writer.stop() if writer else None, loading.stop(), seconds)
     session.note_errors(server, ", ".join(load.commands), watched.load)
     server.settle()
     return watched
@@ -117,8 +145,8 @@ def _table(session: Session, score: Score, of: str, seen: dict[str, dict[str, Wa
     labels = list(seen)
     table = Table(f"Latency of probes under writes to {of}, milliseconds", ["while", "probe", *labels])
     table.note = (
-        f"p99 / p99.9 / maximum, and in brackets the seconds that it took; {load.rate or 0:,} writes a second, "
-        f"pipeline {load.pipeline}, {plans.PROBES_PER_SECOND:,} probes a second"
+        f"p99 / p99.9 / maximum, each the median of the rounds, and in brackets the seconds that it took; "
+        f"{load.rate or 0:,} writes a second, pipeline {load.pipeline}, {plans.PROBES_PER_SECOND:,} probes a second"
     )
     for name in (*EVENTS[:2], ALONE["BGSAVE"], EVENTS[2], ALONE["BGREWRITEAOF"]):
         table.rows.append([name, "GET", *(_cell(seen[label][name].get, seen[label][name]) for label in labels)])
@@ -126,26 +154,25 @@ def _table(session: Session, score: Score, of: str, seen: dict[str, dict[str, Wa
             table.rows.append([name, "HSET", *(_cell(seen[label][name].hset, seen[label][name]) for label in labels)])
     for name in EVENTS:
         stall = {
-            label: max(0.0, seen[label][name].get.max_us - seen[label][ALONE[name]].get.max_us) / 1e3
-            for label in labels
+            label: max(0.0, seen[label][name].get[-1] - seen[label][ALONE[name]].get[-1]) / 1e3 for label in labels
         }
         bound = Bound(STALL_MILLISECONDS_MAX, of_reference=False)
         score.add(f"longest stall, {name}, {of}: ms beyond the load alone", stall, bound)
-        slow = {label: hset.p99_9_us / 1e3 for label in labels if (hset := seen[label][name].hset)}
+        slow = {label: hset[1] / 1e3 for label in labels if (hset := seen[label][name].hset)}
         if slow:
             score.add(f"p99.9 of HSET, {name}, {of}: ms", slow, bound)
     reached = ", ".join(
-        f"{label} {number(min(one.load.requests_per_second for one in seen[label].values()) / 1e3)}" for label in labels
+        f"{label} {number(min(one.writes_per_second for one in seen[label].values()) / 1e3)}" for label in labels
     )
     table.note += f". Least thousand writes a second that were reached: {reached}"
     session.log(table.note)
     return table
 
 
-def _cell(result: LoadResult | None, watched: Watched) -> str:
+def _cell(result: tuple[float, ...] | None, watched: Watched) -> str:
     if result is None:
         return "-"
-    figures = " / ".join(number(value / 1e3) for value in (result.p99_us, result.p99_9_us, result.max_us))
+    figures = " / ".join(number(value / 1e3) for value in result)
     return f"{figures} ({number(watched.seconds)})" if watched.seconds else figures
 
 

@@ -20,9 +20,13 @@ use crate::keyspace::shard::Shard;
 #[derive(Default)]
 pub(super) struct Saves(RwLock<Option<Arc<Sink>>>);
 
-/// How long a snapshot leaves a shard to clients that waited for a slice of it: about as long as a slice, so that it takes at
-/// most half of the shard's time from them, and they execute their commands themselves meanwhile, which is cheaper.
-const PAUSE_FOR_CLIENTS: Duration = Duration::from_micros(500);
+/// How long a snapshot leaves a shard to clients that waited for a slice of it: they execute their commands themselves
+/// meanwhile, which is cheaper. At least longer than a slice, so that it takes at most half of the shard's time from
+/// them; and the longer the more of them have waited, for with many the processors have nothing left that a
+/// snapshot could use without taking it from them.
+const PAUSE_MIN: Duration = Duration::from_micros(300);
+const PAUSE_MAX: Duration = Duration::from_micros(2000);
+const PAUSE_A_CLIENT: Duration = Duration::from_micros(50);
 
 /// When a shard's thread goes on with a snapshot.
 #[derive(Default)]
@@ -43,12 +47,14 @@ impl SavePace {
         self.from.map(|_| left)
     }
 
-    /// Whether it pauses because clients have waited meanwhile, if they have.
-    pub(super) fn pauses_for_clients(&mut self, have_waited: bool) -> bool {
+    /// Whether it pauses because so many clients have waited meanwhile.
+    pub(super) fn pauses_for_clients(&mut self, waited: usize) -> bool {
         // A model that depends on the time cannot be run twice alike.
-        let pauses = have_waited && std::mem::take(&mut self.went_on) && !cfg!(loom);
+        let pauses = waited > 0 && std::mem::take(&mut self.went_on) && !cfg!(loom);
         if pauses {
-            self.from = Some(Instant::now() + PAUSE_FOR_CLIENTS);
+            let many = u32::try_from(waited).unwrap_or(u32::MAX);
+            let pause = PAUSE_A_CLIENT.saturating_mul(many).clamp(PAUSE_MIN, PAUSE_MAX);
+            self.from = Some(Instant::now() + pause);
         }
         pauses
     }

@@ -139,7 +139,8 @@ impl Engine {
             let _ = run_batch(shard, &mut batch);
             done.push(batch);
         }
-        due.saves = due.saves && !upkeep.saving.pauses_for_clients(!done.is_empty());
+        let waited = done.iter().map(|batch| batch.segments.len()).sum();
+        due.saves = due.saves && !upkeep.saving.pauses_for_clients(waited);
         upkeep.slice(shard, due);
         let mut letters = self.let_go(cell, shard, start);
         self.news.tell(&mut letters);

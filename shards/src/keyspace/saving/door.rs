@@ -15,8 +15,9 @@ use crate::keyspace::db::{Db, Key};
 use crate::keyspace::shard::Shard;
 use sherd_types::table;
 
-/// How long a snapshot holds a shard at a time; in tests for a few buckets only, so that much comes in between.
-const SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_micros(500) };
+/// How long a snapshot holds a shard at a time, which is how long clients wait for it; in tests for a few buckets only, so that
+/// much comes in between.
+const SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_micros(200) };
 
 impl Shard {
     /// Saves a key that is about to change or go, if a snapshot has not come to it.
