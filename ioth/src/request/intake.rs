@@ -251,11 +251,7 @@ fn take_from(
                 long_args.extend(connection.inbound.parser.args().iter().map(|&(start, end)| &rest[start..end]));
                 take_request(io, connection, &Request { args: &long_args, length }, consumed, budget)
             }
-            Ok(Parsed::Nothing(length)) => {
-                budget.spend(length);
-                *consumed += length;
-                true
-            }
+            Ok(Parsed::Nothing(length)) => pass_over(length, consumed, budget),
             Ok(Parsed::Inline(length)) => take_inline(io, connection, &rest[..length], consumed, budget),
             Ok(Parsed::Incomplete(bytes)) => {
                 connection.inbound.expected = bytes;
@@ -275,6 +271,13 @@ fn take_from(
     // The budget is used up; the connection goes on in the next round.
     io.connections.make_ready_again(connection);
     Stop::Enough
+}
+
+/// Passes bytes over that ask for nothing; the next request may be taken.
+fn pass_over(length: usize, consumed: &mut usize, budget: &mut Budget) -> bool {
+    budget.spend(length);
+    *consumed += length;
+    true
 }
 
 /// Takes a request; whether the next one may be taken.
@@ -310,9 +313,7 @@ fn take_inline(
         }
     };
     if words.is_empty() {
-        budget.spend(line.len());
-        *consumed += line.len();
-        return true;
+        return pass_over(line.len(), consumed, budget);
     }
     let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     budget.bytes = budget.bytes.saturating_sub(args.len() * INLINE_WORD_BYTES);
