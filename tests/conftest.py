@@ -13,7 +13,15 @@ import hypothesis
 import pytest
 
 from tests.support.references import best_reference
-from tests.support.servers import Server, ServerPool, Shape, log_tail_bytes, stand_in_command, started
+from tests.support.servers import (
+    Server,
+    ServerPool,
+    Shape,
+    log_tail_bytes,
+    remove_directories,
+    stand_in_command,
+    started,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -68,6 +76,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(FailuresAtOnce(config))
     config.addinivalue_line("markers", "sherd_only: states something that no stand-in does")
     config.addinivalue_line("markers", "needs_reference(name): compares with a real server")
+
+
+def pytest_sessionfinish() -> None:
+    """Leaves nothing behind of servers that were not to start, or were killed."""
+    remove_directories()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -129,6 +129,16 @@ def free_port() -> int:
     raise RuntimeError("no free port found")
 
 
+_directories: set[Path] = set()
+"""Of servers of this process, but for those whose test has failed: somebody may want to look at these."""
+
+
+def remove_directories() -> None:
+    """Removes what is left of servers that did not start, as they were to, or were killed."""
+    for directory in _directories:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 started: list[Server] = []
 """Servers that were started and that no report has looked at yet, in their order."""
 
@@ -149,6 +159,7 @@ class Server:
         self.program = program or sherd_program()
         self.shape = shape or Shape()
         self.directory = Path(tempfile.mkdtemp(prefix="sherd-test-"))
+        _directories.add(self.directory)
         self.log_path = self.directory / "log"
         self.directives = {
             "bind": "127.0.0.1",
@@ -263,6 +274,8 @@ class Server:
         self.stop()
         if error is None:
             shutil.rmtree(self.directory, ignore_errors=True)
+        else:
+            _directories.discard(self.directory)
 
 
 @dataclass
