@@ -40,9 +40,9 @@ const WALK_EVERY: Duration = Duration::from_secs(60);
 /// What was gathered is looked at again after so many walks.
 const WALKS_REMEMBERED: u64 = 16;
 /// A rest after each stretch that was gathered, and after so many that were looked at; then whether there is other work is looked at
-/// again and again, less and less often.
+/// again and again, soon enough to use a short rest between two bursts.
 const REST: Duration = Duration::from_millis(4);
-const REST_MAX: Duration = Duration::from_millis(50);
+const REST_MAX: Duration = Duration::from_millis(10);
 /// The server works when its other threads use more than this part of a core.
 const WORK_PART: u32 = 50;
 /// Beside work a stretch has its turn after so many times as long as the last one took: so little that it is unlikely to be
