@@ -155,18 +155,19 @@ class RunningLoad:
 
 
 def find_generator() -> Path:
-    """The generator: $SHERD_BENCH_LOAD, the workspace's release build, PATH, else it is built now."""
+    """The generator: $SHERD_BENCH_LOAD, else as it is in the sources, else the workspace's last build or that in PATH."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
     built = target / "release" / "sherd-load"
     chosen = os.environ.get("SHERD_BENCH_LOAD")
+    cargo = shutil.which("cargo")
+    if not chosen and cargo is not None:
+        # At once where nothing has changed; an old one would not know every option.
+        command = [cargo, "build", "--quiet", "--release", "-p", "sherd-bench"]
+        if subprocess.run(command, cwd=REPOSITORY, check=False).returncode != 0:  # noqa: S603 (constant words)
+            raise ServerUnavailableError("the generator could not be built")
+        return built
     for candidate in (chosen,) if chosen else (str(built), "sherd-load"):
         found = shutil.which(candidate)
         if found:
             return Path(found)
-    cargo = shutil.which("cargo")
-    if chosen or cargo is None:
-        raise ServerUnavailableError("the generator is missing: cargo build --release -p sherd-bench")
-    command = [cargo, "build", "--release", "-p", "sherd-bench"]
-    if subprocess.run(command, cwd=REPOSITORY, check=False).returncode != 0:  # noqa: S603 (constant words)
-        raise ServerUnavailableError("the generator could not be built")
-    return built
+    raise ServerUnavailableError("the generator is missing: cargo build --release -p sherd-bench")
