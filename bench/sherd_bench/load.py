@@ -155,7 +155,7 @@ class RunningLoad:
 
 
 def find_generator() -> Path:
-    """The generator: $SHERD_BENCH_LOAD, else as it is in the sources, else the workspace's last build or that in PATH."""
+    """The generator: $SHERD_BENCH_LOAD, else as it is in the sources, else what was built last, or is in PATH."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
     built = target / "release" / "sherd-load"
     chosen = os.environ.get("SHERD_BENCH_LOAD")
