@@ -30,6 +30,7 @@ impl<E: Entry> Table<E> {
             // and the bucket behind them, so that it is there when the next step asks for its entries.
             let (ahead, mask) = self.scan_step(next);
             self.prefetch_entries(ahead);
+            self.prefetch_rest_of_entries(ahead);
             prefetch(self.bucket(self.scan_step(following(next, mask)).0).cast());
         }
         self.visit_chain(index, &mut visit);
@@ -52,8 +53,17 @@ impl<E: Entry> Table<E> {
         // SAFETY: a live bucket; what its slots hold is only prefetched.
         unsafe {
             for slot in (0..bucket::width(bucket)).filter(|&slot| (*bucket).tags[slot] != 0) {
-                // An entry with a short value lies in two lines more often than in one.
                 prefetch((*bucket).slots[slot]);
+            }
+        }
+    }
+
+    /// A key with a short value lies in two lines more often than in one; whoever scans wants all of it.
+    fn prefetch_rest_of_entries(&self, index: usize) {
+        let bucket = self.bucket(index);
+        // SAFETY: as in `prefetch_entries`.
+        unsafe {
+            for slot in (0..bucket::width(bucket)).filter(|&slot| (*bucket).tags[slot] != 0) {
                 prefetch((*bucket).slots[slot].wrapping_add(64));
             }
         }
@@ -228,19 +238,10 @@ pub struct Iter<'a, E: Entry> {
 impl<'a, E: Entry> Iterator for Iter<'a, E> {
     type Item = &'a E;
 
+    // Small, so that it is a part of the loop around it; what a bucket takes is apart.
+    #[inline]
     fn next(&mut self) -> Option<&'a E> {
-        loop {
-            if self.bucket.is_null() {
-                if self.next_index >= self.table.buckets as usize {
-                    return self.next_of_block();
-                }
-                self.bucket = self.table.bucket(self.next_index);
-                self.next_index += 1;
-                if self.next_index + AHEAD < self.table.buckets as usize {
-                    self.table.prefetch_entries(self.next_index + AHEAD);
-                }
-                self.slot = 0;
-            }
+        while !self.bucket.is_null() || self.enter_next() {
             // SAFETY: the bucket is live while the table is borrowed; a tag within the width is a live entry.
             unsafe {
                 while self.slot < bucket::width(self.bucket) {
@@ -254,6 +255,23 @@ impl<'a, E: Entry> Iterator for Iter<'a, E> {
                 self.slot = 0;
             }
         }
+        self.next_of_block()
+    }
+}
+
+impl<E: Entry> Iter<'_, E> {
+    /// Goes on with the next chain, if there is one.
+    fn enter_next(&mut self) -> bool {
+        if self.next_index >= self.table.buckets as usize {
+            return false;
+        }
+        self.bucket = self.table.bucket(self.next_index);
+        self.next_index += 1;
+        if self.next_index + AHEAD < self.table.buckets as usize {
+            self.table.prefetch_entries(self.next_index + AHEAD);
+        }
+        self.slot = 0;
+        true
     }
 }
 
