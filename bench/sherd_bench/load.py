@@ -13,6 +13,8 @@ from typing import Self
 from sherd_bench.servers import REPOSITORY, RunningServer, ServerUnavailableError
 
 RUN_SECONDS_MAX = 600.0
+# Of probes: the shortest there is. Else their longest latency is how long they have waited for a core themselves.
+PROBE_TIME_SLICE_US = 100
 
 
 @dataclass(frozen=True)

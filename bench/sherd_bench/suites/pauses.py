@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sherd_bench.document import Findings
-from sherd_bench.load import LoadPlan, LoadResult
+from sherd_bench.load import PROBE_TIME_SLICE_US, LoadPlan, LoadResult
 from sherd_bench.resp import ServerError
 from sherd_bench.servers import RunningServer
 from sherd_bench.session import Pin, Session, rotated
@@ -108,6 +108,7 @@ def _probe(session: Session, server: RunningServer, phase: Phase) -> LoadResult:
         commands=("GET probe",),
         clients=PROBE_CLIENTS,
         rate=PROBES_PER_SECOND,
+        time_slice_us=PROBE_TIME_SLICE_US,
         duration_seconds=PROBE_SECONDS_MAX,
         keys=1,
     )

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import Self
 
-from sherd_bench.load import LoadPlan, LoadResult
+from sherd_bench.load import PROBE_TIME_SLICE_US, LoadPlan, LoadResult
 from sherd_bench.resp import Client
 from sherd_bench.servers import RunningServer
 from sherd_bench.session import Pin, Session, rotated
@@ -64,6 +64,7 @@ def _probe(session: Session, server: RunningServer, seconds: float) -> LoadResul
         commands=(f"GET {PROBED_KEY}",),
         clients=PROBE_CLIENTS,
         rate=PROBES_PER_SECOND,
+        time_slice_us=PROBE_TIME_SLICE_US,
         duration_seconds=seconds,
         keys=1,
     )

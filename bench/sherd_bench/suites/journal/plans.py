@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sherd_bench.load import LoadPlan
+from sherd_bench.load import PROBE_TIME_SLICE_US, LoadPlan
 from sherd_bench.servers import RunningServer
 from sherd_bench.session import Session
 
@@ -21,8 +21,6 @@ REMOVAL = "SREM big:set m:__int:8__"
 FOREVER_SECONDS = 600.0
 PROBES_PER_SECOND = 1000
 PROBE_CLIENTS = 8
-# The shortest there is: else the longest stall is how long the probe itself has waited for a core.
-PROBE_TIME_SLICE_US = 100
 
 
 def keys(session: Session) -> int:
