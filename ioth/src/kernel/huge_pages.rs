@@ -256,6 +256,8 @@ fn collapse(stretch: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -282,11 +284,19 @@ mod tests {
 
     #[test]
     fn the_work_of_others_does_not_count_that_of_this_thread() {
-        let begun = Instant::now();
-        let other = thread::spawn(move || while begun.elapsed() < Duration::from_millis(20) {});
-        let before = work_of_others();
+        let over = Arc::new(AtomicBool::new(false));
+        let other = thread::spawn({
+            let over = Arc::clone(&over);
+            move || while !over.load(Relaxed) {}
+        });
+        let (before, begun) = (work_of_others(), Instant::now());
+        while work_of_others() <= before && begun.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let after = work_of_others();
+        over.store(true, Relaxed);
         other.join().unwrap();
-        assert!(work_of_others() > before);
+        assert!(after > before);
         assert!(cpu_time(libc::CLOCK_THREAD_CPUTIME_ID) < cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID));
     }
 
