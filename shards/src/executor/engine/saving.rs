@@ -21,7 +21,7 @@ use crate::keyspace::shard::Shard;
 pub(super) struct Saves(RwLock<Option<Arc<Sink>>>);
 
 /// How long a snapshot leaves a shard to clients that waited for a slice of it: they execute their commands themselves
-/// meanwhile, which is cheaper. At least longer than a slice, so that it takes at most half of the shard's time from
+/// meanwhile, which is cheaper. Longer than a slice in any case, so that it takes at most half of the shard's time from
 /// them; and the longer the more of them have waited, for with many the processors have nothing left that a
 /// snapshot could use without taking it from them.
 const PAUSE_MIN: Duration = Duration::from_micros(300);

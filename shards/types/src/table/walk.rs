@@ -238,7 +238,7 @@ pub struct Iter<'a, E: Entry> {
 impl<'a, E: Entry> Iterator for Iter<'a, E> {
     type Item = &'a E;
 
-    // Small, so that it is a part of the loop around it; what a bucket takes is apart.
+    // What an entry takes; what a chain takes is apart, once for many entries.
     #[inline]
     fn next(&mut self) -> Option<&'a E> {
         while !self.bucket.is_null() || self.enter_next() {
