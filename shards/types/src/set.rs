@@ -13,6 +13,8 @@ mod members;
 mod timing;
 mod walking;
 
+use std::ops::ControlFlow;
+
 use super::hash::{random_below, Limits, Pair};
 use super::intset::Intset;
 use super::listpack::{self, Item, Listpack};
@@ -350,6 +352,14 @@ impl Set {
         })
     }
 
+    /// Visits the members that have not expired at `now`, as [`Self::iter_at`] but with one question for the form in all.
+    fn visit_at<'a>(&'a self, now: u64, mut visit: impl FnMut(Item<'a>) -> ControlFlow<()>) -> ControlFlow<()> {
+        match &self.0 {
+            Form::Table(table) => table.iter().try_for_each(|member| visit(Item::Str(member.bytes()))),
+            _ => self.iter_at(now).try_for_each(visit),
+        }
+    }
+
     /// A member chosen with equal chances for all; `random` gives 64 random bits a call.
     pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<Item<'_>> {
         match &self.0 {
@@ -434,6 +444,17 @@ impl<'a> Iterator for Iter<'a> {
                 Some(member) => Some(Item::Str(member.bytes())),
                 None => entries.find(|pair| !pair.is_expired(*now)).map(|pair| Item::Str(pair.field())),
             },
+        }
+    }
+}
+
+impl<'a> Iter<'a> {
+    /// Visits up to `limit` members, with one question for the form in all.
+    #[inline]
+    fn visit_next(&mut self, limit: usize, mut visit: impl FnMut(Item<'a>)) {
+        match &mut self.0 {
+            IterForm::Table(entries) => entries.take(limit).for_each(|member| visit(Item::Str(member.bytes()))),
+            _ => self.take(limit).for_each(visit),
         }
     }
 }

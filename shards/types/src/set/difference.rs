@@ -24,12 +24,15 @@ pub fn subtract<'a>(
 ) -> ControlFlow<()> {
     // The largest is the likeliest to rule a member out, so it is asked first.
     let mut descending: Vec<&Set> = others.iter().copied().filter(|other| !other.is_empty()).collect();
+    if descending.is_empty() {
+        return first.visit_at(now, visit);
+    }
     descending.sort_by_key(|set| std::cmp::Reverse(set.len()));
     let needs_hash = need_hash(&descending);
     let mut members = first.iter_at(now);
     let mut batch: Vec<Candidate<'a>> = Vec::with_capacity(BATCH);
     loop {
-        batch.extend(members.by_ref().take(BATCH).map(|item| candidate(item, needs_hash)));
+        members.visit_next(BATCH, |item| batch.push(candidate(item, needs_hash)));
         if batch.is_empty() {
             return ControlFlow::Continue(());
         }

@@ -7,7 +7,6 @@
 use std::ops::ControlFlow;
 
 use super::super::listpack::Item;
-use super::super::number::{I64Buffer, I64_TEXT_MAX_BYTES};
 use super::{Form, Set};
 use crate::table::{self, Prefetch};
 
@@ -17,14 +16,7 @@ pub(super) const BATCH: usize = 16;
 /// One member of the batch that no set asked so far has ruled out.
 pub(super) struct Candidate<'a> {
     pub item: Item<'a>,
-    text: I64Buffer,
     hash: u64,
-}
-
-impl Candidate<'_> {
-    fn bytes(&mut self) -> &[u8] {
-        self.item.as_bytes(&mut self.text)
-    }
 }
 
 /// Visits every member that all of `sets` have at `now`, until `visit` breaks. No sets: no members.
@@ -36,7 +28,7 @@ pub fn intersect<'a>(sets: &[&'a Set], now: u64, mut visit: impl FnMut(Item<'a>)
     let mut members = smallest.iter_at(now);
     let mut batch: Vec<Candidate<'a>> = Vec::with_capacity(BATCH);
     loop {
-        batch.extend(members.by_ref().take(BATCH).map(|item| candidate(item, needs_hash)));
+        members.visit_next(BATCH, |item| batch.push(candidate(item, needs_hash)));
         if batch.is_empty() {
             return;
         }
@@ -57,11 +49,8 @@ pub(super) fn need_hash(sets: &[&Set]) -> bool {
 }
 
 pub(super) fn candidate(item: Item<'_>, needs_hash: bool) -> Candidate<'_> {
-    let mut candidate = Candidate { item, text: [0; I64_TEXT_MAX_BYTES], hash: 0 };
-    if needs_hash {
-        candidate.hash = table::hash(candidate.bytes());
-    }
-    candidate
+    let hash = if needs_hash { table::hash(item.as_bytes(&mut Default::default())) } else { 0 };
+    Candidate { item, hash }
 }
 
 /// Keeps the candidates that are in `set` at `now` (`members` is true) or those that are not.
@@ -72,21 +61,28 @@ pub(super) fn keep(set: &Set, now: u64, members: bool, batch: &mut Vec<Candidate
             found == members
         }),
         Form::Packed(listpack) => {
-            batch.retain_mut(|candidate| listpack.find(candidate.bytes(), 0).is_some() == members);
+            batch.retain(|candidate| {
+                let found = listpack.find(candidate.item.as_bytes(&mut Default::default()), 0).is_some();
+                found == members
+            });
         }
         Form::Table(table) => {
             batch.iter().for_each(|candidate| table.prefetch_bucket(candidate.hash));
             batch.iter().for_each(|candidate| table.prefetch_entry(candidate.hash));
-            batch.retain_mut(|candidate| table.find(candidate.hash, candidate.bytes()).is_some() == members);
+            batch.retain(|candidate| {
+                let found = table.find(candidate.hash, candidate.item.as_bytes(&mut Default::default())).is_some();
+                found == members
+            });
         }
         Form::Timed(timed) => {
             let (plain, fields) = (&timed.plain, &timed.fields);
             batch.iter().for_each(|candidate| plain.prefetch_bucket(candidate.hash));
             batch.iter().for_each(|candidate| fields.prefetch_bucket(candidate.hash));
-            batch.retain_mut(|candidate| {
-                let is_plain = plain.find(candidate.hash, candidate.bytes()).is_some();
-                let is_member = is_plain || {
-                    let found = fields.find(candidate.hash, candidate.bytes());
+            batch.retain(|candidate| {
+                let mut text = Default::default();
+                let member = candidate.item.as_bytes(&mut text);
+                let is_member = plain.find(candidate.hash, member).is_some() || {
+                    let found = fields.find(candidate.hash, member);
                     found.is_some_and(|pair| !pair.is_expired(now))
                 };
                 is_member == members
