@@ -18,6 +18,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import NoReturn
 
     from sherd.config import Config
 
@@ -115,9 +116,21 @@ def _load_and_start(words: Sequence[str]) -> int:
     try:
         return _start(config)
     except SherdError as error:
-        return _fail(str(error))
+        _tell(str(error))
+        _end_at_once(1)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """End after a start that failed half way.
+
+    An interpreter that is finalized breaks off the threads that were begun wherever they are, in the data plane's code
+    too, and frees what was loaded piece by piece.
+    """
+    from sherd.server.process import end_process
+
+    end_process(code)
 
 
 def _start(config: Config) -> int:
