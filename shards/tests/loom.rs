@@ -284,6 +284,32 @@ fn an_owner_that_falls_asleep_is_woken_for_what_was_sent() {
 }
 
 #[test]
+fn an_owner_is_woken_for_what_it_is_told_of_later() {
+    loom::model(|| {
+        let owner = thread::current();
+        let mailbox = Arc::new(Mailbox::new(2, Box::new(move || owner.unpark())));
+        let sender = Arc::clone(&mailbox);
+        thread::spawn(move || {
+            sender.deliver_unrung(1);
+            sender.deliver_unrung(1);
+            sender.ring_if_asleep();
+        });
+        let mut received = 0;
+        while received < 2 {
+            match mailbox.receive() {
+                Some(item) => received += item,
+                None if mailbox.fall_asleep() => {
+                    thread::park();
+                    mailbox.wake_up();
+                }
+                // A place is taken but not filled yet.
+                None => thread::yield_now(),
+            }
+        }
+    });
+}
+
+#[test]
 fn an_owner_that_does_not_look_again_sleeps_for_ever() {
     assert_deadlocks("an_owner_without_a_second_look");
 }

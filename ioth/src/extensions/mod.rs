@@ -1,8 +1,9 @@
 //! Commands of extensions, as far as they are executed here: [`execution`] runs the data commands that one calls, [`watch`]
-//! looks after deadlines. The commands themselves are Python's, and so are the threads that run them; what waits for these is in
+//! looks after deadlines, [`unrung`] wakes the IO threads that have been told of answers. The commands themselves are Python's, and so are the threads that run them; what waits for these is in
 //! [`crate::shared::extensions`].
 
 pub mod execution;
+pub mod unrung;
 pub mod watch;
 
 use crate::shared::extensions::deadline::Answer;
@@ -10,13 +11,19 @@ use crate::shared::extensions::work::Work;
 use crate::shared::message::Message;
 use crate::shared::Shared;
 
+use unrung::Unrung;
+
 /// Answers commands of a connection, in the thread that has executed them; see [`crate::request::control::answer`]. What must
-/// be durable first is left to the connection's thread.
-pub fn answer(shared: &Shared, answer: Answer) {
+/// be durable first is left to the connection's thread. That is woken if the client has not got everything.
+pub fn answer(shared: &Shared, answer: Answer, unrung: &mut Unrung<'_>) {
     let Answer { token: connection, lent, replies: data, ticket, is_all } = answer;
     let waits = ticket != 0 && shared.world.journal.holds_replies();
     let sent = lent.filter(|_| !waits).map_or(0, |lent| lent.send(&data));
-    shared.tell(connection, Message::Called { connection, data, sent, ticket, is_all });
+    let has_everything = is_all && sent == data.len();
+    unrung.tell(usize::from(connection.io_thread), Message::Called { connection, data, sent, ticket, is_all });
+    if !has_everything {
+        unrung.ring();
+    }
 }
 
 /// Has the connections closed whose commands were not begun when the server ends.

@@ -10,6 +10,8 @@ use crate::observe::log::Level;
 use crate::shared::extensions::deadline::Overdue;
 use crate::shared::Shared;
 
+use super::unrung::Unrung;
+
 /// Begins the watch, which ends with the server.
 pub fn begin(shared: &Arc<Shared>) -> io::Result<()> {
     let shared = Arc::clone(shared);
@@ -34,6 +36,6 @@ fn tell(shared: &Shared, Overdue { name, answer }: Overdue, timeout_ms: i64) {
     let fields = vec![("command", name), ("timeout_ms", timeout_ms.to_string())];
     shared.log.add(Level::Warning, "a Python command is beyond its deadline and holds its shards", fields);
     if let Some(early) = answer {
-        super::answer(shared, early);
+        super::answer(shared, early, &mut Unrung::new(&shared.mailboxes));
     }
 }

@@ -9,6 +9,7 @@ pub mod runner;
 pub mod values;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use pyo3::exceptions::PyValueError;
@@ -20,6 +21,7 @@ use sherd_ioth::extensions::execution::Reach;
 use sherd_ioth::shared::extensions::hooks::Hook;
 use sherd_ioth::shared::extensions::work::{Task, Work};
 use sherd_ioth::shared::Shared;
+use sherd_metrics::clock::TickRate;
 use sherd_shards::command::registry::{self, Command};
 use sherd_shards::command::spec::{flag, CommandSpec, Plane, Scope};
 use sherd_shards::keyspace::events::Event;
@@ -49,9 +51,20 @@ pub struct Entry {
     pub command: Option<&'static Command>,
     keys: Keys,
     invoke: Py<PyAny>,
+    /// What its last call took.
+    last_ticks: AtomicU64,
 }
 
 impl Entry {
+    /// How long the next call will take, if it is like the last.
+    fn expected_nanoseconds(&self) -> u64 {
+        TickRate::get().nanoseconds(self.last_ticks.load(Relaxed))
+    }
+
+    fn note_ticks(&self, ticks: u64) {
+        self.last_ticks.store(ticks, Relaxed);
+    }
+
     /// The keys that the function may use.
     pub fn reach(
         &self,
@@ -134,7 +147,10 @@ fn command_entry(declared: &Bound<'_, PyDict>) -> PyResult<(usize, Entry)> {
     };
     let invoke = item(declared, "invoke")?;
     let name = command.spec.name.into();
-    Ok((command.id, Entry { name, flags: command.spec.flags, command: Some(command), keys, invoke }))
+    Ok((
+        command.id,
+        Entry { name, flags: command.spec.flags, command: Some(command), keys, invoke, last_ticks: AtomicU64::new(0) },
+    ))
 }
 
 fn task_entry(declared: &Bound<'_, PyDict>) -> PyResult<(u64, Entry, Option<Hook>)> {
@@ -150,7 +166,14 @@ fn task_entry(declared: &Bound<'_, PyDict>) -> PyResult<(u64, Entry, Option<Hook
     };
     let pattern = item(declared, "pattern")?;
     let hook = event.map(|event| Hook { id, event, pattern });
-    let entry = Entry { name: name.into(), flags: flag::WRITE, command: None, keys, invoke: item(declared, "invoke")? };
+    let entry = Entry {
+        name: name.into(),
+        flags: flag::WRITE,
+        command: None,
+        keys,
+        invoke: item(declared, "invoke")?,
+        last_ticks: AtomicU64::new(0),
+    };
     Ok((id, entry, hook))
 }
 

@@ -4,7 +4,7 @@
 //! executed with the lock: to let go of it for each would cost more than most of them, and whoever got it meanwhile would keep
 //! the shards from everybody.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use sherd_ioth::connection::calls::Calls;
 use sherd_ioth::extensions::execution::CalledBy;
+use sherd_ioth::extensions::unrung::Unrung;
 use sherd_ioth::extensions::{answer, dismiss};
 use sherd_ioth::observe::log::Level;
 use sherd_ioth::protocol::request::borrowed;
@@ -47,6 +48,8 @@ struct Runner<'a> {
     slot: Arc<Slot>,
     /// The journal's segment that the command executed last is in.
     ticket: Cell<Ticket>,
+    /// IO threads that are to be woken for what this one has answered.
+    unrung: RefCell<Unrung<'a>>,
 }
 
 /// One line to be executed.
@@ -77,7 +80,8 @@ impl From<PyErr> for Failure {
 pub fn run(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions, threads: usize) {
     let Some(functions) = extensions.functions() else { return };
     let slot = shared.extensions.deadlines.enter();
-    let mut runner = Runner { shared, extensions, functions, slot, ticket: Cell::new(0) };
+    let unrung = RefCell::new(Unrung::new(&shared.mailboxes));
+    let mut runner = Runner { shared, extensions, functions, slot, ticket: Cell::new(0), unrung };
     let share = if threads > 1 { 1 } else { SHARE_MAX };
     loop {
         let work = py.detach(|| shared.extensions.work.take(share));
@@ -100,6 +104,7 @@ pub fn run(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions, thread
                 Work::Task(task) => runner.run_task(py, &task),
             }
         }
+        runner.unrung.borrow_mut().ring();
     }
     dismiss(shared, shared.extensions.work.drain());
     shared.extensions.deadlines.leave(&runner.slot);
@@ -109,7 +114,8 @@ pub fn run(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions, thread
 pub fn run_in_exec(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions, request: &ControlRequest) -> Vec<u8> {
     let mut reply = Vec::new();
     if let Some(functions) = extensions.functions() {
-        let runner = Runner { shared, extensions, functions, slot: Arc::default(), ticket: Cell::new(0) };
+        let unrung = RefCell::new(Unrung::new(&shared.mailboxes));
+        let runner = Runner { shared, extensions, functions, slot: Arc::default(), ticket: Cell::new(0), unrung };
         runner.run_queued(py, request.command, request, &mut reply);
     }
     reply
@@ -129,12 +135,10 @@ impl Runner<'_> {
             self.ticket.set(0);
             let by = CalledBy { db, record: Some(Arc::clone(&record)) };
             let entry = self.functions.commands.get(&line.command.id);
-            self.run_line(
-                py,
-                entry,
-                &Line { name, args: &args, event: None, by, protocol, in_transaction: false },
-                &mut reply,
-            );
+            self.unrung.borrow_mut().ring_before(entry.map_or(0, Entry::expected_nanoseconds));
+            let called = Line { name, args: &args, event: None, by, protocol, in_transaction: false };
+            self.run_line(py, entry, &called, &mut reply);
+            entry.inspect(|entry| entry.note_ticks(clock::ticks().wrapping_sub(tick)));
             // Counted before anybody can know that it was executed.
             count(self.shared, &record, line.command, &args, tick, &reply);
             if self.slot.end(&reply, self.ticket.get()) {
@@ -142,7 +146,7 @@ impl Runner<'_> {
             }
         }
         if let Some(rest) = self.slot.finish() {
-            answer(self.shared, rest);
+            answer(self.shared, rest, &mut self.unrung.borrow_mut());
         }
     }
 
@@ -156,6 +160,7 @@ impl Runner<'_> {
 
     /// Executes a transaction whose other commands are the data plane's.
     fn run_exec(&self, py: Python<'_>, request: &ControlRequest) {
+        self.unrung.borrow_mut().ring();
         let mut more = py.detach(|| held::begin(self.shared, request));
         let mut reply = Vec::new();
         while more {
@@ -199,6 +204,7 @@ impl Runner<'_> {
     }
 
     fn run_task(&self, py: Python<'_>, task: &Task) {
+        self.unrung.borrow_mut().ring();
         if task.event.is_some() {
             self.shared.extensions.hooks.taken();
         }

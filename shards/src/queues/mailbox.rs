@@ -48,6 +48,11 @@ impl<T> Mailbox<T> {
         self.ring_if_asleep();
     }
 
+    /// Delivers without waking the owner: the sender owes it [`Mailbox::ring_if_asleep`].
+    pub fn deliver_unrung(&self, item: T) {
+        self.queue.push(item);
+    }
+
     /// Wakes the owner if it sleeps.
     pub fn ring_if_asleep(&self) {
         fence(Ordering::SeqCst);
