@@ -260,8 +260,7 @@ SHARDS = (
     Panel(
         "Over several shards", "ops",
         (
-            (_rate("sherd_cross_shard_transactions_total"), "{{instance}} a second"),
-            ("sherd_shards{%s}", "{{instance}} shards"),
+            (_rate("sherd_cross_shard_transactions_total"), "{{instance}}"),
         ),
     ),
 )  # fmt: skip
@@ -316,6 +315,7 @@ NETWORK = (
         (
             ("sherd_open_descriptors{%s}", "{{instance}} open files"),
             ("sherd_process_threads{%s}", "{{instance}} threads"),
+            ("sherd_shards{%s}", "{{instance}} shards"),
         ),
     ),
     Panel("Lag of the control plane", "s", (("sherd_control_loop_lag_seconds{%s}", "{{instance}}"),)),
@@ -383,7 +383,13 @@ PERSISTENCE = (
 )
 
 REPLICATION = (
-    Panel("Replicas", "short", (("redis_connected_slaves{%s}", "{{instance}}"),)),
+    Panel(
+        "Replicas", "short",
+        (
+            ("redis_connected_slaves{%s}", "{{instance}}"),
+            ("redis_repl_backlog_is_active{%s}", "{{instance}} backlog on"),
+        ),
+    ),
     Panel(
         "Bytes that a replica lacks", "bytes",
         (
@@ -432,7 +438,6 @@ REPLICATION = (
         (
             ("redis_repl_backlog_history_bytes{%s}", "{{instance}} kept"),
             ("redis_replication_backlog_bytes{%s}", "{{instance}} at most"),
-            ("redis_repl_backlog_is_active{%s}", "{{instance}} on"),
         ),
     ),
     Panel(
