@@ -8,7 +8,7 @@ set -eu
 case "${1:-serve}" in
     -h | --help | -v | --version) set -- sherd "$@" ;;
     -* | *.conf) set -- sherd serve "$@" ;;
-    serve | check-config) [ "$#" -gt 0 ] || set -- serve; set -- sherd "$@" ;;
+    serve | check-config | check-rdb | check-aof | cert) [ "$#" -gt 0 ] || set -- serve; set -- sherd "$@" ;;
 esac
 
 if [ "$1" = sherd ] && [ "${2:-}" = serve ]; then

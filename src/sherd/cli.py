@@ -44,6 +44,30 @@ Examples:
   sherd /etc/redis/redis.conf --maxmemory 2gb --maxmemory-policy allkeys-lru
   sherd serve --bind 127.0.0.1 --port 7000 --shards 4 --io-threads 4"""
 
+# What else has a help of its own: that of `serve` is made of the table of directives.
+_HELP = {
+    "check-config": """\
+sherd check-config [redis.conf | -] [--directive value ...]
+
+Tells all that is wrong with a configuration, or worth a warning, with file and line, and starts nothing. Certificates
+and users are read, and modules of commands in Python are loaded, as a start would do. Exit code 1 if there are errors.
+`sherd serve --help` names the directives.""",
+    "check-rdb": """\
+sherd check-rdb FILE
+
+Looks through a snapshot as loading would, and tells what is in it or what is wrong and where. Exit code 1 if it is.""",
+    "check-aof": """\
+sherd check-aof [--fix | --truncate-to-timestamp SECONDS] FILE.manifest | FILE.aof
+
+Looks through one append-only file, or all that a manifest names. Exit code 1 if something is wrong.
+  --fix                            cut off an end that is no whole command, after asking
+  --truncate-to-timestamp SECONDS  go back to a time (seconds since 1970), where aof-timestamp-enabled has marked it""",
+    "cert": """\
+sherd cert FOLDER [HOST ...]
+
+Makes an authority of one's own, and certificates of a server and a client that it has signed: ca, server and client,
+each a .crt and a .key. Without a HOST the server's is for localhost, 127.0.0.1 and ::1. Files that are there stay.""",
+}
 _HELP_WORDS = ("-h", "--help", "help")
 # What a shell reports of a program that was ended by SIGINT.
 _INTERRUPTED = 130
@@ -78,7 +102,7 @@ def _run(words: list[str]) -> int:
 
         return _fail(f"unknown command '{words[0]}'{did_you_mean(words[0], _ACTIONS)} (try sherd --help)")
     if any(word in _HELP_WORDS[:2] for word in words[1:]):
-        return _help([word for word in words[1:] if word not in _HELP_WORDS])
+        return _help_of(words[0], [word for word in words[1:] if word not in _HELP_WORDS])
     return action(words[1:])
 
 
@@ -171,7 +195,7 @@ def _leave_in_log(config_file: str | None, directives: Sequence[str], reason: st
 def _check_config(words: Sequence[str]) -> int:
     from sherd.config import check_config
 
-    findings = check_config(*_split(words), more=_check_users)
+    findings = check_config(*_split(words), more=_check_parts)
     for finding in findings:
         _tell(finding.text if finding.is_error else f"warning: {finding.text}")
     if any(finding.is_error for finding in findings):
@@ -180,20 +204,11 @@ def _check_config(words: Sequence[str]) -> int:
     return 0
 
 
-def _check_users(config: Config) -> Iterator[str]:
-    """What is wrong with the users that a configuration names, which may be told only with all commands at hand."""
-    if not config.user_lines and not config.get_str("aclfile"):
-        return
-    from sherd import native
-    from sherd.acl import Catalogue, configured_users, rule_book
-    from sherd.errors import SherdError
-    from sherd.server.commands import declare_commands
+def _check_parts(config: Config) -> Iterator[str]:
+    """What only the parts of a server can tell of a configuration."""
+    from sherd.server.check import findings
 
-    declare_commands()
-    try:
-        configured_users(config, rule_book(Catalogue(native.command_count(), native.command_table), config))
-    except SherdError as error:
-        yield str(error)
+    return findings(config)
 
 
 def _check_rdb(words: Sequence[str]) -> int:
@@ -205,7 +220,6 @@ def _check_rdb(words: Sequence[str]) -> int:
 
 
 def _check_aof(words: Sequence[str]) -> int:
-    from sherd.persistence.check_append import USAGE as USAGE_OF_CHECK
     from sherd.persistence.check_append import check_aof
 
     rest, fix, until = list(words), False, None
@@ -216,9 +230,9 @@ def _check_aof(words: Sequence[str]) -> int:
         elif option == "--truncate-to-timestamp" and not fix and rest[0].isdigit():
             until = int(rest.pop(0))
         else:
-            return _fail(USAGE_OF_CHECK)
+            return _fail(_HELP["check-aof"].partition("\n")[0])
     if len(rest) != 1:
-        return _fail(USAGE_OF_CHECK)
+        return _fail(_HELP["check-aof"].partition("\n")[0])
     return check_aof(rest[0], fix=fix, until=until, ask=_ask)
 
 
@@ -275,8 +289,15 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _help(words: Sequence[str]) -> int:
-    """All directives, or those that are named."""
+def _help_of(command: str, words: Sequence[str]) -> int:
+    """What a subcommand takes; with `serve`, which takes directives, all of them or those that are named."""
+    if command == "serve" or words:
+        return _help_of_directives(words)
+    print(_HELP[command])
+    return 0
+
+
+def _help_of_directives(words: Sequence[str]) -> int:
     from sherd import directive_help
     from sherd.config import BY_NAME, did_you_mean
 

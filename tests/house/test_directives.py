@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sherd.config import BY_NAME, PARAMETERS, Config, ConfigParam
-from sherd.server.runtime import TLS_PARAMETERS
 from sherd.server.settings import native_settings
+from sherd.server.tls import TLS_PARAMETERS
 
 root = Path(__file__).parents[2]
 

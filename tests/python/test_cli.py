@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import sherd.cli
 from sherd import __version__
 from sherd.cli import main
 from sherd.config import TOPICS, Config
@@ -23,6 +24,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that a server was started with, instead of a server."""
     configs: list[Config] = []
     module = types.ModuleType("sherd.server")
+    # Its other modules are there.
+    module.__path__ = [str(Path(sherd.cli.__file__).parent / "server")]
 
     def run(config: Config) -> int:
         configs.append(config)
@@ -77,6 +80,15 @@ def test_help_of_one_directive_tells_its_value_and_default(
     assert "  default: 0" in lines
     assert any("kb" in line for line in lines)
     assert len(lines) < 10
+
+
+@pytest.mark.parametrize("command", ["check-config", "check-rdb", "check-aof", "cert"])
+def test_every_other_subcommand_has_a_help_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"sherd {command} ")
+    assert 2 < len(lines) <= 24
+    assert max(map(len, lines)) <= 120
 
 
 def test_who_reads_only_the_head_of_the_help_gets_no_traceback() -> None:
@@ -145,3 +157,37 @@ def test_a_good_configuration_is_confirmed(capsys: pytest.CaptureFixture[str]) -
 def test_nothing_at_all_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 1
     assert "sherd serve" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("directives", "reason"),
+    [
+        ("tls-port 7", "TLS cannot be set up: tls-cert-file is not set"),
+        ("tls-port 7\ntls-cert-file /none\ntls-key-file /none", "TLS cannot be set up: tls-cert-file: /none: "),
+        ("metrics-tls yes", "metrics-tls wants a certificate: tls-cert-file is not set"),
+        ("rename-command NOSUCH other", ":1: 'rename-command NOSUCH other': No such command in rename-command"),
+        ("python-commands none.py", "Python commands cannot be loaded: none.py: FileNotFoundError: "),
+        ("python-commands BROKEN", "SyntaxError: "),
+        ("cluster-enabled yes\nreplicaof 127.0.0.1 7", "replicaof directive not allowed in cluster mode"),
+        ("user anna on +rate.limit", "Unknown command or category name in ACL"),
+    ],
+)
+def test_check_config_tells_what_keeps_a_server_from_starting(
+    directives: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, broken = tmp_path / "redis.conf", tmp_path / "broken.py"
+    broken.write_text("def limit(:\n")
+    file.write_text(f'{directives.replace("BROKEN", str(broken))}\nsave ""\n')
+    assert main(["check-config", str(file)]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert reason in errors[0]
+
+
+def test_check_config_knows_the_commands_in_python_that_users_may_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, commands = tmp_path / "redis.conf", tmp_path / "commands.py"
+    commands.write_text("import sherd\n\n\n@sherd.command('rate.limit')\ndef limit(call):\n    return 1\n")
+    file.write_text(f'python-commands {commands}\nuser anna on +rate.limit\nsave ""\n')
+    assert main(["check-config", str(file)]) == 0, capsys.readouterr().err

@@ -69,6 +69,11 @@ def test_version_and_help_do_not_serve(stubs: Path, argument: str) -> None:
     assert entrypoint(stubs, argument).startswith(f"sherd {argument} ")
 
 
+@pytest.mark.parametrize("command", ["check-config", "check-rdb", "check-aof", "cert"])
+def test_subcommands_of_sherd_need_no_sherd_before_them(stubs: Path, command: str) -> None:
+    assert entrypoint(stubs, command, "file").startswith(f"sherd {command} file ")
+
+
 def test_anything_else_is_a_command_of_its_own(stubs: Path) -> None:
     assert entrypoint(stubs, "echo", "hello") == "hello"
 

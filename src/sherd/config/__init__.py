@@ -10,7 +10,7 @@
 - `cores`: how many threads by default
 """
 
-from sherd.config.check import NOTHING_SAVED, Finding, check_config
+from sherd.config.check import NOTHING_SAVED, Finding, check_config, refuse_contradictions
 from sherd.config.kinds import Value
 from sherd.config.load import did_you_mean, load_config
 from sherd.config.parameter import ConfigParam
@@ -33,5 +33,6 @@ __all__ = [
     "check_config",
     "did_you_mean",
     "load_config",
+    "refuse_contradictions",
     "rewrite_config",
 ]

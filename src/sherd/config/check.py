@@ -39,6 +39,10 @@ def check_config(
     """All findings, errors first; `more` finds errors in what only upper layers understand."""
     errors: list[ConfigError] = []
     config = load_config(config_file, command_line, environment, errors.append)
+    try:
+        refuse_contradictions(config)
+    except ConfigError as error:
+        errors.append(error)
     errors += map(ConfigError, more(config))
     findings = [Finding(True, str(error)) for error in errors]
     findings += sorted(_path_findings(config), key=lambda finding: not finding.is_error)
@@ -50,6 +54,12 @@ def check_config(
         if BY_NAME[name].inert:
             findings.append(Finding(False, f"{place}: '{name}' {WITHOUT_EFFECT}"))
     return findings
+
+
+def refuse_contradictions(config: Config) -> None:
+    """Raise ConfigError for directives that are good by themselves and not together."""
+    if config.get_bool("cluster-enabled") and config.get_tuple("replicaof"):
+        raise ConfigError("replicaof directive not allowed in cluster mode")
 
 
 def _path_findings(config: Config) -> Iterator[Finding]:

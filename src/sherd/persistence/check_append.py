@@ -15,7 +15,6 @@ from sherd import native
 from sherd.persistence import manifest
 from sherd.persistence.manifest import ManifestError
 
-USAGE = "sherd check-aof [--fix | --truncate-to-timestamp TIME] FILE.manifest | FILE.aof"
 _HEAD_BYTES = 4096
 
 

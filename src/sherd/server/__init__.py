@@ -4,9 +4,13 @@
 - `server`: `Server` for Python programs, `run` for the command line
 - `runtime`: one server's life from configuration to the last reply
 - `control`: requests of the data plane, answered by the command families
-- `settings`: configuration values as the data plane takes them
+- `commands`: declaring the control plane's, renaming, loading those in Python
+- `script_calls`: control commands of scripts, in a thread of their own
+- `settings`, `tls`: configuration values as the data plane takes them
 - `listeners`: addresses, ports, Unix sockets
-- `process`: descriptors, pid file
+- `process`: descriptors, pid file, signals, the end
+- `unowned`: callbacks that keep nothing alive
+- `check`: what only these parts can tell of a configuration, for `check-config`
 """
 
 from sherd.server.server import Server, run

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from sherd import __version__, native
 from sherd.acl import AccessControl, Catalogue
-from sherd.config import BY_NAME, Config, Source
-from sherd.config.renames import resolve_renames
-from sherd.errors import ConfigApplyError, ConfigError, LoadError
+from sherd.config import BY_NAME, Config, Source, refuse_contradictions
+from sherd.errors import ConfigApplyError, ConfigError
 from sherd.extensions.manager import Extensions, default_threads
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
@@ -34,12 +33,13 @@ from sherd.observability.node import Listener, Node, StartLoad
 from sherd.persistence import AppendOnly, LoadAtStart, SaveError, Saver
 from sherd.replication import Failover, Follower, Primary
 from sherd.scripting import MAKER
-from sherd.server.commands import declare_commands
+from sherd.server.commands import configured_renames, declare_commands, load_extensions
 from sherd.server.control import ControlLoop, LogSink
 from sherd.server.listeners import ListenError, open_listeners, replace_tcp_listeners
 from sherd.server.process import raise_descriptor_limit
 from sherd.server.script_calls import ScriptCalls
 from sherd.server.settings import native_settings
+from sherd.server.tls import TLS_PARAMETERS, set_up_tls, uses_tls
 from sherd.server.unowned import unowned
 from sherd.spec import Request, Services, registered_commands
 
@@ -54,13 +54,6 @@ _SOCKETS = {
     "tls-port": "Unable to listen on this port. Check server logs.",
     "bind": "Failed to bind to specified addresses.",
 }
-# What new connections to the TLS port are served by, and new links to other servers speak.
-TLS_PARAMETERS = (
-    "tls-port", "tls-replication", "tls-cluster", "tls-client-cert-file", "tls-client-key-file",
-    "tls-client-key-file-pass", "tls-cert-file", "tls-key-file", "tls-key-file-pass", "tls-ca-cert-file",
-    "tls-ca-cert-dir", "tls-auth-clients", "tls-protocols", "tls-ciphers", "tls-ciphersuites",
-    "tls-prefer-server-ciphers", "tls-session-caching", "tls-session-cache-size",
-)  # fmt: skip
 # The loop mostly sleeps, and is to answer soon after it wakes however busy the data plane is.
 _CONTROL_SLICE_MICROSECONDS = 100
 # How often the log tells how far loading is, and how long a load that is broken off is waited for.
@@ -131,9 +124,8 @@ class Runtime:
         config = self.config
         room = raise_descriptor_limit(config.get_int("maxclients"), config.get_int("io-threads"))
         config.put(BY_NAME["maxclients"], room, config.source("maxclients"))
+        refuse_contradictions(config)
         if config.get_bool("cluster-enabled"):
-            if config.get_tuple("replicaof"):
-                raise ConfigError("replicaof directive not allowed in cluster mode")
             config.put(BY_NAME["databases"], 1, config.source("databases"))
         engine = native.Server(
             shards=config.get_int("shards"),
@@ -154,12 +146,12 @@ class Runtime:
         self._extensions = Extensions(engine, self._origins(), self._commands.is_own, unowned(self._show_extensions))
         try:
             self._push_settings(native_settings(config))
-            self._load_extensions()
+            load_extensions(self._extensions)
             catalogue = Catalogue(native.command_count(), self._read_rows)
             catalogue.learn(self._extension_rows)
             self._access = AccessControl(engine, catalogue, config)
             self._access.load_at_start()
-            self._set_up_tls()
+            set_up_tls(engine, config)
             self._open_listeners()
             self._find_data()
             self._open_metrics()
@@ -178,17 +170,8 @@ class Runtime:
             # Modules are loaded again by another thread, and users belong to the loop's.
             self._loop.call_soon_threadsafe(self._access.learn, rows)
 
-    def _load_extensions(self) -> None:
-        try:
-            self._extensions.load()
-        except LoadError as error:
-            raise ConfigError(f"Python commands cannot be loaded: {error}") from error
-
     def _rename_commands(self, engine: native.Server) -> dict[bytes, bytes | None]:
-        if not self.config.renamed_commands:
-            return {}
-        own = [str(row["name"]).encode() for row in self._read_rows() if "|" not in row["name"]]
-        renames = resolve_renames(self.config.renamed_commands, own)
+        renames = configured_renames(self.config, self._read_rows)
         if renames:
             engine.rename_commands([(name, command.decode() if command else None) for name, command in renames.items()])
         return renames
@@ -515,29 +498,15 @@ class Runtime:
 
     # ---- TLS
 
-    @property
-    def _uses_tls(self) -> bool:
-        config = self.config
-        return bool(config.get_int("tls-port")) or config.get_bool("tls-replication") or config.get_bool("tls-cluster")
-
-    def _set_up_tls(self) -> None:
-        """Read and check certificates and keys, where TLS is on; ConfigError, and no change, where they are no good."""
-        if not self._uses_tls:
-            return
-        try:
-            self.node.engine.set_tls({name: _text(self.config.get(name)) for name in TLS_PARAMETERS})
-        except ValueError as error:
-            raise ConfigError(f"TLS cannot be set up: {error}") from error
-
     def _change_tls(self, names: frozenset[str]) -> None:
         """Serve new connections with other certificates; those that there are go on with what they began with."""
         try:
-            self._set_up_tls()
+            set_up_tls(self.node.engine, self.config)
         except ConfigError as error:
             _log.warning("the TLS configuration stays as it was", reason=str(error))
             changed = next(name for name in TLS_PARAMETERS if name in names)
             raise ConfigApplyError(changed, str(error)) from error
-        if self._uses_tls:
+        if uses_tls(self.config):
             _log.info("TLS configuration", certificate=self.config.get_str("tls-cert-file"))
 
     def _make_room_for_clients(self) -> None:
@@ -582,12 +551,6 @@ class Runtime:
             self._open_metrics()
         except ConfigError as error:
             raise ConfigApplyError("metrics-port", str(error)) from error
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
 
 
 def _socket_files(listeners: Iterable[Listener]) -> list[Path]:
