@@ -30,6 +30,7 @@ from pathlib import Path
 
 from sherd.observability.replication import Place
 from sherd.persistence import manifest
+from sherd.persistence.append import AppendDirectory
 from sherd.persistence.check_append import check_aof
 from sherd.persistence.load import LoadAtStart, LoadError
 from sherd.persistence.manifest import End, Manifest, ManifestError
@@ -93,6 +94,7 @@ class Directory:
             (self.folder / name).write_bytes(b"")
         (home / "dump.rdb").write_bytes(b"not to be touched")
         self._node = Bench(dir=str(home), appendonly=True).node
+        self._append = AppendDirectory(self._node)
 
     def check(self, text: bytes) -> str:
         """Have a manifest read in every way, and hold what comes of it against the promises; in a word, what it was."""
@@ -121,7 +123,7 @@ class Directory:
 
     def _start(self, *, is_manifest: bool) -> None:
         try:
-            LoadAtStart(self._node)
+            LoadAtStart(self._node, self._append)
         except LoadError as error:
             told = str(error)
         else:

@@ -339,3 +339,24 @@ def bases_in(directory: Path) -> list[Path]:
 def _server_of(directory: Path, program: Program | None) -> Server:
     directives = {"dir": str(directory), "appendonly": "yes"}
     return Server(program, shape=Shape(2, 2), directives=directives)
+
+
+def test_two_servers_do_not_append_to_one_file(tmp_path: Path) -> None:
+    """The second one changes nothing, not even what looks like a broken end, and is told so by a line."""
+    with serve(tmp_path) as first, first.wire() as wire:
+        wire.call("SET", "k", "v")
+        path = tmp_path / "appendonlydir" / "appendonly.aof.1.incr.aof"
+        eventually(lambda: path.stat().st_size > 0, "it is written")
+        with path.open("ab") as file:
+            file.write(b"*3\r\n$3\r\nSET\r\n")
+        size = path.stat().st_size
+        with pytest.raises(ServerDidNotStart) as caught:
+            serve(tmp_path)
+        assert f"another server appends to {tmp_path / 'appendonlydir'}" in str(caught.value)
+        with serve(tmp_path, appendonly="no") as second, second.wire() as other:
+            refused = other.call("CONFIG", "SET", "appendonly", "yes").raw
+            assert b"another server appends to" in refused
+            assert other.value("CONFIG", "GET", "appendonly") == [b"appendonly", b"no"]
+        assert path.stat().st_size == size
+    with serve(tmp_path) as server, server.wire() as wire:
+        assert wire.value("GET", "k") == b"v"

@@ -100,3 +100,14 @@ def test_a_start_names_directives_without_effect() -> None:
         with server.wire() as wire:
             assert wire.call("CONFIG", "SET", "list-compress-depth", "1", "hz", "20").raw == b"+OK\r\n"
         assert "list-compress-depth" in server.log().splitlines()[-1]
+
+
+def test_a_snapshot_that_cannot_be_looked_at_is_not_taken_for_none(tmp_path: Path) -> None:
+    """Whoever may not look into a folder does not know that nothing is there."""
+    (tmp_path / "dump.rdb").symlink_to("dump.rdb")
+    for name in ("dump.rdb", "n" * 300):
+        finished = _serve("--port", "0", "--unixsocket", str(tmp_path / "s"), "--dir", str(tmp_path),
+                          "--dbfilename", name)  # fmt: skip
+        assert finished.returncode == 1
+        assert finished.stderr.startswith(f"sherd: cannot read {tmp_path / name}: ")
+        assert finished.stderr.count("\n") == 1

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from pathlib import Path
 
+from sherd.errors import SherdError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place
@@ -27,14 +29,45 @@ _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 
 
+class DirectoryTakenError(SherdError):
+    """Another server appends to the files; one line for the operator."""
+
+
 class AppendDirectory:
-    """The names of one server's append-only files."""
+    """The names of one server's append-only files, and the right to them."""
 
     def __init__(self, node: Node) -> None:
         config = node.config
         self.name = config.get_str("appendfilename")
         self.home = Path(config.get_str("dir"))
         self.path = self.home / config.get_str("appenddirname")
+        self._lock: int | None = None
+
+    def claim(self) -> None:
+        """Make it, if it is not there, and keep other servers from it until `release`, at the end of this one: two that
+        append to one file, or cut off what seems to be its broken end, spoil it. Idempotent; DirectoryTakenError, or
+        OSError."""
+        if self._lock is not None:
+            return
+        import fcntl
+
+        self.path.mkdir(mode=0o755, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise DirectoryTakenError(f"another server appends to {self.path}") from None
+        except OSError:
+            # Not every network's filesystem locks directories. It works there as well, unguarded.
+            pass
+        self._lock = descriptor
+
+    def release(self) -> None:
+        """Let other servers have it; idempotent."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def manifest_path(self) -> Path:
@@ -80,7 +113,7 @@ class AppendOnly:
     def __init__(self, node: Node, saver: Saver) -> None:
         self._node = node
         self._saver = saver
-        self._directory = AppendDirectory(node)
+        self.directory = AppendDirectory(node)
         self._manifest = Manifest()
         self._running: asyncio.Task[None] | None = None
         self._retry_at = 0.0
@@ -97,7 +130,7 @@ class AppendOnly:
 
     def begin_at_start(self) -> None:
         """Begin to append behind what was loaded; nobody executes yet. OSError if that cannot be."""
-        directory = self._directory
+        directory = self.directory
         directory.path.mkdir(mode=0o755, exist_ok=True)
         self._node.appends.enabled = True
         found = directory.read() or Manifest()
@@ -123,9 +156,14 @@ class AppendOnly:
         self._node.appends.base_size = total
 
     def switch(self, *, on: bool) -> None:
-        """CONFIG SET appendonly: on begins with a rewrite, off ends with everything on disk."""
+        """CONFIG SET appendonly: on begins with a rewrite, off ends with everything on disk.
+
+        DirectoryTakenError, and no change, where another server appends to its files.
+        """
         if on == self.is_on:
             return
+        if on:
+            self.directory.claim()
         self._node.appends.enabled = on
         if on:
             self._manifest = self._read_or_none()
@@ -143,7 +181,7 @@ class AppendOnly:
             return
         offset, database, size = place
         try:
-            self._directory.write(self._manifest.with_end(End(Place(history, offset, database), size)))
+            self.directory.write(self._manifest.with_end(End(Place(history, offset, database), size)))
         except OSError as error:
             _log.warning("the end of the append-only file could not be noted", reason=error.strerror or str(error))
 
@@ -216,7 +254,7 @@ class AppendOnly:
                 self._node.engine.end_append()
 
     async def _write_base(self, begun: float) -> None:
-        directory, engine, config = self._directory, self._node.engine, self._node.config
+        directory, engine, config = self.directory, self._node.engine, self._node.config
         as_snapshot = config.get_bool("aof-use-rdb-preamble")
         is_first = engine.append_status() is None
         base = self._manifest.next_base(directory.name, is_snapshot=as_snapshot)
@@ -257,11 +295,11 @@ class AppendOnly:
 
     def _name_files(self) -> None:
         files = self._manifest.files
-        self._node.engine.set_append_files([self._directory.path / file.name for file in files])
+        self._node.engine.set_append_files([self.directory.path / file.name for file in files])
 
     def _read_or_none(self) -> Manifest:
         """What the directory has; a manifest that cannot be read is put away, for it is of no use to anyone."""
-        directory = self._directory
+        directory = self.directory
         try:
             return directory.read() or Manifest()
         except manifest.ManifestError as error:

@@ -27,20 +27,20 @@ class LoadError(SherdError):
 class LoadAtStart:
     """What holds the data, found at once and loaded later by `run`, which takes its time.
 
-    Raises LoadError with the place of what is wrong. With `appendonly yes` and no append-only file the snapshot is
+    Raises SherdError with the place of what is wrong. With `appendonly yes` and no append-only file the snapshot is
     loaded, where Redis starts with nothing: who switches the append-only file on in the configuration wants to keep
     the data.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, directory: AppendDirectory) -> None:
         self._node = node
-        self._directory = AppendDirectory(node)
+        self._directory = directory
         self._manifest = self._find_appended() if node.config.get_bool("appendonly") else None
         self._snapshot = Path(node.config.get_str("dir")) / node.config.get_str("dbfilename")
         if self._manifest is not None:
             sizes = [_size(self._directory.path / file.name) for file in self._manifest.files]
         else:
-            sizes = [_size(self._snapshot)] if self._snapshot.exists() else []
+            sizes = _sizes_of_what_is_there(self._snapshot)
         self.has_data = bool(sizes)
         self.total_bytes = sum(sizes)
 
@@ -52,9 +52,10 @@ class LoadAtStart:
             self._load_snapshot()
 
     def _find_appended(self) -> Manifest | None:
-        """The files that the manifest names; None if there are none."""
+        """The files that the manifest names; None if there are none. Nobody else changes them from here on."""
         directory = self._directory
         try:
+            directory.claim()
             adopt_old_file(directory)
             manifest = directory.read()
         except ManifestError as error:
@@ -103,6 +104,16 @@ class LoadAtStart:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
+    except OSError as error:
+        raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _sizes_of_what_is_there(path: Path) -> list[int]:
+    """The size of a file, or nothing. One that cannot be looked at is none that is not there."""
+    try:
+        return [path.stat().st_size]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError as error:
         raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sherd import __version__, native
 from sherd.acl import AccessControl, Catalogue
 from sherd.config import BY_NAME, Config, Source, refuse_contradictions
-from sherd.errors import ConfigApplyError, ConfigError
+from sherd.errors import ConfigApplyError, ConfigError, SherdError
 from sherd.extensions.manager import Extensions, default_threads
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
@@ -110,7 +110,8 @@ class Runtime:
     @property
     def node(self) -> Node:
         """The server's state; there once `open` has returned."""
-        assert self._node is not None, "the server is not open"
+        if self._node is None:
+            raise RuntimeError("the server was not started")
         return self._node
 
     @property
@@ -257,7 +258,7 @@ class Runtime:
     def _find_data(self) -> None:
         self._appends_from_start = self.config.get_bool("appendonly")
         if self._load or self._appends_from_start:
-            self._start_load = LoadAtStart(self.node)
+            self._start_load = LoadAtStart(self.node, self._append.directory)
             if self._start_load.has_data:
                 self.node.start_load = StartLoad(self._start_load.total_bytes)
 
@@ -325,7 +326,15 @@ class Runtime:
         try:
             self._append.begin_at_start()
         except OSError as error:
-            raise ConfigError(f"cannot write an append-only file: {error.strerror or error}") from error
+            where = error.filename or self.config.get_str("appenddirname")
+            raise ConfigError(f"cannot append to {where}: {error.strerror or error}") from error
+
+    def _switch_append(self) -> None:
+        try:
+            self._append.switch(on=self.config.get_bool("appendonly"))
+        except (SherdError, OSError) as error:
+            _log.warning("nothing is appended", reason=str(error))
+            raise ConfigApplyError("appendonly", str(error)) from error
 
     def save_at_end(self) -> bool:
         """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread."""
@@ -384,6 +393,7 @@ class Runtime:
             self._metrics.stop()
             self._metrics = None
         ended = self.node.engine.stop(int(STOP_SECONDS_MAX * 1000))
+        self._append.directory.release()
         self._extensions.join()
         self.remove_files()
         if not ended:
@@ -475,7 +485,7 @@ class Runtime:
             self._primary.apply_configuration()
         # While data are being loaded it is looked at afterwards.
         if "appendonly" in names and self._loop is not None and self.node.start_load is None:
-            self._append.switch(on=self.config.get_bool("appendonly"))
+            self._switch_append()
 
     def _listen_elsewhere(self, parameter: str) -> None:
         """Put the TCP listeners where the configuration says. Clients that are connected stay."""
