@@ -112,3 +112,36 @@ def test_keyboard_interrupt_stops_a_program_with_an_embedded_server() -> None:
     output, _ = process.communicate(timeout=30)
     assert "interrupted" in output
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("first", ["start", "stop"])
+def test_a_server_that_was_started_or_stopped_does_not_start_again(first: str) -> None:
+    """Not silently, as one that nobody can connect to."""
+    import sherd
+
+    server = sherd.Server()
+    getattr(server, first)()
+    with pytest.raises(RuntimeError, match="a server starts once"):
+        server.start()
+    server.stop()
+
+
+def test_what_keeps_a_server_from_serving_is_raised_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sherd
+
+    server = sherd.Server()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(server._runtime, "_prepare", fail)
+    with pytest.raises(ZeroDivisionError):
+        server.start()
+    server.stop()
+
+
+def test_the_port_of_a_server_that_was_not_started_is_a_clear_mistake() -> None:
+    import sherd
+
+    with pytest.raises(RuntimeError, match="was not started"):
+        print(sherd.Server().port)

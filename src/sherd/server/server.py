@@ -58,11 +58,13 @@ class Server:
         load = bool(self.config.get_tuple("save"))
         self._runtime = Runtime(self.config, _log_to_python, any_port=True, load=load, commands=commands)
         self._thread: threading.Thread | None = None
-        self._failure: SherdError | None = None
+        self._failure: BaseException | None = None
+        self._was_stopped = False
 
     def start(self) -> Self:
-        """Bind, load and serve; returns when clients can connect and the data are there."""
-        assert self._thread is None, "a server starts once"
+        """Bind, load and serve; returns when clients can connect and the data are there. A server starts once."""
+        if self._thread is not None or self._was_stopped:
+            raise RuntimeError("a server starts once: make another one")
         self._runtime.open()
         serving = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(serving,), name="sherd-control", daemon=True)
@@ -77,7 +79,10 @@ class Server:
     def _serve(self, serving: threading.Event) -> None:
         try:
             asyncio.run(self._runtime.serve(serving.set))
-        except SherdError as error:
+        except BaseException as error:
+            if serving.is_set():
+                raise
+            # It is `start` that fails.
             self._failure = error
         finally:
             serving.set()
@@ -88,6 +93,7 @@ class Server:
         A command that takes longer cannot be broken off: then a warning is logged, and what it needs, which includes
         the data, is freed when it has ended. With save points a snapshot is taken first, which takes its time.
         """
+        self._was_stopped = True
         if self._thread is not None and self._thread is not threading.current_thread():
             self._runtime.save_at_end()
         self._runtime.request_stop()
