@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sherd import native
+from sherd.config import BY_NAME
 from sherd.server.commands import declare_commands
 
 root = Path(__file__).parents[2]
@@ -41,3 +42,21 @@ def test_every_known_command_that_is_missing_is_named_in_the_readme() -> None:
 def test_no_command_that_is_there_is_named_as_missing() -> None:
     wrong = {(each, name) for each in _named_as_missing() for name in present if fnmatchcase(name, each)}
     assert sorted(wrong) == []
+
+
+def test_directives_that_documents_name_are_there() -> None:
+    """With two dashes, as on a command line of the server's."""
+    documents = [root / "README.md", *sorted((root / "docs").glob("*.md")), root / "Dockerfile"]
+    no_directives = {"--directive", "--help"}
+    lines = [line for file in documents for line in file.read_text().splitlines()]
+    named = {
+        option
+        for line in lines
+        if "sherd serve" in line or line.startswith("| `--")
+        for option in re.findall(r"--[a-z-]+", line)
+    }
+    assert sorted(option for option in named - no_directives if option[2:] not in BY_NAME) == []
+    # What Redis does not know is in the README's table.
+    table = {option[2:] for line in lines if line.startswith("| `--") for option in re.findall(r"`(--[a-z-]+)`", line)}
+    own = {name for name in BY_NAME if name.startswith(("metrics-", "python-commands")) or name == "shards"}
+    assert sorted(own - table) == []

@@ -16,7 +16,7 @@ PARAMETERS = (
          lambda name: "it cannot have a colon" if ":" in name else None),
     text("metrics-password", "", "Password that the metrics page asks for; empty means that none is asked for.",
          sensitive=True),
-    boolean("metrics-hot-key-names", False, "Show the names of hot keys on the metrics page, not their hashes."),
+    boolean("metrics-hot-key-names", False, "Show names of hot and big keys on the metrics page, not their hashes."),
     integer("slowlog-log-slower-than", (-1, LONG_MAX), 10000,
             "Microseconds from which a command enters the slow log; 0 logs all, -1 none.",
             aliases=("commandlog-execution-slower-than",)),
