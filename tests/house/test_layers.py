@@ -103,7 +103,6 @@ _told_by_the_wall_clock = {
     "src/sherd/families/server.py",
     "src/sherd/observability/logs.py",
     "src/sherd/observability/node.py",
-    "src/sherd/observability/replication.py",
     "src/sherd/observability/snapshot.py",
     "src/sherd/persistence/append.py",
     "src/sherd/persistence/saver.py",

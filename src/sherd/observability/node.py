@@ -35,7 +35,8 @@ class Listener:
 
 @record(frozen=False)
 class SaveFigures:
-    """What became of snapshots. Times are Unix seconds; `saved_changes` counts the changes that the last one has."""
+    """What became of snapshots. last_time: Unix seconds. current_since: when the one that is being taken began
+    (monotonic seconds), or 0. saved_changes: the changes that the last one has."""
 
     last_time: float = field(default_factory=time.time)
     last_ok: bool = True
@@ -51,7 +52,7 @@ class SaveFigures:
     @property
     def current_seconds(self) -> int:
         """How long the snapshot that is being taken has lasted; -1 if there is none."""
-        return int(time.time() - self.current_since) if self.current_since else -1
+        return int(time.monotonic() - self.current_since) if self.current_since else -1
 
 
 @record(frozen=False)
@@ -71,7 +72,8 @@ class StartLoad:
 
 @record(frozen=False)
 class AppendFigures:
-    """What became of the append-only file. `base_size`: bytes of its files after the last rewrite, or at the start."""
+    """What became of the append-only file. current_since: when the rewrite that goes on began (monotonic seconds), or
+    0. base_size: bytes of its files after the last rewrite, or at the start."""
 
     enabled: bool = False
     scheduled: bool = False
@@ -85,7 +87,7 @@ class AppendFigures:
     @property
     def current_seconds(self) -> int:
         """How long the rewrite that is going on has lasted; -1 if there is none."""
-        return int(time.time() - self.current_since) if self.current_since else -1
+        return int(time.monotonic() - self.current_since) if self.current_since else -1
 
 
 @record(frozen=False)

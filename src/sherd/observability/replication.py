@@ -82,10 +82,10 @@ class Replication:
 
     id: the history that the data belong to, `offset` how far in it they are when no link says so. knows_place: of a
     replica, that they do, so that a primary could go on from there. second_id: an earlier history, which this one goes
-    on from `second_offset` on. is_ending: the server ends, and nothing is added to the stream. phase, down_since (Unix
-    seconds): the link's. serves_while_loading: the old data are answered from until the new ones are complete.
-    is_emptied: they have gone before the new ones came. input_bytes, output_bytes, failed_commands: of links that have
-    ended.
+    on from `second_offset` on. is_ending: the server ends, and nothing is added to the stream. phase, down_since
+    (monotonic seconds): the link's. syncing_since (Unix seconds), syncing_begun (monotonic ones): of the snapshot that
+    comes. serves_while_loading: the old data are answered from until the new ones are complete. is_emptied: they have
+    gone before the new ones came. input_bytes, output_bytes, failed_commands: of links that have ended.
     """
 
     id: str = field(default_factory=random_id)
@@ -98,6 +98,7 @@ class Replication:
     link: native.PrimaryLink | None = None
     down_since: float = 0.0
     syncing_since: float = 0.0
+    syncing_begun: float = 0.0
     serves_while_loading: bool = False
     is_emptied: bool = False
     input_bytes: int = 0
@@ -123,7 +124,7 @@ class Replication:
     @property
     def syncing_seconds(self) -> int:
         """How long the snapshot of the primary has been coming; 0 if none comes."""
-        return int(time.time() - self.syncing_since) if self.syncing_since else 0
+        return int(time.monotonic() - self.syncing_begun) if self.syncing_since else 0
 
     @property
     def saved_history(self) -> str | None:
@@ -230,7 +231,7 @@ def primary_lines(replication: Replication, config: Config) -> Iterator[str]:
         yield f"master_sync_last_io_seconds_ago:{status['idle_seconds']}"
     if not up:
         since = replication.down_since
-        yield f"master_link_down_since_seconds:{int(time.time() - since) if since else -1}"
+        yield f"master_link_down_since_seconds:{int(time.monotonic() - since) if since else -1}"
     priority, announced = config.get_int("replica-priority"), config.get_bool("replica-announced")
     yield f"slave_priority:{priority}"
     yield f"slave_read_only:{int(config.get_bool('replica-read-only'))}"

@@ -192,7 +192,7 @@ class AppendOnly:
             appends.scheduled = appends.scheduled or schedule
             return False
         appends.scheduled = False
-        self._running = asyncio.get_running_loop().create_task(self._rewrite(time.time()))
+        self._running = asyncio.get_running_loop().create_task(self._rewrite())
         self._saver.set_barred(True)
         return True
 
@@ -226,11 +226,11 @@ class AppendOnly:
             return False
         return size * 100 // max(appends.base_size, 1) - 100 >= percent
 
-    async def _rewrite(self, begun: float) -> None:
+    async def _rewrite(self) -> None:
         appends, started = self._node.appends, time.monotonic()
-        appends.current_since = begun
+        appends.current_since = started
         try:
-            await self._write_base(begun)
+            await self._write_base()
         except ValueError:
             # A snapshot for replicas is being taken: one is taken at a time.
             appends.scheduled = True
@@ -253,7 +253,7 @@ class AppendOnly:
             if not appends.enabled and self._node.engine.append_status() is not None:
                 self._node.engine.end_append()
 
-    async def _write_base(self, begun: float) -> None:
+    async def _write_base(self) -> None:
         directory, engine, config = self.directory, self._node.engine, self._node.config
         as_snapshot = config.get_bool("aof-use-rdb-preamble")
         is_first = engine.append_status() is None
@@ -272,7 +272,7 @@ class AppendOnly:
             compress=config.get_bool("rdbcompression"),
             checksum=config.get_bool("rdbchecksum"),
             sync_in_passing=config.get_bool("aof-rewrite-incremental-fsync"),
-            aux=self._saver.aux(begun, is_base=True),
+            aux=self._saver.aux(time.time(), is_base=True),
             as_commands=not as_snapshot,
             increment=directory.path / increment.name,
         )

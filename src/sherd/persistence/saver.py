@@ -71,12 +71,12 @@ class Saver:
     def syncing(self) -> Iterator[None]:
         """A snapshot for replicas is being taken. Neither `is_running` nor `is_barred` may hold before."""
         saves = self._node.saves
-        self._is_syncing, saves.current_since = True, time.time()
+        self._is_syncing, saves.current_since = True, time.monotonic()
         self._tell_whether_free()
         try:
             yield
         finally:
-            saves.last_seconds, saves.current_since = int(time.time() - saves.current_since), 0.0
+            saves.last_seconds, saves.current_since = saves.current_seconds, 0.0
             self._is_syncing = False
             self._tell_whether_free()
 
@@ -96,9 +96,9 @@ class Saver:
         if self.is_running or self.is_barred:
             self._scheduled = self._scheduled or schedule
             return False
-        config, begun = self._node.config, time.time()
+        config, started = self._node.config, time.monotonic()
         path = Path(config.get_str("dir")) / config.get_str("dbfilename")
-        self._node.saves.current_since = begun
+        self._node.saves.current_since = started
         failure: OSError | None = None
         try:
             self._node.engine.begin_save(
@@ -106,12 +106,12 @@ class Saver:
                 compress=config.get_bool("rdbcompression"),
                 checksum=config.get_bool("rdbchecksum"),
                 sync_in_passing=config.get_bool("rdb-save-incremental-fsync"),
-                aux=self.aux(begun),
+                aux=self.aux(time.time()),
                 history=self._node.replication.saved_history,
             )
         except OSError as error:
             failure = error
-        self._running = asyncio.get_running_loop().create_task(self._finish(path, begun, failure))
+        self._running = asyncio.get_running_loop().create_task(self._finish(path, started, failure))
         return True
 
     async def save(self) -> None:
@@ -157,8 +157,8 @@ class Saver:
         points = self._node.config.get_tuple("save")
         return any(changes >= wanted and since > seconds for seconds, wanted in points)
 
-    async def _finish(self, path: Path, begun: float, failure: OSError | None) -> None:
-        saves, started = self._node.saves, time.monotonic()
+    async def _finish(self, path: Path, started: float, failure: OSError | None) -> None:
+        saves = self._node.saves
         try:
             if failure is not None:
                 raise failure
@@ -171,9 +171,10 @@ class Saver:
             saves.last_ok = True
             self._saved_at = started
             saves.saved_changes, saves.last_time, saves.count = changes, int(time.time()), saves.count + 1
-            _log.info("snapshot saved", path=str(path), keys=keys, bytes=size, seconds=round(time.time() - begun, 3))
+            seconds = round(time.monotonic() - started, 3)
+            _log.info("snapshot saved", path=str(path), keys=keys, bytes=size, seconds=seconds)
         finally:
-            saves.last_seconds, saves.current_since = int(time.time() - begun), 0.0
+            saves.last_seconds, saves.current_since = saves.current_seconds, 0.0
             self.refuse_writes()
             self._running = None
             if self._scheduled:

@@ -95,7 +95,7 @@ class Follower:
         was_primary = replication.primary is None
         offset, is_kept = replication.current_offset, replication.backlog()[0]
         replication.primary = (host, port)
-        replication.phase, replication.down_since = CONNECT, time.time()
+        replication.phase, replication.down_since = CONNECT, time.monotonic()
         self._node.config.put(BY_NAME["replicaof"], (host, str(port)), source)
         self._node.engine.follow(f"{host}:{port}")
         self.apply_configuration()
@@ -263,6 +263,7 @@ class Follower:
         link = replication.link
         assert link is not None
         replication.phase, replication.syncing_since = SYNC, time.time()
+        replication.syncing_begun = time.monotonic()
         way = self._way_to_load(admission)
         try:
             if way.empties_first:
@@ -289,7 +290,7 @@ class Follower:
         # Begins with all of the new data.
         self._append.switch(on=self._node.config.get_bool("appendonly"))
         link.begin(admission.offset, self._database)
-        seconds = round(time.time() - replication.syncing_since, 3)
+        seconds = round(time.monotonic() - replication.syncing_begun, 3)
         _log.info("synchronised with the primary", keys=report["keys"], seconds=seconds)
 
     def _way_to_load(self, admission: Admission) -> _Way:
@@ -374,6 +375,6 @@ class Follower:
             replication.link.close()
             replication.end_link()
         if replication.is_up or not replication.down_since:
-            replication.down_since = time.time()
+            replication.down_since = time.monotonic()
         replication.phase = CONNECT
         self.apply_configuration()
