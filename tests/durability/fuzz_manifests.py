@@ -32,7 +32,7 @@ from sherd.observability.replication import Place
 from sherd.persistence import manifest
 from sherd.persistence.append import AppendDirectory
 from sherd.persistence.check_append import check_aof
-from sherd.persistence.load import LoadAtStart, LoadError
+from sherd.persistence.load import DataLoadError, LoadAtStart
 from sherd.persistence.manifest import End, Manifest, ManifestError
 from tests.python.fake_engine import Bench
 
@@ -124,7 +124,7 @@ class Directory:
     def _start(self, *, is_manifest: bool) -> None:
         try:
             LoadAtStart(self._node, self._append)
-        except LoadError as error:
+        except DataLoadError as error:
             told = str(error)
         else:
             assert is_manifest, "a server would start with what is no manifest"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = get_logger()
 
 
-class LoadError(SherdError):
+class DataLoadError(SherdError):
     """What is there cannot be loaded: the server must not start, for it would overwrite it."""
 
 
@@ -59,9 +59,9 @@ class LoadAtStart:
             adopt_old_file(directory)
             manifest = directory.read()
         except ManifestError as error:
-            raise LoadError(f"cannot use {directory.manifest_path}: {error}") from error
+            raise DataLoadError(f"cannot use {directory.manifest_path}: {error}") from error
         except OSError as error:
-            raise LoadError(f"cannot use {directory.path}: {error.strerror or error}") from error
+            raise DataLoadError(f"cannot use {directory.path}: {error.strerror or error}") from error
         return manifest if manifest is not None and manifest.files else None
 
     def _load_snapshot(self) -> None:
@@ -70,11 +70,11 @@ class LoadAtStart:
             # A primary says when a key goes.
             report = node.engine.load(path, keep_expired=bool(node.config.get_tuple("replicaof")))
         except OSError as error:
-            raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+            raise DataLoadError(f"cannot read {path}: {error.strerror or error}") from error
         if node.stopping:
             return
         if report["fault"] is not None:
-            raise LoadError(_told(path, report["fault"]))
+            raise DataLoadError(_told(path, report["fault"]))
         seconds = time.monotonic() - begun
         saves = node.saves
         saves.loaded_keys = report["keys"] - report["expired"]
@@ -105,7 +105,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DataLoadError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _sizes_of_what_is_there(path: Path) -> list[int]:
@@ -115,7 +115,7 @@ def _sizes_of_what_is_there(path: Path) -> list[int]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DataLoadError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _load_file(node: Node, directory: AppendDirectory, manifest: Manifest, file: AppendedFile) -> AppendReport:
@@ -123,14 +123,14 @@ def _load_file(node: Node, directory: AppendDirectory, manifest: Manifest, file:
     try:
         report = node.engine.load_append(path)
     except OSError as error:
-        raise LoadError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DataLoadError(f"cannot read {path}: {error.strerror or error}") from error
     if node.stopping:
         # What was not read is no fault of the file.
         return report
     node.saves.loaded_keys += report["keys"]
     if report["failed"] and node.config.get_str("propagation-error-behavior") == "panic":
         what = f"{report['failed']} of its commands fail, the first one with {report['first_error']}"
-        raise LoadError(f"cannot load {path}: {what}, and propagation-error-behavior is panic")
+        raise DataLoadError(f"cannot load {path}: {what}, and propagation-error-behavior is panic")
     if report["failed"]:
         _log.warning("commands of the append-only file failed", path=str(path), commands=report["failed"],
                      first=report["first_error"])  # fmt: skip
@@ -143,7 +143,7 @@ def _load_file(node: Node, directory: AppendDirectory, manifest: Manifest, file:
 
 
 def _mend(node: Node, path: Path, report: AppendReport, *, is_last: bool) -> None:
-    """Cut off the end of a file that is no whole command, where the configuration allows it; LoadError if not."""
+    """Cut off the end of a file that is no whole command, where the configuration allows it; DataLoadError if not."""
     assert report["fault"] is not None
     told = _told(path, report["fault"])
     size = path.stat().st_size
@@ -154,7 +154,7 @@ def _mend(node: Node, path: Path, report: AppendReport, *, is_last: bool) -> Non
         allowed = 0 < dropped <= node.config.get_int("aof-load-corrupt-tail-max-size")
     in_snapshot = report["snapshot"] and report["valid"] == 0
     if not is_last or not allowed or in_snapshot:
-        raise LoadError(f"{told} (`sherd check-aof --fix` cuts it off)")
+        raise DataLoadError(f"{told} (`sherd check-aof --fix` cuts it off)")
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.ftruncate(descriptor, report["valid"])

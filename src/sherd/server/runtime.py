@@ -209,7 +209,7 @@ class Runtime:
     async def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Load what is there, serve until `request_stop`, then stop everything; in the thread that runs the loop.
 
-        Calls `on_ready` when the data are loaded. LoadError if they cannot be: everything is stopped then as well.
+        Calls `on_ready` when the data are loaded. DataLoadError if they cannot be: everything is stopped then as well.
         """
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         if self._stop_asked:  # before there was a loop
