@@ -1,5 +1,5 @@
 //! Tells the accounting of memory how the allocator was built: with blocks of 8 bytes (`.cargo/config.toml`), or, where
-//! somebody builds with flags of his own, with its default of 16.
+//! somebody builds with other flags, with its default of 16.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(blocks_of_eight)");

@@ -41,7 +41,7 @@ impl Variant {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Keyspace {
     world: Arc<World>,
     shards: Vec<Shard>,

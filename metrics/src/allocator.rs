@@ -59,7 +59,7 @@ pub fn give_back() {
     unsafe { mi_collect(true) }
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Mimalloc;
 
 // SAFETY: blocks come from mimalloc and go back to it; a layout's size and alignment are asked for as they are.

@@ -12,7 +12,7 @@ use crate::counter::Counter;
 /// Buckets: values up to 2^36 ns (69 s) in quarter octaves; the last one takes everything above.
 pub const BUCKETS: usize = 36 * 4;
 
-/// See the file's head. Written by one thread at a time.
+/// See the [module](self). Written by one thread at a time.
 #[derive(Default, Debug)]
 pub struct Histogram {
     buckets: OnceLock<Box<[Counter; BUCKETS]>>,

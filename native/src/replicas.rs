@@ -23,7 +23,7 @@ use crate::held;
 /// A replica: client id, peer's address, its own address and port, phase, acknowledged and synced offset, seconds of silence.
 type Row = (u64, String, String, u16, &'static str, u64, u64, i64);
 
-/// See the file's head.
+/// See the [module](self).
 #[pyclass(frozen, module = "sherd._native")]
 pub struct Replicas {
     shared: Arc<Shared>,

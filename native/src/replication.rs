@@ -22,7 +22,7 @@ use sherd_shards::server::pause::Condition;
 
 use crate::persistence::{shown, Checked};
 
-/// See the file's head.
+/// See the [module](self).
 #[pyclass(frozen, module = "sherd._native")]
 pub struct PrimaryLink {
     link: Arc<Link>,

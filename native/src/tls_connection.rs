@@ -15,7 +15,7 @@ use sherd_ioth::net::tls::{Decrypted, TlsStream};
 use sherd_ioth::net::tls_config::server_name;
 use sherd_ioth::shared::Shared;
 
-/// See the file's head.
+/// See the [module](self).
 #[pyclass(frozen, module = "sherd._native")]
 pub struct TlsConnection(Mutex<Option<Open>>);
 

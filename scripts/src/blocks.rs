@@ -23,7 +23,7 @@ struct Free {
     next: *mut Free,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Blocks {
     /// The region's first byte, as an address.
     start: usize,

@@ -72,7 +72,7 @@ enum Kept {
     ByEval,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Cache {
     known: RwLock<Known>,
     /// Another one when scripts were forgotten: what threads have kept is no longer right then.

@@ -16,7 +16,7 @@ use crate::matching::matcher::Workspace;
 use crate::random::Random;
 use crate::watch::Watch;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Context {
     /// Who executes the commands of what runs, and whether it may go on.
     pub watch: Watch,

@@ -28,7 +28,7 @@ const STRING: c_int = 8;
 /// Bytes of a reply: a table that contains another one twice, and so on, has no bound of its own.
 const REPLY_BYTES_MAX: usize = 512 << 20;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Encoder<'a> {
     pub lua: Lua,
     pub out: &'a mut Vec<u8>,

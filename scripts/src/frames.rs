@@ -131,7 +131,7 @@ unsafe fn read_first_upvalue(lua: Lua) -> *const c_void {
     (*((*call.function).content.object as *const Native)).first.content.object
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Clone, Copy)]
 pub struct Frames {
     is_known: bool,

@@ -22,7 +22,7 @@ pub enum Interruption {
     Stop,
 }
 
-/// See the file's head. A method must not panic: it is called from within Lua.
+/// See the [module](self). A method must not panic: it is called from within Lua.
 pub trait Host {
     /// Executes a command and writes its reply, in the protocol that is asked for.
     fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Called;

@@ -24,7 +24,7 @@ pub struct Table {
     places: c_int,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Layout {
     /// What a table without a hash part has for its nodes; null where Lua's tables are not as expected.
     no_nodes: *const c_void,

@@ -28,7 +28,7 @@ pub mod kind {
     pub const FUNCTION: i32 = 6;
 }
 
-/// A state; see the file's head.
+/// A state; see the [module](self).
 ///
 /// Every method needs what Lua's manual asks of the function of its name: room on the stack (20 places in a native function), an
 /// index that there is, and the rule above.

@@ -41,7 +41,7 @@ unsafe extern "C-unwind" fn open_libraries(state: *mut State) -> c_int {
     0
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Runtime {
     lua: Lua,
     context: Box<Context>,

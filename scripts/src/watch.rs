@@ -34,7 +34,7 @@ pub enum Stopping {
     LoadsTooLong,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Watch {
     /// Who executes the commands of the script that runs; `None` while none does.
     host: Option<*mut (dyn Host + 'static)>,

@@ -44,7 +44,7 @@ const MARK: u8 = 0b1000_0000;
 
 const HEADER: usize = 4;
 
-/// See the file's head.
+/// See the [module](self).
 #[repr(transparent)]
 pub struct Entry(NonNull<u8>);
 

@@ -177,7 +177,7 @@ fn matches_rest(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     pattern[p..].iter().all(|&b| b == b'*')
 }
 
-/// Matches one byte against the pattern element at `p`; gives whether it matched and where the next element begins.
+/// Matches one byte against the pattern element at `p`; returns whether it matched and where the next element begins.
 fn match_one(pattern: &[u8], p: usize, byte: u8, fold: bool) -> (bool, usize) {
     let same = |a: u8, b: u8| a == b || fold && a.eq_ignore_ascii_case(&b);
     match pattern[p] {

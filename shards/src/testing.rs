@@ -75,7 +75,7 @@ impl Tester {
         self.shards.iter_mut().for_each(|shard| shard.outbox.events.set_consumed(consume));
     }
 
-    /// Runs a command line whose words are separated by single spaces and gives the reply's bytes as text.
+    /// Runs a command line whose words are separated by single spaces and returns the reply's bytes as text.
     pub fn run(&mut self, line: &str) -> String {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         String::from_utf8_lossy(&self.run_args(&args)).into_owned()
@@ -286,7 +286,7 @@ impl Tester {
         }
     }
 
-    /// Runs a command and gives the reply's bytes.
+    /// Runs a command and returns the reply's bytes.
     pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
         self.run_for(None, args)
     }

@@ -214,6 +214,11 @@ def test_nothing_is_left_unfinished() -> None:
     assert not found, found
 
 
+def test_comments_point_to_the_module_for_more() -> None:
+    """As rustdoc links it, in one form: what stands at the top of a file is the documentation of a module."""
+    assert not [file for file in _rust_files(*crates) if re.search(r"[Ff]ile's head|[Ss]ee the file", file.read_text())]
+
+
 def test_the_extension_module_does_not_need_the_gil() -> None:
     """It says so to a free-threaded interpreter."""
     text = "".join(file.read_text() for file in _rust_files("native"))

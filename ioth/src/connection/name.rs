@@ -21,7 +21,7 @@ struct Header {
     length: usize,
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[repr(transparent)]
 pub struct Name(NonNull<u8>);
 

@@ -65,7 +65,7 @@ pub struct CalledBy {
     pub record: Option<Arc<ClientRecord>>,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Execution {
     shared: Arc<Shared>,
     name: Arc<str>,

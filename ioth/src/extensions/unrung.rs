@@ -14,7 +14,7 @@ use crate::shared::message::Message;
 /// How long an IO thread may not know of an answer. A command that has taken longer is not begun before it is told.
 pub const UNRUNG_NANOSECONDS_MAX: u64 = 50_000;
 
-/// See the file's head. What is still owed is done when it is dropped.
+/// See the [module](self). What is still owed is done when it is dropped.
 pub struct Unrung<'a> {
     mailboxes: &'a [Mailbox<Message>],
     /// The threads, one time each.

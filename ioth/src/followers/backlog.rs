@@ -19,7 +19,7 @@ const GATHER: Duration = Duration::from_micros(200);
 /// Tells how many bytes of a snapshot wait.
 pub type SnapshotBytes = Box<dyn Fn() -> usize + Send + Sync>;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Backlog {
     state: Mutex<Chunks>,
     size: AtomicUsize,

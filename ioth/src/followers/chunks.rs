@@ -22,7 +22,7 @@ impl Chunk {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Chunks {
     chunks: VecDeque<Chunk>,

@@ -30,7 +30,7 @@ pub enum Order {
 /// Starts the thread.
 pub type Starter = Box<dyn Fn() + Send + Sync>;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Replicas {
     pub backlog: Arc<Backlog>,
     orders: Mutex<Vec<Order>>,

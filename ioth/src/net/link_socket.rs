@@ -14,7 +14,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use super::tls::{Decrypted, TlsStream};
 
-/// See the file's head.
+/// See the [module](self).
 pub struct LinkSocket {
     socket: Arc<OwnedFd>,
     /// Taken by one thread at a time, which never waits while it has it.

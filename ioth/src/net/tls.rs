@@ -45,7 +45,7 @@ pub enum Decrypted {
     Closed,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct TlsStream {
     /// Shared with whoever polls it or ends it.
     socket: Arc<OwnedFd>,

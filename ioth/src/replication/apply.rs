@@ -82,7 +82,7 @@ enum Stop {
     Asked(usize),
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Applier {
     link: Arc<Link>,
     buffer: Vec<u8>,

@@ -28,7 +28,7 @@ impl Lost {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Link {
     socket: LinkSocket,
     shared: Arc<Shared>,

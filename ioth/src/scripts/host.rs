@@ -61,7 +61,7 @@ const WAIT_STEP: Duration = Duration::from_micros(50);
 /// Commands after which a script counts as one that takes long.
 const COMMANDS_QUICK_MAX: u64 = 10_000;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct ScriptHost<'h, 'c> {
     shared: &'h Arc<Shared>,
     context: &'h mut Context<'c>,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::message::ControlRequest;
 use super::script_answer::ScriptAnswer;
 
-/// See the file's head. There are never more requests than threads that run scripts.
+/// See the [module](self). There are never more requests than threads that run scripts.
 #[derive(Default)]
 pub struct ScriptCalls {
     state: Mutex<State>,

@@ -76,7 +76,7 @@ impl LongScript {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct RunningScripts(Mutex<Vec<Arc<LongScript>>>);
 

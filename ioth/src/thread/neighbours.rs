@@ -18,7 +18,7 @@ const RECEIVERS_MAX: u64 = 8;
 /// The same for all messages of a round together.
 const ROUND_RECEIVERS_MAX: u64 = 64;
 
-/// See the file's head. Empty until the server starts.
+/// See the [module](self). Empty until the server starts.
 #[derive(Default)]
 pub struct Neighbours(OnceLock<Vec<Weak<Mutex<IoThread>>>>);
 

@@ -61,7 +61,7 @@ impl Fed {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Subscribers {
     kinds: [Table<Named<Places>>; KINDS],

@@ -97,7 +97,7 @@ pub struct Functions {
     failed: Py<PyAny>,
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Extensions {
     functions: RwLock<Option<Arc<Functions>>>,

@@ -22,7 +22,7 @@ pub struct Function {
     pub flags: Flags,
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Debug)]
 pub struct Library {
     /// Its number among all that there have been in this process: another one when the same source is loaded again.

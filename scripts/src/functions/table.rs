@@ -105,7 +105,7 @@ impl Known {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Libraries {
     known: RwLock<Known>,
     version: AtomicU64,

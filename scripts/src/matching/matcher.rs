@@ -73,7 +73,7 @@ impl Workspace {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Matcher<'a> {
     pub subject: &'a [u8],
     /// Without the `^` that anchors it.

@@ -11,7 +11,7 @@ use crate::lua::Lua;
 /// Bytes that need no block.
 const SHORT_BYTES_MAX: usize = 1024;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Buffer {
     lua: Lua,
     /// A place on Lua's stack that is the buffer's alone: there Lua keeps the block for it.

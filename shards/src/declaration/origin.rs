@@ -1,6 +1,6 @@
 //! Who has a command executed, and what follows from that: said once for every command, where it begins.
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
     /// A request of a client.

@@ -257,7 +257,7 @@ impl Secret {
     }
 }
 
-/// See the file's head. Build one with struct update syntax from [`CommandSpec::DEFAULT`].
+/// See the [module](self). Build one with struct update syntax from [`CommandSpec::DEFAULT`].
 #[derive(Clone, Copy)]
 pub struct CommandSpec<H> {
     /// Lower case; a subcommand is `container|sub`.
@@ -288,7 +288,7 @@ pub struct CommandSpec<H> {
     /// The arguments as the documentation writes them: `key value [NX | XX]`.
     pub syntax: &'static str,
     pub scope: Scope,
-    /// Keys that only the arguments tell (SORT ... STORE, MIGRATE): gives the argument numbers of all keys.
+    /// Keys that only the arguments tell (SORT ... STORE, MIGRATE): returns the argument numbers of all keys.
     pub find_keys: Option<FindKeys>,
     /// What is done to a key, where only the arguments tell (`SET ... GET`, `BITFIELD ... GET`).
     pub tell_flags: Option<TellFlags>,

@@ -50,7 +50,7 @@ pub struct Block {
 
 const NEVER: i64 = i64::MAX;
 
-/// The states of a waiter; see the file's head.
+/// The states of a waiter; see the [module](self).
 #[derive(Debug)]
 pub struct WaitState(AtomicU8);
 

@@ -43,7 +43,7 @@ pub enum Presence {
     Alive,
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Watches {
     keys: HashMap<(u16, Box<[u8]>), Vec<Watcher>>,

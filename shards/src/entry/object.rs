@@ -109,18 +109,18 @@ pub trait Collection: Sized {
 
 macro_rules! objects {
     ($($variant:ident($type:ty): $kind:ident;)*) => {
-        /// See the file's head.
+        /// See the [module](self).
         pub enum Object {
             $($variant($type),)*
         }
 
-        /// See the file's head.
+        /// See the [module](self).
         #[derive(Clone, Copy)]
         pub enum ObjectRef<'a> {
             $($variant(&'a $type),)*
         }
 
-        /// See the file's head.
+        /// See the [module](self).
         pub enum ObjectMut<'a> {
             $($variant(&'a mut $type),)*
         }

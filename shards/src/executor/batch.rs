@@ -87,7 +87,7 @@ impl Segment {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Batch {
     pub shard: usize,

@@ -2,11 +2,11 @@
 //!
 //! Bit 0 says that it is held; the rest counts threads that wait for it with [`Baton::acquire`] (transactions over
 //! shards and the shard's own thread). [`Baton::try_acquire`] fails while anybody waits, so the waiters are not starved
-//! by batches that come in a steady stream; who fails publishes his batch on the ring instead.
+//! by batches that come in a steady stream; whoever fails publishes its batch on the ring instead.
 //!
 //! **No batch is left behind.** Who publishes tries the baton again after pushing; who lets go looks at the ring after
 //! releasing. Both are sequentially consistent (push, then try; release, then look), so at least one of the two sees
-//! the other. A waiter counts as a holder to come: he looks after his own release.
+//! the other. A waiter counts as a holder to come: it looks after its own release.
 //!
 //! **No deadlock.** Who needs several batons takes them in ascending order of shard and never waits for anything else
 //! while holding one.
@@ -21,7 +21,7 @@ const WAITER: u32 = 2;
 /// Looks at the word before sleeping: some 2 us, less than a sleep and a wake cost.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Baton(AtomicU32, Futex);
 
 impl Default for Baton {
@@ -42,7 +42,7 @@ impl Baton {
         // loom takes SeqCst operations for acquire and release; only its fences are in one order.
         #[cfg(loom)]
         fence(Ordering::SeqCst);
-        // Acquire (within SeqCst): the last holder's writes are visible. SeqCst: see the file's head.
+        // Acquire (within SeqCst): the last holder's writes are visible. SeqCst: see the module.
         self.0.compare_exchange(0, HELD, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 

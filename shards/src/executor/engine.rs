@@ -150,7 +150,7 @@ pub type Deliver = Box<dyn Fn(Box<Batch>) + Send + Sync>;
 /// Tells an IO thread about a client that waited for a key.
 pub type WakeClient = Box<dyn Fn(Wake) + Send + Sync>;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Engine {
     pub world: Arc<World>,
     cells: Vec<ShardCell>,

@@ -6,7 +6,7 @@
 use crate::handler::access::Shards;
 use crate::server::world::World;
 
-/// See the file's head. An errand is run once, by whichever thread has got its shards.
+/// See the [module](self). An errand is run once, by whichever thread has got its shards.
 pub trait Errand: Send {
     /// The shards that it needs, as a bit set that is not empty.
     fn needs(&self) -> u64;

@@ -43,7 +43,7 @@ pub struct Counts<'a> {
     pub rate: TickRate,
 }
 
-/// Executes a command that cannot block here; gives whether it answered an error.
+/// Executes a command that cannot block here; returns whether it answered an error.
 #[inline]
 pub fn call(shards: Shards<'_>, world: &World, call: &Call<'_>, out: &mut Vec<u8>) -> bool {
     call_or_block(shards, world, call, out).0
@@ -83,7 +83,7 @@ pub fn call_counted(
     (failed, block)
 }
 
-/// Executes a command; gives whether it answered an error, and what it waits for if it blocks instead of answering.
+/// Executes a command; returns whether it answered an error, and what it waits for if it blocks instead of answering.
 pub fn call_or_block(
     shards: Shards<'_>,
     world: &World,
@@ -113,7 +113,7 @@ pub fn call_or_block(
     (failed, context.blocked)
 }
 
-/// Executes the command that a context was made for; gives whether it answered an error. What its client's tracking of keys asks for
+/// Executes the command that a context was made for; returns whether it answered an error. What its client's tracking of keys asks for
 /// is the caller's to see to.
 #[inline(always)]
 pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {

@@ -9,7 +9,7 @@ use crate::server::settings::Settings;
 use crate::server::world::World;
 use crate::slot::SlotMap;
 
-/// Runs lines as one batch and gives the replies.
+/// Runs lines as one batch and returns the replies.
 fn run(shard: &mut Shard, lines: &[String]) -> String {
     let mut batch = Batch::new(0, 0);
     batch.segments.push(Segment {

@@ -73,7 +73,7 @@ impl Rest {
     /// For whoever has just let go of the baton.
     #[inline]
     pub fn end_if_something_expires(&self, stats: &ShardStats, thread: &OnceLock<Thread>) {
-        // After the release, which is SeqCst as well: see the file's head.
+        // After the release, which is SeqCst as well: see the module.
         if self.0.load(Ordering::SeqCst) && expire::may_be_due(stats) {
             self.end(thread);
         }

@@ -65,7 +65,7 @@ pub(super) fn walk<T>(
     }
 }
 
-/// Draws elements until `count` different ones have been visited. `draw` gives an element and something that tells it from
+/// Draws elements until `count` different ones have been visited. `draw` returns an element and something that tells it from
 /// the others.
 pub(super) fn distinct<T, I: Eq + std::hash::Hash>(
     count: usize,

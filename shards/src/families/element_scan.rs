@@ -60,7 +60,7 @@ impl<'a> ScanOptions<'a> {
     }
 
     /// Runs `step`, which visits the elements at a cursor and gives their number and the next cursor, until enough were
-    /// visited; gives the cursor to go on from.
+    /// visited; returns the cursor to go on from.
     pub fn run(&self, mut cursor: u64, mut step: impl FnMut(u64) -> (usize, u64)) -> u64 {
         let mut visited = 0;
         for _ in 0..self.count.saturating_mul(STEPS_AN_ELEMENT) {

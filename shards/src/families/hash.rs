@@ -198,7 +198,7 @@ fn hmset(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// Sets the pairs from argument 2 on; gives the number of new fields.
+/// Sets the pairs from argument 2 on; returns the number of new fields.
 fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
     let pairs = &context.args[2..];
     if pairs.len() % 2 == 1 {

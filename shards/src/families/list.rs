@@ -197,7 +197,7 @@ fn push_existing(context: &mut Context<'_>, reply: &mut Reply<'_>, end: End) -> 
     Ok(())
 }
 
-/// Adds the values and gives the length afterwards.
+/// Adds the values and returns the length afterwards.
 #[inline(always)]
 fn push_values(list: &mut List, end: End, values: &[&[u8]], limit: NodeLimit) -> usize {
     match values {

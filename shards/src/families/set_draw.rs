@@ -205,7 +205,7 @@ fn pop_one(set: &mut Set, random: &mut Random, reply: &mut Reply<'_>, gone: &mut
     gone.add(&written[end - length..end]);
 }
 
-/// Writes `count` members, chosen at random, as a set and gives the others as a new set.
+/// Writes `count` members, chosen at random, as a set and returns the others as a new set.
 fn split_off_remainder(
     set: &Set,
     count: usize,

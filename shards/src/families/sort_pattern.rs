@@ -9,7 +9,7 @@ use crate::handler::context::Context;
 use crate::slot::{hash_tag, slot_of};
 use sherd_types::hash::Hash;
 
-/// See the file's head.
+/// See the [module](self).
 pub(super) enum Pattern<'a> {
     Element,
     Value { before: &'a [u8], after: &'a [u8], field: Option<&'a [u8]> },

@@ -30,7 +30,7 @@ pub type Handler = fn(&mut Context<'_>, &mut Reply<'_>) -> Outcome;
 pub type CommandSpec = spec::CommandSpec<Handler>;
 pub type Plane = spec::Plane<Handler>;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Context<'a> {
     /// The whole command, its name first.
     pub args: &'a [&'a [u8]],

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::append_status::Status;
 use super::sink::SinkId;
 
-/// See the file's head; said by whoever begins and rewrites the files.
+/// See the [module](self); said by whoever begins and rewrites the files.
 #[derive(Default)]
 pub struct AppendFiles(Mutex<Option<Named>>);
 

@@ -216,7 +216,7 @@ impl Common {
     }
 }
 
-/// See the file's head; one a server.
+/// See the [module](self); one a server.
 pub struct Journal {
     /// Somebody listens. Relaxed: changed while all batons are held, which order it for whoever takes one.
     on: std::sync::atomic::AtomicBool,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Numbered, Ticket};
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Order {
     /// The last ticket that was given out.

@@ -25,7 +25,7 @@ loom::thread_local! {
     static RECORDER: RefCell<Recorder> = RefCell::new(Recorder::new());
 }
 
-/// See the file's head.
+/// See the [module](self).
 struct Recorder {
     bytes: Vec<u8>,
     /// The databases of the first and the last effect.

@@ -33,7 +33,7 @@ impl Evictor {
     }
 }
 
-/// See the file's head. The highest score is last.
+/// See the [module](self). The highest score is last.
 #[derive(Default, Debug)]
 pub struct Pool {
     candidates: Vec<Candidate>,

@@ -19,7 +19,7 @@ const KEY_BYTES_MAX: usize = 1024;
 #[derive(Default, Debug)]
 pub struct Heat(Mutex<Costs>);
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Clone, Default, Debug)]
 pub struct Costs {
     sample: u32,

@@ -41,7 +41,7 @@ impl Announcement {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct TtlIndex {
     queue: Queue,

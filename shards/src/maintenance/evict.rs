@@ -209,7 +209,7 @@ fn populate(shard: &mut Shard, world: &World, pool: &mut Pool, policy: i64) -> u
     seen
 }
 
-/// Evicts a candidate if it is still there and still as good as it was; gives the bytes that come free.
+/// Evicts a candidate if it is still there and still as good as it was; returns the bytes that come free.
 fn evict_candidate(shard: &mut Shard, candidate: &Candidate, key: &Key<'_>, policy: i64) -> Option<usize> {
     let now_ms = shard.world.now_milliseconds();
     let db = shard.db(candidate.db)?;

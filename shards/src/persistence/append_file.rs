@@ -72,7 +72,7 @@ impl Storage for File {
 /// A sync for the thread that does them: what is to be synced, and how far it was written.
 type SyncOrder = (Arc<dyn Storage>, u64);
 
-/// See the file's head.
+/// See the [module](self).
 pub struct AppendFile {
     world: Arc<World>,
     file: Arc<dyn Storage>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Bytes after which what was written is told to the disk, so that the last sync has little left to do.
 const SYNC_BYTES: u64 = 4 << 20;
 
-/// See the file's head. All calls come from the thread that writes the snapshot, which has no shard. One that is dropped before it
+/// See the [module](self). All calls come from the thread that writes the snapshot, which has no shard. One that is dropped before it
 /// is complete got a part of a snapshot, which is of no use.
 pub trait Destination: Send {
     /// Waits so long at most until more may be written; whether it may. An error says that it never will.

@@ -113,7 +113,7 @@ impl<'a> Options<'a> {
         hit
     }
 
-    /// Takes the next argument if it is this word and a value follows, and gives the value.
+    /// Takes the next argument if it is this word and a value follows, and returns the value.
     pub fn take_value(&mut self, word: &str) -> Option<&'a [u8]> {
         if self.left() >= 2 && is(self.args[self.at], word) {
             self.at += 2;

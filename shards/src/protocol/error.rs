@@ -6,7 +6,7 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError(pub Cow<'static, str>);
 
-/// What a command handler gives back; an `Err` replaces everything that the handler has written to the reply.
+/// What a command handler returns; an `Err` replaces everything that the handler has written to the reply.
 pub type Outcome = Result<(), CommandError>;
 
 impl CommandError {

@@ -18,7 +18,7 @@ use crate::queues::queue::Queue;
 /// start, which counts towards `maxmemory`.
 const PLACES_MAX: usize = 128;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Mailbox<T> {
     queue: Queue<T>,
     /// Items that may wait before what may be refused is.

@@ -25,7 +25,7 @@ use std::sync::{
 
 use crate::queues::ring::Ring;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Queue<T> {
     ring: Ring<T>,
     list: Mutex<VecDeque<T>>,

@@ -39,7 +39,7 @@ struct Cell<T> {
     item: UnsafeCell<MaybeUninit<T>>,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Ring<T> {
     tail: Padded,
     head: Padded,

@@ -57,7 +57,7 @@ impl Beginning {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Clone, Default, Debug)]
 pub struct KeyPatterns {
     beginnings: Vec<Beginning>,

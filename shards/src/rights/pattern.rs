@@ -5,7 +5,7 @@
 
 use crate::glob;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Pattern {
     source: Box<[u8]>,

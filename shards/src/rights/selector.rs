@@ -30,7 +30,7 @@ impl CommandSet {
     }
 }
 
-/// See the file's head; `None` is all of them.
+/// See the [module](self); `None` is all of them.
 #[derive(Clone, Default, Debug)]
 pub struct Selector {
     pub commands: Option<CommandSet>,

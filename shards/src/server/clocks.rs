@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use sherd_metrics::clock;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Clocks {
     /// Where tests have stopped the clocks; 0 while they go.

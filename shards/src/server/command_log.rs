@@ -60,7 +60,7 @@ pub struct LoggedCommand {
 const ARGS_MAX: usize = 32;
 const ARG_BYTES_MAX: usize = 128;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct CommandLogs([Mutex<(u64, VecDeque<LoggedCommand>)>; 3]);
 

@@ -126,7 +126,7 @@ struct State {
     next: Option<Instant>,
 }
 
-/// See the file's head; one for all shards.
+/// See the [module](self); one for all shards.
 pub struct Defragmentation {
     plan: Mutex<Arc<Plan>>,
     /// The number of the plan, 0 while there is none.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use crate::protocol::error::CommandError;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default, Debug)]
 pub struct Pause {
     /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`BUSY`], [`BEHIND`] and [`Refusal`]'s: one word, so that

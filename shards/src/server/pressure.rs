@@ -18,7 +18,7 @@ struct ShardPart {
     thread: OnceLock<Thread>,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Pressure {
     shards: Vec<ShardPart>,
     /// Since when the limit is exceeded, in microseconds of the monotonic clock; 0 when it is not.

@@ -29,7 +29,7 @@ impl Holders {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct ReaderNumbers {
     era: AtomicU64,

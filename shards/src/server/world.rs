@@ -103,7 +103,7 @@ impl Logs {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct World {
     pub settings: Settings,
     pub slots: SlotMap,

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use sherd_metrics::pages::SparsePages;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Mover<'a> {
     pages: &'a SparsePages,
     /// Blocks that were moved, and those that were left where they are.

@@ -13,7 +13,7 @@ impl Random {
         Random(std::collections::hash_map::RandomState::new().build_hasher().finish())
     }
 
-    /// A generator that always gives the same numbers, for tests.
+    /// A generator that always returns the same numbers, for tests.
     pub fn fixed(seed: u64) -> Random {
         Random(seed)
     }

@@ -89,7 +89,7 @@ const GROW_HALVES: usize = 11;
 /// Two buckets are merged when the entries fall below this many a bucket.
 const SHRINK: usize = 2;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Table<E: Entry> {
     /// Without buckets: the block of a compact table, or null if it is empty. Up to `SEGMENT` buckets: the one segment itself.
     /// More: an array of segment pointers (capacity: the next power of two of the number of segments).

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 use crate::mover::Mover;
 
-/// See the file's head.
+/// See the [module](self).
 #[repr(C, packed)]
 pub struct UnalignedBox<T>(NonNull<T>);
 

@@ -98,7 +98,7 @@ pub(crate) enum Part {
 /// A front behind which everything is.
 const END: u64 = 1 << 32;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Walk {
     /// By [`Part`].
     fronts: [u64; 2],

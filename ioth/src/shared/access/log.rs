@@ -105,7 +105,7 @@ struct Entries {
     list: VecDeque<Entry>,
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct AccessLog(Mutex<Entries>);
 

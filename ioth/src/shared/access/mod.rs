@@ -24,7 +24,7 @@ pub struct Change {
     pub deleted: Vec<Vec<u8>>,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Access {
     users: RwLock<Table>,
     /// Grows with every change, after it was made.

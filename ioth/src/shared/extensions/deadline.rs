@@ -141,7 +141,7 @@ impl Slot {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Deadlines {
     slots: Mutex<Vec<Arc<Slot>>>,

@@ -45,7 +45,7 @@ impl Hook {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Hooks {
     hooks: RwLock<Arc<[Hook]>>,

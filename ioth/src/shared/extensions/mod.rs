@@ -29,7 +29,7 @@ use work::WorkQueue;
 /// Bytes that the name of an extension's command may have.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Extensions {
     /// By their names in lower case.
     commands: RwLock<HashMap<&'static str, &'static Command>>,

@@ -55,7 +55,7 @@ impl Bell {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct WorkQueue {
     mailbox: Mailbox<Work>,
     bell: Arc<Bell>,

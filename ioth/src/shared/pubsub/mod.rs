@@ -74,7 +74,7 @@ pub struct Sent {
     pub untold: u64,
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct PubSub {
     pub registry: Registry,
     pub trackers: Trackers,

@@ -115,7 +115,7 @@ fn write(stripe: &RwLock<Stripe>) -> RwLockWriteGuard<'_, Stripe> {
     stripe.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Registry {
     kinds: [Names; KINDS],
 }

@@ -149,7 +149,7 @@ impl Tables {
     }
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Trackers {
     tables: RwLock<Tables>,

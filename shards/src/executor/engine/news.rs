@@ -23,7 +23,7 @@ pub struct Tidings {
 /// Takes what there is to tell; waits for nobody who could wait for a shard.
 pub type Consumer = Box<dyn Fn(Tidings) + Send + Sync>;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct News {
     consumer: OnceLock<Consumer>,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::testing::Tester;
 
-/// Scans to the end and gives all keys with the number of calls.
+/// Scans to the end and returns all keys with the number of calls.
 fn scan_all(t: &mut Tester, options: &str) -> (Vec<String>, usize) {
     let (mut cursor, mut found, mut calls) = ("0".to_owned(), Vec::new(), 0);
     loop {

@@ -31,7 +31,7 @@ enum Output {
     StreamCommands(StreamCommands),
 }
 
-/// See the file's head.
+/// See the [module](self).
 pub(super) struct BigEntry {
     pub sink: Arc<Sink>,
     pub manner: Manner,

@@ -12,7 +12,7 @@ const ELEMENTS_A_COMMAND: usize = 64;
 /// Bytes of elements after which a command is complete.
 const COMMAND_BYTES: usize = 16 << 10;
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Commands {
     key: Vec<u8>,
     kind: Type,

@@ -3,7 +3,7 @@
 use crate::entry::object::ObjectRef;
 use sherd_types::walk::StreamPart;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub(super) struct Due {
     /// Elements; blocks of a stream.

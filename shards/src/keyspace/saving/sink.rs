@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Bytes that may wait for the file; when there are more, the walks stop. Those of what is changed still come.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Default)]
 pub struct Sink {
     queue: Mutex<Queue>,

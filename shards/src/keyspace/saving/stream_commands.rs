@@ -14,7 +14,7 @@ use sherd_types::walk::{GroupHead, IdBytes, Memory, PendingPart, StreamPart};
 /// Ids that one XCLAIM has at most.
 const IDS_A_COMMAND: usize = 64;
 
-/// See the file's head.
+/// See the [module](self).
 pub(super) struct StreamCommands {
     key: Vec<u8>,
     expiry: Option<i64>,

@@ -16,7 +16,7 @@ const EXPIRY_BYTES: usize = 8;
 /// Flags, expiry and two lengths of five bytes each.
 const HEADER_MAX: usize = 1 + EXPIRY_BYTES + 10;
 
-/// See the file's head.
+/// See the [module](self).
 #[repr(transparent)]
 pub struct Pair(NonNull<u8>);
 

@@ -29,7 +29,7 @@ pub struct Fields {
     pub(crate) walk: Option<Box<Walk>>,
 }
 
-/// See the file's head. Times are milliseconds since the epoch.
+/// See the [module](self). Times are milliseconds since the epoch.
 struct Timing {
     /// Pairs that expire.
     volatile: usize,

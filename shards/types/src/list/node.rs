@@ -45,7 +45,7 @@ const NARROW_HEADER_BYTES: usize = 8;
 /// multiple of 8.
 const WIDE_HEADER_BYTES: usize = 24;
 
-/// See the file's head. Offsets count from the first entry.
+/// See the [module](self). Offsets count from the first entry.
 #[repr(C, packed)]
 pub struct Node {
     /// Aligned to 8.

@@ -31,7 +31,7 @@ pub struct Place {
     node: usize,
 }
 
-/// See the file's head. No node and no chunk is empty.
+/// See the [module](self). No node and no chunk is empty.
 #[derive(Clone, Default)]
 pub struct Quick {
     chunks: VecDeque<Chunk>,

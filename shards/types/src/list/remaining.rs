@@ -14,7 +14,7 @@ use super::frozen::{Frozen, Piece};
 use super::node::Node;
 use crate::walk::{Element, Visitor};
 
-/// See the file's head.
+/// See the [module](self).
 pub(super) struct Walk {
     /// Elements before the range: visited, or added since the beginning.
     pub before: usize,

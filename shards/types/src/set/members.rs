@@ -7,7 +7,7 @@ use crate::mover::Mover;
 use crate::table::Table;
 use crate::walk::{Part, Walk};
 
-/// See the file's head.
+/// See the [module](self).
 pub struct Members {
     table: Table<Member>,
     /// While the set is saved in slices.

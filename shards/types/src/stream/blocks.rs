@@ -18,7 +18,7 @@ const CHUNK_BLOCKS: usize = 128;
 
 type Chunk = VecDeque<(StreamId, Block)>;
 
-/// See the file's head. No chunk is empty.
+/// See the [module](self). No chunk is empty.
 #[derive(Clone, Default)]
 pub struct Blocks {
     chunks: VecDeque<Chunk>,

@@ -22,7 +22,7 @@ pub struct Limits {
     pub ids_max: u32,
 }
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Clone)]
 pub struct Producers {
     limits: Limits,

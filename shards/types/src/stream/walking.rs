@@ -18,7 +18,7 @@ use super::id::StreamId;
 use super::{BoxedStream, Stream};
 use crate::walk::{Leftover, Memory, StreamPart, Visitor, Walkable};
 
-/// See the file's head.
+/// See the [module](self).
 pub(super) struct Walk {
     /// Blocks before this one were visited.
     next: StreamId,

@@ -30,7 +30,7 @@ const TAG_LINK: u8 = 0xFF;
 const LINK_PLACES: usize = 3;
 const LINK_STEP: usize = 2;
 
-/// See the file's head. The seventh slot may be a link, as `meta` says. Segments and single buckets begin with a cache line;
+/// See the [module](self). The seventh slot may be a link, as `meta` says. Segments and single buckets begin with a cache line;
 /// that is not in the type, for the few buckets of a small table may begin anywhere (`room.rs`).
 #[repr(C)]
 pub(super) struct Bucket {

@@ -6,7 +6,7 @@ use super::Entry;
 use crate::mover::Mover;
 use crate::{allocation, varint};
 
-/// See the file's head.
+/// See the [module](self).
 #[repr(transparent)]
 pub struct NameEntry(NonNull<u8>);
 

@@ -42,7 +42,7 @@ impl<'a, E: Entry> Slot<'a, E> {
         unsafe { &mut *self.place }
     }
 
-    /// Replaces the entry by one with the same key and gives back the old one.
+    /// Replaces the entry by one with the same key and returns the old one.
     #[inline]
     pub fn replace(&mut self, entry: E) -> E {
         if entry.is_volatile() {

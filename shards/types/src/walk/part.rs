@@ -7,7 +7,7 @@
 /// An entry's id as bytes, of which the order is the order of ids.
 pub type IdBytes = [u8; 16];
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Clone, Copy)]
 pub enum StreamPart<'a> {
     /// A block, as the bytes of its listpack, under its id.

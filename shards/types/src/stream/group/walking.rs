@@ -25,7 +25,7 @@ pub(in crate::stream) type Bytes = Arc<AtomicI64>;
 /// What there was by id, where that has changed ahead of a walk.
 type Old<T> = BTreeMap<StreamId, Option<T>>;
 
-/// See the file's head.
+/// See the [module](self).
 #[derive(Debug)]
 pub(in crate::stream) struct Walk {
     stage: Stage,
