@@ -34,12 +34,12 @@ def test_values_beyond_the_last_octave_are_counted_in_it() -> None:
 
 
 def test_the_percentile_of_nothing_is_zero() -> None:
-    assert Histogram(BOUNDS, [0] * 144).percentile_ns(99) == 0
+    assert Histogram(BOUNDS, [0] * 144).percentiles_ns([99]) == [0]
 
 
 @pytest.mark.parametrize(("percentile", "edge"), [(0, 1024), (50, 1024), (99.9, 1024), (99.95, 2048), (100, 2048)])
 def test_a_percentile_is_the_upper_edge_of_its_bucket(percentile: float, edge: int) -> None:
-    assert Histogram(BOUNDS, histogram(ns1000=999, ns2000=1)).percentile_ns(percentile) == edge
+    assert Histogram(BOUNDS, histogram(ns1000=999, ns2000=1)).percentiles_ns([percentile]) == [edge]
 
 
 def test_cumulative_sums_rise_to_the_count() -> None:

@@ -106,12 +106,6 @@ impl Baton {
     pub fn is_held(&self) -> bool {
         self.0.load(Ordering::Relaxed) & HELD != 0
     }
-
-    /// Whether somebody waits for it; the holder then should not take on more.
-    #[inline]
-    pub fn is_contended(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= WAITER
-    }
 }
 
 /// Sleeping until a word changes: the kernel's futex.

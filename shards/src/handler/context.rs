@@ -12,7 +12,7 @@ use crate::entry::object::Collection;
 use crate::entry::{Entry, NewValue, Text};
 use crate::handler::access::Shards;
 use crate::journal::recorder;
-use crate::keyspace::db::{Db, Key};
+use crate::keyspace::db::Key;
 pub use crate::keyspace::edit::Expiry;
 use crate::keyspace::edit::{as_overwritten, Found};
 use crate::keyspace::events::class;
@@ -535,14 +535,4 @@ impl<'a> Context<'a> {
             Err(crate::protocol::error::DB_INDEX)
         }
     }
-
-    /// The client's database on one shard.
-    pub fn db_of<'s>(&self, shard: &'s Shard) -> Option<&'s Db> {
-        shard.db(self.client.db)
-    }
-}
-
-/// `Err(WRONG_TYPE)` unless the entry is a string.
-pub fn require_text(entry: &Entry) -> Outcome {
-    entry.text().map(|_| ()).ok_or(WRONG_TYPE)
 }

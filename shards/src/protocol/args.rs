@@ -1,7 +1,7 @@
 //! Reading arguments, with Redis' errors.
 
 use crate::protocol::error::{
-    CommandError, INVALID_CURSOR, NOT_FLOAT, NOT_INTEGER, NOT_NEGATABLE, NOT_POSITIVE, OUT_OF_RANGE, SYNTAX,
+    CommandError, INVALID_CURSOR, NOT_FLOAT, NOT_INTEGER, NOT_NEGATABLE, NOT_POSITIVE, SYNTAX,
 };
 use sherd_types::number;
 
@@ -41,16 +41,6 @@ pub fn non_negative(text: &[u8]) -> Result<usize, CommandError> {
     match number::parse_i64(text) {
         Some(value) if value >= 0 => Ok(value as usize),
         _ => Err(NOT_POSITIVE),
-    }
-}
-
-/// An integer between two bounds (Redis: `value is out of range`).
-pub fn integer_between(text: &[u8], low: i64, high: i64) -> Result<i64, CommandError> {
-    let value = integer(text)?;
-    if (low..=high).contains(&value) {
-        Ok(value)
-    } else {
-        Err(OUT_OF_RANGE)
     }
 }
 

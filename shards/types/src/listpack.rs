@@ -288,24 +288,10 @@ impl Listpack {
         self.insert(self.end_offset(), values);
     }
 
-    /// Adds a run of `count` whole entries as they are stored, for example those of another listpack.
-    pub fn append_entries(&mut self, entries: &[u8], count: usize) {
-        let end = self.end_offset();
-        self.open_gap(end, 0, entries.len()).copy_from_slice(entries);
-        self.adjust_count(count, 0);
-    }
-
     /// Inserts `values` in their order before `position`; returns where the first of them is.
     pub fn insert_before(&mut self, position: Position, values: &[Encoded<'_>]) -> Position {
         self.insert(position.0 as usize, values);
         position
-    }
-
-    /// Inserts `values` in their order after `position`; returns where the first of them is.
-    pub fn insert_after(&mut self, position: Position, values: &[Encoded<'_>]) -> Position {
-        let offset = next_offset(self.as_bytes(), position.0 as usize);
-        self.insert(offset, values);
-        Position(offset as u32)
     }
 
     #[inline]

@@ -370,13 +370,6 @@ impl Set {
         }
     }
 
-    /// Removes a member chosen with equal chances for all and returns it.
-    pub fn pop_random(&mut self, random: impl FnMut() -> u64) -> Option<Vec<u8>> {
-        let member = self.random(random)?.to_vec();
-        self.remove(&member);
-        Some(member)
-    }
-
     /// Visits the members of one step of a scan that have not expired at `now`; returns the next cursor, 0 at the end. The
     /// small forms are one step.
     pub fn scan(&self, cursor: u64, now: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {

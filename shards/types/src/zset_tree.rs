@@ -276,6 +276,7 @@ impl Tree {
     }
 
     /// Bytes of all nodes, from the counts of a walk over the inner levels.
+    #[cfg(test)]
     pub fn node_bytes(&self) -> usize {
         let mut bytes = 0;
         self.visit_nodes(self.root, self.height, &mut |height, _| {
@@ -284,7 +285,7 @@ impl Tree {
         bytes
     }
 
-    /// Estimate of [`Tree::node_bytes`] in constant time.
+    /// An estimate of the bytes of all nodes, in constant time.
     pub fn node_bytes_estimate(&self) -> usize {
         let leaves = self.len.div_ceil(LEAF_BULK).max(1);
         leaves * size_of::<Leaf>() + if self.height > 0 { leaves.div_ceil(INNER_BULK) * size_of::<Inner>() } else { 0 }

@@ -14,7 +14,6 @@ from sherd.acl.user import Selector, User, Uses
 from sherd.config.lexer import UnbalancedQuotesError, split_words
 from sherd.errors import SherdError
 
-DIGEST_DIGITS = 64
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 _SPACE = re.compile(rb"[\s\x00]")
 _DATABASE = re.compile(rb"-?[0-9]+")

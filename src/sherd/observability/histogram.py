@@ -48,12 +48,8 @@ class Histogram:
         """Values counted in all."""
         return sum(self.counts)
 
-    def percentile_ns(self, percentile: float) -> int:
-        """A value that so many percent of the values do not exceed; 0 for no values."""
-        return self.percentiles_ns((percentile,))[0]
-
     def percentiles_ns(self, percentiles: Sequence[float]) -> list[int]:
-        """Several of them, for one look at the counts."""
+        """Values that so many percent of the values do not exceed; 0 for no values."""
         sums = list(accumulate(self.counts))
         total = sums[-1] if sums else 0
         if not total:

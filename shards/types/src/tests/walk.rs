@@ -145,7 +145,10 @@ fn a_set_is_walked_as_it_was_also_when_members_get_their_first_times_meanwhile()
                             fields.remove_if_expired(&member, now);
                         }
                     }
-                    9 => _ = set.pop_random(|| random.next()),
+                    9 => {
+                        let drawn = set.random(|| random.next()).map(|member| member.to_vec());
+                        drawn.into_iter().for_each(|member| assert!(set.remove(&member)));
+                    }
                     _ => _ = set.remove(&member),
                 }
                 has_had_times |= set.timed().is_some();
