@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sherd.certificates import make_certificates
+from sherd.config import BY_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -202,6 +204,25 @@ def test_the_build_copies_every_member_of_the_workspace_and_what_the_package_con
         if not {path, *map(str, Path(path).parents)} & copied and not {f"{path}/Cargo.toml", f"{path}/src"} <= copied
     }
     assert not missing
+
+
+def test_the_manifest_for_kubernetes_fits_the_image() -> None:
+    """Directives that there are, the user, the ports and the folder of the image, and pages that are served."""
+    manifest, image = (DEPLOY / "kubernetes.yaml").read_text(), (ROOT / "Dockerfile").read_text()
+    words = re.findall(r"args: \[(.*)\]", manifest)[0].split(", ")
+    directives = [word.removeprefix("--") for word in words if word.startswith("--")]
+    variables = re.findall(r"name: SHERD_(\w+?)(?:_FILE)?,", manifest)
+    assert directives
+    assert variables
+    for name in directives + [variable.lower().replace("_", "-") for variable in variables]:
+        assert name in BY_NAME
+    (user,) = set(re.findall(r"(?:runAsUser|runAsGroup|fsGroup): (\d+)", manifest))
+    assert f"--uid {user}" in image
+    assert f"--gid {user}" in image
+    ports = " ".join(re.findall(r"containerPort: (\d+)", manifest))
+    assert f"EXPOSE {ports}\n" in image
+    assert "mountPath: /data}" in manifest
+    assert set(re.findall(r"path: (/\w+)", manifest)) == {"/healthz", "/readyz"}
 
 
 def test_what_the_image_copies_is_there_and_is_not_ignored() -> None:
