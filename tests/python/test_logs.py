@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import syslog
@@ -136,6 +138,60 @@ def test_lines_go_to_syslog_too_when_it_is_asked_for(tmp_path: Path, monkeypatch
 def test_a_log_file_that_cannot_be_opened_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match=r"^can't open the log file '/nowhere/log': No such file or directory$"):
         setup_logs(level="notice", form="json", file="/nowhere/log")
+
+
+class Full(io.StringIO):
+    """A stream that takes nothing while it is full."""
+
+    is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_lines_that_cannot_be_written_are_counted_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Full()
+    monkeypatch.setattr("sys.stdout", stream)
+    setup_logs(level="notice", form="json")
+    log = structlog.get_logger()
+    log.notice("first")
+    emit_native([(2, 0.0, "io-0", "second", {}), (3, 0.0, "io-0", "third", {})])
+    stream.is_full = False
+    log.notice("fourth")
+    log.notice("fifth")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["fourth", "log lines were lost", "fifth"]
+    assert lines[1]["lines"] == 3
+
+
+def test_a_process_without_a_standard_output_logs_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    setup_logs(level="notice", form="console")
+    structlog.get_logger().notice("a line")
+
+
+def test_a_file_that_was_moved_away_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As logrotate does, which need not copy and truncate. The working directory may have changed."""
+    monkeypatch.chdir(tmp_path)
+    setup_logs(level="notice", form="json", file="log")
+    log = structlog.get_logger()
+    log.notice("before")
+    monkeypatch.chdir("/")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    log.notice("after")
+    events = [json.loads((tmp_path / name).read_text())["event"] for name in ("log.1", "log")]
+    assert events == ["before", "after"]
+
+
+def test_a_file_that_cannot_be_opened_again_is_written_where_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    setup_logs(level="notice", form="json", file=str(folder / "log"))
+    folder.rename(tmp_path / "moved")
+    structlog.get_logger().notice("a line")
+    assert "a line" in (tmp_path / "moved" / "log").read_text()
 
 
 def test_times_have_three_forms() -> None:

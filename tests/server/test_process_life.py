@@ -467,3 +467,49 @@ def test_a_signal_that_comes_early_ends_the_process() -> None:
             # Before it takes signals, the system's way of ending a process.
             assert server.signal_and_wait(signal.SIGTERM) in (0, -signal.SIGTERM)
             assert "Traceback" not in server.log()
+
+
+def _wire_when_there(port: int, process: subprocess.Popen[bytes]) -> Wire:
+    deadline = time.monotonic() + run_timeout_seconds
+    while True:
+        try:
+            return Wire(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            if process.poll() is not None or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("output", ["a full disk", "a pipe that nobody reads", "none"])
+def test_a_server_outlives_its_log(output: str) -> None:
+    """Commands that log are executed, the server stays healthy, and its end is its own."""
+    port, metrics_port = free_port(), free_port()
+    command = [
+        *sherd_command(),
+        "serve",
+        "--port",
+        str(port),
+        "--metrics-port",
+        str(metrics_port),
+        "--loglevel",
+        "debug",
+    ]
+    if output == "a full disk":
+        command += ["--logfile", "/dev/full"]
+    elif output == "none":
+        command = ["bash", "-c", 'exec "$@" >&-', "bash", *command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    if output == "a pipe that nobody reads":
+        process.stdout.readline()
+    process.stdout.close()
+    try:
+        with _wire_when_there(port, process) as wire:
+            for words in (("SET", "k", "v"), ("CONFIG", "SET", "loglevel", "verbose"), ("REPLICAOF", "NO", "ONE")):
+                assert wire.call(*words).raw == b"+OK\r\n"
+            assert wire.value("GET", "k") == b"v"
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        code = process.wait(run_timeout_seconds)
+    assert code == 0

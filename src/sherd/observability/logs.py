@@ -13,6 +13,7 @@ Lines go out in one `write` a batch. Colours only on a terminal that is not told
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -61,13 +62,18 @@ EventDict = MutableMapping[str, Any]
 class LogOutput:
     """Where lines go, in which form and above which level; one a process, set up again when the configuration changes.
 
-    stream: what lines are written to; a file given by name is opened for appending and owned.
+    stream: what lines are written to; a file given by name is opened for appending and owned, and opened again when it
+    was moved away, as logrotate does. What cannot be written, to a full disk or a pipe that nobody reads, is counted,
+    and told when it can be: a server does not end for its log.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stream: TextIO = sys.stdout
+        self._stream: TextIO | None = sys.stdout
         self._owned: TextIO | None = None
+        # Its name, from the root on: the working directory may change.
+        self._path = ""
+        self._lost_lines = 0
         self._threshold = logging.INFO
         self._time_format = "iso8601"
         self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
@@ -89,12 +95,12 @@ class LogOutput:
         self._to_syslog = True
 
     def _reopen(self, file: str) -> None:
-        previous, self._owned, self._stream = self._owned, None, sys.stdout
-        if file:
-            # Kept open for the life of the output.
-            self._stream = self._owned = open_log_file(file)
+        opened = open_log_file(file) if file else None
+        previous, self._owned, self._stream = self._owned, opened, opened or sys.stdout
+        self._path = os.path.abspath(file)  # noqa: PTH100 - pathlib has no word for this that follows no links
         if previous is not None:
-            previous.close()
+            with contextlib.suppress(OSError):
+                previous.close()
 
     def enabled(self, threshold: int) -> bool:
         """Whether a line of this severity is written."""
@@ -110,13 +116,28 @@ class LogOutput:
         if not lines:
             return
         with self._lock:
-            self._stream.write("".join(f"{line}\n" for _, line in lines))
-            self._stream.flush()
+            if self._owned is not None and _was_moved(self._owned, self._path):
+                with contextlib.suppress(ConfigError):
+                    self._reopen(self._path)
+            self._put([line for _, line in lines])
         if self._to_syslog:
             import syslog
 
             for threshold, line in lines:
                 syslog.syslog(_SYSLOG_PRIORITIES.get(threshold, _SYSLOG_WARNING), line)
+
+    def _put(self, lines: list[str]) -> None:
+        if self._stream is None:  # the process was started without a standard output
+            return
+        try:
+            self._stream.write("".join(f"{line}\n" for line in lines))
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._lost_lines += len(lines)
+            return
+        if self._lost_lines:
+            lost, self._lost_lines = self._lost_lines, 0
+            self._put([self._line(logging.WARNING, _now(), {"event": "log lines were lost", "lines": lost})])
 
     def _line(self, threshold: int, when: float, event: EventDict) -> str:
         ordered: EventDict = {
@@ -177,6 +198,14 @@ def open_log_file(name: str) -> TextIO:
         return Path(name).open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"can't open the log file '{name}': {error.strerror}") from error
+
+
+def _was_moved(file: TextIO, path: str) -> bool:
+    """Whether another file has its name by now, or none."""
+    try:
+        return not os.path.samestat(Path(path).stat(), os.fstat(file.fileno()))
+    except OSError:
+        return True
 
 
 def emit_native(records: Iterable[NativeRecord]) -> None:
@@ -273,5 +302,7 @@ def _plain(value: object) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
-def _wants_colors(stream: TextIO) -> bool:
+def _wants_colors(stream: TextIO | None) -> bool:
+    if stream is None:
+        return False
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -111,7 +111,7 @@ class StopSignals:
 
 def end_process(code: int) -> NoReturn:
     """End at once. The keyspace is left to the system: freeing it piece by piece takes seconds where it is large."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where the process was started without
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
