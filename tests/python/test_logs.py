@@ -191,7 +191,10 @@ def test_a_file_that_cannot_be_opened_again_is_written_where_it_is(tmp_path: Pat
     setup_logs(level="notice", form="json", file=str(folder / "log"))
     folder.rename(tmp_path / "moved")
     structlog.get_logger().notice("a line")
-    assert "a line" in (tmp_path / "moved" / "log").read_text()
+    setup_logs(level="debug", form="json", file=str(folder / "log"))
+    structlog.get_logger().debug("another line")
+    events = [json.loads(line)["event"] for line in (tmp_path / "moved" / "log").read_text().splitlines()]
+    assert events == ["a line", "another line"]
 
 
 def test_times_have_three_forms() -> None:

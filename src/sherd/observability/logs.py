@@ -82,7 +82,9 @@ class LogOutput:
     def configure(self, *, level: str, form: str, time_format: str = "iso8601", file: str = "") -> None:
         """Set level, form (console, json, logfmt), form of the time and file; raises ConfigError for a bad file."""
         with self._lock:
-            self._reopen(file)
+            # One that is open stays so, whatever has become of its name.
+            if not file or self._owned is None or _absolute(file) != self._path:
+                self._reopen(file)
             self._threshold = THRESHOLDS[level]
             self._time_format = time_format
             self._render = _renderer(form, colors=_wants_colors(self._stream))
@@ -97,7 +99,7 @@ class LogOutput:
     def _reopen(self, file: str) -> None:
         opened = open_log_file(file) if file else None
         previous, self._owned, self._stream = self._owned, opened, opened or sys.stdout
-        self._path = os.path.abspath(file)  # noqa: PTH100 - pathlib has no word for this that follows no links
+        self._path = _absolute(file)
         if previous is not None:
             with contextlib.suppress(OSError):
                 previous.close()
@@ -198,6 +200,10 @@ def open_log_file(name: str) -> TextIO:
         return Path(name).open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"can't open the log file '{name}': {error.strerror}") from error
+
+
+def _absolute(file: str) -> str:
+    return str(Path(file).absolute())
 
 
 def _was_moved(file: TextIO, path: str) -> bool:
