@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,10 @@ def test_a_secret_is_in_no_finding(tmp_path: Path) -> None:
     errors, warnings = _findings(tmp_path / "redis.conf", "masterauth geheim\nrequirepass geheim zwei\n")
     assert not [text for text in (*errors, *warnings) if "geheim" in text]
     assert len(errors) == 1
+
+
+def test_a_directory_that_may_not_be_searched_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start fails, as it cannot tell whether there are data. Root may search everything, so this is made up."""
+    monkeypatch.setattr("os.access", lambda _path, mode: not mode & os.X_OK)
+    errors, _ = _findings(tmp_path / "redis.conf", f'dir {tmp_path}\nsave ""\n')
+    assert errors == [f"{tmp_path / 'redis.conf'}:1: 'dir {tmp_path}': the directory cannot be searched"]

@@ -70,7 +70,9 @@ def _path_findings(config: Config) -> Iterator[Finding]:
         if reason:
             yield Finding(fatal, f"{_place(config, name)}'{name} {path}': {reason}")
     directory = Path(config.get_str("dir"))
-    if "dir" in config.places and not os.access(directory, os.W_OK | os.X_OK):
+    if not os.access(directory, os.X_OK):
+        yield Finding(True, f"{_place(config, 'dir')}'dir {directory}': the directory cannot be searched")
+    elif "dir" in config.places and not os.access(directory, os.W_OK):
         yield Finding(False, f"{_place(config, 'dir')}'dir {directory}': the directory cannot be written")
     if config.config_file is not None and config.config_file.exists() and not os.access(config.config_file, os.W_OK):
         yield Finding(False, f"{config.config_file}: CONFIG REWRITE cannot write this file")
