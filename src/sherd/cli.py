@@ -222,17 +222,18 @@ def _check_rdb(words: Sequence[str]) -> int:
 def _check_aof(words: Sequence[str]) -> int:
     from sherd.persistence.check_append import check_aof
 
+    usage = "usage: " + _HELP["check-aof"].partition("\n")[0]
     rest, fix, until = list(words), False, None
     while len(rest) > 1 and rest[0].startswith("--"):
         option = rest.pop(0)
         if option == "--fix" and until is None:
             fix = True
-        elif option == "--truncate-to-timestamp" and not fix and rest[0].isdigit():
+        elif option == "--truncate-to-timestamp" and not fix and rest[0].isdecimal():
             until = int(rest.pop(0))
         else:
-            return _fail(_HELP["check-aof"].partition("\n")[0])
-    if len(rest) != 1:
-        return _fail(_HELP["check-aof"].partition("\n")[0])
+            return _fail(usage)
+    if len(rest) != 1 or rest[0].startswith("--"):
+        return _fail(usage)
     return check_aof(rest[0], fix=fix, until=until, ask=_ask)
 
 

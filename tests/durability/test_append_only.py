@@ -357,6 +357,10 @@ def test_two_servers_do_not_append_to_one_file(tmp_path: Path) -> None:
             refused = other.call("CONFIG", "SET", "appendonly", "yes").raw
             assert b"another server appends to" in refused
             assert other.value("CONFIG", "GET", "appendonly") == [b"appendonly", b"no"]
+        # Nor does a check cut anything off meanwhile.
+        words = [*sherd_command(), "check-aof", "--fix", str(path)]
+        checked = subprocess.run(words, input="y\n", capture_output=True, text=True, timeout=60, check=False)
+        assert (checked.returncode, checked.stderr) == (1, f"sherd: another server appends to {path.parent}\n")
         assert path.stat().st_size == size
     with serve(tmp_path) as server, server.wire() as wire:
         assert wire.value("GET", "k") == b"v"

@@ -18,6 +18,8 @@ from sherd import __version__
 from sherd.cli import main
 from sherd.config import TOPICS, Config
 
+USAGE_OF_CHECK_AOF = "sherd: usage: sherd check-aof [--fix | --truncate-to-timestamp SECONDS] FILE.manifest | FILE.aof"
+
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
@@ -136,6 +138,9 @@ def test_serve_starts_the_server_with_the_configuration(served: list[Config], tm
             "sherd: command line: '--maxmemori 1gb': Bad directive or wrong number of arguments "
             "(did you mean 'maxmemory'?)",
         ),
+        (["check-aof", "--fix"], USAGE_OF_CHECK_AOF),
+        (["check-aof", "--truncate-to-timestamp", "²", "f.aof"], USAGE_OF_CHECK_AOF),
+        (["check-rdb", "/"], "sherd: cannot read /: Is a directory"),
         (["serve", "--help", "prot"], "sherd: there is no directive 'prot' (did you mean 'port'?)"),
     ],
 )

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from pathlib import Path
 
-from sherd.errors import SherdError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place
 from sherd.persistence import manifest
+from sherd.persistence.claim import Claim
 from sherd.persistence.manifest import AppendedFile, End, Manifest
 from sherd.persistence.saver import Saver
 
@@ -29,10 +28,6 @@ _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 
 
-class DirectoryTakenError(SherdError):
-    """Another server appends to the files; one line for the operator."""
-
-
 class AppendDirectory:
     """The names of one server's append-only files, and the right to them."""
 
@@ -41,33 +36,22 @@ class AppendDirectory:
         self.name = config.get_str("appendfilename")
         self.home = Path(config.get_str("dir"))
         self.path = self.home / config.get_str("appenddirname")
-        self._lock: int | None = None
+        self._claim: Claim | None = None
 
     def claim(self) -> None:
-        """Make it, if it is not there, and keep other servers from it until `release`, at the end of this one: two that
-        append to one file, or cut off what seems to be its broken end, spoil it. Idempotent; DirectoryTakenError, or
-        OSError."""
-        if self._lock is not None:
-            return
-        import fcntl
+        """Make it, if it is not there, and keep other servers from it until `release`, at the end of this one.
 
-        self.path.mkdir(mode=0o755, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise DirectoryTakenError(f"another server appends to {self.path}") from None
-        except OSError:
-            # Not every network's filesystem locks directories. It works there as well, unguarded.
-            pass
-        self._lock = descriptor
+        Idempotent; DirectoryTakenError, or OSError.
+        """
+        if self._claim is None:
+            self.path.mkdir(mode=0o755, exist_ok=True)
+            self._claim = Claim(self.path)
 
     def release(self) -> None:
         """Let other servers have it; idempotent."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     @property
     def manifest_path(self) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from sherd import native
 def check_rdb(path: str) -> int:
     """Print what was found; 0 if the file is sound, 1 if it is not or cannot be read."""
     try:
+        if Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         report = native.check_rdb(path)
     except OSError as error:
         print(f"sherd: cannot read {path}: {error.strerror or error}", file=sys.stderr)

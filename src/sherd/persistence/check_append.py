@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sherd import native
 from sherd.persistence import manifest
+from sherd.persistence.claim import Claim, DirectoryTakenError
 from sherd.persistence.manifest import ManifestError
 
 _HEAD_BYTES = 4096
@@ -25,7 +26,11 @@ class CheckError(Exception):
 def check_aof(path: str, *, fix: bool, until: int | None, ask: Callable[[str], bool]) -> int:
     """Check one file or all that a manifest names; `ask` is asked before anything is cut off."""
     given = Path(path)
+    claim = None
     try:
+        if fix or until is not None:
+            # Of a file that a server writes to there is always an end that is not whole yet.
+            claim = Claim(given.absolute().parent)
         if given.suffix == ".manifest" or _is_manifest(given):
             _check_directory(given, fix=fix, until=until, ask=ask)
         else:
@@ -35,8 +40,14 @@ def check_aof(path: str, *, fix: bool, until: int | None, ask: Callable[[str], b
     except OSError as error:
         print(f"sherd: cannot check {path}: {error.strerror or error}", file=sys.stderr)
         return 1
+    except DirectoryTakenError as error:
+        print(f"sherd: {error}", file=sys.stderr)
+        return 1
     except CheckError:
         return 1
+    finally:
+        if claim is not None:
+            claim.release()
     return 0
 
 
