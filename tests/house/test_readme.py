@@ -60,3 +60,9 @@ def test_directives_that_documents_name_are_there() -> None:
     table = {option[2:] for line in lines if line.startswith("| `--") for option in re.findall(r"`(--[a-z-]+)`", line)}
     own = {name for name in BY_NAME if name.startswith(("metrics-", "python-commands")) or name == "shards"}
     assert sorted(own - table) == []
+
+
+def test_contributors_are_told_of_every_folder_of_tests() -> None:
+    folders = {file.parent.relative_to(root).as_posix() for file in (root / "tests").glob("*/test_*.py")}
+    named = (root / "CONTRIBUTING.md").read_text().partition("## Where tests are")[2].partition("\n## ")[0]
+    assert sorted(folder for folder in folders if f"`{folder}`" not in named) == []
