@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -233,3 +234,25 @@ def test_stop_returns_while_a_command_is_executed() -> None:
     assert finished.returncode == 0, finished.stderr
     assert "the server ends before its commands do shards=0" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+A_CHILD_ENDS = """
+import os, socket, sys
+import sherd
+
+with sherd.Server(save="3600 1", appendonly=True, dir=sys.argv[1], unixsocket=sys.argv[2]) as server:
+    child = os.fork()
+    if child == 0:
+        # It leaves the block, and is told at its exit to stop servers that were forgotten.
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert os.path.exists(sys.argv[2])
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"PING\\r\\n")
+        assert client.recv(100) == b"+PONG\\r\\n"
+"""
+
+
+def test_a_child_that_was_forked_ends_without_the_server(tmp_path: Path) -> None:
+    """It has no thread that could write what is to be saved; files and sockets are its parent's."""
+    run_program(A_CHILD_ENDS, str(tmp_path), str(tmp_path / "s"))

@@ -60,11 +60,14 @@ class Server:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._was_stopped = False
+        # The process that has its threads, once there are any.
+        self._process_id: int | None = None
 
     def start(self) -> Self:
         """Bind, load and serve; returns when clients can connect and the data are there. A server starts once."""
         if self._thread is not None or self._was_stopped:
             raise RuntimeError("a server starts once: make another one")
+        self._process_id = os.getpid()
         self._runtime.open()
         serving = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(serving,), name="sherd-control", daemon=True)
@@ -93,6 +96,9 @@ class Server:
         A command that takes longer cannot be broken off: then a warning is logged, and what it needs, which includes
         the data, is freed when it has ended. With save points a snapshot is taken first, which takes its time.
         """
+        if self._process_id not in (None, os.getpid()):
+            # A child that was forked has none of its threads, and the server goes on where they are.
+            return
         self._was_stopped = True
         if self._thread is not None and self._thread is not threading.current_thread():
             self._runtime.save_at_end()
