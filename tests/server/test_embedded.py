@@ -145,3 +145,10 @@ def test_the_port_of_a_server_that_was_not_started_is_a_clear_mistake() -> None:
 
     with pytest.raises(RuntimeError, match="was not started"):
         print(sherd.Server().port)
+
+
+def test_the_name_of_a_file_is_no_configuration() -> None:
+    import sherd
+
+    with pytest.raises(TypeError, match="load_config"):
+        sherd.Server("redis.conf")  # type: ignore[arg-type]

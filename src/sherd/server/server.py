@@ -51,6 +51,8 @@ class Server:
     """
 
     def __init__(self, config: Config | None = None, *, commands: Sequence[object] = (), **directives: object) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise TypeError("config is what sherd.config.load_config makes of a file; directives have names: port=0")
         self.config = config if config is not None else _embedded_config()
         for name, value in directives.items():
             _put(self.config, name.replace("_", "-"), value)
