@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 
 from sherd.observability.histogram import OCTAVES_NS, Histogram, octave_microseconds
@@ -60,6 +63,29 @@ def test_a_counter_that_was_reset_does_not_give_a_negative_rate() -> None:
     for when, value in ((0.0, 1000.0), (1.0, 0.0), (2.0, 30.0)):
         rate.observe(when, value)
     assert rate.per_second() == pytest.approx(30)
+
+
+def test_a_rate_may_be_asked_for_while_it_is_observed() -> None:
+    """INFO called by a script is answered by another thread than the loop's, which observes."""
+    rate, asked = Rate(), threading.Event()
+
+    def observe() -> None:
+        look = 0
+        while not asked.is_set():
+            look += 1
+            rate.observe(look * 0.1, look * 5.0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    observer = threading.Thread(target=observe)
+    observer.start()
+    try:
+        for _ in range(50_000):
+            assert 0 <= rate.per_second() < 51
+    finally:
+        asked.set()
+        observer.join()
+        sys.setswitchinterval(interval)
 
 
 def test_a_rate_without_two_looks_is_zero() -> None:

@@ -145,7 +145,8 @@ class Replication:
 
     def status(self) -> native.LinkStatus | None:
         """How far the link has come; None without one."""
-        return self.link.status() if self.link is not None else None
+        link = self.link  # which the loop may end while another thread asks
+        return link.status() if link is not None else None
 
     @property
     def current_offset(self) -> int:
@@ -208,9 +209,10 @@ class Replication:
 
 def primary_lines(replication: Replication, config: Config) -> Iterator[str]:
     """What INFO tells of a primary that is followed."""
-    if replication.primary is None:
+    primary = replication.primary
+    if primary is None:
         return
-    host, port = replication.primary
+    host, port = primary
     status = replication.status()
     up, syncing = replication.is_up, replication.is_syncing
     offset = replication.current_offset

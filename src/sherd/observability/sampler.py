@@ -8,7 +8,6 @@ Sampling is one small native call; a rate computed from the caller's previous IN
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,10 +26,11 @@ _LINK_COUNTERS = ("repl_input_bytes", "repl_output_bytes")
 
 
 class Rate:
-    """The mean growth a second over the kept samples."""
+    """The mean growth a second over the kept samples. One thread observes, any may ask."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
+        # Replaced as a whole: it may be looked at meanwhile.
+        self._samples: tuple[tuple[float, float], ...] = ()
         self._last: tuple[float, float] | None = None
 
     def observe(self, when: float, value: float) -> None:
@@ -39,17 +39,19 @@ class Rate:
         if last is not None and when > last[0] and value >= last[1]:
             # A late look counts as the looks that it stands for.
             looks = max(1, round((when - last[0]) / INTERVAL_SECONDS))
-            self._samples.extend([((value - last[1]) / looks, (when - last[0]) / looks)] * min(looks, SAMPLES))
+            taken = ((value - last[1]) / looks, (when - last[0]) / looks)
+            self._samples = (*self._samples, *(taken,) * min(looks, SAMPLES))[-SAMPLES:]
 
     def reset(self) -> None:
         """Forget what was observed; the next observation only begins."""
-        self._samples.clear()
+        self._samples = ()
         self._last = None
 
     def per_second(self) -> float:
         """0 as long as nothing was observed twice."""
-        seconds = sum(sample[1] for sample in self._samples)
-        return sum(sample[0] for sample in self._samples) / seconds if seconds else 0.0
+        samples = self._samples
+        seconds = sum(sample[1] for sample in samples)
+        return sum(sample[0] for sample in samples) / seconds if seconds else 0.0
 
 
 class Sampler:
