@@ -36,7 +36,9 @@ IsTaken = Callable[[bytes], bool]
 
 
 @record(frozen=False)
-class _Loaded:
+class Loaded:
+    """Commands by name, jobs and hooks by number, and the source that has brought each command."""
+
     commands: list[Command] = field(default_factory=list)
     jobs: dict[int, DeclaredJob] = field(default_factory=dict)
     hooks: dict[int, DeclaredHook] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class Extensions:
         self._sources: list[Source] = []
         self._is_taken = is_taken
         self._show = show
-        self._loaded = _Loaded()
+        self._loaded = Loaded()
         self._next_task = 0
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,23 +78,9 @@ class Extensions:
     # ---- what there is
 
     @property
-    def commands(self) -> Sequence[Command]:
-        """The commands, by name."""
-        return self._loaded.commands
-
-    def module_of(self, command: Command) -> str:
-        """The source that has brought a command."""
-        return self._loaded.modules[command.name]
-
-    @property
-    def jobs(self) -> Sequence[DeclaredJob]:
-        """The jobs."""
-        return list(self._loaded.jobs.values())
-
-    @property
-    def hooks(self) -> Sequence[DeclaredHook]:
-        """The hooks."""
-        return list(self._loaded.hooks.values())
+    def loaded(self) -> Loaded:
+        """All of it at this moment: another thread may load it again."""
+        return self._loaded
 
     # ---- loading again
 
@@ -133,10 +121,10 @@ class Extensions:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._schedule)
 
-    def _read(self) -> _Loaded:
+    def _read(self) -> Loaded:
         from sherd.extensions.declare import DeclaredHook, DeclaredJob
 
-        loaded = _Loaded()
+        loaded = Loaded()
         for source, declared in self._declared():
             try:
                 if isinstance(declared, DeclaredJob):

@@ -22,23 +22,25 @@ from sherd.spec import Request, command
 )
 def sherd_commands(request: Request) -> Reply:
     """A map: the commands, jobs and hooks, each a list of maps."""
-    extensions = request.services.get(Extensions)
+    loaded = request.services.get(Extensions).loaded
     commands: list[Reply] = [
         {
             "name": command.name,
-            "module": extensions.module_of(command),
+            "module": loaded.modules[command.name],
             "function": command.declared.function.__qualname__,
             "summary": str(command.spec["summary"]),
             "arity": int(command.spec["arity"]),
             "flags": list(command.declared.flags),
             "keys": command.keys,
         }
-        for command in extensions.commands
+        for command in loaded.commands
     ]
-    jobs: list[Reply] = [{"function": job.function.__qualname__, "seconds": job.seconds} for job in extensions.jobs]
+    jobs: list[Reply] = [
+        {"function": job.function.__qualname__, "seconds": job.seconds} for job in loaded.jobs.values()
+    ]
     hooks: list[Reply] = [
         {"function": hook.function.__qualname__, "event": hook.event, "pattern": hook.pattern}
-        for hook in extensions.hooks
+        for hook in loaded.hooks.values()
     ]
     return {"commands": commands, "jobs": jobs, "hooks": hooks}
 
