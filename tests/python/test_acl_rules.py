@@ -29,7 +29,7 @@ CATALOGUE = Catalogue(len(ROWS), lambda: ROWS)
 BOOK = RuleBook(CATALOGUE, lambda: False)
 
 _words = [
-    "on", "off", "nopass", "resetpass", "reset", "~*", "~a*", "%R~b", "%W~b", "%RW~c", "allkeys", "resetkeys", "&*", "&c",
+    "on", "off", "nopass", "resetpass", "reset", "~*", "~a*", "%R~b", "%W~b", "%RW~c", "%RW~*", "%R~*", "%W~*", "allkeys", "resetkeys", "&*", "&c",
     "allchannels", "resetchannels", "+@all", "-@all", "allcommands", "nocommands", "+@read", "-@string", "+get", "-set",
     "+config", "+config|get", "-config|set", "+select|0", "+SELECT|x", "-select", "+debug", "(+get ~x)", "(~y +@write",
     ")", "(", "clearselectors", "db=0,1", "db=3", "alldbs", "resetdbs", ">password", "<password", "sanitize-payload",
@@ -65,7 +65,7 @@ def test_any_rules_are_taken_or_refused_and_what_is_told_makes_the_same_user(rul
             BOOK.apply(user, rule)
         except RuleError:
             assert user == before
-    again = _apply(BOOK.new_user(b"anna"), user.describe().split(b" "))
+    again = _apply(BOOK.new_user(b"anna"), user.describe(in_file=True).split(b" "))
     assert again.describe() == user.describe()
     assert compile_user(again, CATALOGUE) == compile_user(user, CATALOGUE)
     # And by way of a line of the configuration.
@@ -73,6 +73,24 @@ def test_any_rules_are_taken_or_refused_and_what_is_told_makes_the_same_user(rul
     _, name, *words = (word.encode("utf-8", "surrogateescape") for word in split_words(line))
     assert name == b"anna"
     assert compile_user(_apply(BOOK.new_user(name), words), CATALOGUE) == compile_user(user, CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told", "written"),
+    [
+        ("%RW~* %R~a", "~* %R~a", "%RW~* %R~a"),
+        ("%R~* ~a* %W~*", "~* ~a*", "%RW~* ~a*"),
+        ("~a* %RW~*", "~a* ~*", "~a* %RW~*"),
+        ("~a* ~*", "~*", "~*"),
+    ],
+)
+def test_a_file_has_no_rule_behind_one_that_ends_them(rules: str, told: str, written: str) -> None:
+    """What is told is as in Redis, which cannot read that again."""
+    user = _apply(BOOK.new_user(b"anna"), rules.encode().split())
+    assert user.root.describe_keys() == told.encode()
+    assert user.root.describe_keys(in_file=True) == written.encode()
+    again = _apply(BOOK.new_user(b"anna"), user.describe(in_file=True).split())
+    assert again == user
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,23 @@ def test_saving_and_loading_make_the_same_users(tmp_path: Path) -> None:
             assert carl.read_until_closed() == b""
 
 
+def test_a_pattern_of_all_keys_beside_others_is_read_again(tmp_path: Path) -> None:
+    """Though ACL LIST shows it as what nothing may follow: once it is written to a file."""
+    file = tmp_path / "users.acl"
+    file.write_text("")
+    rules = ("on", ">secret", "+get", "%R~*", "~a*", "%W~*", "(%RW~* %R~b +set)")
+    with Server(directives={"aclfile": str(file)}) as server, server.wire() as admin:
+        assert admin.call("ACL", "SETUSER", "anna", *rules).raw == b"+OK\r\n"
+        listed = admin.value("ACL", "LIST")
+        assert b" ~* ~a* " in listed[0]
+        for _ in range(2):
+            assert admin.call("ACL", "SAVE").raw == b"+OK\r\n"
+            assert admin.call("ACL", "LOAD").raw == b"+OK\r\n"
+            assert admin.value("ACL", "LIST") == listed
+    with Server(directives={"aclfile": str(file)}) as server, server.wire() as admin:
+        assert admin.value("ACL", "LIST") == listed
+
+
 MALFORMED = [
     (
         "user anna on +nosuch",

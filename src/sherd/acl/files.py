@@ -104,7 +104,7 @@ def read_user_lines(lines: Iterable[UserLine], book: RuleBook) -> dict[bytes, Us
 def user_lines(users: Iterable[User]) -> list[str]:
     """The lines of the configuration that make these users."""
     return [
-        " ".join(["user", *map(_config_word, f"{_text(user.name)} {_text(user.describe())}".split(" "))])
+        " ".join(["user", *map(_config_word, f"{_text(user.name)} {_text(user.describe(in_file=True))}".split(" "))])
         for user in users
     ]
 
@@ -119,7 +119,7 @@ def write_user_file(path: Path, users: Iterable[User]) -> None:
     """Writes all users; the new file takes the old one's place when it is on disk. OSError leaves what was there."""
     import tempfile  # which loads what a server has no other use for
 
-    content = b"".join(b"user %b %b\n" % (user.name, user.describe()) for user in users)
+    content = b"".join(b"user %b %b\n" % (user.name, user.describe(in_file=True)) for user in users)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _NEW_FILE_MODE
     descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
     try:

@@ -49,9 +49,13 @@ class Selector:
         """The rules about commands: `+@all -debug`."""
         return b" ".join([b"+@all" if self.starts_with_all else b"-@all", *self.command_rules])
 
-    def describe_keys(self) -> bytes:
-        """The rules about keys: `~a* %R~b*`."""
-        return b"~*" if self.all_keys else b" ".join(_PREFIXES[uses] + pattern for pattern, uses in self.keys.items())
+    def describe_keys(self, *, in_file: bool = False) -> bytes:
+        """The rules about keys: `~a* %R~b*`. In a file a pattern of all keys beside others is `%RW~*`, as where it is
+        read nothing may follow `~*`."""
+        if self.all_keys:
+            return b"~*"
+        words = [_PREFIXES[uses] + pattern for pattern, uses in self.keys.items()]
+        return b" ".join(b"%RW~*" if in_file and word == b"~*" else word for word in words)
 
     def describe_channels(self) -> bytes:
         """The rules about channels: `&a* &b*`."""
@@ -63,9 +67,9 @@ class Selector:
             return b"alldbs"
         return b"db=" + b",".join(b"%d" % database for database in sorted(self.databases)) if self.databases else b""
 
-    def words(self) -> Iterator[bytes]:
+    def words(self, *, in_file: bool = False) -> Iterator[bytes]:
         """All rules, as ACL LIST writes them. That all databases are allowed is what nobody has to say."""
-        if keys := self.describe_keys():
+        if keys := self.describe_keys(in_file=in_file):
             yield keys
         if not self.all_channels:
             yield b"resetchannels"
@@ -107,8 +111,8 @@ class User:
         )
         return [flag for flag, holds in told if holds]
 
-    def describe(self) -> bytes:
-        """All rules, in the form of ACL LIST: what makes the same user of a new one."""
-        words = [*self.flags(), *(b"#" + digest for digest in self.passwords), *self.root.words()]
-        words += [b"(" + b" ".join(selector.words()) + b")" for selector in self.selectors[1:]]
+    def describe(self, *, in_file: bool = False) -> bytes:
+        """All rules, in the form of ACL LIST; as they are for a file, they make the same user of a new one."""
+        words = [*self.flags(), *(b"#" + digest for digest in self.passwords), *self.root.words(in_file=in_file)]
+        words += [b"(" + b" ".join(selector.words(in_file=in_file)) + b")" for selector in self.selectors[1:]]
         return b" ".join(words)
