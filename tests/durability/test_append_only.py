@@ -33,6 +33,7 @@ REWRITE_STARTED = b"+Background append only file rewriting started\r\n"
 def serve(directory: Path, shape: Shape | None = None, program: Program | None = None, **directives: str) -> Server:
     """A server with an append-only file in a folder that outlives it."""
     named = {name.replace("_", "-"): value for name, value in directives.items()}
+    directory.mkdir(exist_ok=True)
     home = {"dir": str(directory), "enable-debug-command": "yes", "appendonly": "yes"}
     return Server(program, shape=shape, directives={**home, **named})
 
@@ -51,6 +52,26 @@ def rewrite(wire: Wire) -> None:
     eventually(lambda: int(info_field(wire, "persistence", "aof_rewrites") or 0) > before, "the rewrite ends")
     eventually(lambda: info_field(wire, "persistence", "aof_rewrite_in_progress") == "0", "the rewrite ends")
     assert info_field(wire, "persistence", "aof_last_bgrewrite_status") == "ok"
+
+
+@pytest.mark.parametrize("line", ["SET k new KEEPTTL", "SET k new GET KEEPTTL", "MSETEX 2 o new k new KEEPTTL"])
+def test_what_keeps_the_expiry_of_a_key_whose_time_was_over_stays(tmp_path: Path, line: str) -> None:
+    """There was none to keep any more, but whoever reads the file or the stream would keep it."""
+    with (
+        serve(tmp_path / "own") as server,
+        server.wire() as wire,
+        serve(tmp_path / "other", replicaof=f"127.0.0.1 {server.port}") as replica,
+        replica.wire() as theirs,
+    ):
+        eventually(lambda: info_field(theirs, "replication", "master_link_status") == "up", "the link is up")
+        wire.call("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        wire.call("SET", "k", "old", "PX", "1")
+        time.sleep(0.02)
+        assert not wire.call(*line.split()).is_error
+        eventually(lambda: theirs.value("GET", "k") == b"new", "the replica has it")
+        assert wire.call("DEBUG", "LOADAOF").raw == OK
+        for each in (wire, theirs):
+            assert (each.value("GET", "k"), each.value("TTL", "k")) == (b"new", -1)
 
 
 @pytest.mark.parametrize("policy", ["always", "everysec", "no"])

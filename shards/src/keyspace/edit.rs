@@ -71,12 +71,12 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// When a key expires that is written at this time and had an expiry of its own, if it had.
-    fn after(self, old: Option<i64>, now_ms: i64) -> Option<i64> {
+    /// When a key expires that is written and had an expiry of its own, if it had.
+    fn after(self, old: Option<i64>) -> Option<i64> {
         match self {
             Expiry::None => None,
             Expiry::At(at) => Some(at),
-            Expiry::Keep => old.filter(|&at| at > now_ms),
+            Expiry::Keep => old,
         }
     }
 }
@@ -163,8 +163,13 @@ impl Shard {
                 return slot.get().set_clock(clock);
             }
         }
+        // What has expired goes first, and is told of: the key is a new one then.
+        if slot.get().is_expired(now_ms) {
+            self.expire(db, key);
+            return self.put_new(db, key, value, expiry);
+        }
         let has_timed_elements = value.has_timed_elements();
-        let expiry = expiry.after(slot.get().expiry(), now_ms);
+        let expiry = expiry.after(slot.get().expiry());
         let entry = Entry::new(key.bytes, value, expiry, clock);
         entry.set_mark(self.mark);
         let mut old = slot.replace(entry);
@@ -176,7 +181,7 @@ impl Shard {
     #[inline(never)]
     fn put_new(&mut self, db: u16, key: &Key<'_>, value: NewValue<'_>, expiry: Expiry) {
         let has_timed_elements = value.has_timed_elements();
-        self.insert_new(db, key, value, expiry.after(None, 0));
+        self.insert_new(db, key, value, expiry.after(None));
         self.has_put(db, key, None, has_timed_elements);
     }
 

@@ -251,7 +251,7 @@ fn what_is_put_is_there_with_its_expiry_whatever_was_there() {
         assert_eq!((database.len(), database.volatile_len()), (2, usize::from(expected.is_some())), "{expiry:?}");
     }
     let event = |event: &crate::keyspace::events::Event| event.name;
-    assert_eq!(shard.outbox.events.take().iter().map(event).collect::<Vec<_>>(), ["new"]);
+    assert_eq!(shard.outbox.events.take().iter().map(event).collect::<Vec<_>>(), ["new", "expired", "new"]);
 }
 
 #[test]
