@@ -109,10 +109,16 @@ impl Server {
         load_appended::install(&shared.world, append_reload::load_again);
         let (pubsub, world) = (Arc::clone(&shared.pubsub), Arc::clone(&shared.world));
         let (extensions, log) = (Arc::clone(&shared.extensions), Arc::clone(&shared.log));
+        let replicas = Arc::clone(&shared.replicas);
         shared.engine.set_consumer(Box::new(move |tidings| {
             if world.settings.hooked_events.on() {
                 let now_ms = world.monotonic_milliseconds();
                 extensions.hooks.note(&tidings.events, &extensions.work, &log, now_ms);
+            }
+            for event in &tidings.events {
+                if let Some(message) = &event.message {
+                    replicas.publish(&world.journal, message.is_sharded, &event.key, &message.bytes);
+                }
             }
             pubsub.publish_events(tidings.events, world.settings.notify_keyspace_events.get() as u32);
             pubsub.publish_invalidations(tidings.invalidations);

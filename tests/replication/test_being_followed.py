@@ -24,7 +24,7 @@ from tests.replication.support import (
     replica_of,
     write_some,
 )
-from tests.support.references import need_reference
+from tests.support.references import need_reference, reference_names
 from tests.support.servers import Server, Shape
 from tests.support.wire import ConnectionClosed
 
@@ -394,3 +394,65 @@ def test_a_replica_appends_what_it_applies_and_has_it_after_a_restart(tmp_path: 
             assert replica.signal_and_wait(signal.SIGTERM) == 0
         with Server(directives={"enable-debug-command": "yes", **kept}) as again, again.wire() as wire:
             assert wire.call("DEBUG", "DIGEST").raw == expected
+
+
+@pytest.mark.parametrize("name", ["sherd", *reference_names])
+def test_messages_reach_subscribers_of_replicas(name: str) -> None:
+    """Published by a client, in a transaction or by a script, behind what was written before; and not the other way round."""
+    with (
+        primary(Shape(4, 2)) as server,
+        replica_of(server.port) if name == "sherd" else reference_replica(name, server.port) as replica,
+        server.wire() as ours,
+        replica.wire() as theirs,
+        replica.wire(protocol=3) as ears,
+    ):
+        await_link(theirs)
+        ears.pipeline([("SUBSCRIBE", "news"), ("PSUBSCRIBE", "ne*"), ("SSUBSCRIBE", "shard")])
+        for number in range(50):
+            ours.pipeline([("SET", "k", f"{number}"), ("PUBLISH", "news", f"{number}")])
+            heard = [ears.read().value for _ in range(2)]
+            assert heard == [
+                [b"message", b"news", b"%d" % number],
+                [b"pmessage", b"ne*", b"news", b"%d" % number],
+            ]
+            assert int(theirs.value("GET", "k")) == number
+        ears.call("PUNSUBSCRIBE")
+        ours.pipeline(
+            [("MULTI",), ("SET", "k", "1"), ("PUBLISH", "news", "queued"), ("SPUBLISH", "shard", "too"), ("EXEC",)]
+        )
+        ours.value("EVAL", "redis.call('SET', 'k', 2) return redis.call('PUBLISH', 'news', 'from a script')", "0")
+        assert [ears.read().value for _ in range(3)] == [
+            [b"message", b"news", b"queued"], [b"smessage", b"shard", b"too"], [b"message", b"news", b"from a script"],
+        ]  # fmt: skip
+        with server.wire(protocol=3) as other:
+            other.call("SUBSCRIBE", "news")
+            assert theirs.value("PUBLISH", "news", "here only") == 1
+            assert ears.read().value == [b"message", b"news", b"here only"]
+            await_equal(ours, theirs)
+            assert other.call("PING").raw == b"+PONG\r\n"
+
+
+def test_messages_go_along_a_chain_once_and_into_no_file() -> None:
+    with (
+        primary(appendonly="yes") as first,
+        replica_of(first.port) as second,
+        second.wire() as middle,
+        replica_of(second.port) as third,
+        first.wire() as ours,
+        third.wire() as theirs,
+        third.wire() as ears,
+    ):
+        await_link(middle)
+        await_link(theirs)
+        ears.call("SUBSCRIBE", "news")
+        ours.value("PUBLISH", "news", "one")
+        assert ears.read().value == [b"message", b"news", b"one"]
+        # What a replica publishes itself would make it and those that follow it differ from its primary.
+        middle.value("PUBLISH", "news", "of the second alone")
+        ours.value("PUBLISH", "news", "two")
+        assert ears.read().value == [b"message", b"news", b"two"]
+        ours.value("SET", "k", "v")
+        await_equal(ours, theirs)
+        files = list((first.directory / "appendonlydir").glob("*.incr.aof"))
+        eventually(lambda: any(b"SET" in file.read_bytes() for file in files), "the write is in the file")
+        assert not any(b"PUBLISH" in file.read_bytes() for file in files)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::event::{eventfd, EventfdFlags};
+use sherd_shards::journal::Journal;
 
 use super::backlog::Backlog;
 use super::replica::{Replica, ReplicaView};
@@ -139,6 +140,14 @@ impl Replicas {
     /// Takes notice of the news.
     pub fn silence_news(&self) {
         silence(&self.news);
+    }
+
+    /// Has replicas publish a message to their clients as well, behind what was written before it.
+    pub fn publish(&self, journal: &Journal, is_sharded: bool, channel: &[u8], message: &[u8]) {
+        if self.backlog.is_on() {
+            let command: &[u8] = if is_sharded { b"SPUBLISH" } else { b"PUBLISH" };
+            journal.append(0, &[command, channel, message], true);
+        }
     }
 }
 

@@ -31,6 +31,8 @@ use super::settle::settle;
 
 /// Publishes for a connection, which is answered first; see [`crate::shared::pubsub`] for the rest.
 pub fn publish(io: &mut IoThread, connection: &mut Connection, kind: Kind, channel: &[u8], message: &[u8]) {
+    let journal = &io.shared.world.journal;
+    io.shared.replicas.publish(journal, kind == Kind::ShardChannel, channel, message);
     let sent = io.shared.pubsub.publish(kind, channel, message, Some(io.index));
     io.untold.note(sent.untold, sent.receivers);
     connection.reply(|reply| reply.int(sent.receivers as i64));

@@ -123,8 +123,12 @@ impl Feed {
         if self.sinks.is_empty() {
             return;
         }
-        if self.follows && !segment.links_only {
-            return self.add_segment_of_replica(segment);
+        if self.follows {
+            // Nothing of this server's own goes between the bytes that a primary has sent.
+            if !segment.links_only {
+                self.add_segment_of_replica(segment);
+            }
+            return;
         }
         self.begin_block(segment.links_only, false);
         if self.block.is_empty() {
