@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import shutil
@@ -260,6 +261,71 @@ def test_a_record_that_is_forged_ends_its_connection(folder: Path) -> None:
                     pass
         tls.logged("a record cannot be decrypted")
         assert tls.ping() == b"+PONG\r\n"
+
+
+def _shake_hands(tls: TlsServer, version: ssl.TLSVersion) -> tuple[socket.socket, ssl.SSLObject, ssl.MemoryBIO]:
+    """A client that says itself what it sends together: the socket, the session, and what that would have sent."""
+    context = tls.context()
+    context.minimum_version = context.maximum_version = version
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(received, to_send, server_hostname="localhost")
+    wire = socket.create_connection(("127.0.0.1", tls.port), bound_seconds)
+    while True:
+        try:
+            session.do_handshake()
+        except ssl.SSLWantReadError:
+            wire.sendall(to_send.read())
+            received.write(wire.recv(1 << 16))
+        else:
+            return wire, session, to_send
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("together", [True, False], ids=["with-its-last-request", "later"])
+@pytest.mark.parametrize("request_line", ["PING", "BLPOP nothing 0", "BLPOP nothing 0\nSET k v", "WAIT 1 0"])
+def test_the_end_of_a_session_ends_the_connection(
+    tls: TlsServer, version: ssl.TLSVersion, together: bool, request_line: str
+) -> None:
+    """Wherever it comes, and though the client leaves its socket open and the server does not read while a client waits."""
+    wire, session, to_send = _shake_hands(tls, version)
+    with wire, tls.server.wire() as plain:
+        session.write(b"".join(encode_command(*line.split()) for line in request_line.splitlines()))
+        if not together:
+            wire.sendall(to_send.read())
+            deadline = time.monotonic() + bound_seconds
+            while request_line != "PING" and b"blocked_clients:0\r\n" in plain.value("INFO", "clients"):
+                assert time.monotonic() < deadline, "the client does not wait"
+        with contextlib.suppress(ssl.SSLWantReadError):
+            session.unwrap()
+        wire.sendall(to_send.read())
+        while wire.recv(1 << 16):
+            pass
+        deadline = time.monotonic() + bound_seconds
+        while b"blocked_clients:0\r\n" not in plain.value("INFO", "clients"):
+            assert time.monotonic() < deadline, "the client waits on"
+
+
+def test_nothing_is_popped_for_a_client_of_asyncio_that_has_closed(tls: TlsServer) -> None:
+    """It ends its session and has the server end the connection."""
+
+    async def wait_and_leave() -> None:
+        _, writer = await asyncio.open_connection("localhost", tls.port, ssl=tls.context())
+        writer.write(encode_command("BLPOP", "jobs", "0"))
+        await asyncio.to_thread(await_blocked, b"1")
+        writer.close()
+        await asyncio.to_thread(await_blocked, b"0")
+        assert plain.value("RPUSH", "jobs", "one") == 1
+        assert plain.value("LLEN", "jobs") == 1
+
+    def await_blocked(count: bytes) -> None:
+        deadline = time.monotonic() + bound_seconds
+        while b"blocked_clients:%b\r\n" % count not in plain.value("INFO", "clients"):
+            assert time.monotonic() < deadline, f"not {count!r} clients wait"
+            time.sleep(0.01)
+
+    with tls.server.wire() as plain:
+        plain.value("DEL", "jobs")
+        asyncio.run(wait_and_leave())
 
 
 def test_certificates_are_swapped_while_connections_go_on(folder: Path) -> None:

@@ -1,8 +1,9 @@
 //! An encrypted stream: rustls between a connection's buffers and its socket, in the connection's own thread. Mostly this is the
 //! server's side of it; a link to a primary has the client's side.
 //!
-//! What one read of the socket brings is decrypted at once and as a whole, so nothing decrypted is ever left here: a read that
-//! was short means an empty socket as for a plain stream. The other way round, so much is encrypted at a time as fits into
+//! What one read of the socket brings is decrypted at once and as a whole: a read that was short means an empty socket as for a
+//! plain stream. The end of the stream is a record among others, which no poll tells of by itself. So it is remembered, and looked
+//! for where nobody reads for long ([`TlsStream::look_for_end`]). The other way round, so much is encrypted at a time as fits into
 //! [`ENCRYPT_BYTES`], and no more before the socket has taken it: what a client leaves unread waits unencrypted, where limits
 //! see it.
 //!
@@ -29,6 +30,8 @@ use super::buffers::BUFFER_KEEP_MAX;
 
 /// Encrypted bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
+/// Bytes that are decrypted in search of the end, before anybody wants them; it is not looked for behind more.
+const AHEAD_BYTES: usize = 64 * 1024;
 /// Bytes that are encrypted before the socket is asked to take them.
 const ENCRYPT_BYTES: usize = 64 * 1024;
 
@@ -53,6 +56,10 @@ pub struct TlsStream {
     /// Encrypted bytes, of which the socket has taken the first.
     encrypted: Vec<u8>,
     sent: usize,
+    /// What was decrypted before anybody wanted it.
+    ahead: Vec<u8>,
+    /// Nothing more comes behind that.
+    has_ended: bool,
     /// Why the stream has ended.
     trouble: Option<String>,
 }
@@ -75,7 +82,8 @@ impl TlsStream {
     fn of(socket: OwnedFd, mut session: Connection) -> TlsStream {
         // `send` bounds what is encrypted.
         session.set_buffer_limit(None);
-        TlsStream { socket: Arc::new(socket), session, encrypted: Vec::new(), sent: 0, trouble: None }
+        let (encrypted, ahead) = (Vec::new(), Vec::new());
+        TlsStream { socket: Arc::new(socket), session, encrypted, sent: 0, ahead, has_ended: false, trouble: None }
     }
 
     /// The socket, for whoever polls it or ends it.
@@ -95,7 +103,7 @@ impl TlsStream {
 
     /// Bytes that it takes, besides what every session does.
     pub fn capacity(&self) -> usize {
-        self.encrypted.capacity()
+        self.encrypted.capacity() + self.ahead.capacity()
     }
 
     /// Why the stream has ended, told once.
@@ -118,6 +126,42 @@ impl TlsStream {
 
     /// Receives once, and appends what is decrypted.
     pub fn receive(&mut self, buffer: &mut Vec<u8>) -> Decrypted {
+        if !self.ahead.is_empty() {
+            let ahead = std::mem::take(&mut self.ahead);
+            buffer.extend_from_slice(&ahead);
+            return Decrypted::Bytes(ahead.len(), true);
+        }
+        self.receive_more(buffer)
+    }
+
+    /// Decrypts what is there, for whoever receives next. Returns whether the stream ends with it.
+    pub fn look_for_end(&mut self) -> bool {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        while ahead.len() < AHEAD_BYTES {
+            match self.receive_more(&mut ahead) {
+                Decrypted::Bytes(_, true) => (),
+                Decrypted::Bytes(_, false) | Decrypted::Nothing | Decrypted::Closed => break,
+            }
+        }
+        self.ahead = ahead;
+        self.has_ended
+    }
+
+    /// Whether something was decrypted that nobody has received.
+    pub fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    fn receive_more(&mut self, buffer: &mut Vec<u8>) -> Decrypted {
+        if self.has_ended {
+            return Decrypted::Closed;
+        }
+        let received = self.receive_once(buffer);
+        self.has_ended |= matches!(received, Decrypted::Closed);
+        received
+    }
+
+    fn receive_once(&mut self, buffer: &mut Vec<u8>) -> Decrypted {
         RECEIVED.with_borrow_mut(|received| {
             match rustix::net::recv(&self.socket, &mut received[..], RecvFlags::empty()) {
                 Ok((0, _)) => {
@@ -134,15 +178,14 @@ impl TlsStream {
 
     fn decrypt(&mut self, mut bytes: &[u8], has_more: bool, buffer: &mut Vec<u8>) -> Decrypted {
         let before = buffer.len();
-        let mut has_closed = false;
-        while !bytes.is_empty() && !has_closed {
+        while !bytes.is_empty() && !self.has_ended {
             let state = match self.session.read_tls(&mut bytes) {
                 Ok(_) => self.session.process_new_packets(),
                 // Of a record that is too long.
                 Err(error) => Err(Error::General(error.to_string())),
             };
             match state {
-                Ok(state) => has_closed = state.peer_has_closed(),
+                Ok(state) => self.has_ended = state.peer_has_closed(),
                 Err(error) => {
                     self.trouble = Some(told(&error, self.peer()));
                     // An alert tells the client, if it listens.
@@ -164,9 +207,9 @@ impl TlsStream {
             return Decrypted::Closed;
         }
         match buffer.len() - before {
-            0 if has_closed => Decrypted::Closed,
-            // Its end, which came with these bytes, is found at the next read.
-            count => Decrypted::Bytes(count, has_more || has_closed),
+            0 if self.has_ended => Decrypted::Closed,
+            // Its end, which came with these bytes, is told by the next read.
+            count => Decrypted::Bytes(count, has_more || self.has_ended),
         }
     }
 

@@ -103,8 +103,16 @@ impl Transport {
         self.lent = false;
     }
 
-    /// Whether the other side has closed the stream, or its half of it.
-    pub fn is_closed_by_peer(&self) -> bool {
+    /// Whether the other side has closed the stream, or its half of it, as far as that can be told without taking what it has sent
+    /// before: for a connection that is not read for as long as it waits.
+    pub fn is_closed_by_peer(&mut self) -> bool {
+        if let Stream::Tls(stream) = &mut self.stream {
+            if self.readable && !self.peer_closed {
+                self.peer_closed = stream.look_for_end();
+                self.readable = self.peer_closed || stream.has_ahead();
+                self.writable &= stream.backlog() == 0;
+            }
+        }
         self.peer_closed
     }
 

@@ -89,7 +89,10 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
         // A client that has gone while it is blocked or paused. The control plane's answer comes soon otherwise, and a
         // client that has closed only its side for sending may want it.
         let waits = connection.record.blocked.load(Relaxed) || connection.record.paused.load(Relaxed);
-        connection.closing |= connection.transport.is_closed_by_peer() && waits;
+        if waits && connection.transport.is_closed_by_peer() {
+            connection.closing = true;
+            note_trouble(io, connection);
+        }
         return;
     }
     if connection.unsent() >= OUTPUT_PAUSE_BYTES {
