@@ -191,6 +191,8 @@ def test_denials_are_counted_and_logged(server: Server) -> None:
         entries = [dict(zip(entry[::2], entry[1::2], strict=True)) for entry in admin.value("ACL", "LOG")]
         shown = [(entry[b"reason"], entry[b"object"], entry[b"count"]) for entry in entries]
         assert shown == [(b"database", b"1", 1), (b"channel", b"d", 1), (b"key", b"b", 2), (b"command", b"set", 1)]
+        refused = (b" cmd=select ", b" cmd=publish ", b" cmd=get ", b" cmd=set ")
+        assert all(cmd in entry[b"client-info"] for cmd, entry in zip(refused, entries, strict=True))
         assert all(b"user=anna" in entry[b"client-info"] and entry[b"username"] == b"anna" for entry in entries)
         assert "user=anna" in identifier
         fields = {"auth": 0, "cmd": 1, "key": 2, "channel": 1, "db": 1}

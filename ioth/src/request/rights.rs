@@ -3,6 +3,7 @@
 //! A session that is not known to be allowed everything (`Session::is_checked`) is asked about with every command; all others
 //! cost the gate the one branch that this is.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_shards::command::registry::Command;
@@ -44,6 +45,8 @@ pub fn check(
         None => (session.db, Setting::TopLevel),
     };
     session.user.check(command, args, db).map_err(|denied| {
+        // The log shows the client with what it was refused.
+        connection.record.last_command.store(command.id as u32, Relaxed);
         note_denial(shared, &connection.record, &session.user, (denied, setting), command, args);
         CommandError::with(format!("NOPERM {}", reason(&session.user, denied, command)))
     })
