@@ -213,6 +213,22 @@ def test_a_subscriber_that_does_not_read_is_cut_and_costs_others_nothing(own_ser
 
 
 @pytest.mark.sherd_only
+def test_who_has_been_behind_for_too_long_is_cut_and_that_is_logged(own_server: Server) -> None:
+    """As is who is too far behind: an operator finds out why a subscriber has gone."""
+    with own_server.wire() as slow, own_server.wire() as publisher:
+        publisher.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 1mb 1")
+        slow.call("SUBSCRIBE", "c")
+        deadline = time.monotonic() + 60
+        while publisher.value("PUBLISH", "c", b"m" * 100_000) == 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert b"client_output_buffer_limit_disconnections:1\r\n" in publisher.value("INFO", "stats")
+        while "a client was cut at its output buffer limit" not in own_server.log():
+            assert time.monotonic() < deadline, own_server.log()
+            time.sleep(0.02)
+
+
+@pytest.mark.sherd_only
 def test_subscribers_are_seen_by_operators(own_server: Server) -> None:
     """CLIENT LIST, CLIENT KILL, INFO."""
     with own_server.wire() as subscriber, own_server.wire(protocol=3) as other, own_server.wire() as wire:

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::server::settings::Settings;
 
 use crate::connection::Connection;
-use crate::request::output::{log_tls_trouble, output_limit};
+use crate::request::output::{cut_at_limit, log_tls_trouble, output_limit};
 use crate::request::paused::release_deferred;
 use crate::thread::client_eviction::{account, evict_clients};
 use crate::thread::IoThread;
@@ -66,7 +66,7 @@ pub fn tick(io: &mut IoThread) {
         let mut cut = limits.is_idle_too_long(connection, io.clock.now_ms);
         if is_behind_too_long(&io.shared.world.settings, connection, io.clock.now_ms) {
             cut = true;
-            io.shared.io[io.index].output_limit_disconnections.increment();
+            cut_at_limit(&io.shared, &io.shared.io[io.index], connection);
         }
         if handshakes_too_long(connection, io.clock.now_ms) {
             cut = true;
