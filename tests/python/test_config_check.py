@@ -104,3 +104,15 @@ def test_a_directory_that_may_not_be_searched_is_an_error(tmp_path: Path, monkey
     monkeypatch.setattr("os.access", lambda _path, mode: not mode & os.X_OK)
     errors, _ = _findings(tmp_path / "redis.conf", f'dir {tmp_path}\nsave ""\n')
     assert errors == [f"{tmp_path / 'redis.conf'}:1: 'dir {tmp_path}': the directory cannot be searched"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_directory_that_cannot_be_written_is_an_error_where_a_start_writes_to_it(
+    is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda _path, mode: not mode & os.W_OK)
+    if is_there:
+        (tmp_path / "appendonlydir").mkdir()
+    errors, warnings = _findings(tmp_path / "redis.conf", f'dir {tmp_path}\nsave ""\nappendonly yes\n')
+    told = f"{tmp_path / 'redis.conf'}:1: 'dir {tmp_path}': the directory cannot be written"
+    assert told in (warnings if is_there else errors)

@@ -72,10 +72,19 @@ def _path_findings(config: Config) -> Iterator[Finding]:
     directory = Path(config.get_str("dir"))
     if not os.access(directory, os.X_OK):
         yield Finding(True, f"{_place(config, 'dir')}'dir {directory}': the directory cannot be searched")
-    elif "dir" in config.places and not os.access(directory, os.W_OK):
-        yield Finding(False, f"{_place(config, 'dir')}'dir {directory}': the directory cannot be written")
+    elif ("dir" in config.places or _wants_folder(config)) and not os.access(directory, os.W_OK):
+        yield Finding(
+            _wants_folder(config), f"{_place(config, 'dir')}'dir {directory}': the directory cannot be written"
+        )
     if config.config_file is not None and config.config_file.exists() and not os.access(config.config_file, os.W_OK):
         yield Finding(False, f"{config.config_file}: CONFIG REWRITE cannot write this file")
+
+
+def _wants_folder(config: Config) -> bool:
+    """Whether a start makes the directory of the append-only file."""
+    return (
+        config.get_bool("appendonly") and not (Path(config.get_str("dir")) / config.get_str("appenddirname")).is_dir()
+    )
 
 
 def _place(config: Config, name: str) -> str:
