@@ -13,7 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring::{default_provider, Ticketer};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
@@ -209,15 +209,19 @@ fn private_key(path: &Path, password: &str, directive: &str) -> Result<PrivateKe
         return Err(format!("{directive} is not set"));
     }
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{directive}: {shown}: {error}"))?;
+    let bytes = std::fs::read(path).map_err(|error| format!("{directive}: {shown}: {error}"))?;
+    // What is no text, as a key in DER is, has no key in PEM.
+    let text = String::from_utf8_lossy(&bytes);
     if text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(format!(
             "{directive}: {shown}: its encryption is of the old kind; `openssl pkcs8 -topk8` makes a new one"
         ));
     }
     let Some(start) = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----") else {
-        return PrivateKeyDer::from_pem_slice(text.as_bytes())
-            .map_err(|error| format!("{directive}: {shown}: {error}"));
+        return PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| match error {
+            pem::Error::NoItemsFound => format!("{directive}: {shown}: there is no private key in it"),
+            error => format!("{directive}: {shown}: {error}"),
+        });
     };
     if password.is_empty() {
         return Err(format!("{directive}: {shown}: it is encrypted, and {directive}-pass is not set"));
@@ -397,5 +401,7 @@ mod tests {
         assert_eq!(error(&TlsOptions::default()), "tls-cert-file is not set");
         let options = TlsOptions { cert_file: "/nonexistent.pem".into(), ..TlsOptions::default() };
         assert!(error(&options).starts_with("tls-cert-file: /nonexistent.pem: "));
+        let key = |path| private_key(Path::new(path), "", "tls-key-file").err().unwrap_or_default();
+        assert_eq!(key("/dev/null"), "tls-key-file: /dev/null: there is no private key in it");
     }
 }
