@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -29,7 +29,10 @@ use crate::replicas::at_cut;
 pub struct Files {
     job: Mutex<Option<Begun>>,
     pub append: Append,
+    /// Nobody waits for anything while it has this lock: who asks for it may hold shards.
     saving: Mutex<Option<Arc<Progress>>>,
+    /// A snapshot is being begun or taken.
+    is_taken: AtomicBool,
     pub loading: loader::Progress,
 }
 
@@ -39,6 +42,30 @@ struct Begun {
     history: Option<(String, Arc<Place>)>,
     /// Replicas that get it while it is taken.
     readers: Vec<TransferReader>,
+}
+
+/// The right to take a snapshot, which one has at a time; given back unless one is begun.
+struct Turn<'f>(Option<&'f AtomicBool>);
+
+impl Turn<'_> {
+    fn take(is_taken: &AtomicBool) -> PyResult<Turn<'_>> {
+        if is_taken.swap(true, SeqCst) {
+            return Err(PyValueError::new_err("a snapshot is being taken already"));
+        }
+        Ok(Turn(Some(is_taken)))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(is_taken) = self.0 {
+            is_taken.store(false, SeqCst);
+        }
+    }
 }
 
 /// Where a snapshot for replicas goes.
@@ -87,10 +114,7 @@ impl Files {
         increment: Option<&Path>,
         history: Option<String>,
     ) -> PyResult<()> {
-        let mut saving = lock(&self.saving);
-        if saving.is_some() {
-            return Err(PyValueError::new_err("a snapshot is being taken already"));
-        }
+        let turn = Turn::take(&self.is_taken)?;
         let engine = &shared.engine;
         // What can fail, or waits for the disk, does so before all shards are held.
         let increment = increment.map(Increment::open).transpose().map_err(|error| os_error(&error))?;
@@ -103,17 +127,13 @@ impl Files {
             let history = history.filter(|_| shared.replicas.backlog.is_on()).map(|id| (id, place_of_cut(shared)));
             Begun { job: prepared.begin(engine, &mut shards), history, readers: Vec::new() }
         });
-        *saving = Some(Arc::clone(&begun.job.progress));
-        *lock(&self.job) = Some(begun);
+        self.note(begun, turn);
         Ok(())
     }
 
     /// Begins a snapshot for replicas, which get what is written from the same moment on. Returns the offset of that moment.
     pub fn begin_for(&self, shared: &Arc<Shared>, plan: Plan, replicas: Vec<u64>, way: Way) -> PyResult<u64> {
-        let mut saving = lock(&self.saving);
-        if saving.is_some() {
-            return Err(PyValueError::new_err("a snapshot is being taken already"));
-        }
+        let turn = Turn::take(&self.is_taken)?;
         let (engine, journal) = (&shared.engine, &shared.world.journal);
         let offset = Arc::new(AtomicU64::new(0));
         let (destination, readers): (Box<dyn Destination>, _) = match way {
@@ -137,11 +157,16 @@ impl Files {
         });
         let sink = Arc::clone(&job.progress.sink);
         shared.replicas.backlog.watch_snapshot(Some(Box::new(move || sink.excess_bytes())));
-        *saving = Some(Arc::clone(&job.progress));
-        *lock(&self.job) = Some(Begun { job, history: None, readers });
+        self.note(Begun { job, history: None, readers }, turn);
         // What was asked for before is done by then.
         journal.ask(|_| ());
         Ok(offset.load(SeqCst))
+    }
+
+    fn note(&self, begun: Begun, turn: Turn<'_>) {
+        *lock(&self.saving) = Some(Arc::clone(&begun.job.progress));
+        *lock(&self.job) = Some(begun);
+        turn.keep();
     }
 
     /// Writes the snapshot that was begun; returns keys, bytes, and the changes that it saves.
@@ -156,6 +181,7 @@ impl Files {
         let result = job.finish(&shared.engine);
         shared.replicas.backlog.watch_snapshot(None);
         *lock(&self.saving) = None;
+        self.is_taken.store(false, SeqCst);
         result.map_err(|error| os_error(&error))?;
         Ok((progress.sink.keys.load(Relaxed), progress.bytes.load(Relaxed), changes))
     }
