@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.durability.test_append_only import OK, rewrite, serve
 from tests.durability.test_snapshots import digest, fill
 from tests.protocol.test_limits import eventually, info_field
+from tests.replication.support import await_equal, await_link
 from tests.support.servers import Server, Shape
 
 if TYPE_CHECKING:
@@ -116,6 +118,27 @@ def test_what_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
         # What came before that was loaded.
         assert wire.value("GET", "a") == b"1"
         assert wire.call("SET", "b", "1").raw == OK
+
+
+def test_what_has_expired_is_not_removed_behind_the_back_of_replicas() -> None:
+    """A replica keeps what has expired until it is told; without that it would have it still when its name is used again."""
+    debug = {"enable-debug-command": "yes", "repl-diskless-sync-delay": "0"}
+    with (
+        Server(directives=debug) as server, server.wire() as wire,
+        Server(directives={**debug, "replicaof": f"127.0.0.1 {server.port}"}) as replica, replica.wire() as theirs,
+    ):  # fmt: skip
+        await_link(theirs)
+        assert wire.call("DEBUG", "SET-ACTIVE-EXPIRE", "0").raw == OK
+        wire.pipeline([
+            ("SET", "key", "1", "PX", "1"), ("HSET", "hash", "a", "1", "b", "2"), ("HSET", "fields", "a", "1"),
+            ("HPEXPIRE", "hash", "1", "FIELDS", "1", "a"), ("HPEXPIRE", "fields", "1", "FIELDS", "1", "a"),
+        ])  # fmt: skip
+        time.sleep(0.05)
+        assert wire.call("DEBUG", "RELOAD").raw == OK
+        assert wire.value("DBSIZE") == 3
+        wire.pipeline([("SADD", "key", "a"), ("SADD", "fields", "a"), ("HSETNX", "hash", "a", "3"), ("HLEN", "hash")])
+        await_equal(wire, theirs)
+        assert theirs.value("HGETALL", "hash") == [b"b", b"2", b"a", b"3"]
 
 
 def test_without_an_append_only_file_nothing_happens() -> None:

@@ -117,8 +117,8 @@ fn debug(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             if !options.iter().all(|option| args::is(option, "MERGE") || args::is(option, "NOFLUSH")) {
                 return Err(RELOAD_OPTIONS);
             }
-            let (limits, now_ms) = (Limits::from_settings(context.settings()), context.now_ms);
-            reload::reload(&mut context.shards, &limits, now_ms)?;
+            let limits = Limits::from_settings(context.settings());
+            reload::reload(&mut context.shards, &limits)?;
             reply.ok();
         }
         (b"loadaof", []) => {

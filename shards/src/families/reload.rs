@@ -1,7 +1,7 @@
 //! DEBUG RELOAD: every value is written as DUMP writes it and read back, as if the server had been saved and started again.
 //!
 //! Keys, expiries and access clocks stay. There is no file in between; what is shown is that nothing gets lost in the
-//! encoding. Keys whose time is over are gone afterwards.
+//! encoding. What has expired and is still there stays as well: who removes it tells replicas and the append-only file.
 
 use crate::entry::object::{Object, ObjectRef};
 use crate::entry::{Entry, NewValue};
@@ -17,15 +17,18 @@ use sherd_types::table;
 
 const NOT_LOADED: CommandError = CommandError::new("ERR Error trying to load the RDB dump, check server logs");
 
+/// A time at which nothing has expired.
+const NEVER: i64 = 0;
+
 /// Reloads everything. A value that cannot be read back stays as it is, and the command fails.
-pub(super) fn reload(shards: &mut Shards<'_>, limits: &Limits, now_ms: i64) -> Outcome {
+pub(super) fn reload(shards: &mut Shards<'_>, limits: &Limits) -> Outcome {
     for shard in shards.iter_mut() {
         for number in 0..shard.dbs_touched() as u16 {
             let keys: Vec<Vec<u8>> =
                 shard.db(number).into_iter().flat_map(|db| db.iter()).map(|entry| entry_key(entry).to_vec()).collect();
             for bytes in keys {
                 let key = Key::new(&bytes, &shard.world.slots);
-                reload_key(shard, number, &key, limits, now_ms)?;
+                reload_key(shard, number, &key, limits)?;
             }
         }
     }
@@ -55,14 +58,13 @@ fn entry_key(entry: &Entry) -> &[u8] {
     table::Entry::key(entry)
 }
 
-fn reload_key(shard: &mut Shard, number: u16, key: &Key<'_>, limits: &Limits, now_ms: i64) -> Outcome {
+fn reload_key(shard: &mut Shard, number: u16, key: &Key<'_>, limits: &Limits) -> Outcome {
     let Some(entry) = shard.db(number).and_then(|db| db.find(key)) else { return Ok(()) };
     let (expiry, clock) = (entry.expiry(), entry.clock());
     rdb::delay(shard.world.settings.rdb_key_save_delay.get());
     let payload = dump::dump(&entry.value());
     rdb::delay(shard.world.settings.key_load_delay.get());
-    let value = match dump::restore(&payload, limits, now_ms).map_err(|_| NOT_LOADED)? {
-        _ if entry.is_expired(now_ms) => None,
+    let value = match dump::restore(&payload, limits, NEVER).map_err(|_| NOT_LOADED)? {
         Loaded::Text(bytes) => Some(Entry::new(key.bytes, NewValue::Text(&bytes), expiry, clock)),
         Loaded::Object(mut object) => {
             keep_producers(entry, &mut object);
