@@ -142,6 +142,10 @@ impl Replicas {
         u64::try_from(position).is_ok_and(|position| self.shared.replicas.backlog.add_reader(client_id, position))
     }
 
+    fn has_readers(&self) -> bool {
+        self.shared.replicas.backlog.has_readers()
+    }
+
     #[pyo3(signature = (token, client_id, address, port, preamble, *, online, snapshot_only))]
     #[allow(clippy::too_many_arguments)]
     fn attach(

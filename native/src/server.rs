@@ -277,15 +277,11 @@ impl Server {
         self.engine.shared.world.pause.refuse_writes(Refusal::ReadOnlyReplica, refuse);
     }
 
-    fn pause_writes(&self, milliseconds: i64) {
-        let world = &self.engine.shared.world;
-        let now_ms = world.monotonic_milliseconds();
-        world.pause.start(now_ms.saturating_add(milliseconds), true, now_ms);
-    }
-
-    fn end_pause(&self) {
-        self.engine.shared.world.pause.end();
-        self.engine.shared.wake_all();
+    fn hold_writers(&self, hold: bool) {
+        self.engine.shared.world.pause.set_own(hold);
+        if !hold {
+            self.engine.shared.wake_all();
+        }
     }
 
     fn hide_stale_data(&self, hide: bool) {

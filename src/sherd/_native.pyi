@@ -379,10 +379,9 @@ class Server:
     def replicas(self) -> Replicas:
         """The primary's side of replication."""
 
-    def pause_writes(self, milliseconds: int) -> None:
-        """Holds clients back that want to write, as CLIENT PAUSE does."""
+    def hold_writers(self, hold: bool) -> None:
+        """Holds clients back that want to write, or no longer, whatever CLIENT PAUSE and CLIENT UNPAUSE say."""
 
-    def end_pause(self) -> None: ...
     def link_to_primary(self, descriptor: int, address: str, local_address: str) -> PrimaryLink:
         """Takes over a connected, detached socket whose handshake is done, with the "host:port" of both ends."""
 
@@ -631,6 +630,9 @@ class Replicas:
     def add_reader(self, client_id: int, position: int) -> bool:
         """Keeps for a client what comes behind an offset; False if that is not all there."""
 
+    def has_readers(self) -> bool:
+        """Whether anything is kept for a client, which need not be a replica yet."""
+
     def attach(
         self,
         token: int,
@@ -675,7 +677,7 @@ class Replicas:
 class LinkStatus(TypedDict):
     """How far a link to a primary has come.
 
-    applied, received: offsets of the stream. diverged: only a whole snapshot can mend the data.
+    applied, received: offsets of the stream, -1 until it begins. diverged: only a whole snapshot can mend the data.
     """
 
     applied: int

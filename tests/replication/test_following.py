@@ -257,8 +257,6 @@ SNAPSHOT_LIES = {
     "a snapshot with half a key": b"+FULLRESYNC " + b"a" * 40 + b" 5\r\n$19\r\nREDIS0010\x00\x05" + bytes(8),
 }
 STREAM_LIES = {
-    "what is no command": b"hello\r\n",
-    "a length beyond bounds": b"*2\r\n$99999999999\r\n",
     "a command that only clients send": b"*1\r\n$8\r\nSHUTDOWN\r\n",
     "a change of the configuration": b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$9\r\nmaxmemory\r\n$1\r\n1\r\n",
     "a command that nobody knows": b"*1\r\n$5\r\nNOPE!\r\n",

@@ -63,13 +63,11 @@ impl Backlog {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins anew at an offset, or ends.
+    /// Begins anew at an offset, or ends. Where readers are is of no use to them in other bytes: who is one no longer is cut.
     pub fn restart(&self, offset: u64, on: bool) {
         let mut state = self.state();
         state.restart(offset);
-        if !on {
-            state.remove_all_readers();
-        }
+        state.remove_all_readers();
         self.is_on.store(on, Ordering::SeqCst);
     }
 
@@ -118,6 +116,16 @@ impl Backlog {
             state.add_reader(reader, position);
         }
         is_there
+    }
+
+    /// Whether what a reader has to get is kept for it.
+    pub fn is_reader(&self, reader: u64) -> bool {
+        self.state().is_reader(reader)
+    }
+
+    /// Whether anything is kept for a reader, which need not be a replica yet.
+    pub fn has_readers(&self) -> bool {
+        self.state().readers() > 0
     }
 
     /// Says that a reader gets nothing yet, so that writers are held back instead of cutting it; or that it does.
@@ -264,7 +272,9 @@ mod tests {
     fn what_is_not_there_cannot_be_read() {
         let (backlog, mut sink) = backlog(0);
         assert!(!backlog.add_reader(1, 99));
+        assert!(!backlog.has_readers());
         assert!(backlog.add_reader(1, 100));
+        assert!(backlog.has_readers());
         assert!(!backlog.add_reader(2, 101));
         sink.take(&block(100, &[b'x'; CHUNK_BYTES]));
         sink.take(&block(100 + CHUNK_BYTES as u64, b"y"));
@@ -274,6 +284,21 @@ mod tests {
         backlog.remove_reader(1);
         assert!(!backlog.add_reader(3, 100));
         assert!(backlog.add_reader(3, backlog.range().1));
+    }
+
+    #[test]
+    fn who_reads_when_it_begins_anew_is_a_reader_no_longer() {
+        for offset in [50, 500] {
+            let (backlog, mut sink) = backlog(1 << 20);
+            sink.take(&block(100, b"abc"));
+            assert!(backlog.add_reader(1, 101));
+            assert!(backlog.is_reader(1));
+            backlog.restart(offset, true);
+            sink.take(&block(offset, b"other bytes"));
+            assert!(!backlog.is_reader(1));
+            assert!(backlog.next(1).is_none());
+            assert_eq!(backlog.behind(1), 0);
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Nothing, from an offset on; the readers stay.
+    /// Nothing, from an offset on; readers are where they were.
     pub fn restart(&mut self, offset: u64) {
         self.chunks.clear();
         (self.begin, self.end) = (offset, offset);
@@ -84,6 +84,10 @@ impl Chunks {
 
     pub fn remove_all_readers(&mut self) {
         self.readers.clear();
+    }
+
+    pub fn is_reader(&self, reader: u64) -> bool {
+        self.readers.contains_key(&reader)
     }
 
     pub fn readers(&self) -> usize {

@@ -245,7 +245,7 @@ impl Replica {
             } else if self.is_served {
                 return Err(Gone::Failed("it has its snapshot".to_owned()));
             } else if self.view.phase() == Phase::Online {
-                let Some((chunk, from)) = backlog.next(self.id()) else { return Ok(false) };
+                let Some((chunk, from)) = backlog.next(self.id()) else { return self.has_all(backlog) };
                 let sent = self.send(&chunk.bytes[from..])?;
                 backlog.advance(self.id(), sent);
                 self.is_catching_up = self.is_catching_up && !backlog.let_go(self.id());
@@ -259,6 +259,14 @@ impl Replica {
             left = left.saturating_sub(sent);
         }
         Ok(!self.is_blocked)
+    }
+
+    /// There is nothing for it: as it has everything, or as what it had still to get is kept no longer. It would wait for ever then.
+    fn has_all(&self, backlog: &Backlog) -> Result<bool, Gone> {
+        if backlog.is_reader(self.id()) {
+            return Ok(false);
+        }
+        Err(Gone::Failed("what it has still to get is not kept any more".to_owned()))
     }
 
     /// Sends what the link has encrypted earlier; whether nothing is left of that.

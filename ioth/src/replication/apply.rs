@@ -200,8 +200,8 @@ impl Applier {
                         continue;
                     }
                     Ok(Parsed::Incomplete(_)) => return Ok(Stop::NeedsBytes),
-                    Ok(Parsed::Inline(_)) => return Err(Lost::because("the stream is not made of commands")),
-                    Err(error) => return Err(Lost(format!("the stream is not made of commands: {}", error.0))),
+                    Ok(Parsed::Inline(_)) => return Err(self.lost_track("")),
+                    Err(error) => return Err(self.lost_track(&format!(": {}", error.0))),
                 }
             };
             if let Some(stop) = self.take_command(first)? {
@@ -211,6 +211,13 @@ impl Applier {
             self.at += length;
         }
         Ok(Stop::PieceIsFull)
+    }
+
+    /// The stream cannot be read. Asked for the same place again, the primary would say the same for ever; a snapshot mends it.
+    #[cold]
+    fn lost_track(&self, why: &str) -> Lost {
+        self.link.diverged.store(true, Relaxed);
+        Lost(format!("the stream is not made of commands{why}"))
     }
 
     /// Takes the command whose arguments begin at `first` among those of the piece.

@@ -38,7 +38,7 @@ pub struct Link {
     pub timeout_ms: AtomicI64,
     /// When something last came, on the monotonic clock.
     pub last_io_ms: AtomicI64,
-    /// The offset up to which the stream was received, and that up to which it was applied.
+    /// The offset up to which the stream was received, and that up to which it was applied; -1 until it begins.
     pub received: AtomicI64,
     pub applied: AtomicI64,
     /// The database that the stream has selected where it was applied last.
@@ -71,8 +71,8 @@ impl Link {
             closed: AtomicBool::new(false),
             timeout_ms: AtomicI64::new(60_000),
             last_io_ms: AtomicI64::new(now_ms),
-            received: AtomicI64::new(0),
-            applied: AtomicI64::new(0),
+            received: AtomicI64::new(-1),
+            applied: AtomicI64::new(-1),
             db: AtomicI64::new(0),
             snapshot_bytes: AtomicU64::new(0),
             snapshot_total: AtomicU64::new(0),

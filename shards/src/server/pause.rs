@@ -3,7 +3,8 @@
 //!
 //! A replica leaves it to its primary when keys expire, so nothing expires there either.
 //!
-//! Several pauses are one that lasts as long as the longest and is as strict as the strictest of them, as in Redis. Until it
+//! Several pauses are one that lasts as long as the longest and is as strict as the strictest of them, as in Redis. The server's own,
+//! while a replica is to take over or to get everything before the end, is none that clients end or outlast. Until it
 //! ends nothing expires and nothing is evicted either: who pauses writes wants the data to stay as they are. A key that has
 //! expired is no longer there for readers all the same.
 
@@ -14,7 +15,7 @@ use crate::protocol::error::CommandError;
 /// See the [module](self).
 #[derive(Default, Debug)]
 pub struct Pause {
-    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`BUSY`], [`BEHIND`] and [`Refusal`]'s: one word, so that
+    /// The time, in milliseconds on the monotonic clock, above the bits [`ALL`], [`BUSY`], [`BEHIND`], [`OWN`] and [`Refusal`]'s: one word, so that
     /// nobody sees the time of one pause with the strictness of another, and a command looks at one. 0: no restraint.
     state: AtomicI64,
 }
@@ -25,6 +26,8 @@ const ALL: i64 = 1;
 const BUSY: i64 = 2;
 /// The journal cannot keep up with those who write: they wait, as if writes were paused.
 const BEHIND: i64 = 256;
+/// The server itself holds back those who write, for as long as it takes.
+const OWN: i64 = 2048;
 /// What no pause changes: everything below the time but its own bit.
 const OTHERS: i64 = ((1 << TIME_SHIFT) - 1) & !ALL;
 /// Bits below the time.
@@ -155,17 +158,30 @@ impl Pause {
         }
     }
 
+    /// Has those who write wait for something that the server does, or no longer.
+    pub fn set_own(&self, own: bool) {
+        if own {
+            self.state.fetch_or(OWN, Relaxed);
+        } else {
+            self.state.fetch_and(!OWN, Relaxed);
+        }
+    }
+
     /// Whether they wait.
     pub fn is_behind(&self) -> bool {
         self.state.load(Relaxed) & BEHIND != 0
     }
 
-    /// Until when and for which commands clients are paused: `Some((until, writes only))`.
+    /// Until when, as far as that is known, and for which commands clients are paused: `Some((until, writes only))`.
     #[inline]
     pub fn get(&self, now_ms: i64) -> Option<(i64, bool)> {
         let state = self.state.load(Relaxed);
         let until_ms = state >> TIME_SHIFT;
-        (until_ms > now_ms).then_some((until_ms, state & ALL == 0))
+        let is_on = until_ms > now_ms;
+        match state & OWN != 0 {
+            true => Some((UNTIL_MAX, !is_on || state & ALL == 0)),
+            false => is_on.then_some((until_ms, state & ALL == 0)),
+        }
     }
 
     /// Whether a pause may be on or writes are refused, without looking at the clock.
@@ -237,6 +253,24 @@ mod tests {
         assert_eq!(all.map(|condition| pause.is(condition)), [true, false, false, false]);
         assert_eq!((pause.refusal(), pause.get(200)), (None, None));
         pause.set_condition(Condition::Follows, false);
+        assert!(!pause.may_be_on());
+    }
+
+    #[test]
+    fn the_servers_own_pause_is_ended_by_the_server_alone_and_ends_no_other() {
+        let pause = Pause::default();
+        pause.start(500, false, 100);
+        pause.set_own(true);
+        assert_eq!(pause.get(100), Some((UNTIL_MAX, false)));
+        assert_eq!(pause.get(500), Some((UNTIL_MAX, true)), "reads were held back by the other one only");
+        pause.forget_if_over(500);
+        pause.start(900, true, 600);
+        pause.end();
+        assert_eq!(pause.get(600), Some((UNTIL_MAX, true)));
+        pause.start(900, true, 600);
+        pause.set_own(false);
+        assert_eq!(pause.get(600), Some((900, true)));
+        pause.end();
         assert!(!pause.may_be_on());
     }
 

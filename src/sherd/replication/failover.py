@@ -19,8 +19,6 @@ _log = get_logger()
 _NONE = "no-failover"
 _LOOK_SECONDS = 0.01
 _SETTLE_SECONDS = 0.02
-# Writes are paused for longer than any failover takes; its end ends the pause.
-_PAUSE_MS = 24 * 3600 * 1000
 
 
 class Failover:
@@ -55,7 +53,7 @@ class Failover:
             if found[0].state != "online":
                 raise CommandError("ERR FAILOVER target replica is not online.")
         replication.failover_state = "waiting-for-sync"
-        self._node.engine.pause_writes(_PAUSE_MS)
+        self._node.engine.hold_writers(True)
         self._task = asyncio.get_running_loop().create_task(self._run(target, timeout_ms, force=force))
 
     def abort(self) -> None:
@@ -82,7 +80,7 @@ class Failover:
         finally:
             replication.failover_state = _NONE
             self._task = None
-            self._node.engine.end_pause()
+            self._node.engine.hold_writers(replication.is_ending)
 
     async def _await_sync(
         self, target: tuple[str, int] | None, timeout_ms: int, *, force: bool

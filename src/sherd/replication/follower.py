@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import time
@@ -129,9 +130,10 @@ class Follower:
 
     def hand_over(self, host: str, port: int) -> asyncio.Future[bool]:
         """Follow a replica, which is asked to become the primary. The future tells whether it has."""
+        self.follow(host, port)
+        # Its task has yet to begin, and whatever is followed after that ends this.
         self._hands_over = True
         self._taken_over = asyncio.get_running_loop().create_future()
-        self.follow(host, port)
         return self._taken_over
 
     def _cut_replicas(self, reason: str) -> None:
@@ -166,6 +168,7 @@ class Follower:
 
     def _cancel_task(self) -> None:
         self._close_link()
+        self._end_handing_over(taken=False)
         if self._task is not None and not self._task.done():
             self._task.cancel()
             self._ending.add(self._task)
@@ -284,14 +287,21 @@ class Follower:
         self._database = int(database) if database.isdigit() else 0
         replication.id, replication.offset = admission.id, admission.offset
         replication.knows_place = True
-        if replication.replicas is not None:
-            await asyncio.to_thread(replication.replicas.restart_backlog, admission.offset, self._database)
+        restart = functools.partial(self._restart_backlog, admission.offset, self._database)
+        try:
+            await self._in_thread(restart)
+        finally:
+            # Whatever is to be followed instead: the data are others from here on.
             self._cut_replicas("this server has other data now")
-        # Begins with all of the new data.
-        self._append.switch(on=self._node.config.get_bool("appendonly"))
+            # Begins with all of the new data.
+            self._append.switch(on=self._node.config.get_bool("appendonly"))
         link.begin(admission.offset, self._database)
         seconds = round(time.monotonic() - replication.syncing_begun, 3)
         _log.info("synchronised with the primary", keys=report["keys"], seconds=seconds)
+
+    def _restart_backlog(self, offset: int, database: int) -> None:
+        if self._node.replication.replicas is not None:
+            self._node.replication.replicas.restart_backlog(offset, database)
 
     def _way_to_load(self, admission: Admission) -> _Way:
         """As `repl-diskless-load` says."""
@@ -363,13 +373,17 @@ class Follower:
         except asyncio.CancelledError:
             self._close_link()
             await asyncio.wait([future])
+            # Nobody wants to know any more how it ended, which asyncio would tell in the log.
+            if not future.cancelled():
+                future.exception()
             raise
 
     async def _end_link(self) -> None:
         replication = self._node.replication
         if replication.link is not None:
             status = replication.link.status()
-            if replication.is_up:
+            # Whatever the phase says, which `follow` has changed by now.
+            if status["applied"] >= 0:
                 replication.offset, self._database = status["applied"], status["db"]
             replication.knows_place = replication.knows_place and not status["diverged"]
             replication.link.close()

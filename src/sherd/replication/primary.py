@@ -31,8 +31,6 @@ _INTRODUCTIONS_MAX = 1024
 # How often the backlog's age is looked at, and another snapshot that is in the way.
 _TICK_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
-# Writes are paused for longer than any end takes.
-_PAUSE_MS = 3600 * 1000
 _SETTLE_SECONDS = 0.02
 # A client that is to become a replica is one within a moment, or has gone.
 _PRESENT_TRIES = 20
@@ -92,6 +90,8 @@ class Primary:
         self._waiting: list[_Waiting] = []
         self._unsynced: dict[int, _Unsynced] = {}
         self._sync: asyncio.Task[None] | None = None
+        # Clients that are being let in.
+        self._admitting = 0
         self._alone_since = time.monotonic()
         self._pinged = time.monotonic()
         node.replication.replicas = self._replicas
@@ -114,6 +114,13 @@ class Primary:
 
     async def admit(self, client_id: int, token: int, history: str | None, offset: int) -> None:
         """A client wants the stream, from `offset` of a history on; without a history it only knows SYNC."""
+        self._admitting += 1
+        try:
+            await self._admit(client_id, token, history, offset)
+        finally:
+            self._admitting -= 1
+
+    async def _admit(self, client_id: int, token: int, history: str | None, offset: int) -> None:
         replication = self._node.replication
         if replication.primary is not None and not replication.is_up:
             raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
@@ -153,22 +160,22 @@ class Primary:
         if replication.primary is not None or not online or not seconds:
             return
         replication.is_ending = True
-        self._node.engine.pause_writes(_PAUSE_MS)
+        self._node.engine.hold_writers(True)
         # What was being executed when the pause began.
         await asyncio.sleep(_SETTLE_SECONDS)
-        reached = await self.wait(online, seconds)
+        reached = await self.wait(online, seconds, is_last=True)
         _log.info("replicas were waited for", replicas=online, with_everything=reached)
 
     def go_on(self) -> None:
         """The server does not end after all."""
         if self._node.replication.is_ending:
             self._node.replication.is_ending = False
-            self._node.engine.end_pause()
+            self._node.engine.hold_writers(self._node.replication.failover_state != "no-failover")
 
     async def keep_backlog(self) -> None:
         """Keep what is written from now on for replicas, if that is not done yet."""
-        replication = self._node.replication
-        replication.offset = await asyncio.to_thread(self._replicas.start_backlog, replication.current_offset)
+        # From then on the backlog says how far this is, or the link to a primary, which may end meanwhile.
+        await asyncio.to_thread(self._replicas.start_backlog, self._node.replication.current_offset)
 
     def _has(self, history: str, offset: int) -> bool:
         """Whether the data here are what a replica has up to the offset before this one."""
@@ -260,14 +267,17 @@ class Primary:
 
     async def _present(self) -> dict[int, _Unsynced]:
         """Those of the replicas without a snapshot whose connections are links by now; the others have gone."""
+        absent = set(self._unsynced)
         for _ in range(_PRESENT_TRIES):
             present = {row.client_id for row in self._node.replication.rows()}
-            served = {client_id: knows for client_id, knows in self._unsynced.items() if client_id in present}
-            if len(served) == len(self._unsynced):
-                return served
+            absent -= present
+            if present.issuperset(self._unsynced):
+                break
             await asyncio.sleep(_RETRY_SECONDS)
-        self._unsynced = dict(served)
-        return served
+        else:
+            # Not those that have come meanwhile.
+            self._unsynced = {client_id: one for client_id, one in self._unsynced.items() if client_id not in absent}
+        return {client_id: one for client_id, one in self._unsynced.items() if client_id in present}
 
     def _aux(self) -> list[tuple[str, str]]:
         from sherd.native import redis_version, used_memory
@@ -286,9 +296,10 @@ class Primary:
         *,
         on_disk: bool = False,
         interruption: asyncio.Future[str] | None = None,
+        is_last: bool = False,
     ) -> int:
         """Wait until so many replicas have all that is written now, or have it on disk, or until it is too late or
-        nobody wants to know any more; how many have it then."""
+        nobody wants to know any more; how many have it then. is_last: they are asked although the server ends."""
         offset = await asyncio.to_thread(self._replicas.end_offset)
         if self._reached(offset, on_disk=on_disk) >= count or timeout_seconds == 0:
             return self._reached(offset, on_disk=on_disk)
@@ -297,7 +308,8 @@ class Primary:
         if interruption is not None:
             interruption.add_done_callback(lambda _: waiting.done.set())
         self._replicas.want_news(True)
-        self._replicas.append([b"REPLCONF", b"GETACK", b"*"])
+        if is_last or self._may_add:
+            self._replicas.append([b"REPLCONF", b"GETACK", b"*"])
         try:
             async with asyncio.timeout(timeout_seconds):
                 await waiting.done.wait()
@@ -323,6 +335,13 @@ class Primary:
 
     # ---- time
 
+    @property
+    def _may_add(self) -> bool:
+        """Whether something may be added to the stream that nobody has written: not while replicas are to have all,
+        before one takes over or the server ends, for they would never have."""
+        replication = self._node.replication
+        return replication.failover_state == "no-failover" and not replication.is_ending
+
     async def watch(self) -> None:
         """Ping replicas, and let the backlog go that nobody came for."""
         asyncio.get_running_loop().add_reader(self._replicas.news_fd(), self.take_news)
@@ -336,13 +355,15 @@ class Primary:
     def _tick(self) -> None:
         replication, config, now = self._node.replication, self._node.config, time.monotonic()
         has_replicas = bool(self._replicas.rows())
+        # Those who come are none yet, and may count on what the backlog has.
+        if self._admitting or self._unsynced or self._replicas.has_readers():
+            self._alone_since = now
         if replication.primary is not None or has_replicas:
             self._alone_since = now
         if replication.primary is not None:
             return
         if has_replicas:
-            # Nothing may be added to the stream while a replica is to take over.
-            if replication.failover_state != "no-failover" or replication.is_ending:
+            if not self._may_add:
                 return
             if now - self._pinged >= config.get_int("repl-ping-replica-period"):
                 self._pinged = now

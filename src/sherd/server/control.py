@@ -72,6 +72,8 @@ class ControlLoop:
         self._loop.remove_reader(self._descriptor)
         if self._ticker is not None:
             self._ticker.cancel()
+        # What is cancelled before it has begun would neither close its connection nor end what it waits for.
+        await asyncio.sleep(0)
         for task in self._active:
             task.cancel()
         if self._active:
