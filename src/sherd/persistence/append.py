@@ -267,6 +267,7 @@ class AppendOnly:
             if is_first:
                 # Without its base the increment is worth nothing.
                 engine.end_append()
+                (directory.path / increment.name).unlink(missing_ok=True)
             raise
         self._manifest = named.with_base(base, increment)
         directory.write(self._manifest)
