@@ -219,7 +219,8 @@ impl<'a> Input<'a> {
             0xC2 | 0xC3 => lua.push_boolean(tag == 0xC3),
             0xCC..=0xCF => {
                 let value = self.number(1 << (tag - 0xCC))?;
-                lua.push_number(value as f64);
+                // As a signed one, as in Redis.
+                lua.push_number(value as i64 as f64);
             }
             0xD0..=0xD3 => {
                 let bytes = 1 << (tag - 0xD0);

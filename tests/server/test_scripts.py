@@ -308,11 +308,21 @@ def test_memory_of_a_script_has_a_limit_for_commands_that_need_some() -> None:
         reply = wire.call("EVAL", "return redis.call('set', KEYS[1], 'x')", "1", "k")
         assert reply.raw.startswith(b"-OOM command not allowed when used memory > 'maxmemory'. script: ")
         assert wire.call("EVAL", "return redis.call('get', KEYS[1])", "1", "k").value is None
-        assert wire.call("EVAL", "#!lua\nreturn 1", "0").raw.startswith(b"-OOM allow-oom flag is not set on the script")
-        assert (
-            wire.call("EVAL", "#!lua flags=allow-oom\nreturn redis.call('set', KEYS[1], 'x')", "1", "k").raw
-            == b"+OK\r\n"
-        )
+        refused = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+        assert wire.call("EVAL", "#!lua\nreturn 1", "0").raw == refused
+        for command in (["EVAL", "#!lua\nreturn 1", "0"], ["SET", "k", "v"]):
+            replies = wire.pipeline([["MULTI"], command, ["EXEC"]])
+            assert replies[1].raw == refused
+            assert replies[2].raw.startswith(b"-EXECABORT")
+        # In a transaction as well, where nothing else needs memory.
+        wire.pipeline([["MULTI"], ["EVAL", "return redis.call('set', KEYS[1], 'x')", "1", "k"], ["GET", "k"]])
+        error, value = wire.call("EXEC").node.items or ()
+        assert (error.text or b"").startswith(b"OOM command not allowed when used memory > 'maxmemory'. script: ")
+        assert value.kind == "$-1"
+        allowed = "#!lua flags=allow-oom\nreturn redis.call('set', KEYS[1], 'x')"
+        assert wire.call("EVAL", allowed, "1", "k").raw == b"+OK\r\n"
+        wire.pipeline([["MULTI"], ["EVAL", allowed, "1", "k"]])
+        assert wire.value("EXEC") == [b"OK"]
 
 
 def test_scripts_in_a_cluster_keep_to_one_slot_where_they_say_what_they_do() -> None:

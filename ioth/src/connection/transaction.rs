@@ -73,6 +73,8 @@ pub struct Executed {
     /// Errors that were answered in place of commands.
     pub refused: Vec<CommandError>,
     pub panicked: bool,
+    /// There is no room for what scripts of it may turn out to need.
+    pub lacks_room: bool,
     /// The journal's segment of what it has written.
     pub ticket: Ticket,
 }

@@ -111,11 +111,16 @@ pub fn refuse(
 ) -> Dispatch {
     if command.is_some_and(|command| command.spec.name == "exec") {
         connection.discard();
-        let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
-        let text = format!("EXECABORT Transaction discarded because of: {reason}");
-        return refuse_bytes(io, connection, command, text.as_bytes());
+        return refuse_bytes(io, connection, command, discarded_because_of(error).0.as_bytes());
     }
     refuse_bytes(io, connection, command, error.0.as_bytes())
+}
+
+/// What EXEC is answered where what it executes would be answered this error.
+#[cold]
+pub fn discarded_because_of(error: &CommandError) -> CommandError {
+    let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+    CommandError::with(format!("EXECABORT Transaction discarded because of: {reason}"))
 }
 
 pub fn refuse_bytes(

@@ -9,15 +9,11 @@ use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::flag;
 
 use crate::connection::token::Token;
-use crate::connection::transaction::Multi;
 use crate::connection::Connection;
-use crate::thread::handlers::InMulti;
 use crate::thread::IoThread;
 
-use super::own_command::in_multi;
-
 /// Flags of commands that CLIENT PAUSE WRITE defers, whoever executes them.
-const MAY_WRITE: u32 = flag::WRITE | flag::MAY_REPLICATE;
+pub const MAY_WRITE: u32 = flag::WRITE | flag::MAY_REPLICATE;
 
 /// Begins the pauses that the command just executed has asked for: a transaction is over by then, all of it.
 #[inline]
@@ -32,14 +28,7 @@ pub fn begin_pauses(io: &mut IoThread) {
 }
 
 /// Whether CLIENT PAUSE holds a command back now. A command that is queued by MULTI counts as if it were executed.
-pub fn is_paused(io: &IoThread, connection: &Connection, command: &Command) -> bool {
-    let writes = command.spec.has(MAY_WRITE)
-        || in_multi(io, command) == InMulti::Exec
-            && connection.session.multi.as_ref().is_some_and(|multi| !multi.aborted && may_write(multi));
-    pauses(io, writes)
-}
-
-fn pauses(io: &IoThread, may_write: bool) -> bool {
+pub fn pauses(io: &IoThread, may_write: bool) -> bool {
     let pause = &io.shared.world.pause;
     // The journal is behind: for those who write that is a pause as well.
     may_write && pause.is_behind()
@@ -126,9 +115,4 @@ pub fn release_deferred(io: &mut IoThread, all: bool) {
             io.shared.engine.serve(waiter);
         }
     }
-}
-
-/// Whether a queued command may write.
-fn may_write(multi: &Multi) -> bool {
-    multi.commands.iter().any(|queued| queued.command.spec.has(MAY_WRITE))
 }

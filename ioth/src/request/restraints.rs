@@ -10,17 +10,19 @@ use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::server::pause::{Condition, Refusal};
 
+use crate::connection::transaction::Multi;
 use crate::connection::Connection;
 use crate::protocol::request::{borrowed, Request};
+use crate::shared::scripts::Scripts;
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
 use super::gate::refuse;
 use super::own_command::in_multi;
-use super::paused::{defer_for_pause, is_paused};
+use super::paused::{defer_for_pause, pauses, MAY_WRITE};
 
 const LOADING: CommandError = CommandError::new("LOADING Redis is loading the dataset in memory");
-const PRIMARY_DOWN: CommandError =
+pub const PRIMARY_DOWN: CommandError =
     CommandError::new("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
 
 /// The append-only file cannot be written; why, in the system's words.
@@ -41,10 +43,11 @@ pub fn restrain(
     if let Some(error) = needs_busy_shards(io, connection, command, request) {
         return Some(refuse(io, connection, Some(command), error));
     }
-    if let Some(error) = redirection(io, connection, command) {
+    let flags = Flagged::new(io, connection, command, request.args);
+    if let Some(error) = redirection(io, connection, &flags) {
         return Some(refuse(io, connection, Some(command), &error));
     }
-    if let Some(reason) = io.shared.world.pause.refusal().filter(|_| writes(io, connection, command)) {
+    if let Some(reason) = io.shared.world.pause.refusal().filter(|_| flags.any_has(flag::WRITE)) {
         return Some(match reason {
             Refusal::JournalFailed => refuse(io, connection, Some(command), &file_failed(io)),
             _ => refuse(io, connection, Some(command), reason.error()),
@@ -53,16 +56,16 @@ pub fn restrain(
     for (condition, needed, error) in
         [(Condition::Stale, flag::STALE, &PRIMARY_DOWN), (Condition::Loading, flag::LOADING, &LOADING)]
     {
-        if io.shared.world.pause.is(condition) && !all_have(io, connection, command, needed) {
+        if io.shared.world.pause.is(condition) && !flags.all_have(needed) {
             return Some(refuse(io, connection, Some(command), error));
         }
     }
     // What would take a snapshot of data that are about to go, or change where the new ones come from.
     let loads_beside = io.shared.world.pause.is(Condition::LoadingBeside);
-    if loads_beside && any_has(io, connection, command, flag::NO_ASYNC_LOADING) {
+    if loads_beside && flags.any_has(flag::NO_ASYNC_LOADING) {
         return Some(refuse(io, connection, Some(command), &LOADING));
     }
-    if is_paused(io, connection, command) {
+    if pauses(io, flags.may_write()) {
         defer_for_pause(io, connection, command);
         return Some(Dispatch::Later);
     }
@@ -71,13 +74,12 @@ pub fn restrain(
 
 /// Where a client that has said it understands that is sent to, if this is a replica: to the primary with all that writes, and
 /// with what reads unless READONLY was asked for.
-fn redirection(io: &IoThread, connection: &Connection, command: &Command) -> Option<CommandError> {
+fn redirection(io: &IoThread, connection: &Connection, flags: &Flagged<'_>) -> Option<CommandError> {
     let record = &connection.record;
     let is_concerned = io.shared.world.pause.is(Condition::Follows)
         && record.takes_redirects.load(Relaxed)
         && !io.shared.cluster
-        && (any_has(io, connection, command, flag::WRITE)
-            || !record.readonly.load(Relaxed) && any_has(io, connection, command, flag::READONLY));
+        && (flags.any_has(flag::WRITE) || !record.readonly.load(Relaxed) && flags.any_has(flag::READONLY));
     let primary = io.shared.primary().filter(|_| is_concerned)?;
     Some(CommandError::with(format!("REDIRECT {primary}")))
 }
@@ -106,23 +108,42 @@ fn needs_busy_shards(
     }
 }
 
-/// Whether a command, and if it executes what was queued all of that, has a flag.
-fn all_have(io: &IoThread, connection: &Connection, command: &Command, flag: u32) -> bool {
-    let queued = || connection.session.multi.iter().flat_map(|multi| &multi.commands);
-    command.spec.has(flag)
-        && (in_multi(io, command) != InMulti::Exec || queued().all(|queued| queued.command.spec.has(flag)))
+/// The flags of a command line, and of those that were queued if it executes them.
+struct Flagged<'a> {
+    scripts: &'a Scripts,
+    own: u32,
+    executed: Option<&'a Multi>,
 }
 
-/// Whether a command writes, or executes what was queued and does.
-fn writes(io: &IoThread, connection: &Connection, command: &Command) -> bool {
-    any_has(io, connection, command, flag::WRITE)
-}
+impl<'a> Flagged<'a> {
+    fn new(io: &'a IoThread, connection: &'a Connection, command: &Command, args: &[&[u8]]) -> Flagged<'a> {
+        let scripts = &io.shared.scripts;
+        let executes = in_multi(io, command) == InMulti::Exec;
+        let executed = connection.session.multi.as_deref().filter(|_| executes);
+        Flagged { scripts, own: scripts.flags_of(command, args.get(1).copied()), executed }
+    }
 
-/// Whether a command, or one of those that were queued if it executes them, has a flag.
-fn any_has(io: &IoThread, connection: &Connection, command: &Command, flag: u32) -> bool {
-    let queued = || connection.session.multi.iter().flat_map(|multi| &multi.commands);
-    match in_multi(io, command) {
-        InMulti::Exec => queued().any(|queued| queued.command.spec.has(flag)),
-        _ => command.spec.has(flag),
+    /// Those of what was queued.
+    fn queued(&self) -> impl Iterator<Item = u32> + '_ {
+        self.executed.iter().flat_map(|multi| &multi.commands).map(|queued| self.scripts.flags_of_queued(queued))
+    }
+
+    /// Whether a command, and if it executes what was queued all of that, has a flag.
+    fn all_have(&self, flag: u32) -> bool {
+        self.own & flag != 0 && self.queued().all(|flags| flags & flag != 0)
+    }
+
+    /// Whether a command, or one of those that were queued if it executes them, has a flag.
+    fn any_has(&self, flag: u32) -> bool {
+        match self.executed {
+            Some(_) => self.queued().any(|flags| flags & flag != 0),
+            None => self.own & flag != 0,
+        }
+    }
+
+    /// Whether CLIENT PAUSE WRITE is for it.
+    fn may_write(&self) -> bool {
+        let is_aborted = self.executed.is_some_and(|multi| multi.aborted);
+        self.own & MAY_WRITE != 0 || !is_aborted && self.queued().any(|flags| flags & MAY_WRITE != 0)
     }
 }

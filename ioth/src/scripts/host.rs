@@ -20,13 +20,14 @@ use sherd_shards::handler::context::{Client, Context};
 use sherd_shards::handler::error::{CommandError, OUT_OF_MEMORY};
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::handler::scripting;
-use sherd_shards::maintenance::evict;
+use sherd_shards::keyspace::events::Events;
 use sherd_shards::rights::{Denied, User};
 use sherd_shards::server::client::ClientRecord;
+use sherd_shards::server::pause::Condition;
 use sherd_shards::slot::slot_of;
 use sherd_types::table;
 
-use super::Started;
+use super::{lacks_room, Started};
 use crate::connection::subscriptions::Kind;
 use crate::connection::token::Token;
 use crate::observe::log::Level;
@@ -43,6 +44,7 @@ use crate::thread::handlers::Handlers;
 const UNKNOWN: CommandError = CommandError::new("ERR Unknown Redis command called from script");
 const WRONG_COUNT: CommandError = CommandError::new("ERR Wrong number of args calling Redis command from script");
 const NOT_ALLOWED: CommandError = CommandError::new("ERR This Redis command is not allowed from script");
+const STALE_DATA: CommandError = CommandError::new("ERR Can not execute the command on a stale replica");
 const READ_ONLY: CommandError = CommandError::new("ERR Write commands are not allowed from read-only scripts.");
 const CROSS_SLOT: CommandError =
     CommandError::new("ERR Script attempted to access keys that do not hash to the same slot");
@@ -60,6 +62,14 @@ const WAIT_MAX: Duration = Duration::from_millis(20);
 const WAIT_STEP: Duration = Duration::from_micros(50);
 /// Commands after which a script counts as one that takes long.
 const COMMANDS_QUICK_MAX: u64 = 10_000;
+
+/// What others are told of.
+pub enum Told {
+    /// Monitors, of a command.
+    Line(Arc<[u8]>),
+    /// Whoever reads the log, at a level.
+    Log(u8, Vec<u8>),
+}
 
 /// See the [module](self).
 pub struct ScriptHost<'h, 'c> {
@@ -90,6 +100,10 @@ pub struct ScriptHost<'h, 'c> {
     /// The command that was called first, if it is another one than was expected.
     first_command: Option<&'static Command>,
     is_monitored: bool,
+    /// What monitors and the log are to be told once it is certain that it is not executed again.
+    told: Vec<Told>,
+    /// The number of the first event that it can have raised.
+    first_event: u64,
     commands: u64,
     /// When it has called its first command, or else was first found to take long; 0 before that. The clock is not read for it alone.
     begun: u64,
@@ -132,6 +146,8 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             last: started.program.first_command(),
             first_command: None,
             is_monitored: shared.monitors.load(Relaxed) > 0,
+            told: Vec::new(),
+            first_event: Events::next_number(),
             commands: 0,
             begun: 0,
             is_handed_on: false,
@@ -143,7 +159,10 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     }
 
     /// The script has ended. Returns whether it has kept to its keys' shards, and whether it was quick.
-    pub fn end(&self) -> (bool, bool) {
+    pub fn end(&mut self) -> (bool, bool) {
+        if !self.is_handed_on {
+            self.tell_all();
+        }
         if let Some(long) = &self.long {
             let others_are_busy = self.shared.scripts.running.leave(long);
             self.shared.world.pause.set_busy(others_are_busy);
@@ -183,6 +202,9 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         if spec.has(flag::NOSCRIPT) {
             return Err(NOT_ALLOWED);
         }
+        if self.shared.world.pause.is(Condition::Stale) && !spec.has(flag::STALE) {
+            return Err(STALE_DATA);
+        }
         if let Some(user) = &self.user {
             user.check(command, args, self.db).map_err(|denied| self.refusal(user, denied, command, args))?;
         }
@@ -219,7 +241,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let command = self.command(args)?;
         if self.is_monitored {
             if let Some(line) = nested_line(self.db, "lua", command, args) {
-                show_line(self.shared, &line);
+                self.tell(Told::Line(line));
             }
         }
         match command.spec.plane {
@@ -255,12 +277,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
                 return Err(reason.error().clone());
             }
         }
-        if spec.has(flag::DENYOOM)
-            && !self.has_written
-            && !self.flags.has(Flag::AllowOom)
-            && self.context.origin.makes_room()
-            && !evict::has_room(self.context.shards(), &self.shared.world)
-        {
+        if spec.has(flag::DENYOOM) && !self.has_written && !self.flags.has(Flag::AllowOom) && lacks_room(self.context) {
             return Err(OUT_OF_MEMORY);
         }
         if spec.has(flag::WRITE) && !self.has_written {
@@ -380,7 +397,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         match (command.spec.name, args) {
             ("ping", [_]) => reply.simple("PONG"),
             ("ping" | "echo", [_, message]) => reply.bulk(message),
-            ("ping", _) => return Err(WRONG_COUNT),
+            ("ping", _) => return Err(CommandError::arity(command.spec.name)),
             ("select", [_, database]) => {
                 self.db = self.context.parse_db(database)?;
                 reply.ok();
@@ -458,6 +475,30 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         !self.has_written && self.context.origin == Origin::Client && scripting::may_hand_on()
     }
 
+    /// Stops it: others have to see no more of it than of one that has not begun.
+    fn begin_again(&mut self, by_another: bool) {
+        self.is_handed_on = by_another;
+        let first = self.first_event;
+        self.shards().iter_mut().for_each(|shard| shard.outbox.events.retract_since(first));
+    }
+
+    /// Tells others of something that it has done.
+    pub fn tell(&mut self, told: Told) {
+        self.told.push(told);
+        if !self.may_be_handed_on() {
+            self.tell_all();
+        }
+    }
+
+    fn tell_all(&mut self) {
+        for told in std::mem::take(&mut self.told) {
+            match told {
+                Told::Line(line) => show_line(self.shared, &line),
+                Told::Log(level, text) => add_to_log(self.shared, level, &text),
+            }
+        }
+    }
+
     /// Whether it is to be executed again by another thread.
     pub fn is_handed_on(&self) -> bool {
         self.is_handed_on
@@ -480,7 +521,7 @@ impl Host for ScriptHost<'_, '_> {
         if let Err(error) = self.run(args, protocol, out) {
             if error == SHARDS_BUSY && !self.has_written {
                 // Nothing was done: it may just as well begin again, with all shards from the start.
-                self.is_handed_on = self.may_be_handed_on();
+                self.begin_again(self.may_be_handed_on());
                 return Called::Stop;
             }
             self.shared.world.logs.count_error(error.0.as_bytes());
@@ -495,7 +536,7 @@ impl Host for ScriptHost<'_, '_> {
     }
 
     fn log(&mut self, level: u8, text: &[u8]) {
-        add_to_log(self.shared, level, text);
+        self.tell(Told::Log(level, text.to_vec()));
     }
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
@@ -509,7 +550,8 @@ impl Host for ScriptHost<'_, '_> {
     fn interruption(&mut self) -> Interruption {
         // What has written must go on here; all else may as well begin again where nobody waits for it.
         if self.may_be_handed_on() {
-            (self.is_handed_on, self.is_long) = (true, true);
+            self.is_long = true;
+            self.begin_again(true);
             return Interruption::Stop;
         }
         self.tick();

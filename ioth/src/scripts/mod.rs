@@ -17,30 +17,31 @@ use sherd_scripts::cache::{By, Script};
 use sherd_scripts::pool::{self, Own, Use};
 use sherd_scripts::runtime::{Program, Ran, Run};
 use sherd_scripts::shebang::{Flag, Flags};
+use sherd_shards::command::origin::Origin;
 use sherd_shards::handler::args;
 use sherd_shards::handler::context::Context;
-use sherd_shards::handler::error::{CommandError, Outcome};
+use sherd_shards::handler::error::{CommandError, Outcome, OUT_OF_MEMORY};
 use sherd_shards::handler::reply::Reply;
 use sherd_shards::handler::scripting::{
     self, Evaluation, Knowledge, LibraryFacts, Named, RestorePolicy, Scripting, HANDED_ON,
 };
 use sherd_shards::maintenance::evict;
+use sherd_shards::server::pause::Condition;
 
 use crate::observe::monitor::script_command_line;
 use crate::request::monitor::show_line;
+use crate::request::restraints::PRIMARY_DOWN;
 use crate::shared::scripts::Scripts;
 use crate::shared::Shared;
 use crate::thread::handlers::Handlers;
 
-use host::ScriptHost;
+use host::{ScriptHost, Told};
 
 pub const NO_SCRIPT: CommandError = CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
 const TOO_MANY_KEYS: CommandError = CommandError::new("ERR Number of keys can't be greater than number of args");
 const NEGATIVE_KEYS: CommandError = CommandError::new("ERR Number of keys can't be negative");
 const ON_CLUSTER: CommandError = CommandError::new("ERR Can not run script on cluster, 'no-cluster' flag is set.");
 const WRITES: CommandError = CommandError::new("ERR Can not execute a script with write flag using *_ro command.");
-const NO_ROOM: CommandError =
-    CommandError::new("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'");
 
 /// An error whose text was made by scripts, where anything may be in it.
 pub fn error_of(text: &[u8]) -> CommandError {
@@ -85,10 +86,11 @@ impl Scripting for Evaluator {
             let known = Knowledge::of(context.args);
             let by = if evaluation.named == Named::ByDigest { By::Digest } else { By::Text };
             let count = count_of_keys(args::integer(context.args[2])?, context.args.len())?;
-            let script = find(&shared, own, context, by, known.hash())?;
+            let found = find(&shared, own, context, by, known.hash());
+            let script = found.inspect_err(|_| show(&shared, context))?;
             let (program, flags, read_only) = (Program::Script(&script), script.flags, evaluation.read_only);
             let started = Started { program, known, flags, read_only, count, handlers: self.handlers };
-            let outcome = run_script(&shared, own, context, reply, &started);
+            let outcome = start(&shared, own, context, reply, &started);
             own.with_recent(|recent| recent.keep(script, known.hash()));
             outcome
         })
@@ -130,29 +132,27 @@ impl Evaluator {
         let known = Knowledge::of(args);
         // What is allocated for the function is no shard's.
         let before = memory::thread_bytes();
-        show(shared, context);
         let found = libraries::find(shared, own, args[1]);
         discount(context, before);
-        let found = found?;
+        let found = found.inspect_err(|_| show(shared, context))?;
         let count = args::integer_or(args[2], libraries::BAD_KEYS)?;
         let count = count_of_keys(count, args.len())?;
         let flags = found.function().flags;
-        may_begin(shared, context, flags, read_only)?;
         let (program, handlers) = (Program::Function(&found), self.handlers);
-        run(shared, own, context, reply, &Started { program, known, flags, read_only, count, handlers })
+        start(shared, own, context, reply, &Started { program, known, flags, read_only, count, handlers })
     }
 }
 
-/// Runs a script, if it may begin.
-fn run_script(
+/// Runs a script or a function, if it may begin.
+fn start(
     shared: &Arc<Shared>,
     own: &Own,
     context: &mut Context<'_>,
     reply: &mut Reply<'_>,
     started: &Started<'_>,
 ) -> Outcome {
-    may_begin(shared, context, started.flags, started.read_only)?;
-    show(shared, context);
+    let may_begin = may_begin(shared, context, started.flags, started.read_only);
+    may_begin.inspect_err(|_| show(shared, context))?;
     run(shared, own, context, reply, started)
 }
 
@@ -161,13 +161,17 @@ fn discount(context: &mut Context<'_>, before: i64) {
     context.shards().first().stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Relaxed);
 }
 
-/// Shows a command that runs a script to the monitors, before those of the script.
-fn show(shared: &Arc<Shared>, context: &Context<'_>) {
-    if shared.monitors.load(Relaxed) > 0 {
-        if let Some(record) = context.client.record {
-            show_line(shared, &script_command_line(record, context.client.db, context.spec, context.args));
-        }
+/// Shows a command that would have run a script to the monitors.
+fn show(shared: &Shared, context: &Context<'_>) {
+    if let Some(line) = line_of(shared, context) {
+        show_line(shared, &line);
     }
+}
+
+/// What the monitors are shown of a command that runs a script, before those of the script, if there are any.
+fn line_of(shared: &Shared, context: &Context<'_>) -> Option<Arc<[u8]>> {
+    let record = context.client.record.filter(|_| shared.monitors.load(Relaxed) > 0)?;
+    Some(script_command_line(record, context.client.db, context.spec, context.args))
 }
 
 fn count_of_keys(count: i64, args: usize) -> Result<usize, CommandError> {
@@ -203,7 +207,11 @@ fn run(
 ) -> Outcome {
     let (args, protocol, program) = (context.args, context.client.protocol, started.program);
     let (keys, arguments) = args[3..].split_at(started.count);
+    let line = line_of(shared, context);
     let mut host = ScriptHost::new(shared, context, started, keys);
+    if let Some(line) = line {
+        host.tell(Told::Line(line));
+    }
     let mut ran = Ran::Answered { failed: false };
     let run = Run { program, keys, args: arguments, protocol };
     let of = if started.is_function() { Use::Functions } else { Use::Scripts };
@@ -220,7 +228,9 @@ fn run(
             Ok(done) => ran = done,
             Err(reason) => result = Err(unavailable(&reason)),
         }
-        out.get(start) == Some(&b'-')
+        let is_error = out.get(start) == Some(&b'-');
+        scripting::note_counted_error(is_error && matches!(ran, Ran::Answered { failed: false }));
+        is_error
     });
     if let Some(command) = host.first_command() {
         program.expect_first(command);
@@ -267,10 +277,18 @@ fn new_or_known(scripts: &Scripts, text: &[u8]) -> Result<Arc<Script>, CommandEr
     Ok(script)
 }
 
-/// What must hold for a script that says what it does.
+/// What must hold for a script, above all for one that says what it does.
 fn may_begin(shared: &Shared, context: &mut Context<'_>, flags: Flags, read_only: bool) -> Outcome {
-    if flags.has(Flag::Compatible) {
+    let is_compatible = flags.has(Flag::Compatible);
+    if shared.world.pause.is(Condition::Stale) && (is_compatible || !flags.has(Flag::AllowStale)) {
+        return Err(PRIMARY_DOWN);
+    }
+    if is_compatible {
         return Ok(());
+    }
+    let needs_room = !flags.has(Flag::AllowOom) && !flags.has(Flag::NoWrites);
+    if needs_room && lacks_room(context) {
+        return Err(OUT_OF_MEMORY);
     }
     if flags.has(Flag::NoCluster) && shared.cluster {
         return Err(ON_CLUSTER);
@@ -278,10 +296,14 @@ fn may_begin(shared: &Shared, context: &mut Context<'_>, flags: Flags, read_only
     if read_only && !flags.has(Flag::NoWrites) {
         return Err(WRITES);
     }
-    let needs_room = !flags.has(Flag::AllowOom) && !flags.has(Flag::NoWrites);
-    let world = context.world;
-    if needs_room && context.origin.makes_room() && !evict::has_room(context.shards(), world) {
-        return Err(NO_ROOM);
-    }
     Ok(())
+}
+
+/// Whether a script that is about to use memory must not, for there is no room and none could be made.
+fn lacks_room(context: &mut Context<'_>) -> bool {
+    let world = context.world;
+    match context.origin {
+        Origin::ExecWithoutRoom => true,
+        origin => origin.makes_room() && !evict::has_room(context.shards(), world),
+    }
 }

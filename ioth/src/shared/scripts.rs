@@ -9,7 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sherd_metrics::clock::{self, TickRate};
 use sherd_scripts::cache::Cache;
 use sherd_scripts::functions::table::Libraries;
+use sherd_scripts::shebang::{self, Flag, Flags};
+use sherd_shards::command::registry::{Command, Route};
+use sherd_shards::command::spec::flag;
+use sherd_shards::families;
 use sherd_shards::handler::error::CommandError;
+use sherd_shards::handler::scripting::Named;
+
+use crate::connection::transaction::QueuedCommand;
 
 const NOT_BUSY: CommandError = CommandError::new("NOTBUSY No scripts in execution right now.");
 const UNKILLABLE: CommandError = CommandError::new(
@@ -42,6 +49,39 @@ pub struct Scripts {
     pub cache: Cache,
     pub libraries: Libraries,
     pub running: RunningScripts,
+}
+
+impl Scripts {
+    /// The flags of a command line with this first argument. Where it runs a script or a function that says what it does, that
+    /// counts, and not what its command could do: such a one is refused, or let pass, before it begins.
+    pub fn flags_of(&self, command: &Command, first: Option<&[u8]>) -> u32 {
+        let flags = command.spec.flags;
+        let Some(own) = first.filter(|_| command.route == Route::Script).and_then(|name| self.declared(command, name))
+        else {
+            return flags;
+        };
+        let says = |is_said: bool, flag: u32| if is_said { flag } else { 0 };
+        let writes = !own.has(Flag::NoWrites);
+        flags & !(flag::STALE | flag::DENYOOM | flag::WRITE | flag::MAY_REPLICATE)
+            | says(writes, flag::WRITE)
+            | says(writes && !own.has(Flag::AllowOom), flag::DENYOOM)
+            | says(own.has(Flag::AllowStale), flag::STALE)
+    }
+
+    /// The same for a queued command.
+    pub fn flags_of_queued(&self, queued: &QueuedCommand) -> u32 {
+        self.flags_of(queued.command, queued.args.get(1).map(Vec::as_slice))
+    }
+
+    /// What the script or function of a command line says of itself, if it does.
+    fn declared(&self, command: &Command, name: &[u8]) -> Option<Flags> {
+        let flags = match families::named_by(command) {
+            Named::ByText => shebang::parse(name).ok().map(|(flags, _)| flags),
+            Named::ByDigest => self.cache.find(name).map(|script| script.flags),
+            Named::Function => self.libraries.flags_of(name),
+        };
+        flags.filter(|flags| !flags.has(Flag::Compatible))
+    }
 }
 
 /// A script or function that takes long.
@@ -150,6 +190,31 @@ impl RunningScripts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_script_says_of_itself_counts_and_not_what_its_command_could_do() {
+        let table = sherd_shards::families::install(crate::commands::specs().into_iter());
+        let scripts = Scripts::default();
+        let told = flag::STALE | flag::DENYOOM | flag::WRITE | flag::MAY_REPLICATE;
+        let flags = |command: &str, first: &[u8]| {
+            scripts.flags_of(table.by_name(command).expect("a command"), Some(first)) & told
+        };
+        let silent = flag::STALE | flag::MAY_REPLICATE;
+        for (source, expected) in [
+            (&b"return 1"[..], silent),
+            (b"#!lua\nreturn 1", flag::WRITE | flag::DENYOOM),
+            (b"#!lua flags=allow-oom\nreturn 1", flag::WRITE),
+            (b"#!lua flags=no-writes\nreturn 1", 0),
+            (b"#!lua flags=no-writes,allow-stale\nreturn 1", flag::STALE),
+            (b"#!lua flags=nonsense\nreturn 1", silent),
+        ] {
+            assert_eq!(flags("eval", source), expected, "{}", String::from_utf8_lossy(source));
+            assert_eq!(flags("evalsha", source), silent);
+        }
+        assert_eq!(flags("eval_ro", b"#!lua\nreturn 1"), flag::WRITE | flag::DENYOOM);
+        assert_eq!(flags("fcall", b"nosuch"), silent);
+        assert_eq!(flags("set", b"#!lua\n"), flag::WRITE | flag::DENYOOM);
+    }
 
     #[test]
     fn what_has_written_is_not_killed_and_what_is_killed_does_not_write() {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::library::{Function, Library};
+use crate::shebang::Flags;
 
 /// The version that was begun last: each is one of its own in all tables, as a thread may serve several.
 static LAST_VERSION: AtomicU64 = AtomicU64::new(0);
@@ -186,6 +187,11 @@ impl Libraries {
         self.read().libraries.values().map(Arc::clone).collect()
     }
 
+    /// What a function says of itself.
+    pub fn flags_of(&self, function: &[u8]) -> Option<Flags> {
+        self.read().functions.get(&lower(function)).map(|found| found.function().flags)
+    }
+
     /// Whether the library of a number is among them.
     pub fn has_id(&self, id: i32) -> bool {
         self.read().libraries.values().any(|library| library.id == id)
@@ -232,7 +238,6 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shebang::Flags;
 
     fn library(name: &str, functions: &[&str]) -> Library {
         let library = Library::of_source(format!("#!lua name={name}\n").as_bytes()).expect("its first line is right");

@@ -9,6 +9,8 @@ pub enum Origin {
     Waiter,
     /// A command of a transaction, which is executed as one: room was made before it began.
     Exec,
+    /// The same where there was no room: nothing in it needs memory but scripts, as far as they turn out to.
+    ExecWithoutRoom,
     /// A command of a script, which is executed as one: room was made before its first write.
     Script,
     /// The program that embeds the server, or a command of the control plane that works with data commands.
@@ -28,7 +30,7 @@ impl Origin {
     /// Whether a command that needs memory has to find room, or make it, by itself.
     #[inline]
     pub fn makes_room(self) -> bool {
-        !matches!(self, Origin::Exec | Origin::Script | Origin::Replica)
+        !matches!(self, Origin::Exec | Origin::ExecWithoutRoom | Origin::Script | Origin::Replica)
     }
 
     /// Whether the command says what has happened elsewhere, so that nothing of it is to be refused or chosen anew.
@@ -61,10 +63,10 @@ mod tests {
 
     #[test]
     fn transactions_and_scripts_have_made_room_and_only_clients_wait() {
-        use Origin::{Client, Exec, Internal, Replica, Script, Waiter};
-        let all = [Client, Waiter, Exec, Script, Internal, Replica];
-        assert_eq!(all.map(Origin::makes_room), [true, true, false, false, true, false]);
-        assert_eq!(all.map(Origin::may_wait), [true, true, false, false, false, false]);
-        assert_eq!(all.map(Origin::expires), [true, true, true, true, true, false]);
+        use Origin::{Client, Exec, ExecWithoutRoom, Internal, Replica, Script, Waiter};
+        let all = [Client, Waiter, Exec, ExecWithoutRoom, Script, Internal, Replica];
+        assert_eq!(all.map(Origin::makes_room), [true, true, false, false, false, true, false]);
+        assert_eq!(all.map(Origin::may_wait), [true, true, false, false, false, false, false]);
+        assert_eq!(all.map(Origin::expires), [true, true, true, true, true, true, false]);
     }
 }

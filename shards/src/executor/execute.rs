@@ -174,7 +174,7 @@ pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
 pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) -> u64 {
     let nanoseconds = counts.rate.nanoseconds(done.ticks);
     counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
-    if done.failed {
+    if done.failed && !scripting::takes_counted_error() {
         counts.stats.error_replies.increment();
         world.logs.count_error(done.reply);
     }

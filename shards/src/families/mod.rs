@@ -15,6 +15,8 @@ mod timed_access;
 use crate::command::registry::{self, CommandTable};
 use crate::command::spec::CommandSpec;
 
+pub use scripting::named_by;
+
 /// Makes the process's table of commands, from these families and the specifications of the other planes.
 pub fn install(others: impl Iterator<Item = CommandSpec>) -> &'static CommandTable {
     registry::install(specs().chain(others))

@@ -4,6 +4,7 @@ use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome};
 use crate::handler::reply::Reply;
 use crate::handler::scripting::{self, Evaluation, Knowledge, Named};
+use crate::command::registry::Command;
 use crate::command::spec::{flag::*, Begin, CommandSpec, Find, Group, KeySpec, Plane};
 
 pub(super) const NOT_HERE: CommandError = CommandError::new("ERR this server runs no scripts");
@@ -78,6 +79,15 @@ pub(super) const SPECS: &[CommandSpec] = &[
         ..READER
     },
 ];
+
+/// What argument 1 of a command that runs a script or a function says of it.
+pub fn named_by(command: &Command) -> Named {
+    match command.spec.name {
+        "evalsha" | "evalsha_ro" => Named::ByDigest,
+        "fcall" | "fcall_ro" => Named::Function,
+        _ => Named::ByText,
+    }
+}
 
 /// Whether a script may touch other keys than those that it names.
 fn reaches_beyond(args: &[&[u8]]) -> bool {

@@ -175,6 +175,8 @@ thread_local! {
     static HAS_CONNECTIONS: Cell<bool> = const { Cell::new(false) };
     /// Whether the script that this thread executed last is to be handed on.
     static HANDS_ON: Cell<bool> = const { Cell::new(false) };
+    /// Whether the error that the script has answered which this thread executed last was counted where it arose.
+    static ERROR_IS_COUNTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Says that this thread has connections.
@@ -190,6 +192,16 @@ pub fn may_hand_on() -> bool {
 /// Says that the script which answers [`HANDED_ON`] now is to be handed on.
 pub fn hand_on() {
     HANDS_ON.set(true);
+}
+
+/// Says whether what a script answers is an error that one of its commands has answered before, and that was counted then.
+pub fn note_counted_error(is_counted: bool) {
+    ERROR_IS_COUNTED.set(is_counted);
+}
+
+/// Whether it is; asked once, by whoever counts errors.
+pub fn takes_counted_error() -> bool {
+    ERROR_IS_COUNTED.take()
 }
 
 /// Whether it is to be; asked by whoever has executed it, once.

@@ -94,6 +94,20 @@ impl Events {
         self.bytes += memory::thread_bytes() - before;
     }
 
+    /// The number that the next event of this thread gets.
+    pub fn next_number() -> u64 {
+        RAISED.get()
+    }
+
+    /// Takes back the messages of this thread from a number on, and what it has raised of keys that it has not found: what it was
+    /// doing is done once more. Other events tell of changes, which stay.
+    pub fn retract_since(&mut self, number: u64) {
+        let before = memory::thread_bytes();
+        let is_repeated = |event: &Event| event.message.is_some() || event.class == class::KEY_MISS;
+        self.pending.retain(|event| event.number < number || !is_repeated(event));
+        self.bytes += memory::thread_bytes() - before;
+    }
+
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -133,6 +147,20 @@ mod tests {
         events.push(0, class::GENERIC, "set", b"k");
         events.set_consumed(false);
         assert!(events.is_empty());
+    }
+
+    #[test]
+    fn what_is_done_again_is_told_once_and_what_has_changed_stays_told() {
+        let mut events = Events::default();
+        events.set_consumed(true);
+        events.publish(b"c", b"before", false);
+        let since = Events::next_number();
+        events.publish(b"c", b"message", false);
+        events.push(0, class::KEY_MISS, "keymiss", b"k");
+        events.push(0, class::EXPIRED, "expired", b"k");
+        events.retract_since(since);
+        let taken: Vec<_> = events.take().into_iter().map(|event| (event.name, event.key)).collect();
+        assert_eq!(taken, [("publish", b"c".to_vec()), ("expired", b"k".to_vec())]);
     }
 
     #[test]

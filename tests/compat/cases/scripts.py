@@ -683,6 +683,8 @@ EVAL "return struct.unpack('lc0', struct.pack('l', -5) .. 'abc')" 1 key arg x
 EVAL "return cjson.encode({[-1]=1})" 1 key arg x
 EVAL "return cjson.encode('é')" 1 key arg x
 EVAL "return cjson.decode('\"\\\\u0041\\\\u00e9\\\\u20ac\"')" 1 key arg x
+EVAL "return tostring(cmsgpack.unpack('\\207\\128\\0\\0\\0\\0\\0\\0\\0'))" 1 key arg x
+EVAL "return redis.call('ping', 'a', 'b')" 1 key arg x
 
 # What is newer in scripts
 % not redis7: texts of numbers, os.clock and some errors are newer

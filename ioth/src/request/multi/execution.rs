@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::command::origin::Origin;
+use sherd_shards::command::registry::Route;
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::executor::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
 use sherd_shards::handler::access::Shards;
@@ -33,6 +34,7 @@ use sherd_shards::server::tracking::Tracks;
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
 use crate::request::caller::Caller;
+use crate::request::gate::discarded_because_of;
 use crate::request::own_command::{changes_tracking, protocol_after};
 use crate::request::selected::selects;
 
@@ -75,10 +77,15 @@ impl Exec {
         // Waiting for the shards may have taken long.
         executed.now_ms = world.now_milliseconds();
         // Room is made before the watches are looked at, for an evicted key has changed.
-        if self.transaction.multi.commands.iter().any(|queued| queued.command.spec.has(flag::DENYOOM))
-            && !evict::has_room(shards, world)
-        {
+        let (flags, has_script) = self.flags();
+        executed.lacks_room = (flags & flag::DENYOOM != 0 || has_script) && !evict::has_room(shards, world);
+        if executed.lacks_room && flags & flag::DENYOOM != 0 {
             refuse(executed, EXEC_OUT_OF_MEMORY);
+            return false;
+        }
+        if let Some(reason) = world.pause.refusal().filter(|_| flags & flag::WRITE != 0) {
+            // Since the gate has let it pass.
+            refuse(executed, discarded_because_of(reason.error()));
             return false;
         }
         if self.transaction.watch.as_ref().is_some_and(|watch| has_changed(watch, shards, world, executed.now_ms)) {
@@ -87,6 +94,16 @@ impl Exec {
         }
         Reply::new(&mut executed.replies, executed.protocol).array(self.transaction.multi.commands.len());
         true
+    }
+
+    /// The flags that its commands have, and whether there is a script among them that may turn out to write.
+    fn flags(&self) -> (u32, bool) {
+        let scripts = &self.caller.shared.scripts;
+        self.transaction.multi.commands.iter().fold((0, false), |(all, has_script), queued| {
+            let flags = scripts.flags_of_queued(queued);
+            let is_script = queued.command.route == Route::Script && flags & flag::MAY_REPLICATE != 0;
+            (all | flags, has_script || is_script)
+        })
     }
 
     /// Executes commands until one comes that Python executes.
@@ -153,7 +170,7 @@ impl Exec {
             first_key: (0, 0),
             client,
             now_ms: executed.now_ms,
-            origin: Origin::Exec,
+            origin: if executed.lacks_room { Origin::ExecWithoutRoom } else { Origin::Exec },
         };
         let start = executed.replies.len();
         let tick = clock::ticks();

@@ -28,7 +28,8 @@ pub fn queue(
             return refuse(io, connection, Some(command), &error);
         }
     }
-    if command.spec.has(flag::DENYOOM) && evict::is_hopeless(&io.shared.world) {
+    let flags = io.shared.scripts.flags_of(command, request.get(1));
+    if flags & flag::DENYOOM != 0 && evict::is_hopeless(&io.shared.world) {
         return refuse(io, connection, Some(command), &OUT_OF_MEMORY);
     }
     let limit = io.shared.world.settings.client_query_buffer_limit.size();
