@@ -80,7 +80,8 @@ pub fn check(shared: &Shared, user: &[u8], args: &[Vec<u8>], db: u16) -> PyResul
     let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
     let name = args.first().ok_or_else(|| missing("a command line has a name"))?;
     let table = commands::table();
-    let container = table.find(name).ok_or_else(|| missing("there is no such command"))?;
+    let container = table.find(name).or_else(|| shared.extensions.find(name));
+    let container = container.ok_or_else(|| missing("there is no such command"))?;
     let command = args.get(1).and_then(|sub| table.find_subcommand(container, sub)).unwrap_or(container);
     Ok(user.check(command, &args, db).err().map(|denied| match denied {
         Denied::Database(at) => ("database", at),

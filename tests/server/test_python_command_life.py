@@ -108,6 +108,76 @@ def test_a_package_is_loaded_again_with_its_submodules(tmp_path: Path) -> None:
         assert wire.call("SHERD", "RELOAD", "other").raw == b"-ERR nothing was changed: no module other was loaded\r\n"
 
 
+def test_modules_that_import_commands_of_each_other_are_loaded_again(tmp_path: Path) -> None:
+    """All at once or one of them: what both have is its module's, and old ones of it are gone, jobs among them."""
+    package = tmp_path / "package_in_parts"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    job = (
+        '@sherd.every(seconds=0.05, keys=["{name}"])\ndef tick(call: sherd.Call) -> None:\n    call("INCR", "{name}")\n'
+    )
+    (package / "first.py").write_text(one_command.format(name="own.first", value=1) + job.format(name="ticks"))
+    second = "import sherd\nfrom package_in_parts.first import answer, tick\n"
+    second += '@sherd.command("own.second", keys=1)\ndef second(call: sherd.Call, key: bytes) -> int:\n'
+    (package / "second.py").write_text(second + "    return answer(call, key) + 10\n")
+    for order in (["first", "second"], ["second", "first"], ["first", "second", ""]):
+        sources = [f"package_in_parts.{name}".rstrip(".") for name in order]
+        with (
+            Server(
+                directives={"python-commands": " ".join(sources)},
+                environment={"PYTHONPATH": str(tmp_path)},
+                shape=Shape(shards=2),
+            ) as server,
+            server.wire() as wire,
+        ):
+            for number, name in enumerate(["", "package_in_parts.first", "package_in_parts.second", ""], start=2):
+                text = one_command.format(name="own.first", value=number) + job.format(name=f"ticks{number}")
+                (package / "first.py").write_text(text)
+                assert wire.call("SHERD", "RELOAD", *name.split()).raw == b"+OK\r\n", (order, name)
+                if name != "package_in_parts.second":
+                    assert wire.value("OWN.FIRST", "k") == number
+                    until(lambda key=f"ticks{number}": wire.value("EXISTS", key))  # type: ignore[misc]
+                assert wire.value("OWN.SECOND", "k") in (10 + number, 9 + number)
+                jobs = wire.value("SHERD", "COMMANDS")
+                assert str(jobs).count("tick") == 1
+            assert wire.value("OWN.SECOND", "k") == 15
+            (package / "first.py").write_text("import sherd\nraise ValueError\n")
+            assert b"ValueError" in wire.call("SHERD", "RELOAD").raw
+            assert (wire.value("OWN.FIRST", "k"), wire.value("OWN.SECOND", "k")) == (5, 15)
+            (package / "first.py").write_text(one_command.format(name="own.first", value=1) + job.format(name="ticks"))
+
+
+def test_whatever_can_be_called_may_be_a_command_or_a_job(tmp_path: Path) -> None:
+    """Objects and partial functions, which have no names of their own: their parameters are read all the same."""
+    path = tmp_path / "own.py"
+    path.write_text("""
+import functools
+import sherd
+
+class Adder:
+    def __call__(self, call: sherd.Call, key: bytes, number: int) -> int:
+        return call("INCRBY", key, number) + number - number
+
+def add(bonus: int, call: sherd.Call, key: bytes, number: int) -> int:
+    return call("INCRBY", key, number + bonus)
+
+def tick(key: str, call: sherd.Call) -> None:
+    call("INCR", key)
+
+first = sherd.command("own.first", keys=1)(Adder())
+second = sherd.command("own.second", keys=1)(functools.partial(add, 10))
+job = sherd.every(seconds=0.05, keys=["ticks"])(functools.partial(tick, "ticks"))
+""")
+    with start(path) as server, server.wire() as wire:
+        assert wire.value("OWN.FIRST", "n", 1) == 1
+        assert wire.value("OWN.SECOND", "n", 1) == 12
+        for name in ("OWN.FIRST", "OWN.SECOND"):
+            assert wire.call(name, "n", "x").raw.endswith(b": number must be an integer\r\n")
+        until(lambda: wire.value("GET", "ticks"))
+        assert all(word in str(wire.value("SHERD", "COMMANDS")) for word in ("Adder", "add", "tick"))
+        assert wire.call("SHERD", "RELOAD").raw == b"+OK\r\n"
+
+
 def test_scripts_know_no_command_of_a_module_however_often_it_is_loaded(tmp_path: Path) -> None:
     """What a script has called first is remembered for its next run: never a command that may become another one."""
     path = tmp_path / "own.py"

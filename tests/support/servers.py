@@ -87,7 +87,7 @@ class Program:
         return line
 
 
-_many_valued = frozenset({"client-output-buffer-limit", "bind", "rename-command"})
+_many_valued = frozenset({"client-output-buffer-limit", "bind", "python-commands", "rename-command"})
 
 
 def sherd_program() -> Program:

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::server::client::ClientRecord;
+use sherd_shards::server::tracking::Tracks;
 
 use crate::net::transport::Lent;
 
@@ -25,6 +26,7 @@ pub struct Calls {
     pub record: Arc<ClientRecord>,
     pub db: u16,
     pub protocol: Protocol,
+    pub tracks: Tracks,
     /// Where the replies may go at once: the client has nothing else to come, and its IO thread sends nothing before it has
     /// been told of them.
     pub lent: Option<Lent>,

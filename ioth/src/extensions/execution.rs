@@ -18,13 +18,17 @@ use sherd_shards::handler::context::Client;
 use sherd_shards::handler::error::{CommandError, OUT_OF_MEMORY};
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::maintenance::evict;
+use sherd_shards::rights::Denied;
 use sherd_shards::server::client::ClientRecord;
+use sherd_shards::server::tracking::Tracks;
 use sherd_shards::slot::slot_of;
 use sherd_types::table;
 
 use crate::connection::subscriptions::Kind;
 use crate::observe::monitor::nested_line;
 use crate::request::monitor::show_line;
+use crate::request::rights::{note, reason as reason_of};
+use crate::shared::access::log::{Event, Reason, Setting};
 use crate::shared::Shared;
 
 /// Bytes of a key or a name that an error shows.
@@ -48,6 +52,23 @@ impl Reach {
         }
     }
 
+    /// Whether a client may use the keys that only its command could tell: what it names was looked at before.
+    pub fn is_allowed(
+        &self,
+        shared: &Shared,
+        record: &ClientRecord,
+        (command, args): (&'static Command, &[&[u8]]),
+        (db, setting): (u16, Setting),
+    ) -> Result<(), CommandError> {
+        let (Some(user), Reach::Keys(keys)) = (record.restricted_user(), self) else { return Ok(()) };
+        user.check_found(command, args, db, keys).map_err(|at| {
+            let object = keys.get(at).cloned().unwrap_or_default();
+            let (reason, username) = (Reason::Key, user.name.clone());
+            note(shared, record, Event { reason, setting, object, username });
+            CommandError::with(format!("NOPERM {}", reason_of(&user, Denied::Key(at), command)))
+        })
+    }
+
     /// In cluster mode, whether the keys are in one slot.
     pub fn is_in_one_slot(&self) -> bool {
         match self {
@@ -63,6 +84,8 @@ pub struct CalledBy {
     pub db: u16,
     /// `None` for jobs and hooks.
     pub record: Option<Arc<ClientRecord>>,
+    /// What its commands have to do for the client's tracking, as those of a script.
+    pub tracks: Tracks,
 }
 
 /// See the [module](self).
@@ -110,8 +133,15 @@ impl Execution {
         }
     }
 
-    /// Whether there is room for what a command that needs memory is going to write, or some could be made.
+    /// Whether a client's command may still be executed, now that it has its shards: writes may be refused by now; and whether
+    /// there is room for what one that needs memory is going to write, or some could be made.
     pub fn may_begin(&self, shards: &mut Shards<'_>) -> Result<(), CommandError> {
+        let pause = &self.shared.world.pause;
+        if self.flags & flag::WRITE != 0 && self.by.record.is_some() && pause.may_be_on() {
+            if let Some(reason) = pause.refusal() {
+                return Err(reason.error().clone());
+            }
+        }
         if self.flags & flag::DENYOOM != 0 && !evict::has_room(shards, &self.shared.world) {
             return Err(OUT_OF_MEMORY);
         }
@@ -230,8 +260,7 @@ impl Execution {
             db: self.by.db,
             protocol: Protocol::Resp3,
             no_touch: self.by.record.as_ref().is_some_and(|record| record.no_touch.load(Relaxed)),
-            // What a command reads for itself its client does not keep.
-            tracks: Default::default(),
+            tracks: self.by.tracks,
             record: self.by.record.as_deref(),
         };
         let call = Call { command, args, first_key, client, now_ms: self.now_ms, origin: Origin::Script };

@@ -46,9 +46,11 @@ pub fn begin_calls(
         record: Arc::clone(&connection.record),
         db: connection.session.db,
         protocol: connection.session.protocol,
+        tracks: connection.record.tracking.tracks(),
         lent: None,
         lines: vec![CommandLine { command, args: request.owned_args() }],
     }));
+    connection.end_caching();
     Dispatch::Wait
 }
 
@@ -62,9 +64,10 @@ pub fn join(io: &IoThread, connection: &mut Connection, request: &Request<'_>) -
     {
         return false;
     }
-    let Some(calls) = connection.wait.calls.as_mut().filter(|calls| calls.lines.len() < CALLS_MAX) else {
-        return false;
-    };
+    // CLIENT CACHING was for the first one alone.
+    let tracks = connection.record.tracking.tracks();
+    let is_joined = |calls: &&mut Box<Calls>| calls.lines.len() < CALLS_MAX && calls.tracks == tracks;
+    let Some(calls) = connection.wait.calls.as_mut().filter(is_joined) else { return false };
     calls.lines.push(CommandLine { command, args: request.owned_args() });
     true
 }

@@ -56,6 +56,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether a function of Python's says which keys it may use.
+    pub fn finds_keys(&self) -> bool {
+        matches!(self.keys, Keys::Found(_))
+    }
+
     /// How long the next call will take, if it is like the last.
     fn expected_nanoseconds(&self) -> u64 {
         TickRate::get().nanoseconds(self.last_ticks.load(Relaxed))

@@ -17,6 +17,7 @@ use sherd_ioth::extensions::{answer, dismiss};
 use sherd_ioth::observe::log::Level;
 use sherd_ioth::protocol::request::borrowed;
 use sherd_ioth::request::control::count;
+use sherd_ioth::shared::access::log::Setting;
 use sherd_ioth::shared::extensions::deadline::{overdue_error, Recipient, Slot};
 use sherd_ioth::shared::extensions::work::{Task, Work};
 use sherd_ioth::shared::message::ControlRequest;
@@ -55,6 +56,8 @@ struct Runner<'a> {
 /// One line to be executed.
 struct Line<'a> {
     name: &'a str,
+    /// As it was found when the request came, and looked at; `None` for jobs and hooks.
+    command: Option<&'static Command>,
     args: &'a [&'a [u8]],
     event: Option<&'a Event>,
     by: CalledBy,
@@ -123,7 +126,7 @@ pub fn run_in_exec(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions
 
 impl Runner<'_> {
     fn run_calls(&self, py: Python<'_>, calls: Calls) {
-        let Calls { token, record, db, protocol, lent, lines } = calls;
+        let Calls { token, record, db, protocol, tracks, lent, lines } = calls;
         self.slot.begin(Recipient { token, lent, protocol });
         let mut reply = Vec::new();
         for (number, line) in lines.iter().enumerate() {
@@ -133,10 +136,11 @@ impl Runner<'_> {
             self.slot.start(name, number + 1 == lines.len(), now_ms);
             reply.clear();
             self.ticket.set(0);
-            let by = CalledBy { db, record: Some(Arc::clone(&record)) };
+            let by = CalledBy { db, record: Some(Arc::clone(&record)), tracks };
             let entry = self.functions.commands.get(&line.command.id);
             self.unrung.borrow_mut().ring_before(entry.map_or(0, Entry::expected_nanoseconds));
-            let called = Line { name, args: &args, event: None, by, protocol, in_transaction: false };
+            let command = Some(line.command);
+            let called = Line { name, command, args: &args, event: None, by, protocol, in_transaction: false };
             self.run_line(py, entry, &called, &mut reply);
             entry.inspect(|entry| entry.note_ticks(clock::ticks().wrapping_sub(tick)));
             // Counted before anybody can know that it was executed.
@@ -191,15 +195,16 @@ impl Runner<'_> {
         reply: &mut Vec<u8>,
     ) -> Protocol {
         let next = held::with_running(|running| {
-            let (db, protocol) = running.state();
-            running.next().map(|queued| (queued.args.clone(), db, protocol))
+            let state = running.state();
+            running.next().map(|queued| (queued.args.clone(), state))
         });
-        let Some((args, db, protocol)) = next else { return Protocol::default() };
+        let Some((args, (db, protocol, tracks))) = next else { return Protocol::default() };
         let args = borrowed(&args);
-        let by = CalledBy { db, record: Some(Arc::clone(&request.record)) };
+        let by = CalledBy { db, record: Some(Arc::clone(&request.record)), tracks };
         let entry = self.functions.commands.get(&command.id);
         let name = command.spec.name;
-        self.run_line(py, entry, &Line { name, args: &args, event: None, by, protocol, in_transaction: true }, reply);
+        let line = Line { name, command: Some(command), args: &args, event: None, by, protocol, in_transaction: true };
+        self.run_line(py, entry, &line, reply);
         protocol
     }
 
@@ -211,10 +216,10 @@ impl Runner<'_> {
         if let Some(entry) = self.functions.tasks.get(&task.id).filter(|_| !self.is_following()) {
             let now_ms = self.shared.world.monotonic_milliseconds();
             self.slot.start(&entry.name, true, now_ms);
-            let by = CalledBy { db: task.event.as_ref().map_or(0, |event| event.db), record: None };
             let event = task.event.as_ref();
-            let line =
-                Line { name: &entry.name, args: &[], event, by, protocol: Protocol::Resp3, in_transaction: false };
+            let by = CalledBy { db: event.map_or(0, |event| event.db), ..CalledBy::default() };
+            let (name, protocol) = (&entry.name, Protocol::Resp3);
+            let line = Line { name, command: None, args: &[], event, by, protocol, in_transaction: false };
             if let Err(failure) = self.invoke(py, entry, &line) {
                 self.tell_failure(py, &line, failure);
             }
@@ -251,8 +256,15 @@ impl Runner<'_> {
         let Some(entry) = entry else {
             return reply.error(&CommandError::with(format!("ERR unknown command '{}'", line.name)));
         };
-        if entry.command.is_some_and(|command| !command.spec.accepts(line.args.len())) {
-            return reply.error(&CommandError::arity(line.name));
+        if let (Some(own), Some(found)) = (entry.command, line.command) {
+            if !own.spec.accepts(line.args.len()) {
+                return reply.error(&CommandError::arity(line.name));
+            }
+            // Rights, pauses, shards: all of that was asked for what it was.
+            if !own.is_called_like(found) {
+                let text = format!("TRYAGAIN '{}' was loaded again with other keys or flags. Try again", line.name);
+                return reply.error(&CommandError::with(text));
+            }
         }
         let written = self
             .invoke(py, entry, line)
@@ -277,6 +289,11 @@ impl Runner<'_> {
             }
         };
         let reach = entry.reach(py, line.args, &payload, line.event)?;
+        if let (true, Some(command), Some(record)) = (entry.finds_keys(), entry.command, &line.by.record) {
+            let setting = if line.in_transaction { Setting::Multi } else { Setting::TopLevel };
+            let allowed = reach.is_allowed(self.shared, record, (command, line.args), (line.by.db, setting));
+            allowed.map_err(Failure::Refused)?;
+        }
         if self.shared.cluster && !reach.is_in_one_slot() {
             return Err(Failure::Refused(CROSS_SLOT));
         }

@@ -143,7 +143,7 @@ pub enum Find {
 }
 
 /// One key specification.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeySpec {
     /// Flags in the order in which COMMAND INFO gives them, e.g. `RO ACCESS`.
     pub flags: &'static str,

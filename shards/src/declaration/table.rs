@@ -55,6 +55,13 @@ pub struct Command<H> {
 }
 
 impl<H> Command<H> {
+    /// Whether what is asked before a command is executed, and the shards that it needs, are the same as for another
+    /// declaration of it.
+    pub fn is_called_like(&self, other: &Command<H>) -> bool {
+        (self.spec.flags, self.spec.keys, self.spec.scope, self.categories)
+            == (other.spec.flags, other.spec.keys, other.spec.scope, other.categories)
+    }
+
     /// A command of this number; parents and subcommands are the table's to say.
     pub fn new(id: usize, spec: CommandSpec<H>) -> Command<H> {
         // Which command an extension's name means may change.

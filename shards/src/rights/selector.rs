@@ -86,6 +86,11 @@ impl Selector {
         self.keys.as_ref().is_none_or(KeyPatterns::read_everything)
     }
 
+    /// Whether something may be done to a key.
+    pub(super) fn allows_key(&self, key: &[u8], uses: Uses) -> bool {
+        self.keys.as_ref().is_none_or(|allowed| allowed.allow(key, uses))
+    }
+
     /// Whether this set allows a command line as a whole.
     pub(super) fn check<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
         self.check_databases(attempt)?;

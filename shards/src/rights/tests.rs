@@ -44,6 +44,25 @@ fn a_pattern_matches_as_a_glob_does() {
 }
 
 #[test]
+fn keys_that_a_command_line_does_not_name_are_asked_about_with_it() {
+    let table = crate::families::install(std::iter::empty());
+    let own = |keys, names: &[&str]| Selector { keys, commands: commands(names), ..Selector::default() };
+    let user = user(vec![
+        own(keys(&[("r*", Uses::READ)]), &["get", "set"]),
+        own(keys(&[("w*", Uses::BOTH), ("r*", Uses::BOTH)]), &["set"]),
+    ]);
+    let check = |name: &str, found: &[&str]| {
+        let found: Vec<Vec<u8>> = found.iter().map(|key| key.as_bytes().to_vec()).collect();
+        user.check_found(table.by_name(name).expect("a command"), &[name.as_bytes(), b"r", b"x"], 0, &found)
+    };
+    assert_eq!(check("get", &["r1", "r2"]), Ok(()));
+    assert_eq!(check("get", &["r1", "w1"]), Err(1));
+    assert_eq!(check("set", &["r1", "w1"]), Ok(()));
+    assert_eq!(check("set", &["x"]), Err(0));
+    assert_eq!(check("del", &[]), Err(0), "none of the sets allows the command");
+}
+
+#[test]
 fn keys_are_allowed_by_what_is_done_to_them() {
     let user = user(vec![Selector {
         keys: keys(&[("r*", Uses::READ), ("w*", Uses::WRITE), ("b*", Uses::BOTH)]),

@@ -70,6 +70,26 @@ impl User {
         Err(told.unwrap_or(Denied::Command))
     }
 
+    /// Whether the user may execute a command line with keys that it does not name, but that are known: one set of rights must
+    /// allow all of it. Else the number of a key that is to blame.
+    pub fn check_found<H: Copy>(
+        &self,
+        command: &'static Command<H>,
+        args: &[&[u8]],
+        db: u16,
+        keys: &[Vec<u8>],
+    ) -> Result<(), usize> {
+        let (attempt, uses) = (Attempt::new(command, args, db), command.first_key_uses.unwrap_or_default());
+        let mut blamed = 0;
+        for selector in self.selectors.iter().filter(|selector| selector.check(&attempt).is_ok()) {
+            match keys.iter().position(|key| !selector.allows_key(key, uses)) {
+                Some(at) => blamed = at,
+                None => return Ok(()),
+            }
+        }
+        Err(blamed)
+    }
+
     /// For asking about many command lines of one command.
     pub fn in_row<H: Copy>(&self, command: &'static Command<H>, db: u16) -> Row<'_, H> {
         let by_key = match (self.selectors.as_slice(), command.first_key_uses) {

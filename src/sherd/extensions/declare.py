@@ -15,6 +15,7 @@ the decorators fill, for what it has of a module that failed to load, or was loa
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -156,6 +157,12 @@ def on(event: str, *, pattern: bytes | str = b"*", keys: str = "event") -> Calla
         return _declare(function, DeclaredHook(function, event, _to_bytes(pattern), keys == "all"))
 
     return declare
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called, or what can be called like one and has no name of its own."""
+    named = function.func if isinstance(function, functools.partial) else function
+    return str(getattr(named, "__qualname__", type(named).__qualname__))
 
 
 def _to_bytes(text: bytes | str) -> bytes:

@@ -7,10 +7,9 @@ and replaced as a whole; a request that was being executed meanwhile ends with t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sherd.errors import CommandError, DeclarationError, LoadError
@@ -94,9 +93,9 @@ class Extensions:
             chosen = [source for source in chosen if source.may_be_loaded_again]
             if not chosen:
                 raise LoadError(f"no module {name} was loaded" if name is not None else "no module was loaded")
-            with contextlib.ExitStack() as stack:
-                for source in chosen:
-                    stack.enter_context(source.read_again())
+            from sherd.extensions.sources import loaded_again
+
+            with loaded_again(chosen):
                 self._install()
         _log.info("extensions were loaded again", modules=" ".join(source.name for source in chosen))
         return [source.name for source in chosen]
@@ -123,9 +122,10 @@ class Extensions:
 
     def _read(self) -> Loaded:
         from sherd.extensions.declare import DeclaredHook, DeclaredJob
+        from sherd.extensions.sources import declared_by_all
 
         loaded = Loaded()
-        for source, declared in self._declared():
+        for source, declared in declared_by_all(self._sources):
             try:
                 if isinstance(declared, DeclaredJob):
                     loaded.jobs[self._number(declared)] = declared
@@ -149,15 +149,6 @@ class Extensions:
         if self._is_taken(command.name.encode()):
             raise DeclarationError(f"{command.name} is a command of the server")
         return command
-
-    def _declared(self) -> Iterator[tuple[Source, Declared]]:
-        seen: set[int] = set()
-        for source in self._sources:
-            for declared in source.declared:
-                # Two modules may have imported the same function.
-                if id(declared) not in seen:
-                    seen.add(id(declared))
-                    yield source, declared
 
     def _number(self, declared: Declared) -> int:
         # What was not loaded again keeps its number, and with it the time of its next run.

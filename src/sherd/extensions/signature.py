@@ -8,6 +8,7 @@ integer`.
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import math
 import re
@@ -118,6 +119,10 @@ def read_signature(name: str, function: Callable[..., Any]) -> Signature:
 def _hints(function: Callable[..., Any], names: list[str]) -> dict[str, Any]:
     """The annotations of these parameters. The call's own need not mean anything where it is read."""
     own = inspect.unwrap(function)
+    if isinstance(own, functools.partial):
+        own = inspect.unwrap(own.func)
+    elif not inspect.isroutine(own):
+        own = type(own).__call__
     wanted = {name: hint for name, hint in getattr(own, "__annotations__", {}).items() if name in names}
     holder = type("Hints", (), {"__annotations__": wanted})
     return typing.get_type_hints(holder, globalns=getattr(own, "__globals__", {}))

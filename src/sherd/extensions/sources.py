@@ -69,23 +69,26 @@ class Source:
         self.declared = _declared_in(self._module)
         return self.declared
 
+    def read_anew(self) -> None:
+        """Load it again; raises LoadError."""
+        self._module = self._load()
+        self.declared = _declared_in(self._module)
+
     @contextlib.contextmanager
-    def read_again(self) -> Iterator[tuple[Declared, ...]]:
-        """Load it anew, for as long as nothing is raised within; else the old module is the one that there is."""
-        before = _modules_of(self.module_name)
+    def kept(self) -> Iterator[None]:
+        """What is raised within leaves it as it was."""
         old, old_declared = self._module, self.declared
-        for name in before:
-            del sys.modules[name]
         try:
-            self._module = self._load()
-            self.declared = _declared_in(self._module)
-            yield self.declared
+            yield
         except BaseException:
-            for name in _modules_of(self.module_name):
-                del sys.modules[name]
-            sys.modules.update(before)
             self._module, self.declared = old, old_declared
             raise
+
+    def is_home_of(self, module_name: str) -> bool:
+        """Whether this source brings what a module of this name declares. Nobody imports what is loaded as a file."""
+        if not self.may_be_loaded_again or (isinstance(self.origin, str) and _path_of(self.origin) is not None):
+            return False
+        return module_name == self.module_name or module_name.startswith(f"{self.module_name}.")
 
     def _load(self) -> ModuleType:
         origin = self.origin
@@ -99,6 +102,66 @@ class Source:
             if isinstance(error, KeyboardInterrupt):
                 raise
             raise LoadError(f"{self.name}: {_reason(error)}") from error
+
+
+@contextlib.contextmanager
+def loaded_again(sources: Sequence[Source]) -> Iterator[None]:
+    """Load them anew, for as long as nothing is raised within; else the old modules are those that there are.
+
+    All of them go before the first one is loaded, for those that import each other must not get what is replaced.
+    """
+    names = [source.module_name for source in sources]
+    before = {name: module for own in names for name, module in _modules_of(own).items()}
+    with contextlib.ExitStack() as stack:
+        for source in sources:
+            stack.enter_context(source.kept())
+        for name in before:
+            del sys.modules[name]
+        try:
+            for source in sources:
+                source.read_anew()
+            yield
+        except BaseException:
+            for own in names:
+                for name in _modules_of(own):
+                    del sys.modules[name]
+            for name, module in before.items():
+                sys.modules[name] = module
+                # Importing the new one has put it into its package.
+                package, _, own = name.rpartition(".")
+                if package in sys.modules:
+                    setattr(sys.modules[package], own, module)
+            raise
+
+
+def declared_by_all(sources: Sequence[Source]) -> Iterator[tuple[Source, Declared]]:
+    """What they declare, each with the source that brings it.
+
+    A module may have imported a function of another one. It is that one's to bring: where only that was loaded again,
+    there are an old and a new function, of which the new one counts.
+    """
+    brought = {(source, key) for source in sources for key in map(_key_of, source.declared) if key is not None}
+    seen: set[int] = set()
+    for source in sources:
+        for declared in source.declared:
+            key = _key_of(declared)
+            home = None if key is None else _home_of(key[0], sources)
+            is_anothers = home is not None and home is not source and (home, key) in brought
+            if not is_anothers and id(declared) not in seen:
+                seen.add(id(declared))
+                yield source, declared
+
+
+def _key_of(declared: Declared) -> tuple[str, str] | None:
+    """What tells a function that was loaded again from others: its module and its name there; None if it has none."""
+    function = declared.function
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    return (module, name) if module and name and "<" not in name else None
+
+
+def _home_of(module_name: str, sources: Sequence[Source]) -> Source | None:
+    homes = [source for source in sources if source.is_home_of(module_name)]
+    return max(homes, key=lambda source: len(source.module_name), default=None)
 
 
 def _path_of(origin: str) -> Path | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sherd.errors import DeclarationError
-from sherd.extensions.declare import DeclaredCommand, DeclaredHook, DeclaredJob, Event
+from sherd.extensions.declare import DeclaredCommand, DeclaredHook, DeclaredJob, Event, name_of
 from sherd.extensions.signature import Parameter, Signature, read_signature
 from sherd.record import record, replace
 
@@ -82,7 +82,7 @@ def read_command(declared: DeclaredCommand) -> Command:
     ]
     spec: native.SpecDict = {
         "name": name,
-        "summary": declared.summary or f"Calls {declared.function.__qualname__}.",
+        "summary": declared.summary or f"Calls {name_of(declared.function)}.",
         "since": declared.since,
         "history": [],
         "deprecated": None,
@@ -110,7 +110,7 @@ def job_form(number: int, declared: DeclaredJob) -> native.ExtensionTask:
 
     return {
         "id": number,
-        "name": function.__qualname__,
+        "name": name_of(function),
         "keys": None if declared.keys is None else list(declared.keys),
         "all_keys": declared.keys is None,
         "event": None,
@@ -128,7 +128,7 @@ def hook_form(number: int, declared: DeclaredHook) -> native.ExtensionTask:
 
     return {
         "id": number,
-        "name": function.__qualname__,
+        "name": name_of(function),
         "keys": None,
         "all_keys": declared.all_keys,
         "event": declared.event,

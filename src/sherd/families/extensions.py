@@ -22,12 +22,14 @@ from sherd.spec import Request, command
 )
 def sherd_commands(request: Request) -> Reply:
     """A map: the commands, jobs and hooks, each a list of maps."""
+    from sherd.extensions.declare import name_of
+
     loaded = request.services.get(Extensions).loaded
     commands: list[Reply] = [
         {
             "name": command.name,
             "module": loaded.modules[command.name],
-            "function": command.declared.function.__qualname__,
+            "function": name_of(command.declared.function),
             "summary": str(command.spec["summary"]),
             "arity": int(command.spec["arity"]),
             "flags": list(command.declared.flags),
@@ -35,11 +37,9 @@ def sherd_commands(request: Request) -> Reply:
         }
         for command in loaded.commands
     ]
-    jobs: list[Reply] = [
-        {"function": job.function.__qualname__, "seconds": job.seconds} for job in loaded.jobs.values()
-    ]
+    jobs: list[Reply] = [{"function": name_of(job.function), "seconds": job.seconds} for job in loaded.jobs.values()]
     hooks: list[Reply] = [
-        {"function": hook.function.__qualname__, "event": hook.event, "pattern": hook.pattern}
+        {"function": name_of(hook.function), "event": hook.event, "pattern": hook.pattern}
         for hook in loaded.hooks.values()
     ]
     return {"commands": commands, "jobs": jobs, "hooks": hooks}

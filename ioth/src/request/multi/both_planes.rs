@@ -9,6 +9,7 @@ use sherd_shards::executor::engine::{Engine, Hold};
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::{self, Unit};
+use sherd_shards::server::tracking::Tracks;
 
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
@@ -82,9 +83,9 @@ impl Running {
         self.exec.as_ref().filter(|_| !panicked)?.transaction.multi.commands.get(*next)
     }
 
-    /// The database and the protocol that the next command sees.
-    pub fn state(&self) -> (u16, Protocol) {
-        (self.executed.db, self.executed.protocol)
+    /// The database and the protocol that the next command sees, and what it has to do for its client's tracking.
+    pub fn state(&self) -> (u16, Protocol, Tracks) {
+        (self.executed.db, self.executed.protocol, self.executed.tracks)
     }
 
     /// Says that what Python has allocated so far is not the shards', but for so many bytes.
