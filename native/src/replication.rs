@@ -12,6 +12,7 @@ use pyo3::exceptions::{PyConnectionError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use sherd_ioth::kernel::background;
 use sherd_ioth::net::link_socket::LinkSocket;
 use sherd_ioth::replication::apply::Applier;
 use sherd_ioth::replication::link::{Link, Lost};
@@ -64,8 +65,11 @@ impl PrimaryLink {
         let shared = self.link.shared();
         let condition = if serves { Condition::LoadingBeside } else { Condition::Loading };
         shared.world.pause.set_condition(condition, true);
-        let load = if beside { loader::exchange_for } else { loader::replace_by };
-        let result = load(&shared.engine, &map, &self.loading);
+        let result = match beside {
+            true => loader::exchange_for(&shared.engine, &map, &self.loading),
+            // Where several servers share a machine, the others have clients to answer, and this one has none yet.
+            false => background::in_background(|| loader::replace_by(&shared.engine, &map, &self.loading)),
+        };
         // To load is no change, with which sizes would be published.
         let all = shared.engine.all_shards();
         shared.engine.with_shards(all, |mut shards| shards.iter_mut().for_each(|shard| shard.publish_sizes()));
