@@ -149,6 +149,9 @@ fn bitfield(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     });
     if changes > 0 {
         context.changed_by(changes, &key, class::STRING, "setbit");
+    } else if grows {
+        // By zeros alone, as every step would have overflowed: no event in Redis, where files and replicas are not told either.
+        context.touched_by(1, &key);
     }
     Ok(())
 }

@@ -111,6 +111,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("SET k v", "RENAME k n", "RENAME k n"),
     ("SET k v", "FLUSHALL", "FLUSHALL"),
     ("PFADD p a", "PFCOUNT p", "PFCOUNT p"),
+    ("", "BITFIELD k OVERFLOW FAIL INCRBY u1 1 -1", "BITFIELD k OVERFLOW FAIL INCRBY u1 1 -1"),
+    ("SETBIT k 1 1", "BITFIELD k OVERFLOW FAIL INCRBY u1 1 1", ""),
 ];
 
 #[test]
