@@ -59,7 +59,9 @@ fn apply(link: &Arc<Link>, applier: &mut Applier) {
         }
     };
     assert!(!reason.is_empty());
-    assert!(!link.diverged.load(Relaxed), "{reason}");
+    // Commands that fail leave the data as they are; what is none is followed by a snapshot.
+    let is_unreadable = reason.starts_with("the stream is not made of commands");
+    assert_eq!(link.diverged.load(Relaxed), is_unreadable, "{reason}");
     let (applied, received) = (link.applied.load(Relaxed), link.received.load(Relaxed));
     assert!((BEGIN..=received).contains(&applied), "{applied} of {received}");
 }
