@@ -33,6 +33,9 @@ use crate::request::Request;
 use crate::tls_connection::TlsConnection;
 use crate::{append, commands, execute, held, slots, snapshot, tls, transfer};
 
+/// The longest that is waited for the end of what is being executed.
+const AWAIT_SECONDS_MAX: f64 = 3600.0;
+
 /// Level, time, target, message and fields of one entry of the data plane's log.
 type LogEntry<'py> = (u8, f64, String, String, Bound<'py, PyDict>);
 
@@ -282,6 +285,11 @@ impl Server {
         if !hold {
             self.engine.shared.wake_all();
         }
+    }
+
+    fn await_begun(&self, py: Python<'_>, seconds: f64) -> bool {
+        let at_most = Duration::from_secs_f64(seconds.clamp(0.0, AWAIT_SECONDS_MAX));
+        py.detach(|| self.engine.shared.engine.await_begun(at_most))
     }
 
     fn hide_stale_data(&self, hide: bool) {

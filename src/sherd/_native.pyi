@@ -380,7 +380,13 @@ class Server:
         """The primary's side of replication."""
 
     def hold_writers(self, hold: bool) -> None:
-        """Holds clients back that want to write, or no longer, whatever CLIENT PAUSE and CLIENT UNPAUSE say."""
+        """Holds clients back that want to write, or no longer, whatever CLIENT PAUSE and CLIENT UNPAUSE say.
+
+        Writes that were let pass before and come to their shard later are refused.
+        """
+
+    def await_begun(self, seconds: float) -> bool:
+        """Waits until nothing is executed any more that has begun before; false if that takes longer."""
 
     def link_to_primary(self, descriptor: int, address: str, local_address: str) -> PrimaryLink:
         """Takes over a connected, detached socket whose handshake is done, with the "host:port" of both ends."""

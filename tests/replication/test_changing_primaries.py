@@ -15,6 +15,7 @@ import pytest
 from tests.protocol.test_limits import info_field
 from tests.replication.fake_primary import EMPTY_SNAPSHOT, HISTORY, FakePrimary
 from tests.replication.support import SHAPE_NAMES, SHAPES, await_equal, await_link, eventually, replica_of
+from tests.support.resp import encode_command
 from tests.support.servers import Server, Shape
 
 if TYPE_CHECKING:
@@ -160,6 +161,45 @@ def test_nothing_is_written_while_a_replica_takes_over_whatever_clients_say_of_p
         assert theirs.call("FAILOVER", "TIMEOUT", "1").raw == OK
         failover_ends(theirs)
         assert info_field(theirs, "clients", "paused_actions") == "write"
+
+
+@pytest.mark.parametrize("order", ["FAILOVER", "REPLICAOF"])
+@pytest.mark.parametrize("kind", ["plain", "over-shards", "transaction"])
+def test_a_write_that_waits_for_its_shard_is_not_executed_by_a_server_that_follows(kind: str, order: str) -> None:
+    """It was let pass when the server still was a primary. Executed later, nobody else would ever have it."""
+    keys = [f"{{busy}}:{number}" for number in range(8)]
+    lines = {
+        "plain": lambda key: [("SET", key, "1")],
+        "over-shards": lambda key: [("MSET", key, "1", f"other:{key}", "1")],
+        "transaction": lambda key: [("MULTI",), ("SET", key, "1"), ("SET", f"other:{key}", "1"), ("EXEC",)],
+    }[kind]
+    with (
+        Server(directives=silent, shape=Shape(2, 2)) as server, replica_of(server.port) as replica,
+        server.wire() as ours, server.wire() as slow, replica.wire() as theirs, contextlib.ExitStack() as stack,
+    ):  # fmt: skip
+        await_link(theirs)
+        writers = [stack.enter_context(server.wire()) for _ in keys]
+        slow.write("EVAL", "for i = 1, 1e8 do end return redis.call('GET', KEYS[1])", "1", "{busy}")
+        time.sleep(0.1)
+        for writer, key in zip(writers, keys, strict=True):
+            writer.send(b"".join(encode_command(*line) for line in lines(key)))
+        time.sleep(0.1)
+        if order == "FAILOVER":
+            assert ours.call("FAILOVER", "TIMEOUT", "60000").raw == OK
+        else:
+            assert theirs.call("REPLICAOF", "NO", "ONE").raw == OK
+            assert ours.call("REPLICAOF", "127.0.0.1", str(replica.port)).raw == OK
+        assert slow.read().value is None
+        if order == "FAILOVER":
+            failover_ends(ours)
+        await_link(ours)
+        answers = [[writer.read().raw for _ in lines(key)][-1] for writer, key in zip(writers, keys, strict=True)]
+        await_equal(theirs, ours)
+        for key, answer in zip(keys, answers, strict=True):
+            is_refused = answer.startswith((b"-READONLY", b"-EXECABORT"))
+            if order == "FAILOVER":
+                assert is_refused or theirs.value("GET", key) == b"1", (key, answer)
+        assert is_refused
 
 
 def test_a_replica_that_comes_while_others_have_gone_gets_its_snapshot() -> None:

@@ -138,8 +138,8 @@ impl Execution {
     pub fn may_begin(&self, shards: &mut Shards<'_>) -> Result<(), CommandError> {
         let pause = &self.shared.world.pause;
         if self.flags & flag::WRITE != 0 && self.by.record.is_some() && pause.may_be_on() {
-            if let Some(reason) = pause.refusal() {
-                return Err(reason.error().clone());
+            if let Some(error) = pause.late_refusal() {
+                return Err(error.clone());
             }
         }
         if self.flags & flag::DENYOOM != 0 && !evict::has_room(shards, &self.shared.world) {
@@ -247,8 +247,8 @@ impl Execution {
         let world = &shared.world;
         // What a client has sent was looked at before; jobs and hooks write nothing that no client could.
         if self.by.record.is_none() && spec.has(flag::WRITE) && world.pause.may_be_on() {
-            if let Some(reason) = world.pause.refusal() {
-                return Err(reason.error().clone());
+            if let Some(error) = world.pause.late_refusal() {
+                return Err(error.clone());
             }
         }
         // One that has begun to write comes to its end.

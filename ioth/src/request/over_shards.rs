@@ -17,7 +17,7 @@ use sherd_shards::command::spec::flag;
 use sherd_shards::effects::blocking::Waiter;
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::executor::errand::Errand;
-use sherd_shards::executor::execute::{self, Call, INTERNAL_ERROR};
+use sherd_shards::executor::execute::{self, is_refused, Call, INTERNAL_ERROR};
 use sherd_shards::executor::waiting;
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::Client;
@@ -84,6 +84,9 @@ fn call(
     (command, args): (&'static Command, &[&[u8]]),
     out: &mut Vec<u8>,
 ) -> Option<Arc<Waiter>> {
+    if world.pause.may_be_on() && is_refused(world, command, client.protocol, out) {
+        return None;
+    }
     let now_ms = world.now_milliseconds();
     let call = Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
     let (_, block) = execute::call_counted(shards, world, &call, args, out);

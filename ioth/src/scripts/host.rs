@@ -273,8 +273,8 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let pause = &self.shared.world.pause;
         // A script that has begun to write comes to its end.
         if spec.has(flag::WRITE) && !self.has_written && pause.may_be_on() {
-            if let Some(reason) = pause.refusal() {
-                return Err(reason.error().clone());
+            if let Some(error) = pause.late_refusal() {
+                return Err(error.clone());
             }
         }
         if spec.has(flag::DENYOOM) && !self.has_written && !self.flags.has(Flag::AllowOom) && lacks_room(self.context) {

@@ -54,6 +54,7 @@ use news::News;
 use sherd_metrics::CommandCells;
 use sherd_types::invariant;
 
+mod begun;
 mod elsewhere;
 mod figures;
 mod hold;

@@ -17,7 +17,7 @@ use crate::journal::recorder::Running;
 use crate::keyspace::stats::ShardStats;
 use crate::maintenance::evict;
 use crate::protocol::error::{CommandError, Outcome, OUT_OF_MEMORY};
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Protocol, Reply};
 use crate::server::client::ClientRecord;
 use crate::server::command_log::{self, COMMAND_LOGS};
 use crate::server::world::World;
@@ -41,6 +41,17 @@ pub struct Counts<'a> {
     pub cells: &'a CommandCells,
     pub stats: &'a ShardStats,
     pub rate: TickRate,
+}
+
+/// Answers a write that comes to its shard too late. Who restrains writes waits for the end of those that did not see it
+/// ([`crate::executor::engine::Engine::await_begun`]).
+#[cold]
+pub fn is_refused(world: &World, command: &Command, protocol: Protocol, out: &mut Vec<u8>) -> bool {
+    let refusal = world.pause.late_refusal().filter(|_| command.spec.has(flag::WRITE));
+    refusal.is_some_and(|error| {
+        Reply::new(out, protocol).error(error);
+        true
+    })
 }
 
 /// Executes a command that cannot block here; returns whether it answered an error.

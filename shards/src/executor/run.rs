@@ -10,7 +10,7 @@ use crate::command::registry::Command;
 use crate::command::spec::CommandSpec;
 use crate::effects::blocking::{Block, Waiter};
 use crate::executor::batch::{Batch, Cmd, Segment};
-use crate::executor::execute::{account, run, Call, Counts, Done, INTERNAL_ERROR};
+use crate::executor::execute::{account, is_refused, run, Call, Counts, Done, INTERNAL_ERROR};
 use crate::executor::prefetch::Ahead;
 use crate::executor::waiting;
 use crate::handler::access::Shards;
@@ -67,6 +67,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
     let mut segment = batch.segment_of(*next);
+    let is_restrained = world.pause.may_be_on();
     let (mut args_begin, mut start) = (batch.args_start(*next), batch.reply_start(*next));
     let mut end = batch.segment_end(segment);
     let Batch { commands, segments, args, out, waiters, .. } = batch;
@@ -76,7 +77,6 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let spec = &commands[*next].command.spec;
     let mut context = context_of_client(spec, segments[segment].as_client(), world, shard, now_ms);
     for at in *next..commands.len() {
-        // Where a panic would stop the batch.
         *next = at;
         if at == end {
             segment += 1;
@@ -87,8 +87,8 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         let Cmd { command, hash, slot, args_end, .. } = commands[at];
         let line = &args[args_begin..args_end as usize];
         (context.args, context.spec, context.first_key) = (line, &command.spec, (hash, slot));
-        let tracks = context.client.tracks.is_any();
-        let failed = if tracks { run_tracked(&mut context, command, (at, line), out) } else { run(&mut context, out) };
+        let refused = is_restrained && is_refused(world, command, context.client.protocol, out);
+        let failed = refused || run_one(&mut context, command, (at, line), out);
         if failed && scripting::takes_hand_on() {
             out.truncate(start);
             return;
@@ -122,6 +122,15 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
 fn note_write(segments: &[Segment], of: usize, has_written: bool) {
     if has_written {
         segments[of].has_written.set(true);
+    }
+}
+
+/// Executes a command at a place in its batch.
+#[inline(always)]
+fn run_one(context: &mut Context<'_>, command: &Command, place: (usize, &[&'static [u8]]), out: &mut Vec<u8>) -> bool {
+    match context.client.tracks.is_any() {
+        true => run_tracked(context, command, place, out),
+        false => run(context, out),
     }
 }
 

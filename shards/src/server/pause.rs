@@ -120,6 +120,14 @@ impl Pause {
         order.into_iter().find(|&reason| state & reason as i64 != 0 && counts(reason))
     }
 
+    /// What a client's write is answered that has its shards only now, if it may not be executed any more. It was let pass before,
+    /// but what this server writes nobody would have: a replica takes over, or has.
+    #[cold]
+    pub fn late_refusal(&self) -> Option<&'static CommandError> {
+        let hands_over = self.state.load(Relaxed) & OWN != 0;
+        self.refusal().map(Refusal::error).or(hands_over.then_some(&READ_ONLY))
+    }
+
     /// Says whether a condition holds.
     pub fn set_condition(&self, condition: Condition, holds: bool) {
         if holds {
@@ -263,12 +271,14 @@ mod tests {
         pause.set_own(true);
         assert_eq!(pause.get(100), Some((UNTIL_MAX, false)));
         assert_eq!(pause.get(500), Some((UNTIL_MAX, true)), "reads were held back by the other one only");
+        assert!(pause.late_refusal().is_some_and(|error| error.0.starts_with("READONLY ")));
         pause.forget_if_over(500);
         pause.start(900, true, 600);
         pause.end();
         assert_eq!(pause.get(600), Some((UNTIL_MAX, true)));
         pause.start(900, true, 600);
         pause.set_own(false);
+        assert!(pause.late_refusal().is_none());
         assert_eq!(pause.get(600), Some((900, true)));
         pause.end();
         assert!(!pause.may_be_on());

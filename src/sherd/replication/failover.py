@@ -18,7 +18,7 @@ _log = get_logger()
 
 _NONE = "no-failover"
 _LOOK_SECONDS = 0.01
-_SETTLE_SECONDS = 0.02
+_STEP_SECONDS = 0.1
 
 
 class Failover:
@@ -28,6 +28,8 @@ class Failover:
         self._node = node
         self._follower = follower
         self._task: asyncio.Task[None] | None = None
+        # Nothing is written any more.
+        self._is_settled = False
 
     @property
     def is_running(self) -> bool:
@@ -52,7 +54,7 @@ class Failover:
                 raise CommandError("ERR FAILOVER target HOST and PORT is not a replica.")
             if found[0].state != "online":
                 raise CommandError("ERR FAILOVER target replica is not online.")
-        replication.failover_state = "waiting-for-sync"
+        replication.failover_state, self._is_settled = "waiting-for-sync", False
         self._node.engine.hold_writers(True)
         self._task = asyncio.get_running_loop().create_task(self._run(target, timeout_ms, force=force))
 
@@ -70,7 +72,7 @@ class Failover:
                 _log.warning("the failover has ended: no replica had everything in time")
                 return
             replication.failover_state = "failover-in-progress"
-            if not await self._follower.hand_over(*chosen):
+            if not await self._follower.hand_over(*chosen, settled=self._is_settled):
                 _log.warning("the failover has ended: the replica did not take over", replica=chosen)
                 await self._follower.lead()
         except asyncio.CancelledError:
@@ -89,8 +91,11 @@ class Failover:
         replicas = self._node.replication.replicas
         assert replicas is not None
         until = time.monotonic() + timeout_ms / 1000 if timeout_ms else None
-        # What was being executed when the pause began.
-        await asyncio.sleep(_SETTLE_SECONDS)
+        # What was being executed when the pause began may have written since; what comes to its shard later is refused.
+        while not await asyncio.to_thread(self._node.engine.await_begun, _STEP_SECONDS):
+            if until is not None and time.monotonic() >= until:
+                return target if force else None
+        self._is_settled = True
         while True:
             # Nothing is asked of the replicas, for the question would count as well: they tell by themselves.
             end = await asyncio.to_thread(replicas.end_offset)

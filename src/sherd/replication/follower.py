@@ -35,6 +35,8 @@ _Result = TypeVar("_Result")
 # The first pause is short: a primary that restarts is there again soon.
 _PAUSE_SECONDS_MIN = 0.1
 _PAUSE_SECONDS_MAX = 5.0
+# How long a server that begins to follow waits for the end of what is being executed; its control loop waits as well.
+_SETTLE_SECONDS_MAX = 0.05
 _snapshot_numbers = itertools.count()
 # The words of `repl-diskless-load`.
 _DISABLED, _ON_EMPTY, _SWAPS, _EMPTIES = "disabled on-empty-db swapdb flush-before-load".split()
@@ -90,8 +92,8 @@ class Follower:
 
     # ---- the role
 
-    def follow(self, host: str, port: int, source: Source = Source.RUNTIME) -> None:
-        """Follow a primary from now on, and no other; `source` says who wants it."""
+    def follow(self, host: str, port: int, source: Source = Source.RUNTIME, *, settled: bool = False) -> None:
+        """Follow a primary from now on, and no other; `source` says who wants it. settled: nobody writes any more."""
         replication = self._node.replication
         was_primary = replication.primary is None
         offset, is_kept = replication.current_offset, replication.backlog()[0]
@@ -102,7 +104,9 @@ class Follower:
         self.apply_configuration()
         replicas = replication.replicas
         if was_primary and replicas is not None:
-            # Whoever has followed this server, and is primary now, may know how to go on from here.
+            # Whoever has followed this server, and is primary now, may know how to go on from here: if nothing is being
+            # written that nobody else would ever have.
+            is_kept = is_kept and (settled or self._node.engine.await_begun(_SETTLE_SECONDS_MAX))
             replication.offset = replicas.end_offset() if is_kept else offset
             replication.knows_place = is_kept
             replicas.set_follows(True)
@@ -128,9 +132,9 @@ class Follower:
         await asyncio.wait([self._task])
         _log.info("following nobody")
 
-    def hand_over(self, host: str, port: int) -> asyncio.Future[bool]:
+    def hand_over(self, host: str, port: int, *, settled: bool) -> asyncio.Future[bool]:
         """Follow a replica, which is asked to become the primary. The future tells whether it has."""
-        self.follow(host, port)
+        self.follow(host, port, settled=settled)
         # Its task has yet to begin, and whatever is followed after that ends this.
         self._hands_over = True
         self._taken_over = asyncio.get_running_loop().create_future()

@@ -31,7 +31,8 @@ _INTRODUCTIONS_MAX = 1024
 # How often the backlog's age is looked at, and another snapshot that is in the way.
 _TICK_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
-_SETTLE_SECONDS = 0.02
+# Replicas are asked once more before the end, however long the end of what was being executed has taken.
+_LAST_SECONDS_MIN = 0.1
 # A client that is to become a replica is one within a moment, or has gone.
 _PRESENT_TRIES = 20
 # As Redis answers PSYNC then.
@@ -161,9 +162,10 @@ class Primary:
             return
         replication.is_ending = True
         self._node.engine.hold_writers(True)
-        # What was being executed when the pause began.
-        await asyncio.sleep(_SETTLE_SECONDS)
-        reached = await self.wait(online, seconds, is_last=True)
+        until = time.monotonic() + seconds
+        # What was being executed when the pause began may have written since.
+        await asyncio.to_thread(self._node.engine.await_begun, seconds)
+        reached = await self.wait(online, max(until - time.monotonic(), _LAST_SECONDS_MIN), is_last=True)
         _log.info("replicas were waited for", replicas=online, with_everything=reached)
 
     def go_on(self) -> None:

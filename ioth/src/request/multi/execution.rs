@@ -83,9 +83,8 @@ impl Exec {
             refuse(executed, EXEC_OUT_OF_MEMORY);
             return false;
         }
-        if let Some(reason) = world.pause.refusal().filter(|_| flags & flag::WRITE != 0) {
-            // Since the gate has let it pass.
-            refuse(executed, discarded_because_of(reason.error()));
+        if let Some(error) = world.pause.late_refusal().filter(|_| flags & flag::WRITE != 0) {
+            refuse(executed, discarded_because_of(error));
             return false;
         }
         if self.transaction.watch.as_ref().is_some_and(|watch| has_changed(watch, shards, world, executed.now_ms)) {
