@@ -227,11 +227,13 @@ struct Feeder<'c> {
     feed: Feed,
     /// Everything up to this ticket was said to be durable.
     told: Ticket,
+    /// Bytes that were taken from the queue and are not counted as the sinks' yet.
+    taken_bytes: usize,
 }
 
 /// Runs until the journal is stopped.
 pub(super) fn run(common: &Common) {
-    let mut feeder = Feeder { common, order: Order::default(), feed: Feed::new(), told: 0 };
+    let mut feeder = Feeder { common, order: Order::default(), feed: Feed::new(), told: 0, taken_bytes: 0 };
     let mut flushed = feeder.flush();
     loop {
         let stops = common.stopping.load(Ordering::SeqCst);
@@ -266,7 +268,7 @@ impl Feeder<'_> {
             let mut next = self.order.put(numbered);
             while let Some(Numbered { item, .. }) = next {
                 if let Item::Segment(segment) = &item {
-                    self.common.queued_bytes.fetch_sub(segment.bytes.len(), Ordering::Relaxed);
+                    self.taken_bytes += segment.bytes.len();
                 }
                 self.feed.apply(item);
                 next = self.order.take_next();
@@ -285,6 +287,8 @@ impl Feeder<'_> {
         common.offset.store(self.feed.offset, Ordering::Release);
         common.sink_bytes.store(flushed.pending_bytes, Ordering::Relaxed);
         common.buffer_bytes.store(flushed.buffer_bytes, Ordering::Relaxed);
+        // Not before: what is counted nowhere would be taken for data, and keys evicted for it.
+        common.queued_bytes.fetch_sub(std::mem::take(&mut self.taken_bytes), Ordering::Relaxed);
         if common.waiting_bytes() > WAITING_BYTES_MAX {
             common.hold_writers();
         }

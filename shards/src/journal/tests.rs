@@ -1,7 +1,7 @@
 //! What commands are recorded as, that repeating it does the same, and the order in which it reaches sinks.
 
 use std::any::Any;
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Weak};
 use std::time::Duration;
 
 use super::{recorder, Block, Flushed, Item, Journal, Numbered, Order, Segment, Sink, Unit};
@@ -237,6 +237,38 @@ impl Sink for Tap {
     fn as_any(&mut self) -> &mut dyn Any {
         self
     }
+}
+
+/// Tells what is counted while it takes something.
+struct Counting(Weak<Journal>, mpsc::Sender<usize>);
+
+impl Sink for Counting {
+    fn take(&mut self, _block: &Block<'_>) {
+        let counted = self.0.upgrade().map_or(0, |journal| journal.buffer_bytes());
+        let _ = self.1.send(counted);
+    }
+
+    fn flush(&mut self) -> Flushed {
+        Flushed { pending_bytes: 0, buffer_bytes: 0, is_durable: true, again_in: None, gather: Duration::ZERO }
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+#[test]
+fn what_is_on_its_way_to_a_sink_is_counted_until_the_sink_counts_it() {
+    let journal = Arc::new(Journal::default());
+    let (sender, counts) = mpsc::channel();
+    let id = journal.attach(Box::new(Counting(Arc::downgrade(&journal), sender)), |_| ());
+    let value = [b'x'; 1000];
+    for _ in 0..100 {
+        journal.append(0, &[b"SET", b"k", &value], false);
+    }
+    journal.detach(id, |_, sink| assert!(sink.is_some()));
+    assert!(counts.iter().all(|counted| counted >= value.len()));
+    assert_eq!(journal.buffer_bytes(), 0);
 }
 
 #[test]
