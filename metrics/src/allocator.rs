@@ -154,6 +154,7 @@ mod tests {
     #[test]
     fn what_was_freed_is_given_back_when_that_is_asked_for() {
         const BLOCKS: usize = 16_000;
+        let _alone = crate::pages::tests::alone();
         let layout = Layout::from_size_align(4096, 8).expect("a small layout");
         // SAFETY: the option's number is checked by its default; blocks are written within their size and freed once.
         unsafe {

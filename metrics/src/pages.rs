@@ -286,11 +286,12 @@ fn is_laid_out_so(heap: *const ThreadHeap) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::allocator::{give_back, Mimalloc};
     use std::alloc::{GlobalAlloc, Layout};
     use std::sync::mpsc::channel;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     extern "C" {
         fn mi_option_get(option: c_int) -> c_long;
@@ -300,6 +301,12 @@ mod tests {
 
     fn layout() -> Layout {
         Layout::from_size_align(BYTES, 8).expect("a small layout")
+    }
+
+    /// What the process has in pages is looked at, so tests that take many do so one after the other.
+    pub(crate) fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[test]
@@ -318,6 +325,7 @@ mod tests {
 
     #[test]
     fn pages_are_given_up_in_slices_that_come_to_an_end() {
+        let _alone = alone();
         let layout = Layout::from_size_align(2000, 8).expect("a small layout");
         // SAFETY: blocks are freed once, by the thread that holds them.
         unsafe {
@@ -339,6 +347,7 @@ mod tests {
     #[test]
     fn pages_that_were_given_up_are_freed_when_their_blocks_have_moved() {
         const BLOCKS: usize = 100_000;
+        let _alone = alone();
         // SAFETY: the option's number is checked by its default; blocks are freed once, by whoever holds them.
         unsafe {
             assert_eq!(mi_option_get(RECLAIM_ON_FREE), 0, "mimalloc has other options");
