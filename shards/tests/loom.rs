@@ -259,6 +259,22 @@ fn assert_deadlocks(model: &str) {
 
 // ----- the mailbox -----
 
+/// Receives two items, asleep while there is none.
+fn receive_two(mailbox: &Mailbox<u32>) {
+    let mut received = 0;
+    while received < 2 {
+        match mailbox.receive() {
+            Some(item) => received += item,
+            None if mailbox.fall_asleep() => {
+                thread::park();
+                mailbox.wake_up();
+            }
+            // A place is taken but not filled yet.
+            None => thread::yield_now(),
+        }
+    }
+}
+
 #[test]
 fn an_owner_that_falls_asleep_is_woken_for_what_was_sent() {
     loom::model(|| {
@@ -268,18 +284,7 @@ fn an_owner_that_falls_asleep_is_woken_for_what_was_sent() {
             let mailbox = Arc::clone(&mailbox);
             thread::spawn(move || mailbox.send(1).expect("room"));
         }
-        let mut received = 0;
-        while received < 2 {
-            match mailbox.receive() {
-                Some(item) => received += item,
-                None if mailbox.fall_asleep() => {
-                    thread::park();
-                    mailbox.wake_up();
-                }
-                // A place is taken but not filled yet.
-                None => thread::yield_now(),
-            }
-        }
+        receive_two(&mailbox);
     });
 }
 
@@ -294,18 +299,7 @@ fn an_owner_is_woken_for_what_it_is_told_of_later() {
             sender.deliver_unrung(1);
             sender.ring_if_asleep();
         });
-        let mut received = 0;
-        while received < 2 {
-            match mailbox.receive() {
-                Some(item) => received += item,
-                None if mailbox.fall_asleep() => {
-                    thread::park();
-                    mailbox.wake_up();
-                }
-                // A place is taken but not filled yet.
-                None => thread::yield_now(),
-            }
-        }
+        receive_two(&mailbox);
     });
 }
 

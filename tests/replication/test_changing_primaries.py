@@ -199,7 +199,6 @@ def test_a_write_that_waits_for_its_shard_is_not_executed_by_a_server_that_follo
             is_refused = answer.startswith((b"-READONLY", b"-EXECABORT"))
             if order == "FAILOVER":
                 assert is_refused or theirs.value("GET", key) == b"1", (key, answer)
-        assert is_refused
 
 
 def test_a_replica_that_comes_while_others_have_gone_gets_its_snapshot() -> None:
