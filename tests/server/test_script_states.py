@@ -133,6 +133,38 @@ def test_others_see_a_script_once_that_is_begun_again_by_another_thread(shards: 
         assert server.log().count("it says slow") == 1
 
 
+@pytest.mark.parametrize("way", ["one shard", "several shards", "in a pipeline", "in a transaction"])
+def test_a_script_that_leaves_its_shards_waits_for_those_that_are_busy(way: str) -> None:
+    """It was known to keep to its keys, so it has no others. It begins again with all of them, however long one is busy."""
+    leaves = "local other = redis.call('get', KEYS[1]) if other then return redis.call('append', other, 'x') end return 'none'"
+    with Server(shape=Shape(4)) as server, server.wire() as wire, server.wire() as busy, server.wire() as monitor:
+        keys = ["{a}", "{c}"] if way == "several shards" else ["{a}"]
+        for _ in range(3):
+            assert wire.value("EVAL", leaves, str(len(keys)), *keys) == b"none"
+        assert monitor.call("MONITOR").raw == b"+OK\r\n"
+        wire.call("SET", "{a}", "{b}")
+        works = "redis.call('set', KEYS[1], '') local n = 0 for i = 1, tonumber(ARGV[1]) do n = n + i end return n"
+        busy.call("EVAL", works, "1", "{b}", "1")
+        busy.write("EVAL", works, "1", "{b}", "30000000")
+        time.sleep(0.03)
+        eval_ = ["EVAL", leaves, str(len(keys)), *keys]
+        if way == "in a transaction":
+            replies = wire.pipeline([["MULTI"], ["INCR", "{a}n"], eval_, ["EXEC"]])
+            assert replies[-1].raw == b"*2\r\n:1\r\n:1\r\n"
+        elif way == "in a pipeline":
+            replies = wire.pipeline([["SET", "{a}1", "x"], eval_, ["GET", "{a}1"], eval_, ["STRLEN", "{a}1"]])
+            assert [reply.raw for reply in replies] == [b"+OK\r\n", b":1\r\n", b"$1\r\nx\r\n", b":2\r\n", b":1\r\n"]
+        else:
+            assert wire.call(*eval_).raw == b":1\r\n"
+        busy.read()
+        wire.call("ECHO", "the end")
+        lines: list[bytes] = []
+        while not lines or b"the end" not in lines[-1]:
+            lines.append(monitor.read().raw)
+        shown = [line for line in lines if b'lua] "append"' in line]
+        assert len(shown) == (2 if way == "in a pipeline" else 1), "others see it once"
+
+
 def test_an_error_of_a_script_is_counted_once() -> None:
     """Where it arose; what the script makes of it is counted if it is another one."""
     with Server() as server, server.wire() as wire:

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sherd_shards::journal::{Block, Flushed, Sink, WAITING_BYTES_MAX};
+use sherd_shards::journal::{Audience, Block, Flushed, Sink, WAITING_BYTES_MAX};
 
 use super::chunks::{Chunk, Chunks};
 
@@ -205,7 +205,7 @@ pub struct BacklogSink(pub Arc<Backlog>);
 
 impl Sink for BacklogSink {
     fn take(&mut self, block: &Block<'_>) {
-        if block.files_only {
+        if block.audience == Audience::Files {
             return;
         }
         let mut state = self.0.state();
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     fn block(offset: u64, bytes: &[u8]) -> Block<'_> {
-        Block { offset, database: None, bytes, links_only: false, files_only: false }
+        Block { offset, database: None, bytes, audience: Audience::All }
     }
 
     fn backlog(size: usize) -> (Arc<Backlog>, BacklogSink) {

@@ -47,6 +47,8 @@ struct OneCommand {
     command: &'static Command,
     args: Vec<Vec<u8>>,
     needs: u64,
+    /// It is a script that has left its shards, and is to be executed again with all of them.
+    begins_again: bool,
     performed: Performed,
 }
 
@@ -60,6 +62,11 @@ impl Errand for OneCommand {
         let (client, token) = (self.caller.client(), self.caller.token);
         let out = &mut self.performed.reply;
         self.performed.waiter = call(shards, world, client, token, (self.command, &args), out);
+        if scripting::takes_hand_on() {
+            self.performed.reply.clear();
+            self.needs = world.slots.all_shards();
+            self.begins_again = true;
+        }
     }
 
     fn panicked(&mut self) {
@@ -69,6 +76,11 @@ impl Errand for OneCommand {
     }
 
     fn end(mut self: Box<Self>) {
+        if std::mem::take(&mut self.begins_again) {
+            let shared = Arc::clone(&self.caller.shared);
+            shared.engine.leave_errand(self.needs.trailing_zeros() as usize, self);
+            return;
+        }
         self.performed.ticket = journal::last_ticket();
         let message = Message::Performed { connection: self.caller.token, performed: Box::new(self.performed) };
         self.caller.tell(message);
@@ -183,7 +195,8 @@ fn leave_command(
     (needs, shard): (u64, usize),
 ) -> Dispatch {
     let caller = Caller::of(&io.shared, connection);
-    let errand = OneCommand { caller, command, args: owned(args), needs, performed: Performed::default() };
+    let errand =
+        OneCommand { caller, command, args: owned(args), needs, begins_again: false, performed: Performed::default() };
     leave_errand(io, connection, shard, Box::new(errand))
 }
 

@@ -98,7 +98,10 @@ fn needs_busy_shards(
     let (running, map) = (&io.shared.scripts.running, io.shared.world.slots);
     match (&connection.session.multi, command.spec.plane) {
         (Some(multi), Plane::Connection(_)) if in_multi(io, command) == InMulti::Exec => running.error_for(|busy| {
-            multi.commands.iter().any(|queued| busy & queued.command.shards_of(&borrowed(&queued.args), &map) != 0)
+            multi
+                .commands
+                .iter()
+                .any(|queued| busy & queued.command.shards_in_transaction(&borrowed(&queued.args), &map) != 0)
         }),
         (None, Plane::Data(_) | Plane::Extension) => {
             let needed = command.shards_of(request.args, &map);

@@ -20,6 +20,7 @@ use sherd_shards::handler::context::{Client, Context};
 use sherd_shards::handler::error::{CommandError, OUT_OF_MEMORY};
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::handler::scripting;
+use sherd_shards::journal::recorder::{Only, FILES, LINKS};
 use sherd_shards::keyspace::events::Events;
 use sherd_shards::rights::{Denied, User};
 use sherd_shards::server::client::ClientRecord;
@@ -57,7 +58,7 @@ const KILLED: CommandError = CommandError::new("ERR Script killed by user with S
 pub const SHARDS_BUSY: CommandError =
     CommandError::new("TRYAGAIN The script needs a key that it has not named, in a shard that is busy. Try again");
 
-/// How long a script waits for a shard that it has not got, while it holds others.
+/// How long a script that has written waits for a shard that it has not got, while it holds others.
 const WAIT_MAX: Duration = Duration::from_millis(20);
 const WAIT_STEP: Duration = Duration::from_micros(50);
 /// Commands after which a script counts as one that takes long.
@@ -100,6 +101,8 @@ pub struct ScriptHost<'h, 'c> {
     /// The command that was called first, if it is another one than was expected.
     first_command: Option<&'static Command>,
     is_monitored: bool,
+    /// Who gets what it writes, of files and links.
+    targets: u8,
     /// What monitors and the log are to be told once it is certain that it is not executed again.
     told: Vec<Told>,
     /// The number of the first event that it can have raised.
@@ -107,8 +110,10 @@ pub struct ScriptHost<'h, 'c> {
     commands: u64,
     /// When it has called its first command, or else was first found to take long; 0 before that. The clock is not read for it alone.
     begun: u64,
-    /// It is to be executed again by a thread that has no connections.
+    /// It is to be executed again: by a thread that has no connections, or with all shards.
     is_handed_on: bool,
+    /// Others have been told of it, although it might have begun again.
+    has_told: bool,
     /// It has taken long, which was found out before it was entered.
     is_long: bool,
     /// Where it is entered, once it has taken long.
@@ -145,12 +150,14 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             has_written: false,
             last: started.program.first_command(),
             first_command: None,
+            targets: FILES | LINKS,
             is_monitored: shared.monitors.load(Relaxed) > 0,
             told: Vec::new(),
             first_event: Events::next_number(),
             commands: 0,
             begun: 0,
             is_handed_on: false,
+            has_told: false,
             is_long: false,
             long: None,
             shared,
@@ -290,6 +297,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let client = Client { db: self.db, protocol, ..self.context.client };
         let call = Call { command, args, first_key, client, now_ms: self.context.now_ms, origin: Origin::Script };
         let tick = self.tick();
+        let _only = (self.targets != FILES | LINKS).then(|| Only::begin(self.targets));
         let shared = self.shared;
         let world = &shared.world;
         let failed = match first_key.0 {
@@ -368,6 +376,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
 
     #[cold]
     fn take(&mut self, missing: u64) -> Result<(), CommandError> {
+        let begins_again = self.may_begin_again();
         let deadline = Instant::now() + WAIT_MAX;
         loop {
             match Engine::try_hold(Arc::clone(&self.shared.engine), missing) {
@@ -376,7 +385,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
                     self.held |= missing;
                     return Ok(());
                 }
-                Err(_) if Instant::now() >= deadline => return Err(SHARDS_BUSY),
+                Err(_) if begins_again || Instant::now() >= deadline => return Err(SHARDS_BUSY),
                 Err(_) => std::thread::sleep(WAIT_STEP),
             }
         }
@@ -475,9 +484,20 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         !self.has_written && self.context.origin == Origin::Client && scripting::may_hand_on()
     }
 
+    /// Whether nothing speaks against its being executed again with all shards.
+    fn may_begin_again(&self) -> bool {
+        !self.has_written && !self.has_told && self.context.origin == Origin::Client && scripting::may_begin_again()
+    }
+
+    /// Whether others are told of it later, for it may still be that it was executed in vain. What takes long is told of at once.
+    fn tells_later(&self) -> bool {
+        let all = self.shared.world.slots.all_shards();
+        self.may_be_handed_on() || (self.long.is_none() && self.held != all && self.may_begin_again())
+    }
+
     /// Stops it: others have to see no more of it than of one that has not begun.
-    fn begin_again(&mut self, by_another: bool) {
-        self.is_handed_on = by_another;
+    fn begin_again(&mut self) {
+        self.is_handed_on = true;
         let first = self.first_event;
         self.shards().iter_mut().for_each(|shard| shard.outbox.events.retract_since(first));
     }
@@ -485,7 +505,8 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     /// Tells others of something that it has done.
     pub fn tell(&mut self, told: Told) {
         self.told.push(told);
-        if !self.may_be_handed_on() {
+        if !self.tells_later() {
+            self.has_told = true;
             self.tell_all();
         }
     }
@@ -497,11 +518,6 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
                 Told::Log(level, text) => add_to_log(self.shared, level, &text),
             }
         }
-    }
-
-    /// Whether it is to be executed again by another thread.
-    pub fn is_handed_on(&self) -> bool {
-        self.is_handed_on
     }
 
     fn milliseconds(&self) -> u64 {
@@ -519,9 +535,9 @@ impl Host for ScriptHost<'_, '_> {
     fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Called {
         self.commands += 1;
         if let Err(error) = self.run(args, protocol, out) {
-            if error == SHARDS_BUSY && !self.has_written {
+            if error == SHARDS_BUSY && self.may_begin_again() {
                 // Nothing was done: it may just as well begin again, with all shards from the start.
-                self.begin_again(self.may_be_handed_on());
+                self.begin_again();
                 return Called::Stop;
             }
             self.shared.world.logs.count_error(error.0.as_bytes());
@@ -544,14 +560,15 @@ impl Host for ScriptHost<'_, '_> {
         Some(self.user.as_ref().is_none_or(|user| user.check(command, args, self.db).is_ok()))
     }
 
-    // Nothing is replicated or logged yet, so there is nothing to leave out.
-    fn set_replication(&mut self, _: u8) {}
+    fn set_replication(&mut self, targets: u8) {
+        self.targets = targets;
+    }
 
     fn interruption(&mut self) -> Interruption {
         // What has written must go on here; all else may as well begin again where nobody waits for it.
         if self.may_be_handed_on() {
             self.is_long = true;
-            self.begin_again(true);
+            self.begin_again();
             return Interruption::Stop;
         }
         self.tick();

@@ -235,16 +235,14 @@ fn run(
     if let Some(command) = host.first_command() {
         program.expect_first(command);
     }
-    let handed_on = host.is_handed_on();
     let (confined, quick) = host.end();
     started.known.note(confined, quick);
     match ran {
         Ran::Answered { .. } => result,
-        Ran::Stopped if handed_on => {
+        Ran::Stopped => {
             scripting::hand_on();
             Err(HANDED_ON)
         }
-        Ran::Stopped => Err(host::SHARDS_BUSY),
     }
 }
 

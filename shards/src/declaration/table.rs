@@ -91,6 +91,16 @@ impl<H> Command<H> {
         !map.is_cluster() && self.spec.reaches_beyond.is_some_and(|reaches_beyond| reaches_beyond(args))
     }
 
+    /// The shards that a command line needs in a transaction. A script that leaves the shards that it was given begins again with all,
+    /// which what others before it have written does not allow there: it has them from the start.
+    pub fn shards_in_transaction(&self, args: &[&[u8]], map: &SlotMap) -> u64 {
+        if self.route == Route::Script && !map.is_cluster() {
+            map.all_shards()
+        } else {
+            self.shards_of(args, map)
+        }
+    }
+
     /// The shards that a command line needs, as a bit set; 0 for a command that no shard executes.
     pub fn shards_of(&self, args: &[&[u8]], map: &SlotMap) -> u64 {
         match self.route {

@@ -126,6 +126,16 @@ impl Batch {
         self.out.shrink_to(OUT_KEEP_MAX);
     }
 
+    /// Notes the journal's segment of what the command has written that was executed last, if it has; its reply may have to wait
+    /// for it.
+    pub fn note_ticket(&mut self, ticket: Ticket) {
+        if ticket != 0 {
+            self.ticket = self.ticket.max(ticket);
+            let segment = self.segment_of(self.executed - 1);
+            self.segments[segment].has_written.set(true);
+        }
+    }
+
     /// Answers all commands that were not executed with an error.
     pub fn refuse(&mut self, error: &CommandError) {
         for at in self.executed..self.commands.len() {

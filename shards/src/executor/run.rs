@@ -10,7 +10,7 @@ use crate::command::registry::Command;
 use crate::command::spec::CommandSpec;
 use crate::effects::blocking::{Block, Waiter};
 use crate::executor::batch::{Batch, Cmd, Segment};
-use crate::executor::execute::{account, is_refused, run, Call, Counts, Done, INTERNAL_ERROR};
+use crate::executor::execute::{account, call_or_block, is_refused, run, Call, Counts, Done, INTERNAL_ERROR};
 use crate::executor::prefetch::Ahead;
 use crate::executor::waiting;
 use crate::handler::access::Shards;
@@ -26,7 +26,7 @@ const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
 
 /// Executes a batch. A command that panics is answered with an error and its connection marked for closing.
 ///
-/// Returns false where a script is to be left, with what follows it, to the shard's own thread.
+/// Returns false where a script is to be left, with what follows it, to the shard's own thread; there, where it needs all shards.
 #[must_use]
 pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
     let world = Arc::clone(&shard.world);
@@ -52,6 +52,42 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
         }
     }
     true
+}
+
+/// Executes the next command of a batch, a script that has left its shard, in all shards.
+pub fn run_next_over(shards: &mut Shards<'_>, world: &World, batch: &mut Batch) {
+    let at = batch.executed;
+    let (segment, start) = (batch.segment_of(at), batch.reply_start(at));
+    let args_begin = batch.args_start(at);
+    let Batch { commands, segments, args, out, .. } = batch;
+    let Cmd { command, args_end, .. } = commands[at];
+    let args = &args[args_begin..args_end as usize];
+    let client = segments[segment].as_client();
+    if !(world.pause.may_be_on() && is_refused(world, command, client.protocol, out)) {
+        let now_ms = world.now_milliseconds();
+        let call = Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
+        let (tick, capacity) = (clock::ticks(), out.capacity());
+        let result = catch_unwind(AssertUnwindSafe(|| call_or_block(shards.reborrow(), world, &call, out).0));
+        let ticks = clock::ticks().wrapping_sub(tick);
+        let first = shards.first();
+        first.stats.discount_buffer(capacity, out.capacity());
+        first.stats.commands.increment();
+        match result {
+            Ok(failed) => {
+                let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
+                let done = Done { command, args, client: client.record, ticks, failed, reply: &out[start..] };
+                account(&counts, world, &done);
+            }
+            Err(_) => {
+                out.truncate(start);
+                Reply::new(out, client.protocol).error(&INTERNAL_ERROR);
+                first.stats.panics.increment();
+                segments[segment].close = true;
+            }
+        }
+    }
+    commands[at].end = out.len();
+    batch.executed += 1;
 }
 
 /// Executes commands from `next` on, which is the command that it has come to: the last one's end, one that panicked, or a script

@@ -167,12 +167,14 @@ impl Knowledge {
     }
 }
 
-/// What a script answers that is to be executed again by the shard's own thread. No client sees it.
-pub const HANDED_ON: CommandError = CommandError::new("ERR the script is executed by another thread");
+/// What a script answers that is to be executed again: by the shard's own thread, or with all shards. No client sees it.
+pub const HANDED_ON: CommandError = CommandError::new("ERR the script is executed again");
 
 thread_local! {
     /// Whether this thread has connections, which must not wait for a script.
     static HAS_CONNECTIONS: Cell<bool> = const { Cell::new(false) };
+    /// Whether who executes on this thread executes scripts again that ask for it.
+    static EXECUTES_AGAIN: Cell<bool> = const { Cell::new(false) };
     /// Whether the script that this thread executed last is to be handed on.
     static HANDS_ON: Cell<bool> = const { Cell::new(false) };
     /// Whether the error that the script has answered which this thread executed last was counted where it arose.
@@ -182,6 +184,17 @@ thread_local! {
 /// Says that this thread has connections.
 pub fn announce_connections() {
     HAS_CONNECTIONS.set(true);
+    EXECUTES_AGAIN.set(true);
+}
+
+/// Says that this thread is a shard's own.
+pub fn announce_shard() {
+    EXECUTES_AGAIN.set(true);
+}
+
+/// Whether a script that has left its shards may be executed again with all of them.
+pub fn may_begin_again() -> bool {
+    EXECUTES_AGAIN.get()
 }
 
 /// Whether a script that takes long may be left to another thread by this one.

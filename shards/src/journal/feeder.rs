@@ -12,7 +12,9 @@ use loom::sync::atomic::fence;
 use std::sync::atomic::fence;
 
 use super::{resp, threads};
-use super::{Block, Common, Flushed, Item, Numbered, Order, Segment, Sink, SinkId, Ticket, WAITING_BYTES_MAX};
+use super::{
+    Audience, Block, Common, Flushed, Item, Numbered, Order, Segment, Sink, SinkId, Ticket, WAITING_BYTES_MAX,
+};
 
 /// Bytes that are given to sinks at a time: what fits the processor's cache.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
@@ -31,9 +33,8 @@ pub struct Feed {
     block: Vec<u8>,
     /// The database before the block's first byte.
     block_database: Option<u16>,
-    /// Whether the block is for links only, or for files only.
-    links_only: bool,
-    files_only: bool,
+    /// Whom the block is for.
+    audience: Audience,
     /// What is written comes from a primary.
     follows: bool,
     /// Files have still to be told which database a primary's stream has selected.
@@ -49,8 +50,7 @@ impl Feed {
             sinks: Vec::new(),
             block: Vec::new(),
             block_database: None,
-            links_only: false,
-            files_only: false,
+            audience: Audience::All,
             follows: false,
             selects_in_files: false,
             round_bytes: 0,
@@ -124,61 +124,69 @@ impl Feed {
             return;
         }
         if self.follows {
-            // Nothing of this server's own goes between the bytes that a primary has sent.
-            if !segment.links_only {
-                self.add_segment_of_replica(segment);
+            self.add_segment_of_replica(segment);
+        } else if let (Audience::All, Some((first, last))) = (segment.audience, segment.databases) {
+            self.begin_block(Audience::All);
+            if self.database != Some(first) {
+                resp::append_select(&mut self.block, first);
+            }
+            self.database = Some(last);
+            self.block.extend_from_slice(&segment.bytes);
+            self.deliver_if_full();
+        } else {
+            self.add_segment_apart(segment.audience, segment);
+        }
+    }
+
+    /// Some get what others do not: it changes nothing for what comes behind it.
+    fn add_segment_apart(&mut self, audience: Audience, segment: &Segment) {
+        self.begin_block(audience);
+        // What is of no database leaves the selection alone.
+        if let Some((first, _)) = segment.databases {
+            resp::append_select(&mut self.block, first);
+        }
+        self.block.extend_from_slice(&segment.bytes);
+        if segment.databases.is_some() {
+            resp::append_select(&mut self.block, self.database.unwrap_or(0));
+        }
+        self.deliver_if_full();
+    }
+
+    fn begin_block(&mut self, audience: Audience) {
+        if self.audience != audience {
+            self.deliver();
+            self.audience = audience;
+        }
+        if self.block.is_empty() {
+            self.block_database = self.database;
+        }
+    }
+
+    fn deliver_if_full(&mut self) {
+        if self.block.len() >= BLOCK_BYTES_MAX {
+            self.deliver();
+        }
+    }
+
+    /// What a primary has sent goes on as it is. What was written here besides goes into files, between selections of its own; for
+    /// links there is nothing but what the primary has sent.
+    fn add_segment_of_replica(&mut self, segment: &Segment) {
+        if !segment.from_primary {
+            if segment.audience != Audience::Links {
+                self.add_segment_apart(Audience::Files, segment);
             }
             return;
         }
-        self.begin_block(segment.links_only, false);
-        if self.block.is_empty() {
-            self.block_database = self.database;
-        }
-        let (first, last) = segment.databases;
-        // What is for links only is of no database, and a file that leaves it out must not miss a selection.
-        if self.database != Some(first) && !segment.links_only {
-            resp::append_select(&mut self.block, first);
-            self.database = Some(last);
-        }
-        if !segment.links_only {
-            self.database = Some(last);
-        }
-        self.block.extend_from_slice(&segment.bytes);
-        if self.block.len() >= BLOCK_BYTES_MAX {
-            self.deliver();
-        }
-    }
-
-    fn begin_block(&mut self, links_only: bool, files_only: bool) {
-        if (self.links_only, self.files_only) != (links_only, files_only) {
-            self.deliver();
-            (self.links_only, self.files_only) = (links_only, files_only);
-        }
-    }
-
-    /// What a primary has sent goes on as it is. What was written here besides goes into files, between selections of its own.
-    fn add_segment_of_replica(&mut self, segment: &Segment) {
-        let selected = self.database.unwrap_or(0);
-        if !segment.from_primary {
-            self.begin_block(false, true);
-            resp::append_select(&mut self.block, segment.databases.0);
-            self.block.extend_from_slice(&segment.bytes);
-            resp::append_select(&mut self.block, selected);
-            return;
-        }
         if std::mem::take(&mut self.selects_in_files) {
-            self.begin_block(false, true);
-            resp::append_select(&mut self.block, selected);
+            self.begin_block(Audience::Files);
+            resp::append_select(&mut self.block, self.database.unwrap_or(0));
         }
-        self.begin_block(false, false);
-        if self.block.is_empty() {
-            self.block_database = self.database;
+        self.begin_block(Audience::All);
+        if let Some((_, last)) = segment.databases {
+            self.database = Some(last);
         }
-        self.database = Some(segment.databases.1);
         self.block.extend_from_slice(&segment.bytes);
-        if self.block.len() >= BLOCK_BYTES_MAX {
-            self.deliver();
-        }
+        self.deliver_if_full();
     }
 
     /// Gives sinks what was put together.
@@ -186,15 +194,10 @@ impl Feed {
         if self.block.is_empty() {
             return;
         }
-        let block = Block {
-            offset: self.offset,
-            database: self.block_database,
-            bytes: &self.block,
-            links_only: self.links_only,
-            files_only: self.files_only,
-        };
+        let block =
+            Block { offset: self.offset, database: self.block_database, bytes: &self.block, audience: self.audience };
         self.sinks.iter_mut().for_each(|(_, sink)| sink.take(&block));
-        if !self.files_only {
+        if self.audience != Audience::Files {
             self.offset += self.block.len() as u64;
         }
         self.round_bytes += self.block.len();

@@ -77,14 +77,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Which segment something is in; 0 is none.
 pub type Ticket = u64;
 
+/// Who gets a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    All,
+    /// Only replicas' links.
+    Links,
+    /// Only files: links do not count its bytes.
+    Files,
+}
+
 /// What a thread has done in one slice.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// The database that its first command is for, and its last.
-    pub databases: (u16, u16),
+    /// The database that its first command is for, and its last; none if it is for none.
+    pub databases: Option<(u16, u16)>,
     pub bytes: Vec<u8>,
-    /// Only for replicas' links, not for a file.
-    pub links_only: bool,
+    pub audience: Audience,
     /// It is what a primary has sent, to the byte.
     pub from_primary: bool,
 }
@@ -281,34 +290,36 @@ impl Journal {
 
     #[cold]
     fn hand_over_segment(&self) -> (Ticket, usize) {
-        let Some(segment) = recorder::take() else { return (recorder::take_inner(), 0) };
-        let layout = std::alloc::Layout::array::<u8>(segment.bytes.capacity());
-        let taken = layout.map_or(0, sherd_metrics::memory::block_size);
-        let ticket = self.common.push(Item::Segment(segment));
-        recorder::note_handed_over(ticket);
-        (ticket, taken)
+        let (mut last, mut taken) = (0, 0);
+        for segment in [recorder::take(), recorder::take_for_links()].into_iter().flatten() {
+            let layout = std::alloc::Layout::array::<u8>(segment.bytes.capacity());
+            taken += layout.map_or(0, sherd_metrics::memory::block_size);
+            last = self.common.push(Item::Segment(segment));
+        }
+        if last == 0 {
+            return (recorder::take_inner(), 0);
+        }
+        recorder::note_handed_over(last);
+        (last, taken)
     }
 
-    /// Adds a command that no shard has executed. No baton is held.
+    /// Adds a command that no shard has executed; what is for links only is for no database. No baton is held.
     pub fn append(&self, db: u16, parts: &[&[u8]], links_only: bool) -> Ticket {
         if !self.is_on() {
             return 0;
         }
         let mut bytes = Vec::new();
         resp::append(&mut bytes, parts);
-        self.common.push(Item::Segment(Segment { databases: (db, db), bytes, links_only, from_primary: false }))
+        let (databases, audience) = if links_only { (None, Audience::Links) } else { (Some((db, db)), Audience::All) };
+        self.common.push(Item::Segment(Segment { databases, bytes, audience, from_primary: false }))
     }
 
     /// Adds what a primary has sent and no shard had to execute, after which a database is selected.
     pub fn hand_on(&self, bytes: &[u8], db: u16) {
         if self.is_on() {
-            let bytes = bytes.to_vec();
-            self.common.push(Item::Segment(Segment {
-                databases: (db, db),
-                bytes,
-                links_only: false,
-                from_primary: true,
-            }));
+            let (databases, bytes) = (Some((db, db)), bytes.to_vec());
+            let segment = Segment { databases, bytes, audience: Audience::All, from_primary: true };
+            self.common.push(Item::Segment(segment));
         }
     }
 

@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::time::Duration;
 
+use super::Audience;
+
 /// Names a sink.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct SinkId(pub(super) u64);
@@ -14,10 +16,8 @@ pub struct Block<'a> {
     /// The database that is selected before the first byte; `None` if the bytes begin by selecting one.
     pub database: Option<u16>,
     pub bytes: &'a [u8],
-    /// For replicas' links only (PING, REPLCONF GETACK): a file leaves it out.
-    pub links_only: bool,
-    /// For files only: what clients write to a replica, whose links carry what its primary sends and nothing else. It does not count.
-    pub files_only: bool,
+    /// A file leaves out what is for links only (PING, REPLCONF GETACK), links what is for files only: they do not count it.
+    pub audience: Audience,
 }
 
 /// What became of what a sink was given.

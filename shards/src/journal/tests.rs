@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::{mpsc, Arc, Weak};
 use std::time::Duration;
 
-use super::{recorder, Block, Flushed, Item, Journal, Numbered, Order, Segment, Sink, Unit};
+use super::{recorder, Audience, Block, Flushed, Item, Journal, Numbered, Order, Segment, Sink, Unit};
 use crate::testing::Tester;
 
 /// Commands, each as its words separated by spaces.
@@ -173,7 +173,7 @@ fn a_database_is_selected_where_it_changes() {
     let segment = recorder::take().expect("two effects");
     assert_eq!(
         (segment.databases, lines(&segment.bytes)),
-        ((3, 0), vec!["SET a 1".into(), "SELECT 0".into(), "SET a 1".into()])
+        (Some((3, 0)), vec!["SET a 1".into(), "SELECT 0".into(), "SET a 1".into()])
     );
 }
 
@@ -338,6 +338,56 @@ fn what_is_handed_over_before_the_end_reaches_the_sinks() {
 }
 
 #[test]
+fn files_and_links_get_what_is_for_them() {
+    struct Of(Audience, mpsc::Sender<Vec<u8>>);
+    impl Sink for Of {
+        fn take(&mut self, block: &Block<'_>) {
+            if [Audience::All, self.0].contains(&block.audience) {
+                let _ = self.1.send(block.bytes.to_vec());
+            }
+        }
+        fn flush(&mut self) -> Flushed {
+            let (again_in, gather) = (None, Duration::ZERO);
+            Flushed { pending_bytes: 0, buffer_bytes: 0, is_durable: true, again_in, gather }
+        }
+        fn as_any(&mut self) -> &mut dyn Any {
+            self
+        }
+    }
+    let journal = Journal::default();
+    let (file, to_file) = mpsc::channel();
+    let (link, to_link) = mpsc::channel();
+    journal.attach(Box::new(Of(Audience::Files, file)), |_| {});
+    journal.attach(Box::new(Of(Audience::Links, link)), |_| {});
+    let only = |targets: u8, name: &[u8]| {
+        let _only = recorder::Only::begin(targets);
+        recorder::effect(2, &[name]);
+    };
+    recorder::effect(2, &[b"BEFORE"]);
+    let unit = Unit::begin();
+    recorder::effect(2, &[b"BOTH"]);
+    only(recorder::FILES, b"FILE");
+    only(0, b"NEITHER");
+    only(recorder::LINKS, b"LINK");
+    recorder::effect(2, &[b"END"]);
+    drop(unit);
+    journal.hand_over();
+    assert_eq!(journal.hand_over(), (0, 0), "all of it");
+    only(recorder::LINKS, b"ALONE");
+    journal.hand_over();
+    recorder::effect(0, &[b"AFTER"]);
+    journal.hand_over();
+    let offset = journal.ask(|feed| feed.offset()).expect("it runs");
+    journal.stop();
+    let [file, link] = [to_file, to_link].map(|blocks| blocks.iter().flatten().collect::<Vec<u8>>());
+    let (select, back) = ("SELECT 2", "SELECT 0");
+    assert_eq!(lines(&file), [select, "BEFORE", "MULTI", "BOTH", "FILE", "END", "EXEC", back, back, "AFTER"],);
+    let of_link =
+        [select, "BEFORE", "MULTI", "BOTH", "LINK", "END", "EXEC", back, select, "ALONE", back, back, "AFTER"];
+    assert_eq!((lines(&link), offset), (of_link.map(String::from).to_vec(), link.len() as u64));
+}
+
+#[test]
 fn writers_wait_while_a_sink_is_behind() {
     struct Stuck(mpsc::Receiver<()>, usize);
     impl Sink for Stuck {
@@ -415,7 +465,11 @@ fn until(holds: impl Fn() -> bool) {
 #[test]
 fn segments_say_their_databases() {
     recorder::effect(1, &[b"A"]);
-    let expected =
-        Segment { databases: (1, 1), bytes: b"*1\r\n$1\r\nA\r\n".to_vec(), links_only: false, from_primary: false };
+    let expected = Segment {
+        databases: Some((1, 1)),
+        bytes: b"*1\r\n$1\r\nA\r\n".to_vec(),
+        audience: Audience::All,
+        from_primary: false,
+    };
     assert_eq!(recorder::take(), Some(expected));
 }

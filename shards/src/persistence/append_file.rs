@@ -18,7 +18,7 @@ use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
 pub use crate::journal::append_status::Status;
-use crate::journal::{Block, Flushed, Sink};
+use crate::journal::{Audience, Block, Flushed, Sink};
 use crate::server::pause::Refusal;
 use crate::server::world::World;
 
@@ -303,8 +303,8 @@ fn sync_in_background(orders: &mpsc::Receiver<SyncOrder>, status: &Status) {
 
 impl Sink for AppendFile {
     fn take(&mut self, block: &Block<'_>) {
-        self.offset = block.offset + if block.files_only { 0 } else { block.bytes.len() as u64 };
-        if block.links_only {
+        self.offset = block.offset + if block.audience == Audience::Files { 0 } else { block.bytes.len() as u64 };
+        if block.audience == Audience::Links {
             return;
         }
         self.mark_time();

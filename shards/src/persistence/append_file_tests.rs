@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::{AppendFile, Status, Storage};
-use crate::journal::{Block, Sink};
+use crate::journal::{Audience, Block, Sink};
 use crate::server::pause::Refusal;
 use crate::testing::Tester;
 
@@ -82,8 +82,7 @@ impl Appended {
             offset: self.offset,
             database: Some(0),
             bytes: text.as_bytes(),
-            links_only: false,
-            files_only: false,
+            audience: Audience::All,
         });
         self.offset += text.len() as u64;
         self.file.flush().is_durable
@@ -107,7 +106,7 @@ fn what_is_written_piece_by_piece_is_in_order_and_synced() {
 #[test]
 fn what_is_for_links_only_is_left_out() {
     let mut appended = Appended::new();
-    appended.file.take(&Block { offset: 0, database: None, bytes: b"ping", links_only: true, files_only: false });
+    appended.file.take(&Block { offset: 0, database: None, bytes: b"ping", audience: Audience::Links });
     assert!(appended.write("one"));
     assert_eq!(appended.disk.text(), "one");
 }

@@ -27,7 +27,7 @@ fn needs(shared: &Shared, transaction: &Transaction) -> u64 {
     let wanted = transaction.multi.commands.iter().fold(watched, |wanted, QueuedCommand { command, args, .. }| {
         let is_told = command.spec.keys.iter().all(|key| key.begin != Begin::Unknown);
         match command.spec.plane {
-            Plane::Data(_) => wanted | command.shards_of(&borrowed(args), map),
+            Plane::Data(_) => wanted | command.shards_in_transaction(&borrowed(args), map),
             Plane::Extension if is_told => wanted | command.shards_of(&borrowed(args), map),
             Plane::Extension | Plane::Control => map.all_shards(),
             Plane::Connection(_) | Plane::Container => wanted,

@@ -131,8 +131,8 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
     let commands = &transaction.multi.commands;
     let of_data = commands.iter().filter(|queued| matches!(queued.command.spec.plane, Plane::Data(_)));
     let watched = transaction.watch.as_ref().map_or(0, |watch| watch.shards);
-    let wanted =
-        of_data.fold(watched, |wanted, queued| wanted | queued.command.shards_of(&borrowed(&queued.args), &map));
+    let wanted = of_data
+        .fold(watched, |wanted, queued| wanted | queued.command.shards_in_transaction(&borrowed(&queued.args), &map));
     // A transaction needs some shard to be executed in.
     let needs = wanted.max(1);
     connection.wait.is_suppressed = connection.session.reply_mode.suppresses();

@@ -4,8 +4,12 @@ use sherd_metrics::pages;
 
 use super::saving::SavePace;
 use super::{fence, indexes, run_batch, thread, Engine, Ordering, ShardCell, Slice};
+use crate::executor::batch::Batch;
 use crate::executor::errand;
 use crate::executor::rest;
+use crate::executor::run::run_next_over;
+use crate::handler::scripting;
+use crate::journal;
 use crate::keyspace::shard::Shard;
 use crate::maintenance::defragment;
 use crate::maintenance::evict;
@@ -74,6 +78,7 @@ impl Engine {
         fence(Ordering::SeqCst);
         #[cfg(not(loom))]
         self.world.pressure.set_thread(index, thread::current());
+        scripting::announce_shard();
         let mut upkeep = Upkeep::default();
         // What was left to this thread is done before it ends.
         while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_work() {
@@ -134,10 +139,13 @@ impl Engine {
         // SAFETY: this thread holds the baton.
         let shard = unsafe { &mut *cell.shard.get() };
         let mut done = self.drain(cell, shard, start);
+        let mut left = None;
         if let Some(mut batch) = cell.heavy.pop() {
-            // This thread has no connections, so it executes all of it.
-            let _ = run_batch(shard, &mut batch);
-            done.push(batch);
+            if run_batch(shard, &mut batch) {
+                done.push(batch);
+            } else {
+                left = Some(batch);
+            }
         }
         let waited = done.iter().map(|batch| batch.segments.len()).sum();
         due.saves = due.saves && !upkeep.saving.pauses_for_clients(waited);
@@ -145,7 +153,7 @@ impl Engine {
         let mut letters = self.let_go(cell, shard, start);
         self.news.tell(&mut letters);
         let errand = cell.errands.pop();
-        if done.is_empty() && errand.is_none() && !due.is_anything() {
+        if done.is_empty() && left.is_none() && errand.is_none() && !due.is_anything() {
             // A place on the ring is taken but not filled yet: whoever took it needs the processor.
             thread::yield_now();
         }
@@ -153,9 +161,27 @@ impl Engine {
             batch.ticket = batch.ticket.max(letters.ticket);
             (self.deliver)(batch);
         }
+        let ticket = letters.ticket;
         self.tell(letters);
+        if let Some(mut batch) = left {
+            batch.ticket = batch.ticket.max(ticket);
+            self.run_with_all(batch);
+        }
         if let Some(waiting) = errand {
             self.run_left(index, waiting);
+        }
+    }
+
+    /// A script in a batch has left its shard, before it has done anything: it gets all shards, and then the batch goes on.
+    fn run_with_all(&self, mut batch: Box<Batch>) {
+        let mut held = Engine::hold(self, self.all_shards());
+        run_next_over(&mut held.shards(), &self.world, &mut batch);
+        drop(held);
+        batch.note_ticket(journal::last_ticket());
+        if batch.executed < batch.commands.len() {
+            self.leave_to_thread(batch);
+        } else {
+            (self.deliver)(batch);
         }
     }
 
