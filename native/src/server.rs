@@ -20,6 +20,7 @@ use sherd_metrics::allocator::give_back;
 use sherd_metrics::pages;
 use sherd_shards::maintenance::evict;
 use sherd_shards::persistence::saver::{Contents, Plan};
+use sherd_shards::rdb::Dialect;
 use sherd_shards::server::command_log::CommandLog;
 use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::settings::{Settings, DATABASES_MAX};
@@ -143,7 +144,8 @@ impl Server {
         increment: Option<PathBuf>,
         history: Option<String>,
     ) -> PyResult<()> {
-        let plan = Plan { contents: Contents::ALL, compress, checksum, aux, as_commands };
+        let dialect = Dialect::of(&self.engine.shared.world.settings);
+        let plan = Plan { contents: Contents::ALL, compress, dialect, checksum, aux, as_commands };
         let file = (path, sync_in_passing);
         py.detach(|| self.files.begin(&self.engine.shared, plan, file, increment.as_deref(), history))
     }
@@ -231,7 +233,7 @@ impl Server {
         self.files.loading.is_unwanted.store(true, Relaxed);
     }
 
-    #[pyo3(signature = (replicas, *, path, mark, data, functions, compress, checksum, aux))]
+    #[pyo3(signature = (replicas, *, path, mark, data, functions, for_valkey, compress, checksum, aux))]
     #[allow(clippy::too_many_arguments)]
     fn begin_sync(
         &self,
@@ -241,11 +243,15 @@ impl Server {
         mark: Option<Vec<u8>>,
         data: bool,
         functions: bool,
+        for_valkey: bool,
         compress: bool,
         checksum: bool,
         aux: Vec<(String, String)>,
     ) -> PyResult<u64> {
-        let plan = Plan { contents: Contents { data, functions }, compress, checksum, aux, as_commands: false };
+        // Not by the setting: a replica of another kind would not read it.
+        let dialect = if for_valkey { Dialect::Valkey } else { Dialect::Redis };
+        let contents = Contents { data, functions };
+        let plan = Plan { contents, compress, dialect, checksum, aux, as_commands: false };
         let way = mark.map_or(Way::File(path), Way::Transfer);
         py.detach(|| self.files.begin_for(&self.engine.shared, plan, replicas, way))
     }

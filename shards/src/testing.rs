@@ -165,7 +165,8 @@ impl Tester {
         let policy = self.world.settings.maxmemory_policy.get();
         for shard in &mut self.shards {
             shard.look_at_clock();
-            let form = crate::keyspace::saving::Form { compress: true, as_commands };
+            let form =
+                crate::keyspace::saving::Form { compress: true, dialect: crate::rdb::Dialect::Redis, as_commands };
             let manner = crate::keyspace::saving::Manner { form, policy, clock: shard.clock, key_delay: 0 };
             shard.begin_saving(manner, &sink);
         }

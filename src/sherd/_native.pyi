@@ -367,6 +367,7 @@ class Server:
         mark: bytes | None,
         data: bool,
         functions: bool,
+        for_valkey: bool,
         compress: bool,
         checksum: bool,
         aux: list[tuple[str, str]],
@@ -374,6 +375,7 @@ class Server:
         """Begins a snapshot as `begin_save` does, from whose moment on the replicas are readers of the backlog; returns
         its offset. `finish_save` follows, which writes the file `path`; with `mark`, 40 bytes, it sends the snapshot to
         the replicas instead, and the mark behind it, and fails when they have all gone. data, functions: what is in it.
+        for_valkey: in the form of Valkey 9, where Redis 8 has another one.
         """
 
     def replicas(self) -> Replicas:

@@ -70,6 +70,7 @@ OWN = frozenset(
         "metrics-tls",
         "metrics-user",
         "metrics-password",
+        "rdb-compat",
     }
     | {"gather-huge-pages", "lua-library", "python-commands", "python-command-threads", "python-command-timeout-ms"}
 )

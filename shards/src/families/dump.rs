@@ -10,7 +10,7 @@ use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
 use crate::entry::policy;
 use crate::rdb::dump::{self, Refused};
-use crate::rdb::{Limits, Loaded};
+use crate::rdb::{Dialect, Limits, Loaded};
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use sherd_types::number::format_i64;
@@ -67,8 +67,9 @@ pub(super) const SPECS: &[CommandSpec] = &[
 
 fn dump(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
+    let dialect = Dialect::of(&context.world.settings);
     match context.get(&key) {
-        Some(entry) => reply.bulk(&dump::dump(&entry.value())),
+        Some(entry) => reply.bulk(&dump::dump_in(&entry.value(), dialect)),
         None => reply.null(),
     }
     Ok(())

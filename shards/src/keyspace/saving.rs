@@ -45,9 +45,9 @@ use crate::entry::object::ObjectRef;
 use crate::entry::policy;
 use crate::entry::{Entry, Value};
 use crate::journal::resp;
-use crate::rdb::dump::dump;
+use crate::rdb::dump::dump_in;
 use crate::rdb::format::opcode;
-use crate::rdb::{save, type_of, Writer};
+use crate::rdb::{save, type_of, Dialect, Writer};
 use crate::server::lazyfree::Reaper;
 use crate::slot::SlotMap;
 use big::BigEntry;
@@ -105,6 +105,7 @@ enum Step {
 #[derive(Clone, Copy)]
 pub struct Form {
     pub compress: bool,
+    pub dialect: Dialect,
     /// As commands.
     pub as_commands: bool,
 }
@@ -162,7 +163,7 @@ impl Saving {
         Saving {
             mark,
             manner,
-            writer: Writer::compressing(manner.form.compress),
+            writer: Writer::compressing(manner.form.compress, manner.form.dialect),
             selected: None,
             places: Vec::new(),
             big: VecDeque::new(),
@@ -512,14 +513,16 @@ fn write_as_commands(writer: &mut Writer, entry: &Entry, select: Option<u16>) {
             Some(_) => resp::append(&mut bytes, &[b"SET", key, text, b"PXAT", at.as_bytes()]),
             None => resp::append(&mut bytes, &[b"SET", key, text]),
         }),
-        value => resp::append(&mut bytes, &[b"RESTORE", key, at.as_bytes(), &dump(&value), b"ABSTTL"]),
+        value => {
+            resp::append(&mut bytes, &[b"RESTORE", key, at.as_bytes(), &dump_in(&value, writer.dialect()), b"ABSTTL"])
+        }
     }
     writer.raw(&bytes);
 }
 
 /// Writes a key with its expiry, how much it is used, and its value.
 fn write_entry(writer: &mut Writer, entry: &Entry, manner: &Manner) {
-    write_head(writer, entry, manner, type_of(&entry.value()));
+    write_head(writer, entry, manner, type_of(&entry.value(), writer.dialect()));
     save(writer, &entry.value());
 }
 

@@ -38,7 +38,7 @@ pub struct Loaded {
 
 /// Whether a file begins with a snapshot.
 pub fn has_snapshot(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC_REDIS) || bytes.starts_with(MAGIC_VALKEY)
+    bytes.starts_with(MAGIC_REDIS.as_bytes()) || bytes.starts_with(MAGIC_VALKEY.as_bytes())
 }
 
 impl Loaded {

@@ -11,8 +11,8 @@ use crate::handler::access::Shards;
 use crate::handler::scripting;
 use crate::journal::resp;
 use crate::keyspace::saving::{Cut, Form, Sink};
-use crate::rdb::format::{opcode, MAGIC_REDIS, VERSION, VERSION_REDIS_8};
-use crate::rdb::{crc64, functions, Writer};
+use crate::rdb::format::{opcode, MAGIC_REDIS, MAGIC_VALKEY, VERSION, VERSION_REDIS_8, VERSION_VALKEY_9};
+use crate::rdb::{crc64, functions, Dialect, Writer};
 use crate::server::world::World;
 
 /// How long the thread waits for bytes, or for room for them, before it looks whether it is to end.
@@ -34,6 +34,7 @@ impl Contents {
 pub struct Plan {
     pub contents: Contents,
     pub compress: bool,
+    pub dialect: Dialect,
     /// Whether it ends with a checksum; a zero stands for none.
     pub checksum: bool,
     /// Names and texts that stand at its beginning.
@@ -44,7 +45,7 @@ pub struct Plan {
 
 impl Plan {
     fn form(&self) -> Form {
-        Form { compress: self.compress, as_commands: self.as_commands }
+        Form { compress: self.compress, dialect: self.dialect, as_commands: self.as_commands }
     }
 }
 
@@ -208,10 +209,13 @@ fn functions_as_commands(functions: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn head(plan: &Plan, cut: &Cut, functions: &[Vec<u8>]) -> Vec<u8> {
-    let mut writer = Writer::compressing(plan.compress);
-    let version = if cut.has_timed { VERSION_REDIS_8 } else { VERSION };
-    writer.raw(MAGIC_REDIS);
-    writer.raw(format!("{version:04}").as_bytes());
+    let mut writer = Writer::compressing(plan.compress, plan.dialect);
+    let header = match (cut.has_timed, plan.dialect) {
+        (false, _) => format!("{MAGIC_REDIS}{VERSION:04}"),
+        (true, Dialect::Redis) => format!("{MAGIC_REDIS}{VERSION_REDIS_8:04}"),
+        (true, Dialect::Valkey) => format!("{MAGIC_VALKEY}{VERSION_VALKEY_9:03}"),
+    };
+    writer.raw(header.as_bytes());
     for (name, text) in &plan.aux {
         writer.byte(opcode::AUX);
         writer.string(name.as_bytes());

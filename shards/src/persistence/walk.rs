@@ -128,11 +128,12 @@ impl<'a> Walk<'a> {
     pub fn header(&mut self) -> Result<(), Fault> {
         let header = self.reader.array::<HEADER_BYTES>();
         let header = header.map_err(|Corrupt| self.fault("the file is shorter than its header"))?;
-        let (is_valkey, digits) = match (header.strip_prefix(MAGIC_REDIS), header.strip_prefix(MAGIC_VALKEY)) {
-            (Some(digits), _) => (false, digits),
-            (_, Some(digits)) => (true, digits),
-            _ => return Err(self.fault("it begins like no RDB file")),
-        };
+        let (is_valkey, digits) =
+            match (header.strip_prefix(MAGIC_REDIS.as_bytes()), header.strip_prefix(MAGIC_VALKEY.as_bytes())) {
+                (Some(digits), _) => (false, digits),
+                (_, Some(digits)) => (true, digits),
+                _ => return Err(self.fault("it begins like no RDB file")),
+            };
         let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         let version: u16 = version.ok_or_else(|| self.fault("its version is no number"))?;
         let is_known = match is_valkey {

@@ -1,6 +1,6 @@
 //! A value on its own, as DUMP gives it and RESTORE takes it: `type | value | version (u16) | CRC-64 of all before (u64)`.
 
-use super::{crc64, kind, load, save, type_of, Corrupt, Limits, Loaded, Reader, Writer};
+use super::{crc64, kind, load, save, type_of, Corrupt, Dialect, Limits, Loaded, Reader, Writer};
 use crate::entry::Value;
 
 /// What is written, unless only [`VERSION_REDIS_8`] has the type: Redis 7.0 and everything since reads it.
@@ -29,12 +29,18 @@ impl From<Corrupt> for Refused {
 
 /// The payload of a value.
 pub fn dump(value: &Value<'_>) -> Vec<u8> {
-    let mut writer = Writer::new();
-    let kind = type_of(value);
+    dump_in(value, Dialect::Redis)
+}
+
+/// The same for who reads this dialect.
+pub fn dump_in(value: &Value<'_>, dialect: Dialect) -> Vec<u8> {
+    let mut writer = Writer::in_dialect(dialect);
+    let kind = type_of(value, dialect);
     writer.byte(kind);
     save(&mut writer, value);
     let version = match kind {
         kind::HASH_METADATA => VERSION_REDIS_8,
+        kind::HASH_2 => VERSION_VALKEY_9,
         kind::SET_TIMED => VERSION_SHERD,
         _ => VERSION,
     };

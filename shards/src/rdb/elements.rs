@@ -1,7 +1,8 @@
 //! Collections that are written element by element, in any order and over some time: what comes before the elements, and each.
 //! Streams have no elements, but parts in their order.
 
-use super::{kind, save_stream, Writer};
+use super::save::NEVER;
+use super::{kind, save_stream, Dialect, Writer};
 use crate::entry::object::ObjectRef;
 use crate::entry::Value;
 use sherd_types::walk::Element;
@@ -13,6 +14,8 @@ pub enum ElementForm {
     Pair,
     /// The same with the time at which it expires, as an offset from this one.
     TimedPair(u64),
+    /// The same with the time behind it, as Valkey has it.
+    PairAndTime,
     Member,
     TimedMember(u64),
     /// Member and score.
@@ -28,6 +31,7 @@ pub enum ElementForm {
 pub fn begin(writer: &mut Writer, object: ObjectRef<'_>) -> ElementForm {
     let due = object.timed().filter(|fields| fields.has_expiries()).map(|fields| fields.due().unwrap_or(0));
     let form = match (object, due) {
+        (ObjectRef::Hash(_), Some(_)) if writer.dialect() == Dialect::Valkey => ElementForm::PairAndTime,
         (ObjectRef::Hash(_), Some(due)) => ElementForm::TimedPair(due),
         (ObjectRef::Hash(_), None) => ElementForm::Pair,
         (ObjectRef::Set(_), Some(due)) => ElementForm::TimedMember(due),
@@ -47,10 +51,10 @@ pub fn begin(writer: &mut Writer, object: ObjectRef<'_>) -> ElementForm {
 }
 
 /// The type under which a collection is written element by element. A list's nodes are not: how many there are changes.
-pub fn type_of(object: ObjectRef<'_>) -> u8 {
+pub fn type_of(object: ObjectRef<'_>, dialect: Dialect) -> u8 {
     match object {
         ObjectRef::List(_) => kind::LIST,
-        _ => super::type_of(&Value::Object(object)),
+        _ => super::type_of(&Value::Object(object), dialect),
     }
 }
 
@@ -62,12 +66,17 @@ pub fn write(writer: &mut Writer, form: ElementForm, element: &Element<'_>) -> b
             writer.number(element.expiry.map_or(0, |at| at.saturating_sub(due) + 1));
         }
         ElementForm::Stream => return false,
+        ElementForm::PairAndTime => {}
         _ if element.expiry.is_some() => return false,
         _ => {}
     }
     writer.string(element.name);
     match form {
         ElementForm::Pair | ElementForm::TimedPair(_) => writer.string(element.value),
+        ElementForm::PairAndTime => {
+            writer.string(element.value);
+            writer.milliseconds(element.expiry.map_or(NEVER, |at| at as i64));
+        }
         ElementForm::Member | ElementForm::TimedMember(_) | ElementForm::Item | ElementForm::Stream => {}
         ElementForm::Scored => writer.double(element.score),
     }

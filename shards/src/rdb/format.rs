@@ -8,9 +8,9 @@ pub const VERSION_REDIS_8: u16 = 12;
 pub const VERSION_VALKEY_9: u16 = 80;
 
 /// The first bytes of a file, with four digits of version behind them.
-pub const MAGIC_REDIS: &[u8; 5] = b"REDIS";
+pub const MAGIC_REDIS: &str = "REDIS";
 /// The same of Valkey 9, with three digits.
-pub const MAGIC_VALKEY: &[u8; 6] = b"VALKEY";
+pub const MAGIC_VALKEY: &str = "VALKEY";
 pub const HEADER_BYTES: usize = 9;
 
 /// What is between values.

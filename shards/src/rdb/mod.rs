@@ -114,6 +114,27 @@ pub mod kind {
     pub const SET_TIMED: u8 = 200;
 }
 
+/// How hashes are written of which fields expire: Redis and Valkey have found a form each, and do not read the other's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// As Redis 8 has them.
+    #[default]
+    Redis,
+    /// As Valkey 9 has them.
+    Valkey,
+}
+
+impl Dialect {
+    /// What `rdb-compat` says.
+    pub fn of(settings: &Settings) -> Dialect {
+        if settings.rdb_compat.get() == 0 {
+            Dialect::Redis
+        } else {
+            Dialect::Valkey
+        }
+    }
+}
+
 /// Up to where values stay in their small encodings.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

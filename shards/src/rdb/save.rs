@@ -1,6 +1,6 @@
 //! Values to bytes. Packed values are written as they are, the others element by element.
 
-use super::{kind, save_stream, Writer};
+use super::{kind, save_stream, Dialect, Writer};
 use crate::entry::object::ObjectRef;
 use crate::entry::Value;
 use sherd_types::hash::Hash;
@@ -10,9 +10,11 @@ use sherd_types::zset::ZSet;
 
 /// Elements larger than this get a node of their own in a dumped list; Redis' own bound where the setting gives none.
 const LIST_NODE_SETTING: i64 = -2;
+/// The time of a field that does not expire, in Valkey's form.
+pub(super) const NEVER: i64 = -1;
 
 /// The type under which a value is written.
-pub fn type_of(value: &Value<'_>) -> u8 {
+pub fn type_of(value: &Value<'_>, dialect: Dialect) -> u8 {
     let object = match value {
         Value::Text(_) => return kind::STRING,
         Value::Object(object) => *object,
@@ -25,7 +27,10 @@ pub fn type_of(value: &Value<'_>) -> u8 {
             Stored::Integers(_) => kind::SET_INTSET,
             Stored::Packed(_) | Stored::Table => kind::SET,
         },
-        ObjectRef::Hash(hash) if hash.has_expiries() => kind::HASH_METADATA,
+        ObjectRef::Hash(hash) if hash.has_expiries() => match dialect {
+            Dialect::Redis => kind::HASH_METADATA,
+            Dialect::Valkey => kind::HASH_2,
+        },
         ObjectRef::Hash(hash) => match hash.as_listpack() {
             Some(_) => kind::HASH_LISTPACK,
             None => kind::HASH,
@@ -100,7 +105,10 @@ fn save_timed_set(writer: &mut Writer, set: &Set) {
 
 fn save_hash(writer: &mut Writer, hash: &Hash) {
     if hash.has_expiries() {
-        return save_timed_hash(writer, hash);
+        return match writer.dialect() {
+            Dialect::Redis => save_timed_hash(writer, hash),
+            Dialect::Valkey => save_hash_with_times(writer, hash),
+        };
     }
     match hash.as_listpack() {
         Some(listpack) => writer.string(listpack.as_bytes()),
@@ -125,6 +133,17 @@ fn save_timed_hash(writer: &mut Writer, hash: &Hash) {
         writer.number(expiry(&field).map_or(0, |at| at - earliest + 1));
         writer.string(&field);
         writer.item(value);
+    }
+}
+
+/// Each pair, and when it expires; -1 for never.
+fn save_hash_with_times(writer: &mut Writer, hash: &Hash) {
+    writer.count(hash.len());
+    for (field, value) in hash.iter() {
+        let field = field.to_vec();
+        writer.string(&field);
+        writer.item(value);
+        writer.milliseconds(hash.expiry(&field).flatten().map_or(NEVER, |at| at as i64));
     }
 }
 

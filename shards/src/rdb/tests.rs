@@ -1,6 +1,6 @@
 //! Payloads of real servers, payloads of our own both sides of every threshold, and payloads that are broken.
 
-use super::dump::{dump, restore, Refused};
+use super::dump::{dump, dump_in, restore, Refused};
 use super::*;
 use crate::entry::object::{Collection, Object, ObjectRef};
 use crate::entry::{NewValue, Text, Value};
@@ -263,12 +263,17 @@ fn a_hash_keeps_the_times_of_its_fields_and_drops_those_that_have_expired() {
         hash.set(field, b"v", limits().hash);
         hash.set_expiry(field, expiry);
     }
-    let payload = dump(&Value::Object(hash.wrap().view()));
-    for (now_ms, content) in
-        [(1000, "hash early=v:2000,later=v:5000,never=v"), (2000, "hash later=v:5000,never=v"), (9000, "hash never=v")]
-    {
-        let loaded = restore(&payload, &limits(), now_ms);
-        assert_eq!(loaded.map(|loaded| describe(&loaded)), Ok(content.to_owned()));
+    let object = hash.wrap();
+    for dialect in [Dialect::Redis, Dialect::Valkey] {
+        let payload = dump_in(&Value::Object(object.view()), dialect);
+        for (now_ms, content) in [
+            (1000, "hash early=v:2000,later=v:5000,never=v"),
+            (2000, "hash later=v:5000,never=v"),
+            (9000, "hash never=v"),
+        ] {
+            let loaded = restore(&payload, &limits(), now_ms);
+            assert_eq!(loaded.map(|loaded| describe(&loaded)), Ok(content.to_owned()), "{dialect:?}");
+        }
     }
 }
 

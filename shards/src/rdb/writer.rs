@@ -1,6 +1,7 @@
 //! Writing lengths and strings of the RDB format.
 
 use super::lzf::Compressor;
+use super::Dialect;
 use crate::entry::Text;
 use sherd_types::listpack::Item;
 use sherd_types::number::{format_i64, parse_i64, I64Buffer};
@@ -16,6 +17,7 @@ pub struct Writer {
     out: Vec<u8>,
     /// Strings are written as they are.
     uncompressed: bool,
+    dialect: Dialect,
     compressor: Compressor,
     /// Room for what may turn out not to be shorter.
     compressed: Vec<u8>,
@@ -27,8 +29,17 @@ impl Writer {
     }
 
     /// One that compresses strings only if that is wanted.
-    pub fn compressing(compress: bool) -> Self {
-        Writer { uncompressed: !compress, ..Self::default() }
+    pub fn compressing(compress: bool, dialect: Dialect) -> Self {
+        Writer { uncompressed: !compress, dialect, ..Self::default() }
+    }
+
+    /// One that compresses strings.
+    pub fn in_dialect(dialect: Dialect) -> Self {
+        Writer { dialect, ..Self::default() }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Compresses strings from now on, or not any more.

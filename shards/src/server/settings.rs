@@ -225,6 +225,8 @@ settings! {
     /// When the append-only file is synced; see [`crate::persistence::append_file`].
     appendfsync = 1, "appendfsync", Values::Words(&["no", "everysec", "always"]);
     no_appendfsync_on_rewrite = 0, "no-appendfsync-on-rewrite";
+    /// Whose form hashes have of which fields expire; see [`crate::rdb::Dialect`].
+    rdb_compat = 0, "rdb-compat", Values::Words(&["redis", "valkey"]);
     aof_timestamp_enabled = 0, "aof-timestamp-enabled";
     /// Classes of keyspace events to raise.
     notify_keyspace_events = 0, "notify-keyspace-events", Values::Letters(class::LETTERS);

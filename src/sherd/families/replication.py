@@ -13,6 +13,8 @@ _NO_REPLY = Encoded(b"")
 _NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 _HOST_LENGTH_MAX = 45
 _PORT_MAX = 65535
+# From this one on Valkey has a form of its own for hashes whose fields expire.
+_VALKEY_MAJOR_MIN = 9
 _LONG_DIGITS_MAX = 19
 _BAD_TIMEOUT = "ERR timeout is not an integer or out of range"
 _WAIT_ON_REPLICA = (
@@ -121,13 +123,19 @@ def replconf(request: Request) -> Reply:
             case b"rdb-filter-only":
                 introduction.contents = _contents(value)
             case b"version":
-                pass
+                introduction.is_valkey = _is_valkey(value)
             case b"ack" | b"getack":
                 # Something that only a link of replication means.
                 return _NO_REPLY
             case _:
                 raise CommandError(f"ERR Unrecognized REPLCONF option: {name.decode('utf-8', 'surrogateescape')}")
     return OK
+
+
+def _is_valkey(version: bytes) -> bool:
+    """Whether a replica of this version wants what Valkey 9 has in its own form. Redis does not tell its version."""
+    major = version.split(b".", 1)[0]
+    return major.isdigit() and int(major) >= _VALKEY_MAJOR_MIN
 
 
 def _contents(words: bytes) -> Contents:

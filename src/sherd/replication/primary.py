@@ -57,6 +57,8 @@ class Introduction:
     snapshot_only: bool = False
     # It finds the end of a snapshot whose length nobody knows (`REPLCONF capa eof`).
     takes_mark: bool = False
+    # It reads hashes whose fields expire as Valkey 9 writes them, and not as Redis 8 does (`REPLCONF version`).
+    is_valkey: bool = False
     contents: Contents = Contents()
 
 
@@ -66,6 +68,7 @@ class _Unsynced:
 
     knows_offsets: bool
     takes_mark: bool
+    is_valkey: bool
     contents: Contents
 
 
@@ -140,7 +143,7 @@ class Primary:
         if history is not None and history != "?":
             replication.refused_partial_syncs += 1
         self._replicas.attach(token, client_id, *where, b"", online=False, snapshot_only=known.snapshot_only)
-        self._unsynced[client_id] = _Unsynced(history is not None, known.takes_mark, known.contents)
+        self._unsynced[client_id] = _Unsynced(history is not None, known.takes_mark, known.is_valkey, known.contents)
         self._joined.set()
         if self._sync is None:
             self._sync = asyncio.get_running_loop().create_task(self._send_snapshots())
@@ -219,8 +222,10 @@ class Primary:
         if not served:
             return
         # Those who want the same as the first one.
-        contents = next(iter(served.values())).contents
-        served = {client_id: one for client_id, one in served.items() if one.contents == contents}
+        first = next(iter(served.values()))
+        contents = first.contents
+        wanted = (contents, first.is_valkey)
+        served = {client_id: one for client_id, one in served.items() if (one.contents, one.is_valkey) == wanted}
         for client_id in served:
             del self._unsynced[client_id]
         # No file is made for a part, as in Redis.
@@ -241,6 +246,7 @@ class Primary:
         begin = functools.partial(
             engine.begin_sync, ids, path=path, mark=random_id().encode() if diskless else None,
             data=contents.data, functions=contents.functions, aux=self._aux(),
+            for_valkey=any(one.is_valkey for one in served.values()),
             compress=config.get_bool("rdbcompression"), checksum=config.get_bool("rdbchecksum"),
         )  # fmt: skip
         try:

@@ -91,7 +91,7 @@ impl BigEntry {
 
     /// Begins to save an entry; false if it is none of which the elements can be walked.
     pub fn begin(entry: &mut Entry, sink: &Arc<Sink>, manner: Manner, shard: usize, number: u16) -> bool {
-        let mut writer = Writer::compressing(false);
+        let mut writer = Writer::compressing(false, manner.form.dialect);
         let Some(object) = entry.object() else { return false };
         let due = Due::of(object);
         let output = begin_output(&mut writer, entry, object, &manner, number);
@@ -199,6 +199,6 @@ fn begin_output(writer: &mut Writer, entry: &Entry, object: ObjectRef<'_>, manne
     }
     writer.byte(opcode::SELECT_DB);
     writer.number(u64::from(number));
-    write_head(writer, entry, manner, elements::type_of(object));
+    write_head(writer, entry, manner, elements::type_of(object, manner.form.dialect));
     Output::Rdb(elements::begin(writer, object))
 }

@@ -25,6 +25,8 @@ PARAMETERS = (
          protected=True),
     boolean("rdbcompression", True, "Compress strings in snapshots."),
     boolean("rdbchecksum", True, "End snapshots with a checksum.", immutable=True),
+    choice("rdb-compat", "redis valkey", "redis",
+           "Whose form hashes with expiring fields have in snapshots and DUMP: Redis 8's or Valkey 9's."),
     choice("rdb-version-check", "strict relaxed", "strict", "Whether snapshots of later versions are loaded.",
            inert=True),
     integer("rdb-key-save-delay", (INT_MIN, INT_MAX), 0,
