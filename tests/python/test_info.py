@@ -136,6 +136,17 @@ def test_a_pause_shows_what_is_left_of_it() -> None:
     assert fields["paused_timeout_milliseconds"] == "1234"
 
 
+def test_a_pause_of_the_servers_own_has_its_reason() -> None:
+    bench = Bench()
+    bench.node.replication.failover_state = "waiting-for-sync"
+    fields = _fields(bench, "clients")
+    assert (fields["paused_reason"], fields["paused_actions"]) == ("failover_in_progress", "write")
+    bench.engine.numbers["clients"] |= {"paused_ms": 1234, "paused_reason": "all"}
+    bench.node.replication.is_ending = True
+    fields = _fields(bench, "clients")
+    assert (fields["paused_reason"], fields["paused_actions"]) == ("shutdown_in_progress", "all")
+
+
 def test_each_shard_and_io_thread_has_a_line() -> None:
     fields = _fields(Bench(), "sherd", "threads")
     assert fields["shard_1"].startswith("keys=4,memory_bytes=400,commands=50,busy_usec=500000,queue_depth=1")

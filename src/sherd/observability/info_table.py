@@ -139,6 +139,16 @@ SERVER = _section("server", [
     ("availability_zone", _text("availability-zone")),
 ])  # fmt: skip
 
+def _pause_reason(snapshot: Snapshot) -> str:
+    """Why clients wait: the server's own reason, if there is one, lasts longer than CLIENT PAUSE."""
+    replication = snapshot.node.replication
+    if replication.is_ending:
+        return "shutdown_in_progress"
+    if replication.failover_state != "no-failover":
+        return "failover_in_progress"
+    return "client_pause" if snapshot.clients.paused_ms else "none"
+
+
 CLIENTS = _section("clients", [
     ("connected_clients", lambda s: s.clients.connected),
     ("cluster_connections", 0),
@@ -153,8 +163,8 @@ CLIENTS = _section("clients", [
     ("total_watched_keys", lambda s: s.clients.watched_keys),
     ("total_blocking_keys", lambda s: s.clients.blocking_keys),
     ("total_blocking_keys_on_nokey", lambda s: s.clients.blocking_keys_on_nokey),
-    ("paused_reason", lambda s: "client_pause" if s.clients.paused_ms else "none"),
-    ("paused_actions", lambda s: s.paused_reason or "none"),
+    ("paused_reason", lambda s: _pause_reason(s)),
+    ("paused_actions", lambda s: s.paused_reason or ("none" if _pause_reason(s) == "none" else "write")),
     ("paused_timeout_milliseconds", lambda s: s.clients.paused_ms),
 ])  # fmt: skip
 
