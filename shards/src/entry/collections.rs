@@ -10,66 +10,74 @@ use sherd_types::table::Prefetch;
 use sherd_types::walk::Walkable;
 use sherd_types::zset::ZSet;
 
-impl Collection for Hash {
-    const TYPE: Type = Type::Hash;
-    casts!(Hash);
+/// Hashes and sets: tables of elements that may expire.
+macro_rules! timed_table {
+    ($type:ident) => {
+        impl Collection for $type {
+            const TYPE: Type = Type::$type;
+            casts!($type);
 
-    fn empty() -> Self {
-        Hash::new()
-    }
+            fn empty() -> Self {
+                $type::new()
+            }
 
-    fn element_count(&self) -> usize {
-        self.len()
-    }
+            fn element_count(&self) -> usize {
+                self.len()
+            }
 
-    fn encoding_name(&self) -> &'static str {
-        Hash::encoding_name(self)
-    }
+            fn encoding_name(&self) -> &'static str {
+                $type::encoding_name(self)
+            }
 
-    fn allocated_bytes(&self, samples: usize) -> usize {
-        Hash::allocated_bytes(self, samples)
-    }
+            fn allocated_bytes(&self, samples: usize) -> usize {
+                $type::allocated_bytes(self, samples)
+            }
 
-    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
-        Hash::defragment(self, mover, at, limit)
-    }
+            fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
+                $type::defragment(self, mover, at, limit)
+            }
 
-    fn free_effort(&self) -> usize {
-        Hash::free_effort(self)
-    }
+            fn free_effort(&self) -> usize {
+                $type::free_effort(self)
+            }
 
-    #[inline]
-    fn element_table(&self) -> Option<&dyn Prefetch> {
-        Hash::element_table(self)
-    }
+            #[inline]
+            fn element_table(&self) -> Option<&dyn Prefetch> {
+                $type::element_table(self)
+            }
 
-    fn duplicate(&self) -> Self {
-        self.clone()
-    }
+            fn duplicate(&self) -> Self {
+                self.clone()
+            }
 
-    #[inline]
-    fn timed(&self) -> Option<&Fields> {
-        Hash::timed(self)
-    }
+            #[inline]
+            fn timed(&self) -> Option<&Fields> {
+                $type::timed(self)
+            }
 
-    #[inline]
-    fn timed_mut(&mut self) -> Option<&mut Fields> {
-        Hash::timed_mut(self)
-    }
+            #[inline]
+            fn timed_mut(&mut self) -> Option<&mut Fields> {
+                $type::timed_mut(self)
+            }
 
-    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
-        Some(self)
-    }
+            fn walkable(&mut self) -> Option<&mut dyn Walkable> {
+                Some(self)
+            }
 
-    fn is_walkable_from(&self, elements: usize) -> bool {
-        self.len() >= elements && self.is_walkable()
-    }
+            fn is_walkable_from(&self, elements: usize) -> bool {
+                self.len() >= elements && self.is_walkable()
+            }
 
-    #[inline]
-    fn is_walked(&self) -> bool {
-        Hash::is_walked(self)
-    }
+            #[inline]
+            fn is_walked(&self) -> bool {
+                $type::is_walked(self)
+            }
+        }
+    };
 }
+
+timed_table!(Hash);
+timed_table!(Set);
 
 impl Collection for List {
     const TYPE: Type = Type::List;
@@ -114,67 +122,6 @@ impl Collection for List {
     #[inline]
     fn is_walked(&self) -> bool {
         List::is_walked(self)
-    }
-}
-
-impl Collection for Set {
-    const TYPE: Type = Type::Set;
-    casts!(Set);
-
-    fn empty() -> Self {
-        Set::new()
-    }
-
-    fn element_count(&self) -> usize {
-        self.len()
-    }
-
-    fn encoding_name(&self) -> &'static str {
-        Set::encoding_name(self)
-    }
-
-    fn allocated_bytes(&self, samples: usize) -> usize {
-        Set::allocated_bytes(self, samples)
-    }
-
-    fn defragment(&mut self, mover: &mut Mover<'_>, at: usize, limit: usize) -> usize {
-        Set::defragment(self, mover, at, limit)
-    }
-
-    fn free_effort(&self) -> usize {
-        Set::free_effort(self)
-    }
-
-    #[inline]
-    fn element_table(&self) -> Option<&dyn Prefetch> {
-        Set::element_table(self)
-    }
-
-    fn duplicate(&self) -> Self {
-        self.clone()
-    }
-
-    #[inline]
-    fn timed(&self) -> Option<&Fields> {
-        Set::timed(self)
-    }
-
-    #[inline]
-    fn timed_mut(&mut self) -> Option<&mut Fields> {
-        Set::timed_mut(self)
-    }
-
-    fn walkable(&mut self) -> Option<&mut dyn Walkable> {
-        Some(self)
-    }
-
-    fn is_walkable_from(&self, elements: usize) -> bool {
-        self.len() >= elements && self.is_walkable()
-    }
-
-    #[inline]
-    fn is_walked(&self) -> bool {
-        Set::is_walked(self)
     }
 }
 

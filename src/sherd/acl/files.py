@@ -6,9 +6,6 @@ Everything that is wrong with it is told at once, each with its line, and then n
 
 from __future__ import annotations
 
-import contextlib
-import os
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,10 +13,10 @@ from sherd.acl.rules import RuleBook, RuleError, UnmatchedParenthesisError, has_
 from sherd.acl.user import User
 from sherd.config import UserLine
 from sherd.config.lexer import quote
+from sherd.durable import replace_file
 from sherd.errors import SherdError
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
-_NEW_FILE_MODE = 0o600
 _BLANKS = b" \t\r\n"
 _UNCHANGED = "WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
 DUPLICATE_USER = "Duplicate user found. A user can only be defined once in config files"
@@ -117,24 +114,5 @@ def _config_word(word: str) -> str:
 
 def write_user_file(path: Path, users: Iterable[User]) -> None:
     """Writes all users; the new file takes the old one's place when it is on disk. OSError leaves what was there."""
-    import tempfile  # which loads what a server has no other use for
-
     content = b"".join(b"user %b %b\n" % (user.name, user.describe(in_file=True)) for user in users)
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _NEW_FILE_MODE
-    descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_file(path, content)

@@ -139,6 +139,7 @@ SERVER = _section("server", [
     ("availability_zone", _text("availability-zone")),
 ])  # fmt: skip
 
+
 def _pause_reason(snapshot: Snapshot) -> str:
     """Why clients wait: the server's own reason, if there is one, lasts longer than CLIENT PAUSE."""
     replication = snapshot.node.replication
@@ -163,7 +164,7 @@ CLIENTS = _section("clients", [
     ("total_watched_keys", lambda s: s.clients.watched_keys),
     ("total_blocking_keys", lambda s: s.clients.blocking_keys),
     ("total_blocking_keys_on_nokey", lambda s: s.clients.blocking_keys_on_nokey),
-    ("paused_reason", lambda s: _pause_reason(s)),
+    ("paused_reason", _pause_reason),
     ("paused_actions", lambda s: s.paused_reason or ("none" if _pause_reason(s) == "none" else "write")),
     ("paused_timeout_milliseconds", lambda s: s.clients.paused_ms),
 ])  # fmt: skip

@@ -12,6 +12,7 @@ import contextlib
 import time
 from pathlib import Path
 
+from sherd.durable import sync_folder
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place
@@ -126,7 +127,7 @@ class AppendOnly:
             found = found.with_increment(found.next_increment(directory.name))
             # The file first: the manifest names nothing that is not there.
             (directory.path / found.increments[-1].name).touch(0o644)
-            manifest.sync_folder(directory.path)
+            sync_folder(directory.path)
             directory.write(found)
         elif found.end is not None:
             # It goes on from there.
@@ -303,6 +304,6 @@ def adopt_old_file(directory: AppendDirectory) -> None:
         return
     directory.write(only)
     directory.old_path.replace(directory.path / directory.name)
-    manifest.sync_folder(directory.path)
-    manifest.sync_folder(directory.home)
+    sync_folder(directory.path)
+    sync_folder(directory.home)
     _log.info("the old append-only file was moved into its directory", path=str(directory.path))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sherd import native
+from sherd.durable import cut_file
 from sherd.persistence import manifest
 from sherd.persistence.claim import Claim, DirectoryTakenError
 from sherd.persistence.manifest import ManifestError
@@ -93,7 +94,7 @@ def _check_file(path: Path, *, fix: bool, until: int | None, is_last: bool, ask:
         if not is_last:
             print(f"Failed to truncate AOF {path} to timestamp {until}: it is not the last file.")
             raise CheckError
-        _cut(path, report["late"])
+        cut_file(path, report["late"])
         print(f"Successfully truncated AOF {path} to timestamp {until}")
         return
     if report["fault"] is None:
@@ -115,14 +116,5 @@ def _check_file(path: Path, *, fix: bool, until: int | None, is_last: bool, ask:
     if not ask("Continue? [y/N]: "):
         print("Aborting...")
         raise CheckError
-    _cut(path, valid)
+    cut_file(path, valid)
     print(f"Successfully truncated AOF {path}")
-
-
-def _cut(path: Path, size: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.ftruncate(descriptor, size)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sherd.durable import cut_file
 from sherd.errors import SherdError
 from sherd.log import get_logger
 from sherd.observability.node import Node
@@ -155,12 +155,7 @@ def _mend(node: Node, path: Path, report: AppendReport, *, is_last: bool) -> Non
     in_snapshot = report["snapshot"] and report["valid"] == 0
     if not is_last or not allowed or in_snapshot:
         raise DataLoadError(f"{told} (`sherd check-aof --fix` cuts it off)")
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.ftruncate(descriptor, report["valid"])
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    cut_file(path, report["valid"])
     _log.warning("the end of the append-only file was cut off", path=str(path), bytes=dropped, reason=told)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sherd.config.lexer import UnbalancedQuotesError, quote, split_words
+from sherd.durable import sync_folder
 from sherd.errors import SherdError
 from sherd.observability.replication import Place, place_of_snapshot
 from sherd.record import record, replace
@@ -206,12 +207,3 @@ def write(path: Path, manifest: Manifest) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
