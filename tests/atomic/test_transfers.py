@@ -155,3 +155,37 @@ def test_watch_counts_every_increment_exactly_once(bank: Server) -> None:
     run_crowd(bank, [work] * 4)
     with bank.wire() as wire:
         assert wire.value("GET", "counter") == str(4 * per_writer).encode()
+
+
+script_texts = 60
+
+
+def _transfer_by_new_scripts(seed: int) -> Callable[[Wire], None]:
+    """Each text is known to keep to its key when several clients leave it, in pipelines with commands for the key's shard."""
+
+    def work(wire: Wire) -> None:
+        generator = random.Random(seed)
+        for text_number in range(script_texts):
+            text = (
+                f"local target = ARGV[2] local held = redis.call('get', target) -- {text_number}\n"
+                "redis.call('decrby', KEYS[1], ARGV[1]) return redis.call('incrby', target, ARGV[1])"
+            )
+            source, target = generator.sample(accounts, 2)
+            own = ("EVAL", text, "1", source, "1", source)
+            away = ("EVAL", text, "1", source, "1", target)
+            before, _, _, there, stays, back, again = wire.pipeline([
+                ("GET", source), own, own, away, own, ("EVAL", text, "1", target, "1", source), ("MULTI",),
+            ])  # fmt: skip
+            assert not any(reply.is_error for reply in (before, there, stays, back, again)), there.raw
+            replies = wire.pipeline([away, ("GET", source), ("EVAL", text, "1", target, "1", source), ("EXEC",)])
+            assert len(replies[-1].value) == 3
+
+    return work
+
+
+def test_scripts_that_begin_again_with_all_shards_transfer_once(bank: Server) -> None:
+    """What a script had read before it began again counts for nothing, and nothing of it happens twice."""
+    run_crowd(bank, [_transfer_by_new_scripts(seed) for seed in range(writer_count)], readers[:2])
+    with bank.wire() as wire:
+        _sum_by_mget(wire)
+        assert sorted(map(int, wire.value("MGET", *accounts))) == [opening_balance] * account_count
