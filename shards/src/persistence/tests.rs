@@ -94,6 +94,22 @@ fn file_of(body: &[u8], version: u16) -> Vec<u8> {
 }
 
 #[test]
+fn a_file_of_a_later_version_is_loaded_where_that_is_wanted() {
+    let mut tester = Tester::new(2);
+    tester.run("SET k v");
+    let sink = tester.begin_snapshot();
+    (0..2).for_each(|shard| while tester.snapshot_slice(shard) {});
+    let body = collect(&sink);
+    let mut copy = Tester::new(2);
+    let fault = copy.load(&file_of(&body, 13)).expect_err("it is not known");
+    assert!(fault.what.contains("RDB version 13 is not known"), "{}", fault.what);
+    copy.world.settings.rdb_version_check.set(1);
+    assert!(copy.load(&file_of(&body, 0)).is_err(), "nobody has that version");
+    copy.load(&file_of(&body, 13)).expect("it is understood");
+    assert_eq!(copy.run("GET k"), "$1\r\nv\r\n");
+}
+
+#[test]
 fn a_snapshot_is_the_state_at_its_cut_whatever_comes_after() {
     for seed in 0..12 {
         let mut random = Random::fixed(seed);

@@ -137,6 +137,7 @@ impl<'a> Walk<'a> {
         let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         let version: u16 = version.ok_or_else(|| self.fault("its version is no number"))?;
         let is_known = match is_valkey {
+            _ if self.limits.later_versions => version > 0,
             true => version == VERSION_VALKEY_9,
             false => (1..=VERSION_REDIS_8).contains(&version),
         };

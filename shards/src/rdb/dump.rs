@@ -56,13 +56,13 @@ pub(super) fn sealed(mut writer: Writer, version: u16) -> Vec<u8> {
 }
 
 /// The inside of a payload, and its version.
-pub(super) fn opened(payload: &[u8]) -> Result<(&[u8], u16), Refused> {
+pub(super) fn opened(payload: &[u8], later_versions: bool) -> Result<(&[u8], u16), Refused> {
     let checked = payload.len().checked_sub(FOOTER_BYTES).ok_or(Refused::Footer)?;
     let (body, footer) = payload.split_at(checked);
     let mut footer = Reader::new(footer);
     let version = u16::from_le_bytes(footer.array()?);
     let checksum = u64::from_le_bytes(footer.array()?);
-    let known = matches!(version, 0..=VERSION_REDIS_8 | VERSION_VALKEY_9 | VERSION_SHERD);
+    let known = later_versions || matches!(version, 0..=VERSION_REDIS_8 | VERSION_VALKEY_9 | VERSION_SHERD);
     if !known || checksum != crc64(0, &payload[..checked + 2]) {
         return Err(Refused::Footer);
     }
@@ -71,11 +71,11 @@ pub(super) fn opened(payload: &[u8]) -> Result<(&[u8], u16), Refused> {
 
 /// The value of a payload. Fields of hashes and members of sets that have expired at `now_ms` are left out.
 pub fn restore<'a>(payload: &'a [u8], limits: &Limits, now_ms: i64) -> Result<Loaded<'a>, Refused> {
-    let (body, version) = opened(payload)?;
+    let (body, version) = opened(payload, limits.later_versions)?;
     let mut reader = Reader::new(body);
     let kind = reader.byte()?;
     // Before it had fields that expire for good, Redis used Valkey's number for something else.
-    let is_foreign = kind == kind::HASH_2 && version != VERSION_VALKEY_9;
+    let is_foreign = kind == kind::HASH_2 && version < VERSION_VALKEY_9;
     if is_foreign || (kind == kind::SET_TIMED) != (version == VERSION_SHERD) {
         return Err(Refused::Value);
     }

@@ -33,7 +33,7 @@ pub fn dump<'s>(sources: impl Iterator<Item = &'s [u8]>) -> Vec<u8> {
 
 /// The sources in a payload.
 pub fn restore(payload: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, NoFunctions> {
-    let (body, _) = opened(payload).map_err(|refused| match refused {
+    let (body, _) = opened(payload, false).map_err(|refused| match refused {
         Refused::Footer => NoFunctions::Footer,
         Refused::Value => NoFunctions::Source,
     })?;

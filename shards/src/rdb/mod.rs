@@ -135,9 +135,11 @@ impl Dialect {
     }
 }
 
-/// Up to where values stay in their small encodings.
+/// Up to where values that are loaded stay in their small encodings, and whose they may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// What a later version has written than those that are known is read as far as it is understood.
+    pub later_versions: bool,
     pub hash: hash::Limits,
     pub set: SetLimits,
     pub zset: zset::Limits,
@@ -147,6 +149,7 @@ pub struct Limits {
 impl Limits {
     pub fn from_settings(settings: &Settings) -> Limits {
         Limits {
+            later_versions: settings.rdb_version_check.get() != 0,
             hash: hash::Limits {
                 entries: settings.hash_max_listpack_entries.size(),
                 value_bytes: settings.hash_max_listpack_value.size(),

@@ -227,6 +227,7 @@ settings! {
     no_appendfsync_on_rewrite = 0, "no-appendfsync-on-rewrite";
     /// Whose form hashes have of which fields expire; see [`crate::rdb::Dialect`].
     rdb_compat = 0, "rdb-compat", Values::Words(&["redis", "valkey"]);
+    rdb_version_check = 0, "rdb-version-check", Values::Words(&["strict", "relaxed"]);
     aof_timestamp_enabled = 0, "aof-timestamp-enabled";
     /// Classes of keyspace events to raise.
     notify_keyspace_events = 0, "notify-keyspace-events", Values::Letters(class::LETTERS);
