@@ -23,7 +23,7 @@ from tests.support.resp import encode_command
 from tests.support.servers import Server, Shape, free_port, sherd_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 bound_seconds = 60.0
 shapes = [Shape(shards=1, io_threads=1), Shape(shards=4, io_threads=2)]
@@ -372,6 +372,43 @@ def test_certificates_are_swapped_while_connections_go_on(folder: Path) -> None:
             stop.set()
             user.join(bound_seconds)
         assert not errors
+
+
+def test_certificates_that_are_renewed_in_their_places_are_read_by_themselves(folder: Path, tmp_path: Path) -> None:
+    """Also where they are links to a folder that is replaced, as in Kubernetes; what is renewed in part waits for the rest."""
+    for name in ("good", "other"):
+        shutil.copytree(folder / name, tmp_path / name)
+    data = tmp_path / "data"
+    data.symlink_to("good")
+    files = {"tls-cert-file": str(data / "server.crt"), "tls-key-file": str(data / "server.key")}
+    with _serve(folder, **files, tls_auto_reload_interval="0") as tls, tls.server.wire() as plain:
+        assert tls.ping() == b"+PONG\r\n"
+        assert plain.value("CONFIG", "SET", "tls-auto-reload-interval", "1") == b"OK"
+        new = tls.context("good", "other")
+
+        def serves_the_new_one() -> bool:
+            try:
+                return tls.ping(new) == b"+PONG\r\n"
+            except ssl.SSLCertVerificationError:
+                return False
+
+        time.sleep(1.5)
+        (tmp_path / "next").symlink_to("other")
+        (tmp_path / "next").replace(data)
+        _until(serves_the_new_one)
+        shutil.copy(folder / "good/server.crt", tmp_path / "other/server.crt")
+        tls.logged("stays as it was")
+        assert serves_the_new_one()
+        shutil.copy(folder / "good/server.key", tmp_path / "other/server.key")
+        _until(lambda: not serves_the_new_one())
+        assert tls.ping() == b"+PONG\r\n"
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + bound_seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it has not happened"
+        time.sleep(0.1)
 
 
 def test_tls_alone_and_ports_that_move(folder: Path) -> None:

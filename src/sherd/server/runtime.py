@@ -39,7 +39,7 @@ from sherd.server.listeners import ListenError, open_listeners, replace_tcp_list
 from sherd.server.process import raise_descriptor_limit
 from sherd.server.script_calls import ScriptCalls
 from sherd.server.settings import native_settings
-from sherd.server.tls import TLS_PARAMETERS, set_up_tls, uses_tls
+from sherd.server.tls import CERTIFICATE_FILES, TLS_PARAMETERS, Renewals, set_up_tls, uses_tls
 from sherd.server.unowned import unowned
 from sherd.spec import Request, Services, registered_commands
 
@@ -143,6 +143,7 @@ class Runtime:
         self._primary = Primary(self._node, self._saver)
         self._follower = Follower(self._node, unowned(self._execute), self._append)
         self._failover = Failover(self._node, self._follower)
+        self._renewals = Renewals(config, unowned(self._renew_certificates))
         self._extension_rows: Sequence[Mapping[str, Any]] = ()
         self._extensions = Extensions(engine, self._origins(), self._commands.is_own, unowned(self._show_extensions))
         try:
@@ -250,7 +251,7 @@ class Runtime:
         threads = self.config.get_int("python-command-threads") or default_threads(self.config.get_int("shards"))
         self._extensions.start(threads)
         self.node.ready = True
-        watchers = (self._saver, self._append, self._primary)
+        watchers = (self._saver, self._append, self._primary, self._renewals)
         return [asyncio.create_task(watcher.watch()) for watcher in watchers]
 
     # ---- the data at the start
@@ -478,6 +479,8 @@ class Runtime:
         elif names & ACCESS_PARAMETERS and self._metrics is not None:
             self._protect_metrics(names)
         self._push_settings(native_settings(self.config, names))
+        if "tls-auto-reload-interval" in names and self._loop is not None:
+            self._renewals.apply_configuration()
         if names & _SAVE_PARAMETERS:
             self._saver.refuse_writes()
         if names & _REPLICATION_PARAMETERS:
@@ -518,6 +521,11 @@ class Runtime:
             raise ConfigApplyError(changed, str(error)) from error
         if uses_tls(self.config):
             _log.info("TLS configuration", certificate=self.config.get_str("tls-cert-file"))
+
+    def _renew_certificates(self) -> None:
+        # What is no good is told in the log, and everything stays as it was.
+        with contextlib.suppress(ConfigApplyError):
+            self._config_changed(CERTIFICATE_FILES)
 
     def _make_room_for_clients(self) -> None:
         wanted = self.config.get_int("maxclients")
