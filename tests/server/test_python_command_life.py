@@ -42,6 +42,51 @@ def start(path: Path, **directives: str) -> Server:
     return Server(directives={"python-commands": str(path), **directives}, shape=Shape(shards=2))
 
 
+beside_scripts = """
+import time
+import sherd
+
+@sherd.command("slow.set", keys=1)
+def slow_set(call: sherd.Call, key: bytes, seconds: float) -> object:
+    time.sleep(seconds)
+    return call("SET", key, "v")
+"""
+
+
+@pytest.mark.parametrize("script", ["return 'done'", "redis.call('INFO', 'server') return 'done'"])
+def test_a_script_behind_a_command_in_python_does_not_wait_for_pythons_lock(tmp_path: Path, script: str) -> None:
+    """The story: who lets go of a shard executes what came to it meanwhile, also a thread of Python's, which did so with the
+    interpreter's lock. A script that needed its first runtime there, or that asked the control plane, waited for that lock, and
+    everybody else for the shard, until the script was told after ten seconds that there is no runtime.
+    """
+    path = tmp_path / "slow.py"
+    path.write_text(beside_scripts)
+    server = Server(directives={"python-commands": str(path)}, shape=Shape(shards=1))
+    with server, server.wire() as slow, server.wire() as other:
+        for _ in range(3):
+            # From now on it is known to be quick, and is executed by whoever has its shard.
+            assert other.value("EVAL", script, "1", "k") == b"done"
+        slow.write("SLOW.SET", "k", "0.3")
+        time.sleep(0.1)
+        begun = time.monotonic()
+        assert other.value("EVAL", script, "1", "k") == b"done"
+        assert time.monotonic() - begun < 5
+        assert slow.read().raw == b"+OK\r\n"
+
+
+@pytest.mark.parametrize("script", ["return 'done'", "redis.call('INFO', 'server') return 'done'"])
+def test_a_transaction_runs_a_script_behind_a_command_in_python(tmp_path: Path, script: str) -> None:
+    """The story: such a script was executed with the interpreter's lock, as above."""
+    path = tmp_path / "slow.py"
+    path.write_text(beside_scripts)
+    with start(path) as server, server.wire() as wire:
+        for line in (("MULTI",), ("SLOW.SET", "k", "0"), ("EVAL", script, "1", "k")):
+            wire.call(*line)
+        begun = time.monotonic()
+        assert wire.value("EXEC") == [b"OK", b"done"]
+        assert time.monotonic() - begun < 5
+
+
 def test_a_module_that_is_loaded_again_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(one_command.format(name="own.answer", value=1))

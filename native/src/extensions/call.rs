@@ -14,7 +14,7 @@ use pyo3::types::PyTuple;
 use sherd_ioth::extensions::execution::{CalledBy, Execution, Reach};
 use sherd_ioth::shared::Shared;
 use sherd_metrics::memory;
-use sherd_shards::executor::engine::{Engine, Hold};
+use sherd_shards::executor::engine::{with_aside, Engine, Hold};
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::journal::{self, Ticket, Unit};
 
@@ -83,7 +83,7 @@ pub fn begin(
     let now_ms = if in_transaction {
         start(Held::Transaction, reach, by)
     } else {
-        match Engine::try_hold(Arc::clone(&shared.engine), wanted) {
+        match with_aside(without_lock, || Engine::try_hold(Arc::clone(&shared.engine), wanted)) {
             Ok(hold) => start(Held::Own(hold), reach, by),
             // Whoever holds them may be waiting for the interpreter's lock.
             Err(_) => py.detach(|| start(Held::Own(Engine::hold(Arc::clone(&shared.engine), wanted)), reach, by)),
@@ -101,6 +101,11 @@ pub fn begin(
     Ok((number, now_ms))
 }
 
+/// Executes what others have brought to shards meanwhile: it may be a script that waits for another thread of Python's.
+fn without_lock(work: &mut (dyn FnMut() + Send)) {
+    Python::attach(|py| py.detach(work));
+}
+
 /// Ends the command of this thread, and lets go of its shards. Returns the journal's segment that it is in, 0 if it has written
 /// nothing or is in a transaction.
 pub fn end() -> Ticket {
@@ -111,7 +116,7 @@ pub fn end() -> Ticket {
             // Of what was allocated since, only that by data commands is the shards'.
             let others = memory::thread_bytes() - bytes - execution.allocated();
             hold.discount_since(memory::thread_bytes() - others);
-            drop(hold);
+            with_aside(without_lock, || drop(hold));
             journal::last_ticket()
         }
         Held::Transaction => {

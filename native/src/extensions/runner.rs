@@ -181,7 +181,8 @@ impl Runner<'_> {
                 let timeout_ms = self.shared.world.settings.python_command_timeout_ms.get();
                 Reply::new(&mut reply, protocol).error(&overdue_error(command.spec.name, timeout_ms));
             }
-            more = held::answer(request, &reply);
+            // What follows in the transaction may be a script that waits for another thread of Python's.
+            more = py.detach(|| held::answer(request, &reply));
         }
         py.detach(|| held::end(request));
     }

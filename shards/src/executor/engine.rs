@@ -49,11 +49,13 @@ use crate::keyspace::stats::ShardStats;
 use crate::protocol::error::CommandError;
 use crate::queues::queue::Queue;
 use crate::server::world::World;
+pub use aside::with_aside;
 pub use hold::Hold;
 use news::News;
 use sherd_metrics::CommandCells;
 use sherd_types::invariant;
 
+mod aside;
 mod begun;
 mod elsewhere;
 mod figures;
@@ -432,11 +434,13 @@ impl Engine {
             if !cell.baton.try_acquire() {
                 return;
             }
-            let start = Slice::begin();
-            // SAFETY: this thread holds the baton.
-            let shard = unsafe { &mut *cell.shard.get() };
-            done = self.drain(cell, shard, start);
-            letters = self.let_go(cell, shard, start);
+            aside::for_others(&mut || {
+                let start = Slice::begin();
+                // SAFETY: this thread holds the baton.
+                let shard = unsafe { &mut *cell.shard.get() };
+                done = self.drain(cell, shard, start);
+                letters = self.let_go(cell, shard, start);
+            });
         }
     }
 
