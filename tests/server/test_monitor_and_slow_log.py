@@ -173,6 +173,27 @@ def test_the_slow_log_has_the_commands_that_the_references_have(both: list[Serve
     _same(_log(sherd, commands), _log(reference, commands))
 
 
+def test_commands_of_scripts_are_logged_and_counted_as_others_are(both: list[Server]) -> None:
+    """Before their script, under its client's name; what was not executed counts as rejected."""
+    text = """
+        redis.call('set', KEYS[1], 1) redis.pcall('incr', KEYS[1], 'x') redis.pcall('nosuch') redis.pcall('object', 'nosuch')
+        redis.pcall('lpush', KEYS[1], 'x') redis.pcall('subscribe', 'x') return redis.call('get', KEYS[1])"""
+    read = "redis.pcall('set', KEYS[1], 1) return redis.call('get', KEYS[1])"
+    commands = [("CLIENT", "SETNAME", "me"), ("EVAL", text, "1", "k"), ("EVAL_RO", read, "1", "k")]
+    found = []
+    for server in both:
+        with server.wire() as admin:
+            admin.call("CONFIG", "RESETSTAT")
+            logged = _log(server, commands)
+            stats = _stats(admin)
+            counted = {name: stats[f"cmdstat_{name}"] for name in ("set", "incr", "lpush", "get", "subscribe", "eval")}
+            # Redis 8 does not say whose script it is.
+            assert server is both[1] or {name for _, name in logged[1:]} == {b"me"}
+            found.append(([words for words, _ in logged], counted, admin.value("INFO", "errorstats")))
+    for mine, other in zip(*found, strict=True):
+        assert mine == other
+
+
 def test_a_blocking_command_is_logged_and_counted_when_it_is_answered(both: list[Server]) -> None:
     """Behind the command that has served it, as it was sent, and as a failure where an error ends the wait."""
     found = []

@@ -3,6 +3,8 @@
 //! Commands that need a shard which the script does not hold take it, if it is free within a moment; it is held until the script
 //! ends, so that others see all of it or nothing. Nothing here waits for a shard without a bound: the thread holds others.
 
+mod again;
+
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +21,6 @@ use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::{Client, Context};
 use sherd_shards::handler::error::{CommandError, OUT_OF_MEMORY};
 use sherd_shards::handler::reply::{Protocol, Reply};
-use sherd_shards::handler::scripting;
 use sherd_shards::journal::recorder::{Only, FILES, LINKS};
 use sherd_shards::keyspace::events::Events;
 use sherd_shards::rights::{Denied, User};
@@ -28,13 +29,13 @@ use sherd_shards::server::pause::Condition;
 use sherd_shards::slot::slot_of;
 use sherd_types::table;
 
+pub use again::{add_to_log, Told};
+
 use super::{lacks_room, Started};
 use crate::connection::subscriptions::Kind;
 use crate::connection::token::Token;
-use crate::observe::log::Level;
 use crate::observe::monitor::nested_line;
 use crate::protocol::request::owned;
-use crate::request::monitor::show_line;
 use crate::request::rights::{note_denial, reason};
 use crate::shared::access::log::Setting;
 use crate::shared::message::ControlRequest;
@@ -55,7 +56,7 @@ const NO_ANSWER: CommandError =
 /// What a script is answered that wants to write after it was killed.
 const KILLED: CommandError = CommandError::new("ERR Script killed by user with SCRIPT KILL.");
 /// What a script is answered that needed a shard which stayed busy.
-pub const SHARDS_BUSY: CommandError =
+const SHARDS_BUSY: CommandError =
     CommandError::new("TRYAGAIN The script needs a key that it has not named, in a shard that is busy. Try again");
 
 /// How long a script that has written waits for a shard that it has not got, while it holds others.
@@ -63,14 +64,6 @@ const WAIT_MAX: Duration = Duration::from_millis(20);
 const WAIT_STEP: Duration = Duration::from_micros(50);
 /// Commands after which a script counts as one that takes long.
 const COMMANDS_QUICK_MAX: u64 = 10_000;
-
-/// What others are told of.
-pub enum Told {
-    /// Monitors, of a command.
-    Line(Arc<[u8]>),
-    /// Whoever reads the log, at a level.
-    Log(u8, Vec<u8>),
-}
 
 /// See the [module](self).
 pub struct ScriptHost<'h, 'c> {
@@ -245,14 +238,17 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     }
 
     fn run(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), CommandError> {
-        let command = self.command(args)?;
+        let command = match self.command(args) {
+            Ok(command) => command,
+            Err(error) => return Err(self.rejected(args, error)),
+        };
         if self.is_monitored {
             if let Some(line) = nested_line(self.db, "lua", command, args) {
                 self.tell(Told::Line(line));
             }
         }
         match command.spec.plane {
-            Plane::Data(_) => self.run_data(command, args, protocol, out),
+            Plane::Data(_) => self.run_data(command, args, protocol, out).map_err(|error| self.rejected(args, error)),
             Plane::Connection(number) => self.run_for_connection(command, number, args, &mut Reply::new(out, protocol)),
             Plane::Control if command.spec.name == "time" => {
                 self.tell_time(&mut Reply::new(out, protocol));
@@ -262,6 +258,17 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             Plane::Control => self.ask_control_plane(command, args, protocol, out),
             Plane::Extension | Plane::Container => Err(ELSEWHERE),
         }
+    }
+
+    /// Counts a call that was not executed, unless the script begins again.
+    #[cold]
+    fn rejected(&mut self, args: &[&[u8]], error: CommandError) -> CommandError {
+        let begins_again = error == SHARDS_BUSY && self.may_begin_again();
+        let named = self.find(args[0], args).ok().filter(|found| !matches!(found.spec.plane, Plane::Container));
+        if let Some(command) = named.filter(|_| !begins_again) {
+            self.context.shards().first().cells.cell(command.id).rejected.increment();
+        }
+        error
     }
 
     fn run_data(
@@ -312,7 +319,8 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let first = self.context.shards().first();
         first.stats.commands.increment();
         let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
-        execute::account_nested(&counts, world, &Done { command, args, client: None, ticks, failed, reply: out });
+        let client = call.client.record;
+        execute::account_nested(&counts, world, &Done { command, args, client, ticks, failed, reply: out });
         Ok(())
     }
 
@@ -479,56 +487,9 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         self.long.as_ref().is_some_and(|long| long.busy_shards.load(Relaxed) != 0)
     }
 
-    /// Whether nothing speaks against its being executed again by a thread that has no connections.
-    fn may_be_handed_on(&self) -> bool {
-        !self.has_written && self.context.origin == Origin::Client && scripting::may_hand_on()
-    }
-
-    /// Whether nothing speaks against its being executed again with all shards.
-    fn may_begin_again(&self) -> bool {
-        !self.has_written && !self.has_told && self.context.origin == Origin::Client && scripting::may_begin_again()
-    }
-
-    /// Whether others are told of it later, for it may still be that it was executed in vain. What takes long is told of at once.
-    fn tells_later(&self) -> bool {
-        let all = self.shared.world.slots.all_shards();
-        self.may_be_handed_on() || (self.long.is_none() && self.held != all && self.may_begin_again())
-    }
-
-    /// Stops it: others have to see no more of it than of one that has not begun.
-    fn begin_again(&mut self) {
-        self.is_handed_on = true;
-        let first = self.first_event;
-        self.shards().iter_mut().for_each(|shard| shard.outbox.events.retract_since(first));
-    }
-
-    /// Tells others of something that it has done.
-    pub fn tell(&mut self, told: Told) {
-        self.told.push(told);
-        if !self.tells_later() {
-            self.has_told = true;
-            self.tell_all();
-        }
-    }
-
-    fn tell_all(&mut self) {
-        for told in std::mem::take(&mut self.told) {
-            match told {
-                Told::Line(line) => show_line(self.shared, &line),
-                Told::Log(level, text) => add_to_log(self.shared, level, &text),
-            }
-        }
-    }
-
     fn milliseconds(&self) -> u64 {
         TickRate::get().nanoseconds(clock::ticks().wrapping_sub(self.begun)) / 1_000_000
     }
-}
-
-/// Writes what a script or a library tells to the server's log.
-pub fn add_to_log(shared: &Shared, level: u8, text: &[u8]) {
-    let level = [Level::Debug, Level::Verbose, Level::Notice, Level::Warning][usize::from(level.min(3))];
-    shared.log.add(level, &String::from_utf8_lossy(text), Vec::new());
 }
 
 impl Host for ScriptHost<'_, '_> {

@@ -176,13 +176,30 @@ pub struct Done<'a> {
 /// Counts a command; looks after slow log and latency monitor.
 #[inline]
 pub fn account(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
-    let nanoseconds = account_nested(counts, world, done);
+    let nanoseconds = count(counts, world, done);
     note_command(world, done.command, done.args, done.client, (nanoseconds, done.reply.len()));
 }
 
-/// Counts a command of a script, of which the slow log has the script alone; returns how long it took, in nanoseconds.
+/// The same for a command of a script. What it is called with and answers is the script's own affair, however large.
 #[inline]
-pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) -> u64 {
+pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
+    let nanoseconds = count(counts, world, done);
+    if nanoseconds >= 1000 || world.settings.logs_quick_commands.on() {
+        account_slow_nested(world, done, nanoseconds / 1000);
+    }
+}
+
+#[inline(never)]
+fn account_slow_nested(world: &World, done: &Done<'_>, microseconds: u64) {
+    if microseconds >= world.settings.slowlog_log_slower_than.get() as u64 {
+        log_command(world, done.command, done.args, done.client, &[microseconds]);
+    }
+    note_latency(world, done.command, microseconds);
+}
+
+/// Counts a command; returns how long it took, in nanoseconds.
+#[inline(always)]
+fn count(counts: &Counts<'_>, world: &World, done: &Done<'_>) -> u64 {
     let nanoseconds = counts.rate.nanoseconds(done.ticks);
     counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
     if done.failed && !scripting::takes_counted_error() {
@@ -241,27 +258,26 @@ fn account_slow(
         || request_bytes_max as u64 >= settings.commandlog_request_larger_than.get() as u64
         || reply_bytes as u64 >= settings.commandlog_reply_larger_than.get() as u64;
     if is_logged {
-        log_command(world, command, args, client, (microseconds, reply_bytes));
+        let values = [microseconds, command_log::request_bytes(args), reply_bytes as u64];
+        log_command(world, command, args, client, &values);
     }
-    let limit = settings.latency_monitor_threshold.get();
+    note_latency(world, command, microseconds);
+}
+
+#[inline]
+fn note_latency(world: &World, command: &Command, microseconds: u64) {
+    let limit = world.settings.latency_monitor_threshold.get();
     if limit > 0 && microseconds / 1000 >= limit as u64 {
         let event = if command.spec.has(flag::FAST) { "fast-command" } else { "command" };
         world.logs.log_latency(event, microseconds / 1000);
     }
 }
 
-/// Adds a command to the logs of commands in which it belongs.
+/// Adds a command to the logs of commands in which it belongs: by how long it took, its bytes and those of its reply.
 #[cold]
-fn log_command(
-    world: &World,
-    command: &Command,
-    args: &[&[u8]],
-    client: Option<&ClientRecord>,
-    (microseconds, reply_bytes): (u64, usize),
-) {
+fn log_command(world: &World, command: &Command, args: &[&[u8]], client: Option<&ClientRecord>, values: &[u64]) {
     let spec = &command.spec;
-    let values = [microseconds, command_log::request_bytes(args), reply_bytes as u64];
-    for ((_, log), value) in COMMAND_LOGS.into_iter().zip(values) {
+    for ((_, log), value) in COMMAND_LOGS.into_iter().zip(values.iter().copied()) {
         let (limit, max_len) = log.limits(&world.settings);
         if limit >= 0 && value >= limit as u64 && max_len > 0 && !spec.has(flag::SKIP_SLOWLOG) {
             let (address, name) =
