@@ -164,6 +164,60 @@ def test_users_of_the_configuration_are_taken_and_written_back(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("requirepass old\n", ()),
+        ("requirepass old\n", (("ACL", "SETUSER", "anna", "on"),)),
+        ("requirepass old\nuser anna on nopass ~* +@all\n", (("ACL", "DELUSER", "anna"),)),
+        ("user default on >old ~* &* +@all\nuser anna on\n", ()),
+        ("requirepass other\nuser default on >old ~* &* +@all\n", (("ACL", "SETUSER", "anna", "on"),)),
+        ("requirepass old\n", (("ACL", "SETUSER", "default", ">second", "-config", "+config"),)),
+    ],
+)
+def test_a_new_password_is_the_one_that_is_written_back(
+    tmp_path: Path, text: str, before: tuple[tuple[str, ...], ...]
+) -> None:
+    """Whatever was changed before CONFIG SET requirepass, or stands in the file, the old one is of no use after a start.
+
+    Users were written back as they were at the last ACL SETUSER, or as the file had them: with the default user's old
+    password, which a start then took for the one that counts.
+    """
+    file = tmp_path / "redis.conf"
+    file.write_text(text)
+    with Server(_with_config(file)) as server, server.wire() as admin:
+        assert admin.call("AUTH", "old").raw == b"+OK\r\n"
+        for command in (*before, ("CONFIG", "SET", "requirepass", "new"), ("CONFIG", "REWRITE")):
+            assert not admin.call(*command).is_error
+        listed = admin.value("ACL", "LIST")
+    kept = [line for line in file.read_text().splitlines(keepends=True) if line.startswith(("user", "requirepass"))]
+    file.write_text("".join(kept))
+    with Server(_with_config(file)) as server, server.wire() as admin:
+        assert admin.call("AUTH", "old").is_error
+        assert admin.call("AUTH", "new").raw == b"+OK\r\n"
+        assert admin.value("ACL", "LIST") == listed
+
+
+def test_a_password_of_the_environment_can_be_another_one_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CONFIG REWRITE neither writes it nor what was made of it, so the environment still decides."""
+    file = tmp_path / "redis.conf"
+    file.write_text("")
+    monkeypatch.setenv("SHERD_REQUIREPASS", "old")
+    with Server(_with_config(file)) as server, server.wire() as admin:
+        assert admin.call("AUTH", "old").raw == b"+OK\r\n"
+        admin.call("ACL", "SETUSER", "anna", "on", ">secret")
+        assert admin.call("CONFIG", "REWRITE").raw == b"+OK\r\n"
+    assert [line.split()[1] for line in file.read_text().splitlines() if line.startswith("user ")] == ["anna"]
+    assert "requirepass" not in file.read_text()
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if line.startswith("user")))
+    monkeypatch.setenv("SHERD_REQUIREPASS", "new")
+    with Server(_with_config(file)) as server, server.wire() as admin:
+        assert admin.call("AUTH", "old").is_error
+        assert admin.call("AUTH", "new").raw == b"+OK\r\n"
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("user anna on +nosuch\n", "redis.conf:1: 'user anna ...': Unknown command or category name in ACL"),

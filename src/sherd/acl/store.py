@@ -2,7 +2,8 @@
 
 Where users come from: `requirepass` sets the default user's password, `user` lines of the configuration come after
 that, and an `aclfile` replaces both. ACL SAVE and ACL LOAD are about the file; without one, CONFIG REWRITE writes
-`user` lines.
+`user` lines, as users are at that moment. The default user has a line only where it is not what `requirepass` makes of
+it: a password stands in one place, so that another one there, from a file or the environment, is the one that counts.
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ def configured_users(config: Config, book: RuleBook) -> dict[bytes, User]:
         )
     if has_file:
         return _users_of_file(config, book)
-    default = book.default_user()
-    _set_password(default, config, book)
-    return {DEFAULT: default} | read_user_lines(config.user_lines, book)
+    return {DEFAULT: _default_user(config, book)} | read_user_lines(config.user_lines, book)
 
 
 def _user_file(config: Config) -> Path | None:
@@ -65,6 +64,13 @@ def _users_of_file(config: Config, book: RuleBook) -> dict[bytes, User]:
     users = read_user_file(file, config.get_str("aclfile"), book)
     users.setdefault(DEFAULT, book.default_user())
     return users
+
+
+def _default_user(config: Config, book: RuleBook) -> User:
+    """The default user that `requirepass` makes."""
+    default = book.default_user()
+    _set_password(default, config, book)
+    return default
 
 
 def _set_password(default: User, config: Config, book: RuleBook) -> None:
@@ -114,6 +120,8 @@ class AccessControl:
         """`requirepass` has changed: it is the default user's only password, or there is none."""
         _set_password(self._users[DEFAULT], self._config, self._book)
         self._push([self._users[DEFAULT]], [])
+        if any(line.words[0] == _shown(DEFAULT) for line in self._config.user_lines):
+            self._note_change()
 
     def reload(self) -> None:
         """ACL LOAD: all users are those of the file; raises UserListError, and nothing changes then."""
@@ -167,7 +175,13 @@ class AccessControl:
 
     def _note_change(self) -> None:
         if self.file is None:
-            self._config.changed_user_lines = user_lines(self.all())
+            self._config.changed_user_lines = self._lines
+
+    def _lines(self) -> list[str]:
+        made_by_password = _default_user(self._config, self._book).describe(in_file=True)
+        return user_lines(
+            user for user in self.all() if user.name != DEFAULT or user.describe(in_file=True) != made_by_password
+        )
 
     # ---- asking the data plane
 

@@ -44,7 +44,7 @@ def rewrite_config(config: Config) -> None:
 def rewritten_text(old_text: str, config: Config) -> str:
     """The new text of the file; a function of its arguments alone."""
     replacements = {parameter.name: _new_lines(config, parameter) for parameter in PARAMETERS}
-    replacements[_USER] = config.changed_user_lines
+    replacements[_USER] = config.changed_user_lines() if config.changed_user_lines is not None else None
     return _merge(old_text.split("\n"), {name: lines for name, lines in replacements.items() if lines is not None})
 
 

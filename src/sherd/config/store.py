@@ -50,7 +50,7 @@ class Config:
     config_file: the file that was read, which CONFIG REWRITE writes. warnings: lines for the log, noticed while the
     configuration was read. automatic: names whose value was left to the server (`io-threads auto`).
     renamed_commands: in the order of their directives, which is that of their effect. user_lines: users that the
-    configuration names; changed_user_lines: the lines that would make the present ones, once any was changed.
+    configuration names; changed_user_lines: tells the lines that make the present ones, once any was changed.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Config:
         self.automatic: set[str] = set()
         self.renamed_commands: list[RenamedCommand] = []
         self.user_lines: list[UserLine] = []
-        self.changed_user_lines: list[str] | None = None
+        self.changed_user_lines: Callable[[], list[str]] | None = None
 
     # ---- reading
 
