@@ -61,6 +61,7 @@ def failed(name: str, reason: str) -> str:
         ("oom-score-adj-values", "3 2 1", "3 2 1"),
         ("latency-tracking-info-percentiles", "", ""),
         ("latency-tracking-info-percentiles", "100.0 0.1234567890123", "100 0.123457"),
+        ("latency-tracking-info-percentiles", "99.99999 0.00001 1e1 0", "99.99999 0.00001 10 0"),
         ("shutdown-on-sigterm", "force now", "now force"),
         ("shutdown-on-sigterm", "default save", "save"),
         ("hz", "0", "1"),

@@ -176,6 +176,11 @@ class OomScores(Kind):
         return " ".join(map(str, value))
 
 
+def format_percentile(percentile: float) -> str:
+    """As Redis writes it: six decimals, without zeros at the end, so that 99.99999 is not 100."""
+    return f"{percentile:f}".rstrip("0").rstrip(".")
+
+
 class Percentiles(Kind):
     """Percentiles between 0 and 100; none at all turns them off."""
 
@@ -201,7 +206,7 @@ class Percentiles(Kind):
 
     def format(self, value: Value) -> str:
         assert isinstance(value, tuple)
-        return " ".join(f"{percentile:g}" for percentile in value)
+        return " ".join(format_percentile(percentile) for percentile in value)
 
     def lines(self, name: str, value: Value) -> list[str]:
         return [f"{name} {self.format(value)}" if value else f'{name} ""']

@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from sherd.config.special_kinds import format_percentile
 from sherd.observability.metrics_table import DISTRIBUTIONS, HOT_KEYS_MAX, METRICS, PAGE_METRICS, Distribution, Metric
 from sherd.observability.node import Node
 from sherd.observability.snapshot import CommandNumbers, Snapshot, take_snapshot
@@ -95,7 +96,7 @@ def _add_summary(
     family: Family, distribution: Distribution, command: CommandNumbers, percentiles: tuple[float, ...]
 ) -> None:
     for percentile, value in zip(percentiles, command.histogram.percentiles_ns(percentiles), strict=True):
-        _add(family, "", command, value / 1e9 / distribution.unit_seconds, quantile=f"{percentile:g}")
+        _add(family, "", command, value / 1e9 / distribution.unit_seconds, quantile=format_percentile(percentile))
     _add(family, "_count", command, command.histogram.count())
     _add(family, "_sum", command, command.nanoseconds / 1e9 / distribution.unit_seconds)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from sherd.config.special_kinds import format_percentile
 from sherd.observability.info_table import FIELDS, Source
 from sherd.observability.loading import load_lines
 from sherd.observability.node import Listener
@@ -160,7 +161,7 @@ def _latency_lines(snapshot: Snapshot) -> Iterator[str]:
 
 def _percentiles(command: CommandNumbers, percentiles: Sequence[float]) -> str:
     values = zip(percentiles, command.histogram.percentiles_ns(percentiles), strict=True)
-    return ",".join([f"p{percentile:g}={value / 1000:.3f}" for percentile, value in values])
+    return ",".join([f"p{format_percentile(percentile)}={value / 1000:.3f}" for percentile, value in values])
 
 
 def _keyspace_lines(snapshot: Snapshot) -> Iterator[str]:
