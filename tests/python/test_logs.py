@@ -93,6 +93,25 @@ def test_logfmt_writes_pairs(tmp_path: Path) -> None:
     assert file.read_text().endswith('level=notice event="server ready" port=6379\n')
 
 
+@pytest.mark.parametrize("form", ["console", "logfmt", "json"])
+def test_a_text_of_a_client_neither_begins_a_line_nor_speaks_to_the_terminal(tmp_path: Path, form: str) -> None:
+    """Scripts log what they like, users have any name, and exceptions quote what was sent."""
+    evil = "a\n2026-01-01T00:00:00.000+00:00 [notice] nobody did this\r\x1b[2J\x00\x9b31m\u2028\u202e"
+    file = logged(tmp_path, form=form)
+    emit_native([(3, 0.0, "sherd-io-0", evil, {"user": evil, "name": "x\x1b[31my"})])
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    text = file.read_text(encoding="utf-8")
+    assert not set("\r\x1b\x00\x9b\u2028\u202e") & set(text)
+    lines = text.split("\n")[:-1]
+    assert sum("nobody did this" in line for line in lines) >= 2
+    assert not [line for line in lines if line.startswith(("2026-01", "a\n"))]
+    if form != "console":
+        assert len(lines) == 2
+
+
 def test_an_exception_is_part_of_its_line(tmp_path: Path) -> None:
     file = logged(tmp_path)
     try:

@@ -9,6 +9,10 @@ The data plane logs into bounded rings of its own threads; `emit_native` takes w
 time, and writes it with the times and threads of the records, not of the drain.
 
 Lines go out in one `write` a batch. Colours only on a terminal that is not told otherwise (NO_COLOR).
+
+What clients have a say in (names of users, what scripts log, texts of exceptions) may be any text. Outside of JSON,
+what cannot be printed is written as Python would write it: no text begins a line of its own, or speaks to the terminal.
+Lines that follow another one, those of tracebacks, are indented.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -300,8 +304,43 @@ def _renderer(form: str, *, colors: bool) -> structlog.typing.Processor:
     if form == "json":
         return structlog.processors.JSONRenderer(default=_plain)
     if form == "logfmt":
-        return structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
-    return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=0, pad_level=False)
+        pairs = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+        return _in_one_line(pairs, lambda value: printable(str(value)))
+    console = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=0, pad_level=False)
+    return _in_one_line(console, lambda value: value if value.isprintable() else _Quoted(value))
+
+
+def _in_one_line(render: structlog.typing.Processor, show: Callable[[str], object]) -> structlog.typing.Processor:
+    """A renderer whose texts cannot end its line: `show` says how a field is written; events stay bare."""
+
+    def show_field(name: str, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if name in ("exception", "stack"):
+            return "\n".join("  " + printable(line) for line in value.split("\n"))
+        return printable(value) if name == "event" else show(value)
+
+    def render_printable(logger: Any, name: str, event: EventDict) -> Any:
+        return render(logger, name, {key: show_field(key, value) for key, value in event.items()})
+
+    return render_printable
+
+
+def printable(text: str) -> str:
+    """A text without anything that ends a line or that a terminal obeys."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+class _Quoted:
+    """A text that is to be shown as Python writes it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
 
 
 def _plain(value: object) -> str:
