@@ -138,7 +138,7 @@ def _load_and_start(words: Sequence[str]) -> int:
         _leave_in_log(config_file, directives, str(error))
         return _fail(str(error))
     try:
-        return _start(config)
+        return _start(config, directives)
     except SherdError as error:
         _tell(str(error))
         _end_at_once(1)
@@ -157,7 +157,7 @@ def _end_at_once(code: int) -> NoReturn:
     end_process(code)
 
 
-def _start(config: Config) -> int:
+def _start(config: Config, directives: Sequence[str]) -> int:
     from sherd.later import put_off
 
     # The process is the server's own: what the control plane may never use is loaded when it does, and the allocator
@@ -166,7 +166,9 @@ def _start(config: Config) -> int:
     if config.get_bool("disable-thp"):
         os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from sherd.server import run
+    from sherd.server.arguments import hide_secrets
 
+    hide_secrets(directives)
     if config.get_bool("daemonize"):
         from sherd.observability.logs import check_log_file
 

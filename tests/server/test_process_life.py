@@ -12,16 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from sherd.server.arguments import secret_parts
 from tests.support.resp import encode_command
 from tests.support.servers import Server, Shape, free_port, sherd_command
 from tests.support.wire import Wire, connect
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.sherd_only
 
@@ -53,6 +51,37 @@ def test_the_installed_command_is_the_module() -> None:
     script = os.path.join(os.path.dirname(sys.executable), "sherd")
     finished = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=30, check=True)
     assert finished.stdout == run_sherd("--version").stdout
+
+
+def test_the_list_of_processes_shows_no_secrets() -> None:
+    """What was given as an argument holds, and everything that is no secret is still to be seen."""
+    with (
+        Server(directives={"requirepass": "s3cret", "masterauth": "s3cret too", "hz": "17"}) as server,
+        server.wire() as client,
+    ):
+        client.call("AUTH", "s3cret")
+        assert client.value("CONFIG", "GET", "masterauth")[1] == b"s3cret too"
+        assert server.process is not None
+        shown = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().split(b"\0")
+        assert not [argument for argument in shown if b"s3cret" in argument]
+        assert shown[shown.index(b"--requirepass") + 1] == b"******"
+        assert shown[shown.index(b"--hz") + 1] == b"17"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([], []),
+        (["--port", "1", "--requirepass", "--x", "--hz", "2"], [(3, 0)]),
+        (["--requirepass=x", "--masterauth x", "--PORT=1"], [(0, 14), (1, 13)]),
+        (["--primaryauth", "x y", "z"], [(1, 0), (2, 0)]),
+        (["--user", "joe", "on", ">x", "+@all", "#ab", "--user joe >x"], [(3, 1), (5, 1), (6, 7)]),
+        (["--tls-key-file-pass", "\u00fc", "--tls-key-file-pass=\u00fc"], [(1, 0), (2, 20)]),
+    ],
+)
+def test_secrets_are_found_however_they_are_given(arguments: list[str], parts: list[tuple[int, int]]) -> None:
+    """With their directive or behind it, and among the rules of a user."""
+    assert list(secret_parts(arguments)) == parts
 
 
 def test_help_names_the_subcommands() -> None:
