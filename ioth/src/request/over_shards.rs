@@ -61,6 +61,7 @@ impl Errand for OneCommand {
         let args = borrowed(&self.args);
         let (client, token) = (self.caller.client(), self.caller.token);
         let out = &mut self.performed.reply;
+        let _again = scripting::ExecutingAgain::begin();
         self.performed.waiter = call(shards, world, client, token, (self.command, &args), out);
         if scripting::takes_hand_on() {
             self.performed.reply.clear();
@@ -155,6 +156,7 @@ fn call_now(
     let out = &mut connection.outbound.buffer;
     let start = out.len();
     let world = &io.shared.world;
+    let _again = scripting::ExecutingAgain::begin();
     let result = catch_unwind(AssertUnwindSafe(|| call(shards, world, caller.client(), caller.token, command, out)));
     let panicked = result.is_err();
     if panicked {

@@ -30,6 +30,7 @@ const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
 #[must_use]
 pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
     let world = Arc::clone(&shard.world);
+    let _again = scripting::ExecutingAgain::begin();
     shard.evictor.begin_batch();
     let mut next = batch.executed;
     while next < batch.commands.len() {

@@ -173,7 +173,7 @@ pub const HANDED_ON: CommandError = CommandError::new("ERR the script is execute
 thread_local! {
     /// Whether this thread has connections, which must not wait for a script.
     static HAS_CONNECTIONS: Cell<bool> = const { Cell::new(false) };
-    /// Whether who executes on this thread executes scripts again that ask for it.
+    /// Whether what executes commands on this thread now executes scripts again that ask for it.
     static EXECUTES_AGAIN: Cell<bool> = const { Cell::new(false) };
     /// Whether the script that this thread executed last is to be handed on.
     static HANDS_ON: Cell<bool> = const { Cell::new(false) };
@@ -184,12 +184,24 @@ thread_local! {
 /// Says that this thread has connections.
 pub fn announce_connections() {
     HAS_CONNECTIONS.set(true);
-    EXECUTES_AGAIN.set(true);
 }
 
-/// Says that this thread is a shard's own.
-pub fn announce_shard() {
-    EXECUTES_AGAIN.set(true);
+/// Until this is dropped, commands are executed by what executes scripts again that ask for it.
+pub struct ExecutingAgain {
+    before: bool,
+}
+
+impl ExecutingAgain {
+    #[inline]
+    pub fn begin() -> ExecutingAgain {
+        ExecutingAgain { before: EXECUTES_AGAIN.replace(true) }
+    }
+}
+
+impl Drop for ExecutingAgain {
+    fn drop(&mut self) {
+        EXECUTES_AGAIN.set(self.before);
+    }
 }
 
 /// Whether a script that has left its shards may be executed again with all of them.

@@ -8,7 +8,6 @@ use crate::executor::batch::Batch;
 use crate::executor::errand;
 use crate::executor::rest;
 use crate::executor::run::run_next_over;
-use crate::handler::scripting;
 use crate::journal;
 use crate::keyspace::shard::Shard;
 use crate::maintenance::defragment;
@@ -78,7 +77,6 @@ impl Engine {
         fence(Ordering::SeqCst);
         #[cfg(not(loom))]
         self.world.pressure.set_thread(index, thread::current());
-        scripting::announce_shard();
         let mut upkeep = Upkeep::default();
         // What was left to this thread is done before it ends.
         while !self.stopping.load(Ordering::SeqCst) || !cell.has_no_work() {
