@@ -53,3 +53,11 @@ def test_a_data_command_is_named_in_its_family_alone() -> None:
         if found:
             named[str(file.relative_to(root))] = found
     assert named == _callers
+
+
+def test_numbers_among_the_arguments_of_control_commands_are_read_in_one_place() -> None:
+    """A reader of its own takes more digits than 64 bits have, or forms that the data plane refuses."""
+    folder = root / "src" / "sherd" / "families"
+    own = re.compile(r"def _(integer|number|long)\b|\{0,18\}|int\(request\.args")
+    found = [file.name for file in sorted(folder.glob("*.py")) if own.search(file.read_text())]
+    assert found == ["numbers.py"]

@@ -4,7 +4,7 @@
 - one module a family: `config` (CONFIG), `command` (COMMAND), `info` (INFO), `server` (TIME, ROLE, LASTSAVE, SHUTDOWN),
   `lolwut`, `slowlog`, `commandlog`, `latency`, `memory`, `module`; `cluster` and `cluster_slots` (CLUSTER),
   `migrate`, `hotkeys`, `own` and `extensions` (SHERD), `acl` (ACL)
-- `help_lines`: the form of the HELP subcommands
+- `help_lines`: the form of the HELP subcommands; `numbers`: whole numbers among arguments
 - `data_plane`: what families ask of the data plane, as plain callables
 - `command_table`: the table of all commands of both planes; `command_docs`: a row as COMMAND DOCS gives it
 - `dispatch`: runs a handler and encodes what it returns

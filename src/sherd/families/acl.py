@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from sherd.acl import CATEGORIES, AccessControl, RuleError, Selector, UserListEr
 from sherd.errors import CommandError
 from sherd.families.command_table import CommandTable
 from sherd.families.help_lines import help_reply
+from sherd.families.numbers import read_integer
 from sherd.log import get_logger
 from sherd.resp import OK, Reply, ReplySet
 from sherd.spec import Request, Secret, command, container
@@ -21,7 +21,6 @@ _READ = "noscript loading stale"
 _LOG_COUNT_DEFAULT = 10
 _PASSWORD_BITS_DEFAULT = 256
 _PASSWORD_BITS_MAX = 4096
-_INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _NO_FILE = (
     "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER "
     "command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store "
@@ -43,13 +42,6 @@ def _access(request: Request) -> AccessControl:
 
 def _shown(word: bytes) -> str:
     return word.decode("utf-8", "surrogateescape")
-
-
-def _integer(word: bytes) -> int:
-    number = int(word) if _INTEGER.fullmatch(word) else None
-    if number is None or not -(2**63) <= number < 2**63:
-        raise CommandError("ERR value is not an integer or out of range")
-    return number
 
 
 def _miscounted(request: Request) -> CommandError:
@@ -222,7 +214,7 @@ def acl_genpass(request: Request) -> Reply:
     """Hexadecimal digits, as many as the bits need."""
     if len(request.args) > 3:
         raise _miscounted(request)
-    bits = _integer(request.args[2]) if len(request.args) == 3 else _PASSWORD_BITS_DEFAULT
+    bits = read_integer(request.args[2]) if len(request.args) == 3 else _PASSWORD_BITS_DEFAULT
     if not 0 < bits <= _PASSWORD_BITS_MAX:
         raise CommandError(
             "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to "
@@ -251,7 +243,7 @@ def acl_log(request: Request) -> Reply:
     if len(request.args) == 3 and request.args[2].lower() == b"reset":
         access.reset_log()
         return OK
-    count = _integer(request.args[2]) if len(request.args) == 3 else _LOG_COUNT_DEFAULT
+    count = read_integer(request.args[2]) if len(request.args) == 3 else _LOG_COUNT_DEFAULT
     return [_log_entry(row) for row in access.log(max(count, 0))]
 
 

@@ -7,18 +7,9 @@ from collections.abc import Iterable
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.cluster import SLOTS, node_of
+from sherd.families.numbers import read_integer
 from sherd.resp import Encoded, Reply, encode
 from sherd.spec import Request, command
-
-_NOT_AN_INTEGER = "ERR value is not an integer or out of range"
-_LONG_MAX = 2**63 - 1
-
-
-def _integer(word: bytes) -> int:
-    """A 64-bit whole number in Redis' strict form."""
-    if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", word) or not -_LONG_MAX - 1 <= int(word) <= _LONG_MAX:
-        raise CommandError(_NOT_AN_INTEGER)
-    return int(word)
 
 
 @command("cluster|keyslot", reads="config", arity=3, flags="stale", group="cluster", since="3.0.0",
@@ -37,7 +28,7 @@ def cluster_keyslot(request: Request) -> Reply:
 def cluster_countkeysinslot(request: Request) -> Reply:
     """A whole number."""
     node = node_of(request)
-    slot = _integer(request.args[2])
+    slot = read_integer(request.args[2])
     if not 0 <= slot < SLOTS:
         raise CommandError("ERR Invalid slot")
     return node.engine.slot_key_counts(slot, slot)[0]
@@ -49,7 +40,7 @@ def cluster_countkeysinslot(request: Request) -> Reply:
 def cluster_getkeysinslot(request: Request) -> Reply:
     """At most as many keys as asked for, in no particular order."""
     node = node_of(request)
-    slot, count = _integer(request.args[2]), _integer(request.args[3])
+    slot, count = read_integer(request.args[2]), read_integer(request.args[3])
     if not 0 <= slot < SLOTS or count < 0:
         raise CommandError("ERR Invalid slot or number of keys")
     return list(node.engine.keys_in_slot(slot, count))

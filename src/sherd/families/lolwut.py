@@ -6,11 +6,10 @@ and cracks stay between them. Sizes come from the client and are bounded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sherd.errors import CommandError
+from sherd.families.numbers import read_integer
 from sherd.observability.node import Node
 from sherd.resp import Reply, Verbatim
 from sherd.spec import Request, command
@@ -39,7 +38,7 @@ def lolwut(request: Request) -> Reply:
     """Text; `LOLWUT [VERSION n] [columns [rows [pieces]]]`, there is one drawing for all versions."""
     words = request.args[1:]
     if len(words) >= 2 and words[0].lower() == b"version":
-        _number(words[1])
+        read_integer(words[1])
         words = words[2:]
     columns, rows, pieces = _sizes(words)
     import random  # for a drawing only
@@ -52,19 +51,12 @@ def lolwut(request: Request) -> Reply:
 
 def _sizes(words: Sequence[bytes]) -> tuple[int, int, int]:
     defaults = ((_COLUMNS, _COLUMNS_MAX), (_ROWS, _ROWS_MAX), (_PIECES, _PIECES_MAX))
-    given = [_number(word) for word in words[: len(defaults)]]
+    given = [read_integer(word) for word in words[: len(defaults)]]
     columns, rows, pieces = (
         max(1, min(given[index], maximum)) if index < len(given) else default
         for index, (default, maximum) in enumerate(defaults)
     )
     return columns, rows, pieces
-
-
-def _number(word: bytes) -> int:
-    # A long run of digits is cut off by the bounds anyway; converting it would only cost time.
-    if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", word):
-        raise CommandError("ERR value is not an integer or out of range")
-    return int(word)
 
 
 def draw_pot(columns: int, rows: int, pieces: int, chance: random.Random) -> str:

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.families.numbers import read_integer
 from sherd.log import get_logger
 from sherd.observability.node import Listener, Node
 from sherd.record import field, record
@@ -43,10 +44,8 @@ NOT_CONNECTED = "IOERR error or timeout connecting to the client"
 NOT_WRITTEN = "IOERR error or timeout writing to target instance"
 NOT_READ = "IOERR error or timeout reading to target instance"
 KEPT_CHANGING = "ERR a key was changed each time it was sent, it is still here"
-NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 KEY_BESIDE_KEYS = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string"
 
-_LONG_MAX = 2**63 - 1
 _KEY_FLAGS = ("RW", "access", "delete")
 
 
@@ -174,8 +173,8 @@ def parse(args: Sequence[bytes]) -> Migration:
                 break
             case _:
                 raise CommandError(SYNTAX_ERROR)
-    timeout_ms = _integer(args[5])
-    migration.database = _integer(args[4])
+    timeout_ms = read_integer(args[5])
+    migration.database = read_integer(args[4])
     migration.timeout_seconds = (timeout_ms if timeout_ms > 0 else TIMEOUT_MS_DEFAULT) / 1000
     return migration
 
@@ -185,13 +184,6 @@ def _value(options: Iterator[tuple[int, bytes]]) -> bytes:
     if following is None:
         raise CommandError(SYNTAX_ERROR)
     return following[1]
-
-
-def _integer(word: bytes) -> int:
-    digits = word.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > len(str(_LONG_MAX)) or abs(int(word)) > _LONG_MAX:
-        raise CommandError(NOT_AN_INTEGER)
-    return int(word)
 
 
 def _leading_number(word: bytes) -> int:

@@ -7,12 +7,14 @@ import time
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.interruption import is_interrupted, refuse_interrupted
+from sherd.families.numbers import read_integer, read_timeout_ms
 from sherd.observability.node import Node
 from sherd.persistence import AppendOnly, SaveError, Saver
 from sherd.replication import Primary
 from sherd.resp import Reply, Simple
 from sherd.spec import Request, command
 
+_NOT_POSITIVE = "ERR value is out of range, must be positive"
 _IN_PROGRESS = "ERR Background save already in progress"
 _REWRITING = (
     "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
@@ -128,14 +130,13 @@ _NO_FILE = "ERR WAITAOF cannot be used when numlocal is set but appendonly is di
 async def waitaof(request: Request) -> Reply:
     """How many of this server and of its replicas have on disk what was written before. The file here is synced at
     once, instead of in the next second."""
-    local, replicas = _integer(request.args[1]), _integer(request.args[2])
+    local = read_integer(request.args[1])
     if local not in (0, 1):
         raise CommandError("ERR value is out of range, value must between 0 and 1")
+    replicas = read_integer(request.args[2], _NOT_POSITIVE)
     if replicas < 0:
-        raise CommandError("ERR value is out of range, must be positive")
-    timeout_ms = _integer(request.args[3], "ERR timeout is not an integer or out of range")
-    if timeout_ms < 0:
-        raise CommandError("ERR timeout is negative")
+        raise CommandError(_NOT_POSITIVE)
+    timeout_ms = read_timeout_ms(request.args[3])
     node = request.services.get(Node)
     if node.replication.primary is not None:
         raise CommandError(_ON_REPLICA)
@@ -178,10 +179,3 @@ def _is_synced(node: Node, offset: int) -> int:
     """1 if everything up to an offset is on disk here."""
     status = node.engine.append_status()
     return int(status is not None and status["synced"] >= offset)
-
-
-def _integer(text: bytes, error: str = "ERR value is not an integer or out of range") -> int:
-    digits = text.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > 19 or (digits[:1] == b"0" and digits != b"0"):
-        raise CommandError(error)
-    return int(text)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.interruption import refuse_interrupted
+from sherd.families.numbers import read_integer, read_timeout_ms
 from sherd.observability.node import Node
 from sherd.replication import Contents, Failover, Follower, Primary
 from sherd.resp import OK, Encoded, Reply, Simple
 from sherd.spec import Request, command
 
 _NO_REPLY = Encoded(b"")
-_NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 _HOST_LENGTH_MAX = 45
 _PORT_MAX = 65535
 # From this one on Valkey has a form of its own for hashes whose fields expire.
 _VALKEY_MAJOR_MIN = 9
-_LONG_DIGITS_MAX = 19
-_BAD_TIMEOUT = "ERR timeout is not an integer or out of range"
 _WAIT_ON_REPLICA = (
     "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured "
     "to be writable (which is not the default) writes to replicas are just local and are not propagated."
@@ -44,7 +42,7 @@ async def replicaof(request: Request) -> Reply:
     if (host.lower(), port.lower()) == ("no", "one"):
         await follower.lead()
         return OK
-    number = _integer(request.args[2], "ERR Invalid master port")
+    number = read_integer(request.args[2], "ERR Invalid master port")
     if not 0 <= number <= _PORT_MAX:
         raise CommandError("ERR Invalid master port")
     if node.replication.primary == (host, number):
@@ -110,9 +108,12 @@ def replconf(request: Request) -> Reply:
     for name, value in zip(words[::2], words[1::2], strict=True):
         match name.lower():
             case b"listening-port":
-                introduction.port = min(max(_integer(value), 0), _PORT_MAX)
+                introduction.port = min(max(read_integer(value), 0), _PORT_MAX)
             case b"rdb-only":
-                introduction.snapshot_only = _integer(value) == 1
+                wanted = read_integer(value)
+                if wanted not in (0, 1):
+                    raise CommandError("ERR value is out of range, value must between 0 and 1")
+                introduction.snapshot_only = wanted == 1
             case b"ip-address":
                 if len(value) > _HOST_LENGTH_MAX:
                     reason = "REPLCONF ip-address provided by replica instance is too long"
@@ -161,7 +162,7 @@ async def psync(request: Request) -> Reply:
     """What is answered comes from the thread that feeds replicas, which has the connection from then on."""
     follower, primary = request.services.get(Follower), request.services.get(Primary)
     replication = request.services.get(Node).replication
-    history, offset = request.args[1].decode("latin-1"), _integer(request.args[2])
+    history, offset = request.args[1].decode("latin-1"), read_integer(request.args[2])
     if len(request.args) > 3 and request.args[3].upper() == b"FAILOVER":
         if replication.primary is None:
             raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
@@ -201,9 +202,7 @@ async def sync(request: Request) -> Reply:
 )
 async def wait(request: Request) -> Reply:
     """How many replicas have everything that was written before, when they are enough or the time is over."""
-    count, timeout_ms = _integer(request.args[1]), _integer(request.args[2], _BAD_TIMEOUT)
-    if timeout_ms < 0:
-        raise CommandError("ERR timeout is negative")
+    count, timeout_ms = read_integer(request.args[1]), read_timeout_ms(request.args[2])
     if request.services.get(Node).replication.primary is not None:
         raise CommandError(_WAIT_ON_REPLICA)
     # Within a transaction nobody could wait.
@@ -244,21 +243,14 @@ def _parse_failover(words: list[str]) -> tuple[tuple[str, int] | None, int, bool
     while rest:
         word = rest.pop(0).lower()
         if word == "timeout" and rest and not timeout_ms:
-            timeout_ms = _integer(rest.pop(0).encode("utf-8", "surrogateescape"))
+            timeout_ms = read_integer(rest.pop(0).encode("utf-8", "surrogateescape"))
             if timeout_ms <= 0:
                 raise CommandError("ERR FAILOVER timeout must be greater than 0")
         elif word == "to" and len(rest) > 1 and target is None:
             host = rest.pop(0)
-            target = (host, _integer(rest.pop(0).encode("utf-8", "surrogateescape")))
+            target = (host, read_integer(rest.pop(0).encode("utf-8", "surrogateescape")))
         elif word == "force" and not force:
             force = True
         else:
             raise CommandError(SYNTAX_ERROR)
     return target, timeout_ms, force
-
-
-def _integer(word: bytes, refusal: str = _NOT_AN_INTEGER) -> int:
-    digits = word.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > _LONG_DIGITS_MAX or (len(digits) > 1 and digits.startswith(b"0")):
-        raise CommandError(refusal)
-    return int(word)

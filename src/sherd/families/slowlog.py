@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from sherd.errors import CommandError
 from sherd.families.help_lines import help_reply
+from sherd.families.numbers import read_integer
 from sherd.observability.node import Node
 from sherd.resp import OK, Reply
 from sherd.spec import Request, command, container
 
 _COUNT_DEFAULT = 10
 _COUNT_MAX = 2**63 - 1
+_BAD_COUNT = "ERR count should be greater than or equal to -1"
 
 container(
     "slowlog",
@@ -54,9 +54,9 @@ def entries_of(request: Request, log: str, count: int) -> Reply:
 
 def count_of(word: bytes) -> int:
     """A number of entries."""
-    count = int(word) if re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", word) else -2
+    count = read_integer(word, _BAD_COUNT)
     if not -1 <= count <= _COUNT_MAX:
-        raise CommandError("ERR count should be greater than or equal to -1")
+        raise CommandError(_BAD_COUNT)
     return count
 
 
