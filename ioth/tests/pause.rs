@@ -3,9 +3,11 @@
 
 mod served;
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
 
 use served::{Client, Served};
+use sherd_shards::executor::engine::Engine;
 
 /// Has each line held back by a pause of that kind, after some that are not, and answered when it is over.
 fn expect_held(mode: &str, cases: &[(&[&str], &str, &str)]) {
@@ -279,4 +281,84 @@ fn who_waits_for_keys_times_out_during_a_pause_and_is_not_served_by_the_clock() 
     operator.run("XPENDING s g - + 10 b", "*0|");
     operator.run("CLIENT UNPAUSE", "+OK|");
     reader.expect("*1|*2|$1|s|*1|*4|$3|1-0|*2|$1|f|$1|v|:2501|:1|");
+}
+
+/// Lines and their replies, in which `{k}` is a key of the last shard and `{o}` one of the first.
+type Lines = &'static [(&'static str, &'static str)];
+
+/// Has the last line wait for a shard that this thread holds, and pauses. Who pauses is answered when the shard was let go and the line
+/// was executed.
+fn expect_executed_before_the_answer(held_shard: usize, lines: Lines, pause: Lines) {
+    let served = Served::with_io_threads(4, 2);
+    let (mut operator, mut client, mut pusher) = (served.client(), served.client(), served.client());
+    let map = served.shared().world.slots;
+    let key_of =
+        |shard| (0..).map(|number| format!("k{number}")).find(|key| map.shard_of(map.slot(key.as_bytes())) == shard);
+    let (last, first) = (key_of(3).expect("a key"), key_of(0).expect("a key"));
+    let filled = |line: &str| line.replace("{k}", &last).replace("{o}", &first);
+    let (&(line, reply), before) = lines.split_last().expect("a line");
+    before.iter().for_each(|(line, reply)| client.run(&filled(line), reply));
+    let waits = line.starts_with("BLPOP");
+    if waits {
+        client.send_lines(&[&filled(line)]);
+        served.wait_until(line, |shared| shared.io.iter().any(|io| io.blocked.get() == 1));
+    }
+    let engine = &served.shared().engine;
+    let held = Engine::hold(&**engine, 1 << held_shard);
+    if waits {
+        pusher.run(&filled("LPUSH {k} v"), ":1|");
+    } else {
+        client.send_lines(&[&filled(line)]);
+    }
+    // By now the line has passed the gate, or waits to be served.
+    std::thread::sleep(Duration::from_millis(100));
+    let is_free = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let operator = &mut operator;
+        let is_free = &is_free;
+        let answered = scope.spawn(move || {
+            pause.iter().for_each(|(line, reply)| operator.run(line, reply));
+            is_free.load(SeqCst)
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        is_free.store(true, SeqCst);
+        drop(held);
+        assert!(answered.join().expect("an answer"), "{line}: what was let pass is still to be executed");
+    });
+    client.expect(&filled(reply).replace("$v|", &format!("${}|{last}|", last.len())));
+}
+
+#[test]
+fn who_pauses_is_answered_when_nothing_is_executed_any_more_that_was_let_pass_before() {
+    const PAUSES: [Lines; 3] = [
+        &[("CLIENT PAUSE 100000 WRITE", "+OK|")],
+        &[("CLIENT PAUSE 100000 ALL", "+OK|")],
+        &[("MULTI", "+OK|"), ("CLIENT PAUSE 100000 WRITE", "+QUEUED|"), ("EXEC", "*1|+OK|")],
+    ];
+    for pause in PAUSES {
+        expect_executed_before_the_answer(3, &[("SET {k} v", "+OK|")], pause);
+        expect_executed_before_the_answer(3, &[("MSET {k} v {o} v", "+OK|")], pause);
+        let transaction: Lines =
+            &[("MULTI", "+OK|"), ("SET {k} v", "+QUEUED|"), ("SET {o} v", "+QUEUED|"), ("EXEC", "*2|+OK|+OK|")];
+        expect_executed_before_the_answer(3, transaction, pause);
+    }
+}
+
+#[test]
+fn who_pauses_is_answered_when_waiting_clients_have_what_they_are_to_get() {
+    let lines: Lines = &[("BLPOP {k} {o} 0", "*2|$v|$1|v|")];
+    expect_executed_before_the_answer(0, lines, &[("CLIENT PAUSE 100000 WRITE", "+OK|")]);
+}
+
+#[test]
+fn who_pauses_waits_for_nobody_that_waits_for_a_key_or_pauses_as_well() {
+    let served = Served::with_io_threads(2, 2);
+    let mut clients: Vec<Client> = (0..6).map(|_| served.client()).collect();
+    let (waiting, pausing) = clients.split_at_mut(2);
+    waiting.iter_mut().for_each(|client| client.send_lines(&["BLPOP none 0"]));
+    served.wait_until("both wait", |shared| shared.io.iter().map(|io| io.blocked.get()).sum::<u64>() == 2);
+    pausing.iter_mut().for_each(|client| client.send_lines(&["CLIENT PAUSE 100000 WRITE"]));
+    pausing.iter_mut().for_each(|client| client.expect("+OK|"));
+    pausing[0].run("CLIENT UNPAUSE", "+OK|");
+    pausing[0].run("RPUSH none v", ":1|");
 }

@@ -87,6 +87,22 @@ def test_a_transaction_runs_a_script_behind_a_command_in_python(tmp_path: Path, 
         assert time.monotonic() - begun < 5
 
 
+def test_a_pause_is_answered_when_commands_in_python_that_came_before_are_done(tmp_path: Path) -> None:
+    """The story: those that waited in the queue of their thread were executed during the pause."""
+    path = tmp_path / "slow.py"
+    path.write_text(beside_scripts)
+    with start(path) as server, server.wire() as slow, server.wire() as queued, server.wire() as operator:
+        slow.write("SLOW.SET", "a", "0.8")
+        queued.write("SLOW.SET", "b", "0")
+        time.sleep(0.1)
+        begun = time.monotonic()
+        assert operator.call("CLIENT", "PAUSE", "100000", "WRITE").raw == b"+OK\r\n"
+        assert time.monotonic() - begun > 0.4
+        assert operator.value("MGET", "a", "b") == [b"v", b"v"]
+        assert operator.call("CLIENT", "UNPAUSE").raw == b"+OK\r\n"
+        assert slow.read().raw + queued.read().raw == b"+OK\r\n+OK\r\n"
+
+
 def test_a_module_that_is_loaded_again_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(one_command.format(name="own.answer", value=1))

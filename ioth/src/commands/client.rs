@@ -9,7 +9,7 @@ use sherd_shards::handler::error::{CommandError, Outcome, SYNTAX};
 use sherd_shards::handler::reply::Reply;
 
 use super::client_list::refresh;
-use super::{answer, container, declare, help, ok, Declared, CLIENT};
+use super::{answer, container, declare, declare_after_data, help, ok, Declared, CLIENT};
 use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
 use crate::observe::clients::{describe, lock};
@@ -139,7 +139,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         reply_mode,
     ),
-    declare(
+    declare_after_data(
         CommandSpec {
             name: "client|pause",
             summary: "Holds back commands of all clients for a while.",

@@ -17,6 +17,7 @@ pub mod wait;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
+use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::handler::reply::Reply;
 use sherd_shards::server::client::ClientRecord;
 
@@ -80,6 +81,21 @@ impl Connection {
         !self.outbound.awaits_shards() && self.wait.reason != WaitsFor::Errand
     }
 
+    /// Whether something is executed for this connection, or is going to be, that may write.
+    pub fn may_have_writes_out(&self) -> bool {
+        self.outbound.awaits_shards()
+            || match self.wait.reason {
+                // What is to be executed for who waits for a key is looked after by its shards.
+                WaitsFor::Nothing | WaitsFor::Key | WaitsFor::Quiet => false,
+                WaitsFor::Errand | WaitsFor::Exec => true,
+                // Of the control plane's own commands most write nothing, and some wait for as long as their clients like.
+                WaitsFor::Control => self.session.last_command.is_none_or(|command| {
+                    matches!(command.spec.plane, Plane::Extension)
+                        || command.spec.has(flag::WRITE | flag::MAY_REPLICATE)
+                }),
+            }
+    }
+
     /// Whether an answer may go to the client without its IO thread: nothing else is on its way, or comes in between.
     pub fn may_be_answered_at_once(&self) -> bool {
         self.outbound.unsent() == 0
@@ -118,7 +134,7 @@ impl Connection {
         self.outbound.has_pending()
             || match self.wait.reason {
                 WaitsFor::Nothing => false,
-                WaitsFor::Control | WaitsFor::Exec | WaitsFor::Errand => true,
+                WaitsFor::Control | WaitsFor::Exec | WaitsFor::Errand | WaitsFor::Quiet => true,
                 WaitsFor::Key => !self.wait.waiter.as_ref().is_some_and(|waiter| waiter.state.is_waiting()),
             }
     }

@@ -1,5 +1,6 @@
 //! What a connection waits for before its next request is taken, besides replies from shards.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use sherd_shards::effects::blocking::Waiter;
@@ -20,7 +21,12 @@ pub enum WaitsFor {
     Errand,
     /// A key; see [`Wait::waiter`].
     Key,
+    /// The end of all that a pause does not hold back.
+    Quiet,
 }
+
+/// Whoever waits until all shares of something have been let go.
+pub type Share = Arc<dyn Any + Send + Sync>;
 
 /// A connection's wait, if it has one.
 #[derive(Default)]
@@ -41,6 +47,8 @@ pub struct Wait {
     pub interrupt_reply: Option<Vec<u8>>,
     /// While a transaction that may have the client begin to track is executed elsewhere.
     pub early: Option<Box<Early>>,
+    /// One for each pause that has begun while something was out for this connection; let go of when that is done.
+    pub shares: Vec<Share>,
     /// CLIENT REPLY said not to send the answer.
     pub is_suppressed: bool,
 }

@@ -29,6 +29,7 @@ use crate::request::multi::exec::take_executed;
 use crate::request::over_shards::take_performed;
 use crate::request::paused::release_deferred;
 use crate::request::publish::{send_fed, take_posts, tell_others};
+use crate::request::quiet::share;
 use crate::request::settle::{close, settle};
 use crate::shared::message::Message;
 use crate::thread::neighbours::lock;
@@ -152,6 +153,7 @@ fn take_messages(io: &mut IoThread) {
             Message::Posts => take_posts(io, None),
             Message::Journal => release_durable(io),
             Message::UsersChanged => look_after_change(io),
+            Message::Share(quiet) => share(io, &quiet),
             Message::Wake => {
                 release_deferred(io, true);
                 renew_listeners(io);

@@ -140,7 +140,7 @@ pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], sent: usize, 
         // The server ends before the transaction was begun.
         WaitsFor::Exec => connection.discard(),
         // No request of such a client is with the control plane.
-        WaitsFor::Nothing | WaitsFor::Key | WaitsFor::Errand => {
+        WaitsFor::Nothing | WaitsFor::Key | WaitsFor::Errand | WaitsFor::Quiet => {
             io.connections.put_back(connection);
             return;
         }

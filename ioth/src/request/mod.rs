@@ -7,7 +7,7 @@
 //! - [`deliver`] brings replies of batches back, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
 //! - [`rights`] says what a client may do, [`lost_rights`] what becomes of those who may less than before, [`by_certificate`] who
 //!   a client is that has a certificate
-//! - [`blocked`] and [`paused`] look after connections that wait, [`monitor`] shows commands to those who asked
+//! - [`blocked`] and [`paused`] look after connections that wait, [`quiet`] after who waits until others do, [`monitor`] shows commands to those who asked
 //! - [`subscribe`] begins and ends subscriptions, [`publish`] brings connections what is published
 //! - [`track`] begins and ends the tracking of keys, [`invalidate`] brings connections what they are told of them
 //! - [`caller`] is the client of what another thread executes, [`slots`] are those of a command's keys, [`selected`] is the
@@ -34,6 +34,7 @@ pub mod own_command;
 pub mod own_requests;
 pub mod paused;
 pub mod publish;
+pub mod quiet;
 pub mod restraints;
 pub mod rights;
 pub mod selected;

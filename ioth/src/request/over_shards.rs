@@ -230,7 +230,7 @@ pub fn end_over_shards(
 pub fn take_performed(io: &mut IoThread, token: Token, performed: Performed) {
     // A connection with an errand out is not closed before this.
     let Some(mut connection) = io.connections.take(token.index) else { return };
-    if connection.token != token || connection.wait.reason != WaitsFor::Errand {
+    if connection.token != token || !matches!(connection.wait.reason, WaitsFor::Errand | WaitsFor::Quiet) {
         io.connections.put_back(connection);
         return;
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::Plane;
 
+use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;
 use crate::protocol::parser::SHORT_ARGS_MAX;
 use crate::thread::handlers::Dispatch;
@@ -44,18 +45,24 @@ pub fn route_own(
             return refuse(io, connection, Some(command), &error);
         }
     }
+    let start = connection.outbound.buffer.len();
     let dispatch = execute(io, connection, command, own, args);
     if !own.keeps_caching {
         connection.end_caching();
     }
-    begin_pauses(io);
-    if !connection.outbound.has_pending() {
+    begin_pauses(io, connection, start);
+    let is_paused = connection.wait.reason == WaitsFor::Quiet;
+    if !connection.outbound.has_pending() && !is_paused {
         connection.outbound.end_reply();
     }
     // Database, protocol or name may be others now.
     connection.outbound.close_segments();
     connection.session.advance_reply_mode();
-    dispatch
+    if is_paused {
+        Dispatch::Wait
+    } else {
+        dispatch
+    }
 }
 
 /// Executes calls of a command that follow each other, of `count` arguments each, and which answers and does nothing else.

@@ -12,19 +12,28 @@ use crate::connection::token::Token;
 use crate::connection::Connection;
 use crate::thread::IoThread;
 
+use super::quiet::answer_when_quiet;
+
 /// Flags of commands that CLIENT PAUSE WRITE defers, whoever executes them.
 pub const MAY_WRITE: u32 = flag::WRITE | flag::MAY_REPLICATE;
 
-/// Begins the pauses that the command just executed has asked for: a transaction is over by then, all of it.
+/// Begins the pauses that the command just executed has asked for: a transaction is over by then, all of it. What it has answered, from
+/// `start` on, is sent when all is done that they do not hold back.
 #[inline]
-pub fn begin_pauses(io: &mut IoThread) {
-    if io.deferred.pauses.is_empty() {
-        return;
+pub fn begin_pauses(io: &mut IoThread, connection: &mut Connection, start: usize) {
+    if !io.deferred.pauses.is_empty() {
+        begin_now(io, connection, start);
     }
+}
+
+#[cold]
+fn begin_now(io: &mut IoThread, connection: &mut Connection, start: usize) {
     let now_ms = io.shared.world.monotonic_milliseconds();
     for pause in io.deferred.pauses.drain(..) {
         io.shared.world.pause.start(now_ms.saturating_add(pause.timeout_ms), pause.writes_only, now_ms);
     }
+    let reply = connection.outbound.buffer.split_off(start);
+    answer_when_quiet(io, connection, reply);
 }
 
 /// Whether CLIENT PAUSE holds a command back now. A command that is queued by MULTI counts as if it were executed.

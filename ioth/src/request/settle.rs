@@ -20,6 +20,9 @@ pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
         close(io, connection);
         return;
     }
+    if !connection.wait.shares.is_empty() && !connection.may_have_writes_out() {
+        connection.wait.shares.clear();
+    }
     let idle = connection.is_idle();
     let more = idle
         && !connection.closing

@@ -14,6 +14,7 @@ use sherd_shards::server::tracking::Tracks;
 
 use crate::connection::token::Token;
 use crate::connection::transaction::{Executed, Transaction, Watch};
+use crate::connection::wait::Share;
 use crate::followers::replica::Joining;
 use crate::net::listener::Peer;
 use crate::net::transport::Lent;
@@ -52,6 +53,8 @@ pub enum Message {
     Journal,
     /// Users have changed: look at what clients have that they may not have any more.
     UsersChanged,
+    /// A pause has begun, and is to know when what the thread's connections have out is done.
+    Share(Share),
     /// Look at the shared state again (stopping, unpaused).
     Wake,
 }

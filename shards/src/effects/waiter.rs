@@ -239,9 +239,9 @@ impl Waiter {
         self.run_is_due.load(Ordering::Acquire)
     }
 
-    /// The run begins, with all shards held: what changes from now on makes another one due.
-    pub(crate) fn begin_run(&self) {
-        self.run_is_due.store(false, Ordering::Release);
+    /// The run begins, with all shards held: what changes from now on makes another one due. Says whether one was.
+    pub(crate) fn begin_run(&self) -> bool {
+        self.run_is_due.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the waiting ends when a key is no longer there.

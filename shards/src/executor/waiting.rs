@@ -1,6 +1,7 @@
 //! Clients that wait for keys: how they join the queues of [`crate::effects::blocking`], and how they are served.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use crate::command::origin::Origin;
@@ -69,6 +70,7 @@ fn serve_key(shard: &mut Shard, db: u16, bytes: &[u8], mut from: u64) {
         if waiter.needs_several() {
             // Those behind it come after its run.
             if waiter.make_run_due() {
+                shard.world.runs_due.fetch_add(1, Relaxed);
                 shard.outbox.wake(Wake::Run(waiter));
             }
             return;
@@ -139,7 +141,10 @@ impl Errand for Serve {
 
     fn run(&mut self, shards: &mut Shards<'_>, world: &World) {
         let waiter = &self.0;
-        waiter.begin_run();
+        if waiter.begin_run() {
+            // Relaxed: whoever looks holds the same shards.
+            world.runs_due.fetch_sub(1, Relaxed);
+        }
         run(shards, world, waiter);
         let place = waiter.place() + 1;
         for key in &waiter.block.keys {

@@ -119,6 +119,8 @@ pub struct World {
     pub clocks: Clocks,
     /// The place in the queues of the client that begins to wait next; see [`crate::effects::waiter`].
     wait_places: AtomicU64,
+    /// Waiting clients whose commands are to be run with several shards, for which somebody is under way.
+    pub runs_due: AtomicUsize,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// What writes have done, for whoever listens.
@@ -146,6 +148,7 @@ impl World {
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
             clocks: Clocks::default(),
             wait_places: AtomicU64::new(0),
+            runs_due: AtomicUsize::new(0),
             pause: Pause::default(),
             journal: Journal::default(),
             append_files: AppendFiles::default(),

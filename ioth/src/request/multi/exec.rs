@@ -250,12 +250,14 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
     if let Some(early) = early {
         tell_early(io, connection, *early);
     }
-    begin_pauses(io);
     connection.outbound.buffer.extend_from_slice(&executed.replies[copied..]);
     if connection.wait.is_suppressed || connection.session.reply_mode.suppresses() {
         connection.outbound.buffer.truncate(start);
     }
-    connection.outbound.end_reply();
+    begin_pauses(io, connection, start);
+    if !connection.is_answering() {
+        connection.outbound.end_reply();
+    }
     connection.end_caching();
     connection.close_after_reply |= executed.panicked;
 }
