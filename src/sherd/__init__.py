@@ -17,7 +17,7 @@ Commands of one's own, see docs/python-commands.md:
 # The standard library's own checks of types and versions take longer to import than `sherd --version` may take.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sherd.errors import CommandError
+    from sherd.errors import CommandError, ConfigError, SherdError
     from sherd.extensions.declare import Event, command, every, on
     from sherd.native import Call
     from sherd.resp import Error
@@ -30,9 +30,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Call",
     "CommandError",
+    "ConfigError",
     "Error",
     "Event",
     "Server",
+    "SherdError",
     "Status",
     "__version__",
     "command",
@@ -44,9 +46,11 @@ __all__ = [
 _PLACES = {
     "Call": ("sherd.native", "Call"),
     "CommandError": ("sherd.errors", "CommandError"),
+    "ConfigError": ("sherd.errors", "ConfigError"),
     "Error": ("sherd.resp", "Error"),
     "Event": ("sherd.extensions.declare", "Event"),
     "Server": ("sherd.server", "Server"),
+    "SherdError": ("sherd.errors", "SherdError"),
     "Status": ("sherd.resp", "Simple"),
     "command": ("sherd.extensions.declare", "command"),
     "every": ("sherd.extensions.declare", "every"),
@@ -64,3 +68,8 @@ def __getattr__(name: str) -> object:
     found = getattr(import_module(module), own_name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    # What is loaded later is shown by `dir`, and completed by shells, as what is there.
+    return sorted({*globals(), *__all__})

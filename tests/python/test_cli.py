@@ -56,6 +56,17 @@ def test_the_version_is_that_of_the_package() -> None:
     assert __version__ == cargo["workspace"]["package"]["version"] == importlib.metadata.version("sherd")
 
 
+def test_the_package_shows_what_it_offers() -> None:
+    """What is loaded when it is asked for is there for `dir`, and for shells that complete names."""
+    import sherd
+
+    assert set(sherd.__all__) <= set(dir(sherd))
+    assert all(getattr(sherd, name) is not None for name in sherd.__all__)
+    with pytest.raises(sherd.ConfigError, match="unknown directive"):
+        sherd.Server(no_such_directive=1)
+    assert issubclass(sherd.ConfigError, sherd.SherdError)
+
+
 def test_help_fits_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
