@@ -56,11 +56,12 @@ pub fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
         let known = FLAG_NAMES.iter().find(|(_, known)| *known == name);
         flags |= known.ok_or_else(|| PyValueError::new_err(format!("there is no flag {name}")))?.0;
     }
+    let own: String = item(spec, "name")?;
     let mut categories = Categories::NONE;
     for name in item::<Vec<String>>(spec, "categories")? {
         let known = Categories::by_name(&name);
         categories =
-            categories.with(known.ok_or_else(|| PyValueError::new_err(format!("there is no category {name}")))?);
+            categories.with(known.ok_or_else(|| PyValueError::new_err(format!("{own}: there is no category {name}")))?);
     }
     let history: Vec<(String, String)> = item(spec, "history")?;
     let history: Vec<(&str, &str)> = history.into_iter().map(|(since, what)| (leak(since), leak(what))).collect();
@@ -73,7 +74,7 @@ pub fn parse(spec: &Bound<'_, PyDict>) -> PyResult<CommandSpec> {
         secrets.into_iter().map(|(word, from, step, count)| Secret { word: leak(word), from, step, count }).collect();
     let tips: Vec<&'static str> = item::<Vec<String>>(spec, "tips")?.into_iter().map(leak).collect();
     Ok(CommandSpec {
-        name: leak(item(spec, "name")?),
+        name: leak(own),
         summary: leak(item(spec, "summary")?),
         since: leak(item(spec, "since")?),
         history: Vec::leak(history),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sherd.errors import CommandError, DeclarationError
 from sherd.extensions.declare import command, declared_by, every, on
 from sherd.extensions.signature import read_signature
-from sherd.extensions.specification import read_command
+from sherd.extensions.specification import check_task, read_command
 from sherd.resp import encode
 
 
@@ -139,6 +140,10 @@ def test_too_many_arguments_are_the_usual_error() -> None:
 async def _asynchronous(call: Any) -> None: ...
 
 
+async def _asynchronous_generator(call: Any) -> Any:
+    yield call
+
+
 def _keyword_only(call: Any, *, key: bytes) -> None: ...
 
 
@@ -161,6 +166,7 @@ def _unknown_name(call: Any, value: NoSuchType) -> None: ...  # type: ignore[nam
     ("function", "reason"),
     [
         (_asynchronous, "a command is a plain function"),
+        (_asynchronous_generator, "a command is a plain function"),
         (_keyword_only, "clients have no keyword arguments, such as key"),
         (_any_keywords, "clients have no keyword arguments, such as options"),
         (_nothing, "its first parameter is the call"),
@@ -205,7 +211,7 @@ def test_keys_are_a_number_places_a_function_or_all() -> None:
     spec = spec_of(keys=lambda first, *others: [first])
     assert spec["keys"] == [("RW access update incomplete", ("unknown",), ("unknown",))]
     assert "movablekeys" in spec["flags"]
-    for wrong in (3, (0,), (9,), -1, True, "some"):
+    for wrong in (3, (0,), (9,), -1, True, "some", None, 1.5, ("first",), (True,), b"\x01\x02\x03\x04"):
         with pytest.raises(DeclarationError):
             spec_of(keys=wrong)
 
@@ -222,6 +228,84 @@ def test_a_function_for_keys_gets_the_converted_arguments() -> None:
     assert args == [b"k", b"2"], "the function itself converts them again"
     with pytest.raises(CommandError, match="count must be an integer"):
         read.find_keys([b"k", b"x"])
+
+
+@pytest.mark.parametrize("wrong", [7, None, [7], [None], "one", b"one"])
+def test_a_function_for_keys_that_returns_no_list_of_names_is_told_so(wrong: Any) -> None:
+    """A number is not that many zeros, and text is not its characters."""
+
+    @command("a.b", keys=lambda first: wrong)
+    def function(call: Any, first: str) -> None: ...
+
+    (declared,) = declared_by(function)
+    read = read_command(declared)  # type: ignore[arg-type]
+    assert read.find_keys is not None
+    with pytest.raises((DeclarationError, TypeError), match=r"a list of them|no key|not iterable"):
+        read.find_keys([b"k"])
+
+
+class Holder:
+    """What somebody may want commands to be methods of."""
+
+    def method(self, call: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("declare", "reason"),
+    [
+        (lambda: command(_nothing), "a command is declared with its name"),
+        (lambda: command(5), "a command is declared with its name"),
+        (lambda: command("a.b", flags=["write"]), "a.b: flags and acl are words of one text"),
+        (lambda: command("a.b", acl=None), "a.b: flags and acl are words of one text"),
+        (lambda: command("a.b")(Holder.method), "Holder.method is a method"),
+        (lambda: every(seconds="60"), "a number of seconds"),
+        (lambda: every(seconds=0), "a number of seconds"),
+        (lambda: every(seconds=60, keys=[5]), "a int is no key and no pattern"),
+        (lambda: on(_nothing), "is no event: a hook is declared with its name"),
+        (lambda: on("expired", pattern=5), "a int is no key and no pattern"),
+    ],
+)
+def test_what_a_decorator_cannot_take_is_told_where_it_stands(declare: Any, reason: str) -> None:
+    with pytest.raises(DeclarationError) as raised:
+        declare()
+    assert reason in str(raised.value)
+
+
+def _one(call: Any) -> None: ...
+
+
+def _two(call: Any, event: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("declare", "function", "reason"),
+    [
+        (every(seconds=1), _asynchronous, "a job is a plain function"),
+        (every(seconds=1), _asynchronous_generator, "a job is a plain function"),
+        (every(seconds=1), _nothing, "it is called with the call: too many positional arguments"),
+        (every(seconds=1), _two, "it is called with the call: missing a required argument: 'event'"),
+        (on("set"), _asynchronous, "a hook is a plain function"),
+        (on("set"), _one, "it is called with the call and the event: too many positional arguments"),
+        (on("set"), _keyword_only, "it is called with the call and the event"),
+    ],
+)
+def test_a_job_or_a_hook_that_could_not_be_executed_is_refused(declare: Any, function: Any, reason: str) -> None:
+    (declared,) = declared_by(declare(functools.partial(function)))
+    with pytest.raises(DeclarationError) as raised:
+        check_task(declared)  # type: ignore[arg-type]
+    assert reason in str(raised.value)
+
+
+def test_a_job_or_a_hook_may_be_whatever_can_be_called_so() -> None:
+    for declare, function in (
+        (every(seconds=1), _one),
+        (every(seconds=1), lambda *given: None),
+        (every(seconds=1), print),
+        (on("set"), _two),
+        (on("set"), lambda call, event=None: None),
+    ):
+        for declared in declared_by(declare(functools.partial(function))):
+            check_task(declared)  # type: ignore[arg-type]
 
 
 def test_declarations_stay_with_their_functions() -> None:

@@ -136,6 +136,21 @@ def test_a_module_that_is_loaded_again_takes_the_place_of_the_old_one(tmp_path: 
             + one_command.format(name="a.b", value=2).replace("answer", "other"),
             b"a.b is declared twice",
         ),
+        (
+            one_command.format(name="a.b", value=1).replace('("a.b", keys=1)', ""),
+            b"own.py: a command is declared with its name",
+        ),
+        ("import sherd\n\n@sherd.every(seconds=0)\ndef job(call): ...\n", b"at least 0.01 (own.py, line 3)"),
+        (
+            "import sherd\n\n@sherd.every(seconds=1)\nasync def job(call): ...\n",
+            b"own.py: job: a job is a plain function",
+        ),
+        (
+            "import sherd\n\n@sherd.on('set')\ndef hook(call): ...\n",
+            b"own.py: hook: it is called with the call and the event",
+        ),
+        (one_command.format(name="a.b", value=1).replace("keys=1", "acl='fancy'"), b"a.b: there is no category fancy"),
+        ("def answer(call): ...\n", b"own.py declares no command, job or hook"),
     ],
 )
 def test_a_module_that_cannot_be_loaded_changes_nothing_and_tells_why(tmp_path: Path, text: str, reason: bytes) -> None:

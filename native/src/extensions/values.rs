@@ -180,7 +180,11 @@ fn write_nested(types: &Types, value: &Bound<'_, PyAny>, reply: &mut Reply<'_>, 
     } else if value.is_instance(types.command_error.bind(value.py()))? {
         reply.error_bytes(&text_of(value.str()?.as_any())?);
     } else {
-        return Err(PyTypeError::new_err(format!("a {} is no reply", value.get_type().name()?)));
+        let kind = value.get_type();
+        return Err(PyTypeError::new_err(format!(
+            "a {} is no reply: None, bool, int, float, bytes, str, list, tuple, dict and set are",
+            kind.name()?
+        )));
     }
     Ok(())
 }

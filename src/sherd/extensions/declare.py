@@ -16,7 +16,7 @@ the decorators fill, for what it has of a module that failed to load, or was loa
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -87,6 +87,11 @@ def declared_by(function: object) -> tuple[Declared, ...]:
 
 
 def _declare(function: Function, declared: Declared) -> Function:
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_argcount and code.co_varnames[0] in ("self", "cls"):
+        raise DeclarationError(
+            f"{name_of(function)} is a method, and there is no object to call it on: take a function"
+        )
     setattr(function, ATTRIBUTE, (*declared_by(function), declared))
     return function
 
@@ -107,9 +112,13 @@ def command(
     returns the keys when it is given the arguments, or "all". flags: words of COMMAND INFO; one that is not `write` may
     not write. acl: further ACL categories. Without a summary the first line of the function's docstring is taken.
     """
+    if not _is_text(name):
+        raise DeclarationError('a command is declared with its name, as in @sherd.command("app.name")')
+    if not (_is_text(flags) and _is_text(acl)):
+        raise DeclarationError(f'{name}: flags and acl are words of one text, as in flags="write fast"')
 
     def declare(function: Function) -> Function:
-        own_keys = keys if isinstance(keys, int | str) or callable(keys) else tuple(keys)
+        own_keys = keys if isinstance(keys, str) or callable(keys) or not isinstance(keys, Iterable) else tuple(keys)
         text = summary or next(iter((function.__doc__ or "").strip().splitlines()), "")
         declared = DeclaredCommand(
             name=name,
@@ -131,11 +140,11 @@ def every(*, seconds: float, keys: Sequence[bytes | str] | str = "all") -> Calla
 
     A job that takes longer than its period is not begun a second time meanwhile.
     """
-    if not PERIOD_SECONDS_MIN <= seconds < float("inf"):
-        raise DeclarationError(f"a job's period is at least {PERIOD_SECONDS_MIN} seconds")
+    if not (_is_number(seconds) and PERIOD_SECONDS_MIN <= seconds < float("inf")):
+        raise DeclarationError(f"a job's period is a number of seconds, at least {PERIOD_SECONDS_MIN}")
     if isinstance(keys, str) and keys != "all":
         raise DeclarationError('keys of a job are a list of them, or "all"')
-    own_keys = None if isinstance(keys, str) else tuple(_to_bytes(key) for key in keys)
+    own_keys = None if isinstance(keys, str) else tuple(to_bytes(key) for key in keys)
 
     def declare(function: Function) -> Function:
         return _declare(function, DeclaredJob(function, seconds, own_keys))
@@ -150,11 +159,13 @@ def on(event: str, *, pattern: bytes | str = b"*", keys: str = "event") -> Calla
     """
     if keys not in ("event", "all"):
         raise DeclarationError('keys of a hook are "event" or "all"')
-    if not 0 < len(event) <= _EVENT_CHARACTERS_MAX:
-        raise DeclarationError(f"{event!r} is no event")
+    if not (_is_text(event) and 0 < len(event) <= _EVENT_CHARACTERS_MAX):
+        raise DeclarationError(f'{event!r} is no event: a hook is declared with its name, as in @sherd.on("expired")')
+
+    own_pattern = to_bytes(pattern)
 
     def declare(function: Function) -> Function:
-        return _declare(function, DeclaredHook(function, event, _to_bytes(pattern), keys == "all"))
+        return _declare(function, DeclaredHook(function, event, own_pattern, keys == "all"))
 
     return declare
 
@@ -165,5 +176,21 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(named, "__qualname__", type(named).__qualname__))
 
 
-def _to_bytes(text: bytes | str) -> bytes:
-    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def to_bytes(text: object) -> bytes:
+    """A key or a pattern as clients write it; raises DeclarationError for what is neither text nor bytes.
+
+    Not what `bytes` makes of a number: so many zeros.
+    """
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogateescape")
+    if isinstance(text, bytes | bytearray):
+        return bytes(text)
+    raise DeclarationError(f"a {type(text).__name__} is no key and no pattern: these are bytes or str")

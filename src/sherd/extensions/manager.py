@@ -123,10 +123,13 @@ class Extensions:
     def _read(self) -> Loaded:
         from sherd.extensions.declare import DeclaredHook, DeclaredJob
         from sherd.extensions.sources import declared_by_all
+        from sherd.extensions.specification import check_task
 
         loaded = Loaded()
         for source, declared in declared_by_all(self._sources):
             try:
+                if isinstance(declared, DeclaredJob | DeclaredHook):
+                    check_task(declared)
                 if isinstance(declared, DeclaredJob):
                     loaded.jobs[self._number(declared)] = declared
                 elif isinstance(declared, DeclaredHook):
@@ -147,7 +150,7 @@ class Extensions:
         if command.name in names:
             raise DeclarationError(f"{command.name} is declared twice")
         if self._is_taken(command.name.encode()):
-            raise DeclarationError(f"{command.name} is a command of the server")
+            raise DeclarationError(f"{command.name} is a command of the server; app.{command.name} would be none")
         return command
 
     def _number(self, declared: Declared) -> int:

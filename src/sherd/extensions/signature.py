@@ -81,10 +81,28 @@ class Signature:
         return values
 
 
+def check_plain(name: str, function: Callable[..., Any], kind: str = "command") -> None:
+    """Raises DeclarationError for a function whose call would not execute it."""
+    asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    if asynchronous or inspect.isgeneratorfunction(function):
+        raise DeclarationError(f"{name}: a {kind} is a plain function, which holds its shards until it returns")
+
+
+def check_parameters(name: str, function: Callable[..., Any], *given: str) -> None:
+    """Raises DeclarationError for a job or a hook that cannot be called with what it is given."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # of something in C: it says so itself when it is called
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise DeclarationError(f"{name}: it is called with {' and '.join(given)}: {error}") from error
+
+
 def read_signature(name: str, function: Callable[..., Any]) -> Signature:
     """The signature of a command's function; raises DeclarationError for one that no client could call."""
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise DeclarationError(f"{name}: a command is a plain function, which holds its shards until it returns")
+    check_plain(name, function)
     try:
         given = list(inspect.signature(function).parameters.values())
         hints = _hints(function, [parameter.name for parameter in given[1:]])

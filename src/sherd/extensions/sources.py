@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sherd.errors import LoadError
+from sherd.errors import DeclarationError, LoadError
 from sherd.extensions.declare import Declared, declared_by
 
 _PREFIX = "sherd_commands_"
@@ -66,13 +66,20 @@ class Source:
             return self.declared
         if self._module is None:
             self._module = self._load()
-        self.declared = _declared_in(self._module)
+        self.declared = self._declared_in(self._module)
         return self.declared
 
     def read_anew(self) -> None:
         """Load it again; raises LoadError."""
         self._module = self._load()
-        self.declared = _declared_in(self._module)
+        self.declared = self._declared_in(self._module)
+
+    def _declared_in(self, module: ModuleType) -> tuple[Declared, ...]:
+        declared = _declared_in(module)
+        if not declared:
+            # Such as a package that imports none of its submodules.
+            raise LoadError(f"{self.name} declares no command, job or hook")
+        return declared
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -239,12 +246,14 @@ def _reason(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError | FileNotFoundError):
         return text
+    if isinstance(error, DeclarationError):
+        text = str(error)
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
     return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else text
 
 
 def _is_machinery(filename: str) -> bool:
-    return filename == __file__ or "importlib" in filename
+    return Path(filename).parent == Path(__file__).parent or "importlib" in filename
 
 
 def sources_of(origins: Sequence[Any]) -> list[Source]:

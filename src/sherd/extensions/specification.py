@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sherd.errors import DeclarationError
-from sherd.extensions.declare import DeclaredCommand, DeclaredHook, DeclaredJob, Event, name_of
-from sherd.extensions.signature import Parameter, Signature, read_signature
+from sherd.extensions.declare import DeclaredCommand, DeclaredHook, DeclaredJob, Event, name_of, to_bytes
+from sherd.extensions.signature import Parameter, Signature, check_parameters, check_plain, read_signature
 from sherd.record import record, replace
 
 if TYPE_CHECKING:
@@ -101,6 +101,14 @@ def read_command(declared: DeclaredCommand) -> Command:
     return Command(declared, signature, spec, _find_keys(declared, signature))
 
 
+def check_task(declared: DeclaredJob | DeclaredHook) -> None:
+    """Raises DeclarationError for a job or a hook whose function could not be executed."""
+    is_hook = isinstance(declared, DeclaredHook)
+    name, function = name_of(declared.function), declared.function
+    check_plain(name, function, "hook" if is_hook else "job")
+    check_parameters(name, function, *(("the call", "the event") if is_hook else ("the call",)))
+
+
 def job_form(number: int, declared: DeclaredJob) -> native.ExtensionTask:
     """A job for `native.Server.set_extensions`."""
     function = declared.function
@@ -147,9 +155,10 @@ def _key_places(declared: DeclaredCommand, signature: Signature) -> tuple[int, .
     keys = declared.keys
     if callable(keys) or keys == "all":
         return ()
-    if isinstance(keys, str) or (isinstance(keys, int) and (isinstance(keys, bool) or keys < 0)):
+    numbers: tuple[object, ...] = keys if isinstance(keys, tuple) else (keys,)
+    if not all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers):
         raise DeclarationError(f'{declared.name}: keys are a number, argument numbers, a function, or "all"')
-    places = tuple(range(1, keys + 1)) if isinstance(keys, int) else tuple(sorted(set(keys)))
+    places = tuple(sorted(set(keys))) if isinstance(keys, tuple) else tuple(range(1, int(keys) + 1))
     wrong = next((place for place in places if not 1 <= place <= signature.least), None)
     if wrong is not None:
         raise DeclarationError(f"{declared.name}: argument {wrong} is to be a key, and there may be none")
@@ -176,7 +185,9 @@ def _find_keys(declared: DeclaredCommand, signature: Signature) -> Callable[[lis
     def keys(args: list[bytes]) -> list[bytes]:
         # A list of its own, for what converts the arguments does so in place.
         names = own(*signature.convert(list(args)))
-        found = [key.encode() if isinstance(key, str) else bytes(key) for key in names]
+        if isinstance(names, str | bytes | bytearray):
+            raise DeclarationError(f"{declared.name}: its function for keys returns a list of them, not one")
+        found = [to_bytes(key) for key in names]
         if len(found) > KEYS_MAX:
             raise DeclarationError(f"{declared.name} names {len(found)} keys, more than {KEYS_MAX}")
         return found
