@@ -58,7 +58,9 @@ pub fn table() -> &'static CommandTable {
 /// The world of all keyspaces with so many shards: it has a thread, so it is made once.
 fn world(shards: usize) -> Arc<World> {
     static WORLDS: [OnceLock<Arc<World>>; 5] = [const { OnceLock::new() }; 5];
-    Arc::clone(WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default())))
+    Arc::clone(
+        WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread")),
+    )
 }
 
 impl Keyspace {

@@ -20,6 +20,7 @@ use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::server::settings::Settings;
 use sherd_shards::server::world::World;
 use sherd_shards::slot::SlotMap;
+use sherd_shards::threads;
 
 use crate::commands;
 use crate::event_loop;
@@ -81,7 +82,7 @@ impl Server {
         let control_bell = bell()?;
         let mailboxes: Arc<Vec<Mailbox<Message>>> =
             Arc::new(bells.iter().map(|bell| Mailbox::new(MAILBOX_CAPACITY, ringer(bell))).collect());
-        let world = World::new(SlotMap::new(shape.shards, shape.cluster), settings);
+        let world = World::new(SlotMap::new(shape.shards, shape.cluster), settings)?;
         let commands = registry::table().commands().len();
         let to = Arc::clone(&mailboxes);
         let wake_to = Arc::clone(&mailboxes);
@@ -100,9 +101,7 @@ impl Server {
         let of = Arc::downgrade(&shared);
         let to_feed = Arc::downgrade(&shared.replicas);
         shared.replicas.set_starter(Box::new(move || {
-            if let Some(replicas) = to_feed.upgrade() {
-                feeder::start(Weak::clone(&of), replicas);
-            }
+            to_feed.upgrade().map_or(Ok(()), |replicas| feeder::start(Weak::clone(&of), replicas))
         }));
         let evaluator = Evaluator { shared: Arc::downgrade(&shared), handlers: commands::handlers() };
         scripting::install(&shared.world, Box::new(evaluator));
@@ -206,10 +205,9 @@ impl Server {
                 schedule::set_time_slice(IO_THREAD_SLICE);
                 event_loop::run(&thread);
             };
-            threads.push(std::thread::Builder::new().name(name).spawn(serve)?);
+            threads.push(threads::start(&name, serve)?);
         }
-        threads.extend(self.shared.engine.start_threads());
-        Ok(())
+        self.shared.engine.start_threads(&mut threads)
     }
 
     /// Stops: no new connections, what executes is finished, replies are sent, threads are joined and the data are freed.
@@ -230,7 +228,8 @@ impl Server {
         told == Err(RecvTimeoutError::Disconnected)
     }
 
-    /// Joins the threads and frees the data, in a thread of its own: both may take longer than anybody wants to wait.
+    /// Joins the threads and frees the data, in a thread of its own: both may take longer than anybody wants to wait. Where the
+    /// system has no thread left, that is waited for all the same.
     fn join_threads(&self) -> Receiver<()> {
         let (at_end, ended) = sync_channel(0);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -247,7 +246,7 @@ impl Server {
             shared.world.journal.stop();
             shared.engine.clear();
         };
-        std::thread::Builder::new().name("sherd-stop".to_owned()).spawn(join).expect("a thread can be started");
+        threads::start_or_run("sherd-stop", join);
         ended
     }
 

@@ -53,16 +53,16 @@ impl Append {
 
     /// Begins to append to a file, with everything from this moment on; all shards are held, or nobody executes yet.
     ///
-    /// Everything before that is on disk, or, without `has_all`, in a base that is to come.
-    pub fn begin(&self, shared: &Shared, increment: Increment, size_before: u64, has_all: bool) {
+    /// Fails where there can be no threads for it. Everything before that is on disk, or, without `has_all`, in a base that is to come.
+    pub fn begin(&self, shared: &Shared, increment: Increment, size_before: u64, has_all: bool) -> io::Result<()> {
         let Increment { file, size, .. } = increment;
         let mut append = self.lock();
         let status = Arc::new(Status::default());
         status.size_before.store(size_before, Relaxed);
-        let sink = AppendFile::new(Arc::clone(&shared.world), file, size, Arc::clone(&status));
+        let sink = AppendFile::new(Arc::clone(&shared.world), file, size, Arc::clone(&status))?;
         let journal = &shared.world.journal;
+        let sink = journal.attach(Box::new(sink), |_| {})?;
         journal.hold_replies(SyncPolicy::from_number(shared.world.settings.appendfsync.get()) == SyncPolicy::Always);
-        let sink = journal.attach(Box::new(sink), |_| {});
         journal.mark(move |feed| {
             let offset = feed.offset();
             if let Some(sink) = feed.sink::<AppendFile>(sink) {
@@ -71,16 +71,18 @@ impl Append {
         });
         shared.world.append_files.begin(sink, Arc::clone(&status));
         *append = Some(Open { sink, status });
+        Ok(())
     }
 
     /// Goes on in another file with everything from this moment on, or begins to; all shards are held.
-    pub fn go_on_in(&self, shared: &Shared, increment: Increment) {
+    pub fn go_on_in(&self, shared: &Shared, increment: Increment) -> io::Result<()> {
         let append = self.lock();
         let path = increment.path.clone();
         let Some(Open { sink, status }) = &*append else {
             drop(append);
-            self.begin(shared, increment, 0, false);
-            return shared.world.append_files.add(path);
+            self.begin(shared, increment, 0, false)?;
+            shared.world.append_files.add(path);
+            return Ok(());
         };
         shared.world.append_files.add(path);
         let (sink, file) = (*sink, increment.file);
@@ -91,6 +93,7 @@ impl Append {
             }
             feed.forget_database();
         });
+        Ok(())
     }
 
     /// A rewrite is over; with the size of its base if it has one now.

@@ -122,12 +122,12 @@ impl Files {
         let prepared = Prepared::new(plan, Box::new(file));
         let begun = held::with_shards(shared, engine.all_shards(), |mut shards| {
             if let Some(increment) = increment {
-                self.append.go_on_in(shared, increment);
+                self.append.go_on_in(shared, increment)?;
             }
             let history = history.filter(|_| shared.replicas.backlog.is_on()).map(|id| (id, place_of_cut(shared)));
-            Begun { job: prepared.begin(engine, &mut shards), history, readers: Vec::new() }
+            Ok(Begun { job: prepared.begin(engine, &mut shards), history, readers: Vec::new() })
         });
-        self.note(begun, turn);
+        self.note(begun.map_err(|error: io::Error| os_error(&error))?, turn);
         Ok(())
     }
 

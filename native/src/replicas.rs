@@ -50,14 +50,16 @@ impl Replicas {
     }
 
     /// Keeps the journal from this moment on, at this offset if nobody else has counted it so far.
-    fn begin(&self, offset: u64) -> u64 {
+    fn begin(&self, offset: u64) -> io::Result<u64> {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let (shared, journal) = (&self.shared, &self.shared.world.journal);
+        // Before anything is said to whoever wants to be fed.
+        shared.replicas.start()?;
         if sink.is_none() {
             let backlog = Arc::clone(&shared.replicas.backlog);
             let counted = journal.is_on();
             let all = shared.engine.all_shards();
-            *sink = Some(held::with_shards(shared, all, |_| {
+            let attached = held::with_shards(shared, all, |_| {
                 let of_feed = Arc::clone(&backlog);
                 journal.attach(Box::new(BacklogSink(backlog)), move |feed| {
                     if !counted {
@@ -66,9 +68,10 @@ impl Replicas {
                     }
                     of_feed.restart(feed.offset(), true);
                 })
-            }));
+            });
+            *sink = Some(attached?);
         }
-        journal.ask(|feed| feed.offset()).unwrap_or(offset)
+        Ok(journal.ask(|feed| feed.offset()).unwrap_or(offset))
     }
 
     fn end(&self) -> u64 {
@@ -85,8 +88,8 @@ impl Replicas {
 
     /// Goes on counting at an offset whose data this server has now. The stream has selected that database; without one the next
     /// command selects its own.
-    fn restart(&self, offset: u64, database: Option<u16>) {
-        self.begin(offset);
+    fn restart(&self, offset: u64, database: Option<u16>) -> io::Result<()> {
+        self.begin(offset)?;
         let backlog = Arc::clone(&self.shared.replicas.backlog);
         backlog.set_stream_database(database);
         self.shared.world.journal.ask(move |feed| {
@@ -97,6 +100,7 @@ impl Replicas {
             }
             backlog.restart(offset, true);
         });
+        Ok(())
     }
 }
 
@@ -108,8 +112,8 @@ fn open(path: &Path) -> io::Result<(Arc<File>, u64)> {
 
 #[pymethods]
 impl Replicas {
-    fn start_backlog(&self, py: Python<'_>, offset: i64) -> u64 {
-        py.detach(|| self.begin(offset.max(0) as u64))
+    fn start_backlog(&self, py: Python<'_>, offset: i64) -> PyResult<u64> {
+        Ok(py.detach(|| self.begin(offset.max(0) as u64))?)
     }
 
     fn stop_backlog(&self, py: Python<'_>) -> u64 {
@@ -117,8 +121,8 @@ impl Replicas {
     }
 
     #[pyo3(signature = (offset, database))]
-    fn restart_backlog(&self, py: Python<'_>, offset: i64, database: Option<u16>) {
-        py.detach(|| self.restart(offset.max(0) as u64, database));
+    fn restart_backlog(&self, py: Python<'_>, offset: i64, database: Option<u16>) -> PyResult<()> {
+        Ok(py.detach(|| self.restart(offset.max(0) as u64, database))?)
     }
 
     fn set_backlog_size(&self, size: usize) {
@@ -216,7 +220,12 @@ impl Replicas {
         self.shared.replicas.news().as_raw_fd()
     }
 
-    /// Says whether what is written comes from a primary.
+    /// Begins the journal's thread, which remembers what the others say.
+    fn prepare(&self) -> PyResult<()> {
+        Ok(self.shared.world.journal.start()?)
+    }
+
+    /// Says whether what is written comes from a primary. Without the journal's thread it does not.
     fn set_follows(&self, follows: bool) {
         if !follows {
             self.shared.replicas.backlog.set_stream_database(None);

@@ -154,12 +154,12 @@ impl Server {
         let increment = append::Increment::open(&path).map_err(os_error)?;
         let shared = &self.engine.shared;
         // Maintenance may be going on: what it does is in the file, or was done before.
-        py.detach(|| {
+        let begun = py.detach(|| {
             held::with_shards(shared, shared.engine.all_shards(), |_| {
-                self.files.append.begin(shared, increment, size_before, true);
-            });
+                self.files.append.begin(shared, increment, size_before, true)
+            })
         });
-        Ok(())
+        begun.map_err(os_error)
     }
 
     fn set_append_files(&self, paths: Vec<PathBuf>) {

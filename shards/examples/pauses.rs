@@ -61,7 +61,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let table = sherd_shards::families::install(std::iter::empty());
-        let world = World::new(SlotMap::new(1, false), Settings::default());
+        let world = World::new(SlotMap::new(1, false), Settings::default()).expect("a thread");
         world.stop_clock();
         let shard = Shard::new(&world, 0, table.commands().len());
         Bench { world, shard, longest: Longest::default(), out: Vec::new() }

@@ -67,7 +67,7 @@ fn main() {
     let (keys, threads, shards) = (number(1, 1_000_000), number(2, 1), number(3, 1));
     let rounds = if args.iter().any(|arg| arg == "churn") { 4 } else { 1 };
     let table = sherd_shards::families::install(std::iter::empty());
-    let world = World::new(SlotMap::new(shards, false), Settings::default());
+    let world = World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread");
     let engine = Engine::new(world, table.commands().len(), Box::new(|_| {}), Box::new(|_| {}));
     let (used, resident) = (memory::used_bytes(), resident_bytes());
     for round in 0..rounds {

@@ -5,7 +5,7 @@
 //!
 //! # Rooms, from the bottom to the top
 //! Each uses those above it in this list, and none below: `tests/house/test_cycles.py` holds it.
-//! - [`glob`]: patterns; [`slot`]: hash slots, and which shard has which; [`queues`]: ways between threads
+//! - [`threads`]: where they begin; [`glob`]: patterns; [`slot`]: hash slots, and which shard has which; [`queues`]: ways between threads
 //! - [`protocol`]: arguments, replies and errors
 //! - [`entry`]: one key with its value
 //! - [`declaration`]: what a command says of itself, whoever executes it; [`rights`]: who may do what
@@ -39,6 +39,7 @@ pub mod rdb;
 pub mod rights;
 pub mod server;
 pub mod slot;
+pub mod threads;
 // Integration tests take the file in as their own module and use other parts of it.
 #[cfg(test)]
 #[allow(dead_code)]

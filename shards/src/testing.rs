@@ -61,7 +61,7 @@ impl Tester {
 
     fn of_map(map: SlotMap) -> Tester {
         let table = crate::families::install(std::iter::empty());
-        let world = World::new(map, Settings::default());
+        let world = World::new(map, Settings::default()).expect("a thread");
         world.stop_clock();
         let shards = (0..map.shards()).map(|index| Shard::new(&world, index, table.commands().len())).collect();
         let mut tester =

@@ -30,7 +30,7 @@ struct Crowd {
 impl Crowd {
     fn new(shards: usize) -> Crowd {
         let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
-        let world = World::new(SlotMap::new(shards, false), Settings::default());
+        let world = World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread");
         let told: Arc<Mutex<HashMap<u64, Vec<Vec<u8>>>>> = Arc::default();
         let to = Arc::clone(&told);
         let wake = move |wake: Wake| {
@@ -40,7 +40,8 @@ impl Crowd {
             }
         };
         let engine = Engine::new(world, commands, Box::new(|_| ()), Box::new(wake));
-        let threads = engine.start_threads();
+        let mut threads = Vec::new();
+        engine.start_threads(&mut threads).expect("threads can be started");
         Crowd { engine, told, threads }
     }
 

@@ -125,9 +125,10 @@ struct Running {
 impl Running {
     fn new(shards: usize) -> Running {
         let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
-        let world = World::new(SlotMap::new(shards, false), Settings::default());
+        let world = World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread");
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
-        let threads = engine.start_threads();
+        let mut threads = Vec::new();
+        engine.start_threads(&mut threads).expect("threads can be started");
         Running { engine, threads }
     }
 

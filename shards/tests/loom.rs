@@ -377,12 +377,14 @@ impl Model {
         let spec =
             CommandSpec { name: "touch-for-the-model", arity: 2, plane: Plane::Data(touch), ..CommandSpec::DEFAULT };
         let commands = sherd_shards::families::install(std::iter::once(spec)).commands().len();
-        let world = WORLDS[shards].get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default()));
+        let world = WORLDS[shards]
+            .get_or_init(|| World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread"));
         let back = Back { count: std::sync::Arc::default(), waiting };
         let delivered = back.clone();
         let deliver = Box::new(move |batch: Box<Batch>| delivered.take(&batch));
         let engine = Engine::new(std::sync::Arc::clone(world), commands, deliver, Box::new(|_| ()));
-        let threads = engine.start_threads();
+        let mut threads = Vec::new();
+        engine.start_threads(&mut threads).expect("threads can be started");
         Model { engine, threads, back }
     }
 

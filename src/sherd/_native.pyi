@@ -617,6 +617,9 @@ class PrimaryLink:
 class Replicas:
     """The replicas of a server and the backlog that they are fed from. Offsets count bytes of the journal."""
 
+    def prepare(self) -> None:
+        """Begin the thread that remembers what is said of the journal; OSError where the system refuses it."""
+
     def start_backlog(self, offset: int) -> int:
         """Keeps the journal from now on, if that is not done yet; where its bytes were not counted so far, beyond
         `offset`. Returns its end."""

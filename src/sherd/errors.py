@@ -53,6 +53,10 @@ class ConfigRewriteError(ConfigError):
     """CONFIG REWRITE failed; the file on disk is the one that was there before."""
 
 
+class ThreadError(SherdError):
+    """A thread that the system refuses; one line for the operator."""
+
+
 class DeclarationError(SherdError):
     """An extension that declares what cannot be; one line for who wrote it."""
 

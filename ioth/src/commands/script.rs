@@ -5,6 +5,7 @@ use sherd_scripts::runtime::Versions;
 use sherd_shards::command::spec::{flag::*, CommandSpec, Group};
 use sherd_shards::handler::error::{CommandError, Outcome};
 use sherd_shards::handler::reply::Reply;
+use sherd_shards::threads;
 
 use super::connection::REDIS_VERSION;
 use super::{answer, container, declare, declare_after_data, help as answer_help, ok, Declared};
@@ -149,7 +150,7 @@ fn flush(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resu
     };
     let forgotten: Vec<std::sync::Arc<Script>> = io.shared.scripts.cache.flush();
     if lazily && forgotten.len() > LAZILY_MIN {
-        std::thread::spawn(move || drop(forgotten));
+        threads::start_or_run("sherd-scripts", move || drop(forgotten));
     }
     ok(connection)
 }

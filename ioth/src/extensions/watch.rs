@@ -6,6 +6,8 @@ use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::Arc;
 
+use sherd_shards::threads;
+
 use crate::observe::log::Level;
 use crate::shared::extensions::deadline::Overdue;
 use crate::shared::Shared;
@@ -15,7 +17,7 @@ use super::unrung::Unrung;
 /// Begins the watch, which ends with the server.
 pub fn begin(shared: &Arc<Shared>) -> io::Result<()> {
     let shared = Arc::clone(shared);
-    std::thread::Builder::new().name("sherd-deadlines".to_owned()).spawn(move || watch(&shared)).map(drop)
+    threads::start("sherd-deadlines", move || watch(&shared)).map(drop)
 }
 
 fn watch(shared: &Shared) {

@@ -1,6 +1,7 @@
 //! The replicas of a server: what is known of them, and what the thread is told that feeds them ([`crate::replication::feeder`]).
 
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -28,8 +29,8 @@ pub enum Order {
     CutAll(String),
 }
 
-/// Starts the thread.
-pub type Starter = Box<dyn Fn() + Send + Sync>;
+/// Starts the thread, or says why there can be none.
+pub type Starter = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// See the [module](self).
 pub struct Replicas {
@@ -39,7 +40,7 @@ pub struct Replicas {
     bell: Arc<OwnedFd>,
     /// The thread sleeps until the bell rings. Shared with whoever rings.
     asleep: Arc<AtomicBool>,
-    started: AtomicBool,
+    started: Mutex<bool>,
     starter: OnceLock<Starter>,
     /// Replicas that count for `min-replicas-to-write`.
     pub good: AtomicUsize,
@@ -75,7 +76,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Replicas {
     /// None yet.
-    pub fn new() -> std::io::Result<Replicas> {
+    pub fn new() -> io::Result<Replicas> {
         let new_bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Arc::new);
         let (bell, asleep) = (new_bell()?, Arc::new(AtomicBool::new(false)));
         Ok(Replicas {
@@ -84,7 +85,7 @@ impl Replicas {
             views: Mutex::default(),
             bell,
             asleep,
-            started: AtomicBool::new(false),
+            started: Mutex::default(),
             starter: OnceLock::new(),
             good: AtomicUsize::new(0),
             output_bytes: AtomicU64::new(0),
@@ -98,17 +99,22 @@ impl Replicas {
         let _ = self.starter.set(starter);
     }
 
-    /// Tells the thread something, and starts it if need be.
+    /// Starts the thread if need be: before anybody becomes a replica, who would have nobody to be fed by.
+    pub fn start(&self) -> io::Result<()> {
+        let mut started = lock(&self.started);
+        if !*started {
+            self.starter.get().map_or(Ok(()), |start| start())?;
+            *started = true;
+        }
+        Ok(())
+    }
+
+    /// Tells the thread something. There is one if there ever was a replica ([`Replicas::start`]).
     pub fn order(&self, order: Order) {
         if let Order::Attach(replica) = &order {
             lock(&self.views).push(Arc::clone(&replica.view));
         }
         lock(&self.orders).push(order);
-        if !self.started.swap(true, Ordering::SeqCst) {
-            if let Some(start) = self.starter.get() {
-                start();
-            }
-        }
         self.wake();
     }
 

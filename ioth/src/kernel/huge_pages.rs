@@ -22,6 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sherd_metrics::memory;
+use sherd_shards::threads;
 
 const HUGE: usize = 2 << 20;
 const PAGE: usize = 4096;
@@ -114,7 +115,7 @@ pub fn look(quiet: bool) {
     walks.used = used;
     walks.count += 1;
     let anew = walks.count % WALKS_REMEMBERED == 0;
-    let spawned = thread::Builder::new().name("sherd-pages".to_owned()).spawn(move || {
+    let spawned = threads::start("sherd-pages", move || {
         walk(anew);
         let mut walks = WALKS.lock().unwrap_or_else(PoisonError::into_inner);
         (walks.is_running, walks.ended) = (false, Some(Instant::now()));

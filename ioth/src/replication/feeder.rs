@@ -9,10 +9,13 @@
 //! ([`crate::followers::transfer`]), all that share it are as slow as the slowest, which is cut if it takes nothing at all.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
+
+use sherd_shards::threads;
 
 use crate::observe::log::Level;
 use crate::shared::Shared;
@@ -25,10 +28,9 @@ use crate::followers::replicas::{Order, Replicas};
 const TICK_MS: i64 = 1000;
 
 /// Starts the thread of a server.
-pub fn start(shared: Weak<Shared>, replicas: Arc<Replicas>) {
-    let thread = std::thread::Builder::new().name("sherd-replicas".to_owned());
+pub fn start(shared: Weak<Shared>, replicas: Arc<Replicas>) -> io::Result<()> {
     let feeder = Feeder { shared, replicas, links: HashMap::new(), ticked_ms: 0 };
-    thread.spawn(move || feeder.run()).expect("a thread can be started");
+    threads::start("sherd-replicas", move || feeder.run()).map(drop)
 }
 
 /// The thread's own state.

@@ -10,6 +10,7 @@ use sherd_scripts::pool::{self, Own, Use};
 use sherd_shards::handler::error::{CommandError, Outcome};
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::handler::scripting::{FunctionFacts, LibraryFacts, RestorePolicy};
+use sherd_shards::threads;
 
 use super::host::add_to_log;
 use super::unavailable;
@@ -104,7 +105,7 @@ pub fn flush(shared: &Shared, lazily: bool) {
     let is_worth_it = lazily && shared.scripts.libraries.numbers().libraries > LAZILY_MIN;
     let removed = shared.scripts.libraries.flush();
     if is_worth_it {
-        std::thread::spawn(move || drop(removed));
+        threads::start_or_run("sherd-libraries", move || drop(removed));
     }
 }
 

@@ -13,6 +13,7 @@
 
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
+use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
@@ -49,6 +50,7 @@ use crate::keyspace::stats::ShardStats;
 use crate::protocol::error::CommandError;
 use crate::queues::queue::Queue;
 use crate::server::world::World;
+use crate::threads;
 pub use aside::with_aside;
 pub use hold::Hold;
 use news::News;
@@ -188,17 +190,14 @@ impl Engine {
         })
     }
 
-    /// Starts the shards' own threads.
-    pub fn start_threads(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
-        (0..self.cells.len())
-            .map(|index| {
-                let engine = Arc::clone(self);
-                thread::Builder::new()
-                    .name(format!("sherd-shard-{index}"))
-                    .spawn(move || engine.shard_thread(index))
-                    .expect("a thread can be started")
-            })
-            .collect()
+    /// Starts the shards' own threads. Those that run are in `started`, also where the system refuses one.
+    pub fn start_threads(self: &Arc<Self>, started: &mut Vec<JoinHandle<()>>) -> io::Result<()> {
+        for index in 0..self.cells.len() {
+            let engine = Arc::clone(self);
+            let run = move || engine.shard_thread(index);
+            started.push(threads::start_modelled(&format!("sherd-shard-{index}"), run)?);
+        }
+        Ok(())
     }
 
     /// Makes the shards' threads end.

@@ -42,7 +42,7 @@ fn run(shard: &mut Shard, lines: &[String]) -> String {
 fn new_shard() -> Shard {
     let table = crate::families::install(std::iter::empty());
     let map = SlotMap::new(1, false);
-    Shard::new(&World::new(map, Settings::default()), 0, table.commands().len())
+    Shard::new(&World::new(map, Settings::default()).expect("a thread"), 0, table.commands().len())
 }
 
 #[test]

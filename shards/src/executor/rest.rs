@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_rests_is_woken_by_whoever_lets_go_of_something_that_expires() {
-        let world = World::new(SlotMap::new(1, false), Settings::default());
+        let world = World::new(SlotMap::new(1, false), Settings::default()).expect("a thread");
         let (rest, stats) = (Arc::new(Rest::default()), Arc::new(ShardStats::default()));
         let thread = OnceLock::new();
         let sleeper = thread::spawn({

@@ -17,6 +17,8 @@
 //! - [`Journal::attach`] adds a sink. Called with all batons held, it is a **cut**: what the shards hold at that moment and the
 //!   offset that the given function finds in [`Feed`] belong together; the sink gets every byte from there on, the first of
 //!   which selects its database. [`Journal::detach`] removes it.
+//! - The journal's thread begins with the first sink, which is refused where the system refuses the thread. Without the thread
+//!   nothing is marked or asked for.
 //! - [`Journal::mark`] runs a function on the journal's thread at this place in the order: with all batons held a cut as well.
 //!   It can look at the offset, reach a sink ([`Feed::sink`]), or have the next segment select its database
 //!   ([`Feed::forget_database`]).
@@ -47,6 +49,7 @@ mod tests;
 mod threads;
 
 use std::cell::Cell;
+use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -64,6 +67,7 @@ pub use recorder::{effect, Unit};
 pub use sink::{Block, Flushed, Sink, SinkId};
 
 use crate::queues::queue::Queue;
+use crate::threads::start_modelled;
 use threads::{JoinHandle, Thread};
 
 /// Bytes that may wait for the journal's thread and its sinks before writers wait.
@@ -369,9 +373,9 @@ impl Journal {
 /// For those who listen.
 impl Journal {
     /// Adds a sink, and has `then` run when it has come to its place. With all batons held this is a cut; without them what
-    /// is being executed now may be recorded in part.
-    pub fn attach(&self, sink: Box<dyn Sink>, then: impl FnOnce(&mut Feed) + Send + 'static) -> SinkId {
-        self.start();
+    /// is being executed now may be recorded in part. Fails where the journal's thread cannot begin.
+    pub fn attach(&self, sink: Box<dyn Sink>, then: impl FnOnce(&mut Feed) + Send + 'static) -> io::Result<SinkId> {
+        self.start()?;
         let id = SinkId(self.next_sink.fetch_add(1, Ordering::Relaxed));
         let mut sinks = lock(&self.sinks);
         sinks.push(id);
@@ -381,7 +385,7 @@ impl Journal {
             feed.add(id, sink);
             then(feed);
         });
-        id
+        Ok(id)
     }
 
     /// Removes a sink, which is given to `then`.
@@ -396,10 +400,9 @@ impl Journal {
         });
     }
 
-    /// Runs a function on the journal's thread, at this place in the order.
+    /// Runs a function on the journal's thread, at this place in the order; not where that has ended or cannot begin.
     pub fn mark(&self, work: impl FnOnce(&mut Feed) + Send + 'static) -> Ticket {
-        self.start();
-        if self.is_stopping() {
+        if self.start().is_err() || self.is_stopping() {
             return 0;
         }
         let ticket = self.common.push(Item::Mark(Box::new(work)));
@@ -412,7 +415,8 @@ impl Journal {
         self.common.stopping.load(Ordering::SeqCst)
     }
 
-    /// Runs a function as [`Journal::mark`] does and waits for what it returns; `None` if the journal has ended. Who holds batons keeps
+    /// Runs a function as [`Journal::mark`] does and waits for what it returns; `None` if the journal has
+    /// ended or cannot begin. Who holds batons keeps
     /// them until then.
     pub fn ask<R: Send + 'static>(&self, work: impl FnOnce(&mut Feed) -> R + Send + 'static) -> Option<R> {
         let (sender, answer) = std::sync::mpsc::sync_channel(1);
@@ -453,18 +457,17 @@ impl Journal {
         let _ = self.common.set_behind.set(set_behind);
     }
 
-    fn start(&self) {
+    /// Begins the thread, if there is none yet. One that ends has no further sinks, and refuses none.
+    pub fn start(&self) -> io::Result<()> {
         let mut handle = lock(&self.handle);
         if handle.is_some() || self.is_stopping() {
-            return;
+            return Ok(());
         }
         let common = Arc::clone(&self.common);
-        let thread = threads::Builder::new()
-            .name("sherd-journal".to_owned())
-            .spawn(move || feeder::run(&common))
-            .expect("a thread can be started");
+        let thread = start_modelled("sherd-journal", move || feeder::run(&common))?;
         let _ = self.common.thread.set(thread.thread().clone());
         *handle = Some(thread);
+        Ok(())
     }
 
     /// Ends the journal: everything handed over so far is given to the sinks, which are dropped. Waits for that.

@@ -261,7 +261,7 @@ impl Sink for Counting {
 fn what_is_on_its_way_to_a_sink_is_counted_until_the_sink_counts_it() {
     let journal = Arc::new(Journal::default());
     let (sender, counts) = mpsc::channel();
-    let id = journal.attach(Box::new(Counting(Arc::downgrade(&journal), sender)), |_| ());
+    let id = journal.attach(Box::new(Counting(Arc::downgrade(&journal), sender)), |_| ()).expect("a thread");
     let value = [b'x'; 1000];
     for _ in 0..100 {
         journal.append(0, &[b"SET", b"k", &value], false);
@@ -276,7 +276,7 @@ fn a_sink_gets_everything_from_its_cut_on_with_offsets_and_databases() {
     let journal = Journal::default();
     assert_eq!(journal.append(0, &[b"PING"], false), 0, "nobody listens");
     let (sender, blocks) = mpsc::channel();
-    let id = journal.attach(Box::new(Tap(sender)), |feed| assert_eq!(feed.offset(), 0));
+    let id = journal.attach(Box::new(Tap(sender)), |feed| assert_eq!(feed.offset(), 0)).expect("a thread");
     for db in [2, 2, 0] {
         journal.append(db, &[b"INCR", b"k"], false);
     }
@@ -300,7 +300,7 @@ fn many_threads_are_put_into_one_order_and_nothing_is_lost() {
     let each: usize = if cfg!(miri) { 20 } else { 5_000 };
     let journal = Arc::new(Journal::default());
     let (sender, blocks) = mpsc::channel();
-    let id = journal.attach(Box::new(Tap(sender)), |_| {});
+    let id = journal.attach(Box::new(Tap(sender)), |_| {}).expect("a thread");
     let baton = Arc::new(std::sync::Mutex::new(0_usize));
     let writers: Vec<_> = (0..threads)
         .map(|_| {
@@ -328,7 +328,7 @@ fn many_threads_are_put_into_one_order_and_nothing_is_lost() {
 fn what_is_handed_over_before_the_end_reaches_the_sinks() {
     let journal = Journal::default();
     let (sender, blocks) = mpsc::channel();
-    journal.attach(Box::new(Tap(sender)), |_| {});
+    journal.attach(Box::new(Tap(sender)), |_| {}).expect("a thread");
     recorder::effect(7, &[b"SET", b"k", b"v"]);
     journal.hand_over();
     journal.stop();
@@ -357,8 +357,8 @@ fn files_and_links_get_what_is_for_them() {
     let journal = Journal::default();
     let (file, to_file) = mpsc::channel();
     let (link, to_link) = mpsc::channel();
-    journal.attach(Box::new(Of(Audience::Files, file)), |_| {});
-    journal.attach(Box::new(Of(Audience::Links, link)), |_| {});
+    journal.attach(Box::new(Of(Audience::Files, file)), |_| {}).expect("a thread");
+    journal.attach(Box::new(Of(Audience::Links, link)), |_| {}).expect("a thread");
     let only = |targets: u8, name: &[u8]| {
         let _only = recorder::Only::begin(targets);
         recorder::effect(2, &[name]);
@@ -407,7 +407,7 @@ fn writers_wait_while_a_sink_is_behind() {
     }
     let tester = Tester::new(1);
     let (free, stuck) = mpsc::channel();
-    tester.world.journal.attach(Box::new(Stuck(stuck, 0)), |_| {});
+    tester.world.journal.attach(Box::new(Stuck(stuck, 0)), |_| {}).expect("a thread");
     let megabyte = vec![b'x'; 1 << 20];
     let mut ticket = 0;
     for _ in 0..super::WAITING_BYTES_MAX / megabyte.len() + 1 {
@@ -439,7 +439,7 @@ fn who_waits_is_told_also_when_others_need_not_wait_any_more() {
     let (tell, told) = mpsc::channel();
     journal.set_listener(Box::new(move |_| _ = tell.send(())));
     journal.hold_replies(true);
-    journal.attach(Box::new(Slow(synced)), |_| {});
+    journal.attach(Box::new(Slow(synced)), |_| {}).expect("a thread");
     let ticket = journal.append(0, &[b"SET", b"k", b"v"], false);
     assert!(journal.holds_replies() && !journal.is_durable(ticket), "a reply would wait");
     // `appendfsync` is changed, or the file closed.

@@ -2,10 +2,10 @@
 //! time.
 
 #[cfg(not(loom))]
-pub use std::thread::{current, park, park_timeout, yield_now, Builder, JoinHandle, Thread};
+pub use std::thread::{current, park, park_timeout, yield_now, JoinHandle, Thread};
 
 #[cfg(loom)]
-pub use loom::thread::{current, park, yield_now, Builder, JoinHandle, Thread};
+pub use loom::thread::{current, park, yield_now, JoinHandle, Thread};
 
 /// A sleep that ends by itself may end at any moment.
 #[cfg(loom)]

@@ -193,7 +193,7 @@ const CASES: [Case; 11] = [
 
 fn shard_with(key: &[u8]) -> (Arc<World>, Shard) {
     let table = crate::families::install(std::iter::empty());
-    let world = World::new(SlotMap::new(1, false), Settings::default());
+    let world = World::new(SlotMap::new(1, false), Settings::default()).expect("a thread");
     world.stop_clock();
     world.settings.notify_keyspace_events.set(i64::from(u16::MAX));
     let mut shard = Shard::new(&world, 0, table.commands().len());

@@ -9,7 +9,7 @@ use sherd_types::random::Random;
 
 fn engine(shards: usize) -> std::sync::Arc<Engine> {
     let table = crate::families::install(std::iter::empty());
-    let world = World::new(SlotMap::new(shards, false), Settings::default());
+    let world = World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread");
     world.settings.enable_debug_command.set(1);
     Engine::new(world, table.commands().len(), Box::new(|_| {}), Box::new(|_| {}))
 }

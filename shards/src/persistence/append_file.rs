@@ -21,6 +21,7 @@ pub use crate::journal::append_status::Status;
 use crate::journal::{Audience, Block, Flushed, Sink};
 use crate::server::pause::Refusal;
 use crate::server::world::World;
+use crate::threads;
 
 /// How often a write or a sync that has failed is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
@@ -95,14 +96,13 @@ pub struct AppendFile {
 }
 
 impl AppendFile {
-    /// A file that is being appended to and has `size` bytes.
-    pub fn new(world: Arc<World>, file: Arc<dyn Storage>, size: u64, status: Arc<Status>) -> AppendFile {
+    /// A file that is being appended to and has `size` bytes. Fails if there can be no thread that syncs it.
+    pub fn new(world: Arc<World>, file: Arc<dyn Storage>, size: u64, status: Arc<Status>) -> io::Result<AppendFile> {
         let (syncs, orders) = mpsc::sync_channel(1);
         let of_thread = Arc::clone(&status);
-        let thread = std::thread::Builder::new().name("sherd-sync".to_owned());
-        thread.spawn(move || sync_in_background(&orders, &of_thread)).expect("a thread can be started");
+        threads::start("sherd-sync", move || sync_in_background(&orders, &of_thread))?;
         status.size.store(size, Ordering::Relaxed);
-        AppendFile {
+        Ok(AppendFile {
             world,
             file,
             status,
@@ -115,7 +115,7 @@ impl AppendFile {
             syncs,
             refuses: false,
             old: None,
-        }
+        })
     }
 
     /// Says where in the journal the file begins, and whether what was before that is on disk.

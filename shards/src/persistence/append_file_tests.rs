@@ -72,7 +72,8 @@ impl Appended {
         let tester = Tester::new(1);
         tester.world.settings.appendfsync.set(2);
         let (disk, status) = (Shared::default(), Arc::new(Status::default()));
-        let file = AppendFile::new(Arc::clone(&tester.world), Arc::new(disk.clone()), 0, Arc::clone(&status));
+        let file = AppendFile::new(Arc::clone(&tester.world), Arc::new(disk.clone()), 0, Arc::clone(&status))
+            .expect("a thread");
         Appended { tester, disk, status, file, offset: 0 }
     }
 

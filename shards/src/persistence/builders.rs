@@ -5,13 +5,17 @@
 //! queue that it drains.
 //!
 //! The shards' own threads are not used: what a small file has is loaded before there are any. A builder's memory outlives it,
-//! as that of any thread which has ended: whoever frees it takes it over.
+//! as that of any thread which has ended: whoever frees it takes it over. Where the system refuses threads there are fewer, and
+//! with none whoever reads builds as well.
 
+use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use sherd_metrics::memory;
+
+use crate::threads;
 
 /// Batches that may wait for one builder.
 const WAITING_MAX: usize = 4;
@@ -25,8 +29,12 @@ enum Message<B> {
 }
 
 /// The ways to the threads.
-pub struct Builders<B> {
+pub struct Builders<'b, B> {
     queues: Vec<SyncSender<Message<B>>>,
+    /// What is to be done by whoever sends, where there are no threads.
+    build: &'b dyn Fn(usize, B) -> bool,
+    /// It does no more.
+    has_ended: Cell<bool>,
 }
 
 /// Whether there is a core for more than one thread.
@@ -38,9 +46,14 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-impl<B> Builders<B> {
+impl<B> Builders<'_, B> {
     /// Hands over what is to be done in a shard, waiting for room; false if that builder does no more.
     pub fn send(&self, shard: usize, work: B) -> bool {
+        if self.queues.is_empty() {
+            let goes_on = !self.has_ended.get() && (self.build)(shard, work);
+            self.has_ended.set(!goes_on);
+            return goes_on;
+        }
         self.queues[shard % self.queues.len()].send(Message::Work(shard, work)).is_ok()
     }
 
@@ -68,22 +81,25 @@ impl<B> Builders<B> {
 pub fn run<B: Send, R>(
     shards: usize,
     build: impl Fn(usize, B) -> bool + Sync,
-    read: impl FnOnce(&Builders<B>) -> R,
+    read: impl FnOnce(&Builders<'_, B>) -> R,
 ) -> R {
-    let count = shards.min(cores()).min(THREADS_MAX);
+    run_with(shards.min(cores()).min(THREADS_MAX), &build, read)
+}
+
+/// See [`run`]; with so many threads at most.
+fn run_with<B: Send, R>(
+    threads_max: usize,
+    build: &(impl Fn(usize, B) -> bool + Sync),
+    read: impl FnOnce(&Builders<'_, B>) -> R,
+) -> R {
     thread::scope(|scope| {
-        let build = &build;
-        let (queues, threads): (Vec<_>, Vec<_>) = (0..count)
-            .map(|index| {
-                let (queue, work) = sync_channel(WAITING_MAX);
-                let thread = thread::Builder::new()
-                    .name(format!("sherd-load-{index}"))
-                    .spawn_scoped(scope, move || follow(&work, build))
-                    .expect("a thread can be started");
-                (queue, thread)
-            })
-            .unzip();
-        let result = read(&Builders { queues });
+        let start = |index| -> Option<(_, ScopedJoinHandle<'_, ()>)> {
+            let (queue, work) = sync_channel(WAITING_MAX);
+            let begun = threads::start_scoped(scope, &format!("sherd-load-{index}"), move || follow(&work, build));
+            begun.ok().map(|thread| (queue, thread))
+        };
+        let (queues, threads): (Vec<_>, Vec<_>) = (0..threads_max).map_while(start).unzip();
+        let result = read(&Builders { queues, build, has_ended: Cell::new(false) });
         for thread in threads {
             if let Err(panic) = thread.join() {
                 resume_unwind(panic);
@@ -115,14 +131,13 @@ mod tests {
 
     #[test]
     fn what_is_sent_for_a_shard_is_done_in_order_and_before_a_drain_ends() {
-        let done: Vec<Mutex<Vec<usize>>> = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let sent = run(
-            SHARDS,
-            |shard, number: usize| {
+        for threads_max in [0, 2, SHARDS] {
+            let done: Vec<Mutex<Vec<usize>>> = (0..SHARDS).map(|_| Mutex::default()).collect();
+            let build = |shard: usize, number: usize| {
                 done[shard].lock().expect("no panic").push(number);
                 true
-            },
-            |builders| {
+            };
+            let sent = run_with(threads_max, &build, |builders| {
                 for number in 0..10_000 {
                     assert!(builders.send(number % SHARDS, number));
                     if number % 777 == 0 {
@@ -132,30 +147,29 @@ mod tests {
                     }
                 }
                 10_000
-            },
-        );
-        let numbers: Vec<Vec<usize>> = done.into_iter().map(|done| done.into_inner().expect("no panic")).collect();
-        assert_eq!(numbers.iter().map(Vec::len).sum::<usize>(), sent);
-        for (shard, numbers) in numbers.iter().enumerate() {
-            assert!(numbers.iter().copied().eq((0..sent).filter(|number| number % SHARDS == shard)));
+            });
+            let numbers: Vec<Vec<usize>> = done.into_iter().map(|done| done.into_inner().expect("no panic")).collect();
+            assert_eq!(numbers.iter().map(Vec::len).sum::<usize>(), sent);
+            for (shard, numbers) in numbers.iter().enumerate() {
+                assert!(numbers.iter().copied().eq((0..sent).filter(|number| number % SHARDS == shard)));
+            }
         }
     }
 
     #[test]
     fn a_builder_that_does_no_more_keeps_nobody_waiting() {
-        let done = AtomicUsize::new(0);
-        run(
-            1,
-            |_, number: usize| done.fetch_add(1, Ordering::Relaxed) < 3 && number < 3,
-            |builders| {
+        for threads_max in [0, 1] {
+            let done = AtomicUsize::new(0);
+            let build = |_: usize, number: usize| done.fetch_add(1, Ordering::Relaxed) < 3 && number < 3;
+            run_with(threads_max, &build, |builders| {
                 for number in 0..1000 {
                     builders.send(0, number);
                 }
                 builders.drain();
                 assert!(!builders.send(0, 0));
-            },
-        );
-        assert_eq!(done.load(Ordering::Relaxed), 4);
+            });
+            assert_eq!(done.load(Ordering::Relaxed), 4);
+        }
     }
 
     #[test]

@@ -159,7 +159,8 @@ fn sound_file() -> Vec<u8> {
 }
 
 fn fault_of(bytes: &[u8]) -> Option<Fault> {
-    let world = World::new(crate::slot::SlotMap::new(1, false), crate::server::settings::Settings::default());
+    let world = World::new(crate::slot::SlotMap::new(1, false), crate::server::settings::Settings::default())
+        .expect("a thread");
     let limits = Limits::from_settings(&world.settings);
     check(bytes, limits, 0, &Progress::default()).1
 }

@@ -5,6 +5,7 @@
 //!
 //! The thread also gives what was freed, by whomever, back to the system; see [`give_back_only_when_told`].
 
+use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use sherd_metrics::allocator::{give_back, give_back_only_when_told};
 
 use crate::entry::Entry;
+use crate::threads;
 
 /// Values whose freeing takes more steps than this go to the background: at some 20 ns a step, 5 us.
 const EFFORT_INLINE_MAX: usize = 256;
@@ -90,18 +92,15 @@ struct Counts {
 }
 
 impl Reaper {
-    /// Starts the background thread.
-    pub fn start() -> Reaper {
+    /// Starts the background thread; fails where the system refuses one.
+    pub fn start() -> io::Result<Reaper> {
         give_back_only_when_told();
         // Bounded by `offer`: a channel with a bound of its own is an array, which takes its memory whether anything is deleted or not.
         let (queue, garbage) = channel::<Garbage>();
         let counts = Arc::new(Counts::default());
         let count = Arc::clone(&counts);
-        let thread = std::thread::Builder::new()
-            .name("sherd-free".to_owned())
-            .spawn(move || work(&garbage, &count))
-            .expect("a thread can be started");
-        Reaper { queue: RwLock::new(Some(queue)), counts, thread: Mutex::new(Some(thread)) }
+        let thread = threads::start("sherd-free", move || work(&garbage, &count))?;
+        Ok(Reaper { queue: RwLock::new(Some(queue)), counts, thread: Mutex::new(Some(thread)) })
     }
 
     /// Ends the background thread when it has freed what waits; whoever deletes afterwards frees.
@@ -198,7 +197,7 @@ mod tests {
 
     #[test]
     fn no_more_waits_than_the_bound_says() {
-        let reaper = Reaper::start();
+        let reaper = Reaper::start().expect("a thread");
         let (go_on, held_up) = channel::<()>();
         let (begun, has_begun) = channel::<()>();
         let hold = move || {

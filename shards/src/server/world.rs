@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -136,13 +137,13 @@ pub struct World {
 }
 
 impl World {
-    /// A world for one server.
-    pub fn new(slots: SlotMap, settings: Settings) -> Arc<World> {
+    /// A world for one server; fails where there can be no background thread.
+    pub fn new(slots: SlotMap, settings: Settings) -> io::Result<Arc<World>> {
         let world = Arc::new(World {
             settings,
             slots,
             logs: Logs::default(),
-            reaper: Reaper::start(),
+            reaper: Reaper::start()?,
             defragmentation: Defragmentation::default(),
             pressure: Pressure::new(slots.shards()),
             shard_keys: (0..slots.shards()).map(|_| AtomicUsize::new(0)).collect(),
@@ -162,7 +163,7 @@ impl World {
                 world.pause.set_behind(behind);
             }
         }));
-        world
+        Ok(world)
     }
 
     /// The place of a client that begins to wait. Relaxed: taken while the shards of its keys are held, which orders it there.

@@ -167,7 +167,7 @@ fn write_and_wait(gather: Duration) {
     loom::model(move || {
         let written = Written::new();
         let received = Received { gather, ..Received::awaited() };
-        written.journal.attach(Box::new(received.clone()), |_| {});
+        written.journal.attach(Box::new(received.clone()), |_| {}).expect("a thread");
         let other = writer(&written, &[&[0]]);
         written.slice(&[0, 1]);
         received.wait_for(3);
@@ -193,7 +193,7 @@ fn tickets_of_two_shards_agree_with_both_however_their_threads_meet() {
     loom::model(|| {
         let written = Written::new();
         let received = Received::new();
-        written.journal.attach(Box::new(received.clone()), |_| {});
+        written.journal.attach(Box::new(received.clone()), |_| {}).expect("a thread");
         let others = [writer(&written, &[&[0, 1]]), writer(&written, &[&[1]])];
         written.slice(&[0]);
         others.into_iter().for_each(|other| other.join().expect("a writer ends well"));
@@ -208,7 +208,7 @@ fn a_mark_that_is_pushed_with_all_batons_held_is_a_cut() {
     loom::model(|| {
         let written = Written::new();
         let received = Received::new();
-        written.journal.attach(Box::new(received.clone()), |_| {});
+        written.journal.attach(Box::new(received.clone()), |_| {}).expect("a thread");
         let other = writer(&written, &[&[0], &[0, 1]]);
         let at_mark = std::sync::Arc::new(OnceLock::new());
         let at_cut = written.with(&[0, 1], || {
@@ -230,10 +230,10 @@ fn a_sink_that_joins_with_all_batons_held_gets_what_comes_after_and_all_of_it() 
     loom::model(|| {
         let written = Written::new();
         let (early, late) = (Received::new(), Received::new());
-        written.journal.attach(Box::new(early.clone()), |_| {});
+        written.journal.attach(Box::new(early.clone()), |_| {}).expect("a thread");
         let other = writer(&written, &[&[0, 1], &[0]]);
         let before = written.with(&[0, 1], || {
-            written.journal.attach(Box::new(late.clone()), |_| {});
+            written.journal.attach(Box::new(late.clone()), |_| {}).expect("a thread");
             written.done()
         });
         other.join().expect("a writer ends well");
@@ -250,7 +250,7 @@ fn nobody_waits_for_room_in_the_journal_while_it_holds_a_baton() {
     loom::model(|| {
         let written = Written::new();
         let received = Received::awaited();
-        written.journal.attach(Box::new(received.clone()), |_| {});
+        written.journal.attach(Box::new(received.clone()), |_| {}).expect("a thread");
         written.with(&[0], || {
             // The journal's thread comes no further than this before the baton is let go of.
             let holder = Arc::clone(&written);
@@ -299,7 +299,7 @@ fn what_is_handed_over_before_the_end_reaches_the_sink() {
     loom::model(|| {
         let written = Written::new();
         let received = Received::new();
-        written.journal.attach(Box::new(received.clone()), |_| {});
+        written.journal.attach(Box::new(received.clone()), |_| {}).expect("a thread");
         let other = writer(&written, &[&[0, 1]]);
         written.slice(&[0]);
         other.join().expect("a writer ends well");
@@ -321,7 +321,7 @@ fn writers_that_are_held_back_go_on_when_what_waited_is_gone() {
             gate.store(hold, Relaxed);
             writer.unpark();
         }));
-        written.journal.attach(Box::new(received.clone()), |_| {});
+        written.journal.attach(Box::new(received.clone()), |_| {}).expect("a thread");
         // More than may wait in a model.
         written.with(&[0], || {
             effect(0, &[&[b'x'; 60]]);

@@ -17,6 +17,7 @@ from sherd.later import load
 from sherd.log import get_logger
 from sherd.record import field, record
 from sherd.resp import Error, Simple
+from sherd.threads import native_threads, start_thread
 
 if TYPE_CHECKING:
     from sherd import native
@@ -168,12 +169,10 @@ class Extensions:
         """Start the threads, in the running loop, which keeps the jobs' time."""
         if not self._sources:
             return
-        self._engine.watch_extensions()
+        with native_threads():
+            self._engine.watch_extensions()
         for number in range(threads):
-            thread = threading.Thread(
-                target=self._engine.run_extensions, args=(threads,), name=f"sherd-python-{number}", daemon=True
-            )
-            thread.start()
+            thread = start_thread(lambda: self._engine.run_extensions(threads), f"sherd-python-{number}")
             self._threads.append(thread)
         self._loop = asyncio.get_running_loop()
         self._schedule()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from sherd.errors import CommandError
+from sherd.errors import CommandError, ThreadError
 from sherd.log import get_logger
 from sherd.resp import Error, Reply, encode
 from sherd.spec import Request, registered_commands
@@ -80,5 +80,8 @@ async def _finish(reply: Awaitable[Reply], name: str, request: Request) -> bytes
 def _failure(error: Exception, name: str, request: Request) -> bytes:
     if isinstance(error, CommandError):
         return encode(Error(str(error)), request.resp)
+    if isinstance(error, ThreadError):
+        _log.warning("control command refused", command=name, client_id=request.client_id, reason=str(error))
+        return encode(Error(f"ERR {error}"), request.resp)
     _log.error("control command failed", command=name, client_id=request.client_id, exc_info=error)
     return encode(Error("ERR internal error, see the server's log"), request.resp)

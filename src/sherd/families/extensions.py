@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from sherd.errors import CommandError, LoadError
 from sherd.extensions.manager import Extensions
 from sherd.resp import OK, Reply
 from sherd.spec import Request, command
+from sherd.threads import in_thread
 
 
 @command(
@@ -62,7 +61,7 @@ async def sherd_reload(request: Request) -> Reply:
     name = request.args[2].decode("utf-8", "surrogateescape") if len(request.args) > 2 else None
     try:
         # Modules do what they like while they are loaded, and may take their time.
-        await asyncio.to_thread(request.services.get(Extensions).reload, name)
+        await in_thread(request.services.get(Extensions).reload, name)
     except LoadError as error:
         raise CommandError(f"ERR nothing was changed: {error}") from error
     return OK

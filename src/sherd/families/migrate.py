@@ -28,6 +28,7 @@ from sherd.record import field, record
 from sherd.replies import ProtocolError, ReplyError, new_reader
 from sherd.resp import OK, Reply, Simple, encode
 from sherd.spec import KeySpec, Request, Secret, command
+from sherd.threads import in_thread
 from sherd.wire import Wire, connect, open_wire
 
 _log = get_logger()
@@ -139,7 +140,7 @@ async def migrate(request: Request) -> Reply:
 async def _read(node: Node, keys: Sequence[bytes], database: int) -> list[Item]:
     if not keys:
         return []
-    found = await asyncio.to_thread(node.engine.dump_keys, list(keys), database)
+    found = await in_thread(node.engine.dump_keys, list(keys), database)
     items = [Item(key, *payload) for key, payload in zip(keys, found, strict=True) if payload is not None]
     return [item for item in items if item.expires_at_ms < 0 or item.expires_at_ms > _now_ms()]
 
@@ -147,7 +148,7 @@ async def _read(node: Node, keys: Sequence[bytes], database: int) -> list[Item]:
 async def _delete(node: Node, items: Sequence[Item], database: int) -> list[bytes]:
     """Remove what has arrived; gives the keys that are others by now."""
     sent = [(item.key, item.payload, item.expires_at_ms) for item in items]
-    gone = await asyncio.to_thread(node.engine.delete_unchanged, sent, database) if sent else []
+    gone = await in_thread(node.engine.delete_unchanged, sent, database) if sent else []
     return [item.key for item, is_gone in zip(items, gone, strict=True) if not is_gone]
 
 

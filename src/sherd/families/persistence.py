@@ -13,6 +13,7 @@ from sherd.persistence import AppendOnly, SaveError, Saver
 from sherd.replication import Primary
 from sherd.resp import Reply, Simple
 from sherd.spec import Request, command
+from sherd.threads import in_thread
 
 _NOT_POSITIVE = "ERR value is out of range, must be positive"
 _IN_PROGRESS = "ERR Background save already in progress"
@@ -166,7 +167,7 @@ async def _await_sync(request: Request, node: Node, seconds: float | None, *, wa
     while wanted and seconds != 0 and not _is_synced(node, offset) and not is_interrupted(request):
         if not node.appends.enabled:
             raise CommandError(_NO_FILE)
-        await asyncio.to_thread(node.engine.sync_append)
+        await in_thread(node.engine.sync_append)
         left = deadline - time.monotonic()
         if left <= 0:
             break

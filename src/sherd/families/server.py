@@ -12,6 +12,7 @@ from sherd.persistence import SaveError, Saver
 from sherd.record import record
 from sherd.resp import Reply
 from sherd.spec import Request, command
+from sherd.threads import in_thread
 
 _log = get_logger()
 
@@ -83,7 +84,7 @@ async def shutdown(request: Request) -> Reply:
             if "force" not in words:
                 lifecycle.go_on()
                 raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
-    await asyncio.to_thread(lifecycle.sync)
+    await in_thread(lifecycle.sync)
     lifecycle.stop()
     # The server's end closes the connection; an answer would tell the client that it goes on.
     await asyncio.Event().wait()

@@ -24,8 +24,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sherd.errors import ThreadError
 from sherd.log import get_logger
 from sherd.record import record
+from sherd.threads import start_thread
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -115,10 +117,8 @@ class PageServer:
         self._made: deque[tuple[_Connection, bytes]] = deque()
         self._waker, self._wake = socket.socketpair()
         self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, name="sherd-metrics", daemon=True),
-            threading.Thread(target=self._work, name="sherd-metrics-page", daemon=True),
-        ]
+        self._poller: threading.Thread | None = None
+        self._worker: threading.Thread | None = None
 
     @property
     def port(self) -> int:
@@ -133,7 +133,7 @@ class PageServer:
 
     def start(self) -> None:
         """Serve in threads of its own; that of the slow pages is there when the first is asked for."""
-        self._threads[0].start()
+        self._poller = start_thread(self._run, "sherd-metrics")
 
     def stop(self, *, wait: bool = True) -> None:
         """Close every socket and end the threads; idempotent. Without `wait` a page in the making ends by itself."""
@@ -143,7 +143,7 @@ class PageServer:
         self._ring()
         with contextlib.suppress(queue.Full):
             self._wanted.put_nowait(None)
-        started = [thread for thread in self._threads if thread.is_alive()]
+        started = [thread for thread in (self._poller, self._worker) if thread is not None and thread.is_alive()]
         if not started:
             self._close_all()
         for thread in started if wait else started[:1]:
@@ -259,12 +259,14 @@ class PageServer:
             # The answer has its own time; until then nothing that the client sends is of interest.
             connection.deadline = time.monotonic() + 2 * REQUEST_SECONDS_MAX
             self._selector.unregister(connection.socket)
-            if self._threads[1].ident is None:
-                self._threads[1].start()
             try:
+                if self._worker is None:
+                    self._worker = start_thread(self._work, "sherd-metrics-page")
                 self._wanted.put_nowait((connection, request))
             except queue.Full:
                 self._respond(connection, encode_response((503, TEXT, b"too many scrapes at once\n")))
+            except ThreadError as error:
+                self._respond(connection, encode_response((503, TEXT, f"{error}\n".encode())))
         else:
             self._respond(connection, self._make(request))
 

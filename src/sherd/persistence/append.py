@@ -20,6 +20,7 @@ from sherd.persistence import manifest
 from sherd.persistence.claim import Claim
 from sherd.persistence.manifest import AppendedFile, End, Manifest
 from sherd.persistence.saver import Saver
+from sherd.threads import in_thread
 
 _log = get_logger()
 
@@ -263,7 +264,7 @@ class AppendOnly:
         )
         self._manifest = named
         try:
-            await asyncio.to_thread(engine.finish_save)
+            await in_thread(engine.finish_save)
         except OSError:
             if is_first:
                 # Without its base the increment is worth nothing.
@@ -275,7 +276,7 @@ class AppendOnly:
         base_size = (directory.path / base.name).stat().st_size
         engine.end_rewrite(base_size)
         self._name_files()
-        self._manifest = await asyncio.to_thread(directory.delete_history, self._manifest)
+        self._manifest = await in_thread(directory.delete_history, self._manifest)
         status = engine.append_status()
         self._node.appends.base_size = status["size"] if status is not None else base_size
 

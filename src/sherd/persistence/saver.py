@@ -17,6 +17,7 @@ from sherd.errors import SherdError
 from sherd.log import get_logger
 from sherd.observability.loading import load_state
 from sherd.observability.node import Node
+from sherd.threads import in_thread
 
 _log = get_logger()
 
@@ -162,7 +163,7 @@ class Saver:
         try:
             if failure is not None:
                 raise failure
-            keys, size, changes = await asyncio.to_thread(self._node.engine.finish_save)
+            keys, size, changes = await in_thread(self._node.engine.finish_save)
         except OSError as error:
             saves.last_ok = False
             self._retry_at = time.monotonic() + _RETRY_SECONDS

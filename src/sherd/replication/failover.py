@@ -13,6 +13,7 @@ from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import ReplicaRow
 from sherd.replication.follower import Follower
+from sherd.threads import in_thread
 
 _log = get_logger()
 
@@ -92,13 +93,13 @@ class Failover:
         assert replicas is not None
         until = time.monotonic() + timeout_ms / 1000 if timeout_ms else None
         # What was being executed when the pause began may have written since; what comes to its shard later is refused.
-        while not await asyncio.to_thread(self._node.engine.await_begun, _STEP_SECONDS):
+        while not await in_thread(self._node.engine.await_begun, _STEP_SECONDS):
             if until is not None and time.monotonic() >= until:
                 return target if force else None
         self._is_settled = True
         while True:
             # Nothing is asked of the replicas, for the question would count as well: they tell by themselves.
-            end = await asyncio.to_thread(replicas.end_offset)
+            end = await in_thread(replicas.end_offset)
             for row in self._node.replication.rows():
                 if row.state == "online" and row.acknowledged >= end and _is(row, target):
                     return row.host, row.port

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sherd.config import BY_NAME, Source
+from sherd.errors import ThreadError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HANDSHAKE, SYNC, Place, random_id
 from sherd.persistence import AppendOnly
 from sherd.record import record
 from sherd.replication.handshake import Admission, HandshakeError, Introduction, introduce
+from sherd.threads import begin_in_thread, native_threads
 from sherd.wire import Wire, connect, open_wire
 
 if TYPE_CHECKING:
@@ -52,6 +54,11 @@ class _Way:
     empties_first: bool = False
     beside: bool = False
     serves: bool = False
+
+
+def _random_part() -> float:
+    """Between a half and the whole, so that replicas do not come back all at once."""
+    return 0.5 + os.urandom(1)[0] / 512
 
 
 @contextlib.contextmanager
@@ -93,8 +100,14 @@ class Follower:
     # ---- the role
 
     def follow(self, host: str, port: int, source: Source = Source.RUNTIME, *, settled: bool = False) -> None:
-        """Follow a primary from now on, and no other; `source` says who wants it. settled: nobody writes any more."""
+        """Follow a primary from now on, and no other; `source` says who wants it. settled: nobody writes any more.
+
+        ThreadError, and no change, where there can be no thread for what it sends.
+        """
         replication = self._node.replication
+        if replication.replicas is not None:
+            with native_threads():
+                replication.replicas.prepare()
         was_primary = replication.primary is None
         offset, is_kept = replication.current_offset, replication.backlog()[0]
         replication.primary = (host, port)
@@ -197,14 +210,12 @@ class Follower:
         self.apply_configuration()
 
     async def _run(self) -> None:
-        import random  # which loads libraries of its own
-
         pause = _PAUSE_SECONDS_MIN
         while True:
             begun = time.monotonic()
             try:
                 await self._follow_once()
-            except (OSError, HandshakeError, UnicodeError) as error:
+            except (OSError, HandshakeError, UnicodeError, ThreadError) as error:
                 self._end_handing_over(taken=False)
                 _log.warning("the link to the primary is down", reason=str(error) or "it took too long")
             except Exception:  # noqa: BLE001 - a mistake here must not be the end of replication
@@ -212,7 +223,7 @@ class Follower:
             # A link that has lasted says that the primary is well.
             if time.monotonic() - begun > _PAUSE_SECONDS_MAX:
                 pause = _PAUSE_SECONDS_MIN
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            await asyncio.sleep(pause * _random_part())
             pause = min(pause * 2, _PAUSE_SECONDS_MAX)
 
     async def _follow_once(self) -> None:
@@ -371,7 +382,7 @@ class Follower:
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
         """What the data plane does for the link; it has ended when this returns, even if the task was cancelled."""
-        future = asyncio.get_running_loop().run_in_executor(None, work)
+        future = begin_in_thread(work)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

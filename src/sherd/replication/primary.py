@@ -17,12 +17,13 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
-from sherd.errors import CommandError
+from sherd.errors import CommandError, ThreadError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place, ReplicaRow, random_id
 from sherd.persistence import Saver
 from sherd.record import field, record
+from sherd.threads import begin_in_thread, in_thread, native_threads
 
 _log = get_logger()
 
@@ -167,7 +168,7 @@ class Primary:
         self._node.engine.hold_writers(True)
         until = time.monotonic() + seconds
         # What was being executed when the pause began may have written since.
-        await asyncio.to_thread(self._node.engine.await_begun, seconds)
+        await in_thread(self._node.engine.await_begun, seconds)
         reached = await self.wait(online, max(until - time.monotonic(), _LAST_SECONDS_MIN), is_last=True)
         _log.info("replicas were waited for", replicas=online, with_everything=reached)
 
@@ -180,7 +181,8 @@ class Primary:
     async def keep_backlog(self) -> None:
         """Keep what is written from now on for replicas, if that is not done yet."""
         # From then on the backlog says how far this is, or the link to a primary, which may end meanwhile.
-        await asyncio.to_thread(self._replicas.start_backlog, self._node.replication.current_offset)
+        with native_threads():
+            await in_thread(self._replicas.start_backlog, self._node.replication.current_offset)
 
     def _has(self, history: str, offset: int) -> bool:
         """Whether the data here are what a replica has up to the offset before this one."""
@@ -250,7 +252,7 @@ class Primary:
             compress=config.get_bool("rdbcompression"), checksum=config.get_bool("rdbchecksum"),
         )  # fmt: skip
         try:
-            offset = await asyncio.to_thread(begin)
+            offset = await in_thread(begin)
         except OSError as error:
             _log.error("a snapshot for replicas cannot be written", directory=str(path.parent), reason=str(error))
             self._replicas.say(ids, _FAILED)
@@ -260,7 +262,7 @@ class Primary:
         self._replicas.say(announced, f"+FULLRESYNC {replication.id} {offset}\r\n".encode())
         replication.full_syncs += len(ids)
         try:
-            keys, size, _ = await asyncio.to_thread(engine.finish_save)
+            keys, size, _ = await self._finish_save()
             if not diskless:
                 self._replicas.send_snapshot(ids, path)
         except OSError as error:
@@ -272,6 +274,18 @@ class Primary:
         finally:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+    async def _finish_save(self) -> tuple[int, int, int]:
+        """Not in the loop, whatever the system refuses: a transfer takes as long as the slowest replica."""
+        engine = self._node.engine
+        try:
+            future = begin_in_thread(engine.finish_save)
+        except ThreadError as error:
+            engine.cancel_save()
+            with contextlib.suppress(OSError):
+                engine.finish_save()
+            raise OSError(str(error)) from error
+        return await future
 
     async def _present(self) -> dict[int, _Unsynced]:
         """Those of the replicas without a snapshot whose connections are links by now; the others have gone."""
@@ -308,7 +322,7 @@ class Primary:
     ) -> int:
         """Wait until so many replicas have all that is written now, or have it on disk, or until it is too late or
         nobody wants to know any more; how many have it then. is_last: they are asked although the server ends."""
-        offset = await asyncio.to_thread(self._replicas.end_offset)
+        offset = await in_thread(self._replicas.end_offset)
         if self._reached(offset, on_disk=on_disk) >= count or timeout_seconds == 0:
             return self._reached(offset, on_disk=on_disk)
         waiting = _Waiting(offset, count, on_disk)

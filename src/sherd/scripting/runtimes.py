@@ -22,6 +22,7 @@ from importlib.machinery import PathFinder
 
 from sherd import native
 from sherd.log import get_logger
+from sherd.threads import start_thread
 
 _log = get_logger()
 
@@ -47,13 +48,10 @@ class _Maker:
     def start(self, library: str = "") -> None:
         """A server begins; the first one of the process says which library of Lua is used."""
         with self._lock:
-            self._servers += 1
             if self._thread is None:
                 native.announce_runtime_maker()
-                self._thread = threading.Thread(
-                    target=_make_runtimes, args=(library,), name="sherd-runtimes", daemon=True
-                )
-                self._thread.start()
+                self._thread = start_thread(lambda: _make_runtimes(library), "sherd-runtimes")
+            self._servers += 1
 
     def stop(self) -> None:
         """A server has ended; with the last one the thread does."""

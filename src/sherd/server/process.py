@@ -8,13 +8,13 @@ import resource
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Self
 
 from sherd.errors import ConfigError
 from sherd.log import get_logger
+from sherd.threads import start_thread
 
 _log = get_logger()
 
@@ -106,7 +106,7 @@ class StopSignals:
             while True:
                 stop(signal.Signals(signal.sigwait(_STOP_SIGNALS)))
 
-        threading.Thread(target=wait, name="sherd-signals", daemon=True).start()
+        start_thread(wait, "sherd-signals")
 
 
 def end_process(code: int) -> NoReturn:

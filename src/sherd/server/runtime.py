@@ -42,6 +42,7 @@ from sherd.server.settings import native_settings
 from sherd.server.tls import CERTIFICATE_FILES, TLS_PARAMETERS, Renewals, set_up_tls, uses_tls
 from sherd.server.unowned import unowned
 from sherd.spec import Request, Services, registered_commands
+from sherd.threads import begin_in_thread, in_thread, native_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,12 +129,13 @@ class Runtime:
         refuse_contradictions(config)
         if config.get_bool("cluster-enabled"):
             config.put(BY_NAME["databases"], 1, config.source("databases"))
-        engine = native.Server(
-            shards=config.get_int("shards"),
-            io_threads=config.get_int("io-threads"),
-            cluster=config.get_bool("cluster-enabled"),
-            settings={"databases": config.get_int("databases")},
-        )
+        with native_threads():
+            engine = native.Server(
+                shards=config.get_int("shards"),
+                io_threads=config.get_int("io-threads"),
+                cluster=config.get_bool("cluster-enabled"),
+                settings={"databases": config.get_int("databases")},
+            )
         # Once for all who want it. It takes a megabyte, and most servers are never asked for anything of it.
         self._read_rows = functools.cache(native.command_table)
         self._commands = CommandTable(self._read_rows, self._rename_commands(engine))
@@ -194,10 +196,14 @@ class Runtime:
         config = self.config
         waits = config.get_bool("appendonly") or config.get_tuple("replicaof") or self._origins()
         if self.node.start_load is None and not waits:
-            self._prepare()
-            self._start_load = None
-            self.node.engine.set_loading(False)
-            self._start_data_plane()
+            try:
+                self._prepare()
+                self._start_load = None
+                self.node.engine.set_loading(False)
+                self._start_data_plane()
+            except BaseException:
+                self.close()
+                raise
 
     def _prepare(self) -> None:
         """Make what the data plane's threads may ask for."""
@@ -275,7 +281,7 @@ class Runtime:
         loading = None
         if load is not None:
             assert self._start_load is not None
-            loading = asyncio.get_running_loop().run_in_executor(None, self._start_load.run)
+            loading = begin_in_thread(self._start_load.run)
         if answers:
             self._start_data_plane()
         if loading is not None and not await self._await_load(loading):
@@ -288,7 +294,8 @@ class Runtime:
             self._start_data_plane()
 
     def _start_data_plane(self) -> None:
-        self.node.engine.start()
+        with native_threads():
+            self.node.engine.start()
         self._script_calls.start()
         self._begun = True
         if self._loop is not None:
@@ -363,7 +370,7 @@ class Runtime:
     async def _end_work(self) -> None:
         """What is done before the end, so that nothing is lost and replicas can go on; SaveError if that fails."""
         await self._primary.let_catch_up()
-        await asyncio.to_thread(self.node.engine.sync_append)
+        await in_thread(self.node.engine.sync_append)
         try:
             if self._saver.has_save_points:
                 await self._saver.save()
@@ -446,7 +453,8 @@ class Runtime:
         the data belong to."""
         primary, place = self.config.get_tuple("replicaof"), self.node.saves.loaded_place
         if place is not None:
-            (self._follower if primary else self._primary).resume(place)
+            with native_threads():
+                (self._follower if primary else self._primary).resume(place)
         if primary:
             host, port = primary
             self._follower.follow(host, int(port), self.config.source("replicaof"))

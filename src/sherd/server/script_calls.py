@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sherd.families.dispatch import begin, may_run_in_scripts
 from sherd.log import get_logger
 from sherd.resp import Error, encode
+from sherd.threads import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +38,7 @@ class ScriptCalls:
     def start(self) -> None:
         """Begin to answer."""
         self._engine.serve_scripts(True)
-        self._thread = threading.Thread(target=self._answer_all, name="sherd-script-calls", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._answer_all, "sherd-script-calls")
 
     def stop(self) -> None:
         """Answer nobody any longer."""

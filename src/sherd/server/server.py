@@ -10,7 +10,6 @@ has a thread of its own. `run` owns its process: it logs, handles signals, write
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import gc
 import logging
@@ -26,12 +25,13 @@ from typing import Any, NoReturn, Self
 from sherd import __version__, native
 from sherd.config import BY_NAME, NOTHING_SAVED, Config, Source, Value
 from sherd.config.store import parse_value
-from sherd.errors import ConfigError, SherdError
+from sherd.errors import ConfigError, SherdError, ThreadError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.server.control import NativeRecord
 from sherd.server.process import PidFile, StopSignals, end_process, notify_supervisor
 from sherd.server.runtime import Runtime
+from sherd.threads import run_loop, start_thread
 
 _log = get_logger()
 
@@ -72,8 +72,12 @@ class Server:
         self._process_id = os.getpid()
         self._runtime.open()
         serving = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(serving,), name="sherd-control", daemon=True)
-        self._thread.start()
+        try:
+            self._thread = start_thread(lambda: self._serve(serving), "sherd-control")
+        except ThreadError:
+            self._was_stopped = True
+            self._runtime.close()
+            raise
         serving.wait()
         if self._failure is not None:
             self._thread.join()
@@ -83,7 +87,7 @@ class Server:
 
     def _serve(self, serving: threading.Event) -> None:
         try:
-            asyncio.run(self._runtime.serve(serving.set))
+            run_loop(self._runtime.serve(serving.set))
         except BaseException as error:
             if serving.is_set():
                 raise
@@ -190,7 +194,8 @@ def run(config: Config) -> NoReturn:
     if not native.choose_huge_pages(automatic, gathers=config.get_bool("gather-huge-pages")):
         _log.warning("huge pages cannot be turned off", disable_thp="yes")
     pid_file = PidFile(config.get_str("pidfile"))
-    runtime = Runtime(config, emit_native, stop_asked=lambda: _end_in_time(runtime, pid_file))
+    end_asked = threading.Event()
+    runtime = Runtime(config, emit_native, stop_asked=end_asked.set)
 
     def stop(number: signal.Signals) -> None:
         _log.info("stopping", signal=number.name)
@@ -203,8 +208,9 @@ def run(config: Config) -> NoReturn:
         if is_saved:
             runtime.request_stop()
 
-    signals.start(stop)
     try:
+        signals.start(stop)
+        _bound_end(runtime, pid_file, end_asked)
         runtime.open()
     except SherdError as error:
         # Who started the server in the background, or has its log collected, sees nothing else of it.
@@ -215,7 +221,7 @@ def run(config: Config) -> NoReturn:
     with pid_file:
         try:
             runtime.begin()
-            asyncio.run(runtime.serve(lambda: _announce_ready(runtime)))
+            run_loop(runtime.serve(lambda: _announce_ready(runtime)))
         except SherdError as error:
             _log.error("the server cannot start", reason=str(error))
             raise
@@ -234,17 +240,21 @@ def _log_findings(config: Config) -> None:
         _log.warning("directives without effect in this version", directives=" ".join(ignored))
 
 
-def _end_in_time(runtime: Runtime, pid_file: PidFile) -> None:
-    """Now that the server is to stop: end the process in time, even where the control plane waits for a command."""
+def _bound_end(runtime: Runtime, pid_file: PidFile, end_asked: threading.Event) -> None:
+    """Once the server is to stop: end the process in time, even where the control plane waits for a command.
+
+    The thread waits for that from the start: none may be left to begin when it is needed.
+    """
 
     def end() -> None:
+        end_asked.wait()
         time.sleep(END_SECONDS_MAX)
         runtime.tell_what_is_cut()
         runtime.remove_files()
         pid_file.remove()
         end_process(0)
 
-    threading.Thread(target=end, name="sherd-end", daemon=True).start()
+    start_thread(end, "sherd-end")
 
 
 def _log_start(runtime: Runtime) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from sherd import native
 from sherd.config import Config
 from sherd.errors import ConfigError
+from sherd.threads import in_thread
 
 # What new connections to the TLS port are served by, and new links to other servers speak.
 TLS_PARAMETERS = (
@@ -78,7 +79,7 @@ class Renewals:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval or None):
                     await self._changed.wait()
-            found = await asyncio.to_thread(lambda: list(self._state()))
+            found = await in_thread(lambda: list(self._state()))
             if interval and found != self._seen:
                 self._renew()
             self._seen = found
