@@ -293,6 +293,25 @@ def test_a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing(tmp_pa
         assert wire.value("STRLEN", "waits") == 5000
 
 
+def test_an_append_only_file_that_cannot_be_written_is_told_in_the_log(tmp_path: Path) -> None:
+    """While it lasts, when it is over, and at an end that loses what was acknowledged."""
+    with serve(tmp_path, appendfsync="no") as server, server.wire() as wire:
+        # Longer than the log, which the limit is not for.
+        wire.call("SET", "k", "v" * 100_000)
+        eventually(lambda: increment_of(tmp_path).stat().st_size > 100_000, "it is written")
+        hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (increment_of(tmp_path).stat().st_size, hard))
+        wire.call("SET", "k", "w")
+        eventually(lambda: "the append-only file cannot be written" in server.log(), "it is told")
+        assert "reason='File too large'" in server.log()
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        eventually(lambda: "the append-only file is written again" in server.log(), "so is its end")
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (increment_of(tmp_path).stat().st_size, hard))
+        assert wire.call("SET", "lost", "1").raw == OK
+        assert server.signal_and_wait(signal.SIGTERM) == 0
+        assert "the append-only file lacks what was written last" in server.log()
+
+
 def test_waitaof_tells_that_what_was_written_is_on_disk(tmp_path: Path) -> None:
     with serve(tmp_path, appendfsync="no") as server, server.wire() as wire:
         wire.call("SET", "k", "v")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -103,6 +104,8 @@ class AppendOnly:
         self._manifest = Manifest()
         self._running: asyncio.Task[None] | None = None
         self._retry_at = 0.0
+        # The number of the error that the log tells of; 0 while the file can be written.
+        self._told_error = 0
 
     @property
     def is_on(self) -> bool:
@@ -163,6 +166,12 @@ class AppendOnly:
         that starts from them can go on there. What is executed after that makes the note void."""
         history = self._node.replication.saved_history
         place = self._node.engine.append_place()
+        if error := self._error():
+            _log.error(
+                "the append-only file lacks what was written last",
+                path=str(self.directory.path),
+                reason=os.strerror(error),
+            )
         if place is None or history is None or self.is_rewriting or not self._manifest.increments:
             return
         offset, database, size = place
@@ -189,13 +198,31 @@ class AppendOnly:
             self._node.engine.cancel_save()
 
     async def watch(self) -> None:
-        """Rewrite when the file has grown enough, or must be, for as long as the server runs."""
+        """Rewrite when the file has grown enough, or must be, for as long as the server runs; tell of its errors."""
         if self._node.appends.scheduled:
             self.start(schedule=True)
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            self._tell_error()
             if not self.is_rewriting and time.monotonic() >= self._retry_at and self._is_due():
                 self.start(schedule=True)
+
+    def _tell_error(self) -> None:
+        """Log that the file cannot be written, and that it can be again."""
+        error = self._error()
+        if error == self._told_error:
+            return
+        self._told_error = error
+        if error:
+            _log.error(
+                "the append-only file cannot be written", path=str(self.directory.path), reason=os.strerror(error)
+            )
+        else:
+            _log.info("the append-only file is written again")
+
+    def _error(self) -> int:
+        status = self._node.engine.append_status()
+        return status["error"] if status is not None else 0
 
     def _is_due(self) -> bool:
         appends, config = self._node.appends, self._node.config
