@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import itertools
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -541,4 +544,34 @@ def test_a_server_outlives_its_log(output: str) -> None:
     finally:
         process.terminate()
         code = process.wait(run_timeout_seconds)
+    assert code == 0
+
+
+def test_a_server_does_not_wait_for_who_reads_its_log() -> None:
+    """It loses lines, says so when they are read again, and ends in time."""
+    port, numbers = free_port(), itertools.count()
+    command = [*sherd_command(), "serve", "--port", str(port), "--metrics-port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    # A page is the smallest that a pipe may be.
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        with _wire_when_there(port, process) as wire:
+
+            def log_a_line() -> None:
+                assert wire.call("CONFIG", "SET", "timeout", str(next(numbers))).raw == b"+OK\r\n"
+
+            for _ in range(200):
+                log_a_line()
+            seen = b""
+            while b"log lines were lost" not in seen:
+                if not select.select([process.stdout], [], [], 0.2)[0]:
+                    log_a_line()
+                seen += os.read(process.stdout.fileno(), 65536)
+            for _ in range(200):
+                log_a_line()
+    finally:
+        process.terminate()
+        code = process.wait(run_timeout_seconds)
+        process.stdout.close()
     assert code == 0

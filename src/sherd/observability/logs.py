@@ -20,6 +20,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -42,6 +44,8 @@ for _name in _hidden:
     del sys.modules[_name]
 
 _NOTHING = logging.CRITICAL + 10
+# For who reads a pipe and is slow for a moment. Who takes nothing for longer is not waited for again before it has.
+_PATIENCE_MS = 100
 _LOG_PARAMETERS = frozenset({"loglevel", "log-format", "log-timestamp-format", "logfile"})
 # Severities as syslog has them, in its own numbers: debug, info, notice; warning is all the rest.
 _SYSLOG_PRIORITIES = {logging.DEBUG: 7, VERBOSE: 6, logging.INFO: 5}
@@ -68,7 +72,7 @@ class LogOutput:
 
     stream: what lines are written to; a file given by name is opened for appending and owned, and opened again when it
     was moved away, as logrotate does. What cannot be written, to a full disk or a pipe that nobody reads, is counted,
-    and told when it can be: a server does not end for its log.
+    and told when it can be: a server neither ends for its log nor waits for who reads it.
     """
 
     def __init__(self) -> None:
@@ -135,15 +139,16 @@ class LogOutput:
     def _put(self, lines: list[str]) -> None:
         if self._stream is None:  # the process was started without a standard output
             return
+        told = []
+        if self._lost_lines:
+            told = [self._line(logging.WARNING, _now(), {"event": "log lines were lost", "lines": self._lost_lines})]
         try:
-            self._stream.write("".join(f"{line}\n" for line in lines))
-            self._stream.flush()
+            text = "".join(f"{line}\n" for line in (*lines, *told))
+            _write(self._stream, text, 0 if self._lost_lines else _PATIENCE_MS)
         except (OSError, ValueError):
             self._lost_lines += len(lines)
-            return
-        if self._lost_lines:
-            lost, self._lost_lines = self._lost_lines, 0
-            self._put([self._line(logging.WARNING, _now(), {"event": "log lines were lost", "lines": lost})])
+        else:
+            self._lost_lines = 0
 
     def _line(self, threshold: int, when: float, event: EventDict) -> str:
         ordered: EventDict = {
@@ -154,6 +159,30 @@ class LogOutput:
         }
         rendered = self._render(None, "", ordered)
         return rendered if isinstance(rendered, str) else str(rendered)
+
+
+def _write(stream: TextIO, text: str, patience_ms: int) -> None:
+    """Write, but to a pipe or a terminal only what it takes: BlockingIOError if it takes nothing for so long."""
+    descriptor = _descriptor(stream)
+    if descriptor < 0 or stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.write(text)
+        stream.flush()
+        return
+    # They are not made to return at once: others may write to them as well.
+    room = select.poll()
+    room.register(descriptor, select.POLLOUT)
+    data = text.encode(stream.encoding, "backslashreplace")
+    for begin in range(0, len(data), select.PIPE_BUF):
+        if not room.poll(patience_ms):
+            raise BlockingIOError
+        os.write(descriptor, data[begin : begin + select.PIPE_BUF])
+
+
+def _descriptor(stream: TextIO) -> int:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):  # of a program's own making
+        return -1
 
 
 _output = LogOutput()
