@@ -256,3 +256,29 @@ with sherd.Server(save="3600 1", appendonly=True, dir=sys.argv[1], unixsocket=sy
 def test_a_child_that_was_forked_ends_without_the_server(tmp_path: Path) -> None:
     """It has no thread that could write what is to be saved; files and sockets are its parent's."""
     run_program(A_CHILD_ENDS, str(tmp_path), str(tmp_path / "s"))
+
+
+A_CHILD_HAS_A_SERVER = """
+import os, socket
+import sherd
+
+def run_a_script(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=8) as client:
+        client.sendall(b"EVAL 'return 7' 0\\r\\n")
+        assert client.recv(100) == b":7\\r\\n"
+
+with sherd.Server() as server:
+    run_a_script(server)
+    child = os.fork()
+    if child == 0:
+        with sherd.Server() as own:
+            run_a_script(own)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    run_a_script(server)
+"""
+
+
+def test_a_child_that_was_forked_may_have_a_server_of_its_own() -> None:
+    """With scripts, for which its parent's thread makes runtimes in the parent only."""
+    run_program(A_CHILD_HAS_A_SERVER)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import threading
 from importlib.machinery import PathFinder
 
@@ -41,6 +42,10 @@ class _Maker:
     """The thread that makes runtimes: there while any server of the process runs."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Nothing has begun in this process: a child that was forked has none of its parent's threads and servers."""
         self._lock = threading.Lock()
         self._servers = 0
         self._thread: threading.Thread | None = None
@@ -64,6 +69,7 @@ class _Maker:
 
 
 MAKER = _Maker()
+os.register_at_fork(after_in_child=MAKER.begin_anew)
 
 
 def _make_runtimes(library: str) -> None:
