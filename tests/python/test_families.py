@@ -309,6 +309,38 @@ def test_a_handler_that_breaks_costs_one_reply_and_not_the_server() -> None:
     )
 
 
+class Panic(BaseException):
+    """As pyo3 raises a panic of the data plane: no mistake that anybody means to handle."""
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_panic_of_the_data_plane_is_answered(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    """The client waits for nothing, and those behind it in the batch are answered as well."""
+    monkeypatch.setattr("sherd.spec._registry", {})
+
+    async def later(request: Request) -> Reply:
+        raise Panic
+
+    def now(request: Request) -> Reply:
+        raise Panic
+
+    declare = command("broken", arity=1, group="server", since="1.0.0", summary="Panics.")
+    declare(later if waits else now)
+    reply = asyncio.run(dispatch("broken", Request(token=1, client_id=1, args=[b"broken"])))
+    assert reply == b"-ERR internal error, see the server's log\r\n"
+
+
+def test_a_handler_that_is_cancelled_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sherd.spec._registry", {})
+
+    @command("cancelled", arity=1, group="server", since="1.0.0", summary="Is cancelled.")
+    async def cancelled(request: Request) -> Reply:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(dispatch("cancelled", Request(token=1, client_id=1, args=[b"cancelled"])))
+
+
 def test_a_coroutine_handler_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sherd.spec._registry", {})
 

@@ -1,11 +1,13 @@
 """Runs the handler of a control command and encodes its reply.
 
 A handler may be a function or a coroutine function. A client's mistake is raised as CommandError; any other exception
-is a mistake of the server: the client gets a short error, the log gets the traceback, the server goes on.
+is a mistake of the server: the client gets a short error, the log gets the traceback, the server goes on. So it is with
+a panic of the data plane, which is no `Exception`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
@@ -33,7 +35,9 @@ def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
         if isinstance(reply, Awaitable):
             return _finish(reply, name, request)
         return encode(reply, request.resp)
-    except Exception as error:  # noqa: BLE001 - a handler's mistake must not end the server
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - neither a handler's mistake nor a panic below ends the server
         return _failure(error, name, request)
 
 
@@ -73,11 +77,13 @@ async def dispatch(name: str, request: Request) -> bytes:
 async def _finish(reply: Awaitable[Reply], name: str, request: Request) -> bytes:
     try:
         return encode(await reply, request.resp)
-    except Exception as error:  # noqa: BLE001 - as above
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
         return _failure(error, name, request)
 
 
-def _failure(error: Exception, name: str, request: Request) -> bytes:
+def _failure(error: BaseException, name: str, request: Request) -> bytes:
     if isinstance(error, CommandError):
         return encode(Error(str(error)), request.resp)
     if isinstance(error, ThreadError):
