@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 use served::{Client, Served};
-use sherd_shards::executor::engine::Engine;
+use sherd_shards::executor::engine::{Engine, Hold};
 
 /// Has each line held back by a pause of that kind, after some that are not, and answered when it is over.
 fn expect_held(mode: &str, cases: &[(&[&str], &str, &str)]) {
@@ -286,6 +286,22 @@ fn who_waits_for_keys_times_out_during_a_pause_and_is_not_served_by_the_clock() 
 /// Lines and their replies, in which `{k}` is a key of the last shard and `{o}` one of the first.
 type Lines = &'static [(&'static str, &'static str)];
 
+/// Pauses, and expects the answer to come after shards were let go.
+fn expect_answer_when_free(operator: &mut Client, pause: Lines, held: Hold<&Engine>, what: &str) {
+    let is_free = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let is_free = &is_free;
+        let answered = scope.spawn(move || {
+            pause.iter().for_each(|(line, reply)| operator.run(line, reply));
+            is_free.load(SeqCst)
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        is_free.store(true, SeqCst);
+        drop(held);
+        assert!(answered.join().expect("an answer"), "{what}: what was let pass is still to be executed");
+    });
+}
+
 /// Has the last line wait for a shard that this thread holds, and pauses. Who pauses is answered when the shard was let go and the line
 /// was executed.
 fn expect_executed_before_the_answer(held_shard: usize, lines: Lines, pause: Lines) {
@@ -312,19 +328,7 @@ fn expect_executed_before_the_answer(held_shard: usize, lines: Lines, pause: Lin
     }
     // By now the line has passed the gate, or waits to be served.
     std::thread::sleep(Duration::from_millis(100));
-    let is_free = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let operator = &mut operator;
-        let is_free = &is_free;
-        let answered = scope.spawn(move || {
-            pause.iter().for_each(|(line, reply)| operator.run(line, reply));
-            is_free.load(SeqCst)
-        });
-        std::thread::sleep(Duration::from_millis(200));
-        is_free.store(true, SeqCst);
-        drop(held);
-        assert!(answered.join().expect("an answer"), "{line}: what was let pass is still to be executed");
-    });
+    expect_answer_when_free(&mut operator, pause, held, line);
     client.expect(&filled(reply).replace("$v|", &format!("${}|{last}|", last.len())));
 }
 
@@ -361,4 +365,22 @@ fn who_pauses_waits_for_nobody_that_waits_for_a_key_or_pauses_as_well() {
     pausing.iter_mut().for_each(|client| client.expect("+OK|"));
     pausing[0].run("CLIENT UNPAUSE", "+OK|");
     pausing[0].run("RPUSH none v", ":1|");
+}
+
+#[test]
+fn who_pauses_is_answered_when_waiting_clients_have_what_time_alone_brings_them() {
+    let served = Served::with_io_threads(2, 2);
+    let world = &served.shared().world;
+    world.stop_clock();
+    let (mut operator, mut reader) = (served.client(), served.client());
+    operator.send_lines(&["XADD s 1-0 f v", "XGROUP CREATE s g 0", "XREADGROUP GROUP g a STREAMS s >"]);
+    operator.expect("$3|1-0|+OK|*1|*2|$1|s|*1|*2|$3|1-0|*2|$1|f|$1|v|");
+    reader.send_lines(&["XREADGROUP GROUP g b CLAIM 2000 BLOCK 0 STREAMS s >"]);
+    served.wait_until("it waits", |shared| shared.io.iter().any(|io| io.blocked.get() == 1));
+    let engine = &served.shared().engine;
+    let held = Engine::hold(&**engine, engine.all_shards());
+    world.advance_clock(2500);
+    served.wait_until("the run is on its way", |shared| shared.world.runs_due.load(SeqCst) == 1);
+    expect_answer_when_free(&mut operator, &[("CLIENT PAUSE 100000 WRITE", "+OK|")], held, "CLAIM");
+    reader.expect("*1|*2|$1|s|*1|*4|$3|1-0|*2|$1|f|$1|v|:2500|:1|");
 }

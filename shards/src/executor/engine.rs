@@ -337,6 +337,9 @@ impl Engine {
 
     /// Has the command of a waiting client run again, if it goes on waiting.
     pub fn serve(&self, waiter: Arc<Waiter>) {
+        if waiter.make_run_due() {
+            self.world.runs_due.fetch_add(1, Ordering::Relaxed);
+        }
         self.tell(Letters { wakes: vec![Wake::Run(waiter)], ..Letters::default() });
     }
 
