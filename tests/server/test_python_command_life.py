@@ -313,6 +313,7 @@ def test_a_command_beyond_its_deadline_is_an_error_and_its_shards_come_back() ->
         assert other.value("GET", "k") == b"awake"
         until(lambda: "that was beyond its deadline has ended" in server.log())
         assert "a Python command is beyond its deadline and holds its shards" in server.log()
+        assert "has ended thread=python command=test.sleep" in server.log()
         wire.write("TEST.SLEEP", "k", "1.0")
         assert wire.read().is_error
         # The client goes on at once, as does who needs no shard.

@@ -161,6 +161,7 @@ def test_replies_of_data_commands_are_the_values_that_redis_py_gives(
         ("MGET k other", "ERR test.call: the key 'other' is none that the command names"),
         ("DBSIZE", "ERR test.call: 'dbsize' needs all keys, which a command names with keys=\"all\""),
         ("NOSUCH k", "ERR test.call: there is no command 'NOSUCH'"),
+        ("TEST.CALL k GET k", "ERR test.call: 'TEST.CALL' is a command in Python too: its function can be called"),
         ("GET", "ERR wrong number of arguments for 'get' command"),
         ("MULTI", "ERR test.call: 'multi' is not allowed in a Python command"),
         ("EVAL return k 0", "ERR test.call: 'eval' is not allowed in a Python command"),
@@ -424,6 +425,12 @@ def test_nothing_is_known_of_them_where_they_were_not_loaded(pool: ServerPool) -
         assert wire.call("RATE.LIMIT", "k", 1, 1).raw.startswith(b"-ERR unknown command 'RATE.LIMIT'")
         assert wire.value("SHERD", "COMMANDS") == {b"commands": [], b"jobs": [], b"hooks": []}
         assert wire.value("COMMAND", "INFO", "rate.limit") == [None]
+
+
+def test_a_command_and_its_arguments_in_one_text_are_told_to_be_several(wire: Wire) -> None:
+    assert wire.call("TEST.CALL", "k", "SET k 1").raw == (
+        b"-ERR test.call: there is no command 'SET k 1': its name and its arguments are given one by one\r\n"
+    )
 
 
 def test_the_arguments_of_errors_are_bounded(wire: Wire) -> None:

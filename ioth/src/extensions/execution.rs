@@ -197,13 +197,23 @@ impl Execution {
 
     fn find(&self, name: &[u8], args: &[&[u8]]) -> Result<&'static Command, CommandError> {
         let found = registry::table().find(name);
-        let found = found.ok_or_else(|| self.error(&format!("there is no command '{}'", shown(name))))?;
+        let found = found.ok_or_else(|| self.no_such_command(name))?;
         Ok(match args.get(1) {
             Some(name) if !found.subcommands.is_empty() => {
                 registry::table().find_subcommand(found, name).unwrap_or(found)
             }
             _ => found,
         })
+    }
+
+    fn no_such_command(&self, name: &[u8]) -> CommandError {
+        let shown = shown(name);
+        if self.shared.extensions.find(name).is_some() {
+            return self.error(&format!("'{shown}' is a command in Python too: its function can be called"));
+        }
+        // Some clients split a text into words; here that would be a guess.
+        let hint = if name.contains(&b' ') { ": its name and its arguments are given one by one" } else { "" };
+        self.error(&format!("there is no command '{shown}'{hint}"))
     }
 
     /// Sees to it that a command keeps to the keys. Returns the first key's hash and slot where that is the only one.

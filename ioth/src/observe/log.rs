@@ -72,7 +72,8 @@ impl Log {
         let record = Record {
             level,
             unix_time_ms: sherd_metrics::clock::unix_milliseconds(),
-            thread: std::thread::current().name().unwrap_or("").to_owned(),
+            // Only Python's threads have no name here.
+            thread: std::thread::current().name().unwrap_or("python").to_owned(),
             event: event.to_owned(),
             fields,
         };
@@ -101,7 +102,7 @@ impl Log {
                 Record {
                     level: Level::Warning,
                     unix_time_ms: sherd_metrics::clock::unix_milliseconds(),
-                    thread: String::new(),
+                    thread: "python".to_owned(),
                     event: "log records were lost".to_owned(),
                     fields: vec![("count", lost.to_string())],
                 },
