@@ -67,7 +67,8 @@ pub fn parse(source: &[u8]) -> Result<(Flags, usize), Vec<u8>> {
         let Some(list) = word.strip_prefix(b"flags=") else {
             return Err([b"ERR Unknown lua shebang option: ", word].concat());
         };
-        for name in list.split(|&byte| byte == b',') {
+        // An empty list has no flags, and not one without a name.
+        for name in list.split(|&byte| byte == b',').take_while(|_| !list.is_empty()) {
             let Some((_, flag)) = NAMES.iter().find(|(known, _)| *known == name) else {
                 return Err([b"ERR Unexpected flag in script shebang: ", name].concat());
             };
@@ -91,11 +92,18 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_list_has_no_flags() {
+        let (flags, body) = parse(b"#!lua flags=\nreturn 1").expect("it is well-formed");
+        assert!(!flags.has(Flag::NoWrites) && !flags.has(Flag::Compatible) && body == 12);
+    }
+
+    #[test]
     fn what_is_no_flag_is_refused() {
         for (source, expected) in [
             (&b"#!lua"[..], "ERR Invalid script shebang"),
             (b"#!python\n", "ERR Unexpected engine in script shebang: #!python"),
             (b"#!lua flags=x\n", "ERR Unexpected flag in script shebang: x"),
+            (b"#!lua flags=,\n", "ERR Unexpected flag in script shebang: "),
             (b"#!lua x=y\n", "ERR Unknown lua shebang option: x=y"),
         ] {
             assert_eq!(parse(source).expect_err("it is malformed"), expected.as_bytes());

@@ -37,6 +37,8 @@ use crate::thread::handlers::Handlers;
 
 use host::{ScriptHost, Told};
 
+/// Of a script, in hexadecimal.
+const DIGEST_LEN: usize = 40;
 pub const NO_SCRIPT: CommandError = CommandError::new("NOSCRIPT No matching script. Please use EVAL.");
 const TOO_MANY_KEYS: CommandError = CommandError::new("ERR Number of keys can't be greater than number of args");
 const NEGATIVE_KEYS: CommandError = CommandError::new("ERR Number of keys can't be negative");
@@ -85,6 +87,11 @@ impl Scripting for Evaluator {
             }
             let known = Knowledge::of(context.args);
             let by = if evaluation.named == Named::ByDigest { By::Digest } else { By::Text };
+            // What can be no digest names no script, whatever is wrong with the rest.
+            if by == By::Digest && context.args[1].len() != DIGEST_LEN {
+                show(&shared, context);
+                return Err(NO_SCRIPT);
+            }
             let count = count_of_keys(args::integer(context.args[2])?, context.args.len())?;
             let found = find(&shared, own, context, by, known.hash());
             let script = found.inspect_err(|_| show(&shared, context))?;

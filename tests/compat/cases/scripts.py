@@ -14,6 +14,16 @@ EVAL_RO "return 1" 3 a
 EVALSHA abc 0
 EVALSHA ffffffffffffffffffffffffffffffffffffffff 0
 EVALSHA_RO ffffffffffffffffffffffffffffffffffffffff 0
+EVALSHA abc 1
+EVALSHA abc x
+EVALSHA_RO abc -1
+EVALSHA ffffffffffffffffffffffffffffffffffffffff 1
+EVALSHA ffffffffffffffffffffffffffffffffffffffff x
+
+# A list of flags may be empty, but not a flag
+EVAL "#!lua flags=\nreturn 1" 0
+EVAL "#!lua flags=,\nreturn 1" 0
+EVAL "#!lua flags=no-writes,\nreturn 1" 0
 
 # Scripts are known by their digests
 SCRIPT LOAD "return 1"
