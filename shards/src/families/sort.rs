@@ -68,14 +68,14 @@ pub(super) const SPECS: &[CommandSpec] = &[
 
 const NOT_NUMBERS: CommandError = CommandError::new("ERR One or more scores can't be converted into double");
 const BY_IN_CLUSTER: CommandError = CommandError::new(
-    "ERR BY option of SORT denied in cluster mode when keys formed by the pattern may be in different slots.",
+    "ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.",
 );
 const BY_DENIED: CommandError =
     CommandError::new("ERR BY option of SORT denied due to insufficient ACL permissions.");
 const GET_DENIED: CommandError =
     CommandError::new("ERR GET option of SORT denied due to insufficient ACL permissions.");
 const GET_IN_CLUSTER: CommandError = CommandError::new(
-    "ERR GET option of SORT denied in cluster mode when keys formed by the pattern may be in different slots.",
+    "ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.",
 );
 
 /// The keys that the arguments tell: the one that is sorted, and where it is stored.

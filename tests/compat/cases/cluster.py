@@ -17,6 +17,16 @@ CLUSTER KEYSLOT 123456789
 CLUSTER KEYSLOT
 CLUSTER KEYSLOT a b
 
+# SORT reads no keys of other slots
+% setting cluster-enabled yes
+% not redis7: since Redis 7.4 patterns with the key's own tag are allowed
+RPUSH {a}l 1 2
+SORT {a}l BY w_*
+SORT {a}l GET w_*
+SORT_RO {a}l BY {b}*
+SORT {a}l BY {a}* GET {a}* GET #
+SORT {a}l BY nosort
+
 # Keys in several slots are refused
 % setting cluster-enabled yes
 MSET k1 a k2 b

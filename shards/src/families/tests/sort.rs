@@ -102,8 +102,8 @@ fn in_a_cluster_patterns_must_stay_in_the_slot() {
     let mut t = Tester::new(4);
     t.world.settings.set("cluster-enabled", 1);
     t.run("RPUSH {u}l 2 1");
-    assert!(t.run("SORT {u}l BY w_*").starts_with("-ERR BY option of SORT denied in cluster mode"));
-    assert!(t.run("SORT {u}l GET w_*").starts_with("-ERR GET option of SORT denied in cluster mode"));
+    assert!(t.run("SORT {u}l BY w_*").starts_with("-ERR BY option of SORT denied in Cluster mode"));
+    assert!(t.run("SORT {u}l GET w_*").starts_with("-ERR GET option of SORT denied in Cluster mode"));
     assert_eq!(words(&t.run("SORT {u}l BY {u}w_* GET #")), "1 2");
     assert_eq!(words(&t.run("SORT {u}l BY nosort")), "2 1");
 }
