@@ -122,6 +122,9 @@ class FakeEngine:
     def append_status(self) -> dict[str, int] | None:
         return None
 
+    def await_begun(self, seconds: float) -> bool:
+        return True
+
     def begin_save(self, path: object, **manner: object) -> None:
         raise OSError(30, "Read-only file system")
 

@@ -205,7 +205,10 @@ class AppendOnly:
             await asyncio.sleep(_LOOK_SECONDS)
             self._tell_error()
             if not self.is_rewriting and time.monotonic() >= self._retry_at and self._is_due():
-                self.start(schedule=True)
+                await self._saver.await_shards()
+                # It may have been switched off meanwhile.
+                if self._is_due():
+                    self.start(schedule=True)
 
     def _tell_error(self) -> None:
         """Log that the file cannot be written, and that it can be again."""

@@ -117,6 +117,7 @@ class Saver:
 
     async def save(self) -> None:
         """Take a snapshot and wait for its end; SaveError if that fails. One for replicas gives way."""
+        await self.await_shards()
         while self._running is None and not self.start():
             # A rewrite of the append-only file ends first.
             if self._is_syncing:
@@ -141,11 +142,21 @@ class Saver:
             # What is there while a primary's snapshot is being loaded is no state that anybody would want back.
             if self.is_running or self.is_barred or load_state(self._node) is not None:
                 continue
-            if self._scheduled:
+            is_due = self.has_save_points and time.monotonic() >= self._retry_at and self._is_due()
+            if not (self._scheduled or is_due):
+                continue
+            await self.await_shards()
+            # Something else may have begun meanwhile, and comes first.
+            if self.start():
                 self._scheduled = False
-                self.start()
-            elif self.has_save_points and time.monotonic() >= self._retry_at and self._is_due():
-                self.start()
+
+    async def await_shards(self) -> None:
+        """Wait until what is being executed is over: a snapshot begins with all shards held, for which the loop waits.
+
+        A script may be busy for ever. Then it is SHUTDOWN NOSAVE that is to be answered.
+        """
+        while not await in_thread(self._node.engine.await_begun, _PRESS_SECONDS):
+            pass
 
     def refuse_writes(self) -> None:
         """Have writes refused if the last snapshot failed and the configuration wants that, or no longer."""
