@@ -151,6 +151,9 @@ fn layout(size: usize) -> Layout {
 
 impl Entry {
     /// Makes an entry; `clock` is the access clock (24 bits) and `expiry` milliseconds since the epoch.
+    ///
+    /// # Panics
+    /// If the key's length does not fit 32 bits, as that of elements of collections has to (`varint`, listpacks).
     pub fn new(key: &[u8], value: NewValue<'_>, expiry: Option<i64>, clock: u32) -> Entry {
         let value = match value {
             NewValue::Text(bytes) => match text_as_integer(bytes) {
@@ -164,6 +167,8 @@ impl Entry {
             NewValue::Verbatim(bytes) if tag & KIND == EMBEDDED => bytes,
             _ => &[],
         };
+        // What is longer than its length says would be freed as something smaller.
+        assert!(u32::try_from(key.len()).is_ok(), "a key is below 4 GiB");
         let size = total_size(tag, key.len(), embedded.len());
         // SAFETY: the size is never 0; every field that the tag announces is written within `size`.
         unsafe {

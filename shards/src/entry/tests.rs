@@ -91,3 +91,11 @@ fn an_edited_string_is_called_raw_until_it_is_set_again() {
     entry.editable().expect("a heap string").extend_from_slice(b"cd");
     assert_eq!((entry.text(), entry.encoding()), (Some(Text::Bytes(b"abcd")), "raw"));
 }
+
+#[test]
+#[should_panic(expected = "a key is below 4 GiB")]
+fn a_key_whose_length_does_not_fit_is_refused_before_anything_is_allocated() {
+    // Its pages are never touched.
+    let key = vec![0; 1 << 32];
+    Entry::new(&key, NewValue::Integer(1), None, 0);
+}
