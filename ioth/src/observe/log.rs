@@ -52,6 +52,18 @@ impl Occasional {
 
 /// Records that may wait; the oldest give way, and how many did is told.
 const RECORDS_MAX: usize = 4096;
+/// Bytes of an event and of each of its fields that are kept: a script may log half a gigabyte as often as it likes. Backtraces
+/// have room.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+
+/// A text that clients may have a say in, as far as it is kept.
+fn kept(text: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(&text[..text.len().min(TEXT_BYTES_MAX)]);
+    match text.len().saturating_sub(TEXT_BYTES_MAX) {
+        0 => shown.into_owned(),
+        more => format!("{shown}... ({more} more bytes)"),
+    }
+}
 
 /// Records that wait to be written.
 pub struct Log {
@@ -69,12 +81,20 @@ impl Log {
 
     /// Adds a record.
     pub fn add(&self, level: Level, event: &str, fields: Vec<(&'static str, String)>) {
+        self.add_bytes(level, event.as_bytes(), fields);
+    }
+
+    /// Adds a record whose event need not be text.
+    pub fn add_bytes(&self, level: Level, event: &[u8], mut fields: Vec<(&'static str, String)>) {
+        for (_, field) in fields.iter_mut().filter(|(_, field)| field.len() > TEXT_BYTES_MAX) {
+            *field = kept(field.as_bytes());
+        }
         let record = Record {
             level,
             unix_time_ms: sherd_metrics::clock::unix_milliseconds(),
             // Only Python's threads have no name here.
             thread: std::thread::current().name().unwrap_or("python").to_owned(),
-            event: event.to_owned(),
+            event: kept(event),
             fields,
         };
         let mut log = self.records.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,6 +135,20 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_long_texts_the_beginning_is_kept_and_how_much_follows() {
+        let log = Log::new(Box::new(|| ()));
+        let long = "\u{fc}".repeat(TEXT_BYTES_MAX);
+        log.add(Level::Notice, &long, vec![("short", "text".to_owned()), ("long", long.clone())]);
+        let record = log.drain(1).remove(0);
+        let fields = record.fields;
+        for text in [&record.event, &fields[1].1] {
+            assert!(text.len() < TEXT_BYTES_MAX + 30 && text.starts_with("\u{fc}\u{fc}"));
+            assert!(text.ends_with(&format!("... ({TEXT_BYTES_MAX} more bytes)")));
+        }
+        assert_eq!(fields[0].1, "text");
+    }
 
     #[test]
     fn of_a_flood_only_so_many_are_told_in_a_second_and_the_rest_as_a_number() {

@@ -64,5 +64,5 @@ impl ScriptHost<'_, '_> {
 /// Writes what a script or a library tells to the server's log.
 pub fn add_to_log(shared: &Shared, level: u8, text: &[u8]) {
     let level = [Level::Debug, Level::Verbose, Level::Notice, Level::Warning][usize::from(level.min(3))];
-    shared.log.add(level, &String::from_utf8_lossy(text), Vec::new());
+    shared.log.add_bytes(level, text, Vec::new());
 }
