@@ -48,6 +48,16 @@ def _module(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def test_panics_are_contained_in_one_place() -> None:
+    """What a panic costs is decided by who says that he answers for it: `sherd_types::invariant::contain`."""
+    catching = [
+        str(file.relative_to(root))
+        for file in _rust_files(*crates)
+        if "tests" not in file.parts and "catch_unwind" in file.read_text().partition("#[cfg(test)]\nmod ")[0]
+    ]
+    assert set(catching) == {"shards/types/src/invariant.rs"}
+
+
 @pytest.mark.parametrize("crate", ["metrics", "shards/types", "shards", "scripts", "ioth"])
 def test_no_crate_of_the_data_plane_depends_on_pyo3(crate: str) -> None:
     """A crate without pyo3 cannot take the interpreter lock."""

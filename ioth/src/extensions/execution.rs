@@ -12,7 +12,7 @@ use sherd_metrics::memory;
 use sherd_shards::command::origin::Origin;
 use sherd_shards::command::registry::{self, Command, Route};
 use sherd_shards::command::spec::{flag, Plane};
-use sherd_shards::executor::execute::{self, Call, Counts, Done};
+use sherd_shards::executor::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::error::{CommandError, OUT_OF_MEMORY};
@@ -22,6 +22,7 @@ use sherd_shards::rights::Denied;
 use sherd_shards::server::client::ClientRecord;
 use sherd_shards::server::tracking::Tracks;
 use sherd_shards::slot::slot_of;
+use sherd_types::invariant::contain;
 use sherd_types::table;
 
 use crate::connection::subscriptions::Kind;
@@ -275,13 +276,19 @@ impl Execution {
         };
         let call = Call { command, args, first_key, client, now_ms: self.now_ms, origin: Origin::Script };
         let (tick, bytes, capacity) = (clock::ticks(), memory::thread_bytes(), out.capacity());
-        let failed = match first_key.0 {
+        let start = out.len();
+        let result = contain(|| match first_key.0 {
             // The usual case without a list of all shards.
             hash if hash != 0 => {
                 let one = Shards::one(world.slots, shards.of_slot(first_key.1));
                 execute::call(one, world, &call, out)
             }
             _ => execute::call(shards.reborrow(), world, &call, out),
+        });
+        let Ok(failed) = result else {
+            out.truncate(start);
+            shards.first().stats.panics.increment();
+            return Err(INTERNAL_ERROR);
         };
         let ticks = clock::ticks().wrapping_sub(tick);
         // The reply's buffer is not the shards'.

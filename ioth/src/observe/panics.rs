@@ -1,10 +1,13 @@
 //! What happens when something that cannot happen does.
 //!
-//! A panic in a command is logged with a backtrace and answered; the server goes on. The hook is the process's, so it
-//! reports to every server's log that is still there, and to standard error when none is.
+//! A panic in a command is logged with a backtrace and answered; the server goes on. Any other panic in a thread that the server
+//! needs ends the process with a crash report: see [`sherd_types::invariant`]. The hook is the process's, so it reports to every
+//! server's log that is still there.
 
 use std::backtrace::Backtrace;
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+
+use sherd_types::invariant;
 
 use crate::observe::log::{Level, Log};
 
@@ -19,14 +22,17 @@ pub fn report_to(log: &Arc<Log>) {
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let ours = std::thread::current().name().is_some_and(|name| name.starts_with("sherd-"));
-            if !ours {
-                previous(info);
-                return;
+            let (file, line) = info.location().map_or(("?", 0), |place| (place.file(), place.line()));
+            let what = message(info);
+            match (invariant::is_contained(), invariant::is_vital()) {
+                (true, _) => {}
+                (false, true) => invariant::broken(&format!("a thread of the server has panicked: {what}"), file, line),
+                // One of Python's, where it becomes an exception.
+                (false, false) => return previous(info),
             }
             let fields = vec![
-                ("where", info.location().map(ToString::to_string).unwrap_or_default()),
-                ("what", message(info)),
+                ("where", format!("{file}:{line}")),
+                ("what", what),
                 ("backtrace", Backtrace::force_capture().to_string()),
             ];
             let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,6 @@
 //! What a primary never sends ends the link.
 
 use std::ops::Range;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use sherd_shards::handler::args;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::{recorder, resp};
+use sherd_types::invariant::contain;
 use sherd_types::table;
 
 use crate::connection::subscriptions::Kind;
@@ -354,13 +354,13 @@ impl Applier {
             let (command, first_key) = (pending.command, pending.first_key);
             let call = Call { command, args: &words, first_key, client, now_ms, origin: Origin::Replica };
             let reply = &mut self.reply;
-            let result = catch_unwind(AssertUnwindSafe(|| match command.route {
+            let result = contain(|| match command.route {
                 Route::FirstKey => {
                     let mut one = Shards::one(map, shards.of_slot(first_key.1));
                     execute::call_counted(&mut one, &shared.world, &call, &words, reply).0
                 }
                 _ => execute::call_counted(&mut shards, &shared.world, &call, &words, reply).0,
-            }));
+            });
             match result {
                 Ok(false) => {}
                 Ok(true) => note_failure(&self.link, &mut self.failures, command, reply),

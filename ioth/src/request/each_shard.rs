@@ -3,7 +3,6 @@
 //! Like a command over shards ([`super::over_shards`]), such a command does not wait for a busy shard: it becomes an errand,
 //! which goes from shard to shard. What the shards answer are arrays, and the reply is one of all their elements.
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use sherd_shards::executor::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::reply::Reply;
 use sherd_shards::server::world::World;
+use sherd_types::invariant::contain;
 use sherd_types::number;
 
 use crate::connection::Connection;
@@ -156,7 +156,7 @@ pub fn run_in_each_shard(
             Err(busy) => return leave_errand(io, connection, busy, work),
         };
         let world = &io.shared.world;
-        if catch_unwind(AssertUnwindSafe(|| work.run(&mut held.shards(), world))).is_err() {
+        if contain(|| work.run(&mut held.shards(), world)).is_err() {
             work.panicked();
             io.stats().panics.increment();
         }

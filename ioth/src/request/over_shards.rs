@@ -7,7 +7,6 @@
 //!
 //! Transactions are in [`super::multi`].
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
@@ -25,6 +24,7 @@ use sherd_shards::handler::reply::Reply;
 use sherd_shards::handler::scripting;
 use sherd_shards::journal;
 use sherd_shards::server::world::World;
+use sherd_types::invariant::contain;
 
 use crate::connection::token::Token;
 use crate::connection::wait::WaitsFor;
@@ -157,7 +157,7 @@ fn call_now(
     let start = out.len();
     let world = &io.shared.world;
     let _again = scripting::ExecutingAgain::begin();
-    let result = catch_unwind(AssertUnwindSafe(|| call(shards, world, caller.client(), caller.token, command, out)));
+    let result = contain(|| call(shards, world, caller.client(), caller.token, command, out));
     let panicked = result.is_err();
     if panicked {
         out.truncate(start);

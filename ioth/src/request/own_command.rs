@@ -1,7 +1,6 @@
 //! Commands that concern a connection, as far as the request path knows them: they are executed by its IO thread, at once and in
 //! order. What they do is in [`crate::commands`].
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_metrics::clock::{self, TickRate};
@@ -9,6 +8,7 @@ use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::Plane;
 use sherd_shards::executor::execute::{self, INTERNAL_ERROR};
 use sherd_shards::handler::reply::Protocol;
+use sherd_types::invariant::contain;
 
 use crate::connection::Connection;
 use crate::thread::handlers::{ConnectionCommand, Dispatch, InMulti};
@@ -73,7 +73,7 @@ pub fn execute(
 ) -> Dispatch {
     let handler = own.handler.expect("a container is not executed");
     let (tick, start) = (clock::ticks(), connection.outbound.replied_bytes());
-    let result = catch_unwind(AssertUnwindSafe(|| handler(io, connection, args)));
+    let result = contain(|| handler(io, connection, args));
     let (dispatch, failed) = match result {
         Ok(Ok(dispatch)) => (dispatch, false),
         Ok(Err(error)) => {

@@ -29,6 +29,7 @@ use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::journal::Ticket;
 use sherd_shards::keyspace::events::Event;
 use sherd_shards::server::pause::Condition;
+use sherd_types::invariant::answer_for_panics;
 
 use crate::held;
 
@@ -82,6 +83,8 @@ impl From<PyErr> for Failure {
 /// Executes requests until the server stops; one of `threads` that do.
 pub fn run(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions, threads: usize) {
     let Some(functions) = extensions.functions() else { return };
+    // Without it nobody would answer for what it has taken, nor for what comes after that.
+    answer_for_panics();
     let slot = shared.extensions.deadlines.enter();
     let unrung = RefCell::new(Unrung::new(&shared.mailboxes));
     let mut runner = Runner { shared, extensions, functions, slot, ticket: Cell::new(0), unrung };

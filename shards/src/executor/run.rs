@@ -1,9 +1,9 @@
 //! Executing a batch in its shard: command after command, with prefetching, and what follows from each of them.
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
+use sherd_types::invariant::contain;
 
 use crate::command::origin::Origin;
 use crate::command::registry::Command;
@@ -35,7 +35,7 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
     let mut next = batch.executed;
     while next < batch.commands.len() {
         let first = next;
-        let result = catch_unwind(AssertUnwindSafe(|| run_from(shard, &world, batch, &mut next)));
+        let result = contain(|| run_from(shard, &world, batch, &mut next));
         // Their keys are the batch's.
         shard.note_pending_reads();
         shard.stats.commands.add((next - first) as u64);
@@ -68,7 +68,7 @@ pub fn run_next_over(shards: &mut Shards<'_>, world: &World, batch: &mut Batch) 
         let now_ms = world.now_milliseconds();
         let call = Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
         let (tick, capacity) = (clock::ticks(), out.capacity());
-        let result = catch_unwind(AssertUnwindSafe(|| call_or_block(shards.reborrow(), world, &call, out).0));
+        let result = contain(|| call_or_block(shards.reborrow(), world, &call, out).0);
         let ticks = clock::ticks().wrapping_sub(tick);
         let first = shards.first();
         first.stats.discount_buffer(capacity, out.capacity());

@@ -1,8 +1,9 @@
 //! Clients that wait for keys: how they join the queues of [`crate::effects::blocking`], and how they are served.
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
+
+use sherd_types::invariant::contain;
 
 use crate::command::origin::Origin;
 use crate::command::registry;
@@ -102,8 +103,7 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
         origin: Origin::Waiter,
     };
     let (token, mut reply) = (waiter.token, Vec::new());
-    let result =
-        catch_unwind(AssertUnwindSafe(|| call_counted(shards, world, &call, &waiter.sent_args(), &mut reply).1));
+    let result = contain(|| call_counted(shards, world, &call, &waiter.sent_args(), &mut reply).1);
     let wake = match result {
         Ok(Some(block)) if waiter.state.goes_on_waiting() => {
             let earlier = block.again_at_ms.filter(|&at_ms| waiter.run_again_at(at_ms));

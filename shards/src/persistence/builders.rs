@@ -14,6 +14,7 @@ use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::thread::{self, ScopedJoinHandle};
 
 use sherd_metrics::memory;
+use sherd_types::invariant::contain;
 
 use crate::threads;
 
@@ -93,15 +94,16 @@ fn run_with<B: Send, R>(
     read: impl FnOnce(&Builders<'_, B>) -> R,
 ) -> R {
     thread::scope(|scope| {
-        let start = |index| -> Option<(_, ScopedJoinHandle<'_, ()>)> {
+        let start = |index| -> Option<(_, ScopedJoinHandle<'_, thread::Result<()>>)> {
             let (queue, work) = sync_channel(WAITING_MAX);
-            let begun = threads::start_scoped(scope, &format!("sherd-load-{index}"), move || follow(&work, build));
+            let begun =
+                threads::start_scoped(scope, &format!("sherd-load-{index}"), move || contain(|| follow(&work, build)));
             begun.ok().map(|thread| (queue, thread))
         };
         let (queues, threads): (Vec<_>, Vec<_>) = (0..threads_max).map_while(start).unzip();
         let result = read(&Builders { queues, build, has_ended: Cell::new(false) });
         for thread in threads {
-            if let Err(panic) = thread.join() {
+            if let Err(panic) = thread.join().and_then(|followed| followed) {
                 resume_unwind(panic);
             }
         }

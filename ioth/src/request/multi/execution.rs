@@ -14,7 +14,6 @@
 //! Rejected: having the IO thread hold the shards and wait for the control plane, which may just then wait for a shard;
 //! and executing in pieces without the batons in between, which others would see.
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
@@ -30,6 +29,7 @@ use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::journal::Unit;
 use sherd_shards::maintenance::evict;
 use sherd_shards::server::tracking::Tracks;
+use sherd_types::invariant::contain;
 
 use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
@@ -174,7 +174,7 @@ impl Exec {
         let start = executed.replies.len();
         let tick = clock::ticks();
         let out = &mut executed.replies;
-        let result = catch_unwind(AssertUnwindSafe(|| execute::call(shards.reborrow(), world, &call, out)));
+        let result = contain(|| execute::call(shards.reborrow(), world, &call, out));
         let Ok(failed) = result else {
             shards.first().stats.panics.increment();
             fail(executed);

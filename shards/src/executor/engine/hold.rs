@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 use sherd_metrics::memory;
+use sherd_types::invariant::contain;
 
 use super::{indexes, Engine, Ordering, Slice};
 use crate::executor::errand::Errand;
@@ -41,7 +41,7 @@ impl<E: Deref<Target = Engine>> Hold<E> {
     #[must_use]
     pub(super) fn run(mut self, mut errand: Box<dyn Errand>) -> Letters {
         let world = Arc::clone(&self.engine.world);
-        if catch_unwind(AssertUnwindSafe(|| errand.run(&mut self.shards(), &world))).is_err() {
+        if contain(|| errand.run(&mut self.shards(), &world)).is_err() {
             self.shards().first().stats.panics.increment();
             errand.panicked();
         }
