@@ -14,8 +14,9 @@
 //! while the server has nothing else to do, and beside work as seldom as it takes for nobody to see it ([`Pace`]).
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -26,6 +27,11 @@ use sherd_shards::threads;
 
 const HUGE: usize = 2 << 20;
 const PAGE: usize = 4096;
+/// What the kernel tells of each page of this process, in eight bytes.
+const PAGES: &str = "/proc/self/pagemap";
+const ENTRY: usize = 8;
+/// It is in memory, and nowhere else.
+const OWN: u64 = 1 << 63 | 1 << 56;
 /// Since Linux 6.1.
 const MADV_COLLAPSE: libc::c_int = 25;
 /// Since Linux 6.18: none but those that are asked for.
@@ -185,13 +191,14 @@ fn walk(anew: bool) {
     }
     let (mut looks, mut failures) = (0, 0);
     let mut pace = Pace::new(Duration::from_micros(TOOK_US.load(Relaxed)));
+    let Ok(pages) = File::open(PAGES) else { return };
     for range in anonymous_ranges(&fs::read_to_string("/proc/self/maps").unwrap_or_default()) {
         for stretch in stretches(range) {
             looks += 1;
             if looks % LOOKS_MAX == 0 {
                 thread::sleep(REST);
             }
-            if !is_full(stretch) {
+            if !is_full(&pages, stretch) {
                 known.remove(&stretch);
                 continue;
             }
@@ -199,7 +206,7 @@ fn walk(anew: bool) {
                 continue;
             }
             pace.wait();
-            if !is_full(stretch) {
+            if !is_full(&pages, stretch) {
                 continue;
             }
             let begun = Instant::now();
@@ -241,12 +248,13 @@ fn stretches(range: Range<usize>) -> impl Iterator<Item = usize> {
     (first..range.end).step_by(HUGE).filter(move |start| start + HUGE <= range.end)
 }
 
-/// Whether every page of a stretch is in memory.
-fn is_full(stretch: usize) -> bool {
-    let mut present = [0u8; HUGE / PAGE];
-    // SAFETY: there is a byte for each page; the addresses are only asked about, and what is not mapped is an error.
-    let told = unsafe { libc::mincore(stretch as *mut libc::c_void, HUGE, present.as_mut_ptr()) };
-    told == 0 && present.iter().all(|page| page & 1 == 1)
+/// Whether every page of a stretch is a piece of memory. One that was only read is not: all such are the kernel's page of zeros, and a
+/// huge page would be memory that was never asked for.
+fn is_full(pages: &File, stretch: usize) -> bool {
+    let mut entries = [0u8; HUGE / PAGE * ENTRY];
+    let told = pages.read_exact_at(&mut entries, (stretch / PAGE * ENTRY) as u64);
+    let is_own = |entry: &[u8]| entry.first_chunk().is_some_and(|entry| u64::from_ne_bytes(*entry) & OWN == OWN);
+    told.is_ok() && entries.chunks_exact(ENTRY).all(is_own)
 }
 
 /// Has the kernel put the pages of a stretch in one place.
@@ -327,12 +335,17 @@ mod tests {
         let advise = |advice| unsafe { libc::madvise(start as *mut libc::c_void, HUGE, advice) };
         assert_eq!(advise(libc::MADV_DONTNEED), 0);
         advise(libc::MADV_NOHUGEPAGE);
+        // Where nobody may ask for pages nothing is gathered.
+        let Ok(pages) = File::open(PAGES) else { return };
+        let read = |block: &[u8]| (0..HUGE / PAGE).map(|page| u64::from(block[offset + page * PAGE])).sum::<u64>();
+        assert_eq!(read(std::hint::black_box(&block)), 0);
+        assert!(!is_full(&pages, start), "what was only read takes no memory");
         for page in 0..HUGE / PAGE - 1 {
             block[offset + page * PAGE] = page as u8;
         }
-        assert!(!is_full(start));
+        assert!(!is_full(&pages, start));
         block[offset + HUGE - 1] = 7;
-        assert!(is_full(start));
+        assert!(is_full(&pages, start));
         advise(libc::MADV_HUGEPAGE);
         // Whether the kernel does it or not.
         collapse(start);
