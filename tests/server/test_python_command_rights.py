@@ -27,6 +27,7 @@ def own_set(call: sherd.Call, *names: bytes) -> list[object]:
     return [call("{name}", name, {value}) for name in names]
 """
 numbered = """
+import pathlib
 import time
 import sherd
 
@@ -40,7 +41,9 @@ def numbered_get(call: sherd.Call, number: int) -> object:
 
 @sherd.command("one.set", keys=1)
 def one_set(call: sherd.Call, key: bytes, seconds: float = 0.0) -> object:
-    time.sleep(seconds)
+    if seconds:
+        pathlib.Path(__file__).with_name("begun").touch()
+        time.sleep(seconds)
     return call("SET", key, "x")
 
 @sherd.command("one.get", keys=1, flags="readonly")
@@ -134,8 +137,8 @@ def test_a_write_that_waited_until_its_server_was_a_replica_is_refused(tmp_path:
         server.wire() as later,
         server.wire() as admin,
     ):
-        slow.write("ONE.SET", "a", "1.0")
-        _until(lambda: b"cmd=one.set" in admin.value("CLIENT", "LIST"))
+        slow.write("ONE.SET", "a", "2.0")
+        _until((tmp_path / "begun").exists)
         late.write("ONE.SET", "b")
         later.pipeline([["MULTI"], ["ONE.SET", "c"], ["SET", "d", "x"]])
         later.write("EXEC")
