@@ -75,6 +75,10 @@ def test_others_are_told_that_a_script_takes_long(server: Server) -> None:
             assert third.call("MULTI").raw == b"+OK\r\n"
             assert third.call("GET", "k").raw == b"+QUEUED\r\n"
             assert third.call("EXEC").raw.startswith(b"-EXECABORT Transaction discarded because of: BUSY")
+            # What is about all data at one moment would wait for its shards, and the control plane with it.
+            for line in ("BGSAVE", "SAVE", "BGREWRITEAOF", "REPLICAOF 127.0.0.1 1"):
+                assert third.call(*line.split()).raw.startswith(b"-BUSY "), line
+            assert b"tcp_port" in third.value("INFO", "server")
         assert _kill(other) == b"+OK\r\n"
         assert sender.read().is_error
         assert other.call("GET", "k").value is None

@@ -107,6 +107,10 @@ fn needs_busy_shards(
             let needed = command.shards_of(request.args, &map);
             running.error_for(|busy| busy & needed != 0)
         }
+        // What is about all data as they are at one moment has to hold all shards.
+        (None, Plane::Control) if command.spec.has(flag::NO_ASYNC_LOADING) && !command.spec.has(flag::LOADING) => {
+            running.error_for(|busy| busy != 0)
+        }
         _ => None,
     }
 }
