@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,19 +37,6 @@ def test_scan_finds_every_key_exactly_when_nothing_changes(wire: Wire) -> None:
     found = scan_all(wire, "SCAN")
     assert set(found) == keys
     assert len(found) == len(keys)
-
-
-def test_a_count_of_more_than_there_are_returns_all_keys_at_once(wire: Wire) -> None:
-    """As where there is one table: what one shard leaves of the count is for those that follow, if nobody holds them just then."""
-    keys = [f"key:{number}" for number in range(20)]
-    wire.pipeline([("SET", key, "v") for key in keys])
-    for options in (("COUNT", "1000"), ("COUNT", "1000", "MATCH", "key:*"), ("COUNT", "1000", "TYPE", "string")):
-        replies = [wire.value("SCAN", "0", *options) for _ in range(50)]
-        assert [b"0", sorted(key.encode() for key in keys)] in [[cursor, sorted(found)] for cursor, found in replies]
-    expired = wire.pipeline([("PEXPIRE", key, "1") for key in keys])
-    assert all(reply.value == 1 for reply in expired)
-    time.sleep(0.01)
-    assert scan_all(wire, "SCAN", options=("COUNT", "1000")) == []
 
 
 def test_scan_finds_what_stays_while_the_keyspace_grows(wire: Wire) -> None:

@@ -7,7 +7,7 @@
 
 use std::sync::OnceLock;
 
-use super::generic_scan::{remove_expired, scan_slots, Budget, Position, ScanOptions};
+use super::generic_scan::{remove_expired, scan_slots, Position, ScanOptions};
 use crate::command::category;
 use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
@@ -165,7 +165,7 @@ fn scan_from(
     let mut expired = Vec::new();
     match shard.db(db) {
         None => position = Position { slot: end, bucket: 0 },
-        Some(database) => scan_slots(database, &mut position, end, &mut Budget::of(options.count), |entry| {
+        Some(database) => scan_slots(database, &mut position, end, options.count, |entry| {
             if options.wants(entry, now_ms, &mut expired) {
                 keys.bulk(sherd_types::table::Entry::key(entry));
                 found += 1;

@@ -2,17 +2,15 @@
 //!
 //! A SCAN cursor carries the slot it stands in below the position in the slot's table, so that every call is routed to
 //! one shard and needs only that one. KEYS goes through the shards one after the other, so that each is held for its own keys
-//! only: a key that comes while it does is found or not. In a transaction all are held. A SCAN call goes on over empty slots, and with what it has left to do
-//! into the shards that follow, as far as nobody holds them at that moment: who asks for more keys than there are gets all at once, as in a
-//! server with one table, and nobody waits for that. Outside cluster mode a shard has one table, and its first slot stands
+//! only: a key that comes while it does is found or not. In a transaction all are held. A SCAN call goes on over empty slots, but ends with its shard's last slot: the next
+//! call begins with the first slot of the next shard. Rejected: going on into the shards that follow while there is something left of
+//! COUNT. What the client has sent before, in the same pipeline, may not have been executed there yet. Outside cluster mode a shard has one table, and its first slot stands
 //! for it; where no slots are used, the cursor is the table's alone.
 
 use crate::command::category;
-use crate::command::origin::Origin;
 use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
 use crate::keyspace::db::Db;
-use crate::keyspace::shard::Shard;
 use crate::entry::Entry;
 use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::glob::Pattern;
@@ -202,33 +200,18 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut keys = Reply::new(&mut body, reply.protocol());
     let mut found = 0;
     let mut expired = Vec::new();
-    let own = context.shards.of_slot_ref(position.slot as u16);
-    let (mut budget, db) = (Budget::of(options.count), context.client.db);
-    let mut walk = |shard: &Shard, expired: &mut Vec<Box<[u8]>>| {
-        let database = shard.db(db);
-        if let Some(database) = database {
-            scan_slots(database, &mut position, database.slots().end, &mut budget, |entry| {
-                if options.wants(entry, now_ms, expired) {
-                    keys.bulk(entry.key());
-                    found += 1;
-                }
-            });
-        }
-        if database.is_none_or(|database| position.slot >= database.slots().end) {
-            position = Position { slot: map.slots_of(shard.index).end, bucket: 0 };
-        }
-        (position.bucket == 0 && position.slot < SLOTS && !budget.is_used_up()).then_some(position.slot as u16)
-    };
-    let mut next = walk(own, &mut expired);
-    while let Some(index) = next.map(|slot| map.shard_of(slot)).filter(|&index| index != own.index) {
-        if context.shards.held() >> index & 1 == 1 {
-            next = walk(context.shards.of_slot_ref(map.slots_of(index).start as u16), &mut expired);
-        } else if context.origin != Origin::Client || map.is_cluster() {
-            // What others of the same transaction have written must not be told apart from it.
-            break;
-        } else if !own.try_in_shard(index, &mut |shard| next = walk(shard, &mut Vec::new())) {
-            break;
-        }
+    let shard = context.shards.of_slot_ref(position.slot as u16);
+    let database = shard.db(context.client.db);
+    if let Some(database) = database {
+        scan_slots(database, &mut position, database.slots().end, options.count, |entry| {
+            if options.wants(entry, now_ms, &mut expired) {
+                keys.bulk(entry.key());
+                found += 1;
+            }
+        });
+    }
+    if database.is_none_or(|database| position.slot >= database.slots().end) {
+        position = Position { slot: map.slots_of(shard.index).end, bucket: 0 };
     }
     reply.array(2);
     // A table's position has 32 bits, so the cursor is far from the sign bit.
@@ -239,39 +222,25 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// What a call of SCAN has left to do: entries, and buckets that may turn out to be empty.
-pub(super) struct Budget {
-    entries: usize,
-    buckets: u64,
-}
-
-impl Budget {
-    pub fn of(count: usize) -> Budget {
-        Budget { entries: count, buckets: (count as u64).saturating_mul(BUCKETS_A_KEY) }
-    }
-
-    fn is_used_up(&self) -> bool {
-        self.entries == 0 || self.buckets == 0
-    }
-}
-
 /// Visits entries of the slots below `end` until there are enough of them or enough work was done, and moves the position to
 /// where to go on.
 pub(super) fn scan_slots(
     database: &Db,
     position: &mut Position,
     end: usize,
-    budget: &mut Budget,
+    count: usize,
     mut visit: impl FnMut(&Entry),
 ) {
-    while position.slot < end && !budget.is_used_up() {
+    let mut buckets_left = (count as u64).saturating_mul(BUCKETS_A_KEY);
+    let mut visited = 0;
+    while position.slot < end && visited < count && buckets_left > 0 {
         // An empty slot costs nanoseconds, and a shard has a bounded number of them.
         if database.table(position.slot as u16).is_empty() {
             position.bucket = 0;
         } else {
-            budget.buckets -= 1;
+            buckets_left -= 1;
             position.bucket = database.scan_slot(position.slot, position.bucket, |entry| {
-                budget.entries = budget.entries.saturating_sub(1);
+                visited += 1;
                 visit(entry);
             });
         }
