@@ -59,6 +59,8 @@ pub struct Outbound {
     behind: Vec<Behind>,
     /// Shards whose replies are to come, as a bit set.
     shards: u64,
+    /// A script is out at one of several shards, and nothing of this connection at any other one.
+    has_script_out: bool,
     /// Those in whose batches the last segment is this connection's and says what holds now.
     open_segments: u64,
     /// When the soft limit was first exceeded (milliseconds), if it is.
@@ -76,6 +78,25 @@ impl Outbound {
     #[inline]
     pub fn expects_from(&self, shard: usize) -> bool {
         self.shards >> shard & 1 == 1
+    }
+
+    /// Whether replies are to come from another shard than this one.
+    #[inline]
+    pub fn expects_from_others(&self, shard: usize) -> bool {
+        self.shards & !(1 << shard) != 0
+    }
+
+    /// Notes that the command which goes to a shard next is a script. Scripts may turn to any shard, though they never have before:
+    /// what the connection sends to others has to be executed before it, or sent behind its reply.
+    #[inline]
+    pub fn note_script(&mut self) {
+        self.has_script_out = true;
+    }
+
+    /// Whether a script is out that what goes to other shards has to wait for.
+    #[inline]
+    pub fn has_script_out(&self) -> bool {
+        self.has_script_out
     }
 
     /// Whether any reply is to come, or waits for one that is.
@@ -117,6 +138,7 @@ impl Outbound {
     pub fn received_from(&mut self, shard: usize) {
         self.shards &= !(1 << shard);
         self.open_segments &= !(1 << shard);
+        self.has_script_out = false;
     }
 
     /// Where all that is pending comes from one source, forgets that, and returns whether it is suppressed: the replies are all

@@ -182,8 +182,26 @@ fn route_data(
         }
         Route::Cursor | Route::All | Route::Each | Route::Nowhere => {}
     }
+    if map.shards() > 1 && !keeps_order(connection, command, shard) {
+        return Dispatch::Later;
+    }
     send_to_shard(io, connection, command, request.args, hash, slot, shard);
     after_sending(connection, command, request)
+}
+
+/// Whether a command can go to one of several shards now, and is executed in its place among those that the connection has out.
+/// Shards do not wait for each other; a script may turn to all of them.
+#[inline]
+fn keeps_order(connection: &mut Connection, command: &Command, shard: usize) -> bool {
+    let outbound = &mut connection.outbound;
+    let is_script = command.route == Route::Script;
+    if (is_script || outbound.has_script_out()) && outbound.expects_from_others(shard) {
+        return false;
+    }
+    if is_script {
+        outbound.note_script();
+    }
+    true
 }
 
 /// What follows for a connection from a command that is on its way to a shard.

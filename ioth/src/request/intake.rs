@@ -456,6 +456,7 @@ fn takes_plain_commands(io: &IoThread, connection: &Connection) -> bool {
         && !connection.session.is_restricted()
         && !connection.session.reply_mode.suppresses()
         && !connection.close_after_reply
+        && !connection.outbound.has_script_out()
         && !shared.world.pause.may_be_on()
         && shared.monitors.load(Relaxed) == 0
 }

@@ -1,0 +1,62 @@
+"""A script that has always kept to the keys it names may leave them at any call: even then a pipeline is executed in its order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.servers import Shape
+
+if TYPE_CHECKING:
+    from tests.support.servers import ServerPool
+    from tests.support.wire import Wire
+
+round_count = 100
+read_another = "return redis.call('get', ARGV[1])"
+write_another = "return redis.call('set', ARGV[1], 'by the script')"
+
+
+@pytest.fixture(params=[(1, 2), (4, 2), (4, 3)], ids=lambda param: f"{param[0]} shards, RESP{param[1]}")
+def wire(request: pytest.FixtureRequest, pool: ServerPool) -> Wire:
+    """A client of one shard, and of four in both protocols."""
+    shards, protocol = request.param
+    return pool.get(shape=Shape(shards=shards, io_threads=2)).wire(protocol=protocol)
+
+
+def trusted(wire: Wire, source: str, number: int) -> tuple[str, str]:
+    """A script of its own that has kept to the keys it names so far, and its key."""
+    source, key = f"{source} -- {number}", f"{{named:{number}}}"
+    for _ in range(2):
+        assert not wire.call("EVAL", source, "1", key, key).is_error
+    return source, key
+
+
+def test_sees_what_was_written_to_another_shard_before_it(wire: Wire) -> None:
+    """What the pipeline has in front of the script is executed before it."""
+    for number in range(round_count):
+        source, key = trusted(wire, read_another, number)
+        other = f"{{other:{number}}}"
+        _, seen = wire.pipeline([("SET", other, "new"), ("EVAL", source, "1", key, other)])
+        assert seen.value == b"new", number
+
+
+def test_sees_nothing_that_is_written_to_another_shard_behind_it(wire: Wire) -> None:
+    """What the pipeline has behind the script is executed after it, in shards that have nothing else to do as well."""
+    for number in range(round_count):
+        source, key = trusted(wire, write_another, number)
+        other = f"{{other:{number}}}"
+        wire.pipeline([("EVAL", source, "1", key, other), ("SET", other, "behind it"), ("SET", other, "last", "XX")])
+        assert wire.value("GET", other) == b"last", number
+
+
+def test_a_pipeline_of_scripts_for_many_shards_is_answered_in_order(wire: Wire) -> None:
+    """Scripts that go to one shard after the other, with other commands in between, all of them in one packet."""
+    source, _ = trusted(wire, read_another, round_count)
+    commands: list[tuple[str, ...]] = []
+    for number in range(round_count):
+        key = f"{{{number}}}"
+        commands += [("SET", key, str(number)), ("EVAL", source, "1", key, key), ("APPEND", key, "+"), ("PING",)]
+    replies = [reply.value for reply in wire.pipeline(commands)]
+    for number in range(round_count):
+        assert replies[4 * number : 4 * number + 4] == [b"OK", str(number).encode(), len(str(number)) + 1, b"PONG"]
