@@ -15,6 +15,8 @@
 
 #[path = "loom/journal.rs"]
 mod journal;
+#[path = "loom/plea.rs"]
+mod plea;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::OnceLock;

@@ -165,6 +165,32 @@ def test_a_script_that_leaves_its_shards_waits_for_those_that_are_busy(way: str)
         assert len(shown) == (2 if way == "in a pipeline" else 1), "others see it once"
 
 
+@pytest.mark.parametrize("way", ["alone", "in a pipeline"])
+def test_a_script_that_has_written_waits_for_a_busy_shard_and_is_never_cut_in_two(way: str) -> None:
+    """What it has written cannot be undone, so it gets the key that it has not named however long that is busy."""
+    moves = """
+        redis.call('set', KEYS[1], 'begun')
+        local length = redis.call('append', ARGV[1], 'x')
+        redis.call('set', KEYS[1], 'ended')
+        return length
+    """
+    works = "redis.call('set', KEYS[1], '') local n = 0 for i = 1, tonumber(ARGV[1]) do n = n + i end return n"
+    with Server(shape=Shape(4)) as server, server.wire() as wire, server.wire() as busy, server.wire() as both:
+        for _ in range(3):
+            assert not wire.call("EVAL", moves, "1", "{a}", "{a}x").is_error
+        busy.call("EVAL", works, "1", "{b}", "1")
+        busy.write("EVAL", works, "1", "{b}", "30000000")
+        time.sleep(0.03)
+        # Who waits for both shards in their order must not keep one of them from the script.
+        both.write("MSETNX", "{a}new", "1", "{b}new", "1")
+        eval_ = ["EVAL", moves, "1", "{a}", "{b}"]
+        commands = [eval_] if way == "alone" else [["GET", "{a}"], eval_, ["GET", "{a}"]]
+        replies = [reply.raw for reply in wire.pipeline(commands)]
+        assert replies == ([b":1\r\n"] if way == "alone" else [b"$5\r\nended\r\n", b":1\r\n", b"$5\r\nended\r\n"])
+        assert both.read().raw == b":1\r\n"
+        busy.read()
+
+
 def test_an_error_of_a_script_is_counted_once() -> None:
     """Where it arose; what the script makes of it is counted if it is another one."""
     with Server() as server, server.wire() as wire:

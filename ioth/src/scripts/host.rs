@@ -1,19 +1,19 @@
 //! A script's commands, executed in the shards that it holds.
 //!
-//! Commands that need a shard which the script does not hold take it, if it is free within a moment; it is held until the script
-//! ends, so that others see all of it or nothing. Nothing here waits for a shard without a bound: the thread holds others.
+//! Commands that need a shard which the script does not hold take it ([`reach`]); it is held until the script ends, so that others
+//! see all of it or nothing.
 
 mod again;
+mod reach;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_scripts::host::{Called, Host, Interruption};
 use sherd_scripts::shebang::{Flag, Flags};
 use sherd_shards::command::origin::Origin;
-use sherd_shards::command::registry::{self, Command, Route};
+use sherd_shards::command::registry::{self, Command};
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::executor::engine::{Engine, Hold};
 use sherd_shards::executor::execute::{self, Call, Counts, Done};
@@ -27,9 +27,9 @@ use sherd_shards::rights::{Denied, User};
 use sherd_shards::server::client::ClientRecord;
 use sherd_shards::server::pause::Condition;
 use sherd_shards::slot::slot_of;
-use sherd_types::table;
 
 pub use again::{add_to_log, Told};
+use reach::SHARDS_BUSY;
 
 use super::{lacks_room, Started};
 use crate::connection::subscriptions::Kind;
@@ -48,20 +48,11 @@ const WRONG_COUNT: CommandError = CommandError::new("ERR Wrong number of args ca
 const NOT_ALLOWED: CommandError = CommandError::new("ERR This Redis command is not allowed from script");
 const STALE_DATA: CommandError = CommandError::new("ERR Can not execute the command on a stale replica");
 const READ_ONLY: CommandError = CommandError::new("ERR Write commands are not allowed from read-only scripts.");
-const CROSS_SLOT: CommandError =
-    CommandError::new("ERR Script attempted to access keys that do not hash to the same slot");
 const ELSEWHERE: CommandError = CommandError::new("ERR This command concerns a connection, which a script has not");
 const NO_ANSWER: CommandError =
     CommandError::new("ERR The control plane has not answered in time. Scripts cannot wait for it any longer");
 /// What a script is answered that wants to write after it was killed.
 const KILLED: CommandError = CommandError::new("ERR Script killed by user with SCRIPT KILL.");
-/// What a script is answered that needed a shard which stayed busy.
-const SHARDS_BUSY: CommandError =
-    CommandError::new("TRYAGAIN The script needs a key that it has not named, in a shard that is busy. Try again");
-
-/// How long a script that has written waits for a shard that it has not got, while it holds others.
-const WAIT_MAX: Duration = Duration::from_millis(20);
-const WAIT_STEP: Duration = Duration::from_micros(50);
 /// Commands after which a script counts as one that takes long.
 const COMMANDS_QUICK_MAX: u64 = 10_000;
 
@@ -342,61 +333,6 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let mut all = self.context.shards().reborrow();
         self.taken.iter_mut().for_each(|hold| all.join(&mut hold.shards()));
         all
-    }
-
-    /// Sees to it that the shards of a command are held. Returns the first key's hash and slot where that is the only one.
-    fn reach(&mut self, command: &'static Command, args: &[&[u8]]) -> Result<(u64, u16), CommandError> {
-        let map = self.shared.world.slots;
-        let (wanted, first_key) = match command.route {
-            Route::FirstKey => {
-                let slot = map.slot(args[1]);
-                self.check_slot(slot)?;
-                (1u64 << map.shard_of(slot), (table::hash(args[1]), slot))
-            }
-            _ => {
-                if self.shared.cluster {
-                    let keys = command.spec.key_positions(args).unwrap_or_default();
-                    keys.into_iter().try_for_each(|at| self.check_slot(slot_of(args[at])))?;
-                }
-                (command.shards_of(args, &map), (0, 0))
-            }
-        };
-        if wanted & !self.named != 0 {
-            self.has_left = true;
-        }
-        if wanted & !self.held != 0 {
-            self.take(wanted & !self.held)?;
-        }
-        Ok(first_key)
-    }
-
-    /// In a cluster, a script that says what it does keeps to one slot, unless it says otherwise.
-    fn check_slot(&mut self, slot: u16) -> Result<(), CommandError> {
-        if !self.shared.cluster || self.flags.has(Flag::Compatible) || self.flags.has(Flag::AllowCrossSlotKeys) {
-            return Ok(());
-        }
-        if *self.slot.get_or_insert(slot) == slot {
-            Ok(())
-        } else {
-            Err(CROSS_SLOT)
-        }
-    }
-
-    #[cold]
-    fn take(&mut self, missing: u64) -> Result<(), CommandError> {
-        let begins_again = self.may_begin_again();
-        let deadline = Instant::now() + WAIT_MAX;
-        loop {
-            match Engine::try_hold(Arc::clone(&self.shared.engine), missing) {
-                Ok(hold) => {
-                    self.taken.push(hold);
-                    self.held |= missing;
-                    return Ok(());
-                }
-                Err(_) if begins_again || Instant::now() >= deadline => return Err(SHARDS_BUSY),
-                Err(_) => std::thread::sleep(WAIT_STEP),
-            }
-        }
     }
 
     /// Commands of the connection that make sense in a script.

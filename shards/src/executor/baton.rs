@@ -1,15 +1,16 @@
 //! The baton: the right to execute in a shard, in one word.
 //!
-//! Bit 0 says that it is held; the rest counts threads that wait for it with [`Baton::acquire`] (transactions over
-//! shards and the shard's own thread). [`Baton::try_acquire`] fails while anybody waits, so the waiters are not starved
-//! by batches that come in a steady stream; whoever fails publishes its batch on the ring instead.
+//! Bit 0 says that it is held, bit 1 that its holder pleads for others; the rest counts threads that wait for it with [`Baton::acquire`]
+//! (transactions over shards and the shard's own thread). [`Baton::try_acquire`] fails while anybody waits, so the waiters are
+//! not starved by batches that come in a steady stream; whoever fails publishes its batch on the ring instead.
 //!
 //! **No batch is left behind.** Who publishes tries the baton again after pushing; who lets go looks at the ring after
 //! releasing. Both are sequentially consistent (push, then try; release, then look), so at least one of the two sees
-//! the other. A waiter counts as a holder to come: it looks after its own release.
+//! the other. A waiter counts as a holder to come: it looks after its own release, and when it gives up.
 //!
 //! **No deadlock.** Who needs several batons takes them in ascending order of shard and never waits for anything else
-//! while holding one.
+//! while holding one. Who cannot keep to that order pleads with those that it holds ([`Baton::plead`]): who waits for one of them
+//! gives back what it has itself.
 
 #[cfg(loom)]
 use loom::sync::atomic::{fence, AtomicU32, Ordering};
@@ -17,7 +18,8 @@ use loom::sync::atomic::{fence, AtomicU32, Ordering};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const HELD: u32 = 1;
-const WAITER: u32 = 2;
+const PLEADED: u32 = 2;
+const WAITER: u32 = 4;
 /// Looks at the word before sleeping: some 2 us, less than a sleep and a wake cost.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
@@ -66,19 +68,29 @@ impl Baton {
 
     /// Waits for the baton.
     pub fn acquire(&self) {
-        if self.try_acquire() {
-            return;
-        }
-        let mut word = self.0.fetch_add(WAITER, Ordering::SeqCst) + WAITER;
+        self.wait_for(|_| true);
+    }
+
+    /// Waits for the baton, unless its holder pleads for others; returns whether this thread has it. If not, what was brought
+    /// meanwhile is this thread's to look at.
+    #[must_use]
+    pub fn acquire_unless_pleaded(&self) -> bool {
+        self.wait_for(|word| word & PLEADED == 0)
+    }
+
+    /// Waits for the baton as long as `goes_on`, which is asked again and again and takes its time; returns whether this thread has
+    /// it. If not, what was brought meanwhile is this thread's to look at.
+    #[must_use]
+    pub fn acquire_while(&self, mut goes_on: impl FnMut() -> bool) -> bool {
+        self.take_as_waiter(|_| goes_on())
+    }
+
+    /// Sleeps while the baton is held; `stays` is asked about each word that says so.
+    fn wait_for(&self, stays: impl Fn(u32) -> bool) -> bool {
         let mut spins = 0;
-        loop {
-            if word & HELD == 0 {
-                let taken = (word - WAITER) | HELD;
-                match self.0.compare_exchange(word, taken, Ordering::SeqCst, Ordering::SeqCst) {
-                    Ok(_) => return,
-                    Err(now) => word = now,
-                }
-                continue;
+        self.take_as_waiter(|word| {
+            if !stays(word) {
+                return false;
             }
             if spins < SPINS {
                 spins += 1;
@@ -86,8 +98,42 @@ impl Baton {
             } else {
                 self.1.wait(&self.0, word);
             }
+            true
+        })
+    }
+
+    /// Takes the baton as one of those that wait for it; `waits` is called while it is held, and says whether to go on.
+    fn take_as_waiter(&self, mut waits: impl FnMut(u32) -> bool) -> bool {
+        if self.try_acquire() {
+            return true;
+        }
+        let mut word = self.0.fetch_add(WAITER, Ordering::SeqCst) + WAITER;
+        loop {
+            if word & HELD == 0 {
+                let taken = (word - WAITER) | HELD;
+                match self.0.compare_exchange(word, taken, Ordering::SeqCst, Ordering::SeqCst) {
+                    Ok(_) => return true,
+                    Err(now) => word = now,
+                }
+                continue;
+            }
+            if !waits(word) {
+                self.0.fetch_sub(WAITER, Ordering::SeqCst);
+                return false;
+            }
             word = self.0.load(Ordering::SeqCst);
         }
+    }
+
+    /// Asks those that wait for this baton to give back others that they hold. Only the holder may call this.
+    pub fn plead(&self) {
+        self.0.fetch_or(PLEADED, Ordering::SeqCst);
+        self.1.wake_all(&self.0);
+    }
+
+    /// Asks no longer. Only the holder may call this, before it lets go.
+    pub fn end_plea(&self) {
+        self.0.fetch_and(!PLEADED, Ordering::SeqCst);
     }
 
     /// Lets go. Only the holder may call this.
@@ -95,7 +141,7 @@ impl Baton {
     pub fn release(&self) {
         // Release (within SeqCst): this holder's writes are visible to the next.
         let before = self.0.fetch_sub(HELD, Ordering::SeqCst);
-        debug_assert!(before & HELD != 0, "released by one who does not hold it");
+        debug_assert!(before & (HELD | PLEADED) == HELD, "released by one who does not hold it, or still pleads");
         if before >= WAITER {
             self.1.wake_one(&self.0);
         }
@@ -124,6 +170,10 @@ impl Futex {
 
     fn wake_one(&self, word: &AtomicU32) {
         atomic_wait::wake_one(word);
+    }
+
+    fn wake_all(&self, word: &AtomicU32) {
+        atomic_wait::wake_all(word);
     }
 }
 
@@ -164,6 +214,12 @@ impl Futex {
         if let Some(sleeper) = self.queue().pop_front() {
             sleeper.unpark();
         }
+    }
+
+    fn wake_all(&self, _: &AtomicU32) {
+        fence(Ordering::SeqCst);
+        let sleepers = std::mem::take(&mut *self.queue());
+        sleepers.into_iter().for_each(|sleeper| sleeper.unpark());
     }
 }
 

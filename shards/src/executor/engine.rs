@@ -54,6 +54,7 @@ use crate::threads;
 pub use aside::with_aside;
 pub use hold::Hold;
 use news::News;
+pub use plea::Plea;
 use sherd_metrics::CommandCells;
 use sherd_types::invariant;
 
@@ -63,6 +64,7 @@ mod elsewhere;
 mod figures;
 mod hold;
 mod news;
+mod plea;
 mod saving;
 mod upkeep;
 
@@ -166,6 +168,8 @@ pub struct Engine {
     stopping: AtomicBool,
     cross_shard: AtomicU64,
     saves: Saves,
+    /// Whether a thread pleads for shards ([`plea`]).
+    is_pleaded: AtomicBool,
 }
 
 impl Engine {
@@ -187,6 +191,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             cross_shard: AtomicU64::new(0),
             saves: Saves::default(),
+            is_pleaded: AtomicBool::new(false),
         })
     }
 
@@ -282,7 +287,7 @@ impl Engine {
         if wanted.count_ones() > 1 {
             engine.cross_shard.fetch_add(1, Ordering::Relaxed);
         }
-        indexes(wanted).for_each(|index| engine.cells[index].baton.acquire());
+        engine.acquire_ascending(wanted);
         Engine::held(engine, wanted)
     }
 

@@ -1,4 +1,5 @@
-"""A script that has always kept to the keys it names may leave them at any call: even then a pipeline is executed in its order."""
+"""A script that has always kept to the keys it names may leave them at any call: even then a pipeline is executed in its order, and
+others see all of what it writes or nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.atomic.crowd import run_crowd
 from tests.support.servers import Shape
 
 if TYPE_CHECKING:
@@ -60,3 +62,36 @@ def test_a_pipeline_of_scripts_for_many_shards_is_answered_in_order(wire: Wire) 
     replies = [reply.value for reply in wire.pipeline(commands)]
     for number in range(round_count):
         assert replies[4 * number : 4 * number + 4] == [b"OK", str(number).encode(), len(str(number)) + 1, b"PONG"]
+
+
+def test_a_script_that_leaves_after_it_has_written_is_whole_to_others(pool: ServerPool) -> None:
+    """Others keep its shards busy, wait for several in order, and read both of its keys; it never gives up half way."""
+    server = pool.get(shape=Shape(shards=4, io_threads=4))
+    pairs = [(f"{{named:{number}}}", f"{{other:{number}}}") for number in range(8)]
+    writes_both = "redis.call('set', KEYS[1], ARGV[2]) redis.call('set', ARGV[1], ARGV[2])"
+    spins = "redis.call('get', KEYS[1]) for i = 1, tonumber(ARGV[1]) do end"
+
+    def leave(wire: Wire) -> None:
+        for number in range(4 * round_count):
+            named, other = pairs[number % len(pairs)]
+            source = f"{writes_both} -- {number}"
+            for value in ("before", "before"):
+                assert not wire.call("EVAL", source, "1", named, named, value).is_error
+            wire.call("MSET", named, "before", other, "before")
+            reply = wire.call("EVAL", source, "1", named, other, str(number))
+            assert not reply.is_error, reply.raw
+
+    def read(wire: Wire) -> None:
+        for named, other in pairs:
+            first, second = wire.value("MGET", named, other)
+            assert first == second or first == b"before", (first, second)
+
+    def spin(wire: Wire) -> None:
+        for named, _ in pairs:
+            wire.call("EVAL", spins, "1", named, "20000")
+
+    def wait_for_all(wire: Wire) -> None:
+        wire.call("MSET", *[word for number in range(16) for word in (f"filler:{number}", "x")])
+        wire.call("DEBUG", "DIGEST")
+
+    run_crowd(server, [leave], [read, read, spin, spin, wait_for_all])
