@@ -3,7 +3,8 @@
 //!
 //! `table.sort` takes the square of its table's length if that was made for it, as Lua's choice of a pivot is known;
 //! `table.insert` moves what is behind a place, which may be 2^31 before the table's beginning; `string.rep` repeats an empty text
-//! as often. The order in which `sort` compares is Lua's own, for scripts see it.
+//! as often, and adds one repetition after the other until the memory is used up. The order in which `sort` compares is Lua's own, for
+//! scripts see it.
 //!
 //! All others are bounded by the memory that their arguments or results take.
 
@@ -51,21 +52,37 @@ unsafe fn move_up(lua: Lua, place: c_int, end: c_int) {
 
 /// Bytes that are repeated in one step.
 const REPEATED_BYTES_A_STEP: usize = 64;
+/// Results that Lua's own function makes, in a buffer on the stack.
+const REPEATED_BYTES_SMALL: usize = 512;
 
 /// `string.rep`: Lua's own is the second upvalue.
 pub unsafe extern "C-unwind" fn repeat(state: *mut State) -> c_int {
     let lua = Lua(state);
-    let (length, times) = (lua.argument_bytes(1).len(), lua.argument_integer(2) as c_int);
-    if length == 0 {
-        lua.push_bytes(b"");
-        return 1;
-    }
-    let bytes = length.saturating_mul(usize::try_from(times).unwrap_or(0));
+    let (text, times) = (lua.argument_bytes(1), lua.argument_integer(2) as c_int);
+    let times = if text.is_empty() { 0 } else { usize::try_from(times).unwrap_or(0) };
+    let bytes = text.len().saturating_mul(times);
     interruption::count(lua, lua.context(), bytes / REPEATED_BYTES_A_STEP);
     match (api().lua_tocfunction)(lua.0, upvalue(2)) {
-        Some(function) => function(lua.0),
-        None => 0,
+        Some(function) if times > 0 && bytes <= REPEATED_BYTES_SMALL => function(lua.0),
+        _ => {
+            push_repeated(lua, text, bytes);
+            1
+        }
     }
+}
+
+/// Pushes so many bytes of a text that is repeated. Where there is not enough memory that is found out first.
+unsafe fn push_repeated(lua: Lua, text: &[u8], bytes: usize) {
+    let into = lua.new_userdata(bytes) as *mut u8;
+    // What is there is doubled.
+    let mut filled = text.len().min(bytes);
+    std::ptr::copy_nonoverlapping(text.as_ptr(), into, filled);
+    while filled < bytes {
+        let more = filled.min(bytes - filled);
+        std::ptr::copy_nonoverlapping(into, into.add(filled), more);
+        filled += more;
+    }
+    lua.push_bytes(std::slice::from_raw_parts(into, bytes));
 }
 
 // Places on the stack.

@@ -95,3 +95,21 @@ fn the_log_takes_what_the_level_allows() {
     bench.run("redis.log(redis.LOG_DEBUG, 'not this') redis.log(redis.LOG_WARNING, 'a', 2, 'c')");
     assert_eq!(bench.host.logged, [(3, "a 2 c".to_owned())]);
 }
+
+#[test]
+fn texts_are_repeated_as_in_lua() {
+    let Some(mut bench) = Bench::new() else { return };
+    let by_hand = "
+        for _, text in ipairs({'', 'a', 'ab\\0', string.rep('0123456789', 60)}) do
+            for _, times in ipairs({-2^31, -1, 0, 1, 2, 3, 17, 255, 256, 257, 511, 512, 513, 1025}) do
+                local parts = {}
+                for i = 1, times do parts[i] = text end
+                if text:rep(times) ~= table.concat(parts) then return {#text, times} end
+            end
+        end
+        return 'alike'";
+    assert_eq!(bench.run(by_hand), "$5\r\nalike\r\n");
+    assert_eq!(bench.run("return string.rep('', 2^31 - 1)"), "$0\r\n\r\n");
+    bench.allow(1 << 20);
+    assert_eq!(bench.run("return select(2, pcall(string.rep, 'x', 2^31 - 1))"), "$17\r\nnot enough memory\r\n");
+}
