@@ -11,6 +11,8 @@ from tests.atomic.crowd import run_crowd
 from tests.support.servers import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.servers import ServerPool
     from tests.support.wire import Wire
 
@@ -95,3 +97,28 @@ def test_a_script_that_leaves_after_it_has_written_is_whole_to_others(pool: Serv
         wire.call("DEBUG", "DIGEST")
 
     run_crowd(server, [leave], [read, read, spin, spin, wait_for_all])
+
+
+def test_scripts_that_need_each_others_shards_do_not_wait_for_each_other(pool: ServerPool) -> None:
+    """Half of them are named for one shard and turn to the other, while both have more such scripts waiting. One of two gives up."""
+    server = pool.get(shape=Shape(shards=4, io_threads=4))
+    writes_both = "redis.call('set', KEYS[1], ARGV[2]) return redis.call('append', ARGV[1], 'x')"
+
+    def leave(number: int) -> Callable[[Wire], None]:
+        named, other = (f"{{{'ab'[(number + turn) % 2]}}}{number}" for turn in (0, 1))
+
+        def run(wire: Wire) -> None:
+            # Shorter than a script waits for a shard.
+            wire.timeout_seconds = 5.0
+            for turn in range(2 * round_count):
+                source = f"{writes_both} -- {number} {turn}"
+                wire.pipeline([("EVAL", source, "1", named, named, "x")] * 2)
+                _, reply, seen = wire.pipeline(
+                    [("DEL", other), ("EVAL", source, "1", named, other, str(turn)), ("GET", named)]
+                )
+                assert reply.raw == b":1\r\n" or reply.raw.startswith(b"-TRYAGAIN "), reply.raw
+                assert seen.value == str(turn).encode()
+
+        return run
+
+    run_crowd(server, [leave(number) for number in range(8)])

@@ -15,7 +15,6 @@ use sherd_scripts::shebang::{Flag, Flags};
 use sherd_shards::command::origin::Origin;
 use sherd_shards::command::registry::{self, Command};
 use sherd_shards::command::spec::{flag, Plane};
-use sherd_shards::executor::engine::{Engine, Hold};
 use sherd_shards::executor::execute::{self, Call, Counts, Done};
 use sherd_shards::handler::access::Shards;
 use sherd_shards::handler::context::{Client, Context};
@@ -29,7 +28,7 @@ use sherd_shards::server::pause::Condition;
 use sherd_shards::slot::slot_of;
 
 pub use again::{add_to_log, Told};
-use reach::SHARDS_BUSY;
+use reach::{Taken, SHARDS_BUSY};
 
 use super::{lacks_room, Started};
 use crate::connection::subscriptions::Kind;
@@ -73,7 +72,7 @@ pub struct ScriptHost<'h, 'c> {
     named: u64,
     held: u64,
     /// Shards that it has taken on its way.
-    taken: Vec<Hold<Arc<Engine>>>,
+    taken: Taken,
     /// The slot of all keys, in a cluster.
     slot: Option<u16>,
     /// Whether it has touched other shards than those of its keys.
@@ -128,7 +127,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             db: context.client.db,
             named,
             held,
-            taken: Vec::new(),
+            taken: Taken::default(),
             slot,
             has_left: false,
             has_written: false,
@@ -300,7 +299,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let world = &shared.world;
         let failed = match first_key.0 {
             // The usual case without a list of all shards.
-            hash if hash != 0 && self.taken.is_empty() => {
+            hash if hash != 0 && self.taken.0.is_empty() => {
                 let one = Shards::one(map, self.context.shards().of_slot(first_key.1));
                 execute::call(one, world, &call, out)
             }
@@ -327,11 +326,11 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
 
     /// The shards that the script holds.
     fn shards(&mut self) -> Shards<'_> {
-        if self.taken.is_empty() {
+        if self.taken.0.is_empty() {
             return self.context.shards().reborrow();
         }
         let mut all = self.context.shards().reborrow();
-        self.taken.iter_mut().for_each(|hold| all.join(&mut hold.shards()));
+        self.taken.0.iter_mut().for_each(|hold| all.join(&mut hold.shards()));
         all
     }
 

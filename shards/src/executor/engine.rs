@@ -51,7 +51,7 @@ use crate::protocol::error::CommandError;
 use crate::queues::queue::Queue;
 use crate::server::world::World;
 use crate::threads;
-pub use aside::with_aside;
+pub use aside::{holds_others, while_others_are_held, with_aside};
 pub use hold::Hold;
 use news::News;
 pub use plea::Plea;
@@ -434,7 +434,7 @@ impl Engine {
                 return;
             }
             // Others keep bringing work: their replies should not wait until this thread has time for its own.
-            if look == TAKES_AGAIN_MAX {
+            if look == TAKES_AGAIN_MAX || holds_others() {
                 self.wake(cell);
                 return;
             }
@@ -464,7 +464,7 @@ impl Engine {
             };
             let errand = Box::new(Serve(waiter));
             runs += 1;
-            if runs > RUNS_MAX {
+            if runs > RUNS_MAX || holds_others() {
                 self.leave_errand(errand.needs().trailing_zeros() as usize, errand);
                 continue;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::thread;
 
-use sherd_shards::executor::engine::{Engine, Plea};
+use sherd_shards::executor::engine::{while_others_are_held, Engine, Plea};
 
 use super::{assert_deadlocks, Guarded, Model, TOUCHED};
 
@@ -75,6 +75,20 @@ fn a_plea_that_is_given_up_leaves_nothing_held_and_no_batch_behind() {
         model.finish(1, others);
         assert_eq!(TOUCHED[0].count(), 2);
         touch_both(&engine);
+    });
+}
+
+#[test]
+fn a_batch_for_a_shard_that_is_let_go_while_others_are_held_is_left_to_its_thread() {
+    loom::model(|| {
+        let model = Model::new(2);
+        let other = model.submitter(0);
+        let held = Engine::hold(&*model.engine, 0b10);
+        // Executing a batch checks that the thread holds no others.
+        while_others_are_held(|| drop(Engine::try_hold(&*model.engine, 0b01)));
+        drop(held);
+        model.finish(1, [other]);
+        assert_eq!(TOUCHED[0].count(), 1);
     });
 }
 

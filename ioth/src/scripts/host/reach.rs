@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use sherd_scripts::host::{Host, Interruption};
 use sherd_scripts::shebang::Flag;
 use sherd_shards::command::registry::{Command, Route};
-use sherd_shards::executor::engine::{Engine, Plea};
+use sherd_shards::executor::engine::{while_others_are_held, Engine, Hold, Plea};
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::slot::slot_of;
 use sherd_types::table;
 
 use super::ScriptHost;
+use crate::shared::Shared;
 
 const CROSS_SLOT: CommandError =
     CommandError::new("ERR Script attempted to access keys that do not hash to the same slot");
@@ -29,6 +30,16 @@ const LONG_WAIT: Duration = Duration::from_millis(100);
 /// How long one waits while another script is waiting: that may be for a shard of this one.
 const TURN_WAIT_MAX: Duration = Duration::from_millis(20);
 const WAIT_STEP: Duration = Duration::from_micros(50);
+
+/// Shards that a script has taken on its way. They are let go of before those that it was given.
+#[derive(Default)]
+pub(super) struct Taken(pub Vec<Hold<Arc<Engine>>>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        while_others_are_held(|| self.0.clear());
+    }
+}
 
 impl ScriptHost<'_, '_> {
     /// Sees to it that the shards of a command are held. Returns the first key's hash and slot where that is the only one.
@@ -72,26 +83,31 @@ impl ScriptHost<'_, '_> {
     /// Takes shards on the way. A script that has not written begins again rather than wait for them; one that has cannot end without them.
     #[cold]
     fn take(&mut self, missing: u64) -> Result<(), CommandError> {
-        let begins_again = self.may_begin_again();
-        let deadline = Instant::now() + TURN_WAIT_MAX;
-        let hold = loop {
-            match Engine::try_hold(Arc::clone(&self.shared.engine), missing) {
-                Ok(hold) => break hold,
-                Err(_) if begins_again => return Err(SHARDS_BUSY),
-                Err(_) => {}
-            }
-            if let Some(plea) = Plea::begin(Arc::clone(&self.shared.engine), self.held) {
-                let begun = Instant::now();
-                break plea.wait(missing, || self.waits_on(begun)).ok_or(SHARDS_BUSY)?;
-            }
-            if Instant::now() >= deadline {
-                return Err(SHARDS_BUSY);
-            }
-            std::thread::sleep(WAIT_STEP);
-        };
-        self.taken.push(hold);
+        let hold = while_others_are_held(|| self.wait_for(missing)).ok_or(SHARDS_BUSY)?;
+        self.taken.0.push(hold);
         self.held |= missing;
         Ok(())
+    }
+
+    fn wait_for(&mut self, missing: u64) -> Option<Hold<Arc<Engine>>> {
+        let shared: &Arc<Shared> = self.shared;
+        let begins_again = self.may_begin_again();
+        let deadline = Instant::now() + TURN_WAIT_MAX;
+        loop {
+            match Engine::try_hold(Arc::clone(&shared.engine), missing) {
+                Ok(hold) => return Some(hold),
+                Err(_) if begins_again => return None,
+                Err(_) => {}
+            }
+            if let Some(plea) = Plea::begin(Arc::clone(&shared.engine), self.held) {
+                let begun = Instant::now();
+                return plea.wait(missing, || self.waits_on(begun));
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            std::thread::sleep(WAIT_STEP);
+        }
     }
 
     /// Lets some time pass; whether the script waits on for a shard.

@@ -4,6 +4,8 @@
 //! script needs that asks the control plane or has no runtime in this thread yet: it would wait for its own thread. So such a thread
 //! says how it puts the lock aside. Rejected: leaving that work to the shard's thread, which would have to be woken after each command
 //! that somebody waited for.
+//!
+//! A thread that lets go of one shard and holds others executes nothing for others ([`while_others_are_held`]), as that may need those.
 
 use std::cell::Cell;
 
@@ -12,6 +14,35 @@ pub type Aside = fn(&mut (dyn FnMut() + Send));
 
 thread_local! {
     static ASIDE: Cell<Option<Aside>> = const { Cell::new(None) };
+}
+
+#[cfg(not(loom))]
+thread_local! {
+    static HOLDS_OTHERS: Cell<bool> = const { Cell::new(false) };
+}
+
+// Threads of a model are no threads of the system.
+#[cfg(loom)]
+loom::thread_local! {
+    static HOLDS_OTHERS: Cell<bool> = Cell::new(false);
+}
+
+/// Does something that may let go of shards, while this thread holds others. What has come to them meanwhile is left to their own
+/// threads.
+pub fn while_others_are_held<R>(work: impl FnOnce() -> R) -> R {
+    struct Restored(bool);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            HOLDS_OTHERS.with(|holds| holds.set(self.0));
+        }
+    }
+    let _restored = Restored(HOLDS_OTHERS.with(|holds| holds.replace(true)));
+    work()
+}
+
+/// Whether this thread must execute nothing for others.
+pub fn holds_others() -> bool {
+    HOLDS_OTHERS.with(Cell::get)
 }
 
 /// Does something that may let go of shards. What is executed for others then, in this thread, is executed `aside`.
