@@ -30,11 +30,14 @@ RUST_CRATES := $(wildcard metrics shards scripts ioth native)
 RUST_SOURCES := $(shell find $(RUST_CRATES) -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lua' \) -print 2>/dev/null) \
 	Cargo.toml $(wildcard Cargo.lock)
 
+# The oldest that the crates are built with.
+RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
 .PHONY: help run build build-all build-tests test test-rust test-python free-threaded loom lint format bench crash fuzz clean \
 	check-tools
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## set up what is missing and serve on 127.0.0.1:6379, metrics on 9121 (RUN_ARGS adds directives)
 	exec $(BIN)/sherd serve --bind 127.0.0.1 --port $(PORT) --metrics-port $(METRICS_PORT) $(RUN_ARGS)
@@ -119,7 +122,10 @@ check-tools:
 	@[ -n "$(PYTHON)" ] || { echo "sherd: Python 3.11 or later is needed (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1 || { echo "sherd: $(PYTHON) has no venv module (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "sherd: a C compiler is needed to link (Debian, Ubuntu: apt-get install gcc libc6-dev)" >&2; exit 1; }
-	@command -v cargo >/dev/null || { echo "sherd: Rust 1.85 or later is needed: install it with rustup, then open a new shell" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "sherd: Rust $(RUST_VERSION) or later is needed: install it with rustup, then open a new shell" >&2; exit 1; }
+	@cargo --version 2>/dev/null | awk -v oldest="$(RUST_VERSION)" '$$1 == "cargo" { split($$2, here, "."); split(oldest, wanted, "."); \
+		fits = here[1] > wanted[1] || here[1] == wanted[1] && here[2] >= wanted[2] } END { exit !fits }' || \
+		{ echo "sherd: Rust $(RUST_VERSION) or later is needed, and here is: $$(cargo --version 2>&1): install it with rustup" >&2; exit 1; }
 
 $(STAMPS)/venv: | check-tools
 	$(PYTHON) -m venv $(VENV)
