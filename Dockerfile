@@ -25,9 +25,6 @@ COPY shards shards
 COPY scripts scripts
 COPY ioth ioth
 COPY native native
-# The load generator is not built, but the workspace has it as a member.
-COPY bench/Cargo.toml bench/Cargo.toml
-COPY bench/src bench/src
 COPY src src
 # For trying the image out: `off`, 0 and 16 build in a fraction of the time.
 ARG CARGO_PROFILE_RELEASE_LTO=fat

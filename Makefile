@@ -50,12 +50,14 @@ build-all: ## build the data plane and the Rust tests, both at once
 
 build-tests: check-tools
 	cargo test --workspace --exclude sherd-native --no-run
+	cargo test --manifest-path bench/Cargo.toml --no-run
 
 test: test-rust test-python ## set up what is missing, then test the Rust crates and the Python packages
 
 # The binding crate is left out: an extension module links only inside an interpreter.
 test-rust: check-tools
 	cargo test --workspace --exclude sherd-native --no-fail-fast
+	cargo test --manifest-path bench/Cargo.toml
 	$(MAKE) --no-print-directory loom LOOM_MAX_PREEMPTIONS=2
 
 # A build of its own: loom's atomics work only inside of a model. Optimised just enough, as building takes longer than running.
@@ -86,7 +88,9 @@ free-threaded: $(STAMPS)/dev $(STAMPS)/native ## build for a free-threaded CPyth
 
 lint: $(STAMPS)/dev $(STAMPS)/native ## check formats, lints, types, the native stub and the layers
 	cargo fmt --all --check
+	cargo fmt --manifest-path bench/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -96,6 +100,7 @@ lint: $(STAMPS)/dev $(STAMPS)/native ## check formats, lints, types, the native 
 
 format: $(STAMPS)/dev ## bring Rust and Python sources into their formats
 	cargo fmt --all
+	cargo fmt --manifest-path bench/Cargo.toml
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

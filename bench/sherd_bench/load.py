@@ -158,18 +158,19 @@ class RunningLoad:
 
 def find_generator() -> Path:
     """The generator: $SHERD_BENCH_LOAD, else as it is in the sources, else what was built last, or is in PATH."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+    folder = REPOSITORY / "bench"
+    target = Path(os.environ.get("CARGO_TARGET_DIR", folder / "target"))
     built = target / "release" / "sherd-load"
     chosen = os.environ.get("SHERD_BENCH_LOAD")
     cargo = shutil.which("cargo")
     if not chosen and cargo is not None:
         # At once where nothing has changed; an old one would not know every option.
-        command = [cargo, "build", "--quiet", "--release", "-p", "sherd-bench"]
-        if subprocess.run(command, cwd=REPOSITORY, check=False).returncode != 0:  # noqa: S603 (constant words)
+        command = [cargo, "build", "--quiet", "--release"]
+        if subprocess.run(command, cwd=folder, check=False).returncode != 0:  # noqa: S603 (constant words)
             raise ServerUnavailableError("the generator could not be built")
         return built
     for candidate in (chosen,) if chosen else (str(built), "sherd-load"):
         found = shutil.which(candidate)
         if found:
             return Path(found)
-    raise ServerUnavailableError("the generator is missing: cargo build --release -p sherd-bench")
+    raise ServerUnavailableError("the generator is missing: cargo build --release --manifest-path bench/Cargo.toml")

@@ -197,13 +197,22 @@ def needed_to_build() -> set[str]:
 
 def test_the_build_copies_every_member_of_the_workspace_and_what_the_package_consists_of() -> None:
     copied = copied_by_the_build()
-    missing = {
-        path
-        for path in needed_to_build()
-        # A folder brings those in it. Of a member that is not built, its manifest and sources are enough.
-        if not {path, *map(str, Path(path).parents)} & copied and not {f"{path}/Cargo.toml", f"{path}/src"} <= copied
-    }
+    # A folder brings those in it.
+    missing = {path for path in needed_to_build() if not {path, *map(str, Path(path).parents)} & copied}
     assert not missing
+
+
+def test_what_is_locked_is_what_the_server_is_built_of() -> None:
+    """A source distribution has the lock file as it is; with more in it than it has itself, `--locked` refuses it."""
+    packages = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    needs: dict[str, set[str]] = {package["name"]: set() for package in packages}
+    for package in packages:  # of some there are two versions
+        needs[package["name"]] |= {need.split()[0] for need in package.get("dependencies", [])}
+    needed, found = set(), {"sherd-native"}
+    while found:
+        needed |= found
+        found = {need for name in found for need in needs[name]} - needed
+    assert needs.keys() - needed == set()
 
 
 def test_the_manifest_for_kubernetes_fits_the_image() -> None:
