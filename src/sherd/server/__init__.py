@@ -8,6 +8,7 @@
 - `script_calls`: control commands of scripts, in a thread of their own
 - `settings`, `tls`: configuration values as the data plane takes them
 - `listeners`: addresses, ports, Unix sockets
+- `metrics_page`: the metrics page, where the configuration has it
 - `arguments`: secrets of the command line
 - `process`: descriptors, pid file, signals, the end
 - `unowned`: callbacks that keep nothing alive

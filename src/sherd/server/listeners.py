@@ -6,6 +6,7 @@ always an error. Names are resolved here, the data plane takes numeric addresses
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -13,13 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sherd.config import Config
-from sherd.errors import SherdError
-from sherd.observability.node import Listener
+from sherd.config import BY_NAME, Config
+from sherd.errors import ConfigApplyError, SherdError
+from sherd.log import get_logger
+from sherd.observability.node import Listener, Node
 from sherd.record import record
 
 if TYPE_CHECKING:
     from sherd import native
+
+_log = get_logger()
 
 # An address or a protocol that this machine does not have.
 _MISSING = frozenset({
@@ -30,6 +34,64 @@ _MISSING = frozenset({
 
 class ListenError(SherdError):
     """An address that cannot be listened on; one line for the operator."""
+
+
+# Parameters whose change needs other sockets, with Redis' own words for a refusal.
+_SOCKETS = {
+    "port": "Unable to listen on this port. Check server logs.",
+    "tls-port": "Unable to listen on this port. Check server logs.",
+    "bind": "Failed to bind to specified addresses.",
+}
+
+
+class Listeners:
+    """What a server listens on. `any_port`: the configured port 0 means "any free one" rather than "no TCP"."""
+
+    def __init__(self, node: Node, *, any_port: bool) -> None:
+        self._node = node
+        self._any_port = any_port
+        # Ports and addresses, as they were configured.
+        self._listened: tuple[int, int, tuple[str, ...]] = (0, 0, ())
+
+    def open(self) -> None:
+        """Bind everything that the configuration names; raises ListenError."""
+        node, config = self._node, self._node.config
+        wanted = config.get_int("port")
+        node.listeners = open_listeners(node.engine, config, wanted if wanted or self._any_port else -1)
+        if node.port:
+            config.put(BY_NAME["port"], node.port, config.source("port"))
+        self._listened = self._wanted()
+
+    def apply_configuration(self, changed: frozenset[str]) -> None:
+        """Put the TCP listeners where the configuration says; ConfigApplyError, and no change, where that cannot be.
+
+        Clients that are connected stay.
+        """
+        parameter = next((name for name in _SOCKETS if name in changed), None)
+        wanted = self._wanted()
+        if parameter is None or wanted == self._listened:
+            return  # a refused change is taken back
+        node = self._node
+        try:
+            node.listeners = replace_tcp_listeners(node.engine, node.config, node.listeners)
+        except ListenError as error:
+            _log.warning("the server goes on listening where it did", parameter=parameter, reason=str(error))
+            raise ConfigApplyError(parameter, _SOCKETS[parameter]) from error
+        self._listened = wanted
+        for listener in node.listeners:
+            if listener.has_port:
+                _log.info("listening", kind=listener.kind, addresses=" ".join(listener.addresses), port=listener.port)
+
+    def remove_files(self) -> None:
+        """Remove the files of Unix sockets."""
+        for listener in self._node.listeners:
+            if not listener.has_port:
+                with contextlib.suppress(OSError):
+                    Path(listener.addresses[0]).unlink()
+
+    def _wanted(self) -> tuple[int, int, tuple[str, ...]]:
+        config = self._node.config
+        return config.get_int("port"), config.get_int("tls-port"), config.get_tuple("bind")
 
 
 @record

@@ -13,12 +13,11 @@ import asyncio
 import contextlib
 import functools
 from concurrent.futures import CancelledError
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sherd import __version__, native
 from sherd.acl import AccessControl, Catalogue
-from sherd.config import BY_NAME, Config, Source, refuse_contradictions
+from sherd.config import BY_NAME, Config, refuse_contradictions
 from sherd.errors import ConfigApplyError, ConfigError, SherdError
 from sherd.extensions.manager import Extensions, default_threads
 from sherd.families.command_table import CommandTable
@@ -27,15 +26,15 @@ from sherd.families.dispatch import dispatch
 from sherd.families.hotkeys import HotKeySessions
 from sherd.families.server import Lifecycle
 from sherd.log import get_logger
-from sherd.observability.exporter import ACCESS_PARAMETERS, MetricsAccessError, MetricsServer, MetricsServerError
 from sherd.observability.loading import load_state
-from sherd.observability.node import Listener, Node, StartLoad
+from sherd.observability.node import Node, StartLoad
 from sherd.persistence import AppendOnly, LoadAtStart, SaveError, Saver
 from sherd.replication import Failover, Follower, Primary
 from sherd.scripting import MAKER
 from sherd.server.commands import configured_renames, declare_commands, load_extensions
 from sherd.server.control import ControlLoop, LogSink
-from sherd.server.listeners import ListenError, open_listeners, replace_tcp_listeners
+from sherd.server.listeners import Listeners
+from sherd.server.metrics_page import MetricsPage
 from sherd.server.process import raise_descriptor_limit
 from sherd.server.script_calls import ScriptCalls
 from sherd.server.settings import native_settings
@@ -49,12 +48,6 @@ if TYPE_CHECKING:
 
 _log = get_logger()
 
-# Parameters whose change needs other sockets, with Redis' own words for a refusal.
-_SOCKETS = {
-    "port": "Unable to listen on this port. Check server logs.",
-    "tls-port": "Unable to listen on this port. Check server logs.",
-    "bind": "Failed to bind to specified addresses.",
-}
 # The loop mostly sleeps, and is to answer soon after it wakes however busy the data plane is.
 _CONTROL_SLICE_MICROSECONDS = 100
 # How often the log tells how far loading is, and how long a load that is broken off is waited for.
@@ -68,7 +61,6 @@ _SAVE_PARAMETERS = frozenset({"save", "stop-writes-on-bgsave-error"})
 _REPLICATION_PARAMETERS = frozenset(
     {"replica-read-only", "replica-serve-stale-data", "repl-timeout", "repl-backlog-size"}
 )
-_METRICS_PARAMETERS = frozenset({"metrics-port", "metrics-bind"})
 
 
 class Runtime:
@@ -98,9 +90,6 @@ class Runtime:
         # Whether the append-only file was on when it was decided what to load.
         self._appends_from_start = False
         self._node: Node | None = None
-        self._metrics: MetricsServer | None = None
-        # The port and the addresses of the TCP listeners, as they were configured.
-        self._listened: tuple[int, int, tuple[str, ...]] = (0, 0, ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._stop_asked = False
@@ -118,7 +107,7 @@ class Runtime:
     @property
     def metrics_port(self) -> int:
         """The port of the metrics page; 0 where there is none."""
-        return self._metrics.port if self._metrics is not None else 0
+        return self._metrics_page.port if self._node is not None else 0
 
     def open(self) -> None:
         """Make the engine and bind every address; raises SherdError with one line for the operator."""
@@ -139,7 +128,11 @@ class Runtime:
         # Once for all who want it. It takes a megabyte, and most servers are never asked for anything of it.
         self._read_rows = functools.cache(native.command_table)
         self._commands = CommandTable(self._read_rows, self._rename_commands(engine))
-        self._node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
+        node = Node(engine, config, native.histogram_bounds(), __version__, find_build_id=native.build_id)
+        self._listeners = Listeners(node, any_port=self._any_port)
+        self._metrics_page = MetricsPage(node)
+        # A signal may end it from now on.
+        self._node = node
         self._saver = Saver(self._node)
         self._append = AppendOnly(self._node, self._saver)
         self._primary = Primary(self._node, self._saver)
@@ -156,9 +149,9 @@ class Runtime:
             self._access = AccessControl(engine, catalogue, config)
             self._access.load_at_start()
             set_up_tls(engine, config)
-            self._open_listeners()
+            self._listeners.open()
             self._find_data()
-            self._open_metrics()
+            self._metrics_page.open()
         except BaseException:
             self.close()
             raise
@@ -179,14 +172,6 @@ class Runtime:
         if renames:
             engine.rename_commands([(name, command.decode() if command else None) for name, command in renames.items()])
         return renames
-
-    def _open_listeners(self) -> None:
-        wanted = self.config.get_int("port")
-        port = wanted if wanted or self._any_port else -1
-        self.node.listeners = open_listeners(self.node.engine, self.config, port)
-        if self.node.port:
-            self.config.put(BY_NAME["port"], self.node.port, self.config.source("port"))
-        self._listened = self._ports_and_addresses()
 
     def begin(self) -> None:
         """Serve clients from now on, where nothing keeps them from it that `serve` has to do first.
@@ -397,9 +382,7 @@ class Runtime:
         ended; what is left is told.
         """
         self.config.remove_listener(self._config_changed)
-        if self._metrics is not None:
-            self._metrics.stop()
-            self._metrics = None
+        self._metrics_page.close()
         ended = self.node.engine.stop(int(STOP_SECONDS_MAX * 1000))
         self._append.directory.release()
         self._extensions.join()
@@ -416,11 +399,8 @@ class Runtime:
 
     def remove_files(self) -> None:
         """Remove the sockets' files."""
-        if self._node is None:
-            return
-        for path in _socket_files(self.node.listeners):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        if self._node is not None:
+            self._listeners.remove_files()
 
     def _services(self) -> Services:
         engine = self.node.engine
@@ -475,17 +455,12 @@ class Runtime:
         names = frozenset(changed)
         if names & set(TLS_PARAMETERS):
             self._change_tls(names)
-        sockets = [name for name in _SOCKETS if name in names]
-        if sockets:
-            self._listen_elsewhere(sockets[0])
+        self._listeners.apply_configuration(names)
         if "maxclients" in names:
             self._make_room_for_clients()
         if "requirepass" in names:
             self._access.set_default_password()
-        if names & _METRICS_PARAMETERS:
-            self._reopen_metrics()
-        elif names & ACCESS_PARAMETERS and self._metrics is not None:
-            self._protect_metrics(names)
+        self._metrics_page.apply_configuration(names)
         self._push_settings(native_settings(self.config, names))
         if "tls-auto-reload-interval" in names and self._loop is not None:
             self._renewals.apply_configuration()
@@ -497,25 +472,6 @@ class Runtime:
         # While data are being loaded it is looked at afterwards.
         if "appendonly" in names and self._loop is not None and self.node.start_load is None:
             self._switch_append()
-
-    def _listen_elsewhere(self, parameter: str) -> None:
-        """Put the TCP listeners where the configuration says. Clients that are connected stay."""
-        wanted = self._ports_and_addresses()
-        if wanted == self._listened:
-            return  # a refused change is taken back
-        try:
-            self.node.listeners = replace_tcp_listeners(self.node.engine, self.config, self.node.listeners)
-        except ListenError as error:
-            _log.warning("the server goes on listening where it did", parameter=parameter, reason=str(error))
-            raise ConfigApplyError(parameter, _SOCKETS[parameter]) from error
-        self._listened = wanted
-        for listener in self.node.listeners:
-            if listener.has_port:
-                _log.info("listening", kind=listener.kind, addresses=" ".join(listener.addresses), port=listener.port)
-
-    def _ports_and_addresses(self) -> tuple[int, int, tuple[str, ...]]:
-        config = self.config
-        return config.get_int("port"), config.get_int("tls-port"), config.get_tuple("bind")
 
     # ---- TLS
 
@@ -543,41 +499,3 @@ class Runtime:
                 "maxclients",
                 f"The operating system is not able to handle the specified number of clients, try with {room}",
             )
-
-    # ---- the metrics page
-
-    def _open_metrics(self) -> None:
-        port = self.config.get_int("metrics-port")
-        if not port:
-            return
-        try:
-            self._metrics = MetricsServer(self.node, self.config.get_str("metrics-bind"), port)
-        except MetricsServerError as error:
-            # The default port may belong to another server on this machine; one that was asked for must work.
-            is_asked_for = self.config.source("metrics-port") is not Source.DEFAULT
-            if is_asked_for or isinstance(error, MetricsAccessError):
-                raise ConfigError(str(error)) from error
-            _log.warning("there is no metrics page", reason=str(error))
-        else:
-            self._metrics.start()
-
-    def _protect_metrics(self, names: frozenset[str]) -> None:
-        assert self._metrics is not None
-        try:
-            self._metrics.apply_configuration()
-        except MetricsServerError as error:
-            raise ConfigApplyError(min(names & ACCESS_PARAMETERS), str(error)) from error
-
-    def _reopen_metrics(self) -> None:
-        if self._metrics is not None:
-            # A scrape may be waiting for shards that a transaction with this very CONFIG SET holds.
-            self._metrics.stop(wait=False)
-            self._metrics = None
-        try:
-            self._open_metrics()
-        except ConfigError as error:
-            raise ConfigApplyError("metrics-port", str(error)) from error
-
-
-def _socket_files(listeners: Iterable[Listener]) -> list[Path]:
-    return [Path(listener.addresses[0]) for listener in listeners if listener.kind == "unix"]
