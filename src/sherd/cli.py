@@ -101,8 +101,11 @@ def _run(words: list[str]) -> int:
         from sherd.config import did_you_mean
 
         return _fail(f"unknown command '{words[0]}'{did_you_mean(words[0], _ACTIONS)} (try sherd --help)")
-    if any(word in _HELP_WORDS[:2] for word in words[1:]):
-        return _help_of(words[0], [word for word in words[1:] if word not in _HELP_WORDS])
+    asked = next((place for place, word in enumerate(words) if word in _HELP_WORDS[:2]), None)
+    if asked is not None:
+        # Before it there may be a file, and values of directives.
+        named = [word for word in words[1:asked] if word.startswith("--")]
+        return _help_of(words[0], named + [word for word in words[asked:] if word not in _HELP_WORDS])
     return action(words[1:])
 
 

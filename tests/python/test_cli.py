@@ -83,7 +83,14 @@ def test_help_of_serve_names_every_directive_under_its_topic(capsys: pytest.Capt
             assert re.search(rf"[ -]{parameter.name}\b", section), parameter.name
 
 
-@pytest.mark.parametrize("words", [("serve", "--help", "maxmemory"), ("serve", "--maxmemory", "--help")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("serve", "--help", "maxmemory"),
+        ("serve", "--maxmemory", "--help"),
+        ("serve", "redis.conf", "--maxmemory", "1gb", "--help"),
+    ],
+)
 def test_help_of_one_directive_tells_its_value_and_default(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

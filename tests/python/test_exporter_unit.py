@@ -268,7 +268,8 @@ def test_stopping_ends_every_thread_even_while_a_client_is_silent() -> None:
 def test_a_port_that_is_taken_is_one_clear_line(page: tuple[Bench, str, MetricsServer]) -> None:
     with pytest.raises(MetricsServerError) as caught:
         MetricsServer(page[0].node, "127.0.0.1", page[2].port)
-    assert str(caught.value) == f"cannot serve metrics on 127.0.0.1:{page[2].port}: Address already in use"
+    reason = "Address already in use ('metrics-port' names another one, 0 none)"
+    assert str(caught.value) == f"cannot serve metrics on 127.0.0.1:{page[2].port}: {reason}"
 
 
 def test_every_address_can_be_listened_on() -> None:

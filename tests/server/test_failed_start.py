@@ -48,7 +48,7 @@ def test_a_port_that_is_taken_is_told_in_the_log_of_a_server_in_the_background(t
         port = str(taken.getsockname()[1])
         _serve("--port", port, "--daemonize", "yes", "--logfile", str(log), "--log-format", "json")
         record = _failure_in(log)
-    assert record["reason"] == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert record["reason"] == f"cannot listen on 127.0.0.1:{port}: Address already in use ('port' names another one)"
     assert record["level"] == "warning"
     assert record["timestamp"]
 

@@ -70,10 +70,12 @@ def config_set(request: Request) -> Reply:
         raise CommandError(f"ERR {error}") from error
     # Names only: values may be secrets.
     names = [name.decode("ascii", "backslashreplace").lower() for name, _ in pairs]
-    _log.info("configuration changed", parameters=names, client=request.addr)
+    _log.info("configuration changed", parameters=" ".join(names), client=request.addr)
     ignored = [name for name in names if BY_NAME[name].inert]
     if ignored:
-        _log.warning("parameters without effect in this version were set", parameters=ignored, client=request.addr)
+        _log.warning(
+            "parameters without effect in this version were set", parameters=" ".join(ignored), client=request.addr
+        )
     return OK
 
 

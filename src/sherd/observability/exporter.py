@@ -8,6 +8,7 @@ The HTTP server is small on purpose, see `page_server`; `page_access` has what k
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -124,4 +125,7 @@ def _bind(host: str, port: int) -> socket.socket:
 def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return "that is no host name"
+    if error.errno == errno.EADDRINUSE:
+        # As every second server on a machine finds out.
+        return f"{os.strerror(error.errno)} ('metrics-port' names another one, 0 none)"
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

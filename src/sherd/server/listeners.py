@@ -174,7 +174,8 @@ def _open_tcp(
             except OSError as error:
                 if address.optional and error.errno in _MISSING:
                     continue
-                raise ListenError(f"cannot listen on {_host_and_port(host, port)}: {_reason(error)}") from error
+                where = _host_and_port(host, port)
+                raise ListenError(f"cannot listen on {where}: {_reason(error)}{_way_out(error, tls=tls)}") from error
             if address.text not in bound:
                 bound.append(address.text)
     return [Listener("tls" if tls else "tcp", tuple(bound), port)] if bound else []
@@ -197,6 +198,11 @@ def _open_unix(engine: native.Server, config: Config, path: Path, backlog: int) 
 
 def _host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _way_out(error: OSError, *, tls: bool) -> str:
+    """What to do about a port that is taken."""
+    return f" ('{'tls-port' if tls else 'port'}' names another one)" if error.errno == errno.EADDRINUSE else ""
 
 
 def _reason(error: OSError | KeyError) -> str:

@@ -186,9 +186,9 @@ def run(config: Config) -> NoReturn:
 
     signals = StopSignals()
     setup_logs_from(config)
-    _log_findings(config)
     _log.info("starting", version=__version__, pid=os.getpid(), python=sys.version.partition(" ")[0],
               config_file=str(config.config_file or ""))  # fmt: skip
+    _log_findings(config)
     # The process is the server's own here; where it is embedded, huge pages are the host's affair.
     automatic = not config.get_bool("disable-thp")
     if not native.choose_huge_pages(automatic, gathers=config.get_bool("gather-huge-pages")):
