@@ -12,6 +12,19 @@ Commands of one's own, see docs/python-commands.md:
 
     @sherd.command("rate.limit", keys=1)
     def rate_limit(call: sherd.Call, key: bytes, limit: int, window_seconds: int) -> bool: ...
+
+# Layout
+From the top to the bottom, which import-linter holds:
+- `cli`: the `sherd` command, with `directive_help` and `certificates`
+- `server`: one running server
+- `families`: the commands of the control plane
+- `replication`, `persistence`, `acl`, `scripting`, `extensions`: what these are about
+- `wire`: connections to other servers
+- `observability`: INFO, metrics, logs
+- `config`: the directives
+- `native`: the data plane
+- `spec`, `syntax`, `resp`, `replies`: what a command is, its syntax and reply; replies of other servers
+- `errors`, `log`, `threads`, `record`, `later`, `durable`: what all of them use
 """
 
 # The standard library's own checks of types and versions take longer to import than `sherd --version` may take.

@@ -198,6 +198,22 @@ def test_every_source_file_begins_with_what_it_is() -> None:
     assert not silent, silent
 
 
+def test_every_package_begins_with_a_map_of_what_is_in_it() -> None:
+    """All of its modules, and nothing that has gone; small packages need none."""
+    wrong: dict[str, set[str]] = {}
+    for folder in sorted({file.parent for file in _python_files()}):
+        modules = {file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")}
+        modules |= {file.parent.name for file in folder.glob("*/__init__.py")}
+        layout = (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").partition("# Layout\n")[2]
+        named, entries = (
+            set(re.findall(r"`([a-z_]+)/?`", text))
+            for text in (layout, " ".join(re.findall(r"^- (.*?):", layout, re.MULTILINE)))
+        )
+        if len(modules) > 2 and (different := (modules - named) | (entries - modules)):
+            wrong[str(folder.relative_to(root))] = different
+    assert wrong == {}
+
+
 def test_every_unsafe_block_has_a_safety_line_above_it() -> None:
     """Within the few lines above, since a statement may begin before its unsafe block."""
     bare: list[str] = []

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from sherd.errors import CommandError
-from sherd.families import hotkeys, own
+from sherd.families import hotkeys
+from sherd.families.sherd import sherd_bigkeys
 from sherd.resp import Reply
 from tests.python.fake_engine import Bench
 
@@ -149,7 +150,7 @@ def test_sums_of_selected_slots_are_shown_where_slots_were_selected() -> None:
 
 def bigkeys(bench: Bench, words: str = "") -> list[Reply]:
     """The keys that SHERD BIGKEYS gives."""
-    reply = own.sherd_bigkeys(bench.request("SHERD", "BIGKEYS", *words.split()))
+    reply = sherd_bigkeys(bench.request("SHERD", "BIGKEYS", *words.split()))
     assert isinstance(reply, list)
     return [row["key"] for row in reply if isinstance(row, dict)]
 

@@ -1,10 +1,11 @@
 """Control-plane commands, one module a family; importing a family declares its commands.
 
 # Layout
-- one module a family: `config` (CONFIG), `command` (COMMAND), `info` (INFO), `server` (TIME, ROLE, LASTSAVE, SHUTDOWN),
-  `lolwut`, `slowlog`, `commandlog`, `latency`, `memory`, `module`; `cluster` and `cluster_slots` (CLUSTER),
-  `migrate`, `hotkeys`, `own` and `extensions` (SHERD), `acl` (ACL)
+- one module a family: `acl`, `command`, `commandlog`, `config`, `hotkeys`, `info`, `latency`, `lolwut`, `memory`,
+  `migrate`, `module`, `sherd`, `slowlog`; `cluster`, `cluster_slots` and `cluster_help` (CLUSTER); `persistence` (SAVE,
+  BGREWRITEAOF, WAITAOF and the like), `replication` (REPLICAOF, ROLE, WAIT and the like), `server` (TIME, SHUTDOWN)
 - `help_lines`: the form of the HELP subcommands; `numbers`: whole numbers among arguments
+- `interruption`: what a client is answered whose wait was interrupted
 - `data_plane`: what families ask of the data plane, as plain callables
 - `command_table`: the table of all commands of both planes; `command_docs`: a row as COMMAND DOCS gives it
 - `dispatch`: runs a handler and encodes what it returns

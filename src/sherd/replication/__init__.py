@@ -1,8 +1,7 @@
 """Replication: following a primary, and being followed.
 
 # Layout
-- `handshake`: what is said to a primary before anything else flows
-- `wire`: what that goes over, encrypted or not, and how it becomes the link
+- `handshake`: what is said to a primary before anything else flows, over a connection of `sherd.wire`
 - `follower`: the link to it, kept up, and what changes with the role
 - `primary`: who follows this server, and what they are sent first
 - `failover`: handing the primary's part over

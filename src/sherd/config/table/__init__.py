@@ -1,5 +1,8 @@
 """The one table of configuration parameters; its rows stand in the modules beside this one, by topic.
 
+# Layout
+`network`, `process`, `keyspace`, `security`, `observability`, `persistence`, `replication`, `cluster`.
+
 A new parameter is one row in one of them. Names are unique over the whole table, aliases included.
 """
 
