@@ -9,12 +9,11 @@ use sherd_shards::handler::error::{CommandError, Outcome, SYNTAX};
 use sherd_shards::handler::reply::Reply;
 
 use super::client_list::refresh;
-use super::{answer, container, declare, declare_after_data, help, ok, Declared, CLIENT};
+use super::{answer, container, declare, help, ok, Declared, CLIENT};
 use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
 use crate::observe::clients::{describe, lock};
-use crate::request::blocked::wake;
-use crate::shared::message::Message;
+use crate::request::blocked::ended::ask_to_unblock;
 use crate::shared::Shared;
 use crate::thread::deferred::RequestedPause;
 use crate::thread::handlers::Dispatch;
@@ -36,7 +35,8 @@ pub(super) const COMMANDS: &[Declared] = &[
     declare(
         CommandSpec { name: "client|id", summary: "Answers the connection's id.", since: "5.0.0", arity: 2, ..CLIENT },
         id,
-    ),
+    )
+    .at_once(),
     declare(
         CommandSpec {
             name: "client|info",
@@ -138,8 +138,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..CLIENT
         },
         reply_mode,
-    ),
-    declare_after_data(
+    )
+    .at_once(),
+    declare(
         CommandSpec {
             name: "client|pause",
             summary: "Holds back commands of all clients for a while.",
@@ -310,17 +311,12 @@ fn unblock(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Re
     };
     let id = args::integer(args[2])?;
     let found = u64::try_from(id).ok().and_then(|id| io.shared.clients.get(id));
-    let blocked = found.filter(|(record, _)| record.blocked.load(Relaxed));
-    let is_blocked = blocked.is_some();
-    if let Some((record, token)) = blocked {
-        if usize::from(token.io_thread) == io.index {
-            wake::unblock(io, token, with_error);
-        } else if !record.unblock_asked.swap(true, Relaxed) {
-            let message = Message::Unblock { connection: token, with_error };
-            io.shared.mailboxes[usize::from(token.io_thread)].deliver(message);
-        }
-    }
-    connection.reply(|reply| reply.flag(is_blocked));
+    let answer = match found.filter(|(record, _)| record.blocked.load(Relaxed)) {
+        Some((record, token)) => ask_to_unblock(io, connection, (&record, token), with_error),
+        None => Some(false),
+    };
+    let Some(has_ended) = answer else { return Ok(Dispatch::Wait) };
+    connection.reply(|reply| reply.flag(has_ended));
     Ok(Dispatch::Done)
 }
 

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use sherd_shards::command::spec::{flag::*, CommandSpec};
 use sherd_shards::handler::args;
 use sherd_shards::handler::error::{CommandError, SYNTAX};
+use sherd_shards::handler::reply::Reply;
 use sherd_shards::rights::User;
 use sherd_shards::server::client::ClientRecord;
 
-use super::{declare, ok, Declared, CLIENT};
+use super::{declare, Declared, CLIENT};
 use crate::connection::Connection;
 use crate::observe::clients::{client_class, describe, CLIENT_TYPES};
+use crate::request::blocked::ended::end_killed;
 use crate::shared::Shared;
-use crate::thread::client_eviction::end_killed;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
@@ -144,7 +145,7 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
     } else {
         parse_filter(&io.shared, &args[2..], &mut filter, &mut skip_me)?;
     }
-    let mut killed = 0;
+    let (mut killed, mut ended) = (0, Vec::new());
     for (record, token) in io.shared.clients.all() {
         let me = record.id == connection.record.id;
         if me && skip_me || !filter.matches(&record, io.clock.now_ms) {
@@ -155,20 +156,19 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
             connection.close_after_reply = true;
             continue;
         }
-        // One message a client, however often it is killed.
-        if record.killed.swap(true, Relaxed) {
-            continue;
+        // Once a client, however often it is killed.
+        if !record.killed.swap(true, Relaxed) {
+            ended.push(token);
         }
-        end_killed(io, token);
     }
-    if !old_form {
-        connection.reply(|reply| reply.int(killed));
-        return Ok(Dispatch::Done);
+    let mut reply = Vec::new();
+    let mut writer = Reply::new(&mut reply, connection.session.protocol);
+    match (old_form, killed) {
+        (true, 0) => return Err(CommandError::new("ERR No such client")),
+        (true, _) => writer.ok(),
+        (false, _) => writer.int(killed),
     }
-    if killed == 0 {
-        return Err(CommandError::new("ERR No such client"));
-    }
-    ok(connection)
+    Ok(end_killed(io, connection, &ended, reply))
 }
 
 fn parse_filter(shared: &Shared, options: &[&[u8]], filter: &mut Filter, skip_me: &mut bool) -> Result<()> {

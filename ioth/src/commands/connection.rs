@@ -100,7 +100,8 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..CONNECTION
         },
         select,
-    ),
+    )
+    .at_once(),
     declare_in_multi(
         CommandSpec {
             name: "quit",
@@ -112,7 +113,8 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         quit,
         InMulti::AtOnce,
-    ),
+    )
+    .at_once(),
     declare_in_multi(
         CommandSpec {
             name: "reset",

@@ -4,7 +4,7 @@ use sherd_shards::command::spec::{flag::*, CommandSpec, Group};
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::Reply;
 
-use super::{declare, declare_after_data, ok, Declared};
+use super::{declare, ok, Declared};
 use crate::connection::Connection;
 use crate::shared::scripts::RunningFunction;
 use crate::thread::handlers::Dispatch;
@@ -21,7 +21,7 @@ const FUNCTION: CommandSpec = CommandSpec {
 };
 
 pub(super) const COMMANDS: &[Declared] = &[
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "function|stats",
             summary: "Answers which function is running, and how many there are.",
@@ -38,7 +38,8 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..FUNCTION
         },
         kill,
-    ),
+    )
+    .at_once(),
 ];
 
 fn stats(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {

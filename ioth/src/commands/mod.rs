@@ -1,6 +1,10 @@
 //! Commands that concern a connection: executed by its IO thread, at once and in order.
 //!
 //! A handler answers through [`Connection::reply`] and may end with [`Dispatch::Later`] or [`Dispatch::Wait`].
+//!
+//! One waits for what its connection has out in the shards, as commands of other planes do, unless it is declared to come `at_once`:
+//! an exception that has to be thought about, command by command. What runs in a shard may ask the connection's record who its user
+//! is, and what it has changed may be what the command looks at: who is blocked, what is published, which scripts there are.
 
 mod client;
 mod client_list;
@@ -47,17 +51,11 @@ const fn declare_in_multi(spec: CommandSpec, handler: Handler, in_multi: InMulti
     Declared { spec, command: ConnectionCommand { handler: Some(handler), in_multi, ..CONTAINER } }
 }
 
-/// A command that is executed when all data commands before it have been.
-const fn declare_after_data(spec: CommandSpec, handler: Handler) -> Declared {
-    let command = ConnectionCommand { handler: Some(handler), follows_data: true, ..CONTAINER };
-    Declared { spec, command }
-}
-
 const CONTAINER: ConnectionCommand = ConnectionCommand {
     handler: None,
     in_script: None,
     in_multi: InMulti::Queued,
-    follows_data: false,
+    comes_at_once: false,
     keeps_caching: false,
     answers_only: false,
 };
@@ -67,9 +65,14 @@ const fn container(spec: CommandSpec) -> Declared {
 }
 
 impl Declared {
+    /// The same, before what its connection has out is done: neither changes anything of the other.
+    const fn at_once(self) -> Declared {
+        Declared { command: ConnectionCommand { comes_at_once: true, ..self.command }, ..self }
+    }
+
     /// The same, which answers and does nothing else.
     const fn that_answers_only(self) -> Declared {
-        Declared { command: ConnectionCommand { answers_only: true, ..self.command }, ..self }
+        Declared { command: ConnectionCommand { answers_only: true, ..self.command }, ..self }.at_once()
     }
 
     /// The same, for scripts as well.
@@ -144,4 +147,33 @@ fn help(reply: &mut Reply<'_>, command: &str, lines: &[&str]) -> Outcome {
     reply.simple("HELP");
     reply.simple("    Print this help.");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why each of them neither changes what is executed before it nor depends on that.
+    const AT_ONCE: &[(&str, &str)] = &[
+        ("client|caching", "it is for what comes behind it: batches have noted what to do for tracking"),
+        ("client|id", "ids never change"),
+        ("client|reply", "each reply has noted whether it is sent"),
+        ("discard", "what is out was no part of the transaction"),
+        ("echo", "it only answers"),
+        ("function|kill", "it is for functions that hold what others wait for"),
+        ("multi", "what is out is no part of the transaction"),
+        ("ping", "it only answers"),
+        ("quit", "the connection ends when all is answered"),
+        ("script|kill", "it is for scripts that hold what others wait for"),
+        ("select", "batches have noted the database"),
+        ("unwatch", "no command but EXEC asks for what was watched"),
+    ];
+
+    #[test]
+    fn commands_wait_for_those_before_them_unless_there_is_a_reason() {
+        let at_once = |declared: &&Declared| declared.command.comes_at_once;
+        let mut names: Vec<&str> = all().filter(at_once).map(|declared| declared.spec.name).collect();
+        names.sort_unstable();
+        assert_eq!(names, AT_ONCE.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
 }

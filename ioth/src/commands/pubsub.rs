@@ -7,7 +7,7 @@ use sherd_shards::command::spec::{flag::*, key_range, one_key, Channels, Command
 use sherd_shards::handler::error::{CommandError, Outcome};
 use sherd_shards::handler::reply::Reply;
 
-use super::{answer, container, declare_after_data, help, Declared};
+use super::{answer, container, declare, help, Declared};
 use crate::connection::subscriptions::Kind;
 use crate::connection::Connection;
 use crate::request::{publish, subscribe as subscriptions};
@@ -27,7 +27,7 @@ const INTROSPECTION: CommandSpec =
     CommandSpec { since: "2.8.0", arity: -2, flags: PUBSUB | LOADING | STALE, ..PUBSUB_GROUP };
 
 pub(super) const COMMANDS: &[Declared] = &[
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "subscribe",
             summary: "Listens to channels.",
@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         |io, connection, args| subscribe(io, connection, args, Kind::Channel, b"subscribe"),
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "unsubscribe",
             summary: "Listens to channels, or to all of them, no longer.",
@@ -50,7 +50,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         |io, connection, args| unsubscribe(io, connection, args, Kind::Channel, b"unsubscribe"),
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "psubscribe",
             summary: "Listens to the channels that patterns match.",
@@ -62,7 +62,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         |io, connection, args| subscribe(io, connection, args, Kind::Pattern, b"psubscribe"),
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "punsubscribe",
             summary: "Listens to what patterns match, or to all of them, no longer.",
@@ -73,7 +73,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         |io, connection, args| unsubscribe(io, connection, args, Kind::Pattern, b"punsubscribe"),
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "ssubscribe",
             summary: "Listens to channels of shards.",
@@ -87,7 +87,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         ssubscribe,
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "sunsubscribe",
             summary: "Listens to channels of shards, or to all of them, no longer.",
@@ -100,7 +100,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         |io, connection, args| unsubscribe(io, connection, args, Kind::ShardChannel, b"sunsubscribe"),
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "publish",
             summary: "Sends a message to those who listen to a channel.",
@@ -113,7 +113,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         |io, connection, args| publish_to(io, connection, args, Kind::Channel),
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "spublish",
             summary: "Sends a message to those who listen to a shard's channel.",
@@ -136,7 +136,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         categories: Categories::NONE,
         ..INTROSPECTION
     }),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "pubsub|channels",
             summary: "Lists the channels that somebody listens to.",
@@ -147,7 +147,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         |io, connection, args| answer(io, connection, args, plain_channels),
     )
     .in_scripts(plain_channels),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "pubsub|numsub",
             summary: "Counts the subscribers of channels.",
@@ -158,7 +158,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         |io, connection, args| answer(io, connection, args, plain_numsub),
     )
     .in_scripts(plain_numsub),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "pubsub|numpat",
             summary: "Counts the patterns that somebody listens to.",
@@ -169,7 +169,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         |io, connection, args| answer(io, connection, args, numpat),
     )
     .in_scripts(numpat),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "pubsub|shardchannels",
             summary: "Lists the channels of shards that somebody listens to.",
@@ -181,7 +181,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         |io, connection, args| answer(io, connection, args, shard_channels),
     )
     .in_scripts(shard_channels),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "pubsub|shardnumsub",
             summary: "Counts the subscribers of shards' channels.",
@@ -193,7 +193,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         |io, connection, args| answer(io, connection, args, shard_numsub),
     )
     .in_scripts(shard_numsub),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "pubsub|help",
             summary: "Describes the subcommands.",

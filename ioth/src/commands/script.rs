@@ -8,7 +8,7 @@ use sherd_shards::handler::reply::Reply;
 use sherd_shards::threads;
 
 use super::connection::REDIS_VERSION;
-use super::{answer, container, declare, declare_after_data, help as answer_help, ok, Declared};
+use super::{answer, container, declare, help as answer_help, ok, Declared};
 use crate::connection::Connection;
 use crate::scripts::{self, NO_SCRIPT};
 use crate::shared::Shared;
@@ -29,7 +29,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         flags: 0,
         ..SCRIPT
     }),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "script|load",
             summary: "Compiles a script and keeps it without running it.",
@@ -43,7 +43,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         load,
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "script|exists",
             summary: "Says which scripts the server knows.",
@@ -56,7 +56,7 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         exists,
     ),
-    declare_after_data(
+    declare(
         CommandSpec {
             name: "script|flush",
             history: &[("6.2.0", "`ASYNC` and `SYNC`.")],
@@ -81,8 +81,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..SCRIPT
         },
         kill,
-    ),
-    declare_after_data(
+    )
+    .at_once(),
+    declare(
         CommandSpec {
             name: "script|show",
             summary: "Answers the text of a script.",

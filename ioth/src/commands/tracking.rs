@@ -39,7 +39,8 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..CLIENT
         },
         caching,
-    ),
+    )
+    .at_once(),
     declare(
         CommandSpec {
             name: "client|trackinginfo",

@@ -25,7 +25,8 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         multi,
         InMulti::AtOnce,
-    ),
+    )
+    .at_once(),
     declare_in_multi(
         CommandSpec {
             name: "exec",
@@ -51,7 +52,8 @@ pub(super) const COMMANDS: &[Declared] = &[
         },
         discard,
         InMulti::AtOnce,
-    ),
+    )
+    .at_once(),
     declare_in_multi(
         CommandSpec {
             name: "watch",
@@ -77,7 +79,8 @@ pub(super) const COMMANDS: &[Declared] = &[
             ..TRANSACTION
         },
         unwatch,
-    ),
+    )
+    .at_once(),
 ];
 
 fn multi(_: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result<Dispatch, CommandError> {

@@ -17,6 +17,17 @@ pub struct QueuedCommand {
     pub denied: Option<CommandError>,
 }
 
+impl QueuedCommand {
+    /// The protocol of the commands after a HELLO; `None` if it does not change that.
+    pub fn protocol_after(&self) -> Option<Protocol> {
+        match self.args.get(1).filter(|_| self.command.spec.name == "hello")?.as_slice() {
+            b"2" => Some(Protocol::Resp2),
+            b"3" => Some(Protocol::Resp3),
+            _ => None,
+        }
+    }
+}
+
 /// An open transaction.
 #[derive(Default)]
 pub struct Multi {

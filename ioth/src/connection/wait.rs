@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sherd_shards::effects::blocking::Waiter;
 
 use super::calls::Calls;
+use super::token::Token;
 use super::tracking::Early;
 
 /// The reason of a wait.
@@ -45,6 +46,8 @@ pub struct Wait {
     pub is_interrupted: bool,
     /// Its answer if the wait was interrupted while it was being served and nothing was found.
     pub interrupt_reply: Option<Vec<u8>>,
+    /// Who is to be told whether CLIENT UNBLOCK was what has ended it, when that is known.
+    pub unblocked_by: Option<Token>,
     /// While a transaction that may have the client begin to track is executed elsewhere.
     pub early: Option<Box<Early>>,
     /// One for each pause that has begun while something was out for this connection; let go of when that is done.

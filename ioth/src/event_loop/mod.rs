@@ -16,8 +16,9 @@ use sherd_metrics::clock::{self, TickRate};
 
 use crate::connection::wait::WaitsFor;
 use crate::replication::join::join;
+use crate::request::blocked::ended::{end, unblock_for};
 use crate::request::blocked::wait::abandon_wait;
-use crate::request::blocked::wake::{end_all_waits, end_overdue_waits, unblock, wake_client};
+use crate::request::blocked::wake::{end_all_waits, end_overdue_waits, wake_client};
 use crate::request::control::control_reply;
 use crate::request::deliver::complete;
 use crate::request::durable::release_durable;
@@ -141,14 +142,11 @@ fn take_messages(io: &mut IoThread) {
             Message::Performed { connection, performed } => take_performed(io, connection, *performed),
             Message::Accept(socket, peer) => add_connection(io, socket, *peer),
             Message::WakeClient(wake) => wake_client(io, wake),
-            Message::Unblock { connection, with_error } => unblock(io, connection, with_error),
+            Message::Unblock { connection, with_error, asked_by } => unblock_for(io, connection, with_error, asked_by),
             Message::EndWaits => end_all_waits(io),
             Message::Join(joining) => join(io, *joining),
-            Message::Kill(token) => {
-                if io.connections.by_token(token).is_some() {
-                    io.connections.make_ready(token.index);
-                }
-            }
+            // The share is let go of behind that.
+            Message::Kill(token, _share) => end(io, token),
             Message::Monitor(line) => feed_monitors(io, &line),
             Message::Posts => take_posts(io, None),
             Message::Journal => release_durable(io),

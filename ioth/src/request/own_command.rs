@@ -7,7 +7,6 @@ use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::Plane;
 use sherd_shards::executor::execute::{self, INTERNAL_ERROR};
-use sherd_shards::handler::reply::Protocol;
 use sherd_types::invariant::contain;
 
 use crate::connection::Connection;
@@ -21,15 +20,6 @@ pub fn in_multi(io: &IoThread, command: &Command) -> InMulti {
     match command.spec.plane {
         Plane::Connection(number) => own_command(io, number).in_multi,
         _ => InMulti::Queued,
-    }
-}
-
-/// The protocol of the commands after a queued HELLO; `None` if it does not change that.
-pub fn protocol_after(command: &Command, args: &[Vec<u8>]) -> Option<Protocol> {
-    match args.get(1).filter(|_| command.spec.name == "hello")?.as_slice() {
-        b"2" => Some(Protocol::Resp2),
-        b"3" => Some(Protocol::Resp3),
-        _ => None,
     }
 }
 

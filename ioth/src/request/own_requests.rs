@@ -29,7 +29,7 @@ pub fn route_own(
 ) -> Dispatch {
     let own = own_command(io, number);
     let hears = connection.record.tracking.hears.load(Relaxed);
-    if connection.outbound.has_pending() && (hears || own.needs_quiet()) {
+    if connection.outbound.has_pending() && (hears || !own.comes_at_once) {
         return Dispatch::Later;
     }
     if hears {
@@ -47,6 +47,10 @@ pub fn route_own(
     }
     let start = connection.outbound.buffer.len();
     let dispatch = execute(io, connection, command, own, args);
+    if dispatch == Dispatch::Later {
+        // What was said of this command holds when it is taken again.
+        return dispatch;
+    }
     if !own.keeps_caching {
         connection.end_caching();
     }

@@ -37,14 +37,15 @@ pub enum Message {
     Accept(OwnedFd, Box<Peer>),
     /// A key that a connection waits for is ready.
     WakeClient(Wake),
-    /// CLIENT UNBLOCK.
-    Unblock { connection: Token, with_error: bool },
+    /// CLIENT UNBLOCK; who has asked is told what has become of it, unless that is a transaction.
+    Unblock { connection: Token, with_error: bool, asked_by: Option<Token> },
     /// A client becomes a replica, of which another thread takes care.
     Join(Box<Joining>),
     /// The server has become a replica: nothing that clients wait for is theirs to take any more.
     EndWaits,
-    /// Look at the connection's record: it was killed.
-    Kill(Token),
+    /// The client was killed. Who has asked for that waits for its share of the answer to be let go, when nothing is taken for the client
+    /// any more.
+    Kill(Token, Option<Share>),
     /// A line for all monitors of this thread.
     Monitor(Arc<[u8]>),
     /// Look into the thread's box of published messages.
@@ -94,12 +95,13 @@ impl ControlRequest {
     /// The transaction's commands of the control plane and of extensions, as requests; `None` if the request is no transaction.
     pub fn queued_requests(&self) -> Option<Vec<ControlRequest>> {
         let transaction = self.transaction.as_ref()?;
-        let mut db = self.db;
+        let (mut db, mut protocol) = (self.db, self.protocol);
         let requests = transaction.multi.commands.iter().filter_map(|queued| {
             if queued.command.spec.name == "select" {
                 // One that will be refused changes nothing; here it matters to nobody.
                 db = std::str::from_utf8(&queued.args[1]).ok().and_then(|text| text.parse().ok()).unwrap_or(db);
             }
+            protocol = queued.protocol_after().unwrap_or(protocol);
             let is_asked =
                 matches!(queued.command.spec.plane, Plane::Control | Plane::Extension) && queued.denied.is_none();
             is_asked.then(|| ControlRequest {
@@ -111,7 +113,7 @@ impl ControlRequest {
                 wait: 0,
                 record: Arc::clone(&self.record),
                 db,
-                protocol: self.protocol,
+                protocol,
                 tracks: self.tracks,
                 in_multi: true,
                 script: None,

@@ -33,7 +33,7 @@ use crate::followers::replicas::Replicas;
 use access::{Access, Change};
 use extensions::Extensions;
 use interruptions::Interruptions;
-use message::{ControlRequest, Message};
+use message::{ControlRequest, Message, Performed};
 use pubsub::PubSub;
 use renames::Renames;
 use script_calls::ScriptCalls;
@@ -175,6 +175,12 @@ impl Shared {
         if let Some(mailbox) = self.mailboxes.get(usize::from(connection.io_thread)) {
             mailbox.deliver(message);
         }
+    }
+
+    /// Answers a client that waits for what is done elsewhere.
+    pub fn answer(&self, connection: Token, reply: Vec<u8>) {
+        let performed = Box::new(Performed { reply, ..Performed::default() });
+        self.tell(connection, Message::Performed { connection, performed });
     }
 
     /// Makes the server a replica of a primary, or one no longer. What clients wait for is a replica's to take no more.

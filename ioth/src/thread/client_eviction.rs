@@ -113,7 +113,7 @@ pub fn end_killed(io: &mut IoThread, token: Token) {
         io.connections.make_ready(token.index);
     } else {
         // A link of replication, which belongs to no IO thread, looks by itself.
-        io.shared.tell(token, Message::Kill(token));
+        io.shared.tell(token, Message::Kill(token, None));
         io.shared.replicas.wake();
     }
 }

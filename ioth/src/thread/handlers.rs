@@ -46,19 +46,12 @@ pub struct ConnectionCommand {
     /// How a script is answered, if a script may call it.
     pub in_script: Option<SharedHandler>,
     pub in_multi: InMulti,
-    /// Whether what it does depends on the data commands before it.
-    pub follows_data: bool,
+    /// Whether it need not wait for what its connection has out.
+    pub comes_at_once: bool,
     /// Whether what CLIENT CACHING has said before it is for the command behind it.
     pub keeps_caching: bool,
     /// Whether it answers and does nothing else: what was asked before it need not be asked again behind it.
     pub answers_only: bool,
-}
-
-impl ConnectionCommand {
-    /// Whether the command takes shards or follows what was done in them, so that everything that the connection has out must be done first.
-    pub fn needs_quiet(&self) -> bool {
-        self.follows_data || matches!(self.in_multi, InMulti::Watch | InMulti::Exec)
-    }
 }
 
 /// All of them, by the numbers in their specifications.

@@ -31,11 +31,15 @@ pub fn end_wait(io: &IoThread, connection: &mut Connection) {
     }
 }
 
-/// Has the control plane answer, for this reason; the first one counts.
-pub fn interrupt(io: &IoThread, connection: &mut Connection, reason: Reason) {
-    if connection.wait.is_elsewhere && !std::mem::replace(&mut connection.wait.is_interrupted, true) {
+/// Has the control plane answer, for this reason; the first one counts. Returns whether there was a wait that is over with that.
+pub fn interrupt(io: &IoThread, connection: &mut Connection, reason: Reason) -> bool {
+    // Whoever has its answer does not wait any more, which it may have as soon as this is said.
+    let waits = connection.record.blocked.load(Relaxed);
+    let is_first = connection.wait.is_elsewhere && !std::mem::replace(&mut connection.wait.is_interrupted, true);
+    if is_first {
         io.shared.interruptions.add(connection.record.id, connection.wait.number, reason);
     }
+    is_first && waits
 }
 
 /// The connection ends: nobody is to be answered. Whoever has been lent the right to send has the socket still, and the peer is

@@ -5,8 +5,10 @@
 //! connection whose waiter is just being served stays until its message has come, even if it is to be closed: what was taken
 //! for it out of the keyspace is sent.
 //!
-//! What waits in the control plane ([`elsewhere`]) is blocked in the same sense, and ended by the same.
+//! What waits in the control plane ([`elsewhere`]) is blocked in the same sense, and ended by the same. What clients ask for, to end
+//! others' waits, is in [`ended`].
 
 pub mod elsewhere;
+pub mod ended;
 pub mod wait;
 pub mod wake;

@@ -1,4 +1,4 @@
-//! What ends the wait of a connection for a key, or has its command run again: messages, deadlines, CLIENT UNBLOCK.
+//! What ends the wait of a connection for a key, or has its command run again: messages, deadlines, a new role.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,6 +14,7 @@ use crate::request::durable::hold_for;
 use crate::request::paused::postpones;
 use crate::request::settle::settle;
 use crate::shared::interruptions::Reason;
+use crate::shared::Shared;
 use crate::thread::IoThread;
 
 use super::elsewhere;
@@ -21,7 +22,6 @@ use super::wait::settle_wait;
 
 const ROLE_CHANGED: CommandError =
     CommandError::new("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
-const UNBLOCKED: CommandError = CommandError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
 /// A message about a waiting client. It may come before the batch in which the client began to wait.
 pub fn wake_client(io: &mut IoThread, wake: Wake) {
@@ -31,6 +31,9 @@ pub fn wake_client(io: &mut IoThread, wake: Wake) {
         io.connections.put_back(connection);
         io.deadlines.add(&mut io.connections, token, at_ms);
         return;
+    }
+    if let Some(asker) = connection.wait.unblocked_by.take() {
+        tell_asker(&io.shared, asker, matches!(wake, Wake::Interrupted { .. }));
     }
     connection.wait.reply = match wake {
         Wake::Reply { reply, close, ticket, .. } => {
@@ -49,6 +52,12 @@ pub fn wake_client(io: &mut IoThread, wake: Wake) {
     settle(io, connection);
 }
 
+/// Tells who has asked for the end of a wait whether that has ended it.
+pub fn tell_asker(shared: &Shared, asker: Token, has_ended: bool) {
+    let reply = if has_ended { b":1\r\n" } else { b":0\r\n" };
+    shared.answer(asker, reply.to_vec());
+}
+
 /// Ends waits whose time is over, and has commands run again that asked for it.
 pub fn end_overdue_waits(io: &mut IoThread) {
     let now_ms = io.clock.now_ms;
@@ -60,18 +69,6 @@ pub fn end_overdue_waits(io: &mut IoThread) {
         } else if waiter.take_again(now_ms) && !postpones(io, token, command_of(&waiter)) {
             io.shared.engine.serve(waiter);
         }
-    }
-}
-
-/// CLIENT UNBLOCK: ends a wait as if its time were over, or with an error.
-pub fn unblock(io: &mut IoThread, token: Token, with_error: bool) {
-    if let Some(connection) = io.connections.by_token(token) {
-        connection.record.unblock_asked.store(false, Relaxed);
-    }
-    interrupt(io, token, with_error.then_some(&UNBLOCKED));
-    if let Some(mut connection) = io.connections.take_by_token(token) {
-        elsewhere::interrupt(io, &mut connection, if with_error { Reason::Unblocked } else { Reason::Timeout });
-        io.connections.put_back(connection);
     }
 }
 
@@ -93,10 +90,20 @@ pub fn refuse_wait(io: &mut IoThread, token: Token, error: &CommandError) {
     interrupt(io, token, Some(error));
 }
 
+/// What has become of an attempt to end a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    Ended,
+    /// A message says whether it has.
+    BeingServed,
+    /// There is no wait for a key, or something else has ended it.
+    NoWait,
+}
+
 /// Ends a wait with an error or as if its time were over, unless it is served first.
-fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) {
-    let Some(connection) = io.connections.by_token(token) else { return };
-    let Some(waiter) = connection.wait.waiter.clone() else { return };
+pub fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) -> Attempt {
+    let Some(connection) = io.connections.by_token(token) else { return Attempt::NoWait };
+    let Some(waiter) = connection.wait.waiter.clone() else { return Attempt::NoWait };
     let mut reply = Vec::new();
     let mut writer = Reply::new(&mut reply, connection.session.protocol);
     match error {
@@ -104,16 +111,19 @@ fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) {
         None => writer.timed_out(waiter.block.on_timeout),
     }
     if waiter.state.interrupt() == Interrupt::Late {
+        let wait = &mut connection.wait;
+        let is_first = wait.interrupt_reply.is_none() && wait.reply.is_none();
         // The one that came first is what the client is answered, if the server finds nothing.
-        connection.wait.interrupt_reply.get_or_insert(reply);
-        return;
+        wait.interrupt_reply.get_or_insert(reply);
+        return if is_first { Attempt::BeingServed } else { Attempt::NoWait };
     }
-    let Some(mut connection) = io.connections.take(token.index) else { return };
+    let Some(mut connection) = io.connections.take(token.index) else { return Attempt::NoWait };
     io.shared.engine.forget(&waiter);
     count_interrupted(io, &connection, &reply);
     connection.wait.reply = Some(reply);
     settle_wait(io, &mut connection);
     settle(io, connection);
+    Attempt::Ended
 }
 
 /// Counts a call that has ended without being served, as a failed one if its answer is an error.

@@ -177,7 +177,9 @@ fn run_in_transaction(io: &mut IoThread, connection: &mut Connection, queued: &Q
     let args = borrowed(&queued.args);
     // The connection's own buffer takes the reply; it is moved behind the others.
     let before = std::mem::take(&mut connection.outbound.buffer);
+    connection.session.is_in_exec = true;
     run_connection_command(io, connection, queued.command, number, &args);
+    connection.session.is_in_exec = false;
     replies.extend_from_slice(&std::mem::replace(&mut connection.outbound.buffer, before));
 }
 
@@ -224,6 +226,8 @@ pub fn take_executed(io: &mut IoThread, token: Token, executed: Executed) {
     }
     connection.wait.reason = WaitsFor::Nothing;
     end_exec(io, &mut connection, executed);
+    // A CLIENT REPLY SKIP in it is for the command behind EXEC, which was over for this when it left.
+    connection.session.advance_reply_mode();
     go_on_with(io, connection);
 }
 

@@ -35,7 +35,7 @@ use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
 use crate::request::caller::Caller;
 use crate::request::gate::discarded_because_of;
-use crate::request::own_command::{changes_tracking, protocol_after};
+use crate::request::own_command::changes_tracking;
 use crate::request::selected::selects;
 
 use super::watch::has_changed;
@@ -137,7 +137,7 @@ impl Exec {
     fn run_for_connection(&self, queued: &QueuedCommand, executed: &mut Executed, shards: &mut Shards<'_>) {
         let Some(selected) = selects(&self.caller.shared, queued.command, &queued.args) else {
             executed.left.push((executed.replies.len(), queued.command, queued.args.clone()));
-            executed.protocol = protocol_after(queued.command, &queued.args).unwrap_or(executed.protocol);
+            executed.protocol = queued.protocol_after().unwrap_or(executed.protocol);
             if changes_tracking(queued.command) {
                 // How, is found out when it is executed. To be told of too much is no harm.
                 executed.tracks = Tracks::new(true, false);
