@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ from sherd.spec import Request, Services, registered_commands
 from sherd.threads import begin_in_thread, in_thread, native_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 _log = get_logger()
 
@@ -53,6 +54,8 @@ _CONTROL_SLICE_MICROSECONDS = 100
 # How often the log tells how far loading is, and how long a load that is broken off is waited for.
 _LOAD_TOLD_SECONDS = 2.0
 _LOAD_END_SECONDS_MAX = 0.2
+# How long an end waits for the loop to begin.
+_LOOP_SECONDS_MAX = 10
 # Beyond `shutdown-timeout`.
 _END_SLACK_SECONDS = 1.0
 # What is left of a second's end for the data plane: clients that take their replies get them all within this.
@@ -91,11 +94,13 @@ class Runtime:
         self._appends_from_start = False
         self._node: Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        # Set for good when there is one.
+        self._has_loop = threading.Event()
         self._stop: asyncio.Event | None = None
         self._stop_asked = False
         self._on_stop_asked = stop_asked
         # Whether the data plane's threads run.
-        self._begun = False
+        self._begun = self._may_serve = False
 
     @property
     def node(self) -> Node:
@@ -204,6 +209,7 @@ class Runtime:
         Calls `on_ready` when the data are loaded. DataLoadError if they cannot be: everything is stopped then as well.
         """
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._has_loop.set()
         if self._stop_asked:  # before there was a loop
             self._stop.set()
         watches: list[asyncio.Task[None]] = []
@@ -279,6 +285,7 @@ class Runtime:
             self._start_data_plane()
 
     def _start_data_plane(self) -> None:
+        self._may_serve = True
         with native_threads():
             self.node.engine.start()
         self._script_calls.start()
@@ -329,35 +336,43 @@ class Runtime:
             _log.warning("nothing is appended", reason=str(error))
             raise ConfigApplyError("appendonly", str(error)) from error
 
-    def save_at_end(self) -> bool:
-        """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread."""
+    def save_at_end(self, how: Collection[str] = ()) -> bool:
+        """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread.
+
+        `how` has words of SHUTDOWN: save or nosave, now not to wait for replicas, force to end although saving failed.
+        """
+        if self._may_serve:
+            # Clients are served before there is a loop, and what they have written is to be saved as well.
+            self._has_loop.wait(_LOOP_SECONDS_MAX)
         loop = self._loop
         if loop is None or load_state(self.node) is not None:
             # Nothing is there yet, or a part of the data, which must not take the place of the file that has all.
             return True
         self._append.cancel()
-        replication, saves = self.node.replication, self._saver.has_save_points
-        is_followed = replication.primary is None and bool(replication.rows())
-        if not (saves or is_followed):
+        replication = self.node.replication
+        saves = "save" in how or (self._saver.has_save_points and "nosave" not in how)
+        waits = replication.primary is None and bool(replication.rows()) and "now" not in how
+        if not (saves or waits):
             # Without the loop, which may be waiting for a command.
             self.node.engine.sync_append()
             return True
         seconds = None if saves else self.config.get_int("shutdown-timeout") + _END_SLACK_SECONDS
         try:
-            asyncio.run_coroutine_threadsafe(self._end_work(), loop).result(seconds)
+            asyncio.run_coroutine_threadsafe(self._end_work(saves=saves, waits=waits), loop).result(seconds)
         except TimeoutError:
             _log.warning("the server ends before its replicas have everything")
         except (SaveError, RuntimeError, CancelledError) as error:
             _log.error("the last snapshot failed", reason=str(error))
-            return False
+            return "force" in how
         return True
 
-    async def _end_work(self) -> None:
+    async def _end_work(self, *, saves: bool, waits: bool) -> None:
         """What is done before the end, so that nothing is lost and replicas can go on; SaveError if that fails."""
-        await self._primary.let_catch_up()
+        if waits:
+            await self._primary.let_catch_up()
         await in_thread(self.node.engine.sync_append)
         try:
-            if self._saver.has_save_points:
+            if saves:
                 await self._saver.save()
         except SaveError:
             self._primary.go_on()

@@ -202,7 +202,7 @@ def run(config: Config) -> NoReturn:
         # Who asked for snapshots wants to lose nothing: a server that cannot save goes on, as Redis does.
         is_saved = True
         try:
-            is_saved = runtime.save_at_end()
+            is_saved = runtime.save_at_end(_asked_by(number, config))
         except Exception:  # noqa: BLE001 - a mistake here must not be a server that no signal ends
             _log.exception("the last snapshot failed")
         if is_saved:
@@ -227,6 +227,12 @@ def run(config: Config) -> NoReturn:
             raise
     _log.info("stopped")
     end_process(0)
+
+
+def _asked_by(number: signal.Signals, config: Config) -> tuple[str, ...]:
+    """The words of SHUTDOWN that a signal stands for."""
+    is_interrupt = number is signal.SIGINT
+    return config.get_tuple("shutdown-on-sigint") if is_interrupt else config.get_tuple("shutdown-on-sigterm")
 
 
 def _log_findings(config: Config) -> None:
