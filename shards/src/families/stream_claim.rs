@@ -146,7 +146,8 @@ impl<'s> Claimer<'s> {
         }
         let deliveries = match self.group.find_pending(id) {
             Some(pending) => {
-                let idle_ms = self.now_ms.saturating_sub(pending.delivered_ms());
+                // One whose delivery is to come by a clock that was set back has not been idle at all.
+                let idle_ms = self.now_ms.saturating_sub(pending.delivered_ms()).max(0);
                 if pending.consumer().is_some() && idle_ms < claim.min_idle_ms {
                     return false;
                 }

@@ -225,7 +225,9 @@ fn write_list(reply: &mut Reply<'_>, group: &Group, query: &PendingQuery<'_>, no
         return;
     }
     let place = reply.deferred();
-    let idle_enough = |pending: &Pending| now_ms.saturating_sub(pending.delivered_ms()) >= query.min_idle_ms;
+    // Where the clock was set back, or XCLAIM has said so, delivery is to come: then an entry has not been idle at all.
+    let idle_ms = |pending: &Pending| now_ms.saturating_sub(pending.delivered_ms()).max(0);
+    let idle_enough = |pending: &Pending| idle_ms(pending) >= query.min_idle_ms;
     let mut written = 0;
     let mut write = |id: StreamId, pending: &Pending| {
         reply.array(4);
@@ -233,7 +235,7 @@ fn write_list(reply: &mut Reply<'_>, group: &Group, query: &PendingQuery<'_>, no
         match pending.consumer() {
             Some(number) => {
                 reply.bulk(group.consumer(number).name());
-                reply.int((now_ms - pending.delivered_ms()).max(0));
+                reply.int(idle_ms(pending));
             }
             // Given back: of no consumer, and idle for as long as one likes.
             None => {

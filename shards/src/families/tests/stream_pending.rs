@@ -53,6 +53,25 @@ fn pending_entries_are_listed_by_range_consumer_and_idle_time() {
     });
 }
 
+/// Where the clock was set back after that, or XCLAIM TIME says so.
+#[test]
+fn entries_whose_delivery_is_to_come_have_not_been_idle_and_are_listed_and_claimed() {
+    everywhere(|t| {
+        fill(t, "s", 1);
+        t.run("XGROUP CREATE s g 0");
+        t.world.advance_clock(5000);
+        t.run("XREADGROUP GROUP g ann STREAMS s >");
+        t.world.advance_clock(-5000);
+        t.expect(&[
+            ("XPENDING s g - + 10", "*1|*4|$3|1-0|$3|ann|:0|:1"),
+            ("XPENDING s g IDLE 1 - + 10", "*0"),
+            ("XCLAIM s g bob 1 1-0 JUSTID", "*0"),
+            ("XCLAIM s g bob 0 1-0 TIME 99999999999999 JUSTID", "*1|$3|1-0"),
+            ("XAUTOCLAIM s g ann 0 0 JUSTID", "*3|$3|0-0|*1|$3|1-0|*0"),
+        ]);
+    });
+}
+
 #[test]
 fn arguments_of_listing_are_checked_before_the_key() {
     everywhere(|t| {
