@@ -198,6 +198,8 @@ def run(config: Config) -> NoReturn:
     runtime = Runtime(config, emit_native, stop_asked=end_asked.set)
 
     def stop(number: signal.Signals) -> None:
+        if end_asked.is_set():  # it ends already, with all saved that is to be
+            return
         _log.info("stopping", signal=number.name)
         # Who asked for snapshots wants to lose nothing: a server that cannot save goes on, as Redis does.
         is_saved = True
