@@ -120,6 +120,27 @@ pub fn thread_bytes() -> i64 {
     BYTES.get(place).map_or(0, |bytes| bytes.0.load(Relaxed))
 }
 
+thread_local! {
+    static APART: Cell<i64> = const { Cell::new(0) };
+}
+
+/// What this thread has allocated less what it has freed, without what it did [`apart`]: what whoever holds a shard counts to it
+/// is the difference between two of these. Only differences mean anything.
+#[inline]
+pub fn data_bytes() -> i64 {
+    thread_bytes() - APART.get()
+}
+
+/// Does something whose allocations are no shard's, in a thread that may hold some: what is allocated there goes to others, who
+/// free it when the shards have long been let go, and what is freed there came from others.
+pub fn apart<R>(work: impl FnOnce() -> R) -> R {
+    let before = data_bytes();
+    let result = work();
+    // What was done apart within `work` is left out of the difference, and stays counted.
+    APART.set(APART.get() + data_bytes() - before);
+    result
+}
+
 /// Bytes allocated now, over all threads.
 #[inline]
 pub fn used_bytes() -> usize {
@@ -215,6 +236,20 @@ mod tests {
             });
             assert!(place.join().expect("the thread ends well") < THREADS - 1);
         }
+    }
+
+    #[test]
+    fn what_is_done_apart_is_counted_once_and_is_not_data() {
+        let (all, data) = (thread_bytes(), data_bytes());
+        count(100);
+        let result = apart(|| {
+            count(10);
+            apart(|| count(1));
+            count(-3);
+            "done"
+        });
+        assert_eq!((result, data_bytes() - data, thread_bytes() - all), ("done", 100, 108));
+        count(-108);
     }
 
     #[test]

@@ -248,7 +248,7 @@ fn shards_part<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyL
         let part = PyDict::new(py);
         put_each(&part, stats)?;
         part.set_item("keys", shared.world.shard_keys[shard].load(Relaxed))?;
-        part.set_item("memory_bytes", stats.memory_bytes.load(Relaxed).max(0))?;
+        part.set_item("memory_bytes", stats.memory_bytes.load(Relaxed))?;
         part.set_item("queue_depth", shared.engine.queue_len(shard))?;
         part.set_item("direct_batches", hand_off.direct.load(Relaxed))?;
         part.set_item("queued_batches", hand_off.queued.load(Relaxed))?;

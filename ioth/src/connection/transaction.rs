@@ -1,6 +1,8 @@
 //! A client's transaction as data: what MULTI has queued, what WATCH has registered, and what execution has made of it.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering::Release};
+use std::sync::Arc;
 
 use sherd_shards::command::registry::Command;
 use sherd_shards::effects::watch::DirtyFlag;
@@ -8,6 +10,7 @@ use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::Ticket;
 use sherd_shards::server::tracking::Tracks;
+use sherd_shards::server::world::World;
 
 /// A command queued by MULTI.
 pub struct QueuedCommand {
@@ -45,18 +48,24 @@ pub struct Watch {
     pub shards: u64,
     /// With their databases.
     pub keys: HashSet<(u16, Vec<u8>)>,
+    /// Where it says in the end how many keys it has watched, so that shards clear their registers
+    /// ([`World::watches_ended`](sherd_shards::server::world::World)).
+    ended: Arc<AtomicU64>,
 }
 
 impl Watch {
     /// No keys yet.
-    pub fn new() -> Watch {
-        Watch { flag: DirtyFlag::default(), shards: 0, keys: HashSet::new() }
+    pub fn new(world: &World) -> Watch {
+        let ended = Arc::clone(&world.watches_ended);
+        Watch { flag: DirtyFlag::default(), shards: 0, keys: HashSet::new(), ended }
     }
 }
 
-impl Default for Watch {
-    fn default() -> Watch {
-        Watch::new()
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Before the count: who reads it shall find the references dead.
+        self.flag = DirtyFlag::default();
+        self.ended.fetch_add(self.keys.len() as u64, Release);
     }
 }
 

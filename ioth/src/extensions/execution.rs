@@ -275,7 +275,7 @@ impl Execution {
             record: self.by.record.as_deref(),
         };
         let call = Call { command, args, first_key, client, now_ms: self.now_ms, origin: Origin::Script };
-        let (tick, bytes, capacity) = (clock::ticks(), memory::thread_bytes(), out.capacity());
+        let (tick, bytes, capacity) = (clock::ticks(), memory::data_bytes(), out.capacity());
         let start = out.len();
         let result = contain(|| match first_key.0 {
             // The usual case without a list of all shards.
@@ -292,7 +292,7 @@ impl Execution {
         };
         let ticks = clock::ticks().wrapping_sub(tick);
         // The reply's buffer is not the shards'.
-        self.allocated += memory::thread_bytes() - bytes - (out.capacity() as i64 - capacity as i64);
+        self.allocated += memory::data_bytes() - bytes - (out.capacity() as i64 - capacity as i64);
         let first = shards.first();
         first.stats.commands.increment();
         let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };

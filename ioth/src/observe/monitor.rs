@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sherd_metrics::memory;
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::{flag, CommandSpec};
 use sherd_shards::server::client::ClientRecord;
@@ -34,7 +35,12 @@ fn is_shown(command: &Command) -> bool {
     !command.spec.has(flag::ADMIN) && !command.spec.has(flag::SKIP_MONITOR)
 }
 
+/// The line, which is those threads' whose monitors are shown it, whatever shards this one holds.
 fn line_from(source: &str, spec: &CommandSpec, args: &[&[u8]]) -> Arc<[u8]> {
+    memory::apart(|| write_line(source, spec, args))
+}
+
+fn write_line(source: &str, spec: &CommandSpec, args: &[&[u8]]) -> Arc<[u8]> {
     let now = sherd_metrics::clock::unix_microseconds();
     let mut line = format!("+{}.{:06} [{source}]", now / 1_000_000, now % 1_000_000).into_bytes();
     for arg in spec.shown(args).iter() {

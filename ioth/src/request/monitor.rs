@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
+use sherd_metrics::memory;
 use sherd_shards::command::registry::Command;
 use sherd_shards::server::client::ClientRecord;
 
@@ -29,7 +30,7 @@ pub fn show(shared: &Shared, record: &ClientRecord, db: u16, command: &Command, 
 pub fn show_line(shared: &Shared, line: &Arc<[u8]>) {
     for thread in 0..shared.mailboxes.len() {
         // A thread that is so far behind that its mailbox is full shows its monitors less.
-        let _ = shared.send(thread, Message::Monitor(Arc::clone(line)));
+        let _ = memory::apart(|| shared.send(thread, Message::Monitor(Arc::clone(line))));
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
+use sherd_metrics::memory;
 use sherd_scripts::host::{Called, Host, Interruption};
 use sherd_scripts::shebang::{Flag, Flags};
 use sherd_shards::command::origin::Origin;
@@ -379,7 +380,8 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         let record = self.context.client.record.and_then(|record| record.own.upgrade()).ok_or(NO_ANSWER)?;
         let request = ControlRequest {
             token: Token::from_bits(record.token),
-            args: owned(args),
+            // The control plane's, as the answer is.
+            args: memory::apart(|| owned(args)),
             command,
             tick: self.tick(),
             lent: None,
@@ -392,12 +394,13 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             transaction: None,
             script: None,
         };
-        let reply = self.shared.script_calls.ask(request).ok_or(NO_ANSWER)?;
+        let reply = memory::apart(|| self.shared.script_calls.ask(request)).ok_or(NO_ANSWER)?;
         if reply.first() == Some(&b'-') {
             self.shared.world.logs.count_error(&reply);
             self.context.shards().first().stats.error_replies.increment();
         }
         out.extend_from_slice(&reply);
+        memory::apart(|| drop(reply));
         self.count(command);
         Ok(())
     }

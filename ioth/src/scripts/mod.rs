@@ -98,7 +98,7 @@ impl Scripting for Evaluator {
             let (program, flags, read_only) = (Program::Script(&script), script.flags, evaluation.read_only);
             let started = Started { program, known, flags, read_only, count, handlers: self.handlers };
             let outcome = start(&shared, own, context, reply, &started);
-            own.with_recent(|recent| recent.keep(script, known.hash()));
+            memory::apart(|| own.with_recent(|recent| recent.keep(script, known.hash())));
             outcome
         })
     }
@@ -137,10 +137,7 @@ impl Evaluator {
     ) -> Outcome {
         let args = context.args;
         let known = Knowledge::of(args);
-        // What is allocated for the function is no shard's.
-        let before = memory::thread_bytes();
-        let found = libraries::find(shared, own, args[1]);
-        discount(context, before);
+        let found = apart(|| libraries::find(shared, own, args[1]));
         let found = found.inspect_err(|_| show(shared, context))?;
         let count = args::integer_or(args[2], libraries::BAD_KEYS)?;
         let count = count_of_keys(count, args.len())?;
@@ -163,9 +160,14 @@ fn start(
     run(shared, own, context, reply, started)
 }
 
-/// Takes what was allocated since `before` off the shard that counts it.
-fn discount(context: &mut Context<'_>, before: i64) {
-    context.shards().first().stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Relaxed);
+/// Finds a script or a function: what is allocated for that is no shard's, but for an error, which is freed before the shard is let
+/// go.
+fn apart<T>(find: impl FnOnce() -> Result<T, CommandError>) -> Result<T, CommandError> {
+    memory::apart(find).map_err(|error| {
+        let own = error.clone();
+        memory::apart(|| drop(error));
+        own
+    })
 }
 
 /// Shows a command that would have run a script to the monitors.
@@ -257,7 +259,7 @@ fn run(
 #[inline]
 fn find(shared: &Shared, own: &Own, context: &mut Context<'_>, by: By, hash: u64) -> Result<Arc<Script>, CommandError> {
     let name = context.args[1];
-    match own.with_recent(|recent| recent.take(&shared.scripts.cache, name, by, hash)) {
+    match memory::apart(|| own.with_recent(|recent| recent.take(&shared.scripts.cache, name, by, hash))) {
         Some(script) => Ok(script),
         None => find_among_all(&shared.scripts, context, by),
     }
@@ -265,15 +267,11 @@ fn find(shared: &Shared, own: &Own, context: &mut Context<'_>, by: By, hash: u64
 
 #[inline(never)]
 fn find_among_all(scripts: &Scripts, context: &mut Context<'_>, by: By) -> Result<Arc<Script>, CommandError> {
-    // What is allocated for the script is no shard's.
-    let before = memory::thread_bytes();
     let name = context.args[1];
-    let script = match by {
+    apart(|| match by {
         By::Digest => scripts.cache.find(name).ok_or(NO_SCRIPT),
         By::Text => new_or_known(scripts, name),
-    };
-    discount(context, before);
-    script
+    })
 }
 
 fn new_or_known(scripts: &Scripts, text: &[u8]) -> Result<Arc<Script>, CommandError> {

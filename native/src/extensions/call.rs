@@ -74,7 +74,7 @@ pub fn begin(
     let start = |held: Held, reach: Reach, by: CalledBy| {
         let now_ms = held::now_ms(shared);
         let execution = Execution::new(shared, &entry.name, entry.flags, reach, by, now_ms);
-        let (unit, bytes) = (Unit::begin(), memory::thread_bytes());
+        let (unit, bytes) = (Unit::begin(), memory::data_bytes());
         let current = Current { number, execution, held, unit, bytes, reply: Vec::new() };
         CURRENT.set(Some(current));
         now_ms
@@ -114,8 +114,8 @@ pub fn end() -> Ticket {
     match held {
         Held::Own(mut hold) => {
             // Of what was allocated since, only that by data commands is the shards'.
-            let others = memory::thread_bytes() - bytes - execution.allocated();
-            hold.discount_since(memory::thread_bytes() - others);
+            let others = memory::data_bytes() - bytes - execution.allocated();
+            hold.discount_since(memory::data_bytes() - others);
             with_aside(without_lock, || drop(hold));
             journal::last_ticket()
         }

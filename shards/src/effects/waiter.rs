@@ -33,7 +33,7 @@ use crate::server::client::{Client, ClientRecord};
 use crate::server::tracking::Tracks;
 
 /// What a command waits for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Block {
     /// Each key once.
     pub keys: Vec<Vec<u8>>,

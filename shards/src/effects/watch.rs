@@ -1,8 +1,8 @@
 //! Keys under WATCH in one shard.
 //!
 //! A watching client holds a flag; the shard holds weak references to the flags by key and raises them when the key
-//! changes. A client that goes away drops its flag, and the dead references are cleared when the key is next touched or
-//! when the register has doubled. EXEC looks at the flag while it holds the batons of all watched keys, so nothing can
+//! changes. A client that goes away drops its flag, and the dead references are cleared when the key is next touched, when
+//! the register has doubled, or when so many keys are watched no more that they may be half of it. EXEC looks at the flag while it holds the batons of all watched keys, so nothing can
 //! change in between.
 //!
 //! A key that had expired when it was watched counts as not there: that it is removed is no change. So each watcher of a key
@@ -11,6 +11,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+
+use sherd_metrics::memory;
 
 /// Raised when a watched key has changed. Release and acquire are not needed: whoever raises or reads it holds the
 /// baton of the key's shard.
@@ -35,6 +37,11 @@ impl Watcher {
     }
 }
 
+/// Takes out those who have gone. Their flags go with the last reference, and are not the shard's.
+fn clear_dead(watchers: &mut Vec<Watcher>) {
+    memory::apart(|| watchers.retain(Watcher::is_alive));
+}
+
 /// What a database has of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Presence {
@@ -49,6 +56,8 @@ pub struct Watches {
     keys: HashMap<(u16, Box<[u8]>), Vec<Watcher>>,
     /// Dead references are swept when the register has grown to this size.
     sweep_at: usize,
+    /// How many keys had been watched no more, in all shards, when they were last swept.
+    ended_at_sweep: u64,
 }
 
 impl Watches {
@@ -61,15 +70,29 @@ impl Watches {
     /// Registers a client's flag for a key, of which the database has this.
     pub fn add(&mut self, db: u16, key: &[u8], flag: &DirtyFlag, presence: Presence) {
         if self.keys.len() >= self.sweep_at.max(64) {
-            self.keys.retain(|_, watchers| {
-                watchers.retain(Watcher::is_alive);
-                !watchers.is_empty()
-            });
-            self.sweep_at = self.keys.len() * 2;
+            self.sweep();
         }
         let watchers = self.keys.entry((db, key.into())).or_default();
-        watchers.retain(Watcher::is_alive);
+        clear_dead(watchers);
         watchers.push(Watcher { flag: Arc::downgrade(flag), found_expired: presence == Presence::Expired });
+    }
+
+    fn sweep(&mut self) {
+        self.keys.retain(|_, watchers| {
+            clear_dead(watchers);
+            !watchers.is_empty()
+        });
+        self.sweep_at = self.keys.len() * 2;
+        self.keys.shrink_to(self.sweep_at);
+    }
+
+    /// Clears dead references if there may be many, going by how many keys were ever watched no more. A sweep looks at no more than
+    /// twice as many keys as have ended since the last one, so each is paid for.
+    pub fn sweep_after(&mut self, ended: u64) {
+        if (ended.wrapping_sub(self.ended_at_sweep)).saturating_mul(2) >= self.keys.len() as u64 {
+            self.ended_at_sweep = ended;
+            self.sweep();
+        }
     }
 
     /// Raises the flags of those who watch a key that was changed or removed. For who had found it expired, that it is gone is
@@ -148,6 +171,20 @@ mod tests {
         }
         assert!(watches.keys.len() <= 128);
         assert_eq!(watches.len(), 0);
+    }
+
+    #[test]
+    fn the_register_takes_nothing_when_all_have_gone() {
+        let flag = DirtyFlag::default();
+        let mut watches = Watches::default();
+        for i in 0..1000u32 {
+            watches.add(0, &i.to_le_bytes(), &flag, Presence::Absent);
+        }
+        watches.sweep_after(499);
+        assert_eq!(watches.keys.len(), 1000, "few have ended");
+        drop(flag);
+        watches.sweep_after(1000);
+        assert_eq!((watches.keys.len(), watches.keys.capacity()), (0, 0));
     }
 
     /// What becomes of a watcher that found a key like this when the database is replaced.

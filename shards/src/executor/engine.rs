@@ -403,13 +403,17 @@ impl Engine {
         while !cell.leaving.is_empty() {
             let Some(waiter) = cell.leaving.pop() else { break };
             waiting::forget(shard, &waiter);
+            memory::apart(|| drop(waiter));
         }
         if shard.blocking.has_ready() {
             waiting::serve(shard);
         }
+        if !shard.watches.is_empty() {
+            shard.watches.sweep_after(self.world.watches_ended.load(Ordering::Acquire));
+        }
         shard.publish_changes();
         let nanoseconds = self.rate.nanoseconds(clock::ticks().wrapping_sub(start.tick));
-        let bytes = memory::thread_bytes() - start.bytes - shard.outbox.take_bytes();
+        let bytes = memory::data_bytes() - start.bytes - shard.outbox.take_bytes();
         cell.stats.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
         cell.stats.busy_nanoseconds.add(nanoseconds);
         cell.stats.batches.increment();
@@ -523,6 +527,6 @@ struct Slice {
 impl Slice {
     #[inline]
     fn begin() -> Slice {
-        Slice { tick: clock::ticks(), bytes: memory::thread_bytes() }
+        Slice { tick: clock::ticks(), bytes: memory::data_bytes() }
     }
 }

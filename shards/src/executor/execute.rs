@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_metrics::clock::{self, TickRate};
+use sherd_metrics::memory;
 use sherd_metrics::CommandCells;
 
 use crate::command::origin::Origin;
@@ -192,7 +193,7 @@ pub fn account_nested(counts: &Counts<'_>, world: &World, done: &Done<'_>) {
 #[inline(never)]
 fn account_slow_nested(world: &World, done: &Done<'_>, microseconds: u64) {
     if microseconds >= world.settings.slowlog_log_slower_than.get() as u64 {
-        log_command(world, done.command, done.args, done.client, &[microseconds]);
+        memory::apart(|| log_command(world, done.command, done.args, done.client, &[microseconds]));
     }
     note_latency(world, done.command, microseconds);
 }
@@ -259,7 +260,7 @@ fn account_slow(
         || reply_bytes as u64 >= settings.commandlog_reply_larger_than.get() as u64;
     if is_logged {
         let values = [microseconds, command_log::request_bytes(args), reply_bytes as u64];
-        log_command(world, command, args, client, &values);
+        memory::apart(|| log_command(world, command, args, client, &values));
     }
     note_latency(world, command, microseconds);
 }
@@ -269,7 +270,7 @@ fn note_latency(world: &World, command: &Command, microseconds: u64) {
     let limit = world.settings.latency_monitor_threshold.get();
     if limit > 0 && microseconds / 1000 >= limit as u64 {
         let event = if command.spec.has(flag::FAST) { "fast-command" } else { "command" };
-        world.logs.log_latency(event, microseconds / 1000);
+        memory::apart(|| world.logs.log_latency(event, microseconds / 1000));
     }
 }
 

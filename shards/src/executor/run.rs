@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
+use sherd_metrics::memory;
 use sherd_types::invariant::contain;
 
 use crate::command::origin::Origin;
@@ -32,10 +33,19 @@ pub fn run_batch(shard: &mut Shard, batch: &mut Batch) -> bool {
     let world = Arc::clone(&shard.world);
     let _again = scripting::ExecutingAgain::begin();
     shard.evictor.begin_batch();
+    let capacity = batch.out.capacity();
+    let is_done = run_all(shard, &world, batch);
+    // The replies leave with the batch, whose thread gives the buffer up when it likes.
+    shard.stats.discount_buffer(capacity, batch.out.capacity());
+    is_done
+}
+
+/// Executes all that is left of a batch, whatever panics; false as [`run_batch`] says.
+fn run_all(shard: &mut Shard, world: &World, batch: &mut Batch) -> bool {
     let mut next = batch.executed;
     while next < batch.commands.len() {
         let first = next;
-        let result = contain(|| run_from(shard, &world, batch, &mut next));
+        let result = contain(|| run_from(shard, world, batch, &mut next));
         // Their keys are the batch's.
         shard.note_pending_reads();
         shard.stats.commands.add((next - first) as u64);
@@ -134,7 +144,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         let mut now = clock::ticks();
         match context.blocked.take() {
             // One that waits is a call when it ends.
-            Some(block) => waiters.push((at, wait(&mut context, command, *block))),
+            Some(block) => wait(&mut context, command, *block, (at, waiters)),
             None => {
                 let (args, client, reply) = (context.args, context.client.record, &out[start..]);
                 account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
@@ -218,9 +228,14 @@ fn has_served(shard: &mut Shard) -> bool {
     has_ready
 }
 
-/// Puts a command that blocks into the queues of the keys that it waits for.
+/// Puts a command that blocks into the queues of the keys that it waits for, and into its batch's list.
 #[cold]
-fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> Arc<Waiter> {
+fn wait(
+    context: &mut Context<'_>,
+    command: &'static Command,
+    block: Block,
+    (at, waiters): (usize, &mut Vec<(usize, Arc<Waiter>)>),
+) {
     let token = context.client.record.map_or(0, |record| record.token);
     let call = Call {
         command,
@@ -230,5 +245,7 @@ fn wait(context: &mut Context<'_>, command: &'static Command, block: Block) -> A
         now_ms: context.now_ms,
         origin: Origin::Client,
     };
-    waiting::register(&mut context.shards, context.world, &call, token, block)
+    let waiter = waiting::register(&mut context.shards, context.world, &call, token, block);
+    // The list leaves with the batch.
+    memory::apart(|| waiters.push((at, waiter)));
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
+use sherd_metrics::memory;
 use sherd_types::invariant::contain;
 
 use crate::command::origin::Origin;
@@ -25,7 +26,9 @@ pub fn register(shards: &mut Shards<'_>, world: &World, call: &Call<'_>, token: 
     // Keys that the command writes to (BLMOVE's destination) are among its keys, not among those waited for.
     let keys = call.command.spec.key_positions(call.args).unwrap_or_default();
     let needs = keys.iter().fold(queued_in, |set, &at| set | shard_of(call.args[at]));
-    let waiter = Waiter::new((call.command.id, call.args), call.client, token, block, (queued_in, needs));
+    // The client's, and freed by its thread; so what the handler has made of it, in the shards' account, is not kept.
+    let new = || Waiter::new((call.command.id, call.args), call.client, token, block.clone(), (queued_in, needs));
+    let waiter = memory::apart(new);
     waiter.set_place(world.next_wait_place());
     for key in &waiter.block.keys {
         shards.of_slot(map.slot(key)).blocking.join(key, &waiter);

@@ -130,10 +130,10 @@ fn change<T>(
     change: impl FnOnce(&dyn Scripting) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
     let scripting = scripting(context)?;
-    let before = memory::thread_bytes();
+    let before = memory::data_bytes();
     let result = change(scripting);
     let stats = &context.shards().first().stats;
-    stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Relaxed);
+    stats.memory_bytes.fetch_sub(memory::data_bytes() - before, Relaxed);
     if result.is_ok() {
         stats.dirty.increment();
     }

@@ -1,8 +1,6 @@
 //! Taking over the data of a shard that was filled beside this one: a replica serves what it has until the snapshot of its primary is
 //! there as a whole.
 
-use std::sync::atomic::Ordering;
-
 use super::db::{presence, Db, Key};
 use super::shard::Shard;
 
@@ -48,7 +46,7 @@ impl Shard {
         }
         self.ttl_index = std::mem::take(&mut beside.ttl_index);
         self.publish_ttl_index();
-        self.stats.memory_bytes.store(bytes, Ordering::Relaxed);
+        self.stats.memory_bytes.begin_anew(bytes);
         freed
     }
 

@@ -277,7 +277,7 @@ impl Shard {
 
     /// Removes a key to make room; returns the bytes that come free, those that the background thread frees included.
     pub(crate) fn evict(&mut self, db: u16, key: &Key<'_>, has_expired: bool) -> usize {
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let Some(entry) = self.take(db, key) else { return 0 };
         let mut later = 0;
         if entry.is_walked() {
@@ -285,12 +285,12 @@ impl Shard {
             later = entry.memory_bytes(ENTRY_SAMPLES);
             self.free(entry, |_| true);
         } else if self.world.settings.lazyfree_lazy_eviction.on() {
-            later = self.world.reaper.free(entry).unwrap_or(0);
+            later = self.world.reaper.free(entry, &self.stats.memory_bytes).unwrap_or(0);
             self.stats.memory_bytes.fetch_sub(later as i64, Ordering::Relaxed);
         } else {
             drop(entry);
         }
-        let freed = (before - memory::thread_bytes()).max(0) as usize;
+        let freed = (before - memory::data_bytes()).max(0) as usize;
         self.has_gone(db, key, if has_expired { Cause::Expired } else { Cause::Evicted });
         freed + later
     }
@@ -346,7 +346,7 @@ impl Shard {
         if !Reaper::is_effort(&entry) || !lazily(&self.world.settings) {
             return drop(entry);
         }
-        if let Some(bytes) = self.world.reaper.free(entry) {
+        if let Some(bytes) = self.world.reaper.free(entry, &self.stats.memory_bytes) {
             self.stats.memory_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
         }
     }
@@ -426,11 +426,12 @@ impl Shard {
         if sync {
             drop(old);
         } else {
+            let is_all = self.databases.are_empty();
             if let Some(old) = old.filter(|old| !old.is_empty()) {
-                self.world.reaper.free_whole(old);
+                self.world.reaper.free_whole(old, (!is_all).then_some(&self.stats.memory_bytes));
             }
-            if self.databases.are_empty() {
-                self.stats.memory_bytes.store(0, Ordering::Relaxed);
+            if is_all {
+                self.stats.memory_bytes.begin_anew(0);
             }
         }
         self.all_changed(db);

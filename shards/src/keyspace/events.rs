@@ -87,11 +87,11 @@ impl Events {
     }
 
     fn add(&mut self, event: impl FnOnce(u64) -> Event) {
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let number = RAISED.get();
         RAISED.set(number + 1);
         self.pending.push(event(number));
-        self.bytes += memory::thread_bytes() - before;
+        self.bytes += memory::data_bytes() - before;
     }
 
     /// The number that the next event of this thread gets.
@@ -102,10 +102,10 @@ impl Events {
     /// Takes back the messages of this thread from a number on, and what it has raised of keys that it has not found: what it was
     /// doing is done once more. Other events tell of changes, which stay.
     pub fn retract_since(&mut self, number: u64) {
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let is_repeated = |event: &Event| event.message.is_some() || event.class == class::KEY_MISS;
         self.pending.retain(|event| event.number < number || !is_repeated(event));
-        self.bytes += memory::thread_bytes() - before;
+        self.bytes += memory::data_bytes() - before;
     }
 
     /// Whether there are none.

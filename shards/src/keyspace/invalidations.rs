@@ -96,19 +96,19 @@ impl Invalidations {
         if is_full && self.ends_with_everything() {
             return;
         }
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let number = RAISED.get();
         RAISED.set(number + 1);
         let told = if is_full { Told::Everything } else { told() };
         self.pending.push(Invalidation { told, number, cause });
-        self.bytes += memory::thread_bytes() - before;
+        self.bytes += memory::data_bytes() - before;
     }
 
     /// Does something whose allocations are no part of the data.
     pub(super) fn uncounted<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let result = work();
-        self.bytes += memory::thread_bytes() - before;
+        self.bytes += memory::data_bytes() - before;
         result
     }
 }

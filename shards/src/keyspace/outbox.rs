@@ -1,5 +1,7 @@
 //! What a shard has to tell others: gathered while its baton is held, told when all batons have been let go.
 
+use sherd_metrics::memory;
+
 use super::events::{Event, Events};
 use super::invalidations::{Invalidation, Invalidations};
 use crate::effects::blocking::Wake;
@@ -30,7 +32,8 @@ pub struct Letters {
 impl Outbox {
     /// Adds what has become of a waiting client.
     pub fn wake(&mut self, wake: Wake) {
-        self.wakes.push(wake);
+        // Freed when it was told.
+        memory::apart(|| self.wakes.push(wake));
     }
 
     /// Whether there is nothing to tell.

@@ -363,7 +363,7 @@ impl Saving {
         if self.sink.is_cancelled() {
             big.abandon();
             if let Some(left) = collection.end_walk() {
-                reaper.free_whole(Box::new(left));
+                reaper.free_whole(Box::new(left), None);
             }
             return Step::Over;
         }
@@ -378,7 +378,7 @@ impl Saving {
             None => return Step::Over,
         };
         if let Some(spent) = collection.take_spent() {
-            reaper.free_whole(Box::new(spent));
+            reaper.free_whole(Box::new(spent), None);
         }
         collection.end_walk();
         if rest.len() >= CHUNK_BYTES {
@@ -420,7 +420,7 @@ impl Saving {
             }
             (None, Place::Flushed(database)) => {
                 if !database.is_empty() {
-                    reaper.free_whole(database);
+                    reaper.free_whole(database, None);
                 }
                 self.at = (index + 1, None, 0);
             }

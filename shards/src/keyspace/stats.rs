@@ -9,6 +9,7 @@ use sherd_metrics::{counters, Counter};
 use crate::effects::blocking::WaitCounts;
 use crate::keyspace::big_keys::Findings;
 use crate::keyspace::heat::Heat;
+use crate::server::account::Account;
 
 counters! {
     /// What INFO tells of a shard's active expiry, read from other threads.
@@ -80,8 +81,8 @@ counters! {
         /// By database.
         databases: Box<[DbStats]>,
         /// Bytes allocated less bytes freed while the baton was held; what the background thread frees is taken off when
-        /// it is handed over.
-        memory_bytes: AtomicI64,
+        /// it is handed over, as it is estimated, and put right when it has been freed.
+        memory_bytes: Arc<Account>,
         /// A snapshot is being taken, and this shard has not come to its end.
         saving: AtomicBool,
         /// When the next fields of hashes or members of sets expire, in milliseconds since the epoch; 0 is never.
@@ -107,12 +108,11 @@ impl ShardStats {
 
     /// Says that a buffer which has grown from one capacity to another while the shard was held is not the shard's.
     pub fn discount_buffer(&self, before: usize, after: usize) {
+        if after == before {
+            return;
+        }
         let counted = |capacity| std::alloc::Layout::array::<u8>(capacity).map_or(0, sherd_metrics::memory::block_size);
-        let bytes = if after == before {
-            0
-        } else {
-            counted(after) as i64 - if before == 0 { 0 } else { counted(before) as i64 }
-        };
+        let bytes = counted(after) as i64 - if before == 0 { 0 } else { counted(before) as i64 };
         self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 

@@ -13,8 +13,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sherd_metrics::allocator::{give_back, give_back_only_when_told};
+use sherd_metrics::memory;
 
 use crate::entry::Entry;
+use crate::server::account::{Account, Claim};
 use crate::threads;
 
 /// Values whose freeing takes more steps than this go to the background: at some 20 ns a step, 5 us.
@@ -27,12 +29,19 @@ const QUEUE_MAX: usize = 4096;
 const GIVE_BACK_EVERY: Duration = Duration::from_millis(500);
 
 enum Garbage {
-    /// With the bytes that go with it.
-    Entry(Entry, usize),
-    /// What is too much for the thread that takes it away, as a whole database.
-    Whole(Box<dyn Send>),
+    /// With the bytes that were taken off its shard's account for it.
+    Entry(Entry, usize, Claim),
+    /// What is too much for the thread that takes it away, as a whole database; with the account that it is still part of.
+    Whole(Box<dyn Send>, Option<Claim>),
     /// Something else that takes milliseconds and that nobody waits for.
     Work(Work),
+}
+
+/// Frees something; returns the bytes that came free. Whatever this thread holds, they are not what it does in its shard.
+fn free_apart<T>(garbage: T) -> i64 {
+    let before = memory::thread_bytes();
+    memory::apart(|| drop(garbage));
+    before - memory::thread_bytes()
 }
 
 /// What [`Reaper::run`] takes.
@@ -41,11 +50,17 @@ pub type Work = Box<dyn FnOnce() + Send>;
 impl Garbage {
     fn free(self, counts: &Counts) {
         match self {
-            Garbage::Entry(entry, bytes) => {
-                drop(entry);
+            Garbage::Entry(entry, bytes, claim) => {
+                // They were estimated: without this, what a shard seems to take would go astray little by little.
+                claim.add(bytes as i64 - free_apart(entry));
                 counts.pending_bytes.fetch_sub(bytes, Relaxed);
             }
-            Garbage::Whole(data) => drop(data),
+            Garbage::Whole(data, claim) => {
+                let freed = free_apart(data);
+                if let Some(claim) = claim {
+                    claim.add(-freed);
+                }
+            }
             Garbage::Work(work) => return work(),
         }
         counts.freed.fetch_add(1, Relaxed);
@@ -120,21 +135,21 @@ impl Reaper {
     }
 
     /// Frees an entry: here if that is quick, else in the background; then the bytes that go with it are given
-    /// (estimated for large collections).
+    /// (estimated for large collections), which the caller takes off the account.
     #[inline]
-    pub fn free(&self, entry: Entry) -> Option<usize> {
+    pub fn free(&self, entry: Entry, account: &Arc<Account>) -> Option<usize> {
         if !Self::is_effort(&entry) {
             return None;
         }
         let bytes = entry.memory_bytes(SAMPLES);
         self.counts.pending_bytes.fetch_add(bytes, Relaxed);
-        self.send(Garbage::Entry(entry, bytes));
+        self.send(Garbage::Entry(entry, bytes, Claim::of(account)));
         Some(bytes)
     }
 
-    /// Frees a whole database, or something as large, in the background.
-    pub fn free_whole(&self, data: Box<dyn Send>) {
-        self.send(Garbage::Whole(data));
+    /// Frees a whole database, or something as large, in the background; it comes off the account when it is freed.
+    pub fn free_whole(&self, data: Box<dyn Send>, account: Option<&Arc<Account>>) {
+        self.send(Garbage::Whole(data, account.map(Claim::of)));
     }
 
     /// Does something in the background; false if it cannot be done now.
@@ -210,7 +225,7 @@ mod tests {
             assert!(reaper.run(Box::new(|| ())));
         }
         assert!(!reaper.run(Box::new(|| ())), "the queue is full");
-        reaper.free_whole(Box::new([0u8; 16]));
+        reaper.free_whole(Box::new([0u8; 16]), None);
         assert_eq!(reaper.counts(), (0, 1), "freed by whoever brought it");
         drop(go_on);
         reaper.stop();

@@ -1,5 +1,6 @@
 //! What the shards of one server share.
 
+pub mod account;
 pub mod client;
 pub mod clocks;
 pub mod command_log;

@@ -122,6 +122,8 @@ pub struct World {
     wait_places: AtomicU64,
     /// Waiting clients whose commands are to be run with several shards, for which somebody is under way.
     pub runs_due: AtomicUsize,
+    /// Keys that clients have watched and watch no more, ever; shards look when to clear their registers.
+    pub watches_ended: Arc<AtomicU64>,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// What writes have done, for whoever listens.
@@ -150,6 +152,7 @@ impl World {
             clocks: Clocks::default(),
             wait_places: AtomicU64::new(0),
             runs_due: AtomicUsize::new(0),
+            watches_ended: Arc::default(),
             pause: Pause::default(),
             journal: Journal::default(),
             append_files: AppendFiles::default(),

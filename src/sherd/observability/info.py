@@ -176,7 +176,7 @@ def _keyspace_lines(snapshot: Snapshot) -> Iterator[str]:
 def _shard_lines(snapshot: Snapshot) -> Iterator[str]:
     for number, shard in enumerate(snapshot.shards):
         yield (
-            f"shard_{number}:keys={shard.keys},memory_bytes={shard.memory_bytes},commands={shard.commands},"
+            f"shard_{number}:keys={shard.keys},memory_bytes={max(0, shard.memory_bytes)},commands={shard.commands},"
             f"busy_usec={int(shard.busy_seconds * 1e6)},queue_depth={shard.queue_depth},batches={shard.batches},"
             f"direct_batches={shard.direct_batches},queued_batches={shard.queued_batches},wakes={shard.wakes},"
             f"longest_slice_usec={int(shard.longest_slice_seconds * 1e6)}"

@@ -73,7 +73,8 @@ def _per_command(value: Callable[[CommandNumbers], float]) -> Source:
 def _numbered(rows: Callable[[Snapshot], Sequence[object]], attribute: str) -> Source:
     def source(snapshot: Snapshot) -> Iterator[tuple[tuple[str, ...], float]]:
         for number, row in enumerate(rows(snapshot)):
-            yield (str(number),), float(getattr(row, attribute))
+            # The bytes of a shard may be less than none; see `Snapshot.memory_dataset`.
+            yield (str(number),), max(0.0, float(getattr(row, attribute)))
 
     return source
 

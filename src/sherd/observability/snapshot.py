@@ -169,8 +169,12 @@ class Snapshot:
 
     @property
     def memory_dataset(self) -> int:
-        """Bytes of keys and values."""
-        return min(int(sum(shard.memory_bytes for shard in self.shards)), self.memory_used)
+        """Bytes of keys and values.
+
+        What one command allocates in several shards is counted to the first of them, and what is freed to the shard of
+        the key: a shard may have less than nothing, and only the sum is exact.
+        """
+        return max(0, min(int(sum(shard.memory_bytes for shard in self.shards)), self.memory_used))
 
     @property
     def longest_slice_seconds(self) -> float:

@@ -70,9 +70,12 @@ impl Running {
             handed_out: (0, 0),
             unit: Unit::begin(),
         };
-        match running.exec.clone() {
-            Some(exec) if exec.may_begin(&mut running.executed, &mut running.held.shards()) => running.go_on(&exec),
-            _ => running.executed.next = usize::MAX,
+        let Running { exec, executed, held, .. } = &mut running;
+        let exec = exec.clone().filter(|exec| exec.may_begin(executed, &mut held.shards()));
+        running.held.shards().first().stats.discount_buffer(0, running.executed.replies.capacity());
+        match exec {
+            Some(exec) => running.go_on(&exec),
+            None => running.executed.next = usize::MAX,
         }
         running
     }
@@ -114,9 +117,13 @@ impl Running {
     }
 
     fn go_on(&mut self, exec: &Exec) {
+        let capacity = self.executed.replies.capacity();
         exec.go_on(&mut self.executed, &mut self.held.shards(), None);
+        // The replies go with the transaction.
+        let now = self.executed.replies.capacity();
+        self.held.shards().first().stats.discount_buffer(capacity, now);
         self.held.publish();
-        self.handed_out = (clock::ticks(), memory::thread_bytes());
+        self.handed_out = (clock::ticks(), memory::data_bytes());
     }
 
     /// Lets go of the shards and returns the transaction to its IO thread.
@@ -124,12 +131,9 @@ impl Running {
         if self.wants_answer() {
             fail(&mut self.executed);
         }
-        let Running { exec, mut held, mut executed, unit, .. } = self;
+        let Running { exec, held, mut executed, unit, .. } = self;
         drop(unit);
         let Some(exec) = exec else { return };
-        // The buffer has grown while commands were executed; what it takes is not the shards'.
-        let replies = held.uncounted(|| executed.replies.clone());
-        executed.replies = replies;
         drop(held);
         executed.ticket = journal::last_ticket();
         exec.caller.show(executed.db, request.command, &request.args);

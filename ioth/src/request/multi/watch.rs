@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
+use sherd_metrics::memory;
 use sherd_shards::command::registry::{self, Command};
 use sherd_shards::effects::watch::Presence;
 use sherd_shards::executor::engine::Engine;
@@ -63,7 +64,8 @@ fn watch_keys<'a>(
     let map = world.slots;
     let now_ms = world.now_milliseconds();
     for bytes in keys {
-        if !watch.keys.insert((db, bytes.to_vec())) {
+        // The client's.
+        if !memory::apart(|| watch.keys.insert((db, bytes.to_vec()))) {
             continue;
         }
         let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
@@ -78,7 +80,8 @@ fn watch_keys<'a>(
 pub fn watch(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Dispatch {
     let keys = &args[1..];
     let map = io.shared.world.slots;
-    let mut watch = connection.session.watch.take().unwrap_or_default();
+    let new = || Box::new(Watch::new(&io.shared.world));
+    let mut watch = connection.session.watch.take().unwrap_or_else(new);
     let wanted = keys.iter().fold(0u64, |wanted, key| wanted | 1 << map.shard_of(map.slot(key)));
     let engine = Arc::clone(&io.shared.engine);
     match Engine::try_hold(engine, wanted) {

@@ -54,22 +54,22 @@ impl<E: Deref<Target = Engine>> Hold<E> {
     /// Lets other threads see what has changed so far: how many keys there are, and what they take.
     pub fn publish(&mut self) {
         self.shards().iter_mut().for_each(Shard::publish_changes);
-        let allocated = memory::thread_bytes() - self.start.bytes;
+        let allocated = memory::data_bytes() - self.start.bytes;
         self.start.bytes += allocated;
         self.shards().first().stats.memory_bytes.fetch_add(allocated, Ordering::Relaxed);
     }
 
     /// Does something whose allocations are not the shards'.
     pub fn uncounted<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let result = work();
         self.discount_since(before);
         result
     }
 
-    /// Says that what this thread has allocated since `bytes` (of [`memory::thread_bytes`]) is not the shards'.
+    /// Says that what this thread has allocated since `bytes` (of [`memory::data_bytes`]) is not the shards'.
     pub fn discount_since(&mut self, bytes: i64) {
-        self.start.bytes += memory::thread_bytes() - bytes;
+        self.start.bytes += memory::data_bytes() - bytes;
     }
 }
 
@@ -85,7 +85,7 @@ impl<E: Deref<Target = Engine>> Hold<E> {
             let shard = unsafe { &mut *cell.shard.get() };
             letters.append(engine.conclude(cell, shard, start));
             // What was allocated in all of them together is counted to the first.
-            start.bytes = memory::thread_bytes();
+            start.bytes = memory::data_bytes();
         }
         if let Some(first) = indexes(wanted).next() {
             engine.hand_over(&engine.cells[first], &mut letters);

@@ -30,7 +30,7 @@ impl Shard {
 
     #[cold]
     fn save_now(&mut self, db: u16, key: &Key<'_>) {
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let slot = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
         if let (Some(saving), Some(slot)) = (&mut self.saving, slot) {
             saving.save_first(db, key, slot.into_mut());
@@ -41,7 +41,7 @@ impl Shard {
     /// Saves an entry that has just been taken out of a database, if a snapshot has not come to it.
     pub(in crate::keyspace) fn save_gone(&mut self, db: u16, entry: &mut Entry) {
         let Some(saving) = &mut self.saving else { return };
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let bytes = table::Entry::key(entry).to_vec();
         saving.save_first(db, &Key::new(&bytes, &self.world.slots), entry);
         self.discount_since(before);
@@ -59,7 +59,7 @@ impl Shard {
     /// Goes on with a snapshot for one slice; how long the next is to wait, as `rdb-key-save-delay` says.
     pub fn save_slice(&mut self) -> Duration {
         let Some(saving) = &mut self.saving else { return Duration::ZERO };
-        let before = memory::thread_bytes();
+        let before = memory::data_bytes();
         let until = Instant::now() + SLICE;
         let is_over = saving.walk(&mut self.databases, &self.world.slots, &self.world.reaper, until);
         let finished = std::mem::take(&mut saving.finished);
@@ -77,7 +77,7 @@ impl Shard {
 
     /// Says that what this thread has allocated since is not the shard's, but on its way to a file.
     fn discount_since(&self, before: i64) {
-        self.stats.memory_bytes.fetch_sub(memory::thread_bytes() - before, Ordering::Relaxed);
+        self.stats.memory_bytes.fetch_sub(memory::data_bytes() - before, Ordering::Relaxed);
     }
 
     /// Keeps an entry that has left the keyspace until it is written whole, if it is being saved in slices; else returns it.

@@ -52,10 +52,10 @@ pub(super) fn evict(held: &mut [&mut Shard], world: &World, policy: i64, time: &
 /// Evicts from one shard on behalf of another, if nobody holds it.
 fn evict_in(holder: &Shard, index: usize, world: &World, policy: i64, time: &Time) -> Option<Done> {
     let mut done = None;
-    let before = memory::thread_bytes();
+    let before = memory::data_bytes();
     holder.try_in_shard(index, &mut |shard| done = Some(evict_from(&mut [shard], world, policy, time)));
     // What was freed there is told there; it is not the holder's, whose share is what this thread allocates meanwhile.
-    holder.stats.memory_bytes.fetch_add(before - memory::thread_bytes(), Ordering::Relaxed);
+    holder.stats.memory_bytes.fetch_add(before - memory::data_bytes(), Ordering::Relaxed);
     done
 }
 

@@ -19,7 +19,7 @@ pub fn exchange_for(engine: &Engine, bytes: &[u8], progress: &Progress) -> Resul
     let (world, all) = (&engine.world, engine.all_shards());
     let mut loading = Loading::begin(world, bytes)?;
     loading.0.now_ms = 0;
-    let before = memory::thread_bytes();
+    let before = memory::data_bytes();
     let mut beside: Vec<Shard> =
         engine.with_shards(all, |mut shards| shards.iter_mut().map(|shard| shard.beside()).collect());
     loop {
@@ -33,7 +33,7 @@ pub fn exchange_for(engine: &Engine, bytes: &[u8], progress: &Progress) -> Resul
         progress.keys.store(loading.0.report.keys, Ordering::Relaxed);
         progress.used_memory.store(loading.used_memory(), Ordering::Relaxed);
     }
-    let taken = memory::thread_bytes() - before;
+    let taken = memory::data_bytes() - before;
     loading.load_functions(world)?;
     exchange(engine, &mut beside, taken);
     Ok(loading.0.report)
@@ -59,7 +59,7 @@ fn exchange(engine: &Engine, beside: &mut [Shard], taken: i64) {
     };
     if engine.world.settings.replica_lazy_flush.on() {
         let old = old.into_iter().filter(|database| !database.is_empty());
-        old.for_each(|database| engine.world.reaper.free_whole(Box::new(database)));
+        old.for_each(|database| engine.world.reaper.free_whole(Box::new(database), None));
     }
 }
 
