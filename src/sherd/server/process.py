@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Self
@@ -21,6 +22,8 @@ _log = get_logger()
 # Descriptors for everything but clients: listeners, epoll, eventfds, logs, files, the metrics page.
 RESERVED_DESCRIPTORS = 32
 _DESCRIPTORS_PER_IO_THREAD = 4
+# A module's folder and file, and one that is imported meanwhile.
+_DESCRIPTORS_KEPT = 3
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -63,6 +66,38 @@ def _try_limits(wanted: int, hard: int) -> int:
             continue
         return soft
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class RoomForImports:
+    """Descriptors that are kept for modules which are imported later: a server that has none left shall answer INFO all
+    the same, although it imports what it needs for that with its first use.
+
+    The import system asks this for every module first. It finds none, but gives up what it keeps where nothing is left,
+    so that those who are asked next can read files, and takes it again when there is room.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[int] = []
+        self._lock = threading.Lock()
+
+    def install(self) -> None:
+        """Keep descriptors from now on."""
+        self.find_spec("")
+        sys.meta_path.insert(0, self)
+
+    def find_spec(self, _name: str, _path: object = None, _target: object = None) -> None:
+        """Find nothing, and see to it that a file can be opened."""
+        with self._lock:
+            try:
+                while len(self._kept) <= _DESCRIPTORS_KEPT:
+                    self._kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            except OSError:
+                self._close(0)
+            self._close(_DESCRIPTORS_KEPT)
+
+    def _close(self, down_to: int) -> None:
+        while len(self._kept) > down_to:
+            os.close(self._kept.pop())
 
 
 class PidFile:

@@ -29,7 +29,7 @@ from sherd.errors import ConfigError, SherdError, ThreadError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.server.control import NativeRecord
-from sherd.server.process import PidFile, StopSignals, end_process, notify_supervisor
+from sherd.server.process import PidFile, RoomForImports, StopSignals, end_process, notify_supervisor
 from sherd.server.runtime import Runtime
 from sherd.threads import run_loop, start_thread
 
@@ -214,6 +214,7 @@ def run(config: Config) -> NoReturn:
         signals.start(stop)
         _bound_end(runtime, pid_file, end_asked)
         runtime.open()
+        RoomForImports().install()
     except SherdError as error:
         # Who started the server in the background, or has its log collected, sees nothing else of it.
         _log.error("the server cannot start", reason=str(error))
