@@ -2,7 +2,7 @@
 //! thread see, within loom's bound on preemptions.
 //!
 //! Run by `make loom`; without `--cfg loom` this file is empty. What is modelled is the code itself (`ring`, `baton`, `mailbox`,
-//! `engine`, `journal`), not a copy of it. loom replaces atomics, the ring's cells, the futex and parking; a batch is one command that
+//! `engine`, `journal`, `news`), not a copy of it. loom replaces atomics, the ring's cells, the futex and parking; a batch is one command that
 //! touches a cell which loom watches, so two threads in one shard at a time are found even where no value would tell.
 //!
 //! Limits: loom takes SeqCst operations for acquire and release, so under loom they have a fence beside them; that an
@@ -17,6 +17,8 @@
 mod holes;
 #[path = "loom/journal.rs"]
 mod journal;
+#[path = "loom/news.rs"]
+mod news;
 #[path = "loom/plea.rs"]
 mod plea;
 

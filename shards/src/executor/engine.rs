@@ -63,7 +63,7 @@ mod begun;
 mod elsewhere;
 mod figures;
 mod hold;
-mod news;
+pub mod news;
 mod plea;
 mod saving;
 mod upkeep;

@@ -3,10 +3,20 @@
 //! They are put down before the baton is let go, so that they are in the order of the slices, and told when it has been: by
 //! whoever has put some down, one thread at a time. Who comes behind another thread waits until that has told all, so that what
 //! a command has raised has been told before its client is answered; also who has nothing to tell itself, as where a key's readers
-//! are just being told by another thread: nobody is answered what somebody has yet to hear of.
+//! are just being told by another thread: nobody is answered what somebody has yet to hear of (`shards/tests/loom/news.rs`).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError};
+
+#[cfg(loom)]
+use loom::sync::{
+    atomic::{AtomicUsize, Ordering},
+    Mutex, MutexGuard,
+};
+#[cfg(not(loom))]
+use std::sync::{
+    atomic::{AtomicUsize, Ordering},
+    Mutex, MutexGuard,
+};
 
 use super::Engine;
 use crate::keyspace::events::Event;
@@ -38,6 +48,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl News {
+    /// Has what is put down told from now on; false if there is a consumer already.
+    pub fn set_consumer(&self, consumer: Consumer) -> bool {
+        self.consumer.set(consumer).is_ok()
+    }
+
     /// Puts down what there is to tell, while the batons of the shards that have raised it are held.
     #[inline]
     pub fn add(&self, letters: &mut Letters) {
@@ -83,7 +98,7 @@ impl News {
 impl Engine {
     /// Has events and invalidations delivered from now on; there is one consumer.
     pub fn set_consumer(&self, consumer: Consumer) {
-        if self.news.consumer.set(consumer).is_ok() {
+        if self.news.set_consumer(consumer) {
             let all = self.all_shards();
             self.with_shards(all, |mut shards| {
                 shards.iter_mut().for_each(|shard| shard.outbox.events.set_consumed(true));
