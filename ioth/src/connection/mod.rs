@@ -96,9 +96,11 @@ impl Connection {
             }
     }
 
-    /// Whether an answer may go to the client without its IO thread: nothing else is on its way, or comes in between.
+    /// Whether an answer may go to the client without its IO thread: nothing else is on its way, or comes in between, and no write before
+    /// it waits to be durable.
     pub fn may_be_answered_at_once(&self) -> bool {
         self.outbound.unsent() == 0
+            && self.outbound.held_until() == 0
             && !self.session.reply_mode.suppresses()
             && !self.record.is_monitor.load(Relaxed)
             && self.session.subscriptions.is_none()
