@@ -134,6 +134,20 @@ def test_an_idle_connection_is_closed_after_timeout() -> None:
             pytest.fail("the idle connection was never closed")
 
 
+def test_a_transaction_beyond_the_query_buffer_limit_is_not_executed_in_part() -> None:
+    """The client is cut with the command that is too much, whatever it has sent behind that."""
+    with Server(directives={"client-query-buffer-limit": "1mb"}) as server, server.wire() as other:
+        with server.wire() as wire:
+            wire.call("MULTI")
+            assert wire.call("SET", "a", b"x" * 1_040_000).raw == b"+QUEUED\r\n"
+            with contextlib.suppress(ConnectionError):
+                wire.send(
+                    encode_command("SET", "b", b"x" * 10_000) + encode_command("SET", "c", "1") + encode_command("EXEC")
+                )
+            assert wire.read_until_closed() == b""
+        assert other.value("EXISTS", "a", "b", "c") == 0
+
+
 def test_ten_thousand_connections_leave_nothing_behind(shape: Shape) -> None:
     """Opened in chunks, some with half a request, and dropped."""
     # As many at once as this process may have open, with room for what it has open already.

@@ -36,8 +36,9 @@ pub fn queue(
     let multi = connection.session.multi.get_or_insert_with(Box::<Multi>::default);
     multi.bytes += request.length;
     if multi.bytes > limit {
+        // Nothing that follows is looked at: an EXEC would execute a part.
         connection.closing = true;
-        return Dispatch::Done;
+        return Dispatch::Wait;
     }
     let args = request.owned_args();
     if let Some(Ok(db)) = selects(&io.shared, command, &args) {
