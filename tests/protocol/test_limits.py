@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import socket
 import time
@@ -132,6 +133,25 @@ def test_an_idle_connection_is_closed_after_timeout() -> None:
                 continue
         else:
             pytest.fail("the idle connection was never closed")
+
+
+def test_a_client_that_reads_a_long_reply_is_not_idle() -> None:
+    """`timeout` goes by what a client does, and it reads: what it is sent counts as what it sends does."""
+    with Server(directives={"timeout": "600"}) as server, server.wire() as other, server.wire() as slow:
+        other.call("SET", "big", b"x" * (64 << 20))
+        identity = slow.value("CLIENT", "ID")
+
+        def idle_seconds() -> int:
+            found = re.search(rb"^id=%d .* idle=(\d+) " % identity, other.value("CLIENT", "LIST"), re.MULTILINE)
+            assert found
+            return int(found[1])
+
+        slow.write("GET", "big")
+        eventually(lambda: idle_seconds() >= 3, "it has sent and read nothing for a while")
+        received = 0
+        while received < 32 << 20:
+            received += len(slow.socket.recv(1 << 20))
+        eventually(lambda: idle_seconds() < 3, "it has read")
 
 
 def test_a_transaction_beyond_the_query_buffer_limit_is_not_executed_in_part() -> None:

@@ -35,6 +35,10 @@ pub fn send(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
 pub fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize) {
     let record = &connection.record;
     record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
+    if sent > 0 {
+        // Who is still reading a long reply is not idle.
+        record.last_interaction_at.store(io.clock.now_ms, Relaxed);
+    }
     let unsent = connection.unsent();
     io.peaks.output.note(unsent);
     let stats = io.stats();
