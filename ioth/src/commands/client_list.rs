@@ -75,7 +75,7 @@ pub(super) const COMMANDS: &[Declared] = &[
 pub(super) fn refresh(connection: &Connection) {
     let record = &connection.record;
     record.query_buffer_bytes.store(connection.inbound.unparsed(), Relaxed);
-    record.output_buffer_bytes.store(connection.unsent(), Relaxed);
+    record.output_buffer_bytes.store(connection.unread(), Relaxed);
 }
 
 fn list(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Result {

@@ -76,6 +76,11 @@ impl Connection {
         !self.outbound.awaits_shards() && self.wait.reason == WaitsFor::Nothing && !self.closing
     }
 
+    /// Whether it goes on as soon as its client has read more, and not before.
+    pub fn waits_to_be_read(&self) -> bool {
+        self.outbound.has_parked() && !self.outbound.is_executing() && self.wait.reason == WaitsFor::Nothing
+    }
+
     /// Whether no shard and no errand has anything of this connection.
     pub fn has_nothing_out(&self) -> bool {
         !self.outbound.awaits_shards() && self.wait.reason != WaitsFor::Errand
@@ -83,7 +88,7 @@ impl Connection {
 
     /// Whether something is executed for this connection, or is going to be, that may write.
     pub fn may_have_writes_out(&self) -> bool {
-        self.outbound.awaits_shards()
+        self.outbound.is_executing()
             || match self.wait.reason {
                 // What is to be executed for who waits for a key is looked after by its shards.
                 WaitsFor::Nothing | WaitsFor::Key | WaitsFor::Quiet => false,
@@ -116,6 +121,12 @@ impl Connection {
     #[inline]
     pub fn unsent(&self) -> usize {
         self.outbound.unsent() + self.transport.backlog()
+    }
+
+    /// Bytes that its client has yet to read, also those that wait for others in front of them: what limits are about.
+    #[inline]
+    pub fn unread(&self) -> usize {
+        self.outbound.unread() + self.transport.backlog()
     }
 
     /// What its buffers take, in bytes.

@@ -3,10 +3,9 @@
 //! Replies are sent in the order of the requests, whoever executes them. What is to come is remembered as *pending replies*: so
 //! many in a row from one source. Replies that come before others in front of them are kept in `scratch`.
 
-use std::ops::Range;
-
 use rustix::io::Errno;
 
+use sherd_shards::executor::batch::Batch;
 use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::journal::Ticket;
 
@@ -16,6 +15,11 @@ use crate::net::transport::Transport;
 /// Unsent replies above which no further requests are read where no hard limit is configured. A client that sends a
 /// whole pipeline before it reads anything must not be stopped by less than a sensible pipeline's replies.
 pub const OUTPUT_PAUSE_BYTES: usize = 256 << 20;
+/// Replies that one connection's requests of a round may have, the last one's not counted, where they are written as the requests
+/// are taken. What shards execute has a bound of its own (`request/parked.rs`).
+const ROUND_REPLY_BYTES_MAX: usize = 1 << 20;
+/// Replies that wait for others in front of them, above which their shards execute no more until those are there.
+const SCRATCH_BYTES_MAX: usize = 1 << 20;
 /// What was sent is removed from the buffer when it is at least so much, and most of the buffer.
 const REMOVE_BYTES_MIN: usize = 1 << 20;
 
@@ -32,8 +36,17 @@ struct PendingReplies {
     /// CLIENT REPLY said not to send them.
     suppressed: bool,
     count: u32,
-    /// Where their bytes are in `scratch`, once they have come.
+    /// They are in `scratch`.
+    have_come: bool,
+    /// Where they are there.
     bytes: (usize, usize),
+}
+
+impl PendingReplies {
+    /// Replies that are to come from a shard.
+    fn from(shard: usize, suppressed: bool, count: u32) -> PendingReplies {
+        PendingReplies { source: shard as u8, suppressed, count, have_come: false, bytes: (0, 0) }
+    }
 }
 
 /// A message, and the command of a shard's batch whose reply it follows.
@@ -41,6 +54,13 @@ struct Behind {
     shard: usize,
     at: usize,
     bytes: Vec<u8>,
+}
+
+/// Commands of the connection that are to be executed when it has read more.
+pub struct Parked {
+    pub batch: Box<Batch>,
+    /// How many of them have gone on.
+    pub done: usize,
 }
 
 /// A connection's replies.
@@ -61,6 +81,12 @@ pub struct Outbound {
     shards: u64,
     /// A script is out at one of several shards, and nothing of this connection at any other one.
     has_script_out: bool,
+    /// What shards have not executed, for its replies were too many. Replies to it are to come all the same.
+    parked: Vec<Parked>,
+    /// Their shards, which execute nothing of this connection.
+    parked_in: u64,
+    /// How many bytes of replies there may be when the next request of this round is taken.
+    replied_bytes_max: usize,
     /// Those in whose batches the last segment is this connection's and says what holds now.
     open_segments: u64,
     /// When the soft limit was first exceeded (milliseconds), if it is.
@@ -72,6 +98,58 @@ impl Outbound {
     #[inline]
     pub fn awaits_shards(&self) -> bool {
         self.shards != 0
+    }
+
+    /// Whether a shard has something of this connection that it executes, or will.
+    #[inline]
+    pub fn is_executing(&self) -> bool {
+        self.shards & !self.parked_in != 0
+    }
+
+    /// Whether commands wait for the client to read.
+    #[inline]
+    pub fn has_parked(&self) -> bool {
+        self.parked_in != 0
+    }
+
+    /// Keeps commands of a shard that executes nothing of this connection, until they may go on.
+    pub fn park(&mut self, mut parked: Parked) {
+        let shard = parked.batch.shard;
+        if let Some(at) = self.parked.iter().position(|other| other.batch.shard == shard) {
+            let behind = self.parked.swap_remove(at);
+            parked.batch.push_from(&behind.batch, behind.done..behind.batch.commands.len());
+        }
+        self.shards |= 1 << shard;
+        self.parked_in |= 1 << shard;
+        self.parked.push(parked);
+    }
+
+    /// Keeps commands behind others that have gone on.
+    pub fn keep_behind(&mut self, parked: Parked) {
+        self.parked.push(parked);
+    }
+
+    /// Takes what is parked, each to go on or to be parked again, but for what stands behind other commands. Replies to it are to
+    /// come.
+    pub fn take_parked(&mut self) -> Vec<Parked> {
+        let waiting = std::mem::take(&mut self.parked_in);
+        let parked = std::mem::take(&mut self.parked).into_iter();
+        let (taken, behind) = parked.partition(|it| waiting >> it.batch.shard & 1 == 1);
+        self.parked = behind;
+        taken
+    }
+
+    /// What is parked is not executed any more: the connection ends.
+    pub fn forget_parked(&mut self) {
+        self.shards &= !self.parked_in;
+        self.parked_in = 0;
+        self.parked.clear();
+    }
+
+    /// Whether a shard may go on: replies of others wait in front of its own as far as they have room, and for no others of it.
+    pub fn has_room_for(&self, shard: usize) -> bool {
+        let next = self.pending.iter().find(|pending| !pending.have_come);
+        self.scratch.len() < SCRATCH_BYTES_MAX || next.is_some_and(|next| next.source == shard as u8)
     }
 
     /// Whether replies are to come from a shard.
@@ -117,7 +195,7 @@ impl Outbound {
         self.shards |= 1 << shard;
         match self.pending.last_mut() {
             Some(last) if last.source == shard as u8 && last.suppressed == suppressed => last.count += count,
-            _ => self.pending.push(PendingReplies { source: shard as u8, suppressed, count, bytes: (0, 0) }),
+            _ => self.pending.push(PendingReplies::from(shard, suppressed, count)),
         }
     }
 
@@ -134,44 +212,75 @@ impl Outbound {
         self.open_segments = 0;
     }
 
-    /// Notes that a shard's replies have come.
+    /// Notes that a shard's replies have come. What stands behind the commands that they answer may go on.
     pub fn received_from(&mut self, shard: usize) {
         self.shards &= !(1 << shard);
         self.open_segments &= !(1 << shard);
         self.has_script_out = false;
+        if self.parked.iter().any(|behind| behind.batch.shard == shard) {
+            self.shards |= 1 << shard;
+            self.parked_in |= 1 << shard;
+        }
     }
 
-    /// Where all that is pending comes from one source, forgets that, and returns whether it is suppressed: the replies are all
-    /// there, and need no putting in order.
+    /// Where all that is pending comes from one source, of which so many have come, forgets those, and returns whether they are
+    /// suppressed: they are next, and need no putting in order.
     #[inline]
-    pub fn take_only_pending(&mut self) -> Option<bool> {
-        let [only] = self.pending.as_slice() else { return None };
+    pub fn take_only_pending(&mut self, come: usize) -> Option<bool> {
+        let [only] = self.pending.as_mut_slice() else { return None };
         let suppressed = only.suppressed;
-        self.pending.clear();
+        if only.count as usize > come {
+            only.count -= come as u32;
+        } else {
+            self.pending.clear();
+        }
         Some(suppressed)
     }
 
     /// Keeps replies of a shard that lie one behind the other in `bytes`, from `from` to each of the `ends`.
-    pub fn keep(&mut self, shard: usize, bytes: &[u8], mut from: usize, mut ends: impl Iterator<Item = usize>) {
-        for pending in self.pending.iter_mut().filter(|pending| pending.source == shard as u8) {
-            let mut to = from;
-            for _ in 0..pending.count {
-                to = ends.next().unwrap_or(to);
+    pub fn keep(&mut self, shard: usize, bytes: &[u8], mut from: usize, ends: impl Iterator<Item = usize>) {
+        let mut ends = ends.peekable();
+        let mut at = 0;
+        while at < self.pending.len() && ends.peek().is_some() {
+            let pending = &mut self.pending[at];
+            at += 1;
+            if pending.source != shard as u8 || pending.have_come {
+                continue;
             }
-            let Range { start, end } = self.scratch.len()..self.scratch.len() + (to - from);
+            let (mut to, mut come) = (from, 0);
+            while let Some(end) = (come < pending.count).then(|| ends.next()).flatten() {
+                (to, come) = (end, come + 1);
+            }
+            let left = pending.count - come;
+            let start = self.scratch.len();
             self.scratch.extend_from_slice(&bytes[from..to]);
-            pending.bytes = (start, end);
+            (pending.count, pending.have_come, pending.bytes) = (come, true, (start, self.scratch.len()));
             from = to;
+            if left > 0 {
+                let rest = PendingReplies::from(shard, pending.suppressed, left);
+                self.pending.insert(at, rest);
+            }
         }
     }
 
-    /// Puts the replies in order, when all have come.
+    /// Puts the replies in order that have come, up to the first that has not.
     pub fn put_in_order(&mut self) {
-        for pending in self.pending.drain(..).filter(|pending| !pending.suppressed) {
+        let come = self.pending.iter().take_while(|pending| pending.have_come).count();
+        for pending in self.pending.drain(..come).filter(|pending| !pending.suppressed) {
             self.buffer.extend_from_slice(&self.scratch[pending.bytes.0..pending.bytes.1]);
         }
-        self.scratch.clear();
-        self.scratch.shrink_to(BUFFER_KEEP_MAX);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if self.pending.is_empty() {
+            scratch.clear();
+            scratch.shrink_to(BUFFER_KEEP_MAX);
+            self.scratch = scratch;
+            return;
+        }
+        for pending in self.pending.iter_mut().filter(|pending| pending.have_come) {
+            let start = self.scratch.len();
+            self.scratch.extend_from_slice(&scratch[pending.bytes.0..pending.bytes.1]);
+            pending.bytes = (start, self.scratch.len());
+        }
     }
 
     /// Writes a reply in its place behind those that are still to come; returns whether it was an error.
@@ -188,9 +297,21 @@ impl Outbound {
         }
         let bytes = (start, buffer.len());
         if !is_next {
-            self.pending.push(PendingReplies { source: OWN, suppressed, count: 1, bytes });
+            self.pending.push(PendingReplies { source: OWN, suppressed, count: 1, have_come: true, bytes });
         }
         failed
+    }
+
+    /// A round begins, in which the connection may have so many bytes of replies written.
+    #[inline]
+    pub fn begin_round(&mut self) {
+        self.replied_bytes_max = self.replied_bytes() + ROUND_REPLY_BYTES_MAX;
+    }
+
+    /// Whether that is reached: no further request is taken in this round.
+    #[inline]
+    pub fn has_replied_enough(&self) -> bool {
+        self.replied_bytes() >= self.replied_bytes_max
     }
 
     /// Bytes of replies that wait to be sent, as far as they are the connection's own.
@@ -220,6 +341,12 @@ impl Outbound {
     #[inline]
     pub fn unsent(&self) -> usize {
         self.buffer.len() - self.sent
+    }
+
+    /// The same with replies and messages that wait for others in front of them.
+    #[inline]
+    pub fn unread(&self) -> usize {
+        self.unsent() + self.scratch.len() + self.pushed.len()
     }
 
     /// Takes what was not sent.
@@ -341,5 +468,63 @@ impl Outbound {
             self.sent = 0;
         }
         Ok(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Replies of one letter each to commands of these shards, in the order of the requests.
+    fn expecting(shards: &[usize]) -> Outbound {
+        let mut outbound = Outbound::default();
+        shards.iter().for_each(|&shard| outbound.expect_from(shard, false));
+        outbound
+    }
+
+    fn keep(outbound: &mut Outbound, shard: usize, replies: &str) {
+        outbound.keep(shard, replies.as_bytes(), 0, 1..=replies.len());
+        outbound.put_in_order();
+    }
+
+    #[test]
+    fn replies_that_come_in_parts_are_put_in_the_order_of_the_requests() {
+        let mut outbound = expecting(&[0, 0, 1, 1, 0, 1, 0]);
+        outbound.reply(Protocol::Resp2, false, |reply| reply.raw(b"."));
+        for (shard, replies, in_order) in
+            [(0, "a", "a"), (1, "c", "a"), (0, "be", "abc"), (1, "d", "abcde"), (0, "g", "abcde"), (1, "f", "abcdefg.")]
+        {
+            keep(&mut outbound, shard, replies);
+            assert_eq!(String::from_utf8_lossy(&outbound.buffer), in_order, "{replies}");
+        }
+        assert!(!outbound.has_pending());
+        assert_eq!(outbound.scratch.len(), 0);
+    }
+
+    #[test]
+    fn only_the_shard_whose_replies_are_next_goes_on_while_many_wait_for_them() {
+        let mut outbound = expecting(&[0, 1, 1]);
+        keep(&mut outbound, 1, "b");
+        assert!(outbound.has_room_for(0) && outbound.has_room_for(1));
+        let mut outbound = expecting(&[0, 1, 1]);
+        outbound.keep(1, &vec![b'b'; SCRATCH_BYTES_MAX], 0, [SCRATCH_BYTES_MAX].into_iter());
+        assert!(outbound.has_room_for(0) && !outbound.has_room_for(1));
+    }
+
+    #[test]
+    fn what_stands_behind_commands_that_went_on_is_parked_when_they_are_back() {
+        let parked = |done| Parked { batch: Box::new(Batch::new(0, 3)), done };
+        let mut outbound = expecting(&[3, 3]);
+        outbound.received_from(3);
+        outbound.park(parked(0));
+        assert!(outbound.awaits_shards() && outbound.has_parked() && !outbound.is_executing());
+        assert_eq!(outbound.take_parked().len(), 1);
+        outbound.keep_behind(parked(0));
+        assert!(outbound.is_executing() && !outbound.has_parked());
+        assert_eq!(outbound.take_parked().len(), 0);
+        outbound.received_from(3);
+        assert!(outbound.has_parked() && !outbound.is_executing());
+        outbound.forget_parked();
+        assert!(!outbound.awaits_shards() && !outbound.has_parked());
     }
 }

@@ -93,6 +93,8 @@ pub struct Executed {
     /// Errors that were answered in place of commands.
     pub refused: Vec<CommandError>,
     pub panicked: bool,
+    /// The replies were more by then than the client may leave unread; those behind it are not kept.
+    pub too_much_from: Option<usize>,
     /// There is no room for what scripts of it may turn out to need.
     pub lacks_room: bool,
     /// The journal's segment of what it has written.

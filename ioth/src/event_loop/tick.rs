@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::server::settings::Settings;
 
 use crate::connection::Connection;
-use crate::request::output::{cut_at_limit, log_tls_trouble, output_limit};
+use crate::request::output::{cut_at_limit, limit_of, log_tls_trouble};
 use crate::request::paused::release_deferred;
 use crate::thread::client_eviction::{account, evict_clients};
 use crate::thread::IoThread;
@@ -24,7 +24,7 @@ impl Limits {
         let record = &connection.record;
         self.idle_max_ms > 0
             && now_ms - record.last_interaction_at.load(Relaxed) > self.idle_max_ms
-            && connection.is_idle()
+            && (connection.is_idle() || connection.waits_to_be_read())
             && !record.is_monitor.load(Relaxed)
             && connection.session.subscriptions.is_none()
             && !record.blocked.load(Relaxed)
@@ -34,10 +34,10 @@ impl Limits {
 
 /// Whether the client has left too many replies unread for too long.
 fn is_behind_too_long(settings: &Settings, connection: &mut Connection, now_ms: i64) -> bool {
-    let limit = output_limit(settings, connection);
-    let unsent = connection.unsent();
+    let limit = limit_of(settings, connection);
+    let unread = connection.unread();
     let outbound = &mut connection.outbound;
-    if limit.soft_bytes == 0 || unsent <= limit.soft_bytes {
+    if limit.soft_bytes == 0 || unread <= limit.soft_bytes {
         outbound.over_soft_limit_since_ms = None;
         return false;
     }
@@ -62,7 +62,7 @@ pub fn tick(io: &mut IoThread) {
         let Some(connection) = io.connections.get_mut(index) else { continue };
         let record = &connection.record;
         record.query_buffer_bytes.store(connection.inbound.unparsed(), Relaxed);
-        record.output_buffer_bytes.store(connection.unsent(), Relaxed);
+        record.output_buffer_bytes.store(connection.unread(), Relaxed);
         let mut cut = limits.is_idle_too_long(connection, io.clock.now_ms);
         if is_behind_too_long(&io.shared.world.settings, connection, io.clock.now_ms) {
             cut = true;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::executor::batch::{Batch, Segment};
 
+use crate::connection::outbound::Parked;
 use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;
 use crate::thread::IoThread;
@@ -32,17 +33,22 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
             segment += 1;
         }
         let end = batch.segment_end(segment);
+        let done = end.min(batch.executed).max(first);
         // Only the last command that a connection has out may wait.
         let waiter = waiters.next_if(|(number, _)| *number < end).map(|(_, waiter)| waiter);
         if let Some(mut connection) = io.connections.take(index) {
             let record = &connection.record;
             record.last_command.store(batch.commands[end - 1].command.id as u32, Relaxed);
-            record.commands.store(record.commands.load(Relaxed) + (end - first) as u64, Relaxed);
+            record.commands.store(record.commands.load(Relaxed) + (done - first) as u64, Relaxed);
             connection.close_after_reply |= close;
             if has_written {
                 hold_for(io, &mut connection, batch.ticket);
             }
-            take_replies(io, &mut connection, &batch, first..end);
+            connection.outbound.received_from(batch.shard);
+            if done < end {
+                park(io, &mut connection, &batch, done..end);
+            }
+            take_replies(io, &mut connection, &batch, first..done);
             match waiter {
                 Some(waiter) => begin_wait(io, &mut connection, waiter),
                 None => settle_wait(io, &mut connection),
@@ -54,48 +60,63 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
     io.batches.recycle(batch);
 }
 
+/// Keeps commands of a connection that came back from a shard as they went (`parked.rs`).
+#[cold]
+fn park(io: &mut IoThread, connection: &mut Connection, batch: &Batch, commands: Range<usize>) {
+    let mut rest = Box::new(Batch::new(io.index, batch.shard));
+    rest.push_from(batch, commands);
+    connection.outbound.park(Parked { batch: rest, done: 0 });
+    io.connections.make_ready_again(connection);
+}
+
 /// Takes the replies to a connection's commands out of a batch.
 fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &Batch, commands: Range<usize>) {
     let shard = batch.shard;
     let outbound = &mut connection.outbound;
-    outbound.received_from(shard);
+    if commands.is_empty() {
+        return go_on(io, connection);
+    }
     if outbound.has_behind() {
         return take_replies_and_messages(io, connection, batch, commands);
     }
     let from = batch.reply_start(commands.start);
-    if let Some(suppressed) = outbound.take_only_pending() {
+    if let Some(suppressed) = outbound.take_only_pending(commands.len()) {
         // The usual case: everything came from one shard, and is sent from where it was written.
         let end = batch.commands[commands.end - 1].end;
         finish(io, connection, if suppressed { &[] } else { &batch.out[from..end] });
         return;
     }
     outbound.keep(shard, &batch.out, from, batch.commands[commands].iter().map(|command| command.end));
-    if !outbound.awaits_shards() {
-        outbound.put_in_order();
-        finish(io, connection, &[]);
-    }
+    go_on(io, connection);
 }
 
 /// The same with what the client hears of its own changes, each behind the reply to the command that has made it.
 #[cold]
 fn take_replies_and_messages(io: &mut IoThread, connection: &mut Connection, batch: &Batch, commands: Range<usize>) {
     let outbound = &mut connection.outbound;
+    let count = commands.len();
     let replies = commands.map(|at| (at, &batch.out[batch.reply_start(at)..batch.commands[at].end]));
     let (bytes, ends) = outbound.join_behind(batch.shard, replies);
-    if let Some(suppressed) = outbound.take_only_pending() {
+    if let Some(suppressed) = outbound.take_only_pending(count) {
         finish(io, connection, if suppressed { &[] } else { &bytes });
         return;
     }
     outbound.keep(batch.shard, &bytes, 0, ends.into_iter());
-    if !outbound.awaits_shards() {
-        outbound.put_in_order();
+    go_on(io, connection);
+}
+
+/// Sends what has come, when no shard executes anything of the connection any more.
+pub fn go_on(io: &mut IoThread, connection: &mut Connection) {
+    if !connection.outbound.is_executing() {
+        connection.outbound.put_in_order();
         finish(io, connection, &[]);
     }
 }
 
 /// The round is over for a connection: sends, and goes on with what it has left to parse.
 fn finish(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
-    if connection.outbound.has_pushed() && connection.wait.reason == WaitsFor::Nothing {
+    let is_answered = !connection.outbound.has_pending();
+    if connection.outbound.has_pushed() && connection.wait.reason == WaitsFor::Nothing && is_answered {
         // Messages that have come meanwhile follow the replies.
         connection.outbound.buffer.extend_from_slice(bytes);
         connection.outbound.end_reply();
@@ -105,10 +126,10 @@ fn finish(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
     } else {
         send(io, connection, bytes);
     }
-    if connection.close_after_reply && connection.unsent() == 0 {
+    if connection.close_after_reply && is_answered && connection.unsent() == 0 {
         connection.closing = true;
     }
-    if connection.inbound.unparsed() > 0 && !connection.closing {
+    if (connection.inbound.unparsed() > 0 || !is_answered) && !connection.closing {
         io.connections.make_ready_again(connection);
     }
 }

@@ -32,6 +32,7 @@ use super::gate::count_error;
 use super::output::{flush, log_tls_trouble};
 use super::own_command::comes_in_rows;
 use super::own_requests::run_row;
+use super::parked::go_on_with_parked;
 use super::publish::hear;
 use super::rights::keep_up;
 use super::submit::{send_row, Row};
@@ -85,6 +86,9 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
     if connection.unsent() > 0 {
         flush(io, connection);
     }
+    if connection.outbound.has_parked() {
+        go_on_with_parked(io, connection);
+    }
     if !connection.is_idle() || connection.is_deferred {
         // A client that has gone while it is blocked or paused. The control plane's answer comes soon otherwise, and a
         // client that has closed only its side for sending may want it.
@@ -116,6 +120,7 @@ pub fn process(io: &mut IoThread, connection: &mut Connection) {
 #[inline]
 fn take_and_read(io: &mut IoThread, connection: &mut Connection, mut shakes_hands: bool) {
     let mut budget = Budget { commands: ROUND_COMMANDS_MAX, bytes: ROUND_BYTES_MAX };
+    connection.outbound.begin_round();
     let mut reads = 0;
     loop {
         let stop = take_requests(io, connection, &mut budget);
@@ -296,6 +301,9 @@ fn take_request(
     let dispatch = take_command(io, connection, request);
     if dispatch != Dispatch::Later {
         *consumed += request.length;
+    }
+    if connection.outbound.has_replied_enough() {
+        budget.bytes = 0;
     }
     dispatch == Dispatch::Done
 }

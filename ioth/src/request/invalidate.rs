@@ -14,7 +14,7 @@ use crate::shared::pubsub::trackers::{Invalidated, Receiver};
 use crate::shared::pubsub::Post;
 use crate::thread::IoThread;
 
-use super::output::hand;
+use super::output::{hand, hand_later};
 
 /// The channel of invalidations for a client that speaks RESP2.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
@@ -166,7 +166,10 @@ fn give(
     let Some(connection) = connections.get_mut(index) else { return };
     let Some(bytes) = message(connection) else { return };
     if connection.is_answering() {
-        connection.outbound.push_later(&bytes);
+        hand_later(shared, &shared.io[*thread], connection, &bytes);
+        if connection.closing {
+            connections.make_ready(index);
+        }
     } else {
         hand(shared, &shared.io[*thread], &mut subscribers.fed, connection, &bytes);
     }

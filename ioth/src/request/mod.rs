@@ -4,7 +4,7 @@
 //! - [`gate`] and [`restraints`] say whether a command may be executed, and whether now
 //! - [`dispatch`] sends it to whoever executes it: a shard's batch ([`submit`]), several shards ([`over_shards`], [`each_shard`]),
 //!   the control plane ([`control`]), an extension's thread ([`extension`]), the connection's own thread ([`own_command`]), or a transaction's queue ([`multi`])
-//! - [`deliver`] brings replies of batches back, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
+//! - [`deliver`] brings replies of batches back, [`parked`] has commands wait whose client does not read, [`durable`] holds some of them back, [`output`] sends, [`settle`] is what follows work on a connection
 //! - [`rights`] says what a client may do, [`lost_rights`] what becomes of those who may less than before, [`by_certificate`] who
 //!   a client is that has a certificate
 //! - [`blocked`] and [`paused`] look after connections that wait, [`quiet`] after who waits until others do, [`monitor`] shows commands to those who asked
@@ -32,6 +32,7 @@ pub mod output;
 pub mod over_shards;
 pub mod own_command;
 pub mod own_requests;
+pub mod parked;
 pub mod paused;
 pub mod publish;
 pub mod quiet;

@@ -44,8 +44,7 @@ pub fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize)
     let stats = io.stats();
     stats.writes.increment();
     stats.output_bytes.add(sent as u64);
-    let limit = output_limit(&io.shared.world.settings, connection).hard_bytes;
-    if limit > 0 && unsent > limit {
+    if is_beyond_limit(&io.shared, connection) {
         cut_at_limit(&io.shared, &io.shared.io[io.index], connection);
     }
     look_at_growth(io, connection);
@@ -59,10 +58,15 @@ pub struct OutputLimit {
     pub soft_ms: i64,
 }
 
-/// The limit of a client's class.
-pub fn output_limit(settings: &Settings, connection: &Connection) -> OutputLimit {
+/// The limit of a connection's class.
+pub fn limit_of(settings: &Settings, connection: &Connection) -> OutputLimit {
+    output_limit(settings, connection.session.subscriptions.is_some())
+}
+
+/// The limit of subscribers, or of others.
+pub fn output_limit(settings: &Settings, is_subscriber: bool) -> OutputLimit {
     let milliseconds = |seconds: i64| seconds.saturating_mul(1000);
-    if connection.session.subscriptions.is_some() {
+    if is_subscriber {
         return OutputLimit {
             hard_bytes: settings.pubsub_output_limit_hard_bytes.size(),
             soft_bytes: settings.pubsub_output_limit_soft_bytes.size(),
@@ -74,6 +78,13 @@ pub fn output_limit(settings: &Settings, connection: &Connection) -> OutputLimit
         soft_bytes: settings.output_limit_soft_bytes.size(),
         soft_ms: milliseconds(settings.output_limit_soft_seconds.get()),
     }
+}
+
+/// Whether a client has left more unread than it may at once.
+#[inline]
+fn is_beyond_limit(shared: &Shared, connection: &Connection) -> bool {
+    let limit = limit_of(&shared.world.settings, connection).hard_bytes;
+    limit > 0 && connection.unread() > limit
 }
 
 /// Who fails at TLS shall be seen, and shall not fill the log.
@@ -97,8 +108,8 @@ pub fn log_tls_trouble(
 #[cold]
 pub fn cut_at_limit(shared: &Shared, stats: &IoStats, connection: &mut Connection) {
     stats.output_limit_disconnections.increment();
-    let unsent = connection.unsent().to_string();
-    let fields = vec![("client", connection.record.address.clone()), ("bytes", unsent)];
+    let unread = connection.unread().to_string();
+    let fields = vec![("client", connection.record.address.clone()), ("bytes", unread)];
     shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
     // Also what waits for the disk: it is the client's own fault that it gets nothing of that.
     connection.outbound.release();
@@ -116,9 +127,7 @@ pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Fed, connection: &mut Co
     }
     fed.note(bytes.len());
     let mut sent = connection.outbound.push(&mut connection.transport, bytes);
-    let limit = output_limit(&shared.world.settings, connection).hard_bytes;
-    let is_beyond = |connection: &Connection| limit > 0 && connection.unsent() > limit;
-    if sent == Ok(0) && is_beyond(connection) {
+    if sent == Ok(0) && is_beyond_limit(shared, connection) {
         // What only waits for its turn is not what the client has left unread.
         sent = connection.outbound.flush(&mut connection.transport);
     }
@@ -130,7 +139,18 @@ pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Fed, connection: &mut Co
         }
         Err(_) => connection.closing = true,
     }
-    if is_beyond(connection) {
+    if is_beyond_limit(shared, connection) {
+        cut_at_limit(shared, stats, connection);
+    }
+}
+
+/// Keeps a message for a connection until what it waits for is answered.
+pub fn hand_later(shared: &Shared, stats: &IoStats, connection: &mut Connection, bytes: &[u8]) {
+    if connection.closing {
+        return;
+    }
+    connection.outbound.push_later(bytes);
+    if is_beyond_limit(shared, connection) {
         cut_at_limit(shared, stats, connection);
     }
 }

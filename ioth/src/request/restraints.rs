@@ -32,6 +32,14 @@ fn file_failed(io: &IoThread) -> CommandError {
     CommandError::with(format!("MISCONF Errors writing to the AOF file: {reason}"))
 }
 
+/// Why a command may not be executed now.
+pub enum Restraint {
+    /// It is answered an error.
+    Refused(CommandError),
+    /// It waits until a pause is over.
+    Paused,
+}
+
 /// What becomes of a command that may not be executed now.
 #[cold]
 pub fn restrain(
@@ -40,36 +48,49 @@ pub fn restrain(
     command: &'static Command,
     request: &Request<'_>,
 ) -> Option<Dispatch> {
-    if let Some(error) = needs_busy_shards(io, connection, command, request) {
-        return Some(refuse(io, connection, Some(command), error));
+    Some(match restraint(io, connection, command, request.args)? {
+        Restraint::Refused(error) => refuse(io, connection, Some(command), &error),
+        Restraint::Paused => {
+            defer_for_pause(io, connection, command);
+            Dispatch::Later
+        }
+    })
+}
+
+/// What keeps a command from being executed now, if anything does.
+#[cold]
+pub fn restraint(
+    io: &IoThread,
+    connection: &Connection,
+    command: &'static Command,
+    args: &[&[u8]],
+) -> Option<Restraint> {
+    if let Some(error) = needs_busy_shards(io, connection, command, args) {
+        return Some(Restraint::Refused(error.clone()));
     }
-    let flags = Flagged::new(io, connection, command, request.args);
+    let flags = Flagged::new(io, connection, command, args);
     if let Some(error) = redirection(io, connection, &flags) {
-        return Some(refuse(io, connection, Some(command), &error));
+        return Some(Restraint::Refused(error));
     }
     if let Some(reason) = io.shared.world.pause.refusal().filter(|_| flags.any_has(flag::WRITE)) {
-        return Some(match reason {
-            Refusal::JournalFailed => refuse(io, connection, Some(command), &file_failed(io)),
-            _ => refuse(io, connection, Some(command), reason.error()),
-        });
+        return Some(Restraint::Refused(match reason {
+            Refusal::JournalFailed => file_failed(io),
+            _ => reason.error().clone(),
+        }));
     }
     for (condition, needed, error) in
         [(Condition::Stale, flag::STALE, &PRIMARY_DOWN), (Condition::Loading, flag::LOADING, &LOADING)]
     {
         if io.shared.world.pause.is(condition) && !flags.all_have(needed) {
-            return Some(refuse(io, connection, Some(command), error));
+            return Some(Restraint::Refused(error.clone()));
         }
     }
     // What would take a snapshot of data that are about to go, or change where the new ones come from.
     let loads_beside = io.shared.world.pause.is(Condition::LoadingBeside);
     if loads_beside && flags.any_has(flag::NO_ASYNC_LOADING) {
-        return Some(refuse(io, connection, Some(command), &LOADING));
+        return Some(Restraint::Refused(LOADING.clone()));
     }
-    if pauses(io, flags.may_write()) {
-        defer_for_pause(io, connection, command);
-        return Some(Dispatch::Later);
-    }
-    None
+    pauses(io, flags.may_write()).then_some(Restraint::Paused)
 }
 
 /// Where a client that has said it understands that is sent to, if this is a replica: to the primary with all that writes, and
@@ -90,7 +111,7 @@ fn needs_busy_shards(
     io: &IoThread,
     connection: &Connection,
     command: &Command,
-    request: &Request<'_>,
+    args: &[&[u8]],
 ) -> Option<&'static CommandError> {
     if !io.shared.world.pause.is_busy() {
         return None;
@@ -104,7 +125,7 @@ fn needs_busy_shards(
                 .any(|queued| busy & queued.command.shards_in_transaction(&borrowed(&queued.args), &map) != 0)
         }),
         (None, Plane::Data(_) | Plane::Extension) => {
-            let needed = command.shards_of(request.args, &map);
+            let needed = command.shards_of(args, &map);
             running.error_for(|busy| busy & needed != 0)
         }
         // What is about all data as they are at one moment has to hold all shards.

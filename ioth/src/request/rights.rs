@@ -44,6 +44,18 @@ pub fn check(
         Some(multi) => (multi.db.unwrap_or(session.db), Setting::Multi),
         None => (session.db, Setting::TopLevel),
     };
+    check_in(shared, connection, (db, setting), command, args)
+}
+
+/// Whether the client's user may execute a command line in a database.
+pub fn check_in(
+    shared: &Shared,
+    connection: &Connection,
+    (db, setting): (u16, Setting),
+    command: &'static Command,
+    args: &[&[u8]],
+) -> Result<(), CommandError> {
+    let session = &connection.session;
     session.user.check(command, args, db).map_err(|denied| {
         // The log shows the client with what it was refused.
         connection.record.last_command.store(command.id as u32, Relaxed);

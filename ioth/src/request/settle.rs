@@ -15,6 +15,9 @@ use super::track::track_no_longer;
 
 /// After a connection was worked on: keeps it, or closes it.
 pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
+    if connection.closing && !connection.outbound.is_executing() {
+        connection.outbound.forget_parked();
+    }
     let ends = connection.closing && connection.has_nothing_out() && abandon_wait(io, &mut connection);
     if ends && !awaits_disk(io, &connection) {
         close(io, connection);

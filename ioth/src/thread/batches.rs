@@ -92,7 +92,7 @@ impl Batches {
 
     /// Takes a batch back for use, when its replies have been delivered.
     pub fn recycle(&mut self, mut batch: Box<Batch>) {
-        let reply_bytes = (batch.out.len() / batch.commands.len().max(1)).max(1);
+        let reply_bytes = (batch.out.len() / batch.executed.max(1)).max(1);
         self.commands_max = (REPLY_BYTES_MAX / reply_bytes).clamp(1, COMMANDS_MAX);
         batch.clear();
         if self.spare.len() < SPARE_MAX {

@@ -4,6 +4,7 @@
 //! the replies in it. Arguments point into the read buffers of the connections, which stay untouched until then.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
@@ -97,7 +98,7 @@ pub struct Batch {
     pub segments: Vec<Segment>,
     pub args: Vec<&'static [u8]>,
     pub out: Vec<u8>,
-    /// Commands that were executed before the batch was left to another thread.
+    /// Commands that were executed. Those behind them wait for another thread, or for their client to read (`run.rs`).
     pub executed: usize,
     /// The journal's segment of what was written; 0 if nothing was, or nobody listens.
     pub ticket: Ticket,
@@ -175,6 +176,32 @@ impl Batch {
         }
         let args_end = self.args.len() as u32;
         self.commands.push(Cmd { command, hash, end: 0, args_end, slot, db });
+    }
+
+    /// Adds commands of another batch that were not executed there, with what holds for them.
+    pub fn push_from(&mut self, other: &Batch, commands: Range<usize>) {
+        if commands.is_empty() {
+            return;
+        }
+        for of in other.segment_of(commands.start)..=other.segment_of(commands.end - 1) {
+            let segment = &other.segments[of];
+            let (first, end) = (segment.first.max(commands.start), other.segment_end(of).min(commands.end));
+            self.segments.push(Segment {
+                first: self.commands.len(),
+                close: false,
+                has_written: Cell::new(false),
+                ..segment.clone()
+            });
+            for at in first..end {
+                let Cmd { command, hash, slot, db, .. } = other.commands[at];
+                self.push(command, other.args_of(at), hash, slot, db);
+            }
+        }
+    }
+
+    /// The arguments of a command.
+    pub fn args_of(&self, command: usize) -> &[&'static [u8]] {
+        &self.args[self.args_start(command)..self.commands[command].args_end as usize]
     }
 
     /// The segment that a command belongs to.

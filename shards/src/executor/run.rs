@@ -24,8 +24,12 @@ use crate::server::world::World;
 /// How old the time of a batch may be when a command begins; after that the clocks are read again. The tick counter, which is
 /// read after each command in any case, tells: clocks are read once in a batch, or a thousand times a second in a long one.
 const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
+/// Bytes of replies with which a batch goes back, whatever of it was not executed. A pipeline may ask for more than the memory
+/// holds, and only an IO thread knows what its client has left unread.
+pub const REPLY_BYTES_MAX: usize = 1 << 20;
 
-/// Executes a batch. A command that panics is answered with an error and its connection marked for closing.
+/// Executes a batch, up to a bound of its replies: how far it has come stands in `executed`. A command that panics is answered with
+/// an error and its connection marked for closing.
 ///
 /// Returns false where a script is to be left, with what follows it, to the shard's own thread; there, where it needs all shards.
 #[must_use]
@@ -49,19 +53,19 @@ fn run_all(shard: &mut Shard, world: &World, batch: &mut Batch) -> bool {
         // Their keys are the batch's.
         shard.note_pending_reads();
         shard.stats.commands.add((next - first) as u64);
-        if result.is_err() {
-            batch.out.truncate(batch.reply_start(next));
-            let segment = batch.segment_of(next);
-            batch.segments[segment].close = true;
-            Reply::new(&mut batch.out, batch.segments[segment].protocol).error(&INTERNAL_ERROR);
-            shard.stats.panics.increment();
-            batch.commands[next].end = batch.out.len();
-            next += 1;
-        } else if next < batch.commands.len() {
+        if let Ok(hands_on) = result {
             batch.executed = next;
-            return false;
+            return !hands_on;
         }
+        batch.out.truncate(batch.reply_start(next));
+        let segment = batch.segment_of(next);
+        batch.segments[segment].close = true;
+        Reply::new(&mut batch.out, batch.segments[segment].protocol).error(&INTERNAL_ERROR);
+        shard.stats.panics.increment();
+        batch.commands[next].end = batch.out.len();
+        next += 1;
     }
+    batch.executed = next;
     true
 }
 
@@ -101,9 +105,9 @@ pub fn run_next_over(shards: &mut Shards<'_>, world: &World, batch: &mut Batch) 
     batch.executed += 1;
 }
 
-/// Executes commands from `next` on, which is the command that it has come to: the last one's end, one that panicked, or a script
-/// that is to be handed on.
-fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize) {
+/// Executes commands from `next` on, which is the command that it has come to: the last one's end, one that panicked, the one behind
+/// the bound of the replies, or a script that is to be handed on, which is returned.
+fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize) -> bool {
     // Read before the clocks: what they say is no older than this.
     let mut tick = clock::ticks();
     let mut clocks_read = tick;
@@ -113,8 +117,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
     let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
-    let mut segment = batch.segment_of(*next);
-    let is_restrained = world.pause.may_be_on();
+    let (mut segment, is_restrained) = (batch.segment_of(*next), world.pause.may_be_on());
     let (mut args_begin, mut start) = (batch.args_start(*next), batch.reply_start(*next));
     let mut end = batch.segment_end(segment);
     let Batch { commands, segments, args, out, waiters, .. } = batch;
@@ -138,10 +141,10 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         let failed = refused || run_one(&mut context, command, (at, line), out);
         if failed && scripting::takes_hand_on() {
             out.truncate(start);
-            return;
+            return true;
         }
         note_write(segments, segment, std::mem::take(&mut context.has_written));
-        let mut now = clock::ticks();
+        let now = clock::ticks();
         match context.blocked.take() {
             // One that waits is a call when it ends.
             Some(block) => wait(&mut context, command, *block, (at, waiters)),
@@ -150,18 +153,19 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
                 account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
             }
         }
-        if has_served(context.shards.first()) {
-            now = clock::ticks();
-        }
-        tick = now;
-        if now.wrapping_sub(clocks_read) >= age_max {
-            clocks_read = now;
+        tick = if has_served(context.shards.first()) { clock::ticks() } else { now };
+        if tick.wrapping_sub(clocks_read) >= age_max {
+            clocks_read = tick;
             context.look_at_clocks();
         }
         (args_begin, start) = (args_end as usize, out.len());
         commands[at].end = start;
+        if start >= REPLY_BYTES_MAX {
+            break;
+        }
     }
-    *next = commands.len();
+    *next += 1;
+    false
 }
 
 /// Notes whether a command of a segment has written.

@@ -22,6 +22,7 @@ use crate::request::caller::Caller;
 use crate::request::control::{control_request, defer_for_inbox};
 use crate::request::durable::hold_for;
 use crate::request::gate::count_error;
+use crate::request::output::cut_at_limit;
 use crate::request::over_shards::leave_errand;
 use crate::request::own_command::run_connection_command;
 use crate::request::paused::begin_pauses;
@@ -152,8 +153,8 @@ fn exec_over_shards(io: &mut IoThread, connection: &mut Connection, transaction:
             drop(held);
             executed.ticket = journal::last_ticket();
             end_exec(io, connection, executed);
-            // Who has guessed passwords in it is not listened to for a while.
-            if connection.is_deferred {
+            // Who has guessed passwords in it is not listened to for a while, and who is cut not at all.
+            if connection.is_deferred || connection.closing {
                 Dispatch::Wait
             } else {
                 Dispatch::Done
@@ -257,6 +258,8 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
     connection.outbound.buffer.extend_from_slice(&executed.replies[copied..]);
     if connection.wait.is_suppressed || connection.session.reply_mode.suppresses() {
         connection.outbound.buffer.truncate(start);
+    } else if executed.too_much_from.is_some() {
+        cut_at_limit(&io.shared, &io.shared.io[io.index], connection);
     }
     begin_pauses(io, connection, start);
     if !connection.is_answering() {
