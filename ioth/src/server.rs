@@ -42,7 +42,7 @@ use crate::thread::IoThread;
 const IO_THREAD_SLICE: Duration = Duration::from_micros(300);
 
 /// IO threads that a server may have.
-pub const IO_THREADS_MAX: usize = 64;
+const IO_THREADS_MAX: usize = 64;
 
 /// What a server is made of; the rest are settings that may change.
 #[derive(Clone, Copy, Debug)]

@@ -10,6 +10,8 @@ from sherd import native
 from sherd.config import BY_NAME, Config
 from sherd.config.kinds import Boolean, Enumeration, Integer, Memory
 from sherd.config.special_kinds import EventFlags
+from sherd.config.table.network import IO_THREADS_MAX, SHARDS_MAX
+from sherd.errors import ConfigError
 from sherd.server.settings import native_settings
 
 ROWS: list[Any] = native.setting_table()
@@ -59,3 +61,13 @@ def test_a_server_takes_every_setting_that_is_pushed_down() -> None:
     engine = native.Server(shards=1, io_threads=1, cluster=False, settings={})
     assert [name for name, value in native_settings(Config()).items() if not engine.set_setting(name, value)] == []
     assert engine.settings().keys() == {row["name"] for row in ROWS}
+
+
+def test_what_can_be_configured_is_what_the_data_plane_has_room_for() -> None:
+    """More would be taken, told by CONFIG GET, and not be there."""
+    engine = native.Server(shards=SHARDS_MAX + 1, io_threads=IO_THREADS_MAX + 1, cluster=False, settings={})
+    snapshot = engine.snapshot()
+    assert len(snapshot["shards_detail"]) == BY_NAME["shards"].kind.parse([str(SHARDS_MAX)], 0) == SHARDS_MAX
+    assert len(snapshot["io_detail"]) == BY_NAME["io-threads"].kind.parse(["128"], 0)
+    with pytest.raises(ConfigError):
+        BY_NAME["shards"].kind.parse([str(SHARDS_MAX + 1)], 0)

@@ -8,7 +8,9 @@ from sherd.config.special_kinds import Addresses, BufferLimits
 
 _PORT = (0, 65535)
 _MEBIBYTE = 1024 * 1024
-THREADS_MAX = 128
+# What the data plane has room for.
+IO_THREADS_MAX = 64
+SHARDS_MAX = 64
 
 PARAMETERS = (
     ConfigParam(
@@ -41,12 +43,13 @@ PARAMETERS = (
            "Longest single string that a client may send."),
     boolean("protected-mode", True, "Refuse clients from other hosts while no password and no user is set up."),
     ConfigParam(
-        "io-threads", Integer(0, THREADS_MAX, words_for_zero=("auto",)), 0,
+        # Redis takes 128.
+        "io-threads", Integer(0, 128, clamp=(0, IO_THREADS_MAX), words_for_zero=("auto",)), 0,
         "Threads that read, parse and write for the clients; 0 or 'auto' chooses by the cores.",
         immutable=True,
     ),
     ConfigParam(
-        "shards", Integer(0, THREADS_MAX, words_for_zero=("auto",)), 0,
+        "shards", Integer(0, SHARDS_MAX, words_for_zero=("auto",)), 0,
         "Parts that the keyspace is divided into, each with an execution thread; 0 or 'auto' chooses by the cores.",
         immutable=True,
     ),
