@@ -8,6 +8,7 @@ use pyo3::pybacked::PyBackedBytes;
 use sherd_metrics::allocator::Mimalloc;
 use sherd_metrics::memory::Counting;
 use sherd_shards::glob;
+use sherd_shards::keyspace::events::class;
 
 mod access;
 mod append;
@@ -45,6 +46,12 @@ fn used_memory() -> usize {
 fn glob_filter(pattern: &[u8], texts: Vec<PyBackedBytes>, ignore_case: bool) -> Vec<usize> {
     let matches = if ignore_case { glob::matches_ignoring_case } else { glob::matches };
     (0..texts.len()).filter(|&place| matches(pattern, &texts[place])).collect()
+}
+
+/// The names of all keyspace events.
+#[pyfunction]
+fn event_names() -> Vec<&'static str> {
+    class::EVENTS.iter().flat_map(|(_, events)| events.iter().copied()).collect()
 }
 
 /// The hash slot of a key.
@@ -92,6 +99,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("redis_version", sherd_ioth::commands::REDIS_VERSION)?;
     module.add_function(wrap_pyfunction!(used_memory, module)?)?;
     module.add_function(wrap_pyfunction!(glob_filter, module)?)?;
+    module.add_function(wrap_pyfunction!(event_names, module)?)?;
     module.add_function(wrap_pyfunction!(key_slot, module)?)?;
     module.add_function(wrap_pyfunction!(histogram_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(choose_huge_pages, module)?)?;

@@ -24,6 +24,7 @@ __all__ = [
     "command_count",
     "command_table",
     "dismiss_runtime_maker",
+    "event_names",
     "fail_runtimes",
     "glob_filter",
     "histogram_bounds",
@@ -140,6 +141,9 @@ def used_memory() -> int:
 def glob_filter(pattern: bytes, texts: Sequence[bytes], ignore_case: bool = False) -> list[int]:
     """The places of the texts that a pattern matches as Redis matches it, in their order; bounded by the product of the
     lengths."""
+
+def event_names() -> list[str]:
+    """The names of all keyspace events, by their classes."""
 
 def key_slot(key: bytes) -> int:
     """The hash slot of a key."""

@@ -46,6 +46,8 @@ def test_a_data_command_is_named_in_its_family_alone() -> None:
             if "families" not in file.parts and "tests" not in file.parts and not file.stem.endswith("tests")
         ),
     ]
+    # Events have the names of the commands that raise them.
+    files.remove(root / "shards" / "src" / "server" / "event_class.rs")
     named: dict[str, set[str]] = {}
     for file in files:
         program = file.read_text().partition("#[cfg(test)]\nmod ")[0]

@@ -122,7 +122,8 @@ def test_a_module_that_is_loaded_again_takes_the_place_of_the_old_one(tmp_path: 
         (one_command.format(name="get", value=1), b"get is a command of the server"),
         (one_command.format(name="Own", value=1), b"'Own' is no name of a command"),
         (one_command.format(name="a.b", value=1).replace("keys=1", "keys=2"), b"argument 2 is to be a key"),
-        (one_command.format(name="a.b", value=1).replace("keys=1", "flags='quick'"), b"there is no flag quick"),
+        (one_command.format(name="a.b", value=1).replace("keys=1", "flags='quick'"), b"no flag 'quick'"),
+        (one_command.format(name="a.b", value=1).replace("keys=1", "flags='writes'"), b"(did you mean 'write'?)"),
         (one_command.format(name="a.b", value=1).replace("bytes", "list"), b"key is a <class 'list'>"),
         (one_command.format(name="a.b", value=1).replace("def", "async def"), b"a command is a plain function"),
         (
@@ -142,6 +143,10 @@ def test_a_module_that_is_loaded_again_takes_the_place_of_the_old_one(tmp_path: 
         (
             "import sherd\n\n@sherd.on('set')\ndef hook(call): ...\n",
             b"own.py: hook: it is called with the call and the event",
+        ),
+        (
+            "import sherd\n\n@sherd.on('expird')\ndef hook(call, event): ...\n",
+            b"own.py: hook: there is no event 'expird' (did you mean 'expired'?)",
         ),
         (one_command.format(name="a.b", value=1).replace("keys=1", "acl='fancy'"), b"a.b: there is no category fancy"),
         ("def answer(call): ...\n", b"own.py declares no command, job or hook"),

@@ -69,6 +69,7 @@ impl Events {
     }
 
     fn keep(&mut self, db: u16, class: u32, name: &'static str, key: &[u8]) {
+        debug_assert_eq!(class::classes_of(name) & class, class, "{name} is not among the events of its class");
         if self.pending.len() < PENDING_MAX {
             self.add(|number| Event { db, class, name, key: key.to_vec(), message: None, number });
         } else {
@@ -138,13 +139,13 @@ mod tests {
     #[test]
     fn events_that_nobody_takes_are_not_kept() {
         let mut events = Events::default();
-        events.push(0, class::GENERIC, "set", b"k");
+        events.push(0, class::STRING, "set", b"k");
         assert!(events.is_empty());
         events.set_consumed(true);
         events.push(1, class::GENERIC, "del", b"k");
         let taken: Vec<_> = events.take().into_iter().map(|event| (event.db, event.name, event.key)).collect();
         assert_eq!(taken, [(1, "del", b"k".to_vec())]);
-        events.push(0, class::GENERIC, "set", b"k");
+        events.push(0, class::STRING, "set", b"k");
         events.set_consumed(false);
         assert!(events.is_empty());
     }
@@ -168,7 +169,7 @@ mod tests {
         let mut events = Events::default();
         events.set_consumed(true);
         for number in 0..PENDING_MAX + 3 {
-            events.push(0, class::GENERIC, "set", number.to_string().as_bytes());
+            events.push(0, class::STRING, "set", number.to_string().as_bytes());
         }
         let kept = events.take();
         assert_eq!((kept.len(), kept[0].key.as_slice(), events.lost()), (PENDING_MAX, b"0".as_slice(), 3));

@@ -1,4 +1,5 @@
-//! The classes of keyspace events, as bits: what `notify-keyspace-events` asks for, and what an event belongs to.
+//! The classes of keyspace events, as bits: what `notify-keyspace-events` asks for, and what an event belongs to; and the events
+//! of each class.
 
 pub const GENERIC: u32 = 1 << 0;
 pub const STRING: u32 = 1 << 1;
@@ -38,3 +39,55 @@ pub const LETTERS: &[(char, u32)] = &[
     ('E', KEYEVENT),
     ('A', ALL),
 ];
+
+/// All events by their class. One that is not here cannot be raised, nor waited for.
+pub const EVENTS: &[(u32, &[&str])] = &[
+    (GENERIC, &["copy_to", "del", "expire", "move_from", "move_to", "persist", "rename_from", "rename_to", "restore"]),
+    (STRING, &["append", "incrby", "incrbyfloat", "pfadd", "set", "setbit", "setrange"]),
+    (LIST, &["linsert", "lpop", "lpush", "lrem", "lset", "ltrim", "rpop", "rpush", "sortstore"]),
+    (SET, &["sadd", "sdiffstore", "sexpire", "sexpired", "sinterstore", "spersist", "spop", "srem", "sunionstore"]),
+    (HASH, &["hdel", "hexpire", "hexpired", "hincrby", "hincrbyfloat", "hpersist", "hset"]),
+    (
+        ZSET,
+        &[
+            "georadiusstore",
+            "geosearchstore",
+            "zadd",
+            "zdiffstore",
+            "zincr",
+            "zinterstore",
+            "zpopmax",
+            "zpopmin",
+            "zrangestore",
+            "zrem",
+            "zremrangebylex",
+            "zremrangebyrank",
+            "zremrangebyscore",
+            "zunionstore",
+        ],
+    ),
+    (EXPIRED, &["expired"]),
+    (EVICTED, &["evicted"]),
+    (
+        STREAM,
+        &[
+            "xadd",
+            "xcfgset",
+            "xdel",
+            "xgroup-create",
+            "xgroup-createconsumer",
+            "xgroup-delconsumer",
+            "xgroup-destroy",
+            "xgroup-setid",
+            "xsetid",
+            "xtrim",
+        ],
+    ),
+    (KEY_MISS, &["keymiss"]),
+    (NEW, &["new"]),
+];
+
+/// The classes in which there are events of this name.
+pub fn classes_of(event: &str) -> u32 {
+    EVENTS.iter().filter(|(_, events)| events.contains(&event)).fold(0, |classes, (class, _)| classes | class)
+}

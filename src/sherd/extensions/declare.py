@@ -27,8 +27,6 @@ FindKeys = Callable[..., Sequence["bytes | str"]]
 
 ATTRIBUTE = "__sherd_declared__"
 PERIOD_SECONDS_MIN = 0.01
-# Redis has no events with longer names; this bounds what is compared with each event.
-_EVENT_CHARACTERS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ def on(event: str, *, pattern: bytes | str = b"*", keys: str = "event") -> Calla
     """
     if keys not in ("event", "all"):
         raise DeclarationError('keys of a hook are "event" or "all"')
-    if not (_is_text(event) and 0 < len(event) <= _EVENT_CHARACTERS_MAX):
+    if not (_is_text(event) and event):
         raise DeclarationError(f'{event!r} is no event: a hook is declared with its name, as in @sherd.on("expired")')
 
     own_pattern = to_bytes(pattern)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sherd.config import did_you_mean
 from sherd.errors import DeclarationError
 from sherd.extensions.declare import DeclaredCommand, DeclaredHook, DeclaredJob, Event, name_of, to_bytes
 from sherd.extensions.signature import Parameter, Signature, check_parameters, check_plain, read_signature
@@ -69,9 +70,11 @@ def read_command(declared: DeclaredCommand) -> Command:
     name = declared.name
     if not _NAME.fullmatch(name):
         raise DeclarationError(f"{name!r} is no name of a command: lower-case letters, digits and . _ : - are")
-    unknown = set(declared.flags) - _FLAGS
-    if unknown:
-        raise DeclarationError(f"{name}: there is no flag {' '.join(sorted(unknown))} for a Python command")
+    unknown = next((flag for flag in declared.flags if flag not in _FLAGS), None)
+    if unknown is not None:
+        raise DeclarationError(
+            f"{name}: there is no flag '{unknown}' for a Python command{did_you_mean(unknown, _FLAGS)}"
+        )
     if {"write", "readonly"} <= set(declared.flags):
         raise DeclarationError(f"{name}: a command is write or readonly")
     signature = read_signature(name, declared.function)
@@ -107,6 +110,16 @@ def check_task(declared: DeclaredJob | DeclaredHook) -> None:
     name, function = name_of(declared.function), declared.function
     check_plain(name, function, "hook" if is_hook else "job")
     check_parameters(name, function, *(("the call", "the event") if is_hook else ("the call",)))
+    if isinstance(declared, DeclaredHook):
+        _check_event(name, declared.event)
+
+
+def _check_event(hook: str, event: str) -> None:
+    from sherd.native import event_names
+
+    names = event_names()
+    if event not in names:
+        raise DeclarationError(f"{hook}: there is no event '{event}'{did_you_mean(event, names)}")
 
 
 def job_form(number: int, declared: DeclaredJob) -> native.ExtensionTask:

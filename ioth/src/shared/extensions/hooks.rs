@@ -14,7 +14,7 @@ use crate::observe::log::{Level, Log, Occasional};
 use super::work::{Task, Work, WorkQueue};
 
 /// Events that may wait for hooks.
-pub const WAITING_EVENTS_MAX: usize = 16_384;
+const WAITING_EVENTS_MAX: usize = 16_384;
 
 /// One hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +30,7 @@ pub struct Hook {
 impl Hook {
     /// The classes of events to be raised for it.
     fn classes(&self) -> u32 {
-        match self.event.as_str() {
-            "expired" => class::EXPIRED,
-            "evicted" => class::EVICTED,
-            "new" => class::NEW,
-            "keymiss" => class::KEY_MISS,
-            // Names of other events do not tell their class.
-            _ => class::ALL & !(class::EXPIRED | class::EVICTED),
-        }
+        class::classes_of(&self.event)
     }
 
     fn wants(&self, event: &Event) -> bool {
