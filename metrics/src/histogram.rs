@@ -20,7 +20,7 @@ pub struct Histogram {
 
 /// The bucket of a value in nanoseconds.
 #[inline]
-pub fn bucket_of(nanoseconds: u64) -> usize {
+fn bucket_of(nanoseconds: u64) -> usize {
     let value = nanoseconds.max(4);
     let octave = 63 - value.leading_zeros() as usize;
     let quarter = (value >> (octave - 2)) as usize & 3;

@@ -26,7 +26,7 @@ pub mod policy;
 mod relocate;
 
 /// The longest string that lies in the entry itself.
-pub const EMBEDDED_MAX: usize = 255;
+const EMBEDDED_MAX: usize = 255;
 
 const KIND: u8 = 0b11;
 const EMBEDDED: u8 = 0;
@@ -508,7 +508,7 @@ impl Entry {
 
 /// The integer that Redis would store for this string, if it would.
 #[inline]
-pub fn text_as_integer(text: &[u8]) -> Option<i64> {
+fn text_as_integer(text: &[u8]) -> Option<i64> {
     // Most strings are ruled out by length or first byte, without the call.
     match text.first() {
         Some(b'0'..=b'9' | b'-') if text.len() <= 20 => sherd_types::number::parse_i64(text),

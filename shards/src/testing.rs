@@ -1,4 +1,5 @@
-//! Running commands in unit tests without sockets or threads.
+//! Running commands in unit tests without sockets or threads. Integration tests take this file in as a module of their own, and
+//! each uses a part of it.
 
 use std::sync::Arc;
 
@@ -15,7 +16,6 @@ use crate::server::world::World;
 use crate::slot::SlotMap;
 
 /// Runs a command line in an engine's shards, as [`Tester::run`] does.
-#[allow(dead_code)] // Used by the tests of loading.
 pub fn run_in(engine: &crate::executor::engine::Engine, db: u16, line: &str) -> String {
     let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     let table = registry::table();
@@ -123,13 +123,11 @@ impl Tester {
     }
 
     /// How often a sweep has stopped because its time was over.
-    #[allow(dead_code)] // Likewise.
     pub fn time_caps(&self) -> u64 {
         self.shards.iter().map(|shard| shard.stats.expiry.time_cap_reached.get()).sum()
     }
 
     /// Buckets of the first shard that its own thread sweeps in one tick.
-    #[allow(dead_code)] // Likewise.
     pub fn swept_in_a_tick(&mut self) -> usize {
         let shard = &mut self.shards[0];
         shard.publish_sizes();
@@ -141,7 +139,6 @@ impl Tester {
     }
 
     /// One round of eviction in each shard, as the shards' own threads do it, however many slices it takes.
-    #[allow(dead_code)] // Used where memory is counted: `tests/eviction.rs`.
     pub fn evict_round(&mut self) {
         for shard in &self.shards {
             shard.publish_sizes();
@@ -153,13 +150,11 @@ impl Tester {
     }
 
     /// The cut of a snapshot over all shards, and the way on which its bytes come.
-    #[allow(dead_code)] // Used by the tests of snapshots.
     pub fn begin_snapshot(&mut self) -> Arc<crate::keyspace::saving::Sink> {
         self.begin_snapshot_as(false)
     }
 
     /// The same, as commands if that is wanted.
-    #[allow(dead_code)] // Likewise.
     pub fn begin_snapshot_as(&mut self, as_commands: bool) -> Arc<crate::keyspace::saving::Sink> {
         let sink = crate::keyspace::saving::Sink::new(self.shards.len());
         let policy = self.world.settings.maxmemory_policy.get();
@@ -174,20 +169,17 @@ impl Tester {
     }
 
     /// One slice of the snapshot in one shard, however short; true while it goes on.
-    #[allow(dead_code)] // Likewise.
     pub fn snapshot_slice(&mut self, shard: usize) -> bool {
         self.shards[shard].save_slice();
         self.is_saving(shard)
     }
 
     /// Whether a shard has not come to the end of its part of the snapshot.
-    #[allow(dead_code)] // Likewise.
     pub fn is_saving(&self, shard: usize) -> bool {
         self.shards[shard].stats.saving.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// Loads an RDB file.
-    #[allow(dead_code)] // Likewise.
     pub fn load(&mut self, bytes: &[u8]) -> Result<(), crate::persistence::loader::Fault> {
         let mut loading = crate::persistence::loader::Loading::begin(&self.world, bytes)?;
         let mut shards = Shards::many(self.world.slots, self.shards.iter_mut());
@@ -196,13 +188,11 @@ impl Tester {
     }
 
     /// The shards' parts of database 0.
-    #[allow(dead_code)] // Likewise: `tests/slot_memory.rs`.
     pub fn databases(&self) -> impl Iterator<Item = &crate::keyspace::db::Db> {
         self.shards.iter().filter_map(|shard| shard.db(0))
     }
 
     /// Moves every block of every value once, as the shards' own threads do with those that are worth it; how many blocks.
-    #[allow(dead_code)] // Used by tests of defragmentation.
     pub fn defragment(&mut self) -> u64 {
         let before: u64 = self.shards.iter().map(|shard| shard.stats.defrag_hits.get()).sum();
         self.world.defragmentation.begin(50, sherd_metrics::pages::SparsePages::everything());
@@ -216,7 +206,6 @@ impl Tester {
     }
 
     /// Keys of each shard.
-    #[allow(dead_code)] // Likewise.
     pub fn shard_sizes(&self) -> Vec<usize> {
         self.shards.iter().map(|shard| (0..16).filter_map(|db| shard.db(db)).map(|db| db.len()).sum()).collect()
     }
@@ -256,14 +245,12 @@ impl Tester {
     }
 
     /// Runs a command line as a client.
-    #[allow(dead_code)] // Used by the tests of tracking.
     pub fn run_as(&mut self, client: &ClientRecord, line: &str) -> String {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         String::from_utf8_lossy(&self.run_for(Some(client), &args)).into_owned()
     }
 
     /// What clients with caches are to be told, in order.
-    #[allow(dead_code)] // Likewise.
     pub fn invalidations(&mut self) -> Vec<crate::keyspace::invalidations::Invalidation> {
         let mut told: Vec<_> = self.shards.iter_mut().flat_map(|shard| shard.outbox.invalidations.take()).collect();
         told.sort_by_key(|invalidation| invalidation.number);
@@ -272,13 +259,11 @@ impl Tester {
     }
 
     /// Readers that are remembered, of all keys.
-    #[allow(dead_code)] // Likewise.
     pub fn tracked_items(&self) -> u64 {
         self.shards.iter().map(|shard| shard.stats.tracked_items.get()).sum()
     }
 
     /// Forgets keys that were read as long as there are too many, as the shards' own threads do.
-    #[allow(dead_code)] // Likewise.
     pub fn trim_read_keys(&mut self) {
         for shard in &mut self.shards {
             while self.world.remembers_too_much(shard.stats.tracked_keys.get()) {

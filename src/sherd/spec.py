@@ -39,7 +39,6 @@ class KeySpec:
     begin: tuple[str | int, ...]
     find: tuple[str | int, ...]
     flags: tuple[str, ...] = ()
-    notes: str = ""
 
 
 @record

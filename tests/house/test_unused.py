@@ -1,7 +1,8 @@
-"""What nobody uses goes. The compiler tells it of what is private; here it is asked of what a crate offers to others."""
+"""What nobody uses goes. Compiler and linter tell it of what is private; here it is asked of what is offered to others."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,9 @@ root = Path(__file__).parents[2]
 crates = ("metrics", "shards/types", "shards", "scripts", "ioth", "native")
 # What tests in folders of their own need of the program: a clock that they move, an end that they wait for.
 for_tests = {"advance_clock", "ask_api", "reads_memory", "set_wall_by", "stop_clock", "wait_until_idle"}
+
+# What libraries call, and what tells tests of the table of metrics.
+called_from_outside = {"collect", "emit", "metric_names"}
 
 
 def _program(text: str) -> str:
@@ -31,3 +35,25 @@ def test_what_a_crate_offers_is_used_by_the_program() -> None:
     unused = {name for text in texts.values() for name in definition.findall(text) if words[name] == 1}
     assert sorted(unused - for_tests) == []
     assert sorted(for_tests - unused) == [], "used by the program after all"
+
+
+def _offered(module: ast.Module) -> set[str]:
+    """Functions, classes, constants and fields; who decorates a function has a use for it."""
+    names: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            is_taken = any("command" in ast.unparse(decorator) for decorator in node.decorator_list)
+            names |= set() if is_taken else {node.name}
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {name for name in names if not name.startswith("__")}
+
+
+def test_what_a_python_module_has_is_used_by_the_program() -> None:
+    """Where a name is written once in all modules, nobody asks for it."""
+    modules = [ast.parse(file.read_text()) for file in sorted((root / "src" / "sherd").glob("**/*.py"))]
+    words = Counter(word for module in modules for word in re.findall(r"\w+", ast.unparse(module)))
+    unused = {name for module in modules for name in _offered(module) if words[name] == 1}
+    assert sorted(unused) == sorted(called_from_outside)

@@ -139,6 +139,16 @@ def test_every_metric_has_a_panel() -> None:
     assert not set(metric_names()) - shown
 
 
+def test_every_metric_of_a_panel_or_an_alert_exists() -> None:
+    """Also where there is no Prometheus to ask."""
+    known = {f"{name}{suffix}" for name in metric_names() for suffix in ("", "_bucket", "_sum", "_count")}
+    alerts = re.findall(r"expr: (.*?)\n +for:", rules_file.read_text(), re.DOTALL)
+    assert len(alerts) > 5
+    expressions = " ".join([*(expression for _, expression in queries), *alerts])
+    without_labels = re.sub(r"\{[^}]*\}", "", expressions)
+    assert set(re.findall(r"\b(?:redis|sherd)_\w+", without_labels)) - known == set()
+
+
 def test_the_dashboard_is_what_its_panels_give() -> None:
     """The file is generated: python grafana/generate.py."""
     program = "import generate, sys; sys.stdout.write(generate.render())"

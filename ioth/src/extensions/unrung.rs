@@ -12,7 +12,7 @@ use sherd_shards::queues::mailbox::Mailbox;
 use crate::shared::message::Message;
 
 /// How long an IO thread may not know of an answer. A command that has taken longer is not begun before it is told.
-pub const UNRUNG_NANOSECONDS_MAX: u64 = 50_000;
+const UNRUNG_NANOSECONDS_MAX: u64 = 50_000;
 
 /// See the [module](self). What is still owed is done when it is dropped.
 pub struct Unrung<'a> {

@@ -56,7 +56,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    pub const fn in_ms(self) -> i64 {
+    const fn in_ms(self) -> i64 {
         match self {
             Unit::Seconds => 1000,
             Unit::Milliseconds => 1,

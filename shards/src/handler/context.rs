@@ -230,12 +230,7 @@ impl<'a> Context<'a> {
     /// The entry of a key without any side effect; an expired one is not there.
     #[inline]
     pub fn peek(&self, key: &Key<'_>) -> Option<&Entry> {
-        self.peek_in(self.client.db, key)
-    }
-
-    /// The same in another database.
-    pub fn peek_in(&self, db: u16, key: &Key<'_>) -> Option<&Entry> {
-        self.shard_ref(key).db(db)?.find(key).filter(|entry| !entry.is_expired(self.expired_until_ms()))
+        self.shard_ref(key).db(self.client.db)?.find(key).filter(|entry| !entry.is_expired(self.expired_until_ms()))
     }
 
     /// Whether the key is there; no side effects.
