@@ -173,6 +173,8 @@ def test_passwords_cannot_be_guessed_within_a_transaction(server: Server) -> Non
             assert node.items is not None
             assert all(item.text.startswith(b"WRONGPASS") for item in node.items)
             assert wire.value("ACL", "WHOAMI") == b"default"
+        (entry,) = admin.value("ACL", "LOG", "1")
+        assert (b"context", b"multi") in zip(entry[::2], entry[1::2], strict=True)
 
 
 def test_denials_are_counted_and_logged(server: Server) -> None:

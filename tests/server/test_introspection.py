@@ -60,11 +60,13 @@ def test_client_list_has_a_line_for_every_connection(server: Server) -> None:
 
 
 def test_client_list_shows_a_transaction(server: Server) -> None:
-    """multi counts queued commands, flags has x."""
+    """multi counts queued commands, flags has x, cmd is the one that was queued last."""
     with server.wire() as busy, server.wire() as observer:
-        busy.pipeline([("MULTI",), ("SET", "k", "v"), ("SET", "k", "w")])
-        lines = [_fields(line) for line in observer.value("CLIENT", "LIST").splitlines()]
-        assert [line["multi"] for line in lines if "x" in line["flags"]] == ["2"]
+        for command, shown in ((("SET", "k", "v"), "set"), (("INFO",), "info"), (("ECHO", "x"), "echo")):
+            busy.pipeline([("MULTI",), ("SET", "k", "w"), command])
+            lines = [_fields(line) for line in observer.value("CLIENT", "LIST").splitlines()]
+            assert [(line["multi"], line["cmd"]) for line in lines if "x" in line["flags"]] == [("2", shown)]
+            busy.call("DISCARD")
 
 
 def test_client_kill_by_address_and_by_name_of_user(server: Server) -> None:

@@ -161,6 +161,43 @@ def test_monitor_shows_what_the_references_show(both: list[Server], text: str) -
     ]
 
 
+def test_a_monitor_is_refused_the_data_as_in_the_references(both: list[Server]) -> None:
+    """Reads, writes, scripts and messages, also those that MULTI would queue; nothing else, and not after RESET."""
+    text = """
+        MULTI
+        MONITOR
+        GET k
+        EXEC
+        MONITOR
+        GET k
+        GET k
+        SET k v
+        SCAN 0
+        PUBLISH c m
+        EVAL x 0
+        GET
+        MULTI
+        GET k
+        EXEC
+        RESET
+        GET k
+        ECHO end"""
+    found = []
+    for server in both:
+        with server.wire() as wire:
+            replies: list[bytes] = []
+            for command in _commands(text):
+                wire.write(*command)
+            while b"end" not in replies[-1:]:
+                reply = wire.read()
+                # What it is shown of its own commands may come between any two replies.
+                if not re.match(rb"\+\d+\.\d{6} \[", reply.raw):
+                    replies.append(reply.value if reply.raw.startswith(b"$") else reply.raw)
+            assert replies[5].startswith(b"-ERR Replica")
+            found.append(replies)
+    _same(*found)
+
+
 def _is_open(words: bytes) -> bool:
     return b"(redacted)" not in words and b"secret" not in words
 

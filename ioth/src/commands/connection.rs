@@ -365,6 +365,9 @@ fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result 
 }
 
 fn monitor(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
+    if connection.session.is_in_exec {
+        return Err(CommandError::new("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
     if !connection.record.is_monitor.swap(true, Relaxed) {
         io.shared.monitors.fetch_add(1, SeqCst);
     }

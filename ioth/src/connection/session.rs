@@ -30,7 +30,7 @@ impl ReplyMode {
     }
 
     /// What holds for the next command: SKIP takes effect on it and wears off after it.
-    pub fn after_command(self) -> ReplyMode {
+    fn after_command(self) -> ReplyMode {
         match self {
             ReplyMode::SkipNext => ReplyMode::Skip,
             ReplyMode::Skip => ReplyMode::On,
@@ -61,7 +61,7 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     pub multi: Option<Box<Multi>>,
     pub watch: Option<Box<Watch>>,
-    /// Its commands are those of a transaction that is being executed.
+    /// Its command is one of a transaction that is being executed.
     pub is_in_exec: bool,
     /// `None` unless the client is subscribed to something.
     pub subscriptions: Option<Box<Subscriptions>>,

@@ -84,6 +84,9 @@ fn route_shown(
     command: &'static Command,
     request: &Request<'_>,
 ) -> Dispatch {
+    if let Some(error) = monitor::refusal(connection, io.shared.scripts.flags_of(command, request.get(1))) {
+        return refuse(io, connection, Some(command), &error);
+    }
     // What the connection's thread executes has been executed when it is shown: SELECT in its new database, EXEC behind
     // the commands of its transaction. One that waits for the control plane is shown where it ends.
     let is_own = matches!(command.spec.plane, Plane::Connection(_));

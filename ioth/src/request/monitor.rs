@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use sherd_metrics::memory;
 use sherd_shards::command::registry::Command;
+use sherd_shards::command::spec::flag;
+use sherd_shards::handler::error::CommandError;
 use sherd_shards::server::client::ClientRecord;
 
+use crate::connection::Connection;
 use crate::observe::monitor::line;
 use crate::protocol::request::borrowed;
 use crate::shared::message::Message;
@@ -17,6 +20,14 @@ use crate::thread::IoThread;
 
 use super::output::send;
 use super::settle::settle;
+
+/// What a monitor is answered that asks for data, or wants to change some: as in Redis, which counts it among the replicas.
+#[cold]
+pub fn refusal(connection: &Connection, flags: u32) -> Option<CommandError> {
+    const KEYSPACE: u32 = flag::WRITE | flag::READONLY | flag::MAY_REPLICATE;
+    let is_refused = flags & KEYSPACE != 0 && connection.record.is_monitor.load(Relaxed);
+    is_refused.then_some(CommandError::new("ERR Replica can't interact with the keyspace"))
+}
 
 /// Sends a command to all monitors, unless it is one that they must not see.
 #[cold]

@@ -28,6 +28,11 @@ pub fn changes_tracking(command: &Command) -> bool {
     matches!(command.spec.name, "client|tracking" | "client|caching")
 }
 
+/// Whether the answer to a queued command depends on what the client is subscribed to: PING's does in RESP2.
+pub fn asks_for_subscriptions(command: &Command) -> bool {
+    command.spec.name == "ping"
+}
+
 /// Whether calls of a command may be executed by [`super::own_requests::run_row`].
 #[inline]
 pub fn comes_in_rows(io: &IoThread, command: &Command) -> bool {
@@ -42,7 +47,9 @@ pub fn run_connection_command(
     number: u16,
     args: &[&[u8]],
 ) {
+    connection.session.is_in_exec = true;
     execute(io, connection, command, own_command(io, number), args);
+    connection.session.is_in_exec = false;
 }
 
 /// The command with this number.

@@ -178,9 +178,7 @@ fn run_in_transaction(io: &mut IoThread, connection: &mut Connection, queued: &Q
     let args = borrowed(&queued.args);
     // The connection's own buffer takes the reply; it is moved behind the others.
     let before = std::mem::take(&mut connection.outbound.buffer);
-    connection.session.is_in_exec = true;
     run_connection_command(io, connection, queued.command, number, &args);
-    connection.session.is_in_exec = false;
     replies.extend_from_slice(&std::mem::replace(&mut connection.outbound.buffer, before));
 }
 
@@ -241,7 +239,6 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
     executed.refused.iter().for_each(|error| count_error(io, error));
     let start = connection.outbound.buffer.len();
     let mut copied = 0;
-    connection.session.is_in_exec = true;
     let early = connection.wait.early.take();
     for (place, command, args) in &executed.left {
         connection.outbound.buffer.extend_from_slice(&executed.replies[copied..*place]);
@@ -251,7 +248,6 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
             run_connection_command(io, connection, command, number, &args);
         }
     }
-    connection.session.is_in_exec = false;
     if let Some(early) = early {
         tell_early(io, connection, *early);
     }

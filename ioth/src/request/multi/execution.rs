@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
 use sherd_shards::command::origin::Origin;
-use sherd_shards::command::registry::Route;
+use sherd_shards::command::registry::{Command, Route};
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::executor::execute::{self, Call, Counts, Done, INTERNAL_ERROR};
 use sherd_shards::handler::access::Shards;
@@ -35,7 +35,7 @@ use crate::connection::transaction::{Executed, QueuedCommand, Transaction};
 use crate::protocol::request::borrowed;
 use crate::request::caller::Caller;
 use crate::request::gate::discarded_because_of;
-use crate::request::own_command::changes_tracking;
+use crate::request::own_command::{asks_for_subscriptions, changes_tracking};
 use crate::request::selected::selects;
 
 use super::watch::has_changed;
@@ -117,8 +117,7 @@ impl Exec {
                 Plane::Control | Plane::Extension => return,
                 Plane::Data(_) => self.run(queued, executed, shards),
                 Plane::Connection(_) => match &mut own {
-                    // Messages follow what the transaction has done, events included.
-                    Some(own) if !queued.command.spec.has(flag::PUBSUB) => {
+                    Some(own) if !follows(queued.command, executed) => {
                         (executed.db, executed.protocol, executed.tracks) = own(queued, &mut executed.replies)
                     }
                     _ => self.run_for_connection(queued, executed, shards),
@@ -214,6 +213,12 @@ impl Exec {
         execute::account(&counts, &self.caller.shared.world, &done);
         record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
     }
+}
+
+/// Whether a command of the connection is executed behind all others: messages follow what the transaction has done, events
+/// included, and what is answered by subscriptions follows them.
+fn follows(command: &Command, executed: &Executed) -> bool {
+    command.spec.has(flag::PUBSUB) || !executed.left.is_empty() && asks_for_subscriptions(command)
 }
 
 /// Answers an error in place of a command, or of all of them.

@@ -11,6 +11,7 @@ use crate::connection::transaction::{Multi, QueuedCommand};
 use crate::connection::Connection;
 use crate::protocol::request::Request;
 use crate::request::gate::refuse;
+use crate::request::monitor::refusal;
 use crate::request::selected::selects;
 use crate::request::slots::check_one_slot;
 use crate::thread::handlers::Dispatch;
@@ -32,6 +33,9 @@ pub fn queue(
     if flags & flag::DENYOOM != 0 && evict::is_hopeless(&io.shared.world) {
         return refuse(io, connection, Some(command), &OUT_OF_MEMORY);
     }
+    if let Some(error) = refusal(connection, flags) {
+        return refuse(io, connection, Some(command), &error);
+    }
     let limit = io.shared.world.settings.client_query_buffer_limit.size();
     let multi = connection.session.multi.get_or_insert_with(Box::<Multi>::default);
     multi.bytes += request.length;
@@ -46,6 +50,7 @@ pub fn queue(
     }
     multi.commands.push(QueuedCommand { command, args, denied: None });
     connection.record.queued.store(multi.commands.len() as i64, Relaxed);
+    connection.record.last_command.store(command.id as u32, Relaxed);
     connection.reply(|reply| reply.simple("QUEUED"));
     connection.session.advance_reply_mode();
     Dispatch::Done
