@@ -93,6 +93,8 @@ def write_some(wire: Wire, number: int) -> None:
         ("ZINCRBY", "w:sorted", "1.5", key),
         ("HSET", "w:hash", key, str(number)),
         ("XADD", "w:stream", "MAXLEN", "~", "100", "*", "n", str(number)),
+        ("XADD", "w:limited", "MAXLEN", "~", "100", "LIMIT", "50", "*", "n", str(number)),
+        ("XTRIM", "w:limited", "MAXLEN", "~", "100", "LIMIT", "100"),
         ("EXPIRE", f"w:text:{key}", "5000"),
         ("SET", f"w:gone:{key}", "1", "PX", "1"),
         ("MULTI",),

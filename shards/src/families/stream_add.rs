@@ -44,7 +44,7 @@ fn block_limits(context: &Context<'_>) -> BlockLimits {
 
 fn xadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
-    let parsed = AddOrTrim::parse(args, context.settings(), true)?;
+    let parsed = AddOrTrim::parse(context, true)?;
     let (requested, pairs) = match parsed.id {
         Some((requested, at)) if args.len() > at + 1 && (args.len() - at - 1) % 2 == 0 => (requested, &args[at + 1..]),
         _ => return Err(CommandError::arity("xadd")),

@@ -54,7 +54,8 @@ pub(super) struct AddOrTrim {
 
 impl AddOrTrim {
     /// Reads the options from argument 2 on: all of them, or as far as the id if an entry is added.
-    pub fn parse(args: &[&[u8]], settings: &Settings, adding: bool) -> Result<Self, CommandError> {
+    pub fn parse(context: &Context<'_>, adding: bool) -> Result<Self, CommandError> {
+        let args = context.args;
         let mut parsed = AddOrTrim { id: None, only_existing: false, named: None, trim: None };
         let (mut keep, mut approximate, mut limit, mut references) = (None, false, None, None);
         let mut options = Options::new(args, 2);
@@ -92,11 +93,15 @@ impl AddOrTrim {
                 return Err(SYNTAX);
             }
         }
+        if context.origin.must_be_obeyed() {
+            // The threshold says what was removed. Redis and Valkey leave the limit that led to it where it was.
+            limit = approximate.then_some(0);
+        }
         check_limit(limit, keep.is_some(), approximate, adding)?;
         parsed.trim = keep.map(|keep| Trim {
             keep,
             approximate,
-            limit: if approximate { limit.unwrap_or_else(|| default_limit(settings)) } else { 0 },
+            limit: if approximate { limit.unwrap_or_else(|| default_limit(context.settings())) } else { 0 },
             references: references.unwrap_or_default(),
         });
         Ok(parsed)
@@ -146,7 +151,7 @@ pub(super) fn take_references(options: &mut Options<'_>) -> Option<References> {
 }
 
 fn xtrim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let trim = AddOrTrim::parse(context.args, context.settings(), false)?.trim.ok_or(NO_STRATEGY)?;
+    let trim = AddOrTrim::parse(context, false)?.trim.ok_or(NO_STRATEGY)?;
     let key = context.key(1);
     let trimmed = context.write::<BoxedStream>(&key)?.map(|stream| (stream.trim(&trim), stream.log().len()));
     let (removed, length) = trimmed.unwrap_or_default();

@@ -3,6 +3,8 @@
 use super::super::list::tests::{watch_events, WRONG_TYPE};
 use super::super::stream::tests::{entries, everywhere, fill, INVALID_ID, NOT_INTEGER, SYNTAX};
 
+const LIMIT_EXACT: &str = "-ERR syntax error, LIMIT cannot be used without the special ~ option";
+
 #[test]
 fn the_oldest_entries_go() {
     everywhere(|t| {
@@ -44,7 +46,6 @@ fn about_means_whole_blocks_and_a_limit() {
 #[test]
 fn arguments_are_checked_in_their_order() {
     everywhere(|t| {
-        let limit_exact = "-ERR syntax error, LIMIT cannot be used without the special ~ option";
         let limit_alone = "-ERR syntax error, LIMIT cannot be used without specifying a trimming strategy";
         t.expect(&[
             ("XTRIM s MAXLEN x", NOT_INTEGER),
@@ -55,11 +56,11 @@ fn arguments_are_checked_in_their_order() {
                 "XTRIM s MAXLEN 1 MINID 1",
                 "-ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
             ),
-            ("XTRIM s MAXLEN 1 LIMIT 0", limit_exact),
+            ("XTRIM s MAXLEN 1 LIMIT 0", LIMIT_EXACT),
             ("XTRIM s LIMIT 1 LIMIT 1", limit_alone),
             ("XTRIM s LIMIT 0 LIMIT 0", "-ERR syntax error, XTRIM must be called with a trimming strategy"),
             ("XADD s LIMIT 1 1-1 a b", limit_alone),
-            ("XADD s LIMIT 0 1-1 a b", limit_exact),
+            ("XADD s LIMIT 0 1-1 a b", LIMIT_EXACT),
             ("XTRIM s MAXLEN 1 NOMKSTREAM", SYNTAX),
             ("XTRIM s MAXLEN 1 KEEPREF ACKED", SYNTAX),
             ("XADD s DELREF DELREF 1-1 a b", SYNTAX),
@@ -67,6 +68,23 @@ fn arguments_are_checked_in_their_order() {
             ("SET k v", "+OK"),
             ("XTRIM k MAXLEN 1", WRONG_TYPE),
         ]);
+    });
+}
+
+#[test]
+fn a_limit_that_a_primary_or_a_journal_still_tells_is_passed_over() {
+    // Redis and Valkey write `=` and what was left in the place of `~` and the threshold, and leave LIMIT behind it.
+    everywhere(|t| {
+        fill(t, "s", 9);
+        t.is_replaying = true;
+        t.expect(&[
+            ("XTRIM s MAXLEN = 7 LIMIT 1", ":2"),
+            ("XADD s MAXLEN = 4 LIMIT 1 10-0 f 10", "$4|10-0"),
+            ("XADD s MINID = 9-0 LIMIT 0 11-0 f 11", "$4|11-0"),
+            ("XLEN s", ":3"),
+        ]);
+        t.is_replaying = false;
+        t.expect(&[("XTRIM s MAXLEN = 1 LIMIT 1", LIMIT_EXACT)]);
     });
 }
 
