@@ -1,10 +1,12 @@
 //! DUMP and RESTORE: values as bytes that other servers of the Redis kind exchange. The format is in [`crate::rdb`].
 
 use super::effects;
+use super::timed_access;
 use crate::command::category;
 use crate::handler::args::{self, Options};
 use crate::handler::context::{Context, Expiry};
 use crate::keyspace::db::Key;
+use crate::entry::object::Object;
 use crate::entry::NewValue;
 use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
@@ -14,6 +16,7 @@ use crate::rdb::{Dialect, Limits, Loaded};
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
 use sherd_types::number::format_i64;
+use sherd_types::set::Set;
 
 const BUSY_KEY: CommandError = CommandError::new("BUSYKEY Target key name already exists.");
 const TTL_NEGATIVE: CommandError = CommandError::new("ERR Invalid TTL value, must be >= 0");
@@ -121,10 +124,11 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(TTL_NEGATIVE);
     }
     let limits = Limits::from_settings(context.settings());
-    let loaded = dump::restore(args[3], &limits, context.expired_until_ms()).map_err(|refused| match refused {
+    let mut loaded = dump::restore(args[3], &limits, 0).map_err(|refused| match refused {
         Refused::Footer => WRONG_FOOTER,
         Refused::Value => WRONG_VALUE,
     })?;
+    let expired = leave_out_expired(&mut loaded, timed_access::now(context));
     let expiry = match ttl_ms {
         0 => None,
         at if options.absolute => Some(at),
@@ -132,6 +136,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let value = match loaded {
         Loaded::Text(ref bytes) => Some(NewValue::Text(bytes)),
+        Loaded::Object(object) if !expired.is_empty() && object.view().element_count() == 0 => None,
         Loaded::Object(object) => Some(NewValue::Object(object)),
         Loaded::Expired => None,
     };
@@ -140,7 +145,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             context.insert(&key, value, expiry.map_or(Expiry::None, Expiry::At));
             set_clock(context, &key, &options);
             context.changed(&key, class::GENERIC, "restore");
-            record(context, expiry.filter(|_| !options.absolute));
+            record(context, expiry.filter(|_| !options.absolute), &expired);
         }
         // What has expired before it is there only removes what it would have replaced.
         None if context.discard(&key) => {
@@ -153,14 +158,38 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// Records a RESTORE that has told its time as one from now on.
-fn record(context: &mut Context<'_>, expiry: Option<i64>) {
-    let (Some(at_ms), true) = (expiry, context.is_recorded()) else { return };
+/// Takes out of a hash or a set what has expired, and returns the names.
+fn leave_out_expired(loaded: &mut Loaded<'_>, now: u64) -> Vec<Vec<u8>> {
+    let mut names = Vec::new();
+    let timed = match loaded {
+        Loaded::Object(Object::Hash(hash)) => hash.timed_mut(),
+        Loaded::Object(Object::Set(set)) => set.timed_mut(),
+        _ => None,
+    };
+    if let Some(timed) = timed.filter(|timed| timed.is_due(now)) {
+        timed.remove_all_expired(now, |name| names.push(name.to_vec()));
+    }
+    names
+}
+
+/// Records a RESTORE that has told its time as one from now on, and what of the value was left out as it had expired: whoever
+/// repeats the command keeps that.
+fn record(context: &mut Context<'_>, expiry: Option<i64>, expired: &[Vec<u8>]) {
+    if !context.is_recorded() || expiry.is_none() && expired.is_empty() {
+        return;
+    }
+    let (args, key) = (context.args, context.key(1));
     let mut at = Default::default();
-    let at = format_i64(at_ms, &mut at);
-    let (args, absolute): (_, &[u8]) = (context.args, b"ABSTTL");
-    let parts: Vec<&[u8]> = [b"RESTORE", args[1], at].into_iter().chain(args[3..].iter().copied()).chain([absolute]).collect();
+    let (time, absolute): (_, &[&[u8]]) = match expiry {
+        Some(at_ms) => (format_i64(at_ms, &mut at), &[b"ABSTTL"]),
+        None => (args[2], &[]),
+    };
+    let parts: Vec<&[u8]> =
+        [b"RESTORE", args[1], time].into_iter().chain(args[3..].iter().copied()).chain(absolute.iter().copied()).collect();
     context.effect(&parts);
+    let is_set = context.peek_typed::<Set>(&key).is_ok_and(|set| set.is_some());
+    let remove = if is_set { "SREM" } else { "HDEL" };
+    effects::with_elements(context, remove, &key, expired.iter().map(Vec::as_slice));
 }
 
 /// Makes the key look as if it had not been used for a time, or had been used so often, where the eviction policy asks for

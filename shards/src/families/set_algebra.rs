@@ -191,6 +191,10 @@ fn store_result(
 ) -> Outcome {
     let (key, limits, keys) = (context.key(1), limits(context), 2..context.args.len());
     let now = timed_access::now(context);
+    for index in keys.clone() {
+        let key = context.key(index);
+        timed_access::renew::<Set>(context, &key)?;
+    }
     let sets = read_sets(context, keys)?;
     let mut members = Vec::new();
     operation.run(&sets, now, |member| {

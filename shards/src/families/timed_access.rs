@@ -8,7 +8,7 @@
 
 use crate::entry::object::Collection;
 use crate::handler::context::Context;
-use crate::handler::error::CommandError;
+use crate::handler::error::{CommandError, Outcome};
 use crate::keyspace::db::Key;
 use sherd_types::hash::Fields;
 use sherd_types::random::Random;
@@ -118,6 +118,16 @@ fn expire_named<'f, T: Collection>(
 pub(super) fn expire_all<T: Collection>(context: &mut Context<'_>, key: &Key<'_>) {
     let now = now(context);
     remove::<T>(context, key, |timed, gone| timed.remove_all_expired(now, gone));
+}
+
+/// The same for what a command only reads on its way to a write: who repeats it elsewhere, a replica or a journal's reader, has to
+/// find what it has found, and knows of nothing that has expired before it is told.
+pub(super) fn renew<T: Collection>(context: &mut Context<'_>, key: &Key<'_>) -> Outcome {
+    let now = now(context);
+    if context.read::<T>(key)?.is_some_and(|found| is_due(found, now)) {
+        expire_all::<T>(context, key);
+    }
+    Ok(())
 }
 
 /// Draws that are tried before everything that has expired is removed: by then it is nearly all.
