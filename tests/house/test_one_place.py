@@ -13,6 +13,7 @@ _other_meanings = frozenset({"copy", "debug", "del", "function", "get", "keys", 
 # what has happened without a command, and writes data as commands.
 _callers = {
     "native/src/transfer.rs": {"dump", "pexpiretime"},
+    "shards/src/executor/salvage.rs": {"restore"},
     "shards/src/keyspace/edit.rs": {"hdel", "srem", "unlink"},
     "shards/src/keyspace/saving.rs": {"restore"},
     "shards/src/keyspace/saving/commands.rs": {

@@ -1,5 +1,6 @@
 //! Executing one command in shards that are held, and counting it.
 
+use std::panic::resume_unwind;
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_metrics::clock::{self, TickRate};
@@ -10,6 +11,7 @@ use crate::command::origin::Origin;
 use crate::command::registry::Command;
 use crate::command::spec::{flag, Group, Handler, Plane};
 use crate::effects::blocking::Block;
+use crate::executor::salvage;
 use crate::handler::access::Shards;
 use crate::handler::context::{Client, Context};
 use crate::handler::scripting;
@@ -22,6 +24,7 @@ use crate::protocol::reply::{Protocol, Reply};
 use crate::server::client::ClientRecord;
 use crate::server::command_log::{self, COMMAND_LOGS};
 use crate::server::world::World;
+use sherd_types::invariant::contain;
 
 /// The reply of a command that panicked.
 pub const INTERNAL_ERROR: CommandError =
@@ -149,8 +152,16 @@ pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
 fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'_>) -> Outcome {
     let running = Running::begin();
     let (db, before) = (context.client.db, context.shards.changes());
-    let outcome = handler(context, reply);
+    let outcome = contain(|| {
+        let outcome = handler(context, reply);
+        fail_if_wanted(context, before);
+        outcome
+    });
     let changes = context.shards.changes() != before;
+    let outcome = outcome.unwrap_or_else(|panic| {
+        salvage::record_keys(context, db, changes);
+        resume_unwind(panic)
+    });
     // A script's changes are those of its commands; what changes libraries of functions counts no changes.
     let is_recorded = match context.spec.group {
         Group::Scripting => context.spec.has(flag::WRITE) && outcome.is_ok(),
@@ -161,6 +172,16 @@ fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'
     }
     context.has_written = changes || is_recorded;
     outcome
+}
+
+/// What no command does on purpose, so that what follows from it can be tested: panics behind what was changed, if that was asked for.
+#[inline]
+fn fail_if_wanted(context: &Context<'_>, before: u64) {
+    let wanted = &context.world.settings.fails_next_write;
+    if wanted.on() && context.shards.changes() != before {
+        wanted.set(0);
+        panic!("DEBUG FAIL-NEXT-WRITE was asked for");
+    }
 }
 
 /// A command that was executed.

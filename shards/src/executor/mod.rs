@@ -8,4 +8,5 @@ pub mod execute;
 pub mod prefetch;
 pub mod rest;
 pub(crate) mod run;
+mod salvage;
 pub mod waiting;

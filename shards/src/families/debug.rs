@@ -70,6 +70,9 @@ const HELP: &[&str] = &[
     "FAIL-COMMAND",
     "    Fail by a mistake in the program: the client is answered and cut, the",
     "    server goes on.",
+    "FAIL-NEXT-WRITE",
+    "    Fail the next write that is recorded in the same way, behind what it has",
+    "    changed.",
     "LOADAOF",
     "    Flush the append-only file and load its content in place of all data.",
     "OBJECT <key>",
@@ -137,6 +140,10 @@ fn debug(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
         // What no command does on purpose, so that what follows from it can be tested.
         (b"fail-command", []) => panic!("DEBUG FAIL-COMMAND was asked for"),
+        (b"fail-next-write", []) => {
+            context.settings().fails_next_write.set(1);
+            reply.ok();
+        }
         (b"panic", []) => sherd_types::invariant::broken("DEBUG PANIC was asked for", file!(), line!()),
         (b"sleep", [seconds]) => {
             std::thread::sleep(sleep_time(seconds));

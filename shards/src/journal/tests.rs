@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{recorder, Audience, Block, Flushed, Item, Journal, Numbered, Order, Segment, Sink, Unit};
 use crate::testing::Tester;
+use sherd_types::invariant::contain;
 
 /// Commands, each as its words separated by spaces.
 fn lines(bytes: &[u8]) -> Vec<String> {
@@ -230,6 +231,54 @@ fn what_a_restored_value_is_without_as_it_has_expired_is_recorded() {
             assert_eq!(replay_bytes(&segment.bytes, 1), tester.run("DEBUG DIGEST"));
         }
     }
+}
+
+/// Has a command panic behind what it has changed.
+fn fail_half_way(tester: &mut Tester, line: &str) {
+    tester.run("DEBUG FAIL-NEXT-WRITE");
+    assert!(contain(|| tester.run(line)).is_err(), "{line}");
+}
+
+#[test]
+fn what_a_command_has_changed_before_it_panics_is_recorded() {
+    let before = ["SET k v PX 100000", "RPUSH l a b", "SADD s a b c", "HSET h f v g w", "HPEXPIRE h 100000 FIELDS 1 f"];
+    let lines = [
+        "APPEND k w",
+        "DEL k",
+        "RENAME k n",
+        "MSET k 1 n 2",
+        "COPY k n DB 3",
+        "MOVE k 3",
+        "LPOP l 2",
+        "LMOVE l m LEFT LEFT",
+        "SPOP s 2",
+        "HSET h i 1",
+        "HPEXPIRE h 5000 FIELDS 1 g",
+        "XADD x * f v",
+        "SUNIONSTORE d s s",
+        "GETEX k PERSIST",
+        "PFADD p a",
+        "SORT l ALPHA STORE d",
+        "BITFIELD k SET u8 0 1",
+        "ZADD z 1 a",
+    ];
+    for (line, shards) in lines.iter().flat_map(|line| [(line, 1), (line, 4)]) {
+        let mut tester = recording(shards);
+        before.iter().for_each(|line| _ = tester.run(line));
+        let unit = Unit::begin();
+        fail_half_way(&mut tester, line);
+        tester.run("SET behind 1");
+        drop(unit);
+        let segment = recorder::take().expect("something is recorded");
+        assert_eq!(replay_bytes(&segment.bytes, shards), tester.run("DEBUG DIGEST"), "{line}");
+    }
+}
+
+#[test]
+fn a_command_that_panics_before_it_changes_anything_is_recorded_as_nothing() {
+    let mut tester = recording(1);
+    assert!(contain(|| tester.run("DEBUG FAIL-COMMAND")).is_err());
+    assert!(recorded().is_empty());
 }
 
 /// Repeats what was recorded; returns the digest.

@@ -268,6 +268,8 @@ settings! {
     active_defrag_max_scan_fields = 1000, "active-defrag-max-scan-fields", within(1, i64::MAX);
     /// Set by DEBUG SET-ACTIVE-EXPIRE.
     active_expire_enabled = 1;
+    /// Set by DEBUG FAIL-NEXT-WRITE.
+    fails_next_write = 0;
     hz = 10, "hz", within(1, 500);
     databases = 16, "databases", within(1, DATABASES_MAX as i64);
     lazyfree_lazy_user_del = 1, "lazyfree-lazy-user-del";
