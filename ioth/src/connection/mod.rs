@@ -86,7 +86,8 @@ impl Connection {
         !self.outbound.awaits_shards() && self.wait.reason != WaitsFor::Errand
     }
 
-    /// Whether something is executed for this connection, or is going to be, that may write.
+    /// Whether something is executed for this connection, or is going to be, that may write. A client that goes away meanwhile leaves
+    /// its connection here until that is done, for whoever waits for all that was let pass ([`Wait::shares`]).
     pub fn may_have_writes_out(&self) -> bool {
         self.outbound.is_executing()
             || match self.wait.reason {

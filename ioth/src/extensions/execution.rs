@@ -28,6 +28,7 @@ use sherd_types::table;
 use crate::connection::subscriptions::Kind;
 use crate::observe::monitor::nested_line;
 use crate::request::monitor::show_line;
+use crate::request::paused::MAY_WRITE;
 use crate::request::rights::{note, reason as reason_of};
 use crate::shared::access::log::{Event, Reason, Setting};
 use crate::shared::Shared;
@@ -149,6 +150,16 @@ impl Execution {
         Ok(())
     }
 
+    /// Whether a job or a hook, which no gate holds back, is to wait now that it has its shards: whoever has writes paused wants the data to
+    /// stay as they are, and what is written while a replica takes over nobody would have.
+    pub fn is_put_off(&self) -> bool {
+        let world = &self.shared.world;
+        self.by.record.is_none()
+            && self.flags & MAY_WRITE != 0
+            && world.pause.may_be_on()
+            && world.pause.holds_writers(world.monotonic_milliseconds())
+    }
+
     /// What its commands have allocated.
     pub fn allocated(&self) -> i64 {
         self.allocated
@@ -256,8 +267,9 @@ impl Execution {
         let first_key = self.check_reach(command, args)?;
         let (spec, shared) = (&command.spec, &self.shared);
         let world = &shared.world;
-        // What a client has sent was looked at before; jobs and hooks write nothing that no client could.
-        if self.by.record.is_none() && spec.has(flag::WRITE) && world.pause.may_be_on() {
+        // What a client has sent was looked at before; jobs and hooks write nothing that no client could. What has begun to write comes
+        // to its end.
+        if self.by.record.is_none() && spec.has(flag::WRITE) && !self.has_written && world.pause.may_be_on() {
             if let Some(error) = world.pause.late_refusal() {
                 return Err(error.clone());
             }

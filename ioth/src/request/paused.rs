@@ -118,6 +118,7 @@ pub fn release_deferred(io: &mut IoThread, all: bool) {
         look_when_pause_ends(io);
         return;
     }
+    io.shared.extensions.take_up();
     for token in std::mem::take(&mut io.deferred.waiting) {
         let waiter = io.connections.by_token(token).and_then(|connection| connection.wait.waiter.clone());
         if let Some(waiter) = waiter {

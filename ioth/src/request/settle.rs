@@ -18,13 +18,16 @@ pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
     if connection.closing && !connection.outbound.is_executing() {
         connection.outbound.forget_parked();
     }
-    let ends = connection.closing && connection.has_nothing_out() && abandon_wait(io, &mut connection);
+    let has_writes_out = connection.may_have_writes_out();
+    let ends = connection.closing && !has_writes_out && abandon_wait(io, &mut connection);
     if ends && !awaits_disk(io, &connection) {
         close(io, connection);
         return;
     }
-    if !connection.wait.shares.is_empty() && !connection.may_have_writes_out() {
+    if !has_writes_out {
         connection.wait.shares.clear();
+    } else if connection.closing {
+        elsewhere::hang_up_if_killed(&mut connection);
     }
     let idle = connection.is_idle();
     let more = idle

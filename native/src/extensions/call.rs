@@ -61,6 +61,13 @@ impl Current {
     }
 }
 
+/// Why a command was not begun.
+pub enum NotBegun {
+    Refused(CommandError),
+    /// It is to wait for the end of a pause.
+    PutOff,
+}
+
 /// Takes the shards of a command and begins it, in this thread. Returns the call's number, and its time.
 pub fn begin(
     py: Python<'_>,
@@ -69,7 +76,7 @@ pub fn begin(
     reach: Reach,
     by: CalledBy,
     in_transaction: bool,
-) -> Result<(u64, i64), CommandError> {
+) -> Result<(u64, i64), NotBegun> {
     let number = NUMBER.fetch_add(1, Relaxed);
     let start = |held: Held, reach: Reach, by: CalledBy| {
         let now_ms = held::now_ms(shared);
@@ -90,7 +97,10 @@ pub fn begin(
         }
     };
     let may_begin = CURRENT.with_borrow_mut(|current| match current {
-        Some(Current { execution, held: Held::Own(hold), .. }) => execution.may_begin(&mut hold.shards()),
+        Some(Current { execution, .. }) if execution.is_put_off() => Err(NotBegun::PutOff),
+        Some(Current { execution, held: Held::Own(hold), .. }) => {
+            execution.may_begin(&mut hold.shards()).map_err(NotBegun::Refused)
+        }
         // Room for a transaction was made before it began.
         _ => Ok(()),
     });

@@ -33,7 +33,7 @@ use sherd_types::invariant::answer_for_panics;
 
 use crate::held;
 
-use super::call::{self, Call};
+use super::call::{self, Call, NotBegun};
 use super::{values, Entry, Extensions, Functions};
 
 /// Requests that are taken at once where there is one thread. Several take one each: what a thread has taken waits for what it
@@ -72,6 +72,17 @@ enum Failure {
     Refused(CommandError),
     /// What Python has raised.
     Raised(PyErr),
+    /// It waits for the end of a pause.
+    PutOff,
+}
+
+impl From<NotBegun> for Failure {
+    fn from(reason: NotBegun) -> Failure {
+        match reason {
+            NotBegun::Refused(error) => Failure::Refused(error),
+            NotBegun::PutOff => Failure::PutOff,
+        }
+    }
 }
 
 impl From<PyErr> for Failure {
@@ -107,7 +118,7 @@ pub fn run(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions, thread
             match next {
                 Work::Calls(calls) => runner.run_calls(py, *calls),
                 Work::Exec(request) => runner.run_exec(py, &request),
-                Work::Task(task) => runner.run_task(py, &task),
+                Work::Task(task) => runner.run_task(py, task),
             }
         }
         runner.unrung.borrow_mut().ring();
@@ -212,11 +223,8 @@ impl Runner<'_> {
         protocol
     }
 
-    fn run_task(&self, py: Python<'_>, task: &Task) {
+    fn run_task(&self, py: Python<'_>, task: Box<Task>) {
         self.unrung.borrow_mut().ring();
-        if task.event.is_some() {
-            self.shared.extensions.hooks.taken();
-        }
         if let Some(entry) = self.functions.tasks.get(&task.id).filter(|_| !self.is_following()) {
             let now_ms = self.shared.world.monotonic_milliseconds();
             self.slot.start(&entry.name, true, now_ms);
@@ -224,15 +232,19 @@ impl Runner<'_> {
             let by = CalledBy { db: event.map_or(0, |event| event.db), ..CalledBy::default() };
             let (name, protocol) = (&entry.name, Protocol::Resp3);
             let line = Line { name, command: None, args: &[], event, by, protocol, in_transaction: false };
-            if let Err(failure) = self.invoke(py, entry, &line) {
-                self.tell_failure(py, &line, failure);
-            }
+            let outcome = self.invoke(py, entry, &line);
             if self.slot.end(&[], 0) {
                 self.tell_end(&entry.name, now_ms);
             }
+            match outcome {
+                Ok(_) => {}
+                Err(Failure::PutOff) => return self.shared.extensions.put_off(task),
+                Err(failure) => self.tell_failure(py, &line, failure),
+            }
         }
-        if task.event.is_none() {
-            self.extensions.end_job(task.id);
+        match task.event {
+            Some(_) => self.shared.extensions.hooks.taken(),
+            None => self.extensions.end_job(task.id),
         }
     }
 
@@ -251,6 +263,7 @@ impl Runner<'_> {
                 let fields = vec![("name", line.name.to_owned()), ("reason", error.0.into_owned())];
                 self.shared.log.add(Level::Warning, "a job or a hook was not executed", fields);
             }
+            Failure::PutOff => {}
         }
     }
 
@@ -276,6 +289,7 @@ impl Runner<'_> {
         match written {
             Ok(()) => {}
             Err(Failure::Refused(error)) => reply.replace_by_error(&error),
+            Err(Failure::PutOff) => unreachable!("what a client has sent is not put off here"),
             Err(Failure::Raised(error)) => reply.replace_by_error(&self.error_of(py, line, &error)),
         }
     }
@@ -302,8 +316,7 @@ impl Runner<'_> {
             return Err(Failure::Refused(CROSS_SLOT));
         }
         let begun = call::begin(py, self.shared, entry, reach, line.by.clone(), line.in_transaction);
-        let begun = begun.map_err(Failure::Refused)?;
-        let call = Bound::new(py, Call::new(&self.functions, entry, &line.by, begun, line.in_transaction));
+        let call = Bound::new(py, Call::new(&self.functions, entry, &line.by, begun?, line.in_transaction));
         let value = call.and_then(|call| entry.invoke.bind(py).call1((call, payload)));
         self.ticket.set(call::end());
         Ok(value?)

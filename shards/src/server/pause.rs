@@ -192,6 +192,11 @@ impl Pause {
         }
     }
 
+    /// Whether those who write wait for the end of something.
+    pub fn holds_writers(&self, now_ms: i64) -> bool {
+        self.is_behind() || self.get(now_ms).is_some()
+    }
+
     /// Whether a pause may be on or writes are refused, without looking at the clock.
     #[inline]
     pub fn may_be_on(&self) -> bool {

@@ -50,7 +50,15 @@ pub fn abandon(io: &IoThread, connection: &mut Connection) {
         connection.transport.hang_up();
         io.shared.interruptions.add(connection.record.id, connection.wait.number, Reason::Gone);
         end_wait(io, connection);
-    } else if connection.wait.reason == WaitsFor::Control && connection.record.killed.load(Relaxed) {
+    } else {
+        hang_up_if_killed(connection);
+    }
+}
+
+/// Whoever kills a client does not wait for what Python executes for it.
+pub fn hang_up_if_killed(connection: &mut Connection) {
+    let is_elsewhere = matches!(connection.wait.reason, WaitsFor::Control | WaitsFor::Exec);
+    if is_elsewhere && connection.record.killed.load(Relaxed) {
         connection.transport.hang_up();
     }
 }

@@ -24,7 +24,7 @@ use crate::observe::stats::ControlStats;
 
 use deadline::Deadlines;
 use hooks::Hooks;
-use work::WorkQueue;
+use work::{Task, Work, WorkQueue};
 
 /// Bytes that the name of an extension's command may have.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -44,6 +44,9 @@ pub struct Extensions {
     pub work: WorkQueue,
     pub deadlines: Deadlines,
     pub hooks: Hooks,
+    /// Jobs and events that wait for the end of a pause, in their order, and whether there are any.
+    put_off: Mutex<Vec<Work>>,
+    has_put_off: AtomicBool,
     /// What commands raise as often as clients like; see [`Extensions::may_log_failure`].
     failures: Mutex<Occasional>,
 }
@@ -59,6 +62,8 @@ impl Default for Extensions {
             work: WorkQueue::default(),
             deadlines: Deadlines::default(),
             hooks: Hooks::default(),
+            put_off: Mutex::default(),
+            has_put_off: AtomicBool::new(false),
             failures: Mutex::default(),
         }
     }
@@ -84,6 +89,23 @@ impl Extensions {
         let has_commands = !by_name.is_empty();
         *self.commands.write().unwrap_or_else(PoisonError::into_inner) = by_name;
         self.has_commands.store(has_commands, Relaxed);
+    }
+
+    /// Keeps what is not to be executed before the end of a pause.
+    pub fn put_off(&self, task: Box<Task>) {
+        let mut put_off = self.put_off.lock().unwrap_or_else(PoisonError::into_inner);
+        put_off.push(Work::Task(task));
+        self.has_put_off.store(true, Relaxed);
+    }
+
+    /// The pause may be over: whoever executes looks again.
+    pub fn take_up(&self) {
+        if !self.has_put_off.load(Relaxed) {
+            return;
+        }
+        let mut put_off = self.put_off.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_put_off.store(false, Relaxed);
+        put_off.drain(..).for_each(|task| self.work.push(task));
     }
 
     /// Whether an exception is to be logged, with the number of those that were not since the last one that was.
