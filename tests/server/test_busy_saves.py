@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.protocol.test_limits import eventually
+from tests.protocol.test_limits import eventually, info_field
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.sherd_only
@@ -34,3 +34,23 @@ def test_a_snapshot_waits_for_a_busy_script_without_the_control_plane(wanted_by:
                 time.sleep(0.1)
             other.write("SHUTDOWN", "NOSAVE")
             assert server.process.wait(timeout=20) == 0
+
+
+def test_an_append_only_file_begins_when_a_busy_script_has_ended() -> None:
+    """The story: CONFIG SET appendonly yes began with a snapshot in the control plane's loop, which waited there for all shards."""
+    with Server(directives={"busy-reply-threshold": "100"}) as server, server.wire() as caller, server.wire() as client:
+        client.call("SET", "k", "before")
+        caller.write("EVAL", "while true do end", "0")
+        eventually(lambda: client.call("GET", "k").raw.startswith(b"-BUSY"), "the script is busy")
+        for state in ("yes", "no", "yes"):
+            assert client.call("CONFIG", "SET", "appendonly", state).raw == b"+OK\r\n"
+            assert not client.call("INFO", "server").is_error
+        assert info_field(client, "persistence", "aof_rewrite_in_progress") == "1"
+        assert client.call("SCRIPT", "KILL").raw == b"+OK\r\n"
+        assert caller.read().is_error
+        eventually(lambda: info_field(client, "persistence", "aof_rewrites") == "1", "there is a file")
+        client.call("SET", "k", "after")
+        assert server.signal_and_wait(signal.SIGTERM) == 0
+        directives = {"appendonly": "yes", "dir": str(server.directory)}
+        with Server(directives=directives) as again, again.wire() as wire:
+            assert wire.value("GET", "k") == b"after"

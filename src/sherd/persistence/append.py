@@ -103,6 +103,8 @@ class AppendOnly:
         self.directory = AppendDirectory(node)
         self._manifest = Manifest()
         self._running: asyncio.Task[None] | None = None
+        # What is going on is not wanted any more, and may not have begun yet.
+        self._is_cancelled = False
         self._retry_at = 0.0
         # The number of the error that the log tells of; 0 while the file can be written.
         self._told_error = 0
@@ -186,7 +188,7 @@ class AppendOnly:
         if self._running is not None or self._saver.is_running:
             appends.scheduled = appends.scheduled or schedule
             return False
-        appends.scheduled = False
+        appends.scheduled = self._is_cancelled = False
         self._running = asyncio.get_running_loop().create_task(self._rewrite())
         self._saver.set_barred(True)
         return True
@@ -195,6 +197,7 @@ class AppendOnly:
         """End the rewrite that is going on or scheduled."""
         self._node.appends.scheduled = False
         if self._running is not None:
+            self._is_cancelled = True
             self._node.engine.cancel_save()
 
     async def watch(self) -> None:
@@ -205,10 +208,7 @@ class AppendOnly:
             await asyncio.sleep(_LOOK_SECONDS)
             self._tell_error()
             if not self.is_rewriting and time.monotonic() >= self._retry_at and self._is_due():
-                await self._saver.await_shards()
-                # It may have been switched off meanwhile.
-                if self._is_due():
-                    self.start(schedule=True)
+                self.start(schedule=True)
 
     def _tell_error(self) -> None:
         """Log that the file cannot be written, and that it can be again."""
@@ -246,6 +246,9 @@ class AppendOnly:
         appends, started = self._node.appends, time.monotonic()
         appends.current_since = started
         try:
+            await self._saver.await_shards()
+            if self._is_cancelled:
+                return
             await self._write_base()
         except ValueError:
             # A snapshot for replicas is being taken: one is taken at a time.
