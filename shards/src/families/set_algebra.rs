@@ -193,7 +193,7 @@ fn store_result(
     let now = timed_access::now(context);
     for index in keys.clone() {
         let key = context.key(index);
-        timed_access::renew::<Set>(context, &key)?;
+        timed_access::renew::<Set>(context, &key);
     }
     let sets = read_sets(context, keys)?;
     let mut members = Vec::new();

@@ -8,7 +8,7 @@
 
 use crate::entry::object::Collection;
 use crate::handler::context::Context;
-use crate::handler::error::{CommandError, Outcome};
+use crate::handler::error::CommandError;
 use crate::keyspace::db::Key;
 use sherd_types::hash::Fields;
 use sherd_types::random::Random;
@@ -121,13 +121,12 @@ pub(super) fn expire_all<T: Collection>(context: &mut Context<'_>, key: &Key<'_>
 }
 
 /// The same for what a command only reads on its way to a write: who repeats it elsewhere, a replica or a journal's reader, has to
-/// find what it has found, and knows of nothing that has expired before it is told.
-pub(super) fn renew<T: Collection>(context: &mut Context<'_>, key: &Key<'_>) -> Outcome {
+/// find what it has found, and knows of nothing that has expired before it is told. No read is counted, and none refused.
+pub(super) fn renew<T: Collection>(context: &mut Context<'_>, key: &Key<'_>) {
     let now = now(context);
-    if context.read::<T>(key)?.is_some_and(|found| is_due(found, now)) {
+    if context.peek_typed::<T>(key).is_ok_and(|found| found.is_some_and(|found| is_due(found, now))) {
         expire_all::<T>(context, key);
     }
-    Ok(())
 }
 
 /// Draws that are tried before everything that has expired is removed: by then it is nearly all.
