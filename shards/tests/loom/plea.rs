@@ -93,7 +93,7 @@ fn a_batch_for_a_shard_that_is_let_go_while_others_are_held_is_left_to_its_threa
 }
 
 #[test]
-#[ignore = "deadlocks: run by the test behind it"]
+#[ignore = "deadlocks on purpose; run by the test below"]
 fn two_that_hold_and_wait_without_a_plea() {
     loom::model(|| {
         let model = Model::new(2);

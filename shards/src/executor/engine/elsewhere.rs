@@ -1,6 +1,6 @@
 //! The way from a shard that needs memory to those that have something to evict; see [`crate::maintenance::evict`].
 
-use super::{Engine, Serve, Slice, Wake};
+use super::{while_others_are_held, Engine, Slice};
 use crate::keyspace::shard::{Others, Shard};
 
 impl Others for Engine {
@@ -16,18 +16,8 @@ impl Others for Engine {
         let shard = unsafe { &mut *cell.shard.get() };
         shard.look_at_clock();
         work(shard);
-        let mut letters = self.let_go(cell, shard, start);
-        // The consumer waits for no shard, so others may be held.
-        self.news.tell(&mut letters);
-        for wake in letters.wakes {
-            match wake {
-                Wake::Run(waiter) => self.leave_errand(index, Box::new(Serve(waiter))),
-                wake => (self.wake_client)(wake),
-            }
-        }
-        if !cell.has_nothing_for_holders() {
-            self.wake(cell);
-        }
+        let letters = self.let_go(cell, shard, start);
+        while_others_are_held(|| self.after(cell, Vec::new(), letters));
         true
     }
 }
