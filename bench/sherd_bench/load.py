@@ -35,11 +35,16 @@ class LoadPlan:
     setup: tuple[str, ...] = ()
     # What its threads ask the kernel for; None: nothing.
     time_slice_us: int | None = None
+    # None: the server's own.
+    port: int | None = None
+    # Encrypts, and trusts the authorities of this file.
+    tls_authorities: Path | None = None
 
     def arguments(self, port: int) -> list[str]:
         """The command line of `sherd-load`, without the program."""
         pairs: list[tuple[str, object]] = [
-            ("--port", port),
+            ("--port", self.port or port),
+            ("--tls-ca", self.tls_authorities),
             ("--clients", self.clients),
             ("--threads", self.threads),
             ("--pipeline", self.pipeline),

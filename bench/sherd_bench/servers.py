@@ -67,6 +67,14 @@ KINDS = {
             arguments=("serve", "--metrics-port", "0", "--save", ""),
             version_fields=("sherd_version",),
         ),
+        # Another state of the project, to be compared with this one.
+        ServerKind(
+            name="before",
+            environment_variable="SHERD_BENCH_BEFORE",
+            candidates=(),
+            arguments=("serve", "--metrics-port", "0", "--save", ""),
+            version_fields=("sherd_version",),
+        ),
         ServerKind(
             name="valkey",
             environment_variable="SHERD_BENCH_VALKEY",
@@ -99,6 +107,8 @@ class ServerPlan:
     label: str
     kind: ServerKind
     extra_arguments: tuple[str, ...] = ()
+    # A program that runs the server, with its arguments.
+    runner: tuple[str, ...] = ()
 
 
 @dataclass
@@ -198,7 +208,16 @@ def start(
     folder = tempfile.TemporaryDirectory(prefix=f"bench-{plan.label}-") if files is None else None
     place = files or Path(folder.name if folder else "")
     log_path = place / "server.log"
-    command = [str(program), *plan.kind.arguments, "--port", str(port), "--dir", str(place), *plan.extra_arguments]
+    command = [
+        *plan.runner,
+        str(program),
+        *plan.kind.arguments,
+        "--port",
+        str(port),
+        "--dir",
+        str(place),
+        *plan.extra_arguments,
+    ]
     begun = time.monotonic()
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 (a program that the user chose, called without a shell)

@@ -7,7 +7,8 @@
 //! - [`batch`]: a pipeline of commands that is built once and patched in place before every send
 //! - [`reply`]: a RESP scanner that counts replies and keeps nothing
 //! - [`poller`]: epoll with nanosecond timeouts
-//! - [`connection`]: one socket, what it still has to send and what it waits for
+//! - [`stream`]: a socket, or TLS over it
+//! - [`connection`]: one stream, what it still has to send and what it waits for
 //! - [`schedule`]: when the next batch is due, in open loop
 //! - [`time_slice`]: how soon a probe runs when it wakes
 //! - [`worker`]: one thread: its connections, its loop, its histogram
@@ -35,6 +36,7 @@ mod poller;
 mod reply;
 mod report;
 mod schedule;
+mod stream;
 // The server's own file: one text for one system call, without building all of the server for it.
 #[path = "../../ioth/src/kernel/schedule.rs"]
 mod time_slice;

@@ -8,6 +8,7 @@ pub const HELP: &str = "\
 usage: sherd-load [options]
   --host HOST          server address (127.0.0.1)
   --port PORT          server port (6379)
+  --tls-ca FILE        encrypt, and trust the authorities of this PEM file
   --threads N          generator threads, each with its own epoll (1)
   --clients N          connections over all threads (50)
   --pipeline N         commands a batch (1)
@@ -31,6 +32,8 @@ usage: sherd-load [options]
 pub struct Options {
     pub host: String,
     pub port: u16,
+    /// A file with the authorities that connections trust; not encrypted when absent.
+    pub tls_authorities: Option<String>,
     pub threads: usize,
     pub clients: usize,
     pub pipeline: usize,
@@ -59,6 +62,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
     let mut options = Options {
         host: "127.0.0.1".to_string(),
         port: 6379,
+        tls_authorities: None,
         threads: 1,
         clients: 50,
         pipeline: 1,
@@ -89,6 +93,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> 
         match name.as_str() {
             "--host" => options.host = value,
             "--port" => options.port = number(&name, &value, 1, 65_535)? as u16,
+            "--tls-ca" => options.tls_authorities = Some(value),
             "--threads" => options.threads = number(&name, &value, 1, 64)? as usize,
             "--clients" => options.clients = number(&name, &value, 1, 60_000)? as usize,
             "--pipeline" => options.pipeline = number(&name, &value, 1, 10_000)? as usize,

@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::poller::{self, Poller};
 use crate::reply::Counts;
 use crate::schedule::Schedule;
-use crate::time_slice;
+use crate::{stream, time_slice};
 
 /// A whole pipeline of usual replies in one read; longer ones take several.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -57,9 +57,10 @@ impl Worker {
     pub fn connect(options: &Options, index: usize) -> Result<Worker, String> {
         let poller = Poller::new().map_err(|error| format!("epoll: {error}"))?;
         let client_count = share(options.clients as u64, options.threads, index) as usize;
+        let encryption = options.tls_authorities.as_deref().map(stream::trusting).transpose()?;
         let mut connections = Vec::with_capacity(client_count);
         for token in 0..client_count {
-            let connection = Connection::open(&options.host, options.port, &options.setup)?;
+            let connection = Connection::open(options, encryption.as_ref())?;
             poller.add(connection.descriptor(), token).map_err(|error| format!("epoll: {error}"))?;
             connections.push(connection);
         }

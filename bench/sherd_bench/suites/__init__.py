@@ -11,6 +11,7 @@ from sherd_bench.suites import (
     costs,
     eviction,
     heavy,
+    instructions,
     journal,
     latency,
     memory,
@@ -40,4 +41,6 @@ SUITES: dict[str, Callable[[Session], Findings]] = {
     "messages": messages.run,
     "tls": tls.run,
     "access": access.run,
+    # The last one, as not everybody has callgrind.
+    "instructions": instructions.run,
 }

@@ -98,7 +98,6 @@ def run(session: Session) -> Findings:
     """Server CPU a request of every row, its ratio, and the median latency."""
     pin = (session.parameters.pins or (Pin.APART,))[0]
     pinned = session.pinned(pin)
-    wanted = session.parameters.workload_names
     with session.running(pin=pin) as servers:
         labels = [server.label for server in servers]
         cpu = Table(
@@ -106,9 +105,7 @@ def run(session: Session) -> Findings:
             ["command", "pipeline", *labels, *ratio_columns(labels)],
         )
         latency = Table("Latency of a request, microseconds", ["command", *(f"{label} p50 / p99" for label in labels)])
-        for row in ROWS:
-            if wanted and row.name.split()[0].lower() not in wanted:
-                continue
+        for row in chosen(session.parameters.workload_names):
             cell = _compare(pinned, servers, row)
             figures = {label: cell[label].server_cpu_us_per_request for label in labels}
             cpu.rows.append([row.name, str(row.pipeline), *map(number, figures.values()), *ratios(figures)])
@@ -123,10 +120,16 @@ def run(session: Session) -> Findings:
     return Findings("Heavy commands", method, [cpu, latency])
 
 
-def _compare(session: Session, servers: Sequence[RunningServer], row: Row) -> dict[str, Measurement]:
+def chosen(names: Sequence[str]) -> list[Row]:
+    """The rows whose commands are named, all of them when none is."""
+    return [row for row in ROWS if not names or row.name.split()[0].lower() in names]
+
+
+def plan(session: Session, row: Row) -> LoadPlan:
+    """How a row's command is sent."""
     parameters = session.parameters
     biggest = max((fill.count for fill in row.fills), default=parameters.keys)
-    plan = replace(
+    sent = replace(
         session.base_plan(),
         commands=(row.command,),
         pipeline=row.pipeline,
@@ -134,33 +137,36 @@ def _compare(session: Session, servers: Sequence[RunningServer], row: Row) -> di
         keys=biggest,
     )
     if row.requests is None:
-        plan = replace(plan, duration_seconds=0.4 if parameters.quick else 1.5)
-    else:
-        plan = replace(plan, requests=row.requests)
+        return replace(sent, duration_seconds=0.4 if parameters.quick else 1.5)
+    return replace(sent, requests=row.requests)
+
+
+def _compare(session: Session, servers: Sequence[RunningServer], row: Row) -> dict[str, Measurement]:
     samples: dict[str, list[Sample]] = {server.label: [] for server in servers}
-    for turn in range(parameters.rounds):
+    for turn in range(session.parameters.rounds):
         for server in rotated(servers, turn):
-            _prepare(session, server, row)
-            samples[server.label].append(session.sample(server, plan))
+            prepare(session, server, row)
+            samples[server.label].append(session.sample(server, plan(session, row)))
     for server in servers:
         server.flush()
     return {label: Measurement.of(taken) for label, taken in samples.items()}
 
 
-def _prepare(session: Session, server: RunningServer, row: Row) -> None:
+def prepare(session: Session, server: RunningServer, row: Row) -> None:
+    """Empties the server and puts into it what the row needs."""
     server.flush()
     for fill in row.fills:
         if not fill.random:
             session.fill(server, fill.command, fill.count)
             continue
-        plan: LoadPlan = replace(
+        filling = replace(
             session.base_plan(),
             commands=(fill.command,),
             pipeline=FILL_PIPELINE,
             requests=fill.count,
             keys=max(fill.count, 100_000),
         )
-        session.note_errors(server, fill.command, session.generator.run(server, plan))
+        session.note_errors(server, fill.command, session.generator.run(server, filling))
     # The same text for every server and round.
     chooser = random.Random(1)  # noqa: S311 (text, not a secret)
     for key in row.texts:
