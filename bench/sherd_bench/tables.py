@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 REFERENCE = "valkey"
+BEFORE = "before"
 # With more servers the ratios would double a table that is already too wide to read.
 RATIO_SERVERS_MAX = 4
 
@@ -53,16 +54,21 @@ def number(value: float) -> str:
     return f"{value:.3f}"
 
 
+def _base(labels: Sequence[str]) -> str | None:
+    """What the others are divided by: another state of the project where it takes part, else the reference."""
+    base = BEFORE if BEFORE in labels else REFERENCE
+    return base if base in labels and len(labels) <= RATIO_SERVERS_MAX else None
+
+
 def ratio_columns(labels: Sequence[str]) -> list[str]:
-    """Headings of the ratios: every server against the reference, where both take part."""
-    if REFERENCE not in labels or len(labels) > RATIO_SERVERS_MAX:
-        return []
-    return [f"{label}/{REFERENCE}" for label in labels if label != REFERENCE]
+    """Headings of the ratios: every server against one of them, where both take part."""
+    base = _base(labels)
+    return [] if base is None else [f"{label}/{base}" for label in labels if label != base]
 
 
 def ratios(values: dict[str, float]) -> list[str]:
     """The cells under `ratio_columns`."""
-    if not ratio_columns(list(values)):
+    base = _base(list(values))
+    if base is None:
         return []
-    base = values[REFERENCE]
-    return [f"{value / base:.2f}" if base else "-" for label, value in values.items() if label != REFERENCE]
+    return [f"{value / values[base]:.2f}" if values[base] else "-" for label, value in values.items() if label != base]

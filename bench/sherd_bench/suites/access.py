@@ -5,7 +5,8 @@ checked as one of any restricted user is. Clients that track have the server rem
 speak RESP2, so nothing is told to them and the reading alone is measured. The three ways take turns in every round.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sherd_bench.document import Findings
@@ -16,6 +17,7 @@ from sherd_bench.workloads import BASIC, Workload, choose
 
 PIPELINE = 16
 PATTERNS = 10
+ALLOWED = ("allkeys",)
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,24 @@ class Way:
     """How clients use a server: the rules of their user, and what each connection sends first."""
 
     name: str
-    rules: tuple[str, ...] = ("allkeys",)
+    rules: tuple[str, ...] = ALLOWED
     setup: tuple[str, ...] = ()
+
+    @contextmanager
+    def of(self, server: RunningServer) -> Iterator[None]:
+        """Gives the server's default user these rules for a while."""
+        if self.rules == ALLOWED:
+            yield
+            return
+        server.client().call("ACL", "SETUSER", "default", *self.rules)
+        try:
+            yield
+        finally:
+            server.client().call("ACL", "SETUSER", "default", *ALLOWED)
 
 
 _PATTERNS = (*(f"~tenant:{number_of}:*" for number_of in range(PATTERNS - 1)), "~key:*")
+COMPARED = tuple(workload for workload in BASIC if workload.name in {"SET", "GET"})
 PLAIN = Way("everything allowed")
 WAYS = (
     PLAIN,
@@ -47,7 +62,7 @@ def run(session: Session) -> Findings:
                 f"Server CPU a request, {pin.describe()}, microseconds",
                 ["command", "clients", *labels, *(f"{label}, more than plain" for label in labels)],
             )
-            for workload in choose(BASIC, session.parameters.workload_names or ("set", "get")):
+            for workload in choose(COMPARED, session.parameters.workload_names):
                 table.rows += _rows(pinned, servers, workload)
             tables.append(table)
     method = (
@@ -66,11 +81,8 @@ def _rows(session: Session, servers: Sequence[RunningServer], workload: Workload
                 server.flush()
                 if workload.fill is not None:
                     session.fill(server, workload.fill.command, workload.fill.requests(plan.keys, requests))
-                server.client().call("ACL", "SETUSER", "default", *way.rules)
-                try:
+                with way.of(server):
                     taken[way.name, server.label].append(session.sample(server, replace(plan, setup=way.setup)))
-                finally:
-                    server.client().call("ACL", "SETUSER", "default", *PLAIN.rules)
     costs = {cell: Measurement.of(samples).server_cpu_us_per_request for cell, samples in taken.items()}
     rows = []
     for way in WAYS:

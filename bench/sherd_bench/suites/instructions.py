@@ -11,21 +11,22 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sherd_bench.document import Findings
-from sherd_bench.load import LoadPlan
+from sherd_bench.load import LoadError, LoadPlan
+from sherd_bench.resp import ServerError
 from sherd_bench.servers import RunningServer, ServerUnavailableError
 from sherd_bench.session import Pin, Session
-from sherd_bench.suites import heavy
+from sherd_bench.suites import access, heavy
 from sherd_bench.tables import Table, number, ratio_columns, ratios
 from sherd_bench.workloads import BASIC, STRUCTURES, Workload, choose
 
 # By pipeline depth; before them as many that are not counted.
 REQUESTS = {1: 4000, 16: 16_000, 64: 32_000}
-HEAVY_REQUESTS = 40
+HEAVY_REQUESTS = 8
 KEYS = 10_000
 SHERD_ARGUMENTS = ("--shards", "1", "--io-threads", "1")
 CONTROL_SECONDS_MAX = 120.0
@@ -64,57 +65,71 @@ class _Counter:
 
 
 def run(session: Session) -> Findings:
-    """Instructions a request of the core and the heavy suites' rows."""
+    """Instructions a request of the rows of the core, access and heavy suites."""
     for program in ("valgrind", "callgrind_control"):
         if shutil.which(program) is None:
             raise ServerUnavailableError(f"{program} is not installed, which counts instructions")
     session = replace(session, parameters=replace(session.parameters, keys=min(session.parameters.keys, KEYS)))
-    workloads = choose((*BASIC, *STRUCTURES), session.parameters.workload_names)
-    rows = heavy.chosen(session.parameters.workload_names)
     cells: dict[tuple[str, int], dict[str, float]] = {}
     for plan in session.plans:
         with tempfile.TemporaryDirectory(prefix="bench-instructions-") as name:
-            folder = Path(name)
             # A reference may be a script that becomes the server.
             runner = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes",
-                      "--trace-children=yes", f"--callgrind-out-file={folder}/counts")  # fmt: skip
+                      "--trace-children=yes", f"--callgrind-out-file={name}/counts")  # fmt: skip
             own = SHERD_ARGUMENTS if plan.kind.name in {"sherd", "before"} else ()
             counted = replace(plan, runner=runner, extra_arguments=(*plan.extra_arguments, *own))
             with session.running([counted], Pin.NONE) as (server,):
-                counter = _Counter(server, folder)
-                for workload in workloads:
-                    for depth in session.parameters.pipelines:
-                        cells.setdefault((workload.name, depth), {})[plan.label] = _light(
-                            session, counter, workload, depth
-                        )
-                for row in rows:
-                    cells.setdefault((row.name, row.pipeline), {})[plan.label] = _heavy(session, counter, row)
+                for row, depth, figure in _rows(session, _Counter(server, Path(name))):
+                    cells.setdefault((row, depth), {})[plan.label] = figure
     labels = [plan.label for plan in session.plans]
     return Findings("Instructions", _METHOD, [_table(labels, cells)])
 
 
+def _rows(session: Session, counter: _Counter) -> Iterator[tuple[str, int, float]]:
+    """The name of each row, its pipeline depth, and what was counted."""
+    names = session.parameters.workload_names
+    for workload in choose((*BASIC, *STRUCTURES), names):
+        for depth in session.parameters.pipelines:
+            yield workload.name, depth, _light(session, counter, workload, depth, access.PLAIN)
+    for workload in choose(access.COMPARED, names):
+        for way in access.WAYS:
+            try:
+                figure = _light(session, counter, workload, access.PIPELINE, way)
+            except (ServerError, LoadError):
+                # A state of the project that does not know it yet.
+                continue
+            yield f"{workload.name}, {way.name}", access.PIPELINE, figure
+    for row in heavy.chosen(names):
+        yield row.name, row.pipeline, _heavy(session, counter, row)
+
+
 _METHOD = (
     "Instructions in user space of the thread that serves, counted by callgrind, while as many connections as "
-    "elsewhere wait for it; rows of the heavy suite with 4. Not in them is what the kernel does."
+    "elsewhere wait for it; those of the heavy suite with 4. Not in them is what the kernel does."
 )
 
 
 def _table(labels: Sequence[str], cells: dict[tuple[str, int], dict[str, float]]) -> Table:
     table = Table("Instructions a request", ["command", "pipeline", *labels, *ratio_columns(labels)])
     for (name, depth), figures in cells.items():
-        table.rows.append([name, str(depth), *map(number, figures.values()), *ratios(figures)])
+        everywhere = len(figures) == len(labels)
+        own = [number(figures[label]) if label in figures else "-" for label in labels]
+        table.rows.append(
+            [name, str(depth), *own, *(ratios(figures) if everywhere else ["-"] * len(ratio_columns(labels)))]
+        )
     return table
 
 
-def _light(session: Session, counter: _Counter, workload: Workload, depth: int) -> float:
+def _light(session: Session, counter: _Counter, workload: Workload, depth: int, way: access.Way) -> float:
     nearest = min(REQUESTS, key=lambda known: abs(known - depth))
     requests = max(depth, REQUESTS[nearest] // workload.request_divisor // (4 if session.parameters.quick else 1))
     counter.server.flush()
     if workload.fill is not None:
         filled = workload.fill.requests(session.parameters.keys, 2 * requests)
         session.fill(counter.server, workload.fill.command, filled)
-    plan = replace(session.base_plan(), commands=(workload.command,), pipeline=depth)
-    return _count(session, counter, replace(plan, requests=requests), workload.name)
+    plan = replace(session.base_plan(), commands=(workload.command,), pipeline=depth, setup=way.setup)
+    with way.of(counter.server):
+        return _count(session, counter, replace(plan, requests=requests), f"{workload.name}, {way.name}")
 
 
 def _heavy(session: Session, counter: _Counter, row: heavy.Row) -> float:

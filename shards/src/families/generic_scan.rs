@@ -152,16 +152,22 @@ impl<'a> ScanOptions<'a> {
     }
 
     /// Whether an entry is one of those that are looked for. One that would be, but for its type, and has expired is noted.
+    #[inline]
     pub fn wants(&self, entry: &Entry, now_ms: i64, expired: &mut Vec<Box<[u8]>>) -> bool {
         if self.pattern.as_ref().is_some_and(|pattern| !pattern.matches(entry.key())) {
             return false;
         }
         if entry.is_expired(now_ms) {
-            expired.push(Box::from(entry.key()));
+            note(expired, entry);
             return false;
         }
         self.value_type.is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()))
     }
+}
+
+#[cold]
+fn note(expired: &mut Vec<Box<[u8]>>, entry: &Entry) {
+    expired.push(Box::from(entry.key()));
 }
 
 /// Where a scan stands.

@@ -245,12 +245,8 @@ impl Set {
     pub fn table_of(members: &[listpack::Item<'_>]) -> Self {
         /// Members that are hashed at once: their buckets, and the next ones' bytes, arrive meanwhile.
         const TOGETHER: usize = 16;
-        /// A table of fewer members has its own form while it is small, and is soon grown.
-        const RESERVED_MIN: usize = 1024;
         let mut table = Table::new();
-        if members.len() > RESERVED_MIN {
-            table.reserve(members.len());
-        }
+        table.reserve(members.len());
         let mut chunks = members.chunks(TOGETHER).peekable();
         while let Some(chunk) = chunks.next() {
             for item in chunks.peek().copied().unwrap_or_default() {

@@ -193,7 +193,10 @@ impl Builder {
 /// Members in any source.
 pub fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Ranking {
     let mut result = Ranking::default();
-    result.elements.reserve(sources.iter().map(Source::len).max().unwrap_or(0));
+    // So many there are at least.
+    let largest = sources.iter().map(Source::len).max().unwrap_or(0);
+    result.elements.reserve(largest);
+    result.table.reserve(largest);
     let mut first = true;
     for source in smallest_first(sources) {
         let Ranking { elements, table } = &mut result;

@@ -72,10 +72,14 @@ impl<E: Entry> Table<E> {
     }
 
     /// Makes room for so many entries in an empty table: as many buckets as it would have if they had been added one by one,
-    /// without splitting any.
+    /// without splitting any. Few entries are left to grow: their table has its own form while it is small.
     pub fn reserve(&mut self, entries: usize) {
+        const RESERVED_MIN: usize = 1024;
         debug_assert!(self.is_empty(), "only an empty table has nothing to split");
-        let Some(all_but_the_last) = entries.checked_sub(1) else { return };
+        if entries <= RESERVED_MIN {
+            return;
+        }
+        let all_but_the_last = entries - 1;
         while self.buckets as usize * GROW_HALVES <= all_but_the_last * 2 {
             self.reserve_bucket(self.buckets as usize);
             self.buckets += 1;
