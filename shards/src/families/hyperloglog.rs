@@ -111,21 +111,22 @@ fn pfadd(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     if !exists {
         create(context, &key);
     }
-    // A key that is made is a change, and so is every element that is new.
-    let changes = edit(context, &key, |bytes| -> Result<usize, Corrupt> {
+    // A key that is made is a change, and so is every element that is new. What came before one that finds the object corrupt stays.
+    let (changes, added) = edit(context, &key, |bytes| {
         let mut changes = usize::from(!exists);
-        for element in elements {
+        let added = elements.iter().try_for_each(|element| -> Result<(), Corrupt> {
             changes += usize::from(hll::add(bytes, element, sparse_max)?);
-        }
+            Ok(())
+        });
         if changes > 0 {
             hll::invalidate(bytes);
         }
-        Ok(changes)
-    })
-    .map_err(corrupt)?;
+        (changes, added)
+    });
     if changes > 0 {
         context.changed_by(changes, &key, class::STRING, "pfadd");
     }
+    added.map_err(corrupt)?;
     reply.flag(changes > 0);
     Ok(())
 }

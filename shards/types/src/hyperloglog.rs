@@ -134,13 +134,15 @@ pub fn raise_all(registers: &mut Registers, bytes: &[u8]) -> Result<(), Corrupt>
         dense::raise_all(registers, &bytes[HEADER..]);
         return Ok(());
     }
-    let mut at = 0;
+    let (mut at, mut read) = (0, HEADER);
     for run in runs(bytes) {
         let part = registers.get_mut(at..at + run.length).ok_or(Corrupt)?;
         part.iter_mut().for_each(|register| *register = (*register).max(run.value));
         at += run.length;
+        read += run.size();
     }
-    if at == REGISTERS {
+    // Half a run may be left.
+    if at == REGISTERS && read == bytes.len() {
         Ok(())
     } else {
         Err(Corrupt)

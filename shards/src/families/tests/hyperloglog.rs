@@ -76,6 +76,32 @@ fn registers_that_are_missing_make_a_corrupt_object() {
 }
 
 #[test]
+fn half_a_run_at_the_end_makes_a_corrupt_object() {
+    let mut t = Tester::new(1);
+    t.run_args(&[b"SET", b"h", b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff\x40"]);
+    for line in ["PFCOUNT h", "PFCOUNT h h", "PFMERGE to h"] {
+        assert_eq!(t.run(line), "-INVALIDOBJ Corrupted HLL object detected\r\n", "{line}");
+    }
+}
+
+#[test]
+fn what_is_added_before_an_object_is_found_corrupt_is_told() {
+    let mut t = Tester::new(1);
+    t.world.settings.notify_keyspace_events.set(-1);
+    let mut added = 0;
+    for element in ["b", "c", "d", "e", "f", "g"] {
+        // The first half of the registers, in which is not that of "a".
+        t.run_args(&[b"SET", b"h", b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x5f\xff"]);
+        t.events();
+        assert_eq!(t.run(&format!("PFADD h {element} a")), "-INVALIDOBJ Corrupted HLL object detected\r\n");
+        let has_changed = t.run("STRLEN h") != ":18\r\n";
+        assert_eq!(t.events(), if has_changed { vec!["pfadd h"] } else { vec![] }, "{element}");
+        added += u32::from(has_changed);
+    }
+    assert_eq!(added, 2);
+}
+
+#[test]
 fn the_debug_commands_show_the_inside() {
     check(&[
         ("PFADD h a b c d e f g", ":1\r\n"),

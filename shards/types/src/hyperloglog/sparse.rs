@@ -34,7 +34,7 @@ pub struct Run {
 
 impl Run {
     /// Bytes that it takes.
-    fn size(self) -> usize {
+    pub fn size(self) -> usize {
         1 + usize::from(self.is_long)
     }
 
