@@ -153,6 +153,7 @@ fn take_messages(io: &mut IoThread) {
             Message::Posts => take_posts(io, None),
             Message::Journal => release_durable(io),
             Message::UsersChanged => look_after_change(io),
+            Message::ActedOn(number) => io.shared.act_on(io.index, number),
             Message::Share(quiet) => share(io, &quiet),
             Message::Wake => {
                 release_deferred(io, true);

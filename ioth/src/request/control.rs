@@ -40,8 +40,9 @@ pub fn answer(shared: &Shared, request: &ControlRequest, data: Vec<u8>, close: b
         // Who has its answer does not wait any more, whatever its thread has seen of it.
         shared.interruptions.end(&request.record);
     }
-    let sent = request.lent.as_ref().filter(|_| !close).map_or(0, |lent| lent.send(&data));
-    shared.tell(request.token, Message::Reply { connection: request.token, data, sent, close });
+    let may_leave = !close && !shared.in_force.is_pending();
+    let sent = request.lent.as_ref().filter(|_| may_leave).map_or(0, |lent| lent.send(&data));
+    shared.tell_in_force(request.token, Message::Reply { connection: request.token, data, sent, close });
 }
 
 /// A request of a connection, to be answered through its IO thread.

@@ -54,6 +54,8 @@ pub enum Message {
     Journal,
     /// Users have changed: look at what clients have that they may not have any more.
     UsersChanged,
+    /// The message before this one was a change of this number, on which the thread has acted by now.
+    ActedOn(u64),
     /// A pause has begun, and is to know when what the thread's connections have out is done.
     Share(Share),
     /// Look at the shared state again (stopping, unpaused).

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod extensions;
+pub mod in_force;
 pub mod interruptions;
 pub mod message;
 pub mod pubsub;
@@ -32,6 +33,7 @@ use crate::followers::replicas::Replicas;
 
 use access::{Access, Change};
 use extensions::Extensions;
+use in_force::InForce;
 use interruptions::Interruptions;
 use message::{ControlRequest, Message, Performed};
 use pubsub::PubSub;
@@ -49,6 +51,8 @@ pub struct Shared {
     pub mailboxes: Arc<Vec<Mailbox<Message>>>,
     pub inbox: Mailbox<ControlRequest>,
     pub interruptions: Interruptions,
+    /// Answers of the control plane that wait for IO threads to act on what was changed.
+    pub in_force: InForce<(Token, Message)>,
     pub pubsub: Arc<PubSub>,
     pub replicas: Arc<Replicas>,
     pub clients: Clients,
@@ -101,7 +105,7 @@ impl Shared {
         cluster: bool,
     ) -> Shared {
         let world = Arc::clone(&engine.world);
-        let holds = mailboxes.iter().map(|_| AtomicBool::new(false)).collect();
+        let holds: Box<[AtomicBool]> = mailboxes.iter().map(|_| AtomicBool::new(false)).collect();
         Shared {
             io: (0..mailboxes.len()).map(|_| IoStats::new(commands)).collect(),
             control: ControlStats::new(commands),
@@ -115,6 +119,7 @@ impl Shared {
             mailboxes,
             inbox,
             interruptions: Interruptions::default(),
+            in_force: InForce::new(holds.len()),
             replicas,
             clients: Clients::default(),
             renames: OnceLock::new(),
@@ -142,7 +147,31 @@ impl Shared {
     /// Changes users, and has every IO thread look at what its clients have.
     pub fn change_users(&self, change: Change) {
         self.access.change(change);
-        self.mailboxes.iter().for_each(|mailbox| mailbox.deliver(Message::UsersChanged));
+        self.have_all_act(|| Message::UsersChanged);
+    }
+
+    /// Sends a message to all IO threads; no answer of the control plane leaves before each has acted on it.
+    fn have_all_act(&self, message: impl Fn() -> Message) {
+        self.in_force.begin(|number| {
+            for mailbox in self.mailboxes.iter() {
+                mailbox.deliver_unrung(message());
+                mailbox.deliver(Message::ActedOn(number));
+            }
+        });
+    }
+
+    /// An IO thread has acted on a change.
+    pub fn act_on(&self, io_thread: usize, number: u64) {
+        for (connection, answer) in self.in_force.act_on(io_thread, number) {
+            self.tell(connection, answer);
+        }
+    }
+
+    /// Sends an answer of the control plane to a connection's IO thread, when all that was changed before is in force.
+    pub fn tell_in_force(&self, connection: Token, answer: Message) {
+        if let Some((connection, answer)) = self.in_force.hold_back((connection, answer)) {
+            self.tell(connection, answer);
+        }
     }
 
     /// Sets what new connections to TLS ports are served by, and what new links to other servers speak. Connections that there are
@@ -190,7 +219,7 @@ impl Shared {
         let began = follows && !pause.is(Condition::Follows);
         pause.set_condition(Condition::Follows, follows);
         if began {
-            self.mailboxes.iter().for_each(|mailbox| mailbox.deliver(Message::EndWaits));
+            self.have_all_act(|| Message::EndWaits);
         }
         // What has expired meanwhile is to go, if that is this server's affair now.
         self.engine.wake_threads();

@@ -137,7 +137,8 @@ impl Running {
         drop(held);
         executed.ticket = journal::last_ticket();
         exec.caller.show(executed.db, request.command, &request.args);
-        exec.caller.tell(Message::Executed { connection: request.token, executed: Box::new(executed) });
+        let executed = Message::Executed { connection: request.token, executed: Box::new(executed) };
+        exec.caller.shared.tell_in_force(request.token, executed);
     }
 
     /// The time that all commands of the transaction see.
