@@ -1,10 +1,12 @@
 """The suites end to end, against whatever Redis is installed, with so few requests that only the wiring is tested."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from sherd_bench import cli, session
 from sherd_bench.servers import KINDS
+from sherd_bench.suites import instructions
 from sherd_bench.suites.journal import plans, requests, snapshots, stalls
 
 REDIS = "redis"
@@ -73,6 +75,19 @@ def test_the_tls_suite_counts_requests_and_handshakes(tmp_path: Path) -> None:
         assert row in text, text
     # In the table of costs and in that of rates.
     assert (text.count("| TLS 1.3 "), text.count("| TLS 1.2 ")) == (4, 4)
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind, which counts instructions, is not installed")
+def test_the_instructions_suite_counts_rows_of_other_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is measured elsewhere, by the same names; a GET over a pipeline takes less than one by itself."""
+    monkeypatch.setattr(instructions, "REQUESTS", {1: 200, 16: 1600})
+    words = ("--workloads", "get,sinter", "--pipelines", "1,16")
+    assert run("--suite", "instructions", *words, "--out", str(tmp_path)) == 0
+    rows = [line.split("|")[1:4] for line in (tmp_path / "instructions.md").read_text().splitlines()]
+    counts = {(row[0].strip(), row[1].strip()): row[2].strip() for row in rows if len(row) == 3}
+    single, many = (int(counts["GET", depth].replace(",", "")) for depth in ("1", "16"))
+    assert single > many > 100, counts
+    assert {("GET, tracking on", "16"), ("SINTER of 10k and 15k", "1")} <= counts.keys()
 
 
 def test_the_access_suite_compares_ways_to_use_a_server(tmp_path: Path) -> None:
