@@ -25,6 +25,9 @@ _DESCRIPTORS_PER_IO_THREAD = 4
 # A module's folder and file, and one that is imported meanwhile.
 _DESCRIPTORS_KEPT = 3
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Other servers take these as a wish for a new log file or configuration. Here they would end the process with nothing
+# saved; redis-server outlives all but SIGUSR1. Python ignores SIGPIPE and SIGXFSZ by itself.
+_STRAY_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 def raise_descriptor_limit(maxclients: int, io_threads: int) -> int:
@@ -125,7 +128,7 @@ class PidFile:
 
 
 class StopSignals:
-    """SIGTERM and SIGINT, taken by a thread of their own.
+    """SIGTERM and SIGINT, taken by a thread of their own; signals that mean nothing here are ignored.
 
     Python runs its handlers in the main thread, which is the control plane's: while that waits for a shard, a signal
     would wait as well. Made before other threads, which inherit that the signals are not theirs.
@@ -133,6 +136,8 @@ class StopSignals:
 
     def __init__(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        for number in _STRAY_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def start(self, stop: Callable[[signal.Signals], None]) -> None:
         """Call `stop` with each signal from now on, and with one that has come meanwhile."""

@@ -219,7 +219,6 @@ def run(config: Config) -> NoReturn:
         # Who started the server in the background, or has its log collected, sees nothing else of it.
         _log.error("the server cannot start", reason=str(error))
         raise
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _log_start(runtime)
     with pid_file:
         try:
