@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sherd.observability.replication import Place, place_of_snapshot
 from tests.protocol.test_limits import info_field
-from tests.replication.support import await_equal, await_link, eventually, fill, write_some
+from tests.replication.support import await_equal, await_link, eventually, fill, replica_of, write_some
 from tests.support.references import need_reference, reference_names
 from tests.support.servers import Server, Shape, free_port
 
@@ -154,6 +156,31 @@ def test_replicas_of_a_primary_with_an_append_only_file_go_on(tmp_path: Path, re
             assert info_field(ours, "replication", "master_replid2") == history
             assert info_field(ours, "stats", "sync_full") == "0"
             assert info_field(ours, "stats", "sync_partial_ok") == "1"
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SHUTDOWN"])
+def test_an_end_does_not_wait_for_replicas_that_have_gone_meanwhile(end: str) -> None:
+    """All are told to end at once: a replica that is there when its primary begins to wait may end before it has everything."""
+    with (
+        Server(directives={"shutdown-timeout": "60", "repl-diskless-sync-delay": "0"}) as primary, primary.wire() as ours,
+        replica_of(primary.port) as stays, stays.wire() as theirs, replica_of(primary.port) as goes, goes.wire() as last,
+    ):  # fmt: skip
+        await_link(theirs)
+        await_link(last)
+        os.kill(goes.pid, signal.SIGSTOP)
+        assert ours.call("SET", "k", "v").raw == b"+OK\r\n"
+        begun = time.monotonic()
+        assert primary.process is not None
+        if end == "SIGTERM":
+            primary.process.send_signal(signal.SIGTERM)
+        else:
+            ours.write("SHUTDOWN")
+        time.sleep(1)
+        assert primary.is_running(), "it waits"
+        goes.signal_and_wait(signal.SIGKILL)
+        assert primary.process.wait(30) == 0
+        assert time.monotonic() - begun < 20
+        assert theirs.value("GET", "k") == b"v"
 
 
 @pytest.mark.parametrize("what", ["killed", "written to by another"])

@@ -75,10 +75,11 @@ class _Unsynced:
 
 @record(frozen=False)
 class _Waiting:
-    """A client of WAIT or WAITAOF: `count` replicas are to have acknowledged `offset`, or to have it on disk."""
+    """A client of WAIT or WAITAOF: `count` replicas are to have acknowledged `offset`, or to have it on disk; without a
+    count all that are there, which may become fewer."""
 
     offset: int
-    count: int
+    count: int | None
     on_disk: bool = False
     # asyncio need not be there when the class is made.
     done: asyncio.Event = field(default_factory=lambda: asyncio.Event())  # noqa: PLW0108
@@ -161,16 +162,16 @@ class Primary:
         """The server is to end: writers wait from now on, and `shutdown-timeout` seconds at most are given to replicas
         to get everything, so that they could go on where they are."""
         replication, seconds = self._node.replication, self._node.config.get_int("shutdown-timeout")
-        online = sum(row.state == "online" for row in replication.rows())
-        if replication.primary is not None or not online or not seconds:
+        if replication.primary is not None or not self._online or not seconds:
             return
         replication.is_ending = True
         self._node.engine.hold_writers(True)
         until = time.monotonic() + seconds
         # What was being executed when the pause began may have written since.
         await in_thread(self._node.engine.await_begun, seconds)
-        reached = await self.wait(online, max(until - time.monotonic(), _LAST_SECONDS_MIN), is_last=True)
-        _log.info("replicas were waited for", replicas=online, with_everything=reached)
+        # Who goes meanwhile, as its pod ends too, is not waited for any more.
+        reached = await self.wait(None, max(until - time.monotonic(), _LAST_SECONDS_MIN), is_last=True)
+        _log.info("replicas were waited for", replicas=self._online, with_everything=reached)
 
     def go_on(self) -> None:
         """The server does not end after all."""
@@ -313,19 +314,20 @@ class Primary:
 
     async def wait(
         self,
-        count: int,
+        count: int | None,
         timeout_seconds: float | None,
         *,
         on_disk: bool = False,
         interruption: asyncio.Future[str] | None = None,
         is_last: bool = False,
     ) -> int:
-        """Wait until so many replicas have all that is written now, or have it on disk, or until it is too late or
-        nobody wants to know any more; how many have it then. is_last: they are asked although the server ends."""
+        """Wait until so many replicas, or all that are there, have what is written now, or have it on disk, or until it
+        is too late or nobody wants to know any more; how many have it then. is_last: they are asked although the
+        server ends."""
         offset = await in_thread(self._replicas.end_offset)
-        if self._reached(offset, on_disk=on_disk) >= count or timeout_seconds == 0:
-            return self._reached(offset, on_disk=on_disk)
         waiting = _Waiting(offset, count, on_disk)
+        if self._is_over(waiting) or timeout_seconds == 0:
+            return self._reached(offset, on_disk=on_disk)
         self._waiting.append(waiting)
         if interruption is not None:
             interruption.add_done_callback(lambda _: waiting.done.set())
@@ -346,8 +348,16 @@ class Primary:
         """Replicas have acknowledged something, or have come or gone."""
         self._replicas.silence_news()
         for waiting in self._waiting:
-            if self._reached(waiting.offset, on_disk=waiting.on_disk) >= waiting.count:
+            if self._is_over(waiting):
                 waiting.done.set()
+
+    def _is_over(self, waiting: _Waiting) -> bool:
+        wanted = self._online if waiting.count is None else waiting.count
+        return self._reached(waiting.offset, on_disk=waiting.on_disk) >= wanted
+
+    @property
+    def _online(self) -> int:
+        return sum(row.state == "online" for row in self._node.replication.rows())
 
     def _reached(self, offset: int, *, on_disk: bool = False) -> int:
         def place(row: ReplicaRow) -> int:
