@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyPermissionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -533,9 +533,10 @@ impl Server {
         payloads.into_iter().map(|found| found.map(payload)).collect()
     }
 
-    fn delete_unchanged(&self, py: Python<'_>, keys: Vec<(Vec<u8>, Vec<u8>, i64)>, db: u16) -> Vec<bool> {
+    fn delete_unchanged(&self, py: Python<'_>, keys: Vec<(Vec<u8>, Vec<u8>, i64)>, db: u16) -> PyResult<Vec<bool>> {
         let sent: Vec<_> = keys.into_iter().map(|(key, payload, at_ms)| (key, (payload, at_ms))).collect();
-        py.detach(|| transfer::delete_unchanged(&self.engine.shared, db, &sent))
+        let deleted = py.detach(|| transfer::delete_unchanged(&self.engine.shared, db, &sent));
+        deleted.map_err(|error| PyPermissionError::new_err(error.0.as_ref().to_owned()))
     }
 
     #[allow(clippy::type_complexity)]

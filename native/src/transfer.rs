@@ -1,7 +1,8 @@
 //! What MIGRATE asks of the shards: keys as payloads, and their removal if nothing has changed them since.
 //!
 //! While a key travels its shard is not held, so other clients go on, and may change it. What is removed is therefore
-//! compared with what was sent, value and expiry, while the shards of all its keys are held.
+//! compared with what was sent, value and expiry, while the shards of all its keys are held. By then this server may have become a
+//! replica, or be about to: what it removed would be gone here alone, so it is asked then whether it may still write.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use sherd_shards::handler::context::Client;
 
 use crate::{commands, held};
 use sherd_shards::handler::reply::Protocol;
+use sherd_shards::protocol::error::CommandError;
 
 /// A key's DUMP, and when it expires (milliseconds since the epoch, -1 for never).
 pub type Payload = (Vec<u8>, i64);
@@ -60,10 +62,18 @@ pub fn dump_keys(shared: &Arc<Shared>, db: u16, keys: &[Vec<u8>]) -> Vec<Option<
     held::with_shards(shared, wanted, |mut shards| keys.iter().map(|key| read(&mut shards, shared, db, key)).collect())
 }
 
-/// Removes those of the keys, at one moment, that still are what they were, or are gone; says of each whether it is gone.
-pub fn delete_unchanged(shared: &Arc<Shared>, db: u16, keys: &[(Vec<u8>, Payload)]) -> Vec<bool> {
+/// Removes those of the keys, at one moment, that still are what they were, or are gone; says of each whether it is gone. Where
+/// writes are refused by then, all of them stay, and what a write is answered is returned.
+pub fn delete_unchanged(
+    shared: &Arc<Shared>,
+    db: u16,
+    keys: &[(Vec<u8>, Payload)],
+) -> Result<Vec<bool>, &'static CommandError> {
     let wanted = shards_of(shared, keys.iter().map(|(key, _)| key.as_slice()));
     held::with_shards(shared, wanted, |mut shards| {
+        if let Some(error) = shared.world.pause.late_refusal() {
+            return Err(error);
+        }
         let mut delete = |(key, sent): &(Vec<u8>, Payload)| match read(&mut shards, shared, db, key) {
             Some(now) if now != *sent => false,
             Some(_) => {
@@ -72,6 +82,6 @@ pub fn delete_unchanged(shared: &Arc<Shared>, db: u16, keys: &[(Vec<u8>, Payload
             }
             None => true,
         };
-        keys.iter().map(&mut delete).collect()
+        Ok(keys.iter().map(&mut delete).collect())
     })
 }

@@ -540,7 +540,7 @@ class Server:
 
     def delete_unchanged(self, keys: list[tuple[bytes, bytes, int]], db: int) -> list[bool]:
         """Removes keys at one moment, each with its DUMP and PEXPIRETIME as `dump_keys` gave them; False for those that
-        are others by now and stay."""
+        are others by now and stay. Raises PermissionError with what a write is answered where none may be executed."""
 
     def big_keys(self) -> list[tuple[bytes, int, int, int, str, int, int]]:
         """(key, shard, db, slot, type, bytes, elements) of the biggest keys of each shard, in no order."""

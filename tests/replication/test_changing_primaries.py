@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.protocol.test_limits import info_field
-from tests.replication.fake_primary import EMPTY_SNAPSHOT, HISTORY, FakePrimary
+from tests.replication.fake_primary import EMPTY_SNAPSHOT, HISTORY, FakePrimary, Link
 from tests.replication.support import SHAPE_NAMES, SHAPES, await_equal, await_link, eventually, replica_of
 from tests.support.resp import encode_command
 from tests.support.servers import Server, Shape
@@ -199,6 +199,39 @@ def test_a_write_that_waits_for_its_shard_is_not_executed_by_a_server_that_follo
             is_refused = answer.startswith((b"-READONLY", b"-EXECABORT"))
             if order == "FAILOVER":
                 assert is_refused or theirs.value("GET", key) == b"1", (key, answer)
+
+
+@pytest.mark.parametrize("order", ["FAILOVER", "REPLICAOF"])
+@pytest.mark.parametrize("shape", SHAPES, ids=SHAPE_NAMES)
+def test_a_key_that_was_sent_elsewhere_meanwhile_is_not_removed_by_a_server_that_follows(
+    shape: Shape, order: str
+) -> None:
+    """MIGRATE waits for its target, to which this server may no longer be a primary: it would have removed the key from
+    its own data alone, and answered that it has moved."""
+    with (
+        Server(directives=silent, shape=shape) as server, replica_of(server.port) as replica,
+        server.wire() as ours, server.wire() as mover, replica.wire() as theirs,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):  # fmt: skip
+        await_link(theirs)
+        assert ours.call("SET", "k", "v").raw == OK
+        mover.write("MIGRATE", "127.0.0.1", str(listener.getsockname()[1]), "k", "0", "60000")
+        with listener.accept()[0] as connection:
+            target = Link(connection)
+            assert target.command() == [b"SELECT", b"0"]
+            target.send(OK)
+            assert target.command()[:2] == [b"RESTORE", b"k"]
+            if order == "FAILOVER":
+                assert ours.call("FAILOVER", "TIMEOUT", "60000").raw == OK
+                failover_ends(ours)
+            else:
+                assert theirs.call("REPLICAOF", "NO", "ONE").raw == OK
+                assert ours.call("REPLICAOF", "127.0.0.1", str(replica.port)).raw == OK
+            await_link(ours)
+            target.send(OK)
+            assert mover.read().raw == b"-READONLY You can't write against a read only replica.\r\n"
+        assert [wire.value("GET", "k") for wire in (ours, theirs)] == [b"v", b"v"]
+        await_equal(theirs, ours)
 
 
 def test_a_replica_that_comes_while_others_have_gone_gets_its_snapshot() -> None:

@@ -4,8 +4,9 @@ The keys are read at one moment, while the shards that have them are held, and s
 control plane; the data plane goes on meanwhile, for the same shards too. Afterwards, again at one moment, those keys
 that the target has acknowledged are removed, unless somebody has changed them since: those are read and sent once more,
 with REPLACE, up to a bound. So nothing that a client wrote is lost, and no client waits for the network; what differs
-from a server that stands still meanwhile is that a key can be seen on both sides for a moment. With `tls-cluster` it is
-sent over TLS, whose handshake is a part of connecting.
+from a server that stands still meanwhile is that a key can be seen on both sides for a moment. Where this server has
+become a replica meanwhile, or hands over to one, the keys stay, and the client is answered as one that writes. With
+`tls-cluster` it is sent over TLS, whose handshake is a part of connecting.
 
 Rejected: keeping the shards while the keys travel (others would wait for a slow target), and a cache of connections (a
 descriptor that outlives its command, for one round trip less).
@@ -148,7 +149,10 @@ async def _read(node: Node, keys: Sequence[bytes], database: int) -> list[Item]:
 async def _delete(node: Node, items: Sequence[Item], database: int) -> list[bytes]:
     """Remove what has arrived; gives the keys that are others by now."""
     sent = [(item.key, item.payload, item.expires_at_ms) for item in items]
-    gone = await in_thread(node.engine.delete_unchanged, sent, database) if sent else []
+    try:
+        gone = await in_thread(node.engine.delete_unchanged, sent, database) if sent else []
+    except PermissionError as error:
+        raise CommandError(str(error)) from None
     return [item.key for item, is_gone in zip(items, gone, strict=True) if not is_gone]
 
 
