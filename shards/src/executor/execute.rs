@@ -154,7 +154,9 @@ fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'
     let (db, before) = (context.client.db, context.shards.changes());
     let outcome = contain(|| {
         let outcome = handler(context, reply);
-        fail_if_wanted(context, before);
+        if context.shards.changes() != before {
+            context.world.settings.fail_if_wanted();
+        }
         outcome
     });
     let changes = context.shards.changes() != before;
@@ -172,16 +174,6 @@ fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'
     }
     context.has_written = changes || is_recorded;
     outcome
-}
-
-/// What no command does on purpose, so that what follows from it can be tested: panics behind what was changed, if that was asked for.
-#[inline]
-fn fail_if_wanted(context: &Context<'_>, before: u64) {
-    let wanted = &context.world.settings.fails_next_write;
-    if wanted.on() && context.shards.changes() != before {
-        wanted.set(0);
-        panic!("DEBUG FAIL-NEXT-WRITE was asked for");
-    }
 }
 
 /// A command that was executed.

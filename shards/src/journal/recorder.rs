@@ -215,7 +215,7 @@ pub(super) fn take_inner() -> Ticket {
 
 /// Takes what is recorded. A unit that has not ended, as where a shard is let go of in the middle of it, ends and goes on as another
 /// one. If files and links do not get the same, this is what files get.
-pub(super) fn take() -> Option<Segment> {
+pub(crate) fn take() -> Option<Segment> {
     with(|recorder| {
         let audience = if recorder.links.is_some() { Audience::Files } else { Audience::All };
         let from_primary = std::mem::take(&mut recorder.from_primary);

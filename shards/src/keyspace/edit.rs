@@ -279,6 +279,11 @@ impl Shard {
     pub(crate) fn evict(&mut self, db: u16, key: &Key<'_>, has_expired: bool) -> usize {
         let before = memory::data_bytes();
         let Some(entry) = self.take(db, key) else { return 0 };
+        let of_table = before - memory::data_bytes();
+        // At once: should anything fail from here on, nobody would know that it has gone.
+        self.has_gone(db, key, if has_expired { Cause::Expired } else { Cause::Evicted });
+        self.world.settings.fail_if_wanted();
+        let before = memory::data_bytes() + of_table;
         let mut later = 0;
         if entry.is_walked() {
             // It comes free when a snapshot has saved it.
@@ -291,7 +296,6 @@ impl Shard {
             drop(entry);
         }
         let freed = (before - memory::data_bytes()).max(0) as usize;
-        self.has_gone(db, key, if has_expired { Cause::Expired } else { Cause::Evicted });
         freed + later
     }
 

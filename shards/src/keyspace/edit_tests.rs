@@ -12,10 +12,13 @@ use crate::executor::execute::{self, Call};
 use crate::executor::waiting;
 use crate::handler::access::Shards;
 use crate::handler::context::Client;
+use crate::journal::recorder;
 use crate::protocol::reply::Protocol;
 use crate::server::settings::Settings;
 use crate::server::world::World;
 use crate::slot::SlotMap;
+use crate::testing::Tester;
+use sherd_types::invariant::contain;
 
 struct Case {
     name: &'static str,
@@ -264,4 +267,18 @@ fn loading_is_no_change() {
     assert!(!flag.load(Ordering::Relaxed) && shard.stats.dirty.get() == 0 && shard.outbox.is_empty());
     shard.load(DB, &key, None);
     assert!(shard.db(DB).is_some_and(|db| db.find(&key).is_none()));
+}
+
+#[test]
+fn a_key_that_was_evicted_is_recorded_whatever_fails_then() {
+    let mut tester = Tester::new(1);
+    tester.run("SET k v");
+    tester.world.journal.record_only();
+    tester.world.settings.fails_next_write.set(1);
+    let shard = &mut tester.shards[0];
+    let key = shard.key_of(b"k");
+    assert!(contain(|| shard.evict(0, &key, false)).is_err());
+    assert!(shard.db(0).is_none_or(|database| database.find(&key).is_none()));
+    let recorded = recorder::take().expect("it is recorded");
+    assert_eq!(String::from_utf8_lossy(&recorded.bytes), "*2\r\n$6\r\nUNLINK\r\n$1\r\nk\r\n");
 }

@@ -126,6 +126,15 @@ impl Setting {
 }
 
 impl Settings {
+    /// What no command and no eviction does on purpose, so that what follows from it can be tested: panics behind what was changed.
+    #[inline]
+    pub fn fail_if_wanted(&self) {
+        if self.fails_next_write.on() {
+            self.fails_next_write.set(0);
+            panic!("DEBUG FAIL-NEXT-WRITE was asked for");
+        }
+    }
+
     /// Sets a setting by its configuration name; false when there is none, or it does not take the value.
     pub fn set(&self, name: &str, value: i64) -> bool {
         let Some(declaration) = Settings::DECLARED.iter().find(|declaration| declaration.name == name) else {
