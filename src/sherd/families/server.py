@@ -26,13 +26,14 @@ class Lifecycle:
     """How a handler ends the server; provided by whoever runs it. `stop` returns at once, the server ends soon.
 
     `sync` returns when everything that was written is on disk, as far as it is kept there. `has_all_data`: nothing is
-    being loaded. `let_replicas_catch_up` holds writers back until `go_on`.
+    being loaded. `let_replicas_catch_up` and `end_writes` hold writers back until `go_on`.
     """
 
     stop: Callable[[], None]
     sync: Callable[[], None] = lambda: None
     has_all_data: Callable[[], bool] = lambda: True
     let_replicas_catch_up: Callable[[], Awaitable[None]] = _nothing
+    end_writes: Callable[[], Awaitable[None]] = _nothing
     go_on: Callable[[], None] = lambda: None
 
 
@@ -79,6 +80,7 @@ async def shutdown(request: Request) -> Reply:
     # A part of the data must not take the place of the file that has all of them.
     if lifecycle.has_all_data() and ("save" in words or (saver.has_save_points and "nosave" not in words)):
         try:
+            await lifecycle.end_writes()
             await saver.save()
         except SaveError as error:
             if "force" not in words:

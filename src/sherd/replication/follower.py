@@ -163,6 +163,11 @@ class Follower:
         while self._ending:
             await asyncio.wait(list(self._ending))
 
+    def go_on(self) -> None:
+        """Follow again whom `stop` has left: the server does not end after all."""
+        if self._node.replication.primary is not None and self._task is not None and self._task.done():
+            self._restart(self._run)
+
     def apply_configuration(self) -> None:
         """Say what clients may do here now."""
         replication, config, engine = self._node.replication, self._node.config, self._node.engine
@@ -247,7 +252,7 @@ class Follower:
             if admission.full:
                 await self._load_snapshot(admission)
             else:
-                self._go_on(admission)
+                self._continue(admission)
             await self._apply()
         finally:
             await self._end_link()
@@ -361,7 +366,7 @@ class Follower:
             raise HandshakeError(f"the snapshot of the primary cannot be loaded: {what} (at byte {offset})")
         return report
 
-    def _go_on(self, admission: Admission) -> None:
+    def _continue(self, admission: Admission) -> None:
         replication = self._node.replication
         assert replication.link is not None
         if admission.id != replication.id:

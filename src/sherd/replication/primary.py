@@ -164,14 +164,18 @@ class Primary:
         replication, seconds = self._node.replication, self._node.config.get_int("shutdown-timeout")
         if replication.primary is not None or not self._online or not seconds:
             return
-        replication.is_ending = True
-        self._node.engine.hold_writers(True)
+        self.hold_writers()
         until = time.monotonic() + seconds
         # What was being executed when the pause began may have written since.
         await in_thread(self._node.engine.await_begun, seconds)
         # Who goes meanwhile, as its pod ends too, is not waited for any more.
         reached = await self.wait(None, max(until - time.monotonic(), _LAST_SECONDS_MIN), is_last=True)
         _log.info("replicas were waited for", replicas=self._online, with_everything=reached)
+
+    def hold_writers(self) -> None:
+        """The server is to end, and what is written from now on nobody would have."""
+        self._node.replication.is_ending = True
+        self._node.engine.hold_writers(True)
 
     def go_on(self) -> None:
         """The server does not end after all."""

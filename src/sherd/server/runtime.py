@@ -373,10 +373,24 @@ class Runtime:
         await in_thread(self.node.engine.sync_append)
         try:
             if saves:
+                await self._end_writes()
                 await self._saver.save()
         except SaveError:
-            self._primary.go_on()
+            self._go_on()
             raise
+
+    async def _end_writes(self) -> None:
+        """Have nothing written that the last snapshot does not have: nobody is told that it is, nor is a primary."""
+        self._primary.hold_writers()
+        replication = self.node.replication
+        # What is half loaded is not saved, but stopped half way it would be.
+        if replication.primary is not None and not replication.is_syncing:
+            await self._follower.stop()
+
+    def _go_on(self) -> None:
+        """The server does not end after all."""
+        self._primary.go_on()
+        self._follower.go_on()
 
     def request_stop(self) -> None:
         """End `serve` soon; from any thread, any number of times."""
@@ -429,7 +443,8 @@ class Runtime:
                 engine.sync_append,
                 lambda: load_state(self.node) is None,
                 self._primary.let_catch_up,
-                self._primary.go_on,
+                self._end_writes,
+                self._go_on,
             ),
             self._saver,
             self._append,
