@@ -172,6 +172,37 @@ def test_a_server_that_starts_or_stops_is_alive_but_not_ready(page: tuple[Bench,
     assert _get(url + "/healthz")[0] == 200
 
 
+def test_a_server_that_takes_its_last_snapshot_is_not_ready_any_more(page: tuple[Bench, str, MetricsServer]) -> None:
+    """Nor is one that waits for its replicas: those who write are held back, and the server is going."""
+    bench, url, _ = page
+    bench.node.replication.is_ending = True
+    assert _get(url + "/readyz") == (503, b"stopping\n")
+    bench.node.replication.is_ending = False
+    assert _get(url + "/readyz") == (200, b"ready\n")
+    # Python's commands still run, and their clients are answered.
+    bench.node.stopping = True
+    assert _get(url + "/readyz") == (503, b"stopping\n")
+
+
+def test_a_replica_is_ready_when_it_has_data_of_its_primary(
+    page: tuple[Bench, str, MetricsServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has none and gets none, as its primary is gone, serves what it has: others may begin then and find a primary."""
+    bench, url, _ = page
+    replication = bench.node.replication
+    replication.primary = ("10.0.0.1", 6379)
+    for phase, knows_place, ready in (
+        ("connect", False, True), ("connecting", False, True), ("handshake", False, False), ("sync", False, False),
+        ("sync", True, True), ("handshake", True, True), ("connected", True, True),
+    ):  # fmt: skip
+        replication.phase, replication.knows_place = phase, knows_place
+        assert _get(url + "/readyz") == ((200, b"ready\n") if ready else (503, b"syncing\n")), phase
+    # Its data have gone, and the new ones come.
+    replication.phase, replication.is_emptied = "sync", True
+    monkeypatch.setattr(type(replication), "status", lambda _: {"load_total": 9, "loaded_bytes": 3})
+    assert _get(url + "/readyz") == (503, b"syncing\n")
+
+
 def test_a_control_plane_that_stands_still_is_not_alive(page: tuple[Bench, str, MetricsServer]) -> None:
     bench, url, _ = page
     bench.node.sampler.last_sample -= exporter.LOOP_LAG_SECONDS_MAX + 1

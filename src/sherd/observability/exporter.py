@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sherd.errors import SherdError
 from sherd.observability.node import Node
 from sherd.observability.page_server import TEXT, Answer, PageServer
+from sherd.observability.replication import HANDSHAKE, SYNC
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -103,11 +104,23 @@ class MetricsServer:
         return 200, TEXT, b"ok\n"
 
     def _readyz(self, _accept: str) -> Answer:
-        if self._node.ready:
-            return 200, TEXT, b"ready\n"
-        if self._node.stopping:
+        node, replication = self._node, self._node.replication
+        if node.stopping or replication.is_ending:
             return 503, TEXT, b"stopping\n"
-        return 503, TEXT, b"loading\n" if self._node.start_load is not None else b"starting\n"
+        if not node.ready:
+            return 503, TEXT, b"loading\n" if node.start_load is not None else b"starting\n"
+        if replication.primary is not None and self._awaits_data():
+            return 503, TEXT, b"syncing\n"
+        return 200, TEXT, b"ready\n"
+
+    def _awaits_data(self) -> bool:
+        """Whether a replica is getting data and has none that it serves meanwhile. Without a primary that answers, it
+        serves what it has."""
+        from sherd.observability.loading import loading_flags
+
+        replication = self._node.replication
+        begins = replication.phase in {HANDSHAKE, SYNC} and not replication.knows_place
+        return begins or loading_flags(self._node)[0]
 
 
 def _bind(host: str, port: int) -> socket.socket:
