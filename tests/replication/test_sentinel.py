@@ -26,13 +26,14 @@ protected = {"requirepass": secret, "masterauth": secret, "repl-diskless-sync-de
 
 
 @contextlib.contextmanager
-def sentinel(program: str, directory: Path, primary: int) -> Iterator[Wire]:
-    """A sentinel that decides alone, and a connection to it."""
+def sentinel(program: str, directory: Path, primary: int, quorum: int = 1) -> Iterator[Wire]:
+    """A sentinel, which decides alone unless more are wanted, and a connection to it."""
     port = free_port()
     file = directory / "sentinel.conf"
     file.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {directory}\nsentinel monitor {group} 127.0.0.1 {primary} 1\n"
+        f"port {port}\nbind 127.0.0.1\ndir {directory}\nsentinel monitor {group} 127.0.0.1 {primary} {quorum}\n"
         f"sentinel auth-pass {group} {secret}\nsentinel down-after-milliseconds {group} 1000\n"
+        f"sentinel failover-timeout {group} 10000\n"
     )
     with subprocess.Popen([program, file, "--sentinel"], stdout=subprocess.DEVNULL) as process:
         try:
