@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from tests.protocol.test_limits import info_field
 from tests.replication.support import SHAPE_NAMES, SHAPES, await_equal, await_link, eventually, replica_of
 from tests.support.servers import Server, Shape
 from tests.support.wire import ConnectionClosed
@@ -138,3 +139,22 @@ def test_a_server_that_cannot_save_goes_on_writing_and_following(how: str, tmp_p
         assert theirs.call("CONFIG", "SET", "stop-writes-on-bgsave-error", "no").raw == b"+OK\r\n"
         assert theirs.call("SET", "k", "w").raw == b"+OK\r\n"
         (tmp_path / "dump.rdb").rmdir()
+
+
+@pytest.mark.parametrize("by", ["BGSAVE", "SAVE"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SHUTDOWN"])
+def test_a_snapshot_that_is_being_taken_is_not_the_last_one(how: str, by: str, tmp_path: Path) -> None:
+    """It has not what was written since it began."""
+    slow = {**saves, "dir": str(tmp_path), "rdb-key-save-delay": "100"}
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Server(shape=Shape(2, 2), directives=slow))
+        wire, other = stack.enter_context(server.wire()), stack.enter_context(server.wire(timeout_seconds=60))
+        assert wire.call("DEBUG", "POPULATE", "30000").raw == b"+OK\r\n"
+        other.write(by)
+        eventually(lambda: info_field(wire, "persistence", "rdb_bgsave_in_progress") == "1", "it is being taken")
+        assert wire.call("SET", "since", "1").raw == b"+OK\r\n"
+        assert wire.call("CONFIG", "SET", "rdb-key-save-delay", "0", "shutdown-timeout", "1").raw == b"+OK\r\n"
+        end(server, how)
+    with Server(directives={**saves, "dir": str(tmp_path)}) as server, server.wire() as wire:
+        assert wire.value("GET", "since") == b"1"
+        assert wire.value("DBSIZE") == 30001

@@ -36,6 +36,23 @@ def test_a_snapshot_waits_for_a_busy_script_without_the_control_plane(wanted_by:
             assert server.process.wait(timeout=20) == 0
 
 
+@pytest.mark.parametrize("words", ["BGSAVE", "BGSAVE SCHEDULE"])
+def test_a_snapshot_that_is_asked_for_before_a_script_counts_as_busy_waits_as_well(words: str) -> None:
+    """The story: for the first five seconds nobody is told that a script is busy. BGSAVE waited for it in the control plane's
+    loop, whose standing still liveness probes took for the end of the server."""
+    with Server() as server, server.wire() as caller, server.wire() as client, server.wire() as other:
+        caller.write("EVAL", "while true do end", "0")
+        time.sleep(0.2)
+        client.write(*words.split())
+        time.sleep(0.2)
+        for _ in range(10):
+            assert not other.call("INFO", "server").is_error
+            time.sleep(0.1)
+        assert other.call("SCRIPT", "KILL").raw == b"+OK\r\n"
+        assert client.read().raw == b"+Background saving started\r\n"
+        eventually(lambda: info_field(other, "persistence", "rdb_saves") == "1", "it is taken")
+
+
 def test_an_append_only_file_begins_when_a_busy_script_has_ended() -> None:
     """The story: CONFIG SET appendonly yes began with a snapshot in the control plane's loop, which waited there for all shards."""
     with Server(directives={"busy-reply-threshold": "100"}) as server, server.wire() as caller, server.wire() as client:

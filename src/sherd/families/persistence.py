@@ -56,7 +56,7 @@ async def save(request: Request) -> Reply:
     history=(("3.2.2", "Added the `SCHEDULE` option."),),
 )
 async def bgsave(request: Request) -> Reply:
-    """Answers at once."""
+    """Answers when the moment is over of which the snapshot is."""
     words = [word.decode("latin-1").lower() for word in request.args[1:]]
     if words not in ([], ["schedule"], ["cancel"]):
         raise CommandError(SYNTAX_ERROR)
@@ -66,6 +66,7 @@ async def bgsave(request: Request) -> Reply:
             raise CommandError("ERR Background saving is currently not in progress or scheduled")
         return Simple("Background saving cancelled")
     if saver.start(schedule=bool(words)):
+        await saver.await_begun()
         return Simple("Background saving started")
     if words:
         return Simple("Background saving scheduled")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +41,10 @@ class Saver:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._running: asyncio.Task[None] | None = None
+        # Of the snapshot that was started last: whether all shards were held for it, and whether it is to end without
+        # a file; None where none was.
+        self._begun: asyncio.Event | None = None
+        self._cancelled: asyncio.Event | None = None
         self._scheduled = False
         self._is_barred = False
         self._is_syncing = False
@@ -93,38 +99,32 @@ class Saver:
         return bool(self._node.config.get_tuple("save"))
 
     def start(self, *, schedule: bool = False) -> bool:
-        """Begin a snapshot of this moment; False if one is being taken. With `schedule` another one follows that."""
+        """Begin a snapshot as soon as no script keeps a shard; False if one is being taken. With `schedule` another one
+        follows that."""
         if self.is_running or self.is_barred:
             self._scheduled = self._scheduled or schedule
             return False
-        config, started = self._node.config, time.monotonic()
-        path = Path(config.get_str("dir")) / config.get_str("dbfilename")
-        self._node.saves.current_since = started
-        failure: OSError | None = None
-        try:
-            self._node.engine.begin_save(
-                path,
-                compress=config.get_bool("rdbcompression"),
-                checksum=config.get_bool("rdbchecksum"),
-                sync_in_passing=config.get_bool("rdb-save-incremental-fsync"),
-                aux=self.aux(time.time()),
-                history=self._node.replication.saved_history,
-            )
-        except OSError as error:
-            failure = error
-        self._running = asyncio.get_running_loop().create_task(self._finish(path, started, failure))
+        self._node.saves.current_since = time.monotonic()
+        self._begun, self._cancelled = asyncio.Event(), asyncio.Event()
+        self._running = asyncio.get_running_loop().create_task(self._take(self._begun, self._cancelled))
         return True
 
+    async def await_begun(self) -> None:
+        """Wait until the moment is over of which the snapshot is that was started last."""
+        if self._begun is not None:
+            await self._begun.wait()
+
     async def save(self) -> None:
-        """Take a snapshot and wait for its end; SaveError if that fails. One for replicas gives way."""
-        await self.await_shards()
-        while self._running is None and not self.start():
+        """Take a snapshot of what is there by now and wait for its end; SaveError if that fails. Any other that is
+        being taken gives way: it has not what was written since it began."""
+        while not self.start():
             # A rewrite of the append-only file ends first.
-            if self._is_syncing:
-                self._node.engine.cancel_save()
+            if self.is_running:
+                self._cancel_running()
+            ends = self._free.wait() if self._running is None else asyncio.shield(self._running)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PRESS_SECONDS):
-                    await self._free.wait()
+                    await ends
         assert self._running is not None
         await asyncio.shield(self._running)
         if not self._node.saves.last_ok:
@@ -133,7 +133,13 @@ class Saver:
     def cancel(self) -> bool:
         """End the snapshot that is being taken or scheduled without a file; False if there is none."""
         was_scheduled, self._scheduled = self._scheduled, False
-        return self._node.engine.cancel_save() or was_scheduled
+        return self._cancel_running() or was_scheduled
+
+    def _cancel_running(self) -> bool:
+        if self._cancelled is None or self._begun is None or self._begun.is_set():
+            return self._node.engine.cancel_save()
+        self._cancelled.set()
+        return True
 
     async def watch(self) -> None:
         """Take snapshots as the save points say, for as long as the server runs."""
@@ -143,11 +149,7 @@ class Saver:
             if self.is_running or self.is_barred or load_state(self._node) is not None:
                 continue
             is_due = self.has_save_points and time.monotonic() >= self._retry_at and self._is_due()
-            if not (self._scheduled or is_due):
-                continue
-            await self.await_shards()
-            # Something else may have begun meanwhile, and comes first.
-            if self.start():
+            if (self._scheduled or is_due) and self.start():
                 self._scheduled = False
 
     async def await_shards(self) -> None:
@@ -168,6 +170,43 @@ class Saver:
         since = time.monotonic() - self._saved_at
         points = self._node.config.get_tuple("save")
         return any(changes >= wanted and since > seconds for seconds, wanted in points)
+
+    async def _take(self, begun: asyncio.Event, cancelled: asyncio.Event) -> None:
+        config, started = self._node.config, self._node.saves.current_since
+        path = Path(config.get_str("dir")) / config.get_str("dbfilename")
+        failure: OSError | None = None
+        try:
+            await self._begin(path, cancelled)
+        except OSError as error:
+            failure = error
+        finally:
+            begun.set()
+        await self._finish(path, started, failure)
+
+    async def _begin(self, path: Path, cancelled: asyncio.Event) -> None:
+        """Not in the loop: all shards are held for that, and a script that comes now may be busy for ever."""
+        config, engine, replication = self._node.config, self._node.engine, self._node.replication
+        while True:
+            await self.await_shards()
+            if cancelled.is_set():
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+            history = replication.saved_history
+            begin = functools.partial(
+                engine.begin_save, path,
+                compress=config.get_bool("rdbcompression"), checksum=config.get_bool("rdbchecksum"),
+                sync_in_passing=config.get_bool("rdb-save-incremental-fsync"),
+                aux=self.aux(time.time()), history=history,
+            )  # fmt: skip
+            await in_thread(begin)
+            if cancelled.is_set():
+                engine.cancel_save()
+            elif history != replication.saved_history:
+                # It would be said to be of a history that has ended before it began.
+                engine.cancel_save()
+                with contextlib.suppress(OSError):
+                    await in_thread(engine.finish_save)
+                continue
+            return
 
     async def _finish(self, path: Path, started: float, failure: OSError | None) -> None:
         saves = self._node.saves
