@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Self
@@ -24,6 +25,7 @@ RESERVED_DESCRIPTORS = 32
 _DESCRIPTORS_PER_IO_THREAD = 4
 # A module's folder and file, and one that is imported meanwhile.
 _DESCRIPTORS_KEPT = 3
+_ORPHAN_SECONDS = 20.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Other servers take these as a wish for a new log file or configuration. Here they would end the process with nothing
 # saved; redis-server outlives all but SIGUSR1. Python ignores SIGPIPE and SIGXFSZ by itself.
@@ -147,6 +149,40 @@ class StopSignals:
                 stop(signal.Signals(signal.sigwait(_STOP_SIGNALS)))
 
         start_thread(wait, "sherd-signals")
+
+
+def reap_orphans() -> None:
+    """As the first process of a container: reap what others leave behind, such as the children of a probe that took
+    too long. Until then each counts among the processes that the container may have.
+
+    Not by ignoring SIGCHLD: commands in Python may have children, for whose ends they wait.
+    """
+    if os.getpid() == 1:
+        start_thread(_reap, "sherd-orphans")
+
+
+def _reap() -> None:
+    known: set[int] = set()
+    while True:
+        time.sleep(_ORPHAN_SECONDS)
+        ended = ended_strangers()
+        # Nobody else has wanted to know for as long.
+        for process in ended & known:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process, os.WNOHANG)
+        known = ended
+
+
+def ended_strangers() -> set[int]:
+    """Children of this process that have ended and are of another session: those that it has not begun itself."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        # A process may go while it is looked at. Its name, in parentheses, may have any characters.
+        with contextlib.suppress(OSError):
+            state, parent, _, session, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
+            if state == "Z" and int(parent) == os.getpid() and int(session) != os.getsid(0):
+                found.add(int(path.parent.name))
+    return found
 
 
 def end_process(code: int) -> NoReturn:

@@ -29,7 +29,14 @@ from sherd.errors import ConfigError, SherdError, ThreadError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.server.control import NativeRecord
-from sherd.server.process import PidFile, RoomForImports, StopSignals, end_process, notify_supervisor
+from sherd.server.process import (
+    PidFile,
+    RoomForImports,
+    StopSignals,
+    end_process,
+    notify_supervisor,
+    reap_orphans,
+)
 from sherd.server.runtime import Runtime
 from sherd.threads import run_loop, start_thread
 
@@ -212,6 +219,7 @@ def run(config: Config) -> NoReturn:
 
     try:
         signals.start(stop)
+        reap_orphans()
         _bound_end(runtime, pid_file, end_asked)
         runtime.open()
         RoomForImports().install()
