@@ -6,7 +6,8 @@
 //! as often, and adds one repetition after the other until the memory is used up. The order in which `sort` compares is Lua's own, for
 //! scripts see it.
 //!
-//! All others are bounded by the memory that their arguments or results take.
+//! All others are bounded by the memory that their arguments or results take. `unpack` counts its results in an `int` of C's, which
+//! the bounds of a range can be too far apart for: the process ended.
 
 use std::ffi::c_int;
 
@@ -47,6 +48,21 @@ unsafe fn move_up(lua: Lua, place: c_int, end: c_int) {
         interruption::count(lua, context, 1);
         lua.raw_get_at(1, number);
         lua.raw_set_at(1, number + 1);
+    }
+}
+
+/// `unpack`: Lua's own, the second upvalue, gets ranges that it can count.
+pub unsafe extern "C-unwind" fn unpack(state: *mut State) -> c_int {
+    let lua = Lua(state);
+    lua.check_kind(1, kind::TABLE);
+    let first = lua.optional_integer(2, 1) as c_int;
+    let last = if lua.kind(3) <= kind::NIL { lua.length(1) as c_int } else { lua.argument_integer(3) as c_int };
+    if last.checked_sub(first).is_none_or(|more| more == c_int::MAX) && last > first {
+        return lua.fail(b"too many results to unpack");
+    }
+    match (api().lua_tocfunction)(lua.0, upvalue(2)) {
+        Some(function) => function(lua.0),
+        None => 0,
     }
 }
 

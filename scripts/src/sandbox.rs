@@ -34,7 +34,6 @@ const PLAIN: &[&CStr] = &[
     c"tonumber",
     c"tostring",
     c"type",
-    c"unpack",
     c"_VERSION",
 ];
 
@@ -134,6 +133,7 @@ unsafe fn install_wrappers(lua: Lua, context: *mut Context) {
     wrap(lua, context, GLOBALS, &[c"rawget", c"next"], resolved);
     wrap(lua, context, GLOBALS, &[c"getmetatable"], get_metatable);
     wrap(lua, context, GLOBALS, &[c"xpcall"], unstoppable);
+    wrap(lua, context, GLOBALS, &[c"unpack"], bounded::unpack);
     lua.get_field(GLOBALS, c"next");
     lua.get_field(-2, c"next");
     lua.push_native(context, pairs, 2);

@@ -113,3 +113,35 @@ fn texts_are_repeated_as_in_lua() {
     bench.allow(1 << 20);
     assert_eq!(bench.run("return select(2, pcall(string.rep, 'x', 2^31 - 1))"), "$17\r\nnot enough memory\r\n");
 }
+
+#[test]
+fn unpack_refuses_more_results_than_can_be_counted() {
+    let Some(mut bench) = Bench::new() else { return };
+    for range in ["-2, 2147483647", "0, 2147483647", "1, 2147483647", "-2147483648, -2", "-2147483648, 2147483647"] {
+        let error = "-ERR user_script:1: too many results to unpack";
+        assert_eq!(error_of(&mut bench, &format!("return {{unpack({{1, 2, 3}}, {range})}}")), error, "{range}");
+        let caught = bench.run(&format!("return {{pcall(unpack, {{}}, {range})}}"));
+        assert!(caught.starts_with("*0") || caught.contains("too many"), "{range}: {caught}");
+    }
+    for (arguments, results) in [
+        ("{1, 2, 3}", ":1:2:3"),
+        ("{1, 2, 3}, 2", ":2:3"),
+        ("{1, 2, 3}, 2, 2", ":2"),
+        ("{1, 2, 3}, nil, 2", ":1:2"),
+        ("{1, 2, 3}, 3, nil", ":3"),
+        ("{1, 2, 3}, '2', '3'", ":2:3"),
+        ("{1, 2, 3}, -1, -2", ""),
+        ("{1, 2, 3}, 2147483647, -2147483648", ""),
+        ("{}", ""),
+        ("redis", ""),
+    ] {
+        let count = results.matches(':').count();
+        let expected = format!("*{count}{results}\r\n").replace(':', "\r\n:");
+        assert_eq!(bench.run(&format!("return {{unpack({arguments})}}")), expected, "{arguments}");
+    }
+    assert_eq!(bench.run("local t = {} for i = 1, 7000 do t[i] = i end return select('#', unpack(t))"), ":7000\r\n");
+    assert_eq!(
+        error_of(&mut bench, "unpack(1)"),
+        "-ERR user_script:1: bad argument #1 to 'unpack' (table expected, got number)"
+    );
+}
