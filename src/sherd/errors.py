@@ -74,3 +74,7 @@ SYNTAX_ERROR = "ERR syntax error"
 
 class SyntaxStringError(SherdError):
     """A command's compact syntax string that cannot be read; raised when a spec is declared, never for a client."""
+
+
+class EndCalledOffError(SherdError):
+    """The server was to end, and shall not any more."""

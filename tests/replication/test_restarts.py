@@ -183,6 +183,35 @@ def test_an_end_does_not_wait_for_replicas_that_have_gone_meanwhile(end: str) ->
         assert theirs.value("GET", "k") == b"v"
 
 
+@pytest.mark.parametrize("end", ["SIGTERM", "SHUTDOWN"])
+@pytest.mark.parametrize("primary_name", ["sherd", *reference_names])
+def test_an_end_that_waits_for_replicas_can_be_called_off(tmp_path: Path, primary_name: str, end: str) -> None:
+    """Writers go on then, and so do replicas."""
+    with (
+        start(primary_name, tmp_path, shutdown_timeout="60", save="") as primary, primary.wire() as ours,
+        primary.wire() as asks, replica_of(primary.port) as replica, replica.wire() as theirs,
+    ):  # fmt: skip
+        await_link(theirs)
+        nothing = b"-ERR No shutdown in progress.\r\n"
+        assert ours.call("SHUTDOWN", "ABORT").raw == nothing
+        assert primary.process is not None
+        os.kill(replica.pid, signal.SIGSTOP)
+        try:
+            assert ours.call("SET", "k", "v").raw == b"+OK\r\n"
+            if end == "SIGTERM":
+                primary.process.send_signal(signal.SIGTERM)
+            else:
+                asks.write("SHUTDOWN")
+            eventually(lambda: ours.call("SHUTDOWN", "ABORT").raw == b"+OK\r\n", "it is called off")
+            if end == "SHUTDOWN":
+                assert asks.read().raw == b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"
+            assert ours.call("SET", "k", "w").raw == b"+OK\r\n"
+            eventually(lambda: ours.call("SHUTDOWN", "ABORT").raw == nothing, "nothing is left of it")
+        finally:
+            os.kill(replica.pid, signal.SIGCONT)
+        await_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("what", ["killed", "written to by another"])
 def test_an_append_only_file_that_went_on_after_its_end_was_noted_says_nothing(tmp_path: Path, what: str) -> None:
     """What its replicas have is then sent again."""

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from sherd.errors import SYNTAX_ERROR, CommandError
+from sherd.errors import SYNTAX_ERROR, CommandError, EndCalledOffError
 from sherd.log import get_logger
 from sherd.persistence import SaveError, Saver
 from sherd.record import record
-from sherd.resp import Reply
+from sherd.resp import OK, Reply
 from sherd.spec import Request, command
 from sherd.threads import in_thread
 
 _log = get_logger()
+
+_NOT_ENDED = "ERR Errors trying to SHUTDOWN. Check logs."
 
 
 async def _nothing() -> None:
@@ -26,7 +28,8 @@ class Lifecycle:
     """How a handler ends the server; provided by whoever runs it. `stop` returns at once, the server ends soon.
 
     `sync` returns when everything that was written is on disk, as far as it is kept there. `has_all_data`: nothing is
-    being loaded. `let_replicas_catch_up` and `end_writes` hold writers back until `go_on`.
+    being loaded. `let_replicas_catch_up` and `end_writes` hold writers back until `go_on`. `call_off` has the former
+    fail, with EndCalledOffError; False if nobody waits.
     """
 
     stop: Callable[[], None]
@@ -35,6 +38,7 @@ class Lifecycle:
     let_replicas_catch_up: Callable[[], Awaitable[None]] = _nothing
     end_writes: Callable[[], Awaitable[None]] = _nothing
     go_on: Callable[[], None] = lambda: None
+    call_off: Callable[[], bool] = lambda: False
 
 
 @command(
@@ -69,14 +73,18 @@ async def shutdown(request: Request) -> Reply:
     """No reply when it works: the connection is closed with all others."""
     words = [word.decode("latin-1").lower() for word in request.args[1:]]
     _check_shutdown(words)
+    lifecycle = request.services.get(Lifecycle)
     if words == ["abort"]:
-        # Nothing here delays a shutdown, so there is never one to take back.
-        raise CommandError("ERR No shutdown in progress.")
+        if not lifecycle.call_off():
+            raise CommandError("ERR No shutdown in progress.")
+        return OK
     saver = request.services.get(Saver)
     _log.info("shutdown asked for", client=request.addr)
-    lifecycle = request.services.get(Lifecycle)
     if "now" not in words:
-        await lifecycle.let_replicas_catch_up()
+        try:
+            await lifecycle.let_replicas_catch_up()
+        except EndCalledOffError as error:
+            raise CommandError(_NOT_ENDED) from error
     # A part of the data must not take the place of the file that has all of them.
     if lifecycle.has_all_data() and ("save" in words or (saver.has_save_points and "nosave" not in words)):
         try:
@@ -85,7 +93,7 @@ async def shutdown(request: Request) -> Reply:
         except SaveError as error:
             if "force" not in words:
                 lifecycle.go_on()
-                raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
+                raise CommandError(_NOT_ENDED) from error
     await in_thread(lifecycle.sync)
     lifecycle.stop()
     # The server's end closes the connection; an answer would tell the client that it goes on.

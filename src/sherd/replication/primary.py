@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
-from sherd.errors import CommandError, ThreadError
+from sherd.errors import CommandError, EndCalledOffError, ThreadError
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place, ReplicaRow, random_id
@@ -94,6 +94,8 @@ class Primary:
         self._replicas = node.engine.replicas()
         self._introductions: OrderedDict[int, Introduction] = OrderedDict()
         self._waiting: list[_Waiting] = []
+        # What calls an end off that waits for replicas.
+        self._ends: set[asyncio.Future[str]] = set()
         self._unsynced: dict[int, _Unsynced] = {}
         self._sync: asyncio.Task[None] | None = None
         # Clients that are being let in.
@@ -160,17 +162,33 @@ class Primary:
 
     async def let_catch_up(self) -> None:
         """The server is to end: writers wait from now on, and `shutdown-timeout` seconds at most are given to replicas
-        to get everything, so that they could go on where they are."""
+        to get everything, so that they could go on where they are. EndCalledOffError by `call_off`."""
         replication, seconds = self._node.replication, self._node.config.get_int("shutdown-timeout")
         if replication.primary is not None or not self._online or not seconds:
             return
         self.hold_writers()
         until = time.monotonic() + seconds
-        # What was being executed when the pause began may have written since.
-        await in_thread(self._node.engine.await_begun, seconds)
-        # Who goes meanwhile, as its pod ends too, is not waited for any more.
-        reached = await self.wait(None, max(until - time.monotonic(), _LAST_SECONDS_MIN), is_last=True)
+        called_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._ends.add(called_off)
+        try:
+            # What was being executed when the pause began may have written since.
+            await in_thread(self._node.engine.await_begun, seconds)
+            # Who goes meanwhile, as its pod ends too, is not waited for any more.
+            left = max(until - time.monotonic(), _LAST_SECONDS_MIN)
+            reached = await self.wait(None, left, is_last=True, interruption=called_off)
+        finally:
+            self._ends.discard(called_off)
+        if called_off.done():
+            self.go_on()
+            raise EndCalledOffError("it was called off")
         _log.info("replicas were waited for", replicas=self._online, with_everything=reached)
+
+    def call_off(self) -> bool:
+        """The server that waits for its replicas shall not end after all; False if none waits."""
+        for end in self._ends:
+            if not end.done():
+                end.set_result("")
+        return bool(self._ends)
 
     def hold_writers(self) -> None:
         """The server is to end, and what is written from now on nobody would have."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sherd import __version__, native
 from sherd.acl import AccessControl, Catalogue
 from sherd.config import BY_NAME, Config, refuse_contradictions
-from sherd.errors import ConfigApplyError, ConfigError, SherdError
+from sherd.errors import ConfigApplyError, ConfigError, EndCalledOffError, SherdError
 from sherd.extensions.manager import Extensions, default_threads
 from sherd.families.command_table import CommandTable
 from sherd.families.data_plane import DataPlane
@@ -361,6 +361,9 @@ class Runtime:
             asyncio.run_coroutine_threadsafe(self._end_work(saves=saves, waits=waits), loop).result(seconds)
         except TimeoutError:
             _log.warning("the server ends before its replicas have everything")
+        except EndCalledOffError:
+            _log.warning("the server does not end: that was called off")
+            return False
         except (SaveError, RuntimeError, CancelledError) as error:
             _log.error("the last snapshot failed", reason=str(error))
             return "force" in how
@@ -445,6 +448,7 @@ class Runtime:
                 self._primary.let_catch_up,
                 self._end_writes,
                 self._go_on,
+                self._primary.call_off,
             ),
             self._saver,
             self._append,
