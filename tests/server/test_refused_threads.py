@@ -50,6 +50,8 @@ class Refused:
         self.server = Server(
             directives={name.replace("_", "-"): value for name, value in directives.items()}, environment=environment
         )
+        # Clients are answered before the last of its threads is there.
+        eventually(lambda: "ready to accept connections" in self.server.log(), "it has started")
         self.now.touch()
 
     def allow(self) -> None:
