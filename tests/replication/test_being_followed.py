@@ -396,6 +396,30 @@ def test_a_replica_appends_what_it_applies_and_has_it_after_a_restart(tmp_path: 
             assert wire.call("DEBUG", "DIGEST").raw == expected
 
 
+@pytest.mark.parametrize("command", ["FLUSHALL", "FLUSHDB ASYNC", "MULTI FLUSHDB", "EVAL redis.call('flushall')"])
+def test_flushing_an_empty_primary_empties_a_replica_that_is_written_to(command: str) -> None:
+    """What its clients have written there goes as well, whether the primary had any keys or none."""
+    with (
+        primary() as server,
+        server.wire() as ours,
+        replica_of(server.port, replica_read_only="no") as replica,
+        replica.wire() as theirs,
+    ):
+        await_link(theirs)
+        theirs.call("SET", "own", "1")
+        word, _, rest = command.partition(" ")
+        if word == "MULTI":
+            ours.call("MULTI")
+            ours.call(rest)
+            ours.call("EXEC")
+        elif word == "EVAL":
+            ours.call("EVAL", rest, "0")
+        else:
+            ours.call(*command.split())
+        eventually(lambda: theirs.value("DBSIZE") == 0, "the replica is empty")
+        assert ours.value("WAIT", "1", "1000") == 1
+
+
 @pytest.mark.parametrize("name", ["sherd", *reference_names])
 def test_messages_reach_subscribers_of_replicas(name: str) -> None:
     """Published by a client, in a transaction or by a script, behind what was written before; and not the other way round."""

@@ -152,6 +152,7 @@ pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
 fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'_>) -> Outcome {
     let running = Running::begin();
     let (db, before) = (context.client.db, context.shards.changes());
+    context.has_written = false;
     let outcome = contain(|| {
         let outcome = handler(context, reply);
         if context.shards.changes() != before {
@@ -167,7 +168,7 @@ fn run_recorded(context: &mut Context<'_>, handler: Handler, reply: &mut Reply<'
     // A script's changes are those of its commands; what changes libraries of functions counts no changes.
     let is_recorded = match context.spec.group {
         Group::Scripting => context.spec.has(flag::WRITE) && outcome.is_ok(),
-        _ => changes,
+        _ => changes || context.has_written,
     };
     if is_recorded {
         running.has_changed(db, context.spec.name, context.args);

@@ -89,6 +89,8 @@ fn flush(context: &mut Context<'_>, dbs: std::ops::Range<u16>, sync: bool) {
             shard.flush(db, sync);
         }
     }
+    // What is empty here need not be so on a replica that clients write to.
+    context.is_to_be_repeated();
 }
 
 fn swapdb(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {

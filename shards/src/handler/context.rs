@@ -496,6 +496,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Says that the command is to be recorded although it has changed nothing here: it may change something where it is repeated.
+    pub fn is_to_be_repeated(&mut self) {
+        self.has_written |= self.is_recorded();
+    }
+
     // ----- waiting -----
 
     /// Makes the client wait instead of answering it; a handler that calls this writes nothing. Where nothing may wait, in a
