@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -145,6 +146,15 @@ def test_a_pause_of_the_servers_own_has_its_reason() -> None:
     bench.node.replication.is_ending = True
     fields = _fields(bench, "clients")
     assert (fields["paused_reason"], fields["paused_actions"]) == ("shutdown_in_progress", "all")
+
+
+def test_a_server_that_waits_for_its_replicas_before_it_ends_says_for_how_long() -> None:
+    bench = Bench()
+    assert _fields(bench, "server")["shutdown_in_milliseconds"] == "0"
+    bench.node.replication.ends_by = time.monotonic() + 60
+    assert 0 < int(_fields(bench, "server")["shutdown_in_milliseconds"]) <= 60_000
+    bench.node.replication.ends_by = time.monotonic() - 1
+    assert _fields(bench, "server")["shutdown_in_milliseconds"] == "1", "it is not over before it is over"
 
 
 def test_each_shard_and_io_thread_has_a_line() -> None:

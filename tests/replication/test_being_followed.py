@@ -396,6 +396,29 @@ def test_a_replica_appends_what_it_applies_and_has_it_after_a_restart(tmp_path: 
             assert wire.call("DEBUG", "DIGEST").raw == expected
 
 
+def test_resetstat_forgets_synchronisations_and_bytes_over_links() -> None:
+    """As all other counters, on both sides of a link that stays."""
+    counters = ("sync_full", "sync_partial_ok", "sync_partial_err")
+    with (
+        primary(repl_ping_replica_period="1000") as server,
+        server.wire() as ours,
+        replica_of(server.port) as replica,
+        replica.wire() as theirs,
+    ):
+        await_link(theirs)
+        ours.call("SET", "k", "v" * 10_000)
+        await_equal(ours, theirs)
+        assert info_field(ours, "stats", "sync_full") == "1"
+        for wire, field in ((ours, "total_net_repl_output_bytes"), (theirs, "total_net_repl_input_bytes")):
+            assert int(info_field(wire, "stats", field)) > 10_000
+            wire.call("CONFIG", "RESETSTAT")
+            assert [info_field(wire, "stats", name) for name in counters] == ["0"] * 3
+            assert int(info_field(wire, "stats", field)) < 1000
+        ours.call("SET", "k", "v" * 10_000)
+        await_equal(ours, theirs)
+        assert int(info_field(theirs, "stats", "total_net_repl_input_bytes")) > 10_000
+
+
 @pytest.mark.parametrize("command", ["FLUSHALL", "FLUSHDB ASYNC", "MULTI FLUSHDB", "EVAL redis.call('flushall')"])
 def test_flushing_an_empty_primary_empties_a_replica_that_is_written_to(command: str) -> None:
     """What its clients have written there goes as well, whether the primary had any keys or none."""

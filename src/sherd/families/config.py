@@ -112,7 +112,9 @@ def config_rewrite(request: Request) -> Reply:
 def config_resetstat(request: Request) -> Reply:
     """OK; gauges such as connected clients keep their values."""
     request.services.get(DataPlane).reset_stats()
-    request.services.get(Node).sampler.reset()
+    node = request.services.get(Node)
+    node.sampler.reset()
+    node.replication.reset_counts()
     return OK
 
 

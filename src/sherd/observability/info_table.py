@@ -136,6 +136,7 @@ SERVER = _section("server", [
     ("executable", lambda s: process.executable()),
     ("config_file", _config_file),
     ("io_threads_active", lambda s: int(s.io_thread_count > 1)),
+    ("shutdown_in_milliseconds", lambda s: s.node.replication.ending_milliseconds),
     ("availability_zone", _text("availability-zone")),
 ])  # fmt: skip
 

@@ -82,10 +82,12 @@ class Replication:
 
     id: the history that the data belong to, `offset` how far in it they are when no link says so. knows_place: of a
     replica, that they do, so that a primary could go on from there. second_id: an earlier history, which this one goes
-    on from `second_offset` on. is_ending: the server ends, and nothing is added to the stream. phase, down_since
-    (monotonic seconds): the link's. syncing_since (Unix seconds), syncing_begun (monotonic ones): of the snapshot that
-    comes. serves_while_loading: the old data are answered from until the new ones are complete. is_emptied: they have
-    gone before the new ones came. input_bytes, output_bytes, failed_commands: of links that have ended.
+    on from `second_offset` on. is_ending: the server ends, and nothing is added to the stream; ends_by: it waits for
+    replicas until then (monotonic seconds), 0 if it does not. phase, down_since (monotonic seconds): the link's.
+    syncing_since (Unix seconds), syncing_begun (monotonic ones): of the snapshot that comes. serves_while_loading: the
+    old data are answered from until the new ones are complete. is_emptied: they have gone before the new ones came.
+    input_bytes, output_bytes, failed_commands: of links that have ended. forgotten_bytes: what all links had received
+    and sent at the last CONFIG RESETSTAT.
     """
 
     id: str = field(default_factory=random_id)
@@ -104,17 +106,24 @@ class Replication:
     input_bytes: int = 0
     output_bytes: int = 0
     failed_commands: int = 0
+    forgotten_bytes: tuple[int, int] = (0, 0)
     replicas: native.Replicas | None = None
     full_syncs: int = 0
     partial_syncs: int = 0
     refused_partial_syncs: int = 0
     failover_state: str = "no-failover"
     is_ending: bool = False
+    ends_by: float = 0.0
 
     @property
     def role(self) -> str:
         """In the words of the protocol."""
         return "slave" if self.primary is not None else "master"
+
+    @property
+    def ending_milliseconds(self) -> int:
+        """How long replicas are still waited for before the server ends; 0 if it does not end."""
+        return max(int((self.ends_by - time.monotonic()) * 1000), 1) if self.ends_by else 0
 
     @property
     def is_up(self) -> bool:
@@ -183,7 +192,16 @@ class Replication:
         return self.replicas.totals()[0] if self.replicas is not None else 0
 
     def traffic(self) -> tuple[int, int, int]:
-        """Bytes in and out of all links so far, and commands of primaries that have failed here."""
+        """Bytes in and out of all links since CONFIG RESETSTAT, and commands of primaries that have failed here."""
+        received, sent, failed = self._traffic_of_all()
+        return received - self.forgotten_bytes[0], sent - self.forgotten_bytes[1], failed
+
+    def reset_counts(self) -> None:
+        """Begin to count anew (CONFIG RESETSTAT)."""
+        self.forgotten_bytes = self._traffic_of_all()[:2]
+        self.full_syncs = self.partial_syncs = self.refused_partial_syncs = 0
+
+    def _traffic_of_all(self) -> tuple[int, int, int]:
         received, sent, failed = self._traffic_of_links()
         return received, sent + (self.replicas.totals()[1] if self.replicas is not None else 0), failed
 

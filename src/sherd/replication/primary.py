@@ -167,7 +167,7 @@ class Primary:
         if replication.primary is not None or not self._online or not seconds:
             return
         self.hold_writers()
-        until = time.monotonic() + seconds
+        until = replication.ends_by = time.monotonic() + seconds
         called_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ends.add(called_off)
         try:
@@ -197,9 +197,10 @@ class Primary:
 
     def go_on(self) -> None:
         """The server does not end after all."""
-        if self._node.replication.is_ending:
-            self._node.replication.is_ending = False
-            self._node.engine.hold_writers(self._node.replication.failover_state != "no-failover")
+        replication = self._node.replication
+        if replication.is_ending:
+            replication.is_ending, replication.ends_by = False, 0.0
+            self._node.engine.hold_writers(replication.failover_state != "no-failover")
 
     async def keep_backlog(self) -> None:
         """Keep what is written from now on for replicas, if that is not done yet."""
