@@ -59,7 +59,14 @@ newer_changes = {
     "xtrim": ["8.2.0"],
 }
 # What Valkey's history says and Sherd has taken over.
-valkeys_changes = {"bitcount": ["8.0.0"], "geosearch": ["9.0.0"], "geosearchstore": ["9.0.0"], "set": ["8.1.0"]}
+valkeys_changes = {
+    "bitcount": ["8.0.0"],
+    "client|kill": ["8.1.0", "9.0.0"],
+    "client|list": ["8.1.0", "9.0.0"],
+    "geosearch": ["9.0.0"],
+    "geosearchstore": ["9.0.0"],
+    "set": ["8.1.0"],
+}
 
 
 def _changes(entry: dict[str, Any]) -> list[str]:

@@ -59,6 +59,44 @@ def test_client_list_has_a_line_for_every_connection(server: Server) -> None:
         assert other["resp"] == "2"
 
 
+def test_clients_are_chosen_by_what_they_are_and_by_what_they_are_not(server: Server) -> None:
+    """CLIENT LIST and CLIENT KILL understand the same filters, all of which have to hold."""
+    with server.wire() as admin, server.wire() as named, server.wire() as other:
+        named.call("CLIENT", "SETNAME", "worker")
+        named.call("CLIENT", "SETINFO", "LIB-NAME", "library")
+        named.call("CLIENT", "SETINFO", "LIB-VER", "1.2")
+        named.call("CLIENT", "CAPA", "redirect")
+        named.call("CLIENT", "NO-EVICT", "ON")
+        named.call("SELECT", "3")
+        (line,) = admin.value("CLIENT", "LIST", "NAME", "worker").splitlines()
+        mine = str(admin.value("CLIENT", "ID"))
+        ids = {name: str(wire.value("CLIENT", "ID")) for name, wire in (("named", named), ("other", other))}
+
+        def listed(*filters: str) -> set[str]:
+            return {_fields(line)["id"] for line in admin.value("CLIENT", "LIST", *filters).splitlines()}
+
+        for name, value in (
+            ("NAME", "worker"),
+            ("LIB-NAME", "library"),
+            ("LIB-VER", "1.2"),
+            ("CAPA", "r"),
+            ("FLAGS", "e"),
+            ("DB", "3"),
+            ("ID", ids["named"]),
+            ("ADDR", _fields(line)["addr"]),
+        ):
+            assert listed(name, value) == {ids["named"]}, name
+            assert listed("NOT-" + name, value, "IP", "127.0.0.1") == {mine, ids["other"]}, name
+        assert listed("SKIPME", "yes", "TYPE", "normal") == set(ids.values())
+        assert listed("ID", mine, ids["named"], "USER", "default", "NOT-DB", "0") == {ids["named"]}
+        assert listed("NOT-ID", mine, "NOT-ID", ids["named"]) == {ids["other"]}
+        assert listed("NAME", "worker", "NAME", "nobody") == set()
+        assert listed("NOT-TYPE", "normal") == listed("NOT-IP", "127.0.0.1") == listed("IDLE", "1000") == set()
+        assert admin.value("CLIENT", "KILL", "NAME", "worker", "NOT-FLAGS", "e") == 0
+        assert admin.value("CLIENT", "KILL", "ID", ids["other"], "ID", ids["named"], "FLAGS", "e") == 1
+        assert listed() == {mine, ids["other"]}
+
+
 def test_client_list_shows_a_transaction(server: Server) -> None:
     """multi counts queued commands, flags has x, cmd is the one that was queued last."""
     with server.wire() as busy, server.wire() as observer:

@@ -7,6 +7,7 @@
 //! is, and what it has changed may be what the command looks at: who is blocked, what is published, which scripts there are.
 
 mod client;
+mod client_filter;
 mod client_list;
 mod connection;
 mod function;

@@ -134,7 +134,7 @@ fn is_subscriber(record: &ClientRecord) -> bool {
 }
 
 /// The letters that stand for what a client is and does.
-fn flags(record: &ClientRecord) -> String {
+pub fn flags(record: &ClientRecord) -> String {
     let mut flags = String::new();
     for (on, letter) in [
         (record.is_link(LinkTo::Replica), 'S'),
