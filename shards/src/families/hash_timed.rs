@@ -6,7 +6,7 @@ use super::hash::{limits, parse_fields, write_value, HASH};
 use super::timed_access;
 use crate::handler::args;
 use crate::handler::context::Context;
-use crate::handler::error::{CommandError, Outcome};
+use crate::handler::error::{CommandError, Outcome, SYNTAX};
 use crate::keyspace::events::class;
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
@@ -39,7 +39,7 @@ pub(super) const SPECS: &[CommandSpec] = &[
         arity: -6,
         flags: WRITE | DENYOOM | FAST,
         keys: &[one_key("RW UPDATE", 1)],
-        syntax: "key [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+        syntax: "key [NX | XX] [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
                  PXAT unix-time-milliseconds | KEEPTTL] FIELDS numfields (field value) [(field value) ...]",
         plane: Plane::Data(hsetex),
         ..HASH
@@ -112,7 +112,7 @@ fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// Which fields HSETEX wants to find.
+/// Which fields HSETEX wants to find, or, of the key, whether it wants to find that.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Always,
@@ -122,9 +122,11 @@ enum Condition {
 
 /// What HSETEX is asked for.
 struct SetRequest<'a> {
-    condition: Condition,
+    of_key: Condition,
+    of_fields: Condition,
     lifetime: Lifetime,
-    /// Fields and values.
+    /// Fields and values, and before them their number.
+    counted: &'a [&'a [u8]],
     pairs: &'a [&'a [u8]],
 }
 
@@ -132,7 +134,7 @@ impl<'a> SetRequest<'a> {
     fn parse(context: &Context<'a>) -> Result<Self, CommandError> {
         let args = context.args;
         let arity = || CommandError::arity("hsetex");
-        let (mut condition, mut lifetime) = (Condition::Always, Lifetime::Unsaid);
+        let (mut of_key, mut of_fields, mut lifetime) = (Condition::Always, Condition::Always, Lifetime::Unsaid);
         let mut at = 2;
         loop {
             let word = args.get(at).ok_or_else(arity)?;
@@ -141,10 +143,18 @@ impl<'a> SetRequest<'a> {
                 break;
             }
             if args::is(word, "FNX") || args::is(word, "FXX") {
-                if condition != Condition::Always {
+                if of_fields != Condition::Always {
                     return Err(ONE_CONDITION);
                 }
-                condition = if args::is(word, "FNX") { Condition::NoneExists } else { Condition::AllExist };
+                of_fields = if args::is(word, "FNX") { Condition::NoneExists } else { Condition::AllExist };
+                continue;
+            }
+            if args::is(word, "NX") || args::is(word, "XX") {
+                let wanted = if args::is(word, "NX") { Condition::NoneExists } else { Condition::AllExist };
+                if of_key != Condition::Always && of_key != wanted {
+                    return Err(SYNTAX);
+                }
+                of_key = wanted;
                 continue;
             }
             let time = time_option(word);
@@ -173,7 +183,7 @@ impl<'a> SetRequest<'a> {
         if pairs.len() != 2 * count {
             return Err(arity());
         }
-        Ok(Self { condition, lifetime, pairs })
+        Ok(Self { of_key, of_fields, lifetime, counted: &args[at..], pairs })
     }
 
     fn fields(&self) -> impl Iterator<Item = &'a &'a [u8]> + Clone {
@@ -182,11 +192,17 @@ impl<'a> SetRequest<'a> {
 
     fn is_met_by(&self, hash: Option<&Hash>) -> bool {
         let exists = |field: &&[u8]| hash.is_some_and(|hash| hash.contains(field));
-        match self.condition {
+        let is_key_met = match self.of_key {
             Condition::Always => true,
-            Condition::NoneExists => !self.fields().any(exists),
-            Condition::AllExist => self.fields().all(exists),
-        }
+            Condition::NoneExists => hash.is_none(),
+            Condition::AllExist => hash.is_some(),
+        };
+        is_key_met
+            && match self.of_fields {
+                Condition::Always => true,
+                Condition::NoneExists => !self.fields().any(exists),
+                Condition::AllExist => self.fields().all(exists),
+            }
     }
 }
 
@@ -213,9 +229,12 @@ fn hsetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let emptied = hash.is_empty();
     context.changed_by(request.pairs.len() / 2, &key, class::HASH, "hset");
-    // With KEEPTTL the request says it best.
+    // Without the conditions, which are met, and which not every server knows.
     if request.lifetime != Lifetime::Keep {
         effects::with_elements(context, "HSET", &key, request.pairs.iter().copied());
+    } else if context.is_recorded() {
+        let head: [&[u8]; 4] = [b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS"];
+        context.effect(&[&head, request.counted].concat());
     }
     if let (Lifetime::Until(time), true) = (request.lifetime, context.is_recorded()) {
         let fields: Vec<&[u8]> = request.fields().copied().collect();

@@ -71,6 +71,25 @@ HSETEX k1 FIELDS 1 f1 e
 HTTL k1 FIELDS 1 f1
 HGETALL k1
 
+# HSETEX asks for the key as well as for fields
+% only valkey9: NX and XX came with Valkey 9.1
+HSETEX k1 XX FIELDS 1 a 1
+EXISTS k1
+HSETEX k1 nx EX 1000 FNX FIELDS 1 a 1
+HSETEX k1 NX FIELDS 1 a 2
+HSETEX k1 NX FNX FIELDS 1 b 2
+HGET k1 a
+HSETEX k1 XX FNX FIELDS 1 a 2
+HSETEX k1 KEEPTTL FXX XX FIELDS 1 a 2
+HTTL k1 FIELDS 1 a
+HSETEX k1 XX XX FIELDS 1 a 3
+HTTL k1 FIELDS 1 a
+HSETEX k1 NX XX FIELDS 1 a 3
+HSETEX k2 NX EX 0 FIELDS 1 a 1
+EXISTS k2
+SET s v
+HSETEX s NX FIELDS 1 a 1
+
 # HGETEX and HSETEX miss arguments before they read the number of fields
 % not redis7: it has neither
 % not valkey9: in other words

@@ -57,6 +57,31 @@ fn hgetex_has_its_options_at_fixed_places() {
 }
 
 #[test]
+fn hsetex_asks_for_the_key_as_well_as_for_fields() {
+    everywhere(|t| {
+        t.expect(&[
+            ("HSETEX h XX FIELDS 1 a 1", ":0"),
+            ("EXISTS h", ":0"),
+            ("HSETEX h nx EX 100 FNX FIELDS 1 a 1", ":1"),
+            ("HSETEX h NX FIELDS 1 a 2", ":0"),
+            ("HSETEX h NX FNX FIELDS 1 b 2", ":0"),
+            ("HGET h a", "$1|1"),
+            ("HSETEX h XX FNX FIELDS 1 a 2", ":0"),
+            ("HSETEX h KEEPTTL FXX XX FIELDS 1 a 2", ":1"),
+            ("HTTL h FIELDS 1 a", "*1|:100"),
+            ("HSETEX h XX XX FIELDS 1 a 3", ":1"),
+            ("HTTL h FIELDS 1 a", "*1|:-1"),
+            ("HSETEX h NX XX FIELDS 1 a 3", "-ERR syntax error"),
+            ("HSETEX h NX", "-ERR wrong number of arguments for 'hsetex' command"),
+            ("HSETEX once NX EX 0 FIELDS 1 a 1", ":1"),
+            ("EXISTS once", ":0"),
+            ("SET s v", "+OK"),
+            ("HSETEX s NX FIELDS 1 a 1", WRONG_TYPE),
+        ]);
+    });
+}
+
+#[test]
 fn hsetex_sets_values_with_a_time_or_without() {
     everywhere(|t| {
         t.expect(&[
