@@ -155,7 +155,7 @@ fn scan_from(
     mut position: Position,
     one_slot: bool,
 ) -> Outcome {
-    let (map, now_ms, db) = (context.world.slots, context.now_ms, context.client.db);
+    let (map, now_ms, db) = (context.world.slots, context.expired_until_ms(), context.client.db);
     let shard = context.shards.of_slot_ref(position.slot as u16);
     let shard_end = map.slots_of(shard.index).end;
     let end = if one_slot { position.slot + 1 } else { shard_end };

@@ -83,7 +83,7 @@ const EXPIRED_DRAWS_MAX: usize = 1000;
 
 fn keys(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let pattern = Pattern::new(context.args[1]);
-    let (db, now_ms) = (context.client.db, context.now_ms);
+    let (db, now_ms) = (context.client.db, context.expired_until_ms());
     let place = reply.deferred();
     let mut found = 0;
     let mut expired = Vec::new();
@@ -200,7 +200,7 @@ fn scan(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let map = context.world.slots;
     let mut position = Position::parse(&map, context.args[1])?;
     let options = ScanOptions::parse(context.args)?;
-    let now_ms = context.now_ms;
+    let now_ms = context.expired_until_ms();
     // The cursor comes before the keys in the reply, but is known after them.
     let mut body = Vec::new();
     let mut keys = Reply::new(&mut body, reply.protocol());
@@ -270,7 +270,7 @@ fn randomkey(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 /// Some key of the database, each with about the same chance, and whether it has expired.
 fn draw(context: &mut Context<'_>) -> Option<(Vec<u8>, bool)> {
-    let (db, now_ms) = (context.client.db, context.now_ms);
+    let (db, now_ms) = (context.client.db, context.expired_until_ms());
     let total: usize = context.all_shards().filter_map(|shard| shard.db(db)).map(Db::len).sum();
     if total == 0 {
         return None;

@@ -326,4 +326,17 @@ DBSIZE
 DEL h
 CONFIG SET import-mode no
 FLUSHALL
+
+# In import mode expired keys are found by commands that name none
+% only valkey9
+CONFIG SET import-mode yes
+CLIENT IMPORT-SOURCE ON
+SET k v PXAT 1
+RANDOMKEY
+KEYS *
+SCAN 0 COUNT 1000
+CLIENT IMPORT-SOURCE OFF
+KEYS *
+CONFIG SET import-mode no
+FLUSHALL
 """
