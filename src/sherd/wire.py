@@ -8,6 +8,7 @@ shaken.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -43,8 +44,11 @@ class Wire(Protocol):
         """End it, unless it was handed over; idempotent."""
 
 
-async def connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
-    """A connected socket that does not block; OSError or TimeoutError if there is none to be had."""
+async def connect(host: str, port: int, timeout_seconds: float, source: str = "") -> socket.socket:
+    """A connected socket that does not block; OSError or TimeoutError if there is none to be had.
+
+    It is bound to `source`, an address of this machine, if there is such a one in the family of the other end's.
+    """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_seconds):
         infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -55,6 +59,8 @@ async def connect(host: str, port: int, timeout_seconds: float) -> socket.socket
                 connection.setblocking(False)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                if source:
+                    await _bind(connection, source)
                 await loop.sock_connect(connection, address)
             except OSError as error:
                 connection.close()
@@ -65,6 +71,14 @@ async def connect(host: str, port: int, timeout_seconds: float) -> socket.socket
             else:
                 return connection
         raise failure
+
+
+async def _bind(connection: socket.socket, source: str) -> None:
+    """Redis and Valkey connect all the same where this address cannot be had, so a server that has moved goes on."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError):
+        infos = await loop.getaddrinfo(source, 0, family=connection.family, type=socket.SOCK_STREAM)
+        connection.bind(infos[0][4])
 
 
 def open_wire(engine: Server, connection: socket.socket, host: str, *, tls: bool) -> Wire:

@@ -120,3 +120,24 @@ def test_no_key_is_evicted_for_what_a_slow_replica_has_still_to_get() -> None:
         wire.call("SET", "big", "small")
         eventually(lambda: _number(wire, "memory", "mem_not_counted_for_evict") < (4 << 20), "it is let go")
         assert _number(wire, "stats", "evicted_keys") == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"), [("127.0.0.2", "127.0.0.2"), ("203.0.113.9", "127.0.0.1"), ("::1", "127.0.0.1")]
+)
+def test_connections_to_others_are_made_from_the_address_that_was_asked_for(source: str, seen: str) -> None:
+    """A replica's to its primary and MIGRATE's. An address that is not there, or of another family, keeps none from being made."""
+    with Server() as primary, primary.wire() as theirs, primary.wire() as monitor:
+        monitor.call("MONITOR")
+        with replica_of(primary.port, bind_source_addr=source) as replica, replica.wire() as ours:
+            await_link(ours)
+            assert info_field(theirs, "replication", "slave0").startswith(f"ip={seen},")
+            ours.call("REPLICAOF", "NO", "ONE")
+            ours.call("SET", "k", "v")
+            assert ours.call("MIGRATE", "127.0.0.1", str(primary.port), "k", "0", "5000").raw == b"+OK\r\n"
+        assert theirs.value("GET", "k") == b"v"
+        lines = [monitor.read().raw]
+        while b'"GET"' not in lines[-1]:
+            lines.append(monitor.read().raw)
+    (restored,) = (line for line in lines if b'"RESTORE"' in line)
+    assert b"[0 %s:" % seen.encode() in restored

@@ -264,8 +264,9 @@ class Target:
 @contextlib.asynccontextmanager
 async def _connected(node: Node, migration: Migration) -> AsyncIterator[Target]:
     encrypted, seconds = node.config.get_bool("tls-cluster"), migration.timeout_seconds
+    source = node.config.get_str("bind-source-addr")
     try:
-        connection = await connect(migration.host, migration.port, seconds)
+        connection = await connect(migration.host, migration.port, seconds, source)
         wire = open_wire(node.engine, connection, migration.host, tls=encrypted)
     except (socket.gaierror, ValueError, TimeoutError):  # a name that no system could know is a ValueError
         raise CommandError(NOT_CONNECTED) from None

@@ -236,11 +236,12 @@ class Follower:
         replication = self._node.replication
         assert replication.primary is not None
         host, port = replication.primary
-        timeout = float(self._node.config.get_int("repl-timeout"))
+        config = self._node.config
+        timeout, source = float(config.get_int("repl-timeout")), config.get_str("bind-source-addr")
         replication.phase = CONNECTING
         try:
-            connection = await connect(host, port, timeout)
-            wire = open_wire(self._node.engine, connection, host, tls=self._node.config.get_bool("tls-replication"))
+            connection = await connect(host, port, timeout, source)
+            wire = open_wire(self._node.engine, connection, host, tls=config.get_bool("tls-replication"))
             try:
                 replication.phase = HANDSHAKE
                 admission = await introduce(wire, self._introduction(), timeout)

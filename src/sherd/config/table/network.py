@@ -16,7 +16,7 @@ PARAMETERS = (
     ConfigParam(
         "bind", Addresses(), ("*", "-::*"), "Addresses to listen on; a leading '-' makes one optional."
     ),
-    text("bind-source-addr", "", "Local address that outgoing connections are made from.", inert=True),
+    text("bind-source-addr", "", "Local address that connections to a primary and MIGRATE's are made from."),
     integer("port", _PORT, 6379, "TCP port for clients; 0 turns plain TCP off."),
     text("unixsocket", "", "Path of a Unix socket to listen on as well.", immutable=True),
     ConfigParam(
