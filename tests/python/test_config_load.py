@@ -76,6 +76,29 @@ def test_an_error_names_file_line_text_and_reason(tmp_path: Path, line: str, rea
     assert message(tmp_path, f"# first\nport 6379\n{line}\n") == f"redis.conf:3: '{line}': {reason}"
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "shown"),
+    [
+        ("save", "save 900 1\n", ""),
+        ("bind", "unixsocket /tmp/s\nbind 127.0.0.1\n", ""),
+        ("latency-tracking-info-percentiles", "", ""),
+        ("client-output-buffer-limit", "client-output-buffer-limit normal 1 0 0\n",
+         "normal 1 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+    ],
+)  # fmt: skip
+def test_a_list_without_words_is_an_empty_one(tmp_path: Path, name: str, before: str, shown: str) -> None:
+    """As Redis and Valkey read it; of limits, which have a value for each class, it changes none."""
+    assert load(tmp_path, f"{before}{name}\n").text(name) == shown
+
+
+def test_a_size_that_may_have_no_limit_takes_minus_one(tmp_path: Path) -> None:
+    name = "slot-migration-max-failover-repl-bytes"
+    assert load(tmp_path, f"{name} -1\n").text(name) == "-1"
+    assert load(tmp_path, f"{name} 1mb\n").text(name) == "1048576"
+    assert message(tmp_path, f"{name} -2\n").endswith("argument must be a memory value")
+    assert message(tmp_path, "maxmemory -1\n").endswith("argument must be a memory value")
+
+
 def test_a_secret_never_appears_in_an_error(tmp_path: Path) -> None:
     assert message(tmp_path, "requirepass one two\n") == "redis.conf:1: 'requirepass ...': wrong number of arguments"
 

@@ -45,6 +45,8 @@ class Kind:
     label = "value"
     # Several words on one line belong to the value; CONFIG SET gives them as one argument, split at spaces.
     multi = False
+    # A line without any word is a value too: none of them.
+    may_be_empty = False
     # Several lines of one file add up, where other kinds take the last line.
     accumulates = False
 
@@ -128,7 +130,8 @@ class Octal(Kind):
 
 @record
 class Memory(Kind):
-    """A number of bytes, with a unit or without; with `percent`, `N%` too, which is kept as -N."""
+    """A number of bytes, with a unit or without; with `percent`, `N%` too, which is kept as -N. Where -1 is within the
+    bounds it is a word for no limit."""
 
     minimum: int = 0
     maximum: int = ULONG_MAX
@@ -144,6 +147,8 @@ class Memory(Kind):
             if share > 100:
                 raise ValueRefusedError("percentage argument must be less or equal to 100")
             return -share
+        if self.minimum < 0 and words[0] == "-1":
+            return -1
         value = parse_memory(words[0])
         if value is None:
             raise ValueRefusedError(f"argument must be a memory {'or percent ' if self.percent else ''}value")
@@ -152,11 +157,11 @@ class Memory(Kind):
 
     def format(self, value: Value) -> str:
         assert isinstance(value, int)
-        return f"{-value}%" if value < 0 else str(value)
+        return f"{-value}%" if value < 0 and self.percent else str(value)
 
     def lines(self, name: str, value: Value) -> list[str]:
         assert isinstance(value, int)
-        return [f"{name} {f'{-value}%' if value < 0 else format_memory(value)}"]
+        return [f"{name} {self.format(value) if value < 0 else format_memory(value)}"]
 
     def describe(self) -> str:
         return "bytes (units b, k, kb, m, mb, g, gb)" + (" or a percentage" if self.percent else "")

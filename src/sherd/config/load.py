@@ -315,7 +315,7 @@ def _parse_directive(directive: Directive, parameter: ConfigParam, current: Valu
             words = split_words(words[0])
         except UnbalancedQuotesError as error:
             raise directive.error("Unbalanced quotes in configuration line") from error
-    if not words or (len(words) > 1 and not parameter.multi):
+    if (len(words) > 1 and not parameter.multi) or not (words or parameter.kind.may_be_empty):
         raise directive.error("wrong number of arguments")
     try:
         return parse_value(parameter, words, current)

@@ -24,6 +24,7 @@ class SavePoints(Kind):
 
     label = "pairs of seconds and changes"
     multi = True
+    may_be_empty = True
     accumulates = True
 
     def parse(self, words: Sequence[str], current: Value) -> tuple[tuple[int, int], ...]:
@@ -74,6 +75,7 @@ class BufferLimits(Kind):
 
     label = "class, hard limit, soft limit, soft seconds"
     multi = True
+    may_be_empty = True
     classes = ("normal", "slave", "pubsub")
     _class_of = {"normal": 0, "slave": 1, "replica": 1, "pubsub": 2}  # noqa: RUF012 - a constant
 
@@ -141,6 +143,7 @@ class Addresses(Kind):
 
     label = "addresses"
     multi = True
+    may_be_empty = True
 
     def parse(self, words: Sequence[str], current: Value) -> tuple[str, ...]:
         if list(words) in ([], [""]):
@@ -186,6 +189,7 @@ class Percentiles(Kind):
 
     label = "percentiles"
     multi = True
+    may_be_empty = True
 
     def parse(self, words: Sequence[str], current: Value) -> tuple[float, ...]:
         if list(words) in ([], [""]):
