@@ -141,3 +141,17 @@ def test_a_share_of_the_memory_limit_follows_it() -> None:
         assert admin.call("CONFIG", "SET", "maxmemory-clients", "1").raw == b"+OK\r\n"
         assert admin.call("PING").raw == b"+PONG\r\n"
         assert _stat(admin, "stats", "evicted_clients") == 1
+
+
+def test_the_places_of_many_arguments_are_their_clients_memory_and_go_with_the_answer() -> None:
+    """As the bytes of the request, which are fewer where arguments are short. One that is not there whole has them too."""
+    count = 200_000
+    with Server() as server, server.wire() as wire, server.wire() as admin:
+        before = _stat(admin, "memory", "used_memory")
+        assert wire.call("DEL", *["a"] * count).raw == b":0\r\n"
+        _await(lambda: _stat(admin, "memory", "used_memory") < before + MEBIBYTE, "their memory is given back")
+        wire.send(b"*%d\r\n$3\r\nDEL\r\n" % (count + 1) + b"$1\r\na\r\n" * (count - 1))
+        _await(lambda: _stat(admin, "memory", "mem_clients_normal") > count * (7 + 16), "their memory is counted")
+        wire.send(b"$1\r\na\r\n")
+        assert wire.read().raw == b":0\r\n"
+        _await(lambda: _stat(admin, "memory", "mem_clients_normal") < MEBIBYTE, "none is counted any more")

@@ -30,6 +30,11 @@ impl Inbound {
         self.buffer.len() - self.consumed
     }
 
+    /// What it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.buffer.capacity() + self.parser.bytes()
+    }
+
     /// Receives once. Only while no command is out: the buffer may move.
     pub fn receive(&mut self, transport: &mut Transport, pool: &mut BufferPool) -> Received {
         if self.buffer.capacity() == 0 {
@@ -53,13 +58,14 @@ impl Inbound {
         }
     }
 
-    /// Returns an empty buffer to the pool. Only while no command is out.
+    /// Returns an empty buffer to the pool, and what its requests took besides. Only while no command is out.
     pub fn release(&mut self, pool: &mut BufferPool) {
         self.inline_words = Vec::new();
         if self.unparsed() > 0 || self.buffer.capacity() == 0 {
             return;
         }
         self.consumed = 0;
+        self.parser.release();
         pool.give_back(std::mem::take(&mut self.buffer));
     }
 }

@@ -135,12 +135,7 @@ impl Connection {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let subscriptions = self.session.subscriptions.as_ref().map_or(0, |those| those.bytes());
         let prefixes = self.session.tracking.as_ref().map_or(0, |tracking| tracking.bytes());
-        self.inbound.buffer.capacity()
-            + self.outbound.capacity()
-            + self.transport.capacity()
-            + queued
-            + subscriptions
-            + prefixes
+        self.inbound.bytes() + self.outbound.capacity() + self.transport.capacity() + queued + subscriptions + prefixes
     }
 
     /// Whether anything is to be answered: what the answer says may have been read already.

@@ -130,6 +130,9 @@ fn short_argument(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&body[..length], &body[length + 2..]))
 }
 
+/// Arguments that a parser keeps room for, 4 KB: nearly all requests of clients that send more than a few have no more.
+const ARGS_KEPT: usize = 256;
+
 /// The state between two calls.
 #[derive(Default, Debug)]
 pub struct Parser {
@@ -146,6 +149,18 @@ impl Parser {
     /// The arguments of the request found last.
     pub fn args(&self) -> &[(usize, usize)] {
         &self.args
+    }
+
+    /// What it takes besides itself, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.args.capacity() * size_of::<(usize, usize)>()
+    }
+
+    /// Gives back what a request of many arguments has taken. Only while none is begun.
+    pub fn release(&mut self) {
+        if self.args.capacity() > ARGS_KEPT {
+            self.args = Vec::new();
+        }
     }
 
     /// Whether no request has been begun.

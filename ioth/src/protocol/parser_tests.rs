@@ -166,3 +166,19 @@ fn empty_requests_are_skipped() {
     assert_eq!(parse(b"\r\n").expect("fine").0, Parsed::Nothing(2));
     assert_eq!(parse(b"PING\r\nX").expect("fine").0, Parsed::Inline(6));
 }
+
+#[test]
+fn what_many_arguments_take_is_counted_and_given_back() {
+    let mut request = b"*10000\r\n".to_vec();
+    (0..10_000).for_each(|_| request.extend(b"$1\r\na\r\n"));
+    let mut parser = Parser::default();
+    assert!(matches!(parser.next(&request[..request.len() - 1], LIMITS), Ok(Parsed::Incomplete(_))));
+    assert!(parser.bytes() >= 9999 * size_of::<(usize, usize)>());
+    assert_eq!(parser.next(&request, LIMITS), Ok(Parsed::Command(request.len())));
+    parser.release();
+    assert_eq!(parser.bytes(), 0);
+    assert!(matches!(parser.next(b"*1\r\n$4\r\nPING\r\n", LIMITS), Ok(Parsed::Command(14))));
+    let few = parser.bytes();
+    parser.release();
+    assert_eq!(parser.bytes(), few, "room for a few stays");
+}
