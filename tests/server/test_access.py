@@ -135,6 +135,17 @@ def test_a_subscriber_that_may_not_listen_any_more_is_cut(
             assert wire.read().value[-1] == b"m"
 
 
+def test_a_subscriber_that_takes_its_own_channels_away_is_answered_before_it_is_cut(server: Server) -> None:
+    """As one that deletes its own user."""
+    with server.wire() as admin:
+        for command in (("ACL", "SETUSER", "anna", "resetchannels"), ("ACL", "DELUSER", "anna")):
+            _user(admin, "anna", "+@all", "&*")
+            with _log_in(server, "anna", 3) as wire:
+                wire.call("SUBSCRIBE", "news")
+                assert not wire.call(*command).is_error
+                assert _is_cut(wire)
+
+
 def test_wrong_passwords_are_counted_and_slowed_and_nobody_else_waits(server: Server) -> None:
     """After some of them a connection is not listened to for a while; others are served meanwhile."""
     with server.wire() as admin:
@@ -218,7 +229,7 @@ def test_users_are_in_client_list_and_may_be_cut_by_name(server: Server) -> None
 
 
 def test_secrets_of_rules_are_not_shown(server: Server) -> None:
-    """The slow log hides all that follows ACL SETUSER, which MONITOR does not show at all; neither does the log."""
+    """The slow log hides all that follows ACL SETUSER, GETUSER and DELUSER, which MONITOR does not show at all; neither does the log."""
     with server.wire() as admin, server.wire() as monitor:
         admin.call("CONFIG", "SET", "slowlog-log-slower-than", "0")
         monitor.call("MONITOR")
@@ -226,6 +237,8 @@ def test_secrets_of_rules_are_not_shown(server: Server) -> None:
         admin.call("ACL", "SETUSER", "anna", "on", ">hidden-word", "nonsense")
         admin.call("AUTH", "anna", "hidden-word")
         admin.call("AUTH", "default", "")
+        admin.call("ACL", "GETUSER", "hidden-user")
+        admin.call("ACL", "DELUSER", "hidden-user")
         admin.call("ECHO", "seen")
         lines = [monitor.read().raw]
         while b"seen" not in lines[-1]:
@@ -234,6 +247,7 @@ def test_secrets_of_rules_are_not_shown(server: Server) -> None:
         shown = repr(admin.value("SLOWLOG", "GET", "-1"))
         assert "SETUSER" in shown
         assert "hidden-word" not in shown
+        assert "hidden-user" not in shown, "names of users are as secret as their rules"
         assert "hidden-word" not in server.log()
 
 

@@ -28,3 +28,18 @@ def test_a_replica_redirects_clients_that_have_said_they_understand_it() -> None
         assert wire.call("SET", "k", "x").raw == redirect
         assert wire.call("REPLICAOF", "NO", "ONE").raw == b"+OK\r\n"
         assert wire.call("SET", "k", "x").raw == b"+OK\r\n"
+
+
+def test_a_transaction_that_a_primary_has_begun_is_redirected_as_well() -> None:
+    """EXEC says where to go and nothing before that: clients look at how an error begins."""
+    port = free_port()
+    with Server() as server, server.wire() as wire, server.wire() as plain:
+        wire.call("CLIENT", "CAPA", "redirect")
+        for client in (wire, plain):
+            client.call("MULTI")
+            assert client.call("SET", "k", "v").raw == b"+QUEUED\r\n"
+        with server.wire() as admin:
+            assert admin.call("REPLICAOF", "127.0.0.1", str(port)).raw == b"+OK\r\n"
+        assert wire.call("EXEC").raw == b"-REDIRECT 127.0.0.1:%d\r\n" % port
+        assert plain.call("EXEC").raw.startswith(b"-EXECABORT ")
+        assert wire.call("EXEC").raw == b"-ERR EXEC without MULTI\r\n"

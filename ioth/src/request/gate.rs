@@ -116,9 +116,13 @@ pub fn refuse(
     refuse_bytes(io, connection, command, error.0.as_bytes())
 }
 
-/// What EXEC is answered where what it executes would be answered this error.
+/// What EXEC is answered where what it executes would be answered this error. Where to go is told as it is, for clients look at how an
+/// error begins.
 #[cold]
 pub fn discarded_because_of(error: &CommandError) -> CommandError {
+    if error.0.starts_with("REDIRECT ") {
+        return error.clone();
+    }
     let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
     CommandError::with(format!("EXECABORT Transaction discarded because of: {reason}"))
 }

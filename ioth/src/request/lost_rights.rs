@@ -44,11 +44,16 @@ pub fn look_after_change(io: &mut IoThread) {
     }
 }
 
-/// Who has deleted its own user gets the answer before the connection ends.
+/// Ends a connection; whose own command has changed its user gets the answer before that.
+fn end(connection: &mut Connection) {
+    let is_to_be_answered =
+        matches!(connection.wait.reason, WaitsFor::Control | WaitsFor::Exec) && !connection.wait.is_elsewhere;
+    connection.closing = !is_to_be_answered;
+    connection.close_after_reply |= is_to_be_answered;
+}
+
 fn end_of_deleted(io: &mut IoThread, connection: &mut Connection) {
-    if matches!(connection.wait.reason, WaitsFor::Control | WaitsFor::Exec) && !connection.wait.is_elsewhere {
-        (connection.closing, connection.close_after_reply) = (false, true);
-    }
+    end(connection);
     tell(io, connection, "a client was cut: its user was deleted");
 }
 
@@ -64,7 +69,7 @@ fn cut_subscriber(io: &IoThread, connection: &mut Connection) {
     let may_keep =
         |user: &User, kind| subscriptions.names(kind).iter().all(|name| user.may_hear(name, kind == Kind::Pattern));
     if ![Kind::Channel, Kind::Pattern, Kind::ShardChannel].into_iter().all(|kind| may_keep(&session.user, kind)) {
-        connection.closing = true;
+        end(connection);
         tell(io, connection, "a subscriber was cut: its user may not listen to its channels any more");
     }
 }

@@ -18,6 +18,8 @@ from sherd.spec import Request, Secret, command, container
 _log = get_logger()
 _ADMIN = "admin noscript loading stale"
 _READ = "noscript loading stale"
+# What the slow log and MONITOR show of a user's rules and name.
+_NAMES_OF_USERS = (Secret("", start=2, count=2**31),)
 _LOG_COUNT_DEFAULT = 10
 _PASSWORD_BITS_DEFAULT = 256
 _PASSWORD_BITS_MAX = 4096
@@ -60,7 +62,7 @@ def _miscounted(request: Request) -> CommandError:
     syntax="username [rule [rule ...]]",
     history=(("6.2.0", "Channel patterns."), ("7.0.0", "Selectors and key permissions.")),
     tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
-    secrets=(Secret("", start=2, count=2**31),),
+    secrets=_NAMES_OF_USERS,
 )
 def acl_setuser(request: Request) -> Reply:
     """OK; all rules take effect, or none."""
@@ -85,6 +87,7 @@ def acl_setuser(request: Request) -> Reply:
     complexity="O(1) amortized time considering the typical user.",
     syntax="username [username ...]",
     tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+    secrets=_NAMES_OF_USERS,
 )
 def acl_deluser(request: Request) -> Reply:
     """How many users there were."""
@@ -110,6 +113,7 @@ def acl_deluser(request: Request) -> Reply:
         ("6.2.0", "Channels."),
         ("7.0.0", "Selectors, and keys and channels as rules."),
     ),
+    secrets=_NAMES_OF_USERS,
 )
 def acl_getuser(request: Request) -> Reply:
     """A map, or null if there is no such user."""
