@@ -238,7 +238,10 @@ def test_a_file_is_cut_off_at_a_time_that_it_was_marked_with(tmp_path: Path) -> 
         wire.call("SET", "late", "1")
         server.signal_and_wait(signal.SIGKILL)
     increment = increment_of(tmp_path)
-    assert b"#TS:" in increment.read_bytes()
+    whole = increment.read_bytes()
+    assert b"#TS:" in whole
+    assert check_aof("--truncate-to-timestamp", str(until - 3600), str(increment)).returncode == 1
+    assert increment.read_bytes() == whole, "a time from before the file began would leave nothing of it"
     assert check_aof("--truncate-to-timestamp", str(until), str(increment)).returncode == 0
     with serve(tmp_path) as server, server.wire() as wire:
         assert wire.value("MGET", "early", "late") == [b"1", None]

@@ -94,6 +94,10 @@ def _check_file(path: Path, *, fix: bool, until: int | None, is_last: bool, ask:
         if not is_last:
             print(f"Failed to truncate AOF {path} to timestamp {until}: it is not the last file.")
             raise CheckError
+        if report["late"] == 0:
+            # A time from before the file began, or a mistake: whatever it is, all that is in the file would go.
+            print(f"AOF {path} has nothing before timestamp {until}, aborting.")
+            raise CheckError
         cut_file(path, report["late"])
         print(f"Successfully truncated AOF {path} to timestamp {until}")
         return
