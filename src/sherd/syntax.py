@@ -218,7 +218,13 @@ class _Parser:
 
 def _words_of(parts: Sequence[Argument]) -> int:
     """How many unbound words stand for these arguments in a sequence that is still being read."""
-    return sum(1 + (part.token is not None and part.type != "pure-token") for part in parts)
+    return sum(_words_of_one(part) for part in parts)
+
+
+def _words_of_one(part: Argument) -> int:
+    if part.token is None or part.type == "pure-token":
+        return 1
+    return 1 + (_words_of(part.arguments) if part.type == "block" else 1)
 
 
 def _word(text: str) -> Argument:

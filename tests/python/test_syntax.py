@@ -33,6 +33,10 @@ def outline(arguments: tuple[Argument, ...]) -> str:
         ("key [key ...]", "key:key(multiple)"),
         ("key member...", "key:key member:string(multiple)"),
         ("numkeys key [key ...]", "numkeys:integer key:key(multiple)"),
+        (
+            "key [GET encoding offset [GET encoding offset ...]]",
+            "key:key get:block{GET}(optional,multiple,multiple_token)[encoding:string offset:integer]",
+        ),
         ("[key [key ...]]", "key:key(optional,multiple)"),
         ("[arg ...]", "arg:string(optional,multiple)"),
         (
