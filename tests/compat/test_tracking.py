@@ -284,12 +284,34 @@ a CLIENT TRACKING OFF; CLIENT TRACKING ON BCAST
 a GET k; SET k 1; GET k
 """
 
+GROUPS_OF_STREAMS = """
+b XADD x 1-1 f v; XADD x 1-2 f v
+a CLIENT TRACKING ON
+a XRANGE x - +
+c WATCH x
+b XGROUP CREATE x g 0
+c MULTI; PING; EXEC
+c WATCH x
+b XREADGROUP GROUP g u STREAMS x >
+c MULTI; PING; EXEC
+c WATCH x
+b XACK x g 1-1; XCLAIM x g w 0 1-2; XAUTOCLAIM x g u 0 0
+c MULTI; PING; EXEC
+c WATCH x
+b XGROUP CREATECONSUMER x g z; XGROUP DELCONSUMER x g z; XGROUP SETID x g 0; XSETID x 9-0; XGROUP DESTROY x g
+c MULTI; PING; EXEC
+c WATCH x y
+b XGROUP CREATE y g $ MKSTREAM
+c MULTI; PING; EXEC
+b XADD x 9-1 f v
+"""
+
 conversations = {
     "pipelines": PIPELINES,
     "reads": READS, "on and off": ON_AND_OFF, "flushes": FLUSHES, "databases": DATABASES,
     "transactions": TRANSACTIONS, "scripts": SCRIPTS, "own flushes": OWN_FLUSHES,
     "read-only scripts": READ_ONLY_SCRIPTS, "opt in": OPT_IN, "opt out": OPT_OUT, "broadcast": BROADCAST,
-    "no loop": NO_LOOP, "redirected": REDIRECTED, "redirected to itself": REDIRECTED_TO_ITSELF, "wrong": WRONG,
+    "groups of streams": GROUPS_OF_STREAMS, "no loop": NO_LOOP, "redirected": REDIRECTED, "redirected to itself": REDIRECTED_TO_ITSELF, "wrong": WRONG,
 }  # fmt: skip
 # Redis 7.0 counts all keys that a read-only script names as read, and Redis 8.0 tells of a flush before its reply.
 differences = {("redis7", "read-only scripts"), ("redis8", "own flushes")}

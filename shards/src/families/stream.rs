@@ -180,7 +180,9 @@ fn xsetid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     stream.set_memory(last_id, entries_added, max_deleted_id.filter(|id| !id.is_zero()));
     reply.ok();
-    context.changed(&key, class::STREAM, "xsetid");
+    // Its entries are the same.
+    context.changed_aside(1, &key);
+    context.notify(&key, class::STREAM, "xsetid");
     Ok(())
 }
 

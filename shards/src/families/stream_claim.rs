@@ -1,12 +1,12 @@
 //! Taking over entries that another member of a group did not acknowledge: XCLAIM by id, XAUTOCLAIM by searching.
 
 use super::effects::{self, Member};
+use super::stream_group::changed_group;
 use super::stream::{no_group, parse_id, parse_start, stream_of_group, write_entry, write_id, STREAM};
 use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
 use crate::keyspace::db::Key;
 use crate::handler::error::{CommandError, Outcome, SYNTAX};
-use crate::keyspace::events::class;
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, one_key, CommandSpec, Plane};
 use sherd_types::stream::{ConsumerNumber, Group, Log, Stream, StreamId};
@@ -196,11 +196,12 @@ struct Claimed {
 fn announce(context: &mut Context<'_>, key: &Key<'_>, claimed: &Claimed) {
     let member = Member { group: context.args[2], name: context.args[3] };
     if claimed.new_consumer {
-        context.changed(key, class::STREAM, "xgroup-createconsumer");
+        changed_group(context, key, "xgroup-createconsumer");
         effects::member_made(context, key, member);
     }
     if claimed.changes > 0 {
-        context.touched_by(claimed.changes, key);
+        context.changed_aside(claimed.changes, key);
+        context.wake(key);
     }
     for (id, assigned) in &claimed.record {
         match assigned {

@@ -150,7 +150,7 @@ fn delete_each(
     if removed > 0 {
         context.changed_by(removed, &key, class::STREAM, "xdel");
     } else if acted {
-        context.touched_by(1, &key);
+        context.changed_aside(1, &key);
     }
     Ok(())
 }

@@ -171,6 +171,12 @@ impl CursorOptions {
     }
 }
 
+/// Groups are not the stream's value: nobody who watches it or keeps a copy is told, as in Redis.
+pub(super) fn changed_group(context: &mut Context<'_>, key: &Key<'_>, event: &'static str) {
+    context.changed_aside(1, key);
+    context.notify(key, class::STREAM, event);
+}
+
 fn create(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let options = CursorOptions::parse(args, true)?;
@@ -193,7 +199,11 @@ fn create(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(GROUP_EXISTS);
     }
     reply.ok();
-    context.changed(&key, class::STREAM, "xgroup-create");
+    if is_new {
+        context.changed(&key, class::STREAM, "xgroup-create");
+    } else {
+        changed_group(context, &key, "xgroup-create");
+    }
     Ok(())
 }
 
@@ -213,7 +223,7 @@ fn setid(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     group.entries_read = entries_read;
     reply.ok();
-    context.changed(&key, class::STREAM, "xgroup-setid");
+    changed_group(context, &key, "xgroup-setid");
     Ok(())
 }
 
@@ -223,7 +233,8 @@ fn destroy(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let removed = existing(context, &key)?.remove_group(name);
     reply.flag(removed);
     if removed {
-        context.changed(&key, class::STREAM, "xgroup-destroy");
+        changed_group(context, &key, "xgroup-destroy");
+        context.wake(&key);
     }
     Ok(())
 }
@@ -235,7 +246,7 @@ fn createconsumer(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let is_new = group.find_consumer(name).is_none();
     if is_new {
         group.add_consumer(name, now_ms);
-        context.changed(&key, class::STREAM, "xgroup-createconsumer");
+        changed_group(context, &key, "xgroup-createconsumer");
     }
     reply.flag(is_new);
     Ok(())
@@ -246,7 +257,7 @@ fn delconsumer(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let name = context.args[4];
     let pending = existing_group(context, &key)?.delete_consumer(name);
     if pending.is_some() {
-        context.changed(&key, class::STREAM, "xgroup-delconsumer");
+        changed_group(context, &key, "xgroup-delconsumer");
     }
     reply.count(pending.unwrap_or(0));
     Ok(())

@@ -67,7 +67,7 @@ fn xack(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let ids = parse_ids(&args[3..])?;
     let acknowledged = ids.iter().filter(|&&id| group.acknowledge(id)).count();
     if acknowledged > 0 {
-        context.touched_by(acknowledged, &key);
+        context.changed_aside(acknowledged, &key);
     }
     reply.count(acknowledged);
     Ok(())
@@ -142,7 +142,8 @@ fn xnack(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     if released > 0 {
-        context.touched_by(released, &key);
+        context.changed_aside(released, &key);
+        context.wake(&key);
     }
     reply.count(released);
     Ok(())

@@ -1,13 +1,13 @@
 //! Reading on from a position, of several streams: XREAD, and XREADGROUP for the members of a group.
 
 use super::effects::{self, Member};
+use super::stream_group::changed_group;
 use super::stream::{no_group, parse_id, write_entries, write_entry, write_fields, write_id, STREAM};
 use crate::handler::args::{self, Options};
 use crate::effects::blocking::{self, Block, TimeoutReply};
 use crate::handler::context::Context;
 use crate::keyspace::db::Key;
 use crate::handler::error::{CommandError, Outcome, SYNTAX};
-use crate::keyspace::events::class;
 use crate::entry::object::Type;
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, Begin, CommandSpec, Find, KeySpec, Plane};
@@ -364,7 +364,7 @@ fn read_for_member(
     let (last_id, entries_read) = (delivery.group.last_id, delivery.group.entries_read);
     let record = delivery.record.take().unwrap_or_default();
     if known.is_none() {
-        context.changed(key, class::STREAM, "xgroup-createconsumer");
+        changed_group(context, key, "xgroup-createconsumer");
         effects::member_made(context, key, member);
     }
     for assigned in record {
@@ -375,7 +375,8 @@ fn read_for_member(
     }
     if delivered {
         // To read again what is pending counts no change, though it counts deliveries.
-        context.touched_by(usize::from(matches!(reading, Reading::New)), key);
+        context.changed_aside(usize::from(matches!(reading, Reading::New)), key);
+        context.wake(key);
     }
     Ok(())
 }

@@ -463,6 +463,17 @@ impl<'a> Context<'a> {
         self.shards.of_slot(key.slot).changed(db, key, count);
     }
 
+    /// What belongs to a key and is not its value has changed so often, as the groups of a stream: a transaction that watches the key goes on.
+    pub fn changed_aside(&mut self, count: usize, key: &Key<'_>) {
+        self.shards.of_slot(key.slot).changed_aside(count);
+    }
+
+    /// Has those who wait for a key look at it again.
+    pub fn wake(&mut self, key: &Key<'_>) {
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).wake(db, key);
+    }
+
     /// Raises a keyspace event.
     #[inline]
     pub fn notify(&mut self, key: &Key<'_>, event_class: u32, event: &'static str) {

@@ -487,6 +487,20 @@ impl Shard {
         self.tell(db, key);
     }
 
+    /// A command has changed what belongs to a key and is not its value, as the groups of a stream: it counts, but neither those who watch
+    /// the key nor those who keep copies are told.
+    pub(crate) fn changed_aside(&mut self, count: usize) {
+        self.stats.dirty.add(count as u64);
+        self.changes += 1;
+    }
+
+    /// Has those who wait for a key look at it again.
+    pub(crate) fn wake(&mut self, db: u16, key: &Key<'_>) {
+        if !self.blocking.is_empty() {
+            self.blocking.mark_ready(db, key.bytes);
+        }
+    }
+
     /// A key has changed or gone for another reason than a command.
     fn has_gone(&mut self, db: u16, key: &Key<'_>, cause: Cause) {
         let (counter, count, event_class, event) = match cause {
