@@ -368,9 +368,11 @@ fn monitor(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Resul
     if connection.session.is_in_exec {
         return Err(CommandError::new("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
-    if !connection.record.is_monitor.swap(true, Relaxed) {
-        io.shared.monitors.fetch_add(1, SeqCst);
+    if connection.record.is_monitor.swap(true, Relaxed) {
+        // Who monitors already is told nothing, as in Redis: a reply would be taken for a line.
+        return Ok(Dispatch::Done);
     }
+    io.shared.monitors.fetch_add(1, SeqCst);
     ok(connection)
 }
 

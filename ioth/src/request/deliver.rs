@@ -38,7 +38,9 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
         let waiter = waiters.next_if(|(number, _)| *number < end).map(|(_, waiter)| waiter);
         if let Some(mut connection) = io.connections.take(index) {
             let record = &connection.record;
-            record.last_command.store(batch.commands[end - 1].command.id as u32, Relaxed);
+            // The last one of its pipeline, whichever shard was the last to answer.
+            let last = connection.session.last_command.unwrap_or(batch.commands[end - 1].command);
+            record.last_command.store(last.id as u32, Relaxed);
             record.commands.store(record.commands.load(Relaxed) + (done - first) as u64, Relaxed);
             connection.close_after_reply |= close;
             if has_written {

@@ -45,6 +45,7 @@ pub fn take_command(io: &mut IoThread, connection: &mut Connection, request: &Re
     if let Err(error) = gate(io, connection, command, request) {
         // A container with a subcommand that does not exist is no command that could be counted.
         let known = !matches!(command.spec.plane, Plane::Container) || request.args.len() == 1;
+        monitor::show_refused(&io.shared, connection, command, request.args);
         return refuse(io, connection, known.then_some(command), &error);
     }
     if io.shared.world.pause.may_be_on() {

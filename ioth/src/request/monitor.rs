@@ -37,6 +37,14 @@ pub fn show(shared: &Shared, record: &ClientRecord, db: u16, command: &Command, 
     }
 }
 
+/// Shows an EXEC that is refused: what came before it was shown, and now the transaction is over.
+#[cold]
+pub fn show_refused(shared: &Shared, connection: &Connection, command: &Command, args: &[&[u8]]) {
+    if command.spec.name == "exec" && shared.monitors.load(Relaxed) > 0 {
+        show(shared, &connection.record, connection.session.db, command, args);
+    }
+}
+
 /// Sends a line to all monitors.
 pub fn show_line(shared: &Shared, line: &Arc<[u8]>) {
     for thread in 0..shared.mailboxes.len() {

@@ -25,7 +25,7 @@ use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
 use super::invalidate;
-use super::output::{flush, hand};
+use super::output::{flush, hand, hand_later};
 use super::paused::defer;
 use super::settle::settle;
 
@@ -105,6 +105,14 @@ fn feed(io: &mut IoThread, kind: Kind, to: &Addressed, mut publisher: Option<&mu
         }
         let Some(connection) = connections.get_mut(index) else { return };
         let bytes = to.encoded.bytes(connection.session.protocol);
+        if connection.outbound.has_pending() || connection.outbound.has_pushed() {
+            // It may be about what the client waits for, and would come now behind the reply and now before it. Messages keep their order.
+            hand_later(shared, stats, connection, bytes);
+            if connection.closing {
+                connections.make_ready(index);
+            }
+            return;
+        }
         hand(shared, stats, &mut fed, connection, bytes);
     });
     subscribers.fed = fed;

@@ -18,6 +18,7 @@ use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
 use super::gate::refuse;
+use super::monitor;
 use super::own_command::in_multi;
 use super::paused::{defer_for_pause, pauses, MAY_WRITE};
 
@@ -49,7 +50,10 @@ pub fn restrain(
     request: &Request<'_>,
 ) -> Option<Dispatch> {
     Some(match restraint(io, connection, command, request.args)? {
-        Restraint::Refused(error) => refuse(io, connection, Some(command), &error),
+        Restraint::Refused(error) => {
+            monitor::show_refused(&io.shared, connection, command, request.args);
+            refuse(io, connection, Some(command), &error)
+        }
         Restraint::Paused => {
             defer_for_pause(io, connection, command);
             Dispatch::Later
@@ -90,7 +94,12 @@ pub fn restraint(
     if loads_beside && flags.any_has(flag::NO_ASYNC_LOADING) {
         return Some(Restraint::Refused(LOADING.clone()));
     }
-    pauses(io, flags.may_write()).then_some(Restraint::Paused)
+    if !pauses(io, flags.may_write()) {
+        return None;
+    }
+    // Who monitors is refused at once what would only wait to be refused.
+    let refusal = monitor::refusal(connection, io.shared.scripts.flags_of(command, args.get(1).copied()));
+    Some(refusal.map_or(Restraint::Paused, Restraint::Refused))
 }
 
 /// Where a client that has said it understands that is sent to, if this is a replica: to the primary with all that writes, and

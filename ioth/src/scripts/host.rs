@@ -233,21 +233,31 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             Ok(command) => command,
             Err(error) => return Err(self.rejected(args, error)),
         };
-        if self.is_monitored {
-            if let Some(line) = nested_line(self.db, "lua", command, args) {
-                self.tell(Told::Line(line));
-            }
+        if let Plane::Connection(number) = command.spec.plane {
+            let result = self.run_for_connection(command, number, args, &mut Reply::new(out, protocol));
+            // Behind it, for SELECT is shown in its new database.
+            self.show(command, args);
+            return result;
         }
+        self.show(command, args);
         match command.spec.plane {
             Plane::Data(_) => self.run_data(command, args, protocol, out).map_err(|error| self.rejected(args, error)),
-            Plane::Connection(number) => self.run_for_connection(command, number, args, &mut Reply::new(out, protocol)),
             Plane::Control if command.spec.name == "time" => {
                 self.tell_time(&mut Reply::new(out, protocol));
                 self.count(command);
                 Ok(())
             }
             Plane::Control => self.ask_control_plane(command, args, protocol, out),
-            Plane::Extension | Plane::Container => Err(ELSEWHERE),
+            Plane::Connection(_) | Plane::Extension | Plane::Container => Err(ELSEWHERE),
+        }
+    }
+
+    /// Shows a command to the monitors, if there are any.
+    fn show(&mut self, command: &Command, args: &[&[u8]]) {
+        if self.is_monitored {
+            if let Some(line) = nested_line(self.db, "lua", command, args) {
+                self.tell(Told::Line(line));
+            }
         }
     }
 

@@ -1,0 +1,10 @@
+"""Random conversations of several connections, one step at a time, with Sherd and with the references.
+
+# Layout
+
+- `session`: holds a conversation with a server and collects what every connection is sent at each step
+- `likeness`: what is taken for the same: times, ids, and the order of what has none
+- `generator`: random steps, by topics
+- `search`: compares, shrinks what differs, and looks for more as a program:
+  `python -m tests.compat.lockstep.search --steps 100000`
+"""
