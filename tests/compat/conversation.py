@@ -33,7 +33,7 @@ def _nameless(reply: bytes, ids: dict[str, int]) -> bytes:
     return reply
 
 
-def _use_up_small_ids(server: Server) -> None:
+def use_up_small_ids(server: Server) -> None:
     """An id that is a usual reply as well, of a server that has just started, would be taken for one."""
     while True:
         with server.wire() as wire:
@@ -47,7 +47,7 @@ def hold(server: Server, conversation: str, protocol: int) -> Heard:
     with contextlib.ExitStack() as stack:
         names_ids = re.search(r"(?<!\S)@[abc](?!\S)", conversation) is not None
         if names_ids:
-            _use_up_small_ids(server)
+            use_up_small_ids(server)
         wires: dict[str, Wire] = {name: stack.enter_context(server.wire(protocol=protocol)) for name in ("a", "b", "c")}
         bystander = stack.enter_context(server.wire())
         ids = {name: wire.value("CLIENT", "ID") for name, wire in wires.items()} if names_ids else {}

@@ -67,7 +67,9 @@ class Likeness:
         if (hit := _monitored.match(node.text)) and node.kind == "+":
             port = hit[2].rpartition(b":")[2]
             name = self.ports.get(int(port), "?") if port.isdigit() else port.decode()
-            words = re.sub(rb'"(\d+)"', lambda word: b'"%s"' % self._number_in_text(word[1]), hit[3])
+            words = hit[3]
+            if words.upper().startswith(b'"CLIENT"'):
+                words = re.sub(rb'"(\d+)"', lambda word: b'"%s"' % self._number_in_text(word[1]), words)
             return f"+[{hit[1].decode()} {name}] {words!r}"
         text = node.text.removeprefix(b"txt:")
         if text.startswith(b"id="):

@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.compat.conversation import use_up_small_ids
 from tests.compat.script import split_arguments
 from tests.support.resp import Node, encode_command, find_reply_end, parse_node
 from tests.support.wire import ConnectionClosed, Wire
@@ -129,6 +130,7 @@ class Session:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        use_up_small_ids(server)
         self.bystander = self._new_bystander()
         self.lines: dict[str, Line] = {}
         self.ids: dict[int, str] = {}
