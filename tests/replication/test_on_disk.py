@@ -75,3 +75,22 @@ def test_what_is_on_disk_is_told_behind_the_first_snapshot_as_well() -> None:
         offset = str(info_field(wire, "replication", "slave_repl_offset")).encode()
         while link.command() != [b"REPLCONF", b"ACK", offset, b"FACK", offset]:
             pass
+
+
+@pytest.mark.parametrize("sync", ["always", "everysec", "no"])
+def test_the_own_disk_has_all_though_the_stream_has_gone_on_with_what_no_file_gets(sync: str) -> None:
+    """What asks replicas, and pings them, is in no file: who waits behind it waited for a write that never came."""
+    with (
+        serve("sherd", appendfsync=sync, repl_ping_replica_period="1") as primary,
+        serve("sherd", appendonly="no", replicaof=f"127.0.0.1 {primary.port}") as replica,
+        primary.wire() as ours,
+        replica.wire() as theirs,
+    ):
+        await_link(theirs)
+        ours.call("INCR", "count")
+        assert ours.value("WAIT", "1", "0") == 1
+        begun = info_field(ours, "replication", "master_repl_offset")
+        eventually(lambda: info_field(ours, "replication", "master_repl_offset") != begun, "a ping is in the stream")
+        assert ours.value("WAITAOF", "1", "0", "5000") == [1, 0]
+        with primary.wire() as new:
+            assert new.value("WAITAOF", "1", "0", "5000") == [1, 0]
