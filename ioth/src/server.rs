@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -57,6 +57,8 @@ pub struct Server {
     pub shared: Arc<Shared>,
     bells: Vec<Arc<OwnedFd>>,
     control_bell: Arc<OwnedFd>,
+    /// What is bound now takes the place of all TCP listeners, or of none.
+    is_rebinding: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Once the server was told to stop: where its end shows.
     ending: Mutex<Option<Receiver<()>>>,
@@ -128,7 +130,14 @@ impl Server {
                 shared.tell_of_journal(all);
             }
         }));
-        Ok(Server { shared, bells, control_bell, threads: Mutex::new(Vec::new()), ending: Mutex::new(None) })
+        Ok(Server {
+            shared,
+            bells,
+            control_bell,
+            is_rebinding: AtomicBool::new(false),
+            threads: Mutex::new(Vec::new()),
+            ending: Mutex::new(None),
+        })
     }
 
     /// Binds a TCP address, for clients that speak TLS or that do not, and returns the port.
@@ -136,7 +145,10 @@ impl Server {
         // Only what this server has itself may be overlapped with; a port of another one is taken.
         let overlaps = |old: &Listener| old.stage == Stage::Old && old.port() == Some(address.port());
         let shared = self.shared.listeners().iter().any(overlaps);
-        let (listener, port) = Listener::tcp(address, backlog, is_tls, shared)?;
+        let (mut listener, port) = Listener::tcp(address, backlog, is_tls, shared)?;
+        if self.is_rebinding.load(SeqCst) {
+            listener.stage = Stage::Coming;
+        }
         self.shared.add_listener(listener);
         Ok(port)
     }
@@ -158,17 +170,21 @@ impl Server {
                 listener.stage = Stage::Old;
             }
         }
+        self.is_rebinding.store(true, SeqCst);
         Ok(())
     }
 
     /// Ends replacing listeners: with the new ones in place of the old ones, or with the old ones and none of the new ones.
+    /// Nobody was accepted by new ones before; by old ones nobody is any more when the control plane answers.
     pub fn end_rebind(&self, keep_new: bool) {
+        self.is_rebinding.store(false, SeqCst);
         self.shared.listeners().retain_mut(|listener| {
             if listener.is_unix {
                 return true;
             }
             match (listener.stage, keep_new) {
-                (Stage::New, false) => return false,
+                (Stage::Coming, false) => return false,
+                (Stage::Coming, true) => listener.stage = Stage::New,
                 (Stage::Old, true) => listener.stage = Stage::Leaving,
                 // Whether it is polled already, the accepting thread finds out.
                 (Stage::Old, false) => listener.stage = Stage::New,
@@ -178,7 +194,7 @@ impl Server {
             let _ = listener.share_port(false);
             true
         });
-        self.shared.wake_all();
+        self.shared.have_all_act(|| Message::Wake);
     }
 
     /// Binds a Unix socket.

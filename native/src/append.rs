@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use sherd_ioth::shared::Shared;
 use sherd_shards::journal::{Journal, SinkId};
-use sherd_shards::persistence::append_file::{AppendFile, Status, SyncPolicy};
+use sherd_shards::persistence::append_file::{AppendFile, Status};
 use sherd_shards::persistence::append_loader::{self, Loaded};
 use sherd_shards::persistence::loader::{self, Progress};
 use sherd_shards::server::world::World;
@@ -62,7 +62,7 @@ impl Append {
         let sink = AppendFile::new(Arc::clone(&shared.world), file, size, Arc::clone(&status))?;
         let journal = &shared.world.journal;
         let sink = journal.attach(Box::new(sink), |_| {})?;
-        journal.hold_replies(SyncPolicy::from_number(shared.world.settings.appendfsync.get()) == SyncPolicy::Always);
+        journal.set_has_file(true);
         journal.mark(move |feed| {
             let offset = feed.offset();
             if let Some(sink) = feed.sink::<AppendFile>(sink) {

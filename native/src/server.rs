@@ -306,19 +306,19 @@ impl Server {
         self.engine.shared.engine.busy_shards()
     }
 
-    fn set_setting(&self, name: &str, value: i64) -> bool {
-        let world = &self.engine.shared.world;
-        if name == "databases" {
-            // The shards have as many as they were made with.
-            return true;
+    fn set_settings(&self, values: HashMap<String, i64>) -> bool {
+        let shared = &self.engine.shared;
+        // The shards have as many databases as they were made with.
+        let values = values.iter().filter(|(name, _)| *name != "databases");
+        let values: Vec<(&str, i64)> = values.map(|(name, value)| (name.as_str(), *value)).collect();
+        if !shared.set_settings(&values) {
+            return false;
         }
-        let known = world.settings.set(name, value);
-        self.engine.shared.apply_settings();
-        self.engine.shared.extensions.deadlines.wake();
-        if name.starts_with("maxmemory") && evict::excess_bytes(world) > 0 {
-            evict::ask(world);
+        shared.extensions.deadlines.wake();
+        if evict::excess_bytes(&shared.world) > 0 {
+            evict::ask(&shared.world);
         }
-        known
+        true
     }
 
     fn settings(&self) -> HashMap<&'static str, i64> {

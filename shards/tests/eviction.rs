@@ -72,7 +72,7 @@ fn fill_range(t: &mut Tester, keys: Range<usize>) {
 /// Sets the limit to what is used now, less `percent`.
 fn limit(t: &Tester, percent: usize) {
     let used = memory::used_bytes();
-    t.world.settings.maxmemory.set((used - used * percent / 100) as i64);
+    t.world.settings.set("maxmemory", (used - used * percent / 100) as i64);
 }
 
 fn size(t: &mut Tester) -> usize {
@@ -86,7 +86,7 @@ fn a_write_over_the_limit_makes_room_under_every_evicting_policy() {
         for policy in EVICTING {
             let mut t = Tester::new(shards);
             t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
-            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.set("maxmemory-policy", policy);
             fill(&mut t, 5000);
             limit(&t, 10);
             assert_eq!(t.run("SET another value EX 1000"), "+OK\r\n", "policy {policy}");
@@ -103,15 +103,15 @@ fn nothing_is_evicted_without_a_policy_and_writes_are_refused_while_reads_and_de
     for shards in [1, 4] {
         let mut t = Tester::new(shards);
         fill(&mut t, 100);
-        t.world.settings.maxmemory_policy.set(NO_EVICTION);
-        t.world.settings.maxmemory.set(1);
+        t.world.settings.set("maxmemory-policy", NO_EVICTION);
+        t.world.settings.set("maxmemory", 1);
         assert_eq!(t.run("SET another value"), OOM);
         assert_eq!(t.run("MSET a 1 b 2 c 3"), OOM);
         assert_eq!(t.run("LPUSH list x"), OOM);
         assert_eq!(t.run("STRLEN key:1"), ":100\r\n");
         assert_eq!(t.run("DEL key:1 key:2"), ":2\r\n");
         assert_eq!(size(&mut t), 98);
-        t.world.settings.maxmemory.set(0);
+        t.world.settings.set("maxmemory", 0);
         assert_eq!(t.run("SET another value"), "+OK\r\n");
     }
 }
@@ -127,9 +127,9 @@ fn volatile_policies_leave_keys_without_an_expiry_alone_and_refuse_writes_when_o
                 t.run(&format!("SET lent:{number} v EX 1000"));
             }
             t.run("PERSIST lent:7");
-            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.set("maxmemory-policy", policy);
             t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
-            t.world.settings.maxmemory.set(1);
+            t.world.settings.set("maxmemory", 1);
             assert_eq!(t.run("SET another value"), OOM, "policy {policy}");
             assert_eq!(size(&mut t), 301);
             assert_eq!(t.run("EXISTS lent:7 kept:0 kept:299"), ":3\r\n");
@@ -143,7 +143,7 @@ fn the_keys_used_longest_ago_go_first_under_lru() {
     for shards in [1, 4] {
         for policy in [ALLKEYS_LRU, VOLATILE_LRU] {
             let mut t = Tester::new(shards);
-            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.set("maxmemory-policy", policy);
             t.world.settings.maxmemory_samples.set(10);
             fill(&mut t, 4000);
             t.world.advance_clock(60_000);
@@ -163,7 +163,7 @@ fn the_keys_used_most_rarely_go_first_under_lfu_and_counts_decay() {
     for shards in [1, 4] {
         for policy in [ALLKEYS_LFU, VOLATILE_LFU] {
             let mut t = Tester::new(shards);
-            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.set("maxmemory-policy", policy);
             t.world.settings.maxmemory_samples.set(10);
             t.world.settings.lfu_log_factor.set(0);
             fill(&mut t, 2000);
@@ -185,7 +185,7 @@ fn of_keys_used_equally_often_the_new_ones_stay_under_lfu() {
     for shards in [1, 4] {
         for policy in [ALLKEYS_LFU, VOLATILE_LFU] {
             let mut t = Tester::new(shards);
-            t.world.settings.maxmemory_policy.set(policy);
+            t.world.settings.set("maxmemory-policy", policy);
             t.world.settings.maxmemory_samples.set(10);
             fill(&mut t, 1000);
             // The hand goes round several times.
@@ -203,7 +203,7 @@ fn the_keys_that_expire_soonest_go_first_under_volatile_ttl() {
     let _alone = alone();
     for shards in [1, 4] {
         let mut t = Tester::new(shards);
-        t.world.settings.maxmemory_policy.set(VOLATILE_TTL);
+        t.world.settings.set("maxmemory-policy", VOLATILE_TTL);
         t.world.settings.maxmemory_samples.set(10);
         fill(&mut t, 4000);
         evict_until(&mut t, 3000);
@@ -218,12 +218,12 @@ fn an_evicted_key_raises_an_event() {
     for shards in [1, 4] {
         for lazy in [0, 1] {
             let mut t = Tester::new(shards);
-            t.world.settings.maxmemory_policy.set(ALLKEYS_RANDOM);
+            t.world.settings.set("maxmemory-policy", ALLKEYS_RANDOM);
             t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
             t.world.settings.lazyfree_lazy_eviction.set(lazy);
             t.world.settings.notify_keyspace_events.set(i64::from(keyspace::events::class::EVICTED));
             fill(&mut t, 50);
-            t.world.settings.maxmemory.set(1);
+            t.world.settings.set("maxmemory", 1);
             let reply = t.run("SET another value");
             let mut events = t.events();
             events.sort();
@@ -239,7 +239,7 @@ fn a_key_that_has_expired_is_removed_as_such_and_first() {
     let _alone = alone();
     for policy in EVICTING {
         let mut t = Tester::new(1);
-        t.world.settings.maxmemory_policy.set(policy);
+        t.world.settings.set("maxmemory-policy", policy);
         t.world.settings.maxmemory_samples.set(64);
         t.world
             .settings
@@ -248,7 +248,7 @@ fn a_key_that_has_expired_is_removed_as_such_and_first() {
         fill(&mut t, 20);
         t.run(&format!("SET gone {} PX 10", "v".repeat(2000)));
         t.world.advance_clock(20);
-        t.world.settings.maxmemory.set(memory::used_bytes() as i64 - 1);
+        t.world.settings.set("maxmemory", memory::used_bytes() as i64 - 1);
         assert_eq!(t.run("SET another value EX 10000"), "+OK\r\n");
         assert_eq!(t.events(), ["expired gone"], "policy {policy}");
     }
@@ -259,7 +259,7 @@ fn big_values_are_evicted_without_waiting_for_their_memory_and_no_more_of_them_t
     let _alone = alone();
     for kind in ["RPUSH", "SADD", "HSET"] {
         let mut t = Tester::new(1);
-        t.world.settings.maxmemory_policy.set(ALLKEYS_RANDOM);
+        t.world.settings.set("maxmemory-policy", ALLKEYS_RANDOM);
         t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
         for number in 0..20 {
             let elements: Vec<String> = (0..4000).map(|element| format!("element:{element:060}")).collect();
@@ -277,10 +277,10 @@ fn a_command_is_accepted_when_its_time_for_evicting_is_over_and_keys_are_left() 
     let _alone = alone();
     for shards in [1, 4] {
         let mut t = Tester::new(shards);
-        t.world.settings.maxmemory_policy.set(ALLKEYS_LRU);
+        t.world.settings.set("maxmemory-policy", ALLKEYS_LRU);
         t.world.settings.maxmemory_eviction_tenacity.set(0);
         fill(&mut t, 1000);
-        t.world.settings.maxmemory.set(1);
+        t.world.settings.set("maxmemory", 1);
         assert_eq!(t.run("SET another value"), "+OK\r\n");
         let left = size(&mut t);
         assert!((900..1000).contains(&left), "{left} keys are left");
@@ -292,7 +292,7 @@ fn a_command_is_accepted_when_its_time_for_evicting_is_over_and_keys_are_left() 
 fn other_databases_are_evicted_from_as_well() {
     let _alone = alone();
     let mut t = Tester::new(1);
-    t.world.settings.maxmemory_policy.set(ALLKEYS_LRU);
+    t.world.settings.set("maxmemory-policy", ALLKEYS_LRU);
     t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
     t.db = 3;
     fill(&mut t, 1000);
@@ -307,9 +307,9 @@ fn other_databases_are_evicted_from_as_well() {
 fn commands_of_a_transaction_do_not_evict_between_one_another() {
     let _alone = alone();
     let mut t = Tester::new(1);
-    t.world.settings.maxmemory_policy.set(ALLKEYS_LRU);
+    t.world.settings.set("maxmemory-policy", ALLKEYS_LRU);
     fill(&mut t, 100);
-    t.world.settings.maxmemory.set(1);
+    t.world.settings.set("maxmemory", 1);
     t.in_transaction = true;
     assert_eq!(t.run("SET another value"), "+OK\r\n");
     assert_eq!(size(&mut t), 101);
@@ -325,7 +325,7 @@ impl Running {
     fn new(shards: usize, policy: i64) -> Running {
         let commands = sherd_shards::families::install(std::iter::empty()).commands().len();
         let world = World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread");
-        world.settings.maxmemory_policy.set(policy);
+        world.settings.set("maxmemory-policy", policy);
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
         let mut threads = Vec::new();
         engine.start_threads(&mut threads).expect("threads can be started");
@@ -419,7 +419,7 @@ fn lowering_the_limit_evicts_in_the_background() {
         }
         let used = memory::used_bytes();
         let world = &running.engine.world;
-        world.settings.maxmemory.set((used - used / 3) as i64);
+        world.settings.set("maxmemory", (used - used / 3) as i64);
         maintenance::evict::ask(world);
         eventually("memory is within its limit", || memory::used_bytes() <= world.settings.maxmemory.size());
         eventually("the time over the limit ends", || world.pressure.exceeded_ms().1 == 0);
@@ -432,13 +432,13 @@ fn each_shard_gives_its_part_of_what_is_too_much() {
     let _alone = alone();
     for shards in [2, 4] {
         let mut t = Tester::new(shards);
-        t.world.settings.maxmemory_policy.set(ALLKEYS_LRU);
+        t.world.settings.set("maxmemory-policy", ALLKEYS_LRU);
         let empty = memory::used_bytes();
         fill(&mut t, 8000);
         let before = t.shard_sizes();
         let used = memory::used_bytes();
         // About a quarter of the keys has to go.
-        t.world.settings.maxmemory.set((used - (used - empty) / 4) as i64);
+        t.world.settings.set("maxmemory", (used - (used - empty) / 4) as i64);
         let mut rounds = 0;
         while memory::used_bytes() > t.world.settings.maxmemory.size() {
             t.evict_round();
@@ -456,12 +456,12 @@ fn each_shard_gives_its_part_of_what_is_too_much() {
 fn a_writer_that_waits_without_end_gives_up_when_nothing_is_left_to_free() {
     let _alone = alone();
     let mut t = Tester::new(1);
-    t.world.settings.maxmemory_policy.set(ALLKEYS_RANDOM);
+    t.world.settings.set("maxmemory-policy", ALLKEYS_RANDOM);
     t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
     t.world.settings.lazyfree_lazy_eviction.set(1);
     let elements: Vec<String> = (0..4000).map(|element| format!("element:{element:060}")).collect();
     t.run(&format!("RPUSH big {}", elements.join(" ")));
-    t.world.settings.maxmemory.set(1);
+    t.world.settings.set("maxmemory", 1);
     assert_eq!(t.run("SET another value"), OOM);
     assert_eq!(size(&mut t), 0);
 }
@@ -472,7 +472,7 @@ fn a_shard_without_evictable_keys_goes_on_writing_while_others_evict_for_it() {
     let running = Running::new(4, VOLATILE_LRU);
     running.fill_shard(3, 20_000, " EX 1000");
     let world = &running.engine.world;
-    world.settings.maxmemory.set(memory::used_bytes() as i64);
+    world.settings.set("maxmemory", memory::used_bytes() as i64);
     running.fill_shard(0, 10_000, "");
     assert_eq!(running.keys()[0], 10_000);
     eventually("memory is within its limit", || memory::used_bytes() <= world.settings.maxmemory.size());
@@ -489,7 +489,7 @@ fn a_shard_without_evictable_keys_keeps_the_limit_at_the_expense_of_the_others()
         world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
         (1..4).for_each(|shard| running.fill_shard(shard, 500, " EX 1000"));
         let limit = memory::used_bytes() + 1000;
-        world.settings.maxmemory.set(limit as i64);
+        world.settings.set("maxmemory", limit as i64);
         let map = world.slots;
         let names = (0..).map(|number: usize| format!("key:{number}"));
         let mut names = names.filter(|name| map.shard_of(map.slot(name.as_bytes())) == 0);
@@ -514,7 +514,7 @@ fn a_writer_does_not_wait_for_a_shard_that_is_held() {
     let running = Running::new(2, VOLATILE_LRU);
     running.fill_shard(1, 2000, " EX 1000");
     let world = &running.engine.world;
-    world.settings.maxmemory.set(memory::used_bytes() as i64 - 10_000);
+    world.settings.set("maxmemory", memory::used_bytes() as i64 - 10_000);
     let held = Engine::hold(&*running.engine, 0b10);
     running.fill_shard(0, 50, "");
     assert_eq!(running.keys()[0], 50);
@@ -536,7 +536,7 @@ fn an_evicted_key_touches_its_watchers_and_is_counted() {
         }
     });
     let world = &running.engine.world;
-    world.settings.maxmemory.set(memory::used_bytes() as i64 - 300);
+    world.settings.set("maxmemory", memory::used_bytes() as i64 - 300);
     assert_eq!(running.run("SET another value"), "+OK\r\n");
     assert!(flag.load(Ordering::Relaxed));
     let (stats, _, _) = running.engine.stats(0);
@@ -549,12 +549,12 @@ fn writes_are_refused_when_no_shard_has_anything_to_evict_and_accepted_again_whe
     let running = Running::new(4, VOLATILE_LRU);
     running.fill_shard(1, 100, "");
     let world = &running.engine.world;
-    world.settings.maxmemory.set(1);
+    world.settings.set("maxmemory", 1);
     assert_eq!(running.run("SET another value"), OOM);
     assert!(maintenance::evict::is_hopeless(world));
-    world.settings.maxmemory.set(0);
+    world.settings.set("maxmemory", 0);
     running.fill_shard(2, 100, " EX 1000");
-    world.settings.maxmemory.set(memory::used_bytes() as i64 - 1000);
+    world.settings.set("maxmemory", memory::used_bytes() as i64 - 1000);
     assert!(!maintenance::evict::is_hopeless(world));
     assert_eq!(running.run("SET another value"), "+OK\r\n");
 }
@@ -563,10 +563,10 @@ fn writes_are_refused_when_no_shard_has_anything_to_evict_and_accepted_again_whe
 fn evict_until(t: &mut Tester, keys: usize) {
     t.world.settings.maxmemory_eviction_tenacity.set(WITHOUT_END);
     while size(t) > keys {
-        t.world.settings.maxmemory.set(memory::used_bytes() as i64 - 500);
+        t.world.settings.set("maxmemory", memory::used_bytes() as i64 - 500);
         assert_ne!(t.run("SET note x EX 1000000"), OOM);
     }
-    t.world.settings.maxmemory.set(0);
+    t.world.settings.set("maxmemory", 0);
 }
 
 fn there(t: &mut Tester, numbers: Range<usize>) -> usize {

@@ -415,8 +415,9 @@ class Server:
     def busy_shards(self) -> list[int]:
         """The shards in which something is executed at this moment."""
 
-    def set_setting(self, name: str, value: int) -> bool:
-        """Changes a setting of the data plane; False if it has none by this name, or none that takes the value.
+    def set_settings(self, values: dict[str, int]) -> bool:
+        """Changes settings of the data plane together; False, and no change, if it has none by one of these names, or
+        none that takes the value.
 
         `databases` stays what it was when the server was made (at most 1024, and 1 in cluster mode).
         """

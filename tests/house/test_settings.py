@@ -59,7 +59,9 @@ def test_every_default_is_the_same_on_both_sides() -> None:
 def test_a_server_takes_every_setting_that_is_pushed_down() -> None:
     """Nothing is refused in silence."""
     engine = native.Server(shards=1, io_threads=1, cluster=False, settings={})
-    assert [name for name, value in native_settings(Config()).items() if not engine.set_setting(name, value)] == []
+    settings = native_settings(Config())
+    assert [name for name, value in settings.items() if not engine.set_settings({name: value})] == []
+    assert engine.set_settings(settings)
     assert engine.settings().keys() == {row["name"] for row in ROWS}
 
 

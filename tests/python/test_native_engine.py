@@ -19,7 +19,7 @@ def test_a_write_over_the_memory_limit_is_refused_whoever_has_it_executed(shards
     refusal = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
     assert engine.execute([b"SET", b"k", b"v"]) == refusal
     assert engine.execute([b"GET", b"k"]) == b"$-1\r\n"
-    engine.set_setting("maxmemory", 0)
+    assert engine.set_settings({"maxmemory": 0})
     assert engine.execute([b"SET", b"k", b"v"]) == b"+OK\r\n"
     assert engine.execute([b"BLPOP", b"list", b"0"]) == b"*-1\r\n"
 

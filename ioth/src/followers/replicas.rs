@@ -10,7 +10,7 @@ use rustix::event::{eventfd, EventfdFlags};
 use sherd_shards::journal::Journal;
 
 use super::backlog::Backlog;
-use super::replica::{Replica, ReplicaView};
+use super::replica::{Phase, Replica, ReplicaView};
 use super::transfer::{Bell, TransferReader};
 
 /// What the thread is told.
@@ -131,6 +131,18 @@ impl Replicas {
     /// What is known of all of them, in the order in which they came.
     pub fn views(&self) -> Vec<Arc<ReplicaView>> {
         lock(&self.views).clone()
+    }
+
+    /// How many are online and have acknowledged something in the last seconds, now and for [`Replicas::good`].
+    pub fn count_good(&self, now_ms: i64, lag_seconds_max: i64) -> usize {
+        let lag_max_ms = lag_seconds_max.saturating_mul(1000);
+        let is_good = |view: &&Arc<ReplicaView>| {
+            let silent_ms = now_ms - view.acknowledged_ms.load(Ordering::Relaxed);
+            view.phase() == Phase::Online && silent_ms <= lag_max_ms
+        };
+        let good = lock(&self.views).iter().filter(is_good).count();
+        self.good.store(good, Ordering::SeqCst);
+        good
     }
 
     /// A descriptor that becomes readable when there is news.

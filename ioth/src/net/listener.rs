@@ -22,6 +22,8 @@ pub struct Listener {
 /// closed, so that one that cannot be had leaves everything as it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
+    /// Bound, and to be polled if all that is to come with it can be had.
+    Coming,
     /// Bound, and not polled yet.
     New,
     /// The accepting thread polls it.

@@ -97,7 +97,7 @@ impl Feeder {
             match order {
                 Order::Attach(replica) => {
                     self.links.insert(replica.id(), replica);
-                    self.count_good(shared, now_ms);
+                    shared.count_good_replicas();
                 }
                 Order::Say(ids, text) => self.each(&ids, |link, _| link.say(&text)),
                 Order::Snapshot(ids, file, length) => {
@@ -168,7 +168,7 @@ impl Feeder {
             self.end(shared, id, &reason);
         }
         if has_news {
-            self.count_good(shared, now_ms);
+            shared.count_good_replicas();
             self.replicas.tell_news();
         }
         more
@@ -184,7 +184,7 @@ impl Feeder {
         };
         let fields = vec![("replica", link.view.record.address.clone()), ("reason", text.to_owned())];
         shared.log.add(Level::Notice, "a replica has gone", fields);
-        self.count_good(shared, shared.world.monotonic_milliseconds());
+        shared.count_good_replicas();
         self.replicas.tell_news();
     }
 
@@ -200,17 +200,7 @@ impl Feeder {
         for (id, reason) in gone {
             self.end(shared, id, &reason);
         }
-        self.count_good(shared, now_ms);
-    }
-
-    fn count_good(&self, shared: &Shared, now_ms: i64) {
-        let lag_max_ms = shared.world.settings.min_replicas_max_lag.get().saturating_mul(1000);
-        let is_good = |link: &&Replica| {
-            let silent_ms = now_ms - link.view.acknowledged_ms.load(Ordering::Relaxed);
-            link.view.phase() == Phase::Online && silent_ms <= lag_max_ms
-        };
-        self.replicas.good.store(self.links.values().map(Box::as_ref).filter(is_good).count(), Ordering::SeqCst);
-        shared.apply_settings();
+        shared.count_good_replicas();
     }
 }
 

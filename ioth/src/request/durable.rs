@@ -18,8 +18,8 @@ use super::settle::go_on_with;
 /// Holds back what a connection is to be sent until a segment of the journal is durable, if replies wait for that.
 #[inline]
 pub fn hold_for(io: &mut IoThread, connection: &mut Connection, ticket: Ticket) {
-    let journal = &io.shared.world.journal;
-    if ticket != 0 && journal.holds_replies() && !journal.is_durable(ticket) {
+    let world = &io.shared.world;
+    if ticket != 0 && world.holds_replies() && !world.journal.is_durable(ticket) {
         hold(io, connection, ticket);
     }
 }
@@ -47,8 +47,8 @@ pub fn release_durable(io: &mut IoThread) {
     ask_to_be_told(io);
     for token in std::mem::take(&mut io.held) {
         let Some(mut connection) = io.connections.take_by_token(token) else { continue };
-        let journal = &io.shared.world.journal;
-        if journal.holds_replies() && !journal.is_durable(connection.outbound.held_until()) {
+        let world = &io.shared.world;
+        if world.holds_replies() && !world.journal.is_durable(connection.outbound.held_until()) {
             io.held.push(token);
             io.connections.put_back(connection);
             continue;

@@ -81,6 +81,8 @@ pub struct Shared {
     /// Connections now, those among them that are still on their way to their thread.
     pub admitted: AtomicU64,
     pub cluster: bool,
+    /// Held while settings change, or something follows from them.
+    settings_order: Mutex<()>,
     /// When the server was made, on the monotonic clock and since the Unix epoch.
     pub started_at_ms: i64,
     pub started_unix_ms: i64,
@@ -139,6 +141,7 @@ impl Shared {
             evicted_clients: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
             cluster,
+            settings_order: Mutex::default(),
             listeners: Mutex::new(Vec::new()),
             next_listener: AtomicU64::new(0),
         }
@@ -151,7 +154,7 @@ impl Shared {
     }
 
     /// Sends a message to all IO threads; no answer of the control plane leaves before each has acted on it.
-    fn have_all_act(&self, message: impl Fn() -> Message) {
+    pub fn have_all_act(&self, message: impl Fn() -> Message) {
         self.in_force.begin(|number| {
             for mailbox in self.mailboxes.iter() {
                 mailbox.deliver_unrung(message());
@@ -257,17 +260,32 @@ impl Shared {
         self.listeners().push(listener);
     }
 
-    /// Takes settings into account that the data plane reads in another form.
-    pub fn apply_settings(&self) {
-        let settings = &self.world.settings;
-        settings.apply();
-        // A lag of 0 switches the rule off, as in Redis.
-        let good = self.replicas.good.load(Ordering::SeqCst);
-        let too_few = good < settings.min_replicas_to_write.size() && settings.min_replicas_max_lag.on();
-        self.world.pause.refuse_writes(Refusal::TooFewReplicas, too_few);
-        let hard_bytes = settings.replica_output_limit_hard_bytes.size() as u64;
+    /// Changes settings together; false, and nothing is changed, if one of them cannot be.
+    pub fn set_settings(&self, values: &[(&str, i64)]) -> bool {
+        let _one = self.settings_order.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.world.settings.set_all(values) {
+            return false;
+        }
+        let hard_bytes = self.world.settings.replica_output_limit_hard_bytes.size() as u64;
         // Where there is no limit, one is still needed on what waits for a snapshot.
         self.replicas.backlog.set_held_bytes_max(if hard_bytes == 0 { HELD_BYTES_MAX } else { hard_bytes });
+        self.apply_replica_rule();
+        true
+    }
+
+    /// Counts the replicas that `min-replicas-to-write` counts, and refuses writes or not.
+    pub fn count_good_replicas(&self) {
+        // What was counted by settings of before must not come behind what follows from those that have come.
+        let _one = self.settings_order.lock().unwrap_or_else(PoisonError::into_inner);
+        self.apply_replica_rule();
+    }
+
+    fn apply_replica_rule(&self) {
+        let settings = &self.world.settings;
+        let good = self.replicas.count_good(self.world.monotonic_milliseconds(), settings.min_replicas_max_lag.get());
+        // A lag of 0 switches the rule off, as in Redis.
+        let too_few = good < settings.min_replicas_to_write.size() && settings.min_replicas_max_lag.on();
+        self.world.pause.refuse_writes(Refusal::TooFewReplicas, too_few);
     }
 
     /// The `count` most frequent keys over all IO threads, most frequent first.

@@ -34,7 +34,7 @@
 //! is left; readers go on. A sink is called on the journal's thread and must not wait for anyone who may wait for a baton.
 //!
 //! # Replies
-//! Under [`Journal::hold_replies`] (`appendfsync always`) a reply to a write waits until [`Journal::is_durable`] says so of its
+//! Under `appendfsync always` (`World::holds_replies`) a reply to a write waits until [`Journal::is_durable`] says so of its
 //! ticket; nobody's thread waits. [`Journal::set_listener`] is told whenever that moves.
 
 pub mod append_files;
@@ -156,8 +156,8 @@ pub(crate) struct Common {
     thread: OnceLock<Thread>,
     /// Writers are held back.
     behind: AtomicBool,
-    /// Replies wait until their writes are durable.
-    holds_replies: std::sync::atomic::AtomicBool,
+    /// There is a file, which makes writes durable.
+    has_file: std::sync::atomic::AtomicBool,
     /// Everything up to this ticket is as safe as sinks that hold replies make it.
     durable: AtomicU64,
     offset: AtomicU64,
@@ -252,7 +252,7 @@ impl Default for Journal {
             asleep: AtomicBool::new(false),
             thread: OnceLock::new(),
             behind: AtomicBool::new(false),
-            holds_replies: Default::default(),
+            has_file: Default::default(),
             durable: AtomicU64::new(0),
             offset: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -341,15 +341,15 @@ impl Journal {
         work()
     }
 
-    /// Whether replies to writes wait until these are durable.
+    /// Whether there is a file, so that replies to writes may have to wait until these are durable.
     #[inline]
-    pub fn holds_replies(&self) -> bool {
-        self.common.holds_replies.load(Ordering::Relaxed)
+    pub fn has_file(&self) -> bool {
+        self.common.has_file.load(Ordering::Relaxed)
     }
 
-    /// Has replies wait, or no longer; said by whoever has a sink that makes writes durable.
-    pub fn hold_replies(&self, hold: bool) {
-        self.common.holds_replies.store(hold, Ordering::Relaxed);
+    /// Says whether there is a file; said by whoever has a sink that makes writes durable.
+    pub fn set_has_file(&self, has_file: bool) {
+        self.common.has_file.store(has_file, Ordering::Relaxed);
     }
 
     /// Says why a sink cannot write, by the system's number; 0 if it can.

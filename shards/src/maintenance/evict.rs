@@ -27,8 +27,8 @@ use sherd_types::table;
 mod elsewhere;
 mod pressure;
 
-use pressure::evictable_anywhere;
 pub use pressure::{ask, excess_bytes};
+use pressure::{evictable_anywhere, excess, excess_under};
 
 /// Evictions between two looks at the clock.
 const STEPS: usize = 16;
@@ -52,23 +52,22 @@ enum Step {
 /// Sees to it that memory is within its limit before a command that may use more; false if it cannot be.
 #[inline]
 pub fn has_room(shards: &mut Shards<'_>, world: &World) -> bool {
-    let excess = excess_bytes(world);
+    let (excess, policy) = excess(world);
     if excess == 0 || world.leaves_eviction() {
         world.pressure.note(false);
         return true;
     }
-    make_room(shards, world, excess)
+    make_room(shards, world, excess, policy)
 }
 
 /// Whether commands that may use memory are refused at this moment; evicts nothing. For commands that are queued.
 pub fn is_hopeless(world: &World) -> bool {
-    let policy = world.settings.maxmemory_policy.get();
-    excess_bytes(world) != 0 && !world.leaves_eviction() && evictable_anywhere(world, policy) == 0
+    let (excess, policy) = excess(world);
+    excess != 0 && !world.leaves_eviction() && evictable_anywhere(world, policy) == 0
 }
 
 #[cold]
-fn make_room(shards: &mut Shards<'_>, world: &World, excess: usize) -> bool {
-    let policy_number = world.settings.maxmemory_policy.get();
+fn make_room(shards: &mut Shards<'_>, world: &World, excess: usize, policy_number: i64) -> bool {
     if policy_number == policy::NO_EVICTION {
         world.pressure.note(true);
         return false;
@@ -132,7 +131,7 @@ fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, time: &Time) 
         let mut searching = false;
         for _ in 0..STEPS {
             match evict_one(shard, world, policy) {
-                Step::Evicted(_) if excess_bytes(world) == 0 => return Done::Enough,
+                Step::Evicted(_) if excess_under(world, policy) == 0 => return Done::Enough,
                 Step::Evicted(_) => without = 0,
                 Step::Searching => {
                     without = 0;
@@ -146,7 +145,7 @@ fn evict_from(held: &mut [&mut Shard], world: &World, policy: i64, time: &Time) 
             }
         }
         if without == count {
-            return if excess_bytes(world) == 0 { Done::Enough } else { Done::Nothing };
+            return if excess_under(world, policy) == 0 { Done::Enough } else { Done::Nothing };
         }
         if time.is_up() || !time.is_generous() && !searching {
             return Done::TimeUp;
@@ -264,11 +263,11 @@ pub struct Round {
 impl Round {
     /// Whether the shard has something to do.
     pub fn is_due(&self, world: &World, shard: usize) -> bool {
-        world.settings.maxmemory.on()
+        let (excess, policy) = excess(world);
+        excess > 0
             && self.rest_since.is_none_or(|since| since.elapsed() >= REST)
-            && excess_bytes(world) > 0
             && !world.keeps_all()
-            && pressure::evictable(world, shard, world.settings.maxmemory_policy.get()) > 0
+            && pressure::evictable(world, shard, policy) > 0
     }
 
     /// How long the thread may sleep until it looks again.
@@ -291,15 +290,16 @@ impl Round {
     /// Evicts for one slice of time; whether this round's share needs another slice.
     pub fn slice(&mut self, shard: &mut Shard) -> bool {
         let world = &*std::sync::Arc::clone(&shard.world);
-        let policy = world.settings.maxmemory_policy.get();
+        let (excess, policy) = excess(world);
         shard.look_at_clock();
         let begun = Instant::now();
         let (target, mut freed) = match self.share {
             Some(share) => share,
             None => (share_of(world, shard, policy), 0),
         };
-        let mut over = true;
-        let mut more = true;
+        // Since the thread has found that it is due, the limit may have become another one.
+        let mut over = excess > 0;
+        let mut more = policy != policy::NO_EVICTION;
         let mut steps = 0;
         while over && more && freed < target && (steps % STEPS != 0 || begun.elapsed() < SLICE) {
             steps += 1;
@@ -309,7 +309,7 @@ impl Round {
                 Step::Searching => steps = steps.next_multiple_of(STEPS),
                 Step::Nothing => more = false,
             }
-            over = excess_bytes(world) > 0;
+            over = excess_under(world, policy) > 0;
         }
         world.pressure.note(over);
         self.share = Some((target, freed));

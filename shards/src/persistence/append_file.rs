@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 pub use crate::journal::append_status::Status;
 use crate::journal::{Audience, Block, Flushed, Sink};
 use crate::server::pause::Refusal;
+use crate::server::settings::SyncPolicy;
 use crate::server::world::World;
 use crate::threads;
 
@@ -31,25 +32,6 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(2);
 /// Bytes written at a time: so much of a big buffer is dropped when it was written.
 const WRITE_BYTES_MAX: usize = 4 << 20;
-
-/// `appendfsync`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SyncPolicy {
-    No,
-    EverySecond,
-    Always,
-}
-
-impl SyncPolicy {
-    /// By its number in the settings.
-    pub fn from_number(number: i64) -> SyncPolicy {
-        match number {
-            0 => SyncPolicy::No,
-            2 => SyncPolicy::Always,
-            _ => SyncPolicy::EverySecond,
-        }
-    }
-}
 
 /// What a file does; tests have theirs fail.
 pub trait Storage: Send + Sync {
@@ -170,7 +152,7 @@ impl AppendFile {
     }
 
     fn policy(&self) -> SyncPolicy {
-        SyncPolicy::from_number(self.world.settings.appendfsync.get())
+        self.world.settings.sync_policy()
     }
 
     /// Marks the time where that is wanted, once a second.
@@ -325,7 +307,6 @@ impl Sink for AppendFile {
                 SyncPolicy::No => {}
             }
         }
-        self.world.journal.hold_replies(policy == SyncPolicy::Always);
         self.say_state();
         let pending = self.buffer.len() + self.old.as_ref().map_or(0, |(_, buffer)| buffer.len());
         self.status.pending_bytes.store(pending as u64, Ordering::Relaxed);
@@ -354,7 +335,7 @@ impl Drop for AppendFile {
         if self.is_unsynced {
             self.sync();
         }
-        self.world.journal.hold_replies(false);
+        self.world.journal.set_has_file(false);
         self.world.pause.refuse_writes(Refusal::JournalFailed, false);
     }
 }

@@ -5,6 +5,7 @@
 //! table, which knows how each directive is written and described, has the same names, defaults and bounds.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use crate::entry::policy::{self, Lfu};
 use crate::server::event_class as class;
@@ -137,22 +138,47 @@ impl Settings {
 
     /// Sets a setting by its configuration name; false when there is none, or it does not take the value.
     pub fn set(&self, name: &str, value: i64) -> bool {
-        let Some(declaration) = Settings::DECLARED.iter().find(|declaration| declaration.name == name) else {
-            return false;
-        };
+        self.set_all(&[(name, value)])
+    }
+
+    /// Sets settings together: what follows from several of them ([`Settings::apply`]) follows from all or from none. False, and
+    /// nothing is set, when there is one that does not exist, or does not take its value.
+    pub fn set_all(&self, values: &[(&str, i64)]) -> bool {
+        let found: Option<Vec<(&Setting, i64)>> =
+            values.iter().map(|&(name, value)| Some((self.that_takes(name, value)?, value))).collect();
+        let Some(found) = found else { return false };
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        found.into_iter().for_each(|(setting, value)| setting.set(value));
+        self.derive();
+        true
+    }
+
+    fn that_takes(&self, name: &str, value: i64) -> Option<&Setting> {
+        let declaration = Settings::DECLARED.iter().find(|declaration| declaration.name == name)?;
         let (least, greatest) = declaration.values.bounds();
-        if !(least..=greatest).contains(&value) {
-            return false;
-        }
-        self.find(name).is_some_and(|setting| {
-            setting.set(value);
-            true
-        })
+        self.find(name).filter(|_| (least..=greatest).contains(&value))
+    }
+
+    /// `maxmemory` and `maxmemory-policy`, as they were set together.
+    #[inline]
+    pub fn memory_limit(&self) -> MemoryLimit {
+        let both = self.memory_limit.get();
+        MemoryLimit { bytes: (both >> POLICY_BITS) as usize, policy: both & POLICY_MASK }
     }
 
     /// A setting by its configuration name.
     pub fn get(&self, name: &str) -> Option<i64> {
         self.find(name).map(Setting::get)
+    }
+
+    /// When files are synced.
+    #[inline]
+    pub fn sync_policy(&self) -> SyncPolicy {
+        match self.appendfsync.get() {
+            0 => SyncPolicy::No,
+            2 => SyncPolicy::Always,
+            _ => SyncPolicy::EverySecond,
+        }
     }
 
     /// Classes of keyspace events that anybody wants, as bits.
@@ -175,14 +201,45 @@ impl Settings {
 
     /// Brings those up to date that follow from others.
     pub fn apply(&self) {
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        self.derive();
+    }
+
+    fn derive(&self) {
         self.unusual_accounting.set(i64::from(self.heat_tracking.on() || !self.latency_tracking.on()));
         let is_small = |limit: &Setting| (0..QUICK_BYTES_MAX).contains(&limit.get());
         let logs_quick = self.slowlog_log_slower_than.get() == 0
             || is_small(&self.commandlog_request_larger_than)
             || is_small(&self.commandlog_reply_larger_than);
         self.logs_quick_commands.set(i64::from(logs_quick));
+        // One number, for no limit may ever be kept by the policy of another one.
+        let bytes = self.maxmemory.get().clamp(0, i64::MAX >> POLICY_BITS);
+        self.memory_limit.set(bytes << POLICY_BITS | self.maxmemory_policy.get() & POLICY_MASK);
     }
 }
+
+/// `appendfsync`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncPolicy {
+    No,
+    EverySecond,
+    Always,
+}
+
+/// How much memory data may take (bytes; 0 is no limit), and what is evicted beyond that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryLimit {
+    pub bytes: usize,
+    pub policy: i64,
+}
+
+/// Several threads change settings, of any server of the process; that is soon done.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Room for the number of a policy.
+const POLICY_BITS: u32 = 4;
+const POLICY_MASK: i64 = (1 << POLICY_BITS) - 1;
+const _: () = assert!(policy::NAMES.len() <= 1 << POLICY_BITS);
 
 /// Requests and replies of so many bytes take more than a microsecond in any case.
 const QUICK_BYTES_MAX: i64 = 128 << 10;
@@ -191,6 +248,8 @@ settings! {
     /// Bytes; 0 is no limit.
     maxmemory = 0, "maxmemory", COUNT;
     maxmemory_policy = 0, "maxmemory-policy", Values::Words(&policy::NAMES);
+    /// Both of these: see [`Settings::memory_limit`].
+    memory_limit = 0;
     maxmemory_samples = 5, "maxmemory-samples", within(1, 64);
     /// How long evicting may hold up a command, from 0 to 100; see [`crate::maintenance::evict`].
     maxmemory_eviction_tenacity = 10, "maxmemory-eviction-tenacity", within(0, 100);
@@ -336,6 +395,18 @@ mod tests {
             assert_eq!(settings.get(name), Settings::default().get(name));
         }
         assert!(!settings.set("no-such-setting", 0));
+    }
+
+    #[test]
+    fn a_limit_of_memory_comes_with_its_policy_and_only_where_all_is_taken() {
+        let settings = Settings::default();
+        assert_eq!(settings.memory_limit(), MemoryLimit { bytes: 0, policy: policy::NO_EVICTION });
+        assert!(settings.set_all(&[("maxmemory", 5), ("maxmemory-policy", 7)]));
+        assert_eq!(settings.memory_limit(), MemoryLimit { bytes: 5, policy: 7 });
+        assert!(!settings.set_all(&[("maxmemory", 6), ("maxmemory-policy", 8)]));
+        assert_eq!((settings.memory_limit().bytes, settings.maxmemory.get()), (5, 5));
+        assert!(settings.set("maxmemory", i64::MAX));
+        assert_eq!(settings.memory_limit(), MemoryLimit { bytes: (i64::MAX >> POLICY_BITS) as usize, policy: 7 });
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::server::defragmentation::Defragmentation;
 use crate::server::lazyfree::Reaper;
 use crate::server::pause::{Condition, Pause};
 use crate::server::pressure::Pressure;
-use crate::server::settings::Settings;
+use crate::server::settings::{Settings, SyncPolicy};
 use crate::server::tracking::Tracking;
 use crate::slot::SlotMap;
 
@@ -233,6 +233,12 @@ impl World {
     pub fn leaves_eviction(&self) -> bool {
         self.pause.is(Condition::Follows) && self.settings.replica_ignore_maxmemory.on()
             || self.pause.is(Condition::Loading)
+    }
+
+    /// Whether replies to writes wait until these are durable: as the setting is now, for its change counts from its answer on.
+    #[inline]
+    pub fn holds_replies(&self) -> bool {
+        self.journal.has_file() && self.settings.sync_policy() == SyncPolicy::Always
     }
 
     fn is_paused(&self) -> bool {

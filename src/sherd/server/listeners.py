@@ -52,6 +52,8 @@ class Listeners:
         self._any_port = any_port
         # Ports and addresses, as they were configured.
         self._listened: tuple[int, int, tuple[str, ...]] = (0, 0, ())
+        # What is bound for a change of the configuration that is not in force yet.
+        self._coming: list[Listener] | None = None
 
     def open(self) -> None:
         """Bind everything that the configuration names; raises ListenError."""
@@ -62,22 +64,33 @@ class Listeners:
             config.put(BY_NAME["port"], node.port, config.source("port"))
         self._listened = self._wanted()
 
-    def apply_configuration(self, changed: frozenset[str]) -> None:
-        """Put the TCP listeners where the configuration says; ConfigApplyError, and no change, where that cannot be.
+    def prepare(self, changed: frozenset[str]) -> None:
+        """Bind by TCP what the configuration names, for `commit`; ConfigApplyError where that cannot be, and no change.
 
         Clients that are connected stay.
         """
-        parameter = next((name for name in _SOCKETS if name in changed), None)
-        wanted = self._wanted()
-        if parameter is None or wanted == self._listened:
-            return  # a refused change is taken back
         node = self._node
+        if self._coming is not None:  # the change is taken back
+            self._coming = None
+            node.engine.end_rebind(False)
+            return
+        parameter = next((name for name in _SOCKETS if name in changed), None)
+        if parameter is None or self._wanted() == self._listened:
+            return
         try:
-            node.listeners = replace_tcp_listeners(node.engine, node.config, node.listeners)
+            self._coming = bind_tcp_listeners(node.engine, node.config, node.listeners)
         except ListenError as error:
             _log.warning("the server goes on listening where it did", parameter=parameter, reason=str(error))
             raise ConfigApplyError(parameter, _SOCKETS[parameter]) from error
-        self._listened = wanted
+
+    def commit(self) -> None:
+        """Accept clients where `prepare` has bound, and nowhere else."""
+        if self._coming is None:
+            return
+        node = self._node
+        node.engine.end_rebind(True)
+        node.listeners, self._coming = self._coming, None
+        self._listened = self._wanted()
         for listener in node.listeners:
             if listener.has_port:
                 _log.info("listening", kind=listener.kind, addresses=" ".join(listener.addresses), port=listener.port)
@@ -132,11 +145,11 @@ def open_listeners(engine: native.Server, config: Config, port: int) -> list[Lis
     return listeners
 
 
-def replace_tcp_listeners(engine: native.Server, config: Config, present: Sequence[Listener]) -> list[Listener]:
-    """Bind what the configuration names now in place of what is bound by TCP; port 0 closes that only.
+def bind_tcp_listeners(engine: native.Server, config: Config, present: Sequence[Listener]) -> list[Listener]:
+    """Bind what the configuration names now, to take the place of what is bound by TCP; port 0 closes that only.
 
-    All new addresses are bound before any old one is closed. Raises ListenError where one cannot be had; then all
-    is as it was.
+    `engine.end_rebind` follows, before which nobody is accepted there. Raises ListenError where an address cannot be
+    had; then all is as it was.
     """
     port = config.get_int("port") or -1
     wanted = (port > 0) + bool(config.get_int("tls-port"))
@@ -145,7 +158,8 @@ def replace_tcp_listeners(engine: native.Server, config: Config, present: Sequen
     try:
         opened = _open_ports(engine, config, port)
     finally:
-        engine.end_rebind(len(opened) == wanted)
+        if len(opened) != wanted:
+            engine.end_rebind(False)
     if len(opened) < wanted:
         raise ListenError("no address of the bind directive could be used")
     return opened + [listener for listener in present if not listener.has_port]

@@ -45,7 +45,7 @@ from sherd.spec import Request, Services, registered_commands
 from sherd.threads import begin_in_thread, in_thread, native_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 _log = get_logger()
 
@@ -160,7 +160,8 @@ class Runtime:
         except BaseException:
             self.close()
             raise
-        config.add_listener(self._config_changed)
+        for listener in self._config_listeners():
+            config.add_listener(listener)
 
     def _origins(self) -> Sequence[object]:
         return (*self.config.get_tuple("python-commands"), *self._extension_origins)
@@ -329,13 +330,6 @@ class Runtime:
             where = error.filename or self.config.get_str("appenddirname")
             raise ConfigError(f"cannot append to {where}: {error.strerror or error}") from error
 
-    def _switch_append(self) -> None:
-        try:
-            self._append.switch(on=self.config.get_bool("appendonly"))
-        except (SherdError, OSError) as error:
-            _log.warning("nothing is appended", reason=str(error))
-            raise ConfigApplyError("appendonly", str(error)) from error
-
     def save_at_end(self, how: Collection[str] = ()) -> bool:
         """Take the last snapshot if the configuration asks for any; False if that failed. Not in the loop's thread.
 
@@ -413,7 +407,8 @@ class Runtime:
         A command that takes longer than the bound cannot be broken off. Its threads, and the data, then go when it has
         ended; what is left is told.
         """
-        self.config.remove_listener(self._config_changed)
+        for listener in self._config_listeners():
+            self.config.remove_listener(listener)
         self._metrics_page.close()
         ended = self.node.engine.stop(int(STOP_SECONDS_MAX * 1000))
         self._append.directory.release()
@@ -482,20 +477,27 @@ class Runtime:
     # ---- configuration
 
     def _push_settings(self, settings: dict[str, int]) -> None:
-        for name, value in settings.items():
-            self.node.engine.set_setting(name, value)
+        if settings:
+            self.node.engine.set_settings(settings)
 
-    def _config_changed(self, changed: Iterable[str]) -> None:
-        names = frozenset(changed)
-        if names & set(TLS_PARAMETERS):
-            self._change_tls(names)
-        self._listeners.apply_configuration(names)
-        if "maxclients" in names:
-            self._make_room_for_clients()
+    def _config_listeners(self) -> Sequence[Callable[[frozenset[str]], None]]:
+        """What is told of a change of the configuration. Those that may refuse it come first: of a change that is
+        refused, nobody has seen anything."""
+        return (
+            self._change_tls,
+            self._listeners.prepare,
+            self._make_room_for_clients,
+            self._metrics_page.apply_configuration,
+            self._switch_append,
+            self._apply_configuration,
+        )
+
+    def _apply_configuration(self, names: frozenset[str]) -> None:
         if "requirepass" in names:
             self._access.set_default_password()
-        self._metrics_page.apply_configuration(names)
         self._push_settings(native_settings(self.config, names))
+        # Who comes by a new address needs the password that was set with it.
+        self._listeners.commit()
         if "tls-auto-reload-interval" in names and self._loop is not None:
             self._renewals.apply_configuration()
         if names & _SAVE_PARAMETERS:
@@ -503,14 +505,23 @@ class Runtime:
         if names & _REPLICATION_PARAMETERS:
             self._follower.apply_configuration()
             self._primary.apply_configuration()
+
+    def _switch_append(self, names: frozenset[str]) -> None:
         # While data are being loaded it is looked at afterwards.
-        if "appendonly" in names and self._loop is not None and self.node.start_load is None:
-            self._switch_append()
+        if "appendonly" not in names or self._loop is None or self.node.start_load is not None:
+            return
+        try:
+            self._append.switch(on=self.config.get_bool("appendonly"))
+        except (SherdError, OSError) as error:
+            _log.warning("nothing is appended", reason=str(error))
+            raise ConfigApplyError("appendonly", str(error)) from error
 
     # ---- TLS
 
     def _change_tls(self, names: frozenset[str]) -> None:
         """Serve new connections with other certificates; those that there are go on with what they began with."""
+        if not names & set(TLS_PARAMETERS):
+            return
         try:
             set_up_tls(self.node.engine, self.config)
         except ConfigError as error:
@@ -523,9 +534,12 @@ class Runtime:
     def _renew_certificates(self) -> None:
         # What is no good is told in the log, and everything stays as it was.
         with contextlib.suppress(ConfigApplyError):
-            self._config_changed(CERTIFICATE_FILES)
+            self._change_tls(frozenset(CERTIFICATE_FILES))
+            self._metrics_page.apply_configuration(frozenset(CERTIFICATE_FILES))
 
-    def _make_room_for_clients(self) -> None:
+    def _make_room_for_clients(self, names: frozenset[str]) -> None:
+        if "maxclients" not in names:
+            return
         wanted = self.config.get_int("maxclients")
         room = raise_descriptor_limit(wanted, self.config.get_int("io-threads"))
         if room < wanted:

@@ -9,7 +9,7 @@ use std::thread;
 
 use sherd_metrics::memory;
 
-use super::{evict_from, excess_bytes, pressure, Done, Time};
+use super::{evict_from, excess_bytes, excess_under, pressure, Done, Time};
 use crate::keyspace::shard::Shard;
 use crate::server::world::World;
 
@@ -24,7 +24,7 @@ pub(super) fn evict(held: &mut [&mut Shard], world: &World, policy: i64, time: &
         (0..world.shard_keys.len()).filter(|&index| !held.iter().any(|shard| shard.index == index)).collect();
     let first = if others.is_empty() { 0 } else { held[0].random.below(others.len()) };
     let nothing_elsewhere = || others.iter().all(|&index| pressure::evictable(world, index, policy) == 0);
-    let is_patient = time.is_generous() || excess > world.settings.maxmemory.size() / OVERSHOOT;
+    let is_patient = time.is_generous() || excess > world.settings.memory_limit().bytes / OVERSHOOT;
     loop {
         for index in others[first..].iter().chain(&others[..first]) {
             if pressure::evictable(world, *index, policy) == 0 {
@@ -35,7 +35,7 @@ pub(super) fn evict(held: &mut [&mut Shard], world: &World, policy: i64, time: &
                 Some(Done::Nothing) | None => {}
             }
         }
-        if excess_bytes(world) == 0 {
+        if excess_under(world, policy) == 0 {
             return Done::Enough;
         }
         if nothing_elsewhere() {

@@ -30,7 +30,7 @@ pub(super) fn evictable_anywhere(world: &World, policy: i64) -> usize {
 /// Has the threads of shards with something to evict do so at once.
 #[cold]
 pub fn ask(world: &World) {
-    let policy = world.settings.maxmemory_policy.get();
+    let policy = world.settings.memory_limit().policy;
     (0..world.shard_keys.len())
         .filter(|&shard| evictable(world, shard, policy) > 0)
         .for_each(|shard| world.pressure.ask(shard));
@@ -42,19 +42,34 @@ pub(super) fn ask_urgently(world: &World) {
     ask(world);
 }
 
-/// Bytes over the memory limit; 0 where there is none. What is about to be freed in the background does not count, nor what is on
-/// its way to files and replicas: evicting would add to that.
+/// Bytes over the memory limit, 0 where there is none, and the policy that came with it. What is about to be freed in the background
+/// does not count, nor what is on its way to files and replicas: evicting would add to that.
 #[inline]
-pub fn excess_bytes(world: &World) -> usize {
-    let limit = world.settings.maxmemory.size();
-    if limit == 0 {
-        return 0;
+pub fn excess(world: &World) -> (usize, i64) {
+    let limit = world.settings.memory_limit();
+    if limit.bytes == 0 {
+        return (0, limit.policy);
     }
     let used = memory::used_bytes();
-    if used <= limit {
-        return 0;
+    if used <= limit.bytes {
+        return (0, limit.policy);
     }
-    used.saturating_sub(world.reaper.pending_bytes() + world.journal.buffer_bytes()).saturating_sub(limit)
+    let counted = used.saturating_sub(world.reaper.pending_bytes() + world.journal.buffer_bytes());
+    (counted.saturating_sub(limit.bytes), limit.policy)
+}
+
+/// Bytes over the memory limit, whatever the policy.
+#[inline]
+pub fn excess_bytes(world: &World) -> usize {
+    excess(world).0
+}
+
+/// The same for whoever evicts by a policy: nothing, once another one has come, by which it has to begin anew.
+pub(super) fn excess_under(world: &World, policy: i64) -> usize {
+    match excess(world) {
+        (bytes, now) if now == policy => bytes,
+        _ => 0,
+    }
 }
 
 /// Waits for memory that is freed in the background, for so many nanoseconds at most; whether the limit is kept then. A baton
@@ -67,7 +82,7 @@ pub(super) fn await_freed(world: &World, at_most: u64, done: impl Fn() -> bool) 
     loop {
         // Asked before the look at memory: what was freed in between counts.
         let last = done();
-        let limit = world.settings.maxmemory.size();
+        let limit = world.settings.memory_limit().bytes;
         if limit == 0 || memory::used_bytes().saturating_sub(world.journal.buffer_bytes()) <= limit {
             return true;
         }
