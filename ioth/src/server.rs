@@ -130,14 +130,8 @@ impl Server {
                 shared.tell_of_journal(all);
             }
         }));
-        Ok(Server {
-            shared,
-            bells,
-            control_bell,
-            is_rebinding: AtomicBool::new(false),
-            threads: Mutex::new(Vec::new()),
-            ending: Mutex::new(None),
-        })
+        let is_rebinding = AtomicBool::new(false);
+        Ok(Server { shared, bells, control_bell, is_rebinding, threads: Mutex::default(), ending: Mutex::default() })
     }
 
     /// Binds a TCP address, for clients that speak TLS or that do not, and returns the port.

@@ -142,21 +142,22 @@ fn what_overflows_is_popped_once_each_and_in_the_order_of_its_sender() {
 
 // ----- a waiter -----
 
-/// A server that finds an element or not, and two threads that would end the wait.
+/// A server that finds an element or not, and two threads that would end the wait, one of them for the client's own.
 fn serve_and_interrupt(finds: bool) {
     loom::model(move || {
         // The state, the element, and the answers: the server's, and those of the threads that interrupt.
         let shared = Arc::new((WaitState::default(), Guarded::new(), AtomicUsize::new(0), AtomicUsize::new(0)));
-        let interrupters: Vec<_> = (0..2)
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    if shared.0.interrupt() == Interrupt::Ended {
-                        shared.3.fetch_add(1, Relaxed);
-                    }
+        let interrupters: Vec<_> =
+            [WaitState::end_unless_served, |state: &WaitState| state.interrupt() == Interrupt::Ended]
+                .map(|interrupt| {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || {
+                        if interrupt(&shared.0) {
+                            shared.3.fetch_add(1, Relaxed);
+                        }
+                    })
                 })
-            })
-            .collect();
+                .into();
         if shared.0.begin_serving() {
             if finds {
                 shared.1.touch();

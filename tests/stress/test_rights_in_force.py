@@ -7,14 +7,13 @@ who waited for a key still got an element that was pushed behind the answer, and
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.resp import encode_command
+from tests.stress.busy import busy
 from tests.support.servers import Server, Shape
-from tests.support.wire import ConnectionClosed, connect
+from tests.support.wire import ConnectionClosed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,41 +40,6 @@ subscriptions: dict[str, Change] = {
     "transaction": (("MULTI",), ("ACL", "DELUSER", "anna"), ("SET", "k", "v"), ("EXEC",)),
     "file": (("ACL", "LOAD"),),
 }
-
-
-@contextlib.contextmanager
-def busy(server: Server) -> Iterator[None]:
-    """Every IO thread has work all the time."""
-    with server.wire() as wire:
-        wire.call("RPUSH", "load", *map(str, range(300)))
-    pipeline = encode_command("LRANGE", "load", "0", "-1") * 200
-    sockets = [connect(server.address, 20) for _ in range(2 * shape.io_threads)]
-
-    def send(number: int) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sockets[number].sendall(pipeline)
-
-    def receive(number: int) -> None:
-        with contextlib.suppress(OSError):
-            while sockets[number].recv(1 << 20):
-                pass
-
-    threads = [
-        threading.Thread(target=part, args=(number,)) for number in range(len(sockets)) for part in (send, receive)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for socket in sockets:
-            with contextlib.suppress(OSError):
-                socket.shutdown(2)
-        for thread in threads:
-            thread.join()
-        for socket in sockets:
-            socket.close()
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +103,20 @@ def test_who_may_not_listen_any_more_hears_nothing_behind_the_answer(
             for wire in wires:
                 with pytest.raises(ConnectionClosed):
                     wire.read()
+
+
+def test_who_waits_without_the_right_to_it_gets_nothing_of_the_same_transaction(server: Server, admin: Wire) -> None:
+    """Its thread need not have heard of the change by then."""
+    for _ in range(tries):
+        assert admin.call(*begin).raw == b"+OK\r\n"
+        with contextlib.ExitStack() as stack:
+            wires = _log_in(server, stack)
+            for wire in wires:
+                wire.write("BLPOP", "queue", "0")
+            while f"blocked_clients:{shape.io_threads}".encode() not in admin.value("INFO", "clients"):
+                pass
+            _change(admin, (("MULTI",), ("ACL", "SETUSER", "anna", "-blpop"), ("RPUSH", "queue", "element"), ("EXEC",)))
+            assert admin.call("DEL", "queue").raw == b":1\r\n", "somebody got it"
+            for wire in wires:
+                expected = b"-NOPERM User anna has no permissions to run the 'blpop' command\r\n"
+                assert wire.read().raw == expected

@@ -123,7 +123,7 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
         }
         // Once a client, however often it is killed.
         if !record.killed.swap(true, Relaxed) {
-            ended.push(token);
+            ended.push((record, token));
         }
     }
     let mut reply = Vec::new();

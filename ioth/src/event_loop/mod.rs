@@ -16,7 +16,7 @@ use sherd_metrics::clock::{self, TickRate};
 
 use crate::connection::wait::WaitsFor;
 use crate::replication::join::join;
-use crate::request::blocked::ended::{end, unblock_for};
+use crate::request::blocked::ended::{answer_ended, end, unblock_for};
 use crate::request::blocked::wait::abandon_wait;
 use crate::request::blocked::wake::{end_all_waits, end_overdue_waits, wake_client};
 use crate::request::control::control_reply;
@@ -145,6 +145,7 @@ fn take_messages(io: &mut IoThread) {
             Message::Accept(socket, peer) => add_connection(io, socket, *peer),
             Message::WakeClient(wake) => wake_client(io, wake),
             Message::Unblock { connection, with_error, asked_by } => unblock_for(io, connection, with_error, asked_by),
+            Message::WaitEnded { connection, how } => answer_ended(io, connection, how),
             Message::EndWaits => end_all_waits(io),
             Message::Join(joining) => join(io, *joining),
             // The share is let go of behind that.

@@ -97,6 +97,7 @@ pub fn new_record(
         import_source: false.into(),
         takes_redirects: false.into(),
         blocked: false.into(),
+        waiter: Default::default(),
         unblock_asked: false.into(),
         paused: false.into(),
         readonly: false.into(),

@@ -78,7 +78,13 @@ fn cut_subscriber(io: &IoThread, connection: &mut Connection) {
 fn refused_wait(io: &IoThread, connection: &Connection) -> Option<CommandError> {
     let waiter = connection.wait.waiter.as_ref().filter(|_| !connection.closing)?;
     let (user, command, args) = (&connection.session.user, command_of(waiter), waiter.sent_args());
-    let denied: Denied = user.check(command, &args, connection.session.db).err()?;
+    refusal(io, connection, user.check(command, &args, connection.session.db).err()?)
+}
+
+/// The same where it is known what it may not do.
+pub fn refusal(io: &IoThread, connection: &Connection, denied: Denied) -> Option<CommandError> {
+    let waiter = connection.wait.waiter.as_ref()?;
+    let (user, command, args) = (&connection.session.user, command_of(waiter), waiter.sent_args());
     note_denial(&io.shared, &connection.record, user, (denied, Setting::TopLevel), command, &args);
     Some(CommandError::with(format!("NOPERM {}", reason(user, denied, command))))
 }

@@ -9,6 +9,7 @@ use sherd_shards::effects::blocking::{Waiter, Wake};
 use sherd_shards::executor::batch::Batch;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::Ticket;
+use sherd_shards::rights::Denied;
 use sherd_shards::server::client::ClientRecord;
 use sherd_shards::server::tracking::Tracks;
 
@@ -39,6 +40,8 @@ pub enum Message {
     WakeClient(Wake),
     /// CLIENT UNBLOCK; who has asked is told what has become of it, unless that is a transaction.
     Unblock { connection: Token, with_error: bool, asked_by: Option<Token> },
+    /// Somebody who waits for no thread has ended the wait of a client, which is to be answered.
+    WaitEnded { connection: Token, how: Ended },
     /// A client becomes a replica, of which another thread takes care.
     Join(Box<Joining>),
     /// The server has become a replica: nothing that clients wait for is theirs to take any more.
@@ -60,6 +63,19 @@ pub enum Message {
     Share(Share),
     /// Look at the shared state again (stopping, unpaused).
     Wake,
+}
+
+/// How the wait of a client was ended by another thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// As if its time were over.
+    Timeout,
+    /// CLIENT UNBLOCK with ERROR.
+    Unblocked,
+    /// It was killed, or its user deleted: it is not answered.
+    Killed,
+    /// Its user has lost a right that its command needs.
+    Refused(Denied),
 }
 
 /// Messages that may wait for an IO thread before what may be refused is. Batches, answers and wake-ups always arrive: they are

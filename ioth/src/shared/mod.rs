@@ -16,10 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use rustls::{ClientConfig, ServerConfig};
 use sherd_metrics::catalogue::Catalogue;
-use sherd_shards::effects::blocking::Wake;
+use sherd_shards::command::registry::command_of;
+use sherd_shards::effects::blocking::{Waiter, Wake};
 use sherd_shards::executor::batch::Batch;
 use sherd_shards::executor::engine::Engine;
 use sherd_shards::queues::mailbox::Mailbox;
+use sherd_shards::server::client::ClientRecord;
 use sherd_shards::server::pause::{Condition, Refusal};
 use sherd_shards::server::world::World;
 
@@ -35,7 +37,7 @@ use access::{Access, Change};
 use extensions::Extensions;
 use in_force::InForce;
 use interruptions::Interruptions;
-use message::{ControlRequest, Message, Performed};
+use message::{ControlRequest, Ended, Message, Performed};
 use pubsub::PubSub;
 use renames::Renames;
 use script_calls::ScriptCalls;
@@ -150,7 +152,28 @@ impl Shared {
     /// Changes users, and has every IO thread look at what its clients have.
     pub fn change_users(&self, change: Change) {
         self.access.change(change);
+        for (record, connection) in self.clients.all() {
+            let Some(waiter) = Waiter::of_client(&record) else { continue };
+            let how = match self.access.same_user(&record.user()) {
+                None => Some(Ended::Killed),
+                Some(user) => user.check(command_of(&waiter), &waiter.sent_args(), waiter.db).err().map(Ended::Refused),
+            };
+            if let Some(how) = how {
+                // At once: a transaction may push next what it waits for.
+                self.end_wait(&record, connection, how);
+            }
+        }
         self.have_all_act(|| Message::UsersChanged);
+    }
+
+    /// Ends the wait of a client for a key at this moment, and has its IO thread answer it. False if it waits for none, or is just
+    /// being served.
+    pub fn end_wait(&self, record: &ClientRecord, connection: Token, how: Ended) -> bool {
+        let has_ended = Waiter::of_client(record).is_some_and(|waiter| waiter.state.end_unless_served());
+        if has_ended {
+            self.tell(connection, Message::WaitEnded { connection, how });
+        }
+        has_ended
     }
 
     /// Sends a message to all IO threads; no answer of the control plane leaves before each has acted on it.

@@ -12,15 +12,19 @@
 //!     |  +----------------------+   | interrupt: Late
 //!     |                             v          found something -> ENDED, the server sends the reply
 //!     | interrupt: Ended       INTERRUPTED --> found nothing   -> ENDED, the server says so
+//!     | end_unless_served
 //!     v
 //!   ENDED                                      the IO thread answers
 //! ```
+//!
+//! A transaction, which waits for no thread, ends waits of clients of other IO threads with `end_unless_served`, and sends the message
+//! that a thread which is too late gets.
 //!
 //! Invariants: a command is executed for a waiter only between `begin_serving` and its end, so nothing is taken for a client
 //! that gets something else as its answer; exactly one side answers; an IO thread that is too late gets one more message
 //! about the waiter, always. `shards/tests/loom.rs` checks them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicU8, Ordering};
@@ -110,6 +114,11 @@ impl WaitState {
         }
     }
 
+    /// Ends the wait from outside for the client's IO thread, which has to be told and answers; false if it is being served, or over.
+    pub fn end_unless_served(&self) -> bool {
+        self.change(WAITING, ENDED)
+    }
+
     /// Whether the command is neither being run nor has been: nothing is on its way to the client.
     pub fn is_waiting(&self) -> bool {
         self.0.load(Ordering::Acquire) == WAITING
@@ -182,6 +191,23 @@ impl Waiter {
             run_is_due: AtomicBool::new(false),
             state: WaitState::default(),
         })
+    }
+
+    /// That in which a client waits, if it waits for a key.
+    pub fn of_client(record: &ClientRecord) -> Option<Arc<Waiter>> {
+        let waiter = record.waiter.lock().unwrap_or_else(PoisonError::into_inner);
+        waiter.as_ref()?.upgrade()?.downcast().ok()
+    }
+
+    /// Its client waits from now on.
+    pub fn announce(self: &Arc<Waiter>, record: &ClientRecord) {
+        let waiter: Weak<Waiter> = Arc::downgrade(self);
+        *record.waiter.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiter);
+    }
+
+    /// Its client waits no more.
+    pub fn withdraw(record: &ClientRecord) {
+        *record.waiter.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The command as the client has sent it.

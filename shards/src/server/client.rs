@@ -1,5 +1,6 @@
 //! What is known of a client outside its connection: read by CLIENT LIST, the slow log and MONITOR from any thread.
 
+use std::any::Any;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
@@ -70,6 +71,8 @@ pub struct ClientRecord {
     /// CLIENT CAPA redirect: it understands being sent to the primary.
     pub takes_redirects: AtomicBool,
     pub blocked: AtomicBool,
+    /// The `Waiter` in which it waits for a key, for whoever ends waits of other threads' clients.
+    pub waiter: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
     /// CLIENT UNBLOCK has told the client's IO thread, which has not looked yet: once is enough however often it is asked.
     pub unblock_asked: AtomicBool,
     /// CLIENT PAUSE holds a command of it back.

@@ -3,7 +3,8 @@
 //! Only a client's own thread knows what has become of its wait: whether this has ended it, or whether it was served before. And what
 //! a command behind the answer changes must not be taken for a client of which its sender has been told that it waits no more. So the
 //! command's client waits until each thread has seen to its own, without anybody's thread waiting for that. A transaction waits for
-//! nobody: what it ends in other threads, it ends soon.
+//! nobody, and what comes behind the command in it must not be taken either: it ends waits itself, by their state
+//! ([`Shared::end_wait`]), and their threads answer. Only one that is just being served elsewhere ends soon.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -14,16 +15,17 @@ use sherd_shards::server::client::ClientRecord;
 use crate::connection::token::Token;
 use crate::connection::wait::{Share, WaitsFor};
 use crate::connection::Connection;
+use crate::request::lost_rights::refusal;
 use crate::request::output::flush;
 use crate::request::settle::settle;
 use crate::shared::interruptions::Reason;
-use crate::shared::message::Message;
+use crate::shared::message::{Ended, Message};
 use crate::shared::Shared;
 use crate::thread::handlers::Dispatch;
 use crate::thread::IoThread;
 
 use super::elsewhere;
-use super::wake::{interrupt, tell_asker, Attempt};
+use super::wake::{interrupt, settle_ended, tell_asker, Attempt};
 
 const UNBLOCKED: CommandError = CommandError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
@@ -65,6 +67,10 @@ pub fn unblock_for(io: &mut IoThread, token: Token, with_error: bool, asked_by: 
 fn unblock_in_exec(io: &mut IoThread, record: &ClientRecord, other: Token, with_error: bool) -> bool {
     if usize::from(other.io_thread) == io.index {
         return unblock(io, other, with_error, None) != Some(false);
+    }
+    let how = if with_error { Ended::Unblocked } else { Ended::Timeout };
+    if io.shared.end_wait(record, other, how) {
+        return true;
     }
     // One message a client, however often a transaction says so.
     if !record.unblock_asked.swap(true, Relaxed) {
@@ -114,25 +120,45 @@ impl Drop for Answer {
 }
 
 /// Ends clients that were killed. The one of the connection is answered when nothing can be taken for them any more.
-pub fn end_killed(io: &mut IoThread, connection: &mut Connection, killed: &[Token], reply: Vec<u8>) -> Dispatch {
-    let (own, others): (Vec<Token>, Vec<Token>) =
-        killed.iter().partition(|token| usize::from(token.io_thread) == io.index);
-    own.into_iter().for_each(|token| end(io, token));
+pub fn end_killed(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    killed: &[(Arc<ClientRecord>, Token)],
+    reply: Vec<u8>,
+) -> Dispatch {
+    let (own, others): (Vec<_>, Vec<_>) =
+        killed.iter().partition(|(_, token)| usize::from(token.io_thread) == io.index);
+    own.into_iter().for_each(|(_, token)| end(io, *token));
     if !killed.is_empty() {
         // Links of replication, which belong to no IO thread, look by themselves.
         io.shared.replicas.wake();
     }
     if others.is_empty() || connection.session.is_in_exec {
-        others.into_iter().for_each(|token| io.shared.tell(token, Message::Kill(token, None)));
+        for (record, token) in others {
+            io.shared.end_wait(record, *token, Ended::Killed);
+            io.shared.tell(*token, Message::Kill(*token, None));
+        }
         connection.reply(|writer| writer.raw(&reply));
         return Dispatch::Done;
     }
     wait_for_others(connection);
     let answer: Share = Arc::new(Answer { shared: Arc::downgrade(&io.shared), asker: connection.token, reply });
-    for token in others {
-        io.shared.tell(token, Message::Kill(token, Some(Arc::clone(&answer))));
+    for (_, token) in others {
+        io.shared.tell(*token, Message::Kill(*token, Some(Arc::clone(&answer))));
     }
     Dispatch::Wait
+}
+
+/// Answers a client whose wait another thread has ended.
+pub fn answer_ended(io: &mut IoThread, token: Token, how: Ended) {
+    let Some(connection) = io.connections.take_by_token(token) else { return };
+    let error = match how {
+        Ended::Timeout => Some(None),
+        Ended::Unblocked => Some(Some(UNBLOCKED)),
+        Ended::Refused(denied) => refusal(io, &connection, denied).map(Some),
+        Ended::Killed => None,
+    };
+    settle_ended(io, connection, error.as_ref().map(Option::as_ref));
 }
 
 /// Ends a client that was killed, as soon as nobody works for it.

@@ -18,6 +18,8 @@ pub fn begin_wait(io: &mut IoThread, connection: &mut Connection, waiter: Arc<Wa
         io.deadlines.add(&mut io.connections, connection.token, at_ms);
     }
     connection.wait.reason = WaitsFor::Key;
+    // Before anybody can know that it waits.
+    waiter.announce(&connection.record);
     connection.record.blocked.store(true, Relaxed);
     io.stats().blocked.increment();
     io.stats().blocked_with_timeout.add(u64::from(waiter.block.deadline_ms.is_some()));
@@ -77,6 +79,7 @@ fn take_waiter(io: &IoThread, connection: &mut Connection) -> Option<Arc<Waiter>
     let waiter = connection.wait.waiter.take()?;
     connection.wait.reason = WaitsFor::Nothing;
     connection.wait.interrupt_reply = None;
+    Waiter::withdraw(&connection.record);
     connection.record.blocked.store(false, Relaxed);
     io.stats().blocked.subtract(1);
     io.stats().blocked_with_timeout.subtract(u64::from(waiter.block.deadline_ms.is_some()));

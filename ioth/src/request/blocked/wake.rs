@@ -126,6 +126,27 @@ pub fn interrupt(io: &mut IoThread, token: Token, error: Option<&CommandError>) 
     Attempt::Ended
 }
 
+/// Answers the client of a wait that somebody else has ended: with an error, as if its time were over (`Some(None)`), or not at all.
+pub fn settle_ended(io: &mut IoThread, mut connection: Box<Connection>, error: Option<Option<&CommandError>>) {
+    // Its own thread gets one more message when it was too late to end it: this one.
+    let Some(waiter) = connection.wait.waiter.clone() else { return io.connections.put_back(connection) };
+    if let Some(asker) = connection.wait.unblocked_by.take() {
+        tell_asker(&io.shared, asker, false);
+    }
+    let mut reply = Vec::new();
+    let mut writer = Reply::new(&mut reply, connection.session.protocol);
+    match error {
+        Some(Some(error)) => writer.error(error),
+        Some(None) => writer.timed_out(waiter.block.on_timeout),
+        None => {}
+    }
+    io.shared.engine.forget(&waiter);
+    count_interrupted(io, &connection, &reply);
+    connection.wait.reply = Some(reply);
+    settle_wait(io, &mut connection);
+    settle(io, connection);
+}
+
 /// Counts a call that has ended without being served, as a failed one if its answer is an error.
 fn count_interrupted(io: &IoThread, connection: &Connection, reply: &[u8]) {
     let Some(waiter) = &connection.wait.waiter else { return };
