@@ -108,6 +108,7 @@ impl Keyspace {
                 no_touch: false,
                 tracks: Default::default(),
                 record: None,
+                reply_bytes_max: usize::MAX,
             },
             now_ms: self.now_ms,
             // There is nobody who could wait.

@@ -64,7 +64,8 @@ fn run(source: &[u8], argument: &[u8]) {
         bench.runtime.memory().bytes_max = MEMORY_BYTES_MAX;
         let Ok(script) = bench.cache.of_text(source) else { return };
         let program = Program::Script(&script);
-        let run = Run { program, keys: &[b"key"], args: &[argument], protocol: Protocol::Resp3 };
+        let run =
+            Run { program, keys: &[b"key"], args: &[argument], protocol: Protocol::Resp3, reply_bytes_max: usize::MAX };
         let mut reply = Vec::new();
         bench.runtime.run(&run, &mut Patience { left: INTERRUPTIONS_MAX }, &mut reply);
         assert!(reply.ends_with(b"\r\n") && b"+-:$*_#,(=%~".contains(&reply[0]), "{}", String::from_utf8_lossy(&reply));

@@ -37,6 +37,7 @@ pub fn execute(shared: &Arc<Shared>, args: &[Vec<u8>], db: u16, resp: u8) -> Res
             no_touch: false,
             tracks: Default::default(),
             record: None,
+            reply_bytes_max: usize::MAX,
         },
         now_ms: held::now_ms(shared),
         origin: Origin::Internal,

@@ -26,7 +26,14 @@ fn run(shards: &mut Shards<'_>, shared: &Arc<Shared>, db: u16, args: &[&[u8]]) -
         command,
         args,
         first_key: (0, 0),
-        client: Client { db, protocol: Protocol::Resp3, no_touch: true, tracks: Default::default(), record: None },
+        client: Client {
+            db,
+            protocol: Protocol::Resp3,
+            no_touch: true,
+            tracks: Default::default(),
+            record: None,
+            reply_bytes_max: usize::MAX,
+        },
         now_ms: shared.world.now_milliseconds(),
         origin: Origin::Internal,
     };

@@ -92,6 +92,8 @@ pub struct Task {
     /// Where the reply goes, and whether the client speaks RESP3.
     pub out: *mut Vec<u8>,
     pub client_protocol: Protocol,
+    /// Bytes that the reply may have.
+    pub reply_bytes_max: usize,
     /// What came of it: set by the native function that does it.
     pub phase: Phase,
     /// Whether the reply is an error that nobody has counted.
@@ -109,6 +111,8 @@ pub enum Phase {
     Running,
     /// It has returned; the reply is being written.
     Returned,
+    /// The reply has become more than it may be.
+    TooLong,
 }
 
 impl Default for Task {
@@ -122,6 +126,7 @@ impl Default for Task {
             args: &[],
             out: std::ptr::null_mut(),
             client_protocol: Protocol::Resp2,
+            reply_bytes_max: usize::MAX,
             phase: Phase::Begun,
             failed: false,
         }

@@ -7,6 +7,7 @@ use std::ffi::c_int;
 
 use sherd_shards::handler::reply::{Protocol, Reply};
 
+use crate::context::Phase;
 use crate::interruption;
 use crate::lua::{kind, upvalue, Lua};
 use crate::number::truncate;
@@ -38,6 +39,8 @@ pub struct Encoder<'a> {
     pub script_protocol: Protocol,
     /// The upvalue of the first of [`FIELDS`].
     pub first_field: c_int,
+    /// Where the reply ends at the latest; its client is sent nothing of what is longer.
+    pub end_max: usize,
     /// Whether an error was written that nobody has counted.
     pub failed: bool,
 }
@@ -50,7 +53,10 @@ impl Encoder<'_> {
     /// Writes a value that is in another one, which is on the top of the stack, and takes it off.
     unsafe fn value(&mut self) {
         let lua = self.lua;
-        if self.out.len() > REPLY_BYTES_MAX {
+        if self.out.len() > REPLY_BYTES_MAX.min(self.end_max) {
+            if self.out.len() > self.end_max {
+                lua.context().task.phase = Phase::TooLong;
+            }
             // Nothing of it is sent; going on through all that there is would take as long as it is large.
             lua.fail(b"the reply becomes too long");
         }

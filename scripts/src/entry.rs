@@ -130,6 +130,7 @@ unsafe extern "C-unwind" fn enter(state: *mut State) -> c_int {
         client_protocol: context.task.client_protocol,
         script_protocol: context.protocol,
         first_field: FIRST_FIELD,
+        end_max: (*context.task.out).len().saturating_add(context.task.reply_bytes_max),
         failed: false,
     };
     encoder.write();

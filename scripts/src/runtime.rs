@@ -96,6 +96,8 @@ pub struct Run<'a> {
     pub args: &'a [&'a [u8]],
     /// Whether the client speaks RESP3.
     pub protocol: Protocol,
+    /// Bytes that the reply may have.
+    pub reply_bytes_max: usize,
 }
 
 /// What became of it.
@@ -105,6 +107,8 @@ pub enum Ran {
     Answered { failed: bool },
     /// The host has stopped it before it did anything, and nothing was written.
     Stopped,
+    /// Its reply was more than it may be: nothing of it was kept.
+    TooLong,
 }
 
 impl Runtime {
@@ -306,6 +310,7 @@ impl Runtime {
                 args: std::mem::transmute::<&[&[u8]], *const [&'static [u8]]>(run.args),
                 out,
                 client_protocol: run.protocol,
+                reply_bytes_max: run.reply_bytes_max,
                 ..Task::default()
             };
         }
@@ -336,6 +341,9 @@ impl Runtime {
             return Ran::Answered { failed: self.context.task.failed };
         }
         out.truncate(start);
+        if self.context.task.phase == Phase::TooLong {
+            return Ran::TooLong;
+        }
         let failed = self.report(run.program.name());
         Reply::new(out, run.protocol).error_bytes(&self.context.message);
         Ran::Answered { failed }

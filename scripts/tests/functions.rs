@@ -34,7 +34,13 @@ fn table(source: &str) -> Libraries {
 fn call(bench: &mut Bench, libraries: &Libraries, name: &str) -> String {
     let Some(found) = Recent::default().find(libraries, name.as_bytes()) else { return "none".to_owned() };
     bench.runtime.follow(libraries);
-    let run = Run { program: Program::Function(&found), keys: &[b"k"], args: &[b"a"], protocol: Protocol::Resp2 };
+    let run = Run {
+        program: Program::Function(&found),
+        keys: &[b"k"],
+        args: &[b"a"],
+        protocol: Protocol::Resp2,
+        reply_bytes_max: usize::MAX,
+    };
     let mut out = Vec::new();
     bench.runtime.run(&run, &mut bench.host, &mut out);
     String::from_utf8_lossy(&out).into_owned()

@@ -107,6 +107,7 @@ impl Bench {
                     no_touch: false,
                     tracks: Default::default(),
                     record: None,
+                    reply_bytes_max: usize::MAX,
                 },
                 now_ms: bench.world.now_milliseconds(),
                 origin: Origin::Client,

@@ -34,7 +34,14 @@ fn run(engine: &Engine, line: &str, out: &mut Vec<u8>) {
         command,
         args: &args,
         first_key: (0, 0),
-        client: Client { db: 0, protocol: Protocol::Resp2, no_touch: false, tracks: Default::default(), record: None },
+        client: Client {
+            db: 0,
+            protocol: Protocol::Resp2,
+            no_touch: false,
+            tracks: Default::default(),
+            record: None,
+            reply_bytes_max: usize::MAX,
+        },
         now_ms: world.now_milliseconds(),
         origin: Origin::Client,
     };

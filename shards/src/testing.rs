@@ -21,7 +21,14 @@ pub fn run_in(engine: &crate::executor::engine::Engine, db: u16, line: &str) -> 
     let table = registry::table();
     let found = table.find(args[0]).expect("there is such a command");
     let command = args.get(1).and_then(|name| table.find_subcommand(found, name)).unwrap_or(found);
-    let client = Client { db, protocol: Protocol::Resp2, no_touch: false, tracks: Default::default(), record: None };
+    let client = Client {
+        db,
+        protocol: Protocol::Resp2,
+        no_touch: false,
+        tracks: Default::default(),
+        record: None,
+        reply_bytes_max: usize::MAX,
+    };
     let now_ms = engine.world.now_milliseconds();
     let one = Call { command, args: &args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
     let mut out = Vec::new();
@@ -300,6 +307,7 @@ impl Tester {
                 no_touch: false,
                 tracks: record.map(|record| record.tracking.tracks()).unwrap_or_default(),
                 record,
+                reply_bytes_max: record.map_or(usize::MAX, |record| record.reply_bytes_max(&self.world.settings)),
             },
             now_ms,
             origin: match (self.is_replaying, self.in_transaction) {

@@ -59,6 +59,7 @@ impl Crowd {
                 no_touch: false,
                 tracks: Default::default(),
                 record: None,
+                reply_bytes_max: usize::MAX,
             },
             now_ms: world.now_milliseconds(),
             origin: Origin::Client,

@@ -167,3 +167,10 @@ def session_ended(call: sherd.Call, event: sherd.Event) -> None:
 @sherd.on("del", pattern="watched:*", keys="all")
 def deleted(call: sherd.Call, event: sherd.Event) -> None:
     call("RPUSH", "deleted", event.key)
+
+
+@sherd.command("test.repeated", keys=1, flags="readonly")
+def repeated(call: sherd.Call, key: bytes, count: int) -> list[bytes]:
+    """A reply that is much larger than what it is made of."""
+    value: bytes = call("GET", key)
+    return [value] * count

@@ -3,14 +3,15 @@
 //! Replies are sent in the order of the requests, whoever executes them. What is to come is remembered as *pending replies*: so
 //! many in a row from one source. Replies that come before others in front of them are kept in `scratch`.
 
-use rustix::io::Errno;
+mod sending;
 
 use sherd_shards::executor::batch::Batch;
-use sherd_shards::handler::reply::{Protocol, Reply};
+use sherd_shards::handler::reply::{make_room, Protocol, Reply};
 use sherd_shards::journal::Ticket;
 
 use crate::net::buffers::BUFFER_KEEP_MAX;
-use crate::net::transport::Transport;
+
+use self::sending::TAKEN_BYTES_MIN;
 
 /// Unsent replies above which no further requests are read where no hard limit is configured. A client that sends a
 /// whole pipeline before it reads anything must not be stopped by less than a sensible pipeline's replies.
@@ -20,11 +21,6 @@ pub const OUTPUT_PAUSE_BYTES: usize = 256 << 20;
 const ROUND_REPLY_BYTES_MAX: usize = 1 << 20;
 /// Replies that wait for others in front of them, above which their shards execute no more until those are there.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
-/// What was sent is removed from the buffer when it is at least so much, and most of the buffer.
-const REMOVE_BYTES_MIN: usize = 1 << 20;
-
-/// Messages are sent once a round, or when there are so many bytes of them.
-const PUSH_BYTES_MAX: usize = 64 << 10;
 
 /// The source of replies that the IO thread wrote itself.
 const OWN: u8 = u8::MAX;
@@ -40,12 +36,20 @@ struct PendingReplies {
     have_come: bool,
     /// Where they are there.
     bytes: (usize, usize),
+    /// What came in a buffer of its own, because it is large, in place of that.
+    large: Option<Box<Large>>,
+}
+
+/// The end of a buffer.
+struct Large {
+    buffer: Vec<u8>,
+    from: usize,
 }
 
 impl PendingReplies {
     /// Replies that are to come from a shard.
     fn from(shard: usize, suppressed: bool, count: u32) -> PendingReplies {
-        PendingReplies { source: shard as u8, suppressed, count, have_come: false, bytes: (0, 0) }
+        PendingReplies { source: shard as u8, suppressed, count, have_come: false, bytes: (0, 0), large: None }
     }
 }
 
@@ -73,6 +77,8 @@ pub struct Outbound {
     held_until: Ticket,
     pending: Vec<PendingReplies>,
     scratch: Vec<u8>,
+    /// Bytes of those that have buffers of their own.
+    large_bytes: usize,
     /// Messages that follow the reply which is being written.
     pushed: Vec<u8>,
     /// Messages that follow the reply to one command of a batch that is out; in their order.
@@ -149,7 +155,7 @@ impl Outbound {
     /// Whether a shard may go on: replies of others wait in front of its own as far as they have room, and for no others of it.
     pub fn has_room_for(&self, shard: usize) -> bool {
         let next = self.pending.iter().find(|pending| !pending.have_come);
-        self.scratch.len() < SCRATCH_BYTES_MAX || next.is_some_and(|next| next.source == shard as u8)
+        self.kept() < SCRATCH_BYTES_MAX || next.is_some_and(|next| next.source == shard as u8)
     }
 
     /// Whether replies are to come from a shard.
@@ -237,8 +243,14 @@ impl Outbound {
         Some(suppressed)
     }
 
-    /// Keeps replies of a shard that lie one behind the other in `bytes`, from `from` to each of the `ends`.
-    pub fn keep(&mut self, shard: usize, bytes: &[u8], mut from: usize, ends: impl Iterator<Item = usize>) {
+    /// Bytes of replies that wait for others in front of them.
+    fn kept(&self) -> usize {
+        self.scratch.len() + self.large_bytes
+    }
+
+    /// Keeps replies of a shard that lie one behind the other in `bytes`, from `from` to each of the `ends`. The buffer itself is
+    /// taken if what is last in it is large.
+    pub fn keep(&mut self, shard: usize, bytes: &mut Vec<u8>, mut from: usize, ends: impl Iterator<Item = usize>) {
         let mut ends = ends.peekable();
         let mut at = 0;
         while at < self.pending.len() && ends.peek().is_some() {
@@ -253,7 +265,12 @@ impl Outbound {
             }
             let left = pending.count - come;
             let start = self.scratch.len();
-            self.scratch.extend_from_slice(&bytes[from..to]);
+            if to == bytes.len() && to - from >= TAKEN_BYTES_MIN {
+                self.large_bytes += to - from;
+                pending.large = Some(Box::new(Large { buffer: std::mem::take(bytes), from }));
+            } else {
+                self.scratch.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+            }
             (pending.count, pending.have_come, pending.bytes) = (come, true, (start, self.scratch.len()));
             from = to;
             if left > 0 {
@@ -266,9 +283,10 @@ impl Outbound {
     /// Puts the replies in order that have come, up to the first that has not.
     pub fn put_in_order(&mut self) {
         let come = self.pending.iter().take_while(|pending| pending.have_come).count();
-        for pending in self.pending.drain(..come).filter(|pending| !pending.suppressed) {
-            self.buffer.extend_from_slice(&self.scratch[pending.bytes.0..pending.bytes.1]);
-        }
+        // Out of the way, so that nothing is asked of the allocator.
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.drain(..come).for_each(|next| self.put_next(next));
+        self.pending = pending;
         let mut scratch = std::mem::take(&mut self.scratch);
         if self.pending.is_empty() {
             scratch.clear();
@@ -280,6 +298,21 @@ impl Outbound {
             let start = self.scratch.len();
             self.scratch.extend_from_slice(&scratch[pending.bytes.0..pending.bytes.1]);
             pending.bytes = (start, self.scratch.len());
+        }
+    }
+
+    /// Puts replies behind the others: they are next.
+    fn put_next(&mut self, pending: PendingReplies) {
+        let Some(large) = pending.large else {
+            if !pending.suppressed {
+                make_room(&mut self.buffer, pending.bytes.1 - pending.bytes.0);
+                self.buffer.extend_from_slice(&self.scratch[pending.bytes.0..pending.bytes.1]);
+            }
+            return;
+        };
+        self.large_bytes = self.large_bytes.saturating_sub(large.buffer.len() - large.from);
+        if !pending.suppressed {
+            self.append(large.buffer, large.from);
         }
     }
 
@@ -297,7 +330,14 @@ impl Outbound {
         }
         let bytes = (start, buffer.len());
         if !is_next {
-            self.pending.push(PendingReplies { source: OWN, suppressed, count: 1, have_come: true, bytes });
+            self.pending.push(PendingReplies {
+                source: OWN,
+                suppressed,
+                count: 1,
+                have_come: true,
+                bytes,
+                large: None,
+            });
         }
         failed
     }
@@ -317,7 +357,7 @@ impl Outbound {
     /// Bytes of replies that wait to be sent, as far as they are the connection's own.
     #[inline]
     pub fn replied_bytes(&self) -> usize {
-        self.buffer.len() + self.scratch.len()
+        self.buffer.len() + self.kept()
     }
 
     /// Sends nothing before a segment of the journal is durable. Returns whether nothing was held back until now.
@@ -346,7 +386,7 @@ impl Outbound {
     /// The same with replies and messages that wait for others in front of them.
     #[inline]
     pub fn unread(&self) -> usize {
-        self.unsent() + self.scratch.len() + self.pushed.len()
+        self.unsent() + self.kept() + self.pushed.len()
     }
 
     /// Takes what was not sent.
@@ -354,37 +394,6 @@ impl Outbound {
         let mut unsent = std::mem::take(&mut self.buffer);
         unsent.drain(..std::mem::take(&mut self.sent));
         unsent
-    }
-
-    /// Bytes that the buffers take.
-    pub fn capacity(&self) -> usize {
-        self.buffer.capacity() + self.scratch.capacity() + self.pushed.capacity()
-    }
-
-    /// Sends `bytes` after what is waiting; what the stream does not take waits as well. Returns the number of bytes sent.
-    pub fn send(&mut self, transport: &mut Transport, bytes: &[u8]) -> Result<usize, Errno> {
-        if self.unsent() > 0 || !transport.is_writable() || self.held_until != 0 {
-            self.buffer.extend_from_slice(bytes);
-            return self.flush(transport);
-        }
-        let sent = transport.send(bytes)?;
-        if sent < bytes.len() {
-            self.buffer.extend_from_slice(&bytes[sent..]);
-        }
-        Ok(sent)
-    }
-
-    /// Adds a message behind the replies that are there, before those that are to come. It is sent at once only if it is large,
-    /// or what waits is; returns the number of bytes sent.
-    pub fn push(&mut self, transport: &mut Transport, bytes: &[u8]) -> Result<usize, Errno> {
-        if bytes.len() >= PUSH_BYTES_MAX {
-            return self.send(transport, bytes);
-        }
-        self.buffer.extend_from_slice(bytes);
-        if self.unsent() >= PUSH_BYTES_MAX {
-            return self.flush(transport);
-        }
-        Ok(0)
     }
 
     /// Keeps a message until the reply that is being written is complete.
@@ -446,85 +455,7 @@ impl Outbound {
             self.pushed.shrink_to(BUFFER_KEEP_MAX);
         }
     }
-
-    /// Sends what is waiting. Returns the number of bytes sent.
-    pub fn flush(&mut self, transport: &mut Transport) -> Result<usize, Errno> {
-        if !transport.is_writable() {
-            return Ok(0);
-        }
-        transport.flush()?;
-        if self.unsent() == 0 || !transport.is_writable() || self.held_until != 0 {
-            return Ok(0);
-        }
-        let sent = transport.send(&self.buffer[self.sent..])?;
-        self.sent += sent;
-        if self.sent == self.buffer.len() {
-            self.buffer.clear();
-            self.sent = 0;
-            // What a large reply left behind is not kept by an idle connection.
-            self.buffer.shrink_to(BUFFER_KEEP_MAX);
-        } else if self.sent > REMOVE_BYTES_MIN && self.sent * 2 > self.buffer.len() {
-            self.buffer.drain(..self.sent);
-            self.sent = 0;
-        }
-        Ok(sent)
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Replies of one letter each to commands of these shards, in the order of the requests.
-    fn expecting(shards: &[usize]) -> Outbound {
-        let mut outbound = Outbound::default();
-        shards.iter().for_each(|&shard| outbound.expect_from(shard, false));
-        outbound
-    }
-
-    fn keep(outbound: &mut Outbound, shard: usize, replies: &str) {
-        outbound.keep(shard, replies.as_bytes(), 0, 1..=replies.len());
-        outbound.put_in_order();
-    }
-
-    #[test]
-    fn replies_that_come_in_parts_are_put_in_the_order_of_the_requests() {
-        let mut outbound = expecting(&[0, 0, 1, 1, 0, 1, 0]);
-        outbound.reply(Protocol::Resp2, false, |reply| reply.raw(b"."));
-        for (shard, replies, in_order) in
-            [(0, "a", "a"), (1, "c", "a"), (0, "be", "abc"), (1, "d", "abcde"), (0, "g", "abcde"), (1, "f", "abcdefg.")]
-        {
-            keep(&mut outbound, shard, replies);
-            assert_eq!(String::from_utf8_lossy(&outbound.buffer), in_order, "{replies}");
-        }
-        assert!(!outbound.has_pending());
-        assert_eq!(outbound.scratch.len(), 0);
-    }
-
-    #[test]
-    fn only_the_shard_whose_replies_are_next_goes_on_while_many_wait_for_them() {
-        let mut outbound = expecting(&[0, 1, 1]);
-        keep(&mut outbound, 1, "b");
-        assert!(outbound.has_room_for(0) && outbound.has_room_for(1));
-        let mut outbound = expecting(&[0, 1, 1]);
-        outbound.keep(1, &vec![b'b'; SCRATCH_BYTES_MAX], 0, [SCRATCH_BYTES_MAX].into_iter());
-        assert!(outbound.has_room_for(0) && !outbound.has_room_for(1));
-    }
-
-    #[test]
-    fn what_stands_behind_commands_that_went_on_is_parked_when_they_are_back() {
-        let parked = |done| Parked { batch: Box::new(Batch::new(0, 3)), done };
-        let mut outbound = expecting(&[3, 3]);
-        outbound.received_from(3);
-        outbound.park(parked(0));
-        assert!(outbound.awaits_shards() && outbound.has_parked() && !outbound.is_executing());
-        assert_eq!(outbound.take_parked().len(), 1);
-        outbound.keep_behind(parked(0));
-        assert!(outbound.is_executing() && !outbound.has_parked());
-        assert_eq!(outbound.take_parked().len(), 0);
-        outbound.received_from(3);
-        assert!(outbound.has_parked() && !outbound.is_executing());
-        outbound.forget_parked();
-        assert!(!outbound.awaits_shards() && !outbound.has_parked());
-    }
-}
+mod tests;

@@ -136,9 +136,9 @@ fn take_messages(io: &mut IoThread) {
                 io.batches.note_return(batch.shard);
                 complete(io, batch);
             }
-            Message::Reply { connection, data, sent, close } => control_reply(io, connection, &data, sent, close),
+            Message::Reply { connection, data, sent, close } => control_reply(io, connection, data, sent, close),
             Message::Called { connection, data, sent, ticket, is_all } => {
-                take_replies(io, connection, (&data[sent..], sent), ticket, is_all)
+                take_replies(io, connection, (data, sent), ticket, is_all)
             }
             Message::Executed { connection, executed } => take_executed(io, connection, *executed),
             Message::Performed { connection, performed } => take_performed(io, connection, *performed),

@@ -285,6 +285,8 @@ impl Execution {
             no_touch: self.by.record.as_ref().is_some_and(|record| record.no_touch.load(Relaxed)),
             tracks: self.by.tracks,
             record: self.by.record.as_deref(),
+            // What it answers goes to the command that has called it.
+            reply_bytes_max: usize::MAX,
         };
         let call = Call { command, args, first_key, client, now_ms: self.now_ms, origin: Origin::Script };
         let (tick, bytes, capacity) = (clock::ticks(), memory::data_bytes(), out.capacity());

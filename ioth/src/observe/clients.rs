@@ -85,6 +85,7 @@ pub fn new_record(
         query_buffer_bytes: 0.into(),
         output_buffer_bytes: 0.into(),
         memory_bytes: 0.into(),
+        dropped_reply_bytes: 0.into(),
         queued: (-1).into(),
         watched: 0.into(),
         channels: 0.into(),
@@ -123,15 +124,11 @@ pub fn client_class(record: &ClientRecord) -> &'static str {
         "master"
     } else if record.is_link(LinkTo::Replica) {
         "replica"
-    } else if is_subscriber(record) {
+    } else if record.is_subscriber() {
         "pubsub"
     } else {
         "normal"
     }
-}
-
-fn is_subscriber(record: &ClientRecord) -> bool {
-    [&record.channels, &record.patterns, &record.shard_channels].iter().any(|count| count.load(Relaxed) > 0)
 }
 
 /// The letters that stand for what a client is and does.
@@ -141,7 +138,7 @@ pub fn flags(record: &ClientRecord) -> String {
         (record.is_link(LinkTo::Replica), 'S'),
         (record.is_link(LinkTo::Primary), 'M'),
         (record.is_monitor.load(Relaxed), 'O'),
-        (is_subscriber(record), 'P'),
+        (record.is_subscriber(), 'P'),
         (record.tracking.is_on.load(Relaxed), 't'),
         (record.tracking.is_broken.load(Relaxed), 'R'),
         (record.tracking.is_broadcast.load(Relaxed), 'B'),

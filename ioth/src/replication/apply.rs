@@ -350,6 +350,7 @@ impl Applier {
                 no_touch: false,
                 tracks: Default::default(),
                 record: Some(&record),
+                reply_bytes_max: usize::MAX,
             };
             let (command, first_key) = (pending.command, pending.first_key);
             let call = Call { command, args: &words, first_key, client, now_ms, origin: Origin::Replica };

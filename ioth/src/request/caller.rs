@@ -15,7 +15,6 @@ use crate::shared::message::{ControlRequest, Message};
 use crate::shared::Shared;
 
 use super::monitor::show_if_monitored;
-use super::output::output_limit;
 
 /// What an errand knows of its client: what is left of the connection while it waits.
 pub struct Caller {
@@ -60,15 +59,13 @@ impl Caller {
             no_touch: self.record.no_touch.load(Relaxed),
             tracks: self.tracks,
             record: Some(&self.record),
+            reply_bytes_max: self.reply_bytes_max(),
         }
     }
 
-    /// What the client may leave unread at once, in bytes; 0 is no limit.
-    pub fn output_bytes_max(&self) -> usize {
-        let record = &self.record;
-        let listens =
-            [&record.channels, &record.patterns, &record.shard_channels].iter().any(|it| it.load(Relaxed) > 0);
-        output_limit(&self.shared.world.settings, listens).hard_bytes
+    /// What its replies may have, in bytes.
+    pub fn reply_bytes_max(&self) -> usize {
+        self.record.reply_bytes_max(&self.shared.world.settings)
     }
 
     /// Shows a command of the client that has been executed to the monitors.

@@ -21,7 +21,7 @@ use crate::thread::IoThread;
 
 use super::blocked::elsewhere;
 use super::gate::refuse;
-use super::output::{flush, note_written, send};
+use super::output::{flush, note_written, send_from};
 use super::paused::defer;
 use super::settle::settle;
 
@@ -119,7 +119,7 @@ pub fn defer_for_inbox(io: &mut IoThread, connection: &mut Connection, command: 
 }
 
 /// Takes the control plane's answer, and sends what the client has not got yet.
-pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], sent: usize, close: bool) {
+pub fn control_reply(io: &mut IoThread, token: Token, mut data: Vec<u8>, sent: usize, close: bool) {
     // The client may have gone.
     let Some(mut connection) = io.connections.take_by_token(token) else { return };
     match connection.wait.reason {
@@ -130,7 +130,8 @@ pub fn control_reply(io: &mut IoThread, token: Token, data: &[u8], sent: usize, 
                 note_written(io, &mut connection, sent);
             }
             if sent < data.len() && !connection.session.reply_mode.suppresses() {
-                send(io, &mut connection, &data[sent..]);
+                let end = data.len();
+                send_from(io, &mut connection, &mut data, sent..end);
             }
             if connection.outbound.has_pushed() {
                 connection.outbound.end_reply();

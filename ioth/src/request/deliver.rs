@@ -12,7 +12,7 @@ use crate::thread::IoThread;
 
 use super::blocked::wait::{begin_wait, settle_wait};
 use super::durable::hold_for;
-use super::output::{flush, send};
+use super::output::{cut_if_dropped, flush, send_from};
 use super::publish::take_posts;
 use super::settle::settle;
 
@@ -25,10 +25,10 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
     let mut waiters = std::mem::take(&mut batch.waiters).into_iter().peekable();
     let mut segment = 0;
     while segment < batch.segments.len() {
-        let Segment { first, connection: index, mut close, .. } = batch.segments[segment];
-        let mut has_written = batch.segments[segment].has_written.get();
+        let Segment { first, connection: index, ref close, .. } = batch.segments[segment];
+        let (mut close, mut has_written) = (close.get(), batch.segments[segment].has_written.get());
         while let Some(next) = batch.segments.get(segment + 1).filter(|next| next.connection == index) {
-            close |= next.close;
+            close |= next.close.get();
             has_written |= next.has_written.get();
             segment += 1;
         }
@@ -42,7 +42,9 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
             let last = connection.session.last_command.unwrap_or(batch.commands[end - 1].command);
             record.last_command.store(last.id as u32, Relaxed);
             record.commands.store(record.commands.load(Relaxed) + (done - first) as u64, Relaxed);
-            connection.close_after_reply |= close;
+            if close && !cut_if_dropped(io, &mut connection) {
+                connection.close_after_reply = true;
+            }
             if has_written {
                 hold_for(io, &mut connection, batch.ticket);
             }
@@ -50,7 +52,7 @@ pub fn complete(io: &mut IoThread, mut batch: Box<Batch>) {
             if done < end {
                 park(io, &mut connection, &batch, done..end);
             }
-            take_replies(io, &mut connection, &batch, first..done);
+            take_replies(io, &mut connection, &mut batch, first..done);
             match waiter {
                 Some(waiter) => begin_wait(io, &mut connection, waiter),
                 None => settle_wait(io, &mut connection),
@@ -72,7 +74,7 @@ fn park(io: &mut IoThread, connection: &mut Connection, batch: &Batch, commands:
 }
 
 /// Takes the replies to a connection's commands out of a batch.
-fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &Batch, commands: Range<usize>) {
+fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &mut Batch, commands: Range<usize>) {
     let shard = batch.shard;
     let outbound = &mut connection.outbound;
     if commands.is_empty() {
@@ -85,10 +87,10 @@ fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &Batch, c
     if let Some(suppressed) = outbound.take_only_pending(commands.len()) {
         // The usual case: everything came from one shard, and is sent from where it was written.
         let end = batch.commands[commands.end - 1].end;
-        finish(io, connection, if suppressed { &[] } else { &batch.out[from..end] });
+        finish(io, connection, &mut batch.out, if suppressed { 0..0 } else { from..end });
         return;
     }
-    outbound.keep(shard, &batch.out, from, batch.commands[commands].iter().map(|command| command.end));
+    outbound.keep(shard, &mut batch.out, from, batch.commands[commands].iter().map(|command| command.end));
     go_on(io, connection);
 }
 
@@ -97,13 +99,16 @@ fn take_replies(io: &mut IoThread, connection: &mut Connection, batch: &Batch, c
 fn take_replies_and_messages(io: &mut IoThread, connection: &mut Connection, batch: &Batch, commands: Range<usize>) {
     let outbound = &mut connection.outbound;
     let count = commands.len();
-    let replies = commands.map(|at| (at, &batch.out[batch.reply_start(at)..batch.commands[at].end]));
-    let (bytes, ends) = outbound.join_behind(batch.shard, replies);
+    // What is empty may stand behind what another connection has taken.
+    let reply_to = |at: usize| batch.out.get(batch.reply_start(at)..batch.commands[at].end).unwrap_or_default();
+    let replies = commands.map(|at| (at, reply_to(at)));
+    let (mut bytes, ends) = outbound.join_behind(batch.shard, replies);
     if let Some(suppressed) = outbound.take_only_pending(count) {
-        finish(io, connection, if suppressed { &[] } else { &bytes });
+        let end = if suppressed { 0 } else { bytes.len() };
+        finish(io, connection, &mut bytes, 0..end);
         return;
     }
-    outbound.keep(batch.shard, &bytes, 0, ends.into_iter());
+    outbound.keep(batch.shard, &mut bytes, 0, ends.into_iter());
     go_on(io, connection);
 }
 
@@ -111,22 +116,22 @@ fn take_replies_and_messages(io: &mut IoThread, connection: &mut Connection, bat
 pub fn go_on(io: &mut IoThread, connection: &mut Connection) {
     if !connection.outbound.is_executing() {
         connection.outbound.put_in_order();
-        finish(io, connection, &[]);
+        finish(io, connection, &mut Vec::new(), 0..0);
     }
 }
 
-/// The round is over for a connection: sends, and goes on with what it has left to parse.
-fn finish(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
+/// The round is over for a connection: sends a range of a buffer behind what it has, and goes on with what it has left to parse.
+fn finish(io: &mut IoThread, connection: &mut Connection, bytes: &mut Vec<u8>, range: Range<usize>) {
     let is_answered = !connection.outbound.has_pending();
     if connection.outbound.has_pushed() && connection.wait.reason == WaitsFor::Nothing && is_answered {
         // Messages that have come meanwhile follow the replies.
-        connection.outbound.buffer.extend_from_slice(bytes);
+        connection.outbound.append_from(bytes, range.start, range.end);
         connection.outbound.end_reply();
         flush(io, connection);
-    } else if bytes.is_empty() {
+    } else if range.is_empty() {
         flush(io, connection);
     } else {
-        send(io, connection, bytes);
+        send_from(io, connection, bytes, range);
     }
     if connection.close_after_reply && is_answered && connection.unsent() == 0 {
         connection.closing = true;

@@ -43,19 +43,20 @@ struct InEachShard {
 
 impl InEachShard {
     /// Writes the one reply.
-    fn write_to(&self, out: &mut Vec<u8>) {
+    fn write_to(&mut self, out: &mut Vec<u8>) {
         let mut reply = Reply::new(out, self.caller.protocol);
         if self.panicked {
             return reply.error(&INTERNAL_ERROR);
         }
-        let arrays: Option<Vec<(usize, &[u8])>> = self.parts.iter().map(|part| split_array(part)).collect();
-        match arrays {
-            Some(arrays) => {
-                reply.array(arrays.iter().map(|(count, _)| count).sum());
-                arrays.iter().for_each(|(_, elements)| reply.raw(elements));
-            }
+        let counts: Option<Vec<usize>> = self.parts.iter().map(|part| Some(split_array(part)?.0)).collect();
+        let Some(counts) = counts else {
             // An error is the same in every shard.
-            None => self.parts.iter().take(1).for_each(|part| reply.raw(part)),
+            return self.parts.iter().take(1).for_each(|part| reply.raw(part));
+        };
+        reply.array(counts.iter().sum());
+        // Each is freed when it was copied.
+        for part in self.parts.drain(..) {
+            reply.raw(split_array(&part).map_or(&[], |(_, elements)| elements));
         }
     }
 }
@@ -110,7 +111,7 @@ impl Errand for InEachShard {
         self.panicked = true;
     }
 
-    fn end(self: Box<Self>) {
+    fn end(mut self: Box<Self>) {
         if self.left != 0 {
             let shared = Arc::clone(&self.caller.shared);
             shared.engine.run_errand(self);

@@ -21,7 +21,7 @@ use crate::thread::IoThread;
 
 use super::durable::hold_for;
 use super::gate::{gate, refuse};
-use super::output::{note_written, send};
+use super::output::{cut_if_dropped, note_written, send_from};
 use super::settle::settle;
 use super::slots::check_one_slot;
 
@@ -83,7 +83,7 @@ pub fn send_calls(io: &IoThread, connection: &mut Connection, mut calls: Box<Cal
 
 /// Takes replies that a connection waits for, `sent` bytes of which the client has got already; others follow unless they are
 /// all.
-pub fn take_replies(io: &mut IoThread, token: Token, (rest, sent): (&[u8], usize), ticket: Ticket, is_all: bool) {
+pub fn take_replies(io: &mut IoThread, token: Token, (mut data, sent): (Vec<u8>, usize), ticket: Ticket, is_all: bool) {
     // The client may have gone.
     let Some(mut connection) = io.connections.take_by_token(token) else { return };
     if connection.wait.reason != WaitsFor::Control {
@@ -95,8 +95,9 @@ pub fn take_replies(io: &mut IoThread, token: Token, (rest, sent): (&[u8], usize
         note_written(io, &mut connection, sent);
     }
     hold_for(io, &mut connection, ticket);
-    if !rest.is_empty() && !connection.session.reply_mode.suppresses() {
-        send(io, &mut connection, rest);
+    let rest = sent..data.len();
+    if !cut_if_dropped(io, &mut connection) && !rest.is_empty() && !connection.session.reply_mode.suppresses() {
+        send_from(io, &mut connection, &mut data, rest);
     }
     if is_all {
         connection.session.advance_reply_mode();

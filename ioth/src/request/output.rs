@@ -1,5 +1,6 @@
 //! Sending, and what is counted and limited with it.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::server::settings::Settings;
@@ -23,10 +24,24 @@ pub fn flush(io: &mut IoThread, connection: &mut Connection) {
     }
 }
 
-/// Sends bytes after what waits at a connection, which ends if that fails.
-pub fn send(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
-    match connection.outbound.send(&mut connection.transport, bytes) {
+/// Sends a range of a buffer after what waits at a connection, which ends if that fails.
+pub fn send_from(io: &mut IoThread, connection: &mut Connection, buffer: &mut Vec<u8>, range: Range<usize>) {
+    match connection.outbound.send_from(&mut connection.transport, buffer, range) {
         Ok(sent) => note_written(io, connection, sent),
+        Err(_) => connection.closing = true,
+    }
+}
+
+/// Sends bytes after what waits at a connection, which ends if that fails, or leaves more unread than it may be.
+pub fn send(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
+    let limit = reply_bytes_max(&io.shared.world.settings, connection);
+    match connection.outbound.push_within(&mut connection.transport, bytes, limit) {
+        Ok((sent, is_kept)) => {
+            note_written(io, connection, sent);
+            if !is_kept {
+                cut_instead(&io.shared, &io.shared.io[io.index], connection, bytes.len());
+            }
+        }
         Err(_) => connection.closing = true,
     }
 }
@@ -80,6 +95,15 @@ pub fn output_limit(settings: &Settings, is_subscriber: bool) -> OutputLimit {
     }
 }
 
+/// What one reply to a connection may have, in bytes.
+#[inline]
+pub fn reply_bytes_max(settings: &Settings, connection: &Connection) -> usize {
+    match limit_of(settings, connection).hard_bytes {
+        0 => usize::MAX,
+        bytes => bytes,
+    }
+}
+
 /// Whether a client has left more unread than it may at once.
 #[inline]
 fn is_beyond_limit(shared: &Shared, connection: &Connection) -> bool {
@@ -108,12 +132,30 @@ pub fn log_tls_trouble(
 #[cold]
 pub fn cut_at_limit(shared: &Shared, stats: &IoStats, connection: &mut Connection) {
     stats.output_limit_disconnections.increment();
-    let unread = connection.unread().to_string();
-    let fields = vec![("client", connection.record.address.clone()), ("bytes", unread)];
+    let bytes = connection.unread() + connection.record.dropped_reply_bytes.load(Relaxed);
+    let fields = vec![("client", connection.record.address.clone()), ("bytes", bytes.to_string())];
     shared.log.add(Level::Warning, "a client was cut at its output buffer limit", fields);
-    // Also what waits for the disk: it is the client's own fault that it gets nothing of that.
-    connection.outbound.release();
+    // Also what waits for the disk: it is the client's own fault that it gets nothing of that. What comes for it yet would not
+    // follow what it has got.
+    connection.outbound.drop_unsent();
+    connection.transport.hang_up();
     connection.closing = true;
+}
+
+/// The same for what was not kept for it.
+#[cold]
+fn cut_instead(shared: &Shared, stats: &IoStats, connection: &mut Connection, bytes: usize) {
+    connection.record.dropped_reply_bytes.store(bytes, Relaxed);
+    cut_at_limit(shared, stats, connection);
+}
+
+/// Ends a connection if a reply to it was dropped, for it was more than its client may leave unread. Returns whether it was.
+pub fn cut_if_dropped(io: &IoThread, connection: &mut Connection) -> bool {
+    let is_dropped = connection.record.dropped_reply_bytes.load(Relaxed) > 0;
+    if is_dropped && !connection.closing {
+        cut_at_limit(&io.shared, &io.shared.io[io.index], connection);
+    }
+    is_dropped
 }
 
 /// Puts a message behind the replies that a connection has in its output; it is sent when it is the connection's turn (`publish.rs`).
@@ -126,21 +168,23 @@ pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Fed, connection: &mut Co
         fed.add(connection.token.index);
     }
     fed.note(bytes.len());
-    let mut sent = connection.outbound.push(&mut connection.transport, bytes);
-    if sent == Ok(0) && is_beyond_limit(shared, connection) {
+    let limit = reply_bytes_max(&shared.world.settings, connection);
+    let pushed = if connection.unread() + bytes.len() > limit {
         // What only waits for its turn is not what the client has left unread.
-        sent = connection.outbound.flush(&mut connection.transport);
-    }
-    match sent {
-        Ok(sent) => {
+        connection.outbound.push_within(&mut connection.transport, bytes, limit)
+    } else {
+        connection.outbound.push(&mut connection.transport, bytes).map(|sent| (sent, true))
+    };
+    match pushed {
+        Ok((sent, is_kept)) => {
             let record = &connection.record;
             record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);
             stats.output_bytes.add(sent as u64);
+            if !is_kept {
+                cut_instead(shared, stats, connection, bytes.len());
+            }
         }
         Err(_) => connection.closing = true,
-    }
-    if is_beyond_limit(shared, connection) {
-        cut_at_limit(shared, stats, connection);
     }
 }
 
@@ -149,8 +193,8 @@ pub fn hand_later(shared: &Shared, stats: &IoStats, connection: &mut Connection,
     if connection.closing {
         return;
     }
-    connection.outbound.push_later(bytes);
-    if is_beyond_limit(shared, connection) {
-        cut_at_limit(shared, stats, connection);
+    if connection.unread() + bytes.len() > reply_bytes_max(&shared.world.settings, connection) {
+        return cut_instead(shared, stats, connection, bytes.len());
     }
+    connection.outbound.push_later(bytes);
 }

@@ -38,6 +38,7 @@ use super::blocked::wait::begin_wait;
 use super::caller::Caller;
 use super::durable::hold_for;
 use super::gate::refuse;
+use super::output::cut_if_dropped;
 use super::settle::go_on_with;
 use super::slots::check_one_slot;
 
@@ -221,6 +222,9 @@ pub fn end_over_shards(
         connection.outbound.buffer.truncate(start);
     }
     connection.close_after_reply |= panicked;
+    if cut_if_dropped(io, connection) {
+        return Dispatch::Wait;
+    }
     let Some(waiter) = waiter else { return Dispatch::Done };
     begin_wait(io, connection, waiter);
     Dispatch::Wait
@@ -240,8 +244,7 @@ pub fn take_performed(io: &mut IoThread, token: Token, performed: Performed) {
         connection.session.watch = Some(watch);
     }
     hold_for(io, &mut connection, performed.ticket);
-    let start = connection.outbound.buffer.len();
-    connection.outbound.buffer.extend_from_slice(&performed.reply);
+    let start = connection.outbound.append(performed.reply, 0);
     end_over_shards(io, &mut connection, start, performed.waiter, performed.panicked);
     go_on_with(io, connection);
 }

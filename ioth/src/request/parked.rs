@@ -3,7 +3,7 @@
 //! A shard executes a batch up to a bound of its replies, whoever has asked for them (`REPLY_BYTES_MAX`), and what is behind it comes
 //! back as it went. It is parked with its connections. One that has little unread goes on at once, one that has left too much unread
 //! when it has read some of it, and one that is cut at its limit not at all. So what a client can have lie in memory is bounded,
-//! whatever it has sent: by its limit or [`OUTPUT_PAUSE_BYTES`], and what one command answers.
+//! whatever it has sent: by its limit, or where there is none by [`OUTPUT_PAUSE_BYTES`] and what one command answers.
 //!
 //! What is parked was let pass, perhaps long ago. Before it goes on it is asked again whether it may be executed; if not, it is
 //! answered or paused in its place. Its connection takes no other request meanwhile, and its read buffer, in which the arguments are,
@@ -108,5 +108,6 @@ fn refuse_parked(io: &IoThread, connection: &mut Connection, batch: &Batch, at: 
     count_error(io, error);
     let mut reply = Vec::new();
     Reply::new(&mut reply, batch.segments[batch.segment_of(at)].protocol).error(error);
-    connection.outbound.keep(batch.shard, &reply, 0, iter::once(reply.len()));
+    let end = reply.len();
+    connection.outbound.keep(batch.shard, &mut reply, 0, iter::once(end));
 }

@@ -32,7 +32,9 @@ fn begin_now(io: &mut IoThread, connection: &mut Connection, start: usize) {
     for pause in io.deferred.pauses.drain(..) {
         io.shared.world.pause.start(now_ms.saturating_add(pause.timeout_ms), pause.writes_only, now_ms);
     }
-    let reply = connection.outbound.buffer.split_off(start);
+    // There is none any more if the connection was cut for it.
+    let buffer = &mut connection.outbound.buffer;
+    let reply = buffer.split_off(start.min(buffer.len()));
     answer_when_quiet(io, connection, reply);
 }
 

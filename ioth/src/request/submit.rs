@@ -7,6 +7,7 @@ use sherd_types::table;
 use crate::connection::Connection;
 use crate::observe::hot_keys::SAMPLE;
 use crate::protocol::parser::SHORT_ARGS_MAX;
+use crate::request::output::reply_bytes_max;
 use crate::thread::IoThread;
 
 /// The hash, slot and shard of a key.
@@ -37,7 +38,13 @@ pub fn send_to_shard(
     let session = &connection.session;
     let is_new = connection.outbound.opens_segment(shard);
     if is_new {
-        batch.begin_segment(connection.token.index, &connection.record, session.db, session.protocol);
+        let reply_bytes_max = reply_bytes_max(&io.shared.world.settings, connection);
+        batch.begin_segment(
+            connection.token.index,
+            &connection.record,
+            (session.db, session.protocol),
+            reply_bytes_max,
+        );
     }
     // SAFETY: the bytes are in the connection's read buffer or among its inline words, which are neither moved nor
     // changed nor freed while the connection has commands out (`Connection::is_idle`), and the batch is cleared before
@@ -96,7 +103,13 @@ pub fn send_row<'a>(
             hot_keys.note(args[1]);
         }
         if sent == 0 && connection.outbound.opens_segment(0) {
-            batch.begin_segment(connection.token.index, &connection.record, session.db, session.protocol);
+            let reply_bytes_max = reply_bytes_max(&io.shared.world.settings, connection);
+            batch.begin_segment(
+                connection.token.index,
+                &connection.record,
+                (session.db, session.protocol),
+                reply_bytes_max,
+            );
         }
         // SAFETY: as in `send_to_shard`.
         let whole = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(&args[..count]) };

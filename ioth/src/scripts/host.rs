@@ -302,7 +302,8 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             }
             self.has_written = true;
         }
-        let client = Client { db: self.db, protocol, ..self.context.client };
+        // What it answers is the script's, however long.
+        let client = Client { db: self.db, protocol, reply_bytes_max: usize::MAX, ..self.context.client };
         let call = Call { command, args, first_key, client, now_ms: self.context.now_ms, origin: Origin::Script };
         let tick = self.tick();
         let _only = (self.targets != FILES | LINKS).then(|| Only::begin(self.targets));

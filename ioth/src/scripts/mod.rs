@@ -222,7 +222,7 @@ fn run(
         host.tell(Told::Line(line));
     }
     let mut ran = Ran::Answered { failed: false };
-    let run = Run { program, keys, args: arguments, protocol };
+    let run = Run { program, keys, args: arguments, protocol, reply_bytes_max: reply.bytes_max() };
     let of = if started.is_function() { Use::Functions } else { Use::Scripts };
     let mut result = Ok(());
     reply.written_by(|out| {
@@ -248,6 +248,10 @@ fn run(
     started.known.note(confined, quick);
     match ran {
         Ran::Answered { .. } => result,
+        Ran::TooLong => {
+            reply.drop_at(reply.bytes_max().saturating_add(1));
+            Ok(())
+        }
         Ran::Stopped => {
             scripting::hand_on();
             Err(HANDED_ON)

@@ -5,6 +5,7 @@
 //! the shards from everybody.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -159,8 +160,16 @@ impl Runner<'_> {
             entry.inspect(|entry| entry.note_ticks(clock::ticks().wrapping_sub(tick)));
             // Counted before anybody can know that it was executed.
             count(self.shared, &record, line.command, &args, tick, &reply);
-            if self.slot.end(&reply, self.ticket.get()) {
+            if self.slot.end(&mut reply, self.ticket.get()) {
                 self.tell_end(name, now_ms);
+            }
+            let bytes = self.slot.bytes();
+            if bytes > record.reply_bytes_max(&self.shared.world.settings) {
+                record.dropped_reply_bytes.store(bytes, Relaxed);
+            }
+            if record.dropped_reply_bytes.load(Relaxed) > 0 {
+                // Its connection ends, and nothing more is executed for it.
+                break;
             }
         }
         if let Some(rest) = self.slot.finish() {
@@ -189,7 +198,7 @@ impl Runner<'_> {
             self.slot.start(command.spec.name, true, now_ms);
             reply.clear();
             let protocol = self.run_queued(py, command, request, &mut reply);
-            if self.slot.end(&[], 0) {
+            if self.slot.end(&mut Vec::new(), 0) {
                 self.tell_end(command.spec.name, now_ms);
                 reply.clear();
                 let timeout_ms = self.shared.world.settings.python_command_timeout_ms.get();
@@ -233,7 +242,7 @@ impl Runner<'_> {
             let (name, protocol) = (&entry.name, Protocol::Resp3);
             let line = Line { name, command: None, args: &[], event, by, protocol, in_transaction: false };
             let outcome = self.invoke(py, entry, &line);
-            if self.slot.end(&[], 0) {
+            if self.slot.end(&mut Vec::new(), 0) {
                 self.tell_end(&entry.name, now_ms);
             }
             match outcome {
@@ -268,7 +277,9 @@ impl Runner<'_> {
     }
 
     fn run_line(&self, py: Python<'_>, entry: Option<&Entry>, line: &Line<'_>, out: &mut Vec<u8>) {
-        let mut reply = Reply::new(out, line.protocol);
+        let settings = &self.shared.world.settings;
+        let bytes_max = line.by.record.as_ref().map_or(usize::MAX, |record| record.reply_bytes_max(settings));
+        let mut reply = Reply::bounded(out, line.protocol, bytes_max);
         // Loading again may have changed what the command takes, or taken it away, since the request came.
         let Some(entry) = entry else {
             return reply.error(&CommandError::with(format!("ERR unknown command '{}'", line.name)));
@@ -291,6 +302,9 @@ impl Runner<'_> {
             Err(Failure::Refused(error)) => reply.replace_by_error(&error),
             Err(Failure::PutOff) => unreachable!("what a client has sent is not put off here"),
             Err(Failure::Raised(error)) => reply.replace_by_error(&self.error_of(py, line, &error)),
+        }
+        if let (true, Some(record)) = (reply.is_dropped(), &line.by.record) {
+            record.dropped_reply_bytes.store(reply.end_dropped(), Relaxed);
         }
     }
 

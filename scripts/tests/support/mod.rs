@@ -70,6 +70,7 @@ pub struct Bench {
     pub cache: Cache,
     pub host: TestHost,
     pub protocol: Protocol,
+    pub reply_bytes_max: usize,
 }
 
 impl Bench {
@@ -82,7 +83,13 @@ impl Bench {
             (api().luaL_openlibs)(state);
             Runtime::adopt(state, usize::MAX, &versions()).expect("a runtime")
         };
-        Some(Bench { runtime, cache: Cache::default(), host: TestHost::default(), protocol: Protocol::Resp2 })
+        Some(Bench {
+            runtime,
+            cache: Cache::default(),
+            host: TestHost::default(),
+            protocol: Protocol::Resp2,
+            reply_bytes_max: usize::MAX,
+        })
     }
 
     /// Leaves the runtime so many bytes more than it has.
@@ -109,7 +116,13 @@ impl Bench {
     /// Runs a script of the cache.
     pub fn execute(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> (String, Ran) {
         let mut out = Vec::new();
-        let run = Run { program: Program::Script(script), keys, args, protocol: self.protocol };
+        let run = Run {
+            program: Program::Script(script),
+            keys,
+            args,
+            protocol: self.protocol,
+            reply_bytes_max: self.reply_bytes_max,
+        };
         let ran = self.runtime.run(&run, &mut self.host, &mut out);
         (String::from_utf8_lossy(&out).into_owned(), ran)
     }

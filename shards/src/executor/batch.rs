@@ -42,9 +42,11 @@ pub struct Segment {
     pub protocol: Protocol,
     pub no_touch: bool,
     pub tracks: Tracks,
+    /// What a reply may have, in bytes.
+    pub reply_bytes_max: usize,
     /// Set by the executor when the connection shall be closed after the replies.
-    pub close: bool,
-    /// Set by the executor when a command has changed something that is recorded. A cell: its client is borrowed meanwhile.
+    pub close: Cell<bool>,
+    /// Set by the executor when a command has changed something that is recorded. Cells: its client is borrowed meanwhile.
     pub has_written: Cell<bool>,
     pub client: ClientPointer,
 }
@@ -84,6 +86,7 @@ impl Segment {
             no_touch: self.no_touch,
             tracks: self.tracks,
             record: self.client.get(),
+            reply_bytes_max: self.reply_bytes_max,
         }
     }
 }
@@ -147,8 +150,14 @@ impl Batch {
         self.executed = self.commands.len();
     }
 
-    /// Begins a connection's segment: the commands that are pushed from now on are its own.
-    pub fn begin_segment(&mut self, connection: u32, client: &ClientRecord, db: u16, protocol: Protocol) {
+    /// Begins a connection's segment: the commands that are pushed from now on are its own. A reply may have so many bytes.
+    pub fn begin_segment(
+        &mut self,
+        connection: u32,
+        client: &ClientRecord,
+        (db, protocol): (u16, Protocol),
+        reply_bytes_max: usize,
+    ) {
         let no_touch = client.no_touch.load(Relaxed);
         let tracks = client.tracking.tracks();
         let client = ClientPointer::new(client);
@@ -159,7 +168,8 @@ impl Batch {
             protocol,
             no_touch,
             tracks,
-            close: false,
+            reply_bytes_max,
+            close: Cell::new(false),
             has_written: Cell::new(false),
             client,
         });
@@ -188,7 +198,7 @@ impl Batch {
             let (first, end) = (segment.first.max(commands.start), other.segment_end(of).min(commands.end));
             self.segments.push(Segment {
                 first: self.commands.len(),
-                close: false,
+                close: Cell::new(false),
                 has_written: Cell::new(false),
                 ..segment.clone()
             });

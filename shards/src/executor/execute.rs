@@ -132,7 +132,7 @@ pub fn call_or_block(
 /// is the caller's to see to.
 #[inline(always)]
 pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
-    let mut reply = Reply::new(out, context.client.protocol);
+    let mut reply = Reply::bounded(out, context.client.protocol, context.client.reply_bytes_max);
     let spec = context.spec;
     let Plane::Data(handler) = spec.plane else { unreachable!("only data commands are sent to shards") };
     if spec.has(flag::DENYOOM) && context.origin.makes_room() && !evict::has_room(&mut context.shards, context.world) {
@@ -144,7 +144,20 @@ pub(super) fn run(context: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
     if let Err(error) = outcome {
         reply.replace_by_error(&error);
     }
-    reply.failed()
+    let failed = reply.failed();
+    if failed && reply.is_dropped() {
+        note_dropped(context, &mut reply);
+    }
+    failed
+}
+
+/// The client has asked for more than it may leave unread: it is answered nothing any more.
+#[cold]
+fn note_dropped(context: &Context<'_>, reply: &mut Reply<'_>) {
+    let bytes = reply.end_dropped();
+    if let Some(record) = context.client.record {
+        record.dropped_reply_bytes.store(bytes, Relaxed);
+    }
 }
 
 /// Executes a command and records what it has done.
@@ -217,7 +230,7 @@ fn account_slow_nested(world: &World, done: &Done<'_>, microseconds: u64) {
 fn count(counts: &Counts<'_>, world: &World, done: &Done<'_>) -> u64 {
     let nanoseconds = counts.rate.nanoseconds(done.ticks);
     counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
-    if done.failed && !scripting::takes_counted_error() {
+    if done.failed && !done.reply.is_empty() && !scripting::takes_counted_error() {
         counts.stats.error_replies.increment();
         world.logs.count_error(done.reply);
     }

@@ -19,7 +19,8 @@ fn run(shard: &mut Shard, lines: &[String]) -> String {
         protocol: Protocol::Resp2,
         no_touch: false,
         tracks: Default::default(),
-        close: false,
+        reply_bytes_max: usize::MAX,
+        close: false.into(),
         has_written: Default::default(),
         client: ClientPointer::none(),
     });

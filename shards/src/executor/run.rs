@@ -1,5 +1,6 @@
 //! Executing a batch in its shard: command after command, with prefetching, and what follows from each of them.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use sherd_metrics::clock::{self, TickRate};
@@ -19,6 +20,7 @@ use crate::handler::context::{Client, Context};
 use crate::handler::{scripting, tracking};
 use crate::keyspace::shard::Shard;
 use crate::protocol::reply::Reply;
+use crate::server::client::ClientRecord;
 use crate::server::world::World;
 
 /// How old the time of a batch may be when a command begins; after that the clocks are read again. The tick counter, which is
@@ -59,7 +61,7 @@ fn run_all(shard: &mut Shard, world: &World, batch: &mut Batch) -> bool {
         }
         batch.out.truncate(batch.reply_start(next));
         let segment = batch.segment_of(next);
-        batch.segments[segment].close = true;
+        batch.segments[segment].close.set(true);
         Reply::new(&mut batch.out, batch.segments[segment].protocol).error(&INTERNAL_ERROR);
         shard.stats.panics.increment();
         batch.commands[next].end = batch.out.len();
@@ -92,12 +94,15 @@ pub fn run_next_over(shards: &mut Shards<'_>, world: &World, batch: &mut Batch) 
                 let counts = Counts { cells: &first.cells, stats: &first.stats, rate: TickRate::get() };
                 let done = Done { command, args, client: client.record, ticks, failed, reply: &out[start..] };
                 account(&counts, world, &done);
+                if failed && is_cut(client.record) {
+                    segments[segment].close.set(true);
+                }
             }
             Err(_) => {
                 out.truncate(start);
                 Reply::new(out, client.protocol).error(&INTERNAL_ERROR);
                 first.stats.panics.increment();
-                segments[segment].close = true;
+                segments[segment].close.set(true);
             }
         }
     }
@@ -119,7 +124,7 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
     let (mut segment, is_restrained) = (batch.segment_of(*next), world.pause.may_be_on());
     let (mut args_begin, mut start) = (batch.args_start(*next), batch.reply_start(*next));
-    let mut end = batch.segment_end(segment);
+    let (mut end, mut reply_bytes_max) = (batch.segment_end(segment), REPLY_BYTES_MAX);
     let Batch { commands, segments, args, out, waiters, .. } = batch;
     // As slices: their lengths cannot change while handlers run.
     let (commands, args) = (commands.as_mut_slice(), args.as_slice());
@@ -139,9 +144,9 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         (context.args, context.spec, context.first_key) = (line, &command.spec, (hash, slot));
         let refused = is_restrained && is_refused(world, command, context.client.protocol, out);
         let failed = refused || run_one(&mut context, command, (at, line), out);
-        if failed && scripting::takes_hand_on() {
-            out.truncate(start);
-            return true;
+        if failed {
+            let Some(bytes_max) = after_failure(&segments[segment], (out, start)) else { return true };
+            reply_bytes_max = bytes_max;
         }
         note_write(segments, segment, std::mem::take(&mut context.has_written));
         let now = clock::ticks();
@@ -160,12 +165,32 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
         }
         (args_begin, start) = (args_end as usize, out.len());
         commands[at].end = start;
-        if start >= REPLY_BYTES_MAX {
+        if start >= reply_bytes_max {
             break;
         }
     }
     *next += 1;
     false
+}
+
+/// Whether a client is answered nothing any more, and has nothing more executed.
+fn is_cut(client: Option<&ClientRecord>) -> bool {
+    client.is_some_and(|record| record.dropped_reply_bytes.load(Relaxed) > 0)
+}
+
+/// With how many bytes of replies a batch goes back after a command of a segment that has failed: any, if its client is cut. `None` if
+/// it was a script that is to be handed on.
+#[cold]
+fn after_failure(segment: &Segment, (out, start): (&mut Vec<u8>, usize)) -> Option<usize> {
+    if scripting::takes_hand_on() {
+        out.truncate(start);
+        return None;
+    }
+    if !is_cut(segment.client.get()) {
+        return Some(REPLY_BYTES_MAX);
+    }
+    segment.close.set(true);
+    Some(0)
 }
 
 /// Notes whether a command of a segment has written.

@@ -101,6 +101,7 @@ fn run(shards: &mut Shards<'_>, world: &World, waiter: &Arc<Waiter>) {
             no_touch: false,
             tracks: waiter.tracks,
             record: waiter.record.as_deref(),
+            reply_bytes_max: waiter.record.as_ref().map_or(usize::MAX, |it| it.reply_bytes_max(&world.settings)),
         },
         now_ms: world.now_milliseconds(),
         origin: Origin::Waiter,

@@ -49,8 +49,14 @@ fn run(shard: &mut Shard, line: &str) {
 
 fn call_of<'a>(args: &'a [&'a [u8]], now_ms: i64) -> Call<'a> {
     let command = registry::table().find(args[0]).expect("the command is there");
-    let client =
-        Client { db: DB, protocol: Protocol::Resp2, no_touch: false, tracks: Default::default(), record: None };
+    let client = Client {
+        db: DB,
+        protocol: Protocol::Resp2,
+        no_touch: false,
+        tracks: Default::default(),
+        record: None,
+        reply_bytes_max: usize::MAX,
+    };
     Call { command, args, first_key: (0, 0), client, now_ms, origin: Origin::Client }
 }
 

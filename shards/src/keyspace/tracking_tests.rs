@@ -61,7 +61,7 @@ impl Scene {
         for (place, (client, line)) in commands.iter().enumerate() {
             let client = client.unwrap_or(&other);
             if place.checked_sub(1).is_none_or(|before| commands[before].0.unwrap_or(&other).token != client.token) {
-                batch.begin_segment(client.token as u32, client, 0, self.tester.protocol);
+                batch.begin_segment(client.token as u32, client, (0, self.tester.protocol), usize::MAX);
             }
             let args: Vec<&'static [u8]> = line.split(' ').map(|word| &*word.as_bytes().to_vec().leak()).collect();
             let command = registry::table().find(args[0]).expect("a command");

@@ -182,7 +182,7 @@ pub fn call_of<'c>(
     now_ms: i64,
 ) -> Call<'c> {
     let (protocol, tracks) = (Protocol::Resp2, Tracks::default());
-    let client = Client { db, protocol, no_touch: false, tracks, record: None };
+    let client = Client { db, protocol, no_touch: false, tracks, record: None, reply_bytes_max: usize::MAX };
     Call { command, args, first_key, client, now_ms, origin: Origin::Replica }
 }
 

@@ -53,6 +53,24 @@ pub struct Reply<'a> {
     protocol: Protocol,
     start: usize,
     failed: bool,
+    /// How many bytes it had when it became more than the client may be sent, for which nothing of it is kept; else 0.
+    dropped_bytes: usize,
+    /// How many bytes it may have.
+    bytes_max: usize,
+}
+
+/// Bytes up to which a buffer may double when it grows.
+const DOUBLED_MAX: usize = 4 << 20;
+/// Room that what is short has beside a large part of a reply.
+const SPARE: usize = 64;
+
+/// Makes room for so many bytes in a buffer of replies. One that is large already grows by little: all that it has counts.
+pub fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
+    if buffer.len().saturating_add(bytes) <= DOUBLED_MAX {
+        buffer.reserve(bytes);
+    } else if buffer.capacity() - buffer.len() < bytes {
+        buffer.reserve_exact(bytes.max(buffer.len() / 8));
+    }
 }
 
 /// The numbers below 100 in two digits each.
@@ -74,8 +92,63 @@ impl<'a> Reply<'a> {
     /// A writer that appends to `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+        Reply::bounded(out, protocol, usize::MAX)
+    }
+
+    /// The same for a reply that may have so many bytes, as far as its buffer has to grow for it. What becomes more is dropped, for
+    /// nobody will be sent it, and is a failure.
+    #[inline]
+    pub fn bounded(out: &'a mut Vec<u8>, protocol: Protocol, bytes_max: usize) -> Self {
         let start = out.len();
-        Reply { out, protocol, start, failed: false }
+        Reply { out, protocol, start, failed: false, dropped_bytes: 0, bytes_max }
+    }
+
+    /// How many bytes it may have, for a part of it that is written apart.
+    #[inline]
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Whether it has become more than it may be. Who writes much may stop.
+    #[inline]
+    pub fn is_dropped(&self) -> bool {
+        self.dropped_bytes > 0
+    }
+
+    /// Drops what was written and what will be, for it has come to so many bytes.
+    #[cold]
+    pub fn drop_at(&mut self, bytes: usize) {
+        self.out.truncate(self.start);
+        if self.dropped_bytes == 0 {
+            self.dropped_bytes = bytes.max(1);
+        }
+        self.failed = true;
+    }
+
+    /// Takes back what was written since it was dropped, and returns how many bytes it had then; 0 if it was not.
+    pub fn end_dropped(&mut self) -> usize {
+        if self.is_dropped() {
+            self.out.truncate(self.start);
+        }
+        self.dropped_bytes
+    }
+
+    /// Makes room for so many bytes more, and some that follow; false if that is more than the reply may have.
+    #[inline(always)]
+    fn room(&mut self, bytes: usize) -> bool {
+        self.out.capacity() - self.out.len() >= bytes || self.grow(bytes)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, bytes: usize) -> bool {
+        let total = (self.out.len() - self.start).saturating_add(bytes);
+        if self.is_dropped() || total > self.bytes_max {
+            self.drop_at(total);
+            return false;
+        }
+        make_room(self.out, bytes.saturating_add(SPARE));
+        true
     }
 
     /// Whether the client speaks RESP3.
@@ -173,7 +246,9 @@ impl<'a> Reply<'a> {
     #[inline(never)]
     fn other_bulk(&mut self, bytes: &[u8]) {
         let length = bytes.len();
-        self.out.reserve(length + 16);
+        if !self.room(length + 16) {
+            return;
+        }
         self.header(b'$', length as i64);
         self.out.extend_from_slice(bytes);
         self.crlf();
@@ -187,7 +262,9 @@ impl<'a> Reply<'a> {
         debug_assert!((10..100).contains(&length));
         let [tens, ones] = TWO_DIGITS[length];
         let total = HEADER + length + 2;
-        self.out.reserve(total);
+        if !self.room(total) {
+            return;
+        }
         // SAFETY: there is room for `total` bytes behind the end, all of which are written before they count: the header's eight
         // bytes reach into the value's place, which is written after them. The value lies elsewhere, the buffer being borrowed.
         unsafe {
@@ -203,6 +280,9 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn bulk_int(&mut self, value: i64) {
         let length = sherd_types::number::i64_text_len(value);
+        if !self.room(SPARE) {
+            return;
+        }
         self.header(b'$', length as i64);
         append_i64(self.out, value);
         self.crlf();
@@ -298,6 +378,9 @@ impl<'a> Reply<'a> {
     /// Text with a format of three letters; a bulk string in RESP2.
     pub fn verbatim(&mut self, format: &str, text: &[u8]) {
         if self.is_resp3() {
+            if !self.room(text.len() + SPARE) {
+                return;
+            }
             self.header(b'=', text.len() as i64 + 4);
             self.out.extend_from_slice(format.as_bytes());
             self.out.push(b':');
@@ -334,6 +417,10 @@ impl<'a> Reply<'a> {
     }
 
     fn insert_header(&mut self, place: Deferred, kind: u8, length: usize) {
+        // In front of what was dropped there is no such place.
+        if !self.room(SPARE) || self.is_dropped() {
+            return;
+        }
         let mut header = Vec::with_capacity(24);
         header.push(kind);
         append_i64(&mut header, length as i64);
@@ -344,10 +431,17 @@ impl<'a> Reply<'a> {
     /// A reply that is written elsewhere; `write` returns whether it is an error.
     pub fn written_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         self.failed |= write(self.out);
+        let total = self.out.len() - self.start;
+        if total > self.bytes_max {
+            self.drop_at(total);
+        }
     }
 
     /// Bytes that are a reply already.
     pub fn raw(&mut self, bytes: &[u8]) {
+        if !self.room(bytes.len()) {
+            return;
+        }
         self.out.extend_from_slice(bytes);
     }
 
@@ -365,3 +459,7 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 }
+
+#[cfg(test)]
+#[path = "reply_tests.rs"]
+mod tests;

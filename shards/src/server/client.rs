@@ -9,6 +9,7 @@ use crate::rights::User;
 
 use crate::protocol::reply::Protocol;
 use crate::server::reader_numbers::ReaderNumbers;
+use crate::server::settings::Settings;
 use crate::server::tracking::Tracks;
 
 /// What a command may know of its client.
@@ -21,6 +22,8 @@ pub struct Client<'a> {
     /// What its commands have to do for its tracking of keys.
     pub tracks: Tracks,
     pub record: Option<&'a ClientRecord>,
+    /// What a reply to it may have, in bytes: what is more it is not sent, and is cut ([`ClientRecord::dropped_reply_bytes`]).
+    pub reply_bytes_max: usize,
 }
 
 /// One connected client. The connection's IO thread writes; others read, relaxed, what may be a moment old.
@@ -55,6 +58,9 @@ pub struct ClientRecord {
     pub output_buffer_bytes: AtomicUsize,
     /// All that it takes, as last accounted for.
     pub memory_bytes: AtomicUsize,
+    /// Bytes of a reply that was dropped because it was more than the client may leave unread; 0 for none. Its IO thread ends the
+    /// connection.
+    pub dropped_reply_bytes: AtomicUsize,
     /// Queued commands of MULTI; -1 outside.
     pub queued: AtomicI64,
     pub watched: AtomicUsize,
@@ -171,6 +177,26 @@ impl ClientRecord {
     /// The client's name, empty if it has none.
     pub fn name(&self) -> Vec<u8> {
         self.name.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Whether it listens to channels.
+    #[inline]
+    pub fn is_subscriber(&self) -> bool {
+        [&self.channels, &self.patterns, &self.shard_channels].iter().any(|it| it.load(Relaxed) > 0)
+    }
+
+    /// What one reply may have, in bytes: no more than the client may leave unread at once.
+    #[inline]
+    pub fn reply_bytes_max(&self, settings: &Settings) -> usize {
+        let limit = if self.is_subscriber() {
+            &settings.pubsub_output_limit_hard_bytes
+        } else {
+            &settings.output_limit_hard_bytes
+        };
+        match limit.size() {
+            0 => usize::MAX,
+            bytes => bytes,
+        }
     }
 
     /// Who the client is.

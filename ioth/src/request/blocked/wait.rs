@@ -8,7 +8,7 @@ use sherd_shards::effects::blocking::{Interrupt, Waiter};
 
 use crate::connection::wait::WaitsFor;
 use crate::connection::Connection;
-use crate::request::output::flush;
+use crate::request::output::{cut_if_dropped, flush};
 use crate::shared::message::Message;
 use crate::thread::IoThread;
 
@@ -44,16 +44,17 @@ pub fn settle_wait(io: &mut IoThread, connection: &mut Connection) {
         return;
     }
     if let Some(reply) = connection.wait.reply.take() {
-        end_wait(io, connection, &reply);
+        end_wait(io, connection, reply);
     }
 }
 
-fn end_wait(io: &mut IoThread, connection: &mut Connection, reply: &[u8]) {
+fn end_wait(io: &mut IoThread, connection: &mut Connection, reply: Vec<u8>) {
     take_waiter(io, connection);
     connection.record.last_interaction_at.store(io.clock.now_ms, Relaxed);
     if !connection.wait.is_suppressed {
-        connection.outbound.buffer.extend_from_slice(reply);
+        connection.outbound.append(reply, 0);
     }
+    cut_if_dropped(io, connection);
     connection.outbound.end_reply();
     flush(io, connection);
     if connection.close_after_reply && connection.unsent() == 0 {

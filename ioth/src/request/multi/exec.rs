@@ -22,7 +22,7 @@ use crate::request::caller::Caller;
 use crate::request::control::{control_request, defer_for_inbox};
 use crate::request::durable::hold_for;
 use crate::request::gate::count_error;
-use crate::request::output::cut_at_limit;
+use crate::request::output::{cut_at_limit, cut_if_dropped};
 use crate::request::over_shards::leave_errand;
 use crate::request::own_command::run_connection_command;
 use crate::request::paused::begin_pauses;
@@ -231,15 +231,35 @@ pub fn take_executed(io: &mut IoThread, token: Token, executed: Executed) {
 }
 
 /// Executes what was left of a transaction, and answers.
-pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Executed) {
+pub fn end_exec(io: &mut IoThread, connection: &mut Connection, mut executed: Executed) {
     hold_for(io, connection, executed.ticket);
     connection.discard();
     connection.session.db = executed.db;
     connection.record.db.store(u32::from(executed.db), Relaxed);
     executed.refused.iter().for_each(|error| count_error(io, error));
+    let has_too_much = executed.too_much_from.is_some();
+    let start = put_replies(io, connection, &mut executed);
+    if connection.wait.is_suppressed || connection.session.reply_mode.suppresses() {
+        connection.outbound.buffer.truncate(start);
+    } else if !cut_if_dropped(io, connection) && has_too_much {
+        cut_at_limit(&io.shared, &io.shared.io[io.index], connection);
+    }
+    begin_pauses(io, connection, start);
+    if !connection.is_answering() {
+        connection.outbound.end_reply();
+    }
+    connection.end_caching();
+    connection.close_after_reply |= executed.panicked;
+}
+
+/// Puts the replies behind what the connection has, with those to what was left; returns where they begin.
+fn put_replies(io: &mut IoThread, connection: &mut Connection, executed: &mut Executed) -> usize {
+    let early = connection.wait.early.take();
+    if executed.left.is_empty() && early.is_none() {
+        return connection.outbound.append(std::mem::take(&mut executed.replies), 0);
+    }
     let start = connection.outbound.buffer.len();
     let mut copied = 0;
-    let early = connection.wait.early.take();
     for (place, command, args) in &executed.left {
         connection.outbound.buffer.extend_from_slice(&executed.replies[copied..*place]);
         copied = *place;
@@ -252,15 +272,5 @@ pub fn end_exec(io: &mut IoThread, connection: &mut Connection, executed: Execut
         tell_early(io, connection, *early);
     }
     connection.outbound.buffer.extend_from_slice(&executed.replies[copied..]);
-    if connection.wait.is_suppressed || connection.session.reply_mode.suppresses() {
-        connection.outbound.buffer.truncate(start);
-    } else if executed.too_much_from.is_some() {
-        cut_at_limit(&io.shared, &io.shared.io[io.index], connection);
-    }
-    begin_pauses(io, connection, start);
-    if !connection.is_answering() {
-        connection.outbound.end_reply();
-    }
-    connection.end_caching();
-    connection.close_after_reply |= executed.panicked;
+    start
 }

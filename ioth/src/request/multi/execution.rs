@@ -135,8 +135,8 @@ impl Exec {
 
     /// Keeps no more replies than the client may leave unread: it is cut when the transaction is over, which is executed as a whole.
     fn drop_too_much(&self, executed: &mut Executed) {
-        let limit = self.caller.output_bytes_max();
-        if executed.too_much_from.is_none() && limit > 0 && executed.replies.len() > limit {
+        let limit = self.caller.reply_bytes_max();
+        if executed.too_much_from.is_none() && executed.replies.len() > limit {
             executed.too_much_from = Some(executed.replies.len());
         }
         if let Some(length) = executed.too_much_from {

@@ -91,15 +91,23 @@ impl Slot {
         (running.since_ms, running.is_last, running.is_overdue) = (Some(now_ms), is_last, false);
     }
 
-    /// Ends it, with the journal's segment that it is in. Returns whether it was overdue; if not, its reply is added to the others.
-    pub fn end(&self, reply: &[u8], ticket: Ticket) -> bool {
+    /// Ends it, with the journal's segment that it is in. Returns whether it was overdue; if not, its reply is added to the others,
+    /// and the buffer taken if there are none.
+    pub fn end(&self, reply: &mut Vec<u8>, ticket: Ticket) -> bool {
         let mut running = lock(&self.0);
         running.since_ms = None;
         running.ticket = running.ticket.max(ticket);
-        if !running.is_overdue {
+        if !running.is_overdue && running.replies.is_empty() {
+            std::mem::swap(&mut running.replies, reply);
+        } else if !running.is_overdue {
             running.replies.extend_from_slice(reply);
         }
         running.is_overdue
+    }
+
+    /// Bytes of the replies that were gathered.
+    pub fn bytes(&self) -> usize {
+        lock(&self.0).replies.len()
     }
 
     /// Ends the commands of a connection; `None` if it was answered already.
@@ -240,7 +248,7 @@ mod tests {
         let slot = deadlines.enter();
         slot.begin(recipient());
         slot.start("first", false, 100);
-        assert!(!slot.end(b":1\r\n", 5));
+        assert!(!slot.end(&mut b":1\r\n".to_vec(), 5));
         slot.start("second", false, 110);
         assert!(deadlines.overdue(159, 50).is_empty());
         let overdue = deadlines.overdue(160, 50);
@@ -249,9 +257,9 @@ mod tests {
         assert!(answer.replies.starts_with(b":1\r\n-ERR second took longer than 50 ms"));
         assert_eq!(answer.ticket, 5);
         assert!(deadlines.overdue(1000, 50).is_empty(), "it is told once");
-        assert!(slot.end(b":2\r\n", 6));
+        assert!(slot.end(&mut b":2\r\n".to_vec(), 6));
         slot.start("third", true, 1000);
-        assert!(!slot.end(b":3\r\n", 0));
+        assert!(!slot.end(&mut b":3\r\n".to_vec(), 0));
         let rest = slot.finish().map(|answer| (answer.replies, answer.ticket));
         assert_eq!(rest, Some((b":3\r\n".to_vec(), 6)));
     }
@@ -263,7 +271,7 @@ mod tests {
         slot.begin(recipient());
         slot.start("last", true, 0);
         assert!(deadlines.overdue(50, 50)[0].answer.as_ref().is_some_and(|answer| answer.is_all));
-        assert!(slot.end(b":1\r\n", 0));
+        assert!(slot.end(&mut b":1\r\n".to_vec(), 0));
         assert!(slot.finish().is_none());
         deadlines.leave(&slot);
         assert!(deadlines.overdue(1000, 50).is_empty());
