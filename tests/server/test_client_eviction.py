@@ -108,9 +108,9 @@ def test_a_client_that_asks_not_to_be_evicted_stays() -> None:
         assert len(kept.read().value) == 12 * MEBIBYTE + 1
 
 
-@pytest.mark.parametrize("kind", ["output", "transaction", "query"])
+@pytest.mark.parametrize("kind", ["output", "transaction", "short commands", "watched keys", "name", "query"])
 def test_every_kind_of_buffer_counts(kind: str) -> None:
-    """Replies that are not read, queued commands, and a request that has not come to its end."""
+    """Replies that are not read, queued commands, watched keys, names, and a request that has not come to its end."""
     with Server(directives={"maxmemory-clients": "5mb"}) as server, server.wire() as admin, server.wire() as client:
         admin.call("CLIENT", "NO-EVICT", "ON")
         admin.call("SET", "large", b"x" * MEBIBYTE)
@@ -121,6 +121,14 @@ def test_every_kind_of_buffer_counts(kind: str) -> None:
                 client.call("MULTI")
                 for _ in range(100):
                     client.call("ECHO", b"x" * 500_000)
+            elif kind == "short commands":
+                client.call("MULTI")
+                client.pipeline([("SET", "key", "value")] * 60_000)
+            elif kind == "watched keys":
+                for start in range(0, 60_000, 1000):
+                    client.call("WATCH", *[f"key:{number}" for number in range(start, start + 1000)])
+            elif kind == "name":
+                client.call("CLIENT", "SETNAME", b"n" * (8 * MEBIBYTE))
             else:
                 client.send(encode_command("GET", "large") * 200)
             _await(lambda: _stat(admin, "stats", "evicted_clients") == 1, "it is evicted")
@@ -155,3 +163,28 @@ def test_the_places_of_many_arguments_are_their_clients_memory_and_go_with_the_a
         wire.send(b"$1\r\na\r\n")
         assert wire.read().raw == b":0\r\n"
         _await(lambda: _stat(admin, "memory", "mem_clients_normal") < MEBIBYTE, "none is counted any more")
+
+
+@pytest.mark.parametrize("kind", ["queued commands", "watched keys"])
+def test_what_a_client_takes_is_told_as_it_is(kind: str) -> None:
+    """Near what the memory of the server has grown by; nothing is left of it when it is given up."""
+    with Server() as server, server.wire() as admin, server.wire() as client:
+        identity = client.value("CLIENT", "ID")
+        before, used = _told(admin, identity), _stat(admin, "memory", "used_memory")
+        if kind == "queued commands":
+            client.call("MULTI")
+            client.pipeline([("SET", f"key:{number}", "value") for number in range(40_000)])
+        else:
+            for start in range(0, 40_000, 1000):
+                client.call("WATCH", *[f"key:{number}" for number in range(start, start + 1000)])
+        _await(lambda: _told(admin, identity) > before + 4 * MEBIBYTE, "it is told")
+        told, grown = _told(admin, identity) - before, _stat(admin, "memory", "used_memory") - used
+        assert 0.7 < told / grown < 1.3, (told, grown)
+        assert client.call("RESET").raw == b"+RESET\r\n"
+        _await(lambda: _told(admin, identity) < before + MEBIBYTE, "it is given up")
+
+
+def _told(admin: Wire, identity: int) -> int:
+    found = re.search(rb"^id=%d .* tot-mem=(\d+) " % identity, admin.value("CLIENT", "LIST"), re.MULTILINE)
+    assert found
+    return int(found[1])

@@ -260,3 +260,22 @@ def test_a_client_for_which_commands_wait_can_be_killed(parking: tuple[Server, W
         assert admin.value("CLIENT", "KILL", "ID", str(unread.identity)) == 1
         _await(lambda: not unread.is_connected(admin), "it has gone")
         assert admin.value("EXISTS", "written") == 0
+
+
+def test_who_has_not_authenticated_may_leave_little_unread(several: Shape) -> None:
+    """Anybody may be that, as often as there are connections; who reads what is answered is not cut."""
+    with (
+        Server(shape=several, directives={"requirepass": "secret"}) as server,
+        server.wire() as reader,
+        server.wire() as greedy,
+    ):
+        for _ in range(20):
+            assert all(reply.is_error for reply in reader.pipeline([("GET", "key")] * 100))
+        sender = threading.Thread(target=_send, args=(greedy, _encoded(("GET", "key")) * 1_000_000))
+        sender.start()
+        _await(lambda: _unread_at_the_cut(server) > 0, "the client was cut")
+        sender.join()
+        assert _unread_at_the_cut(server) < 4 * mebibyte
+        assert reader.call("AUTH", "secret").raw == b"+OK\r\n"
+        reader.call("SET", "key", value)
+        assert len(reader.pipeline([("GET", "key")] * 20)) == 20

@@ -211,6 +211,7 @@ pub(super) fn set_name(connection: &Connection, name: &[u8]) -> Result<()> {
         return Err(CommandError::new("ERR Client names cannot contain spaces, newlines or special characters."));
     }
     *lock(&connection.record.name) = name.to_vec();
+    connection.record.note_names();
     Ok(())
 }
 
@@ -246,6 +247,7 @@ fn setinfo(_: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Res
         library.1 = value.to_vec();
     }
     drop(library);
+    connection.record.note_names();
     ok(connection)
 }
 

@@ -359,7 +359,8 @@ fn reset(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result 
     record.no_touch.store(false, Relaxed);
     record.import_source.store(false, Relaxed);
     record.takes_redirects.store(false, Relaxed);
-    crate::observe::clients::lock(&record.name).clear();
+    *crate::observe::clients::lock(&record.name) = Vec::new();
+    record.note_names();
     connection.reply(|reply| reply.simple("RESET"));
     Ok(Dispatch::Done)
 }

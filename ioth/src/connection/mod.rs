@@ -132,10 +132,18 @@ impl Connection {
 
     /// What its buffers take, in bytes.
     pub fn buffer_bytes(&self) -> usize {
-        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.memory_bytes());
+        let watched = self.session.watch.as_ref().map_or(0, |watch| watch.memory_bytes());
         let subscriptions = self.session.subscriptions.as_ref().map_or(0, |those| those.bytes());
         let prefixes = self.session.tracking.as_ref().map_or(0, |tracking| tracking.bytes());
-        self.inbound.bytes() + self.outbound.capacity() + self.transport.capacity() + queued + subscriptions + prefixes
+        self.inbound.bytes()
+            + self.outbound.capacity()
+            + self.transport.capacity()
+            + queued
+            + watched
+            + self.record.named_bytes.load(Relaxed)
+            + subscriptions
+            + prefixes
     }
 
     /// Whether anything is to be answered: what the answer says may have been read already.
@@ -168,6 +176,7 @@ impl Connection {
     pub fn discard(&mut self) {
         self.session.multi = None;
         self.record.queued.store(-1, Relaxed);
+        self.record.queued_bytes.store(0, Relaxed);
         self.unwatch();
     }
 }

@@ -35,12 +35,37 @@ impl QueuedCommand {
 #[derive(Default)]
 pub struct Multi {
     pub commands: Vec<QueuedCommand>,
+    /// What the client has sent of them.
     pub bytes: usize,
+    /// What their arguments take.
+    args_bytes: usize,
     /// The database of the commands that follow, where one was selected.
     pub db: Option<u16>,
     /// A command was refused while queueing; EXEC will abort.
     pub aborted: bool,
 }
+
+impl Multi {
+    /// Adds one.
+    pub fn push(&mut self, command: QueuedCommand) {
+        self.args_bytes += command.args.capacity() * size_of::<Vec<u8>>();
+        self.args_bytes += command.args.iter().map(|arg| block_bytes(arg.capacity())).sum::<usize>();
+        self.commands.push(command);
+    }
+
+    /// What it takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.args_bytes + self.commands.capacity() * size_of::<QueuedCommand>()
+    }
+}
+
+/// What an allocation of so many bytes takes.
+fn block_bytes(bytes: usize) -> usize {
+    bytes.next_multiple_of(8)
+}
+
+/// What a watched key takes beside its two copies: in the client's set and, with a reference to the client, in its shard's register.
+const WATCHED_KEY_BYTES: usize = 208;
 
 /// Watched keys.
 pub struct Watch {
@@ -48,6 +73,8 @@ pub struct Watch {
     pub shards: u64,
     /// With their databases.
     pub keys: HashSet<(u16, Vec<u8>)>,
+    /// What they take, in bytes.
+    bytes: usize,
     /// Where it says in the end how many keys it has watched, so that shards clear their registers
     /// ([`World::watches_ended`](sherd_shards::server::world::World)).
     ended: Arc<AtomicU64>,
@@ -57,7 +84,21 @@ impl Watch {
     /// No keys yet.
     pub fn new(world: &World) -> Watch {
         let ended = Arc::clone(&world.watches_ended);
-        Watch { flag: DirtyFlag::default(), shards: 0, keys: HashSet::new(), ended }
+        Watch { flag: DirtyFlag::default(), shards: 0, keys: HashSet::new(), bytes: 0, ended }
+    }
+
+    /// Adds a key; false if it is watched already.
+    pub fn insert(&mut self, db: u16, key: &[u8]) -> bool {
+        let is_new = self.keys.insert((db, key.to_vec()));
+        if is_new {
+            self.bytes += WATCHED_KEY_BYTES + 2 * block_bytes(key.len());
+        }
+        is_new
+    }
+
+    /// What the keys take, in bytes, also in the registers of their shards.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
     }
 }
 

@@ -87,6 +87,8 @@ pub fn new_record(
         memory_bytes: 0.into(),
         dropped_reply_bytes: 0.into(),
         queued: (-1).into(),
+        queued_bytes: 0.into(),
+        named_bytes: 0.into(),
         watched: 0.into(),
         channels: 0.into(),
         patterns: 0.into(),
@@ -183,7 +185,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
     let _ = write!(
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} watch={} \
-         qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events={} cmd={} user={} \
+         qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events={} cmd={} user={} \
          redir={} resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         record.id,
         record.address,
@@ -201,6 +203,7 @@ pub fn describe(record: &ClientRecord, now_ms: i64) -> String {
         record.queued.load(Relaxed),
         record.watched.load(Relaxed),
         query,
+        record.queued_bytes.load(Relaxed),
         output,
         output,
         record.memory_bytes.load(Relaxed).max(query + output + size_of::<ClientRecord>()),

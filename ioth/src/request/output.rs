@@ -13,6 +13,9 @@ use crate::thread::client_eviction::look_at_growth;
 use crate::thread::subscribers::Fed;
 use crate::thread::IoThread;
 
+/// What a client may leave unread that has not authenticated, which anybody may be; in bytes.
+const UNAUTHENTICATED_UNREAD_MAX: usize = 16 << 10;
+
 /// Sends what waits at a connection, which ends if that fails.
 pub fn flush(io: &mut IoThread, connection: &mut Connection) {
     if connection.unsent() == 0 {
@@ -107,8 +110,17 @@ pub fn reply_bytes_max(settings: &Settings, connection: &Connection) -> usize {
 /// Whether a client has left more unread than it may at once.
 #[inline]
 fn is_beyond_limit(shared: &Shared, connection: &Connection) -> bool {
+    let unread = connection.unread();
+    unread > 0 && is_beyond(shared, connection, unread)
+}
+
+#[cold]
+fn is_beyond(shared: &Shared, connection: &Connection, unread: usize) -> bool {
     let limit = limit_of(&shared.world.settings, connection).hard_bytes;
-    limit > 0 && connection.unread() > limit
+    if unread > UNAUTHENTICATED_UNREAD_MAX && !connection.session.authenticated && shared.access.asks_for_password() {
+        return true;
+    }
+    limit > 0 && unread > limit
 }
 
 /// Who fails at TLS shall be seen, and shall not fill the log.

@@ -63,6 +63,10 @@ pub struct ClientRecord {
     pub dropped_reply_bytes: AtomicUsize,
     /// Queued commands of MULTI; -1 outside.
     pub queued: AtomicI64,
+    /// What they take, in bytes.
+    pub queued_bytes: AtomicUsize,
+    /// What its name and that of its library take, in bytes.
+    pub named_bytes: AtomicUsize,
     pub watched: AtomicUsize,
     /// Subscriptions to channels, patterns and channels of shards.
     pub channels: AtomicUsize,
@@ -197,6 +201,13 @@ impl ClientRecord {
             0 => usize::MAX,
             bytes => bytes,
         }
+    }
+
+    /// Sums up what the names take; to be called when one of them has changed.
+    pub fn note_names(&self) {
+        let name = self.name.lock().unwrap_or_else(std::sync::PoisonError::into_inner).capacity();
+        let library = self.library.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.named_bytes.store(name + library.0.capacity() + library.1.capacity(), Relaxed);
     }
 
     /// Who the client is.

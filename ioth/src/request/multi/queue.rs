@@ -48,8 +48,9 @@ pub fn queue(
     if let Some(Ok(db)) = selects(&io.shared, command, &args) {
         multi.db = Some(db);
     }
-    multi.commands.push(QueuedCommand { command, args, denied: None });
+    multi.push(QueuedCommand { command, args, denied: None });
     connection.record.queued.store(multi.commands.len() as i64, Relaxed);
+    connection.record.queued_bytes.store(multi.memory_bytes(), Relaxed);
     connection.record.last_command.store(command.id as u32, Relaxed);
     connection.reply(|reply| reply.simple("QUEUED"));
     connection.session.advance_reply_mode();

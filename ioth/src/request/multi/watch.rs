@@ -65,7 +65,7 @@ fn watch_keys<'a>(
     let now_ms = world.now_milliseconds();
     for bytes in keys {
         // The client's.
-        if !memory::apart(|| watch.keys.insert((db, bytes.to_vec()))) {
+        if !memory::apart(|| watch.insert(db, bytes)) {
             continue;
         }
         let key = Key { bytes, hash: table::hash(bytes), slot: map.slot(bytes) };
