@@ -38,8 +38,10 @@ use crate::thread::neighbours::Neighbours;
 use crate::thread::IoThread;
 
 /// The time slice that IO threads ask for: with all cores busy (a snapshot, a neighbour) they run soon after something has come for
-/// them. The control plane's thread asks for a shorter one, and still comes before them.
-const IO_THREAD_SLICE: Duration = Duration::from_micros(300);
+/// them. The shards' own threads ask for the same: whoever takes the processor from one that holds its shard, in the middle of a
+/// snapshot say, gives it back soon, and others wait for no more. The control plane's thread asks for a shorter one, and still comes
+/// before them.
+const SERVING_SLICE: Duration = Duration::from_micros(300);
 
 /// IO threads that a server may have.
 const IO_THREADS_MAX: usize = 64;
@@ -212,12 +214,12 @@ impl Server {
         for (index, thread) in io_threads.into_iter().enumerate() {
             let name = format!("sherd-io-{index}");
             let serve = move || {
-                schedule::set_time_slice(IO_THREAD_SLICE);
+                schedule::set_time_slice(SERVING_SLICE);
                 event_loop::run(&thread);
             };
             threads.push(threads::start(&name, serve)?);
         }
-        self.shared.engine.start_threads(&mut threads)
+        self.shared.engine.start_threads(&mut threads, || schedule::set_time_slice(SERVING_SLICE))
     }
 
     /// Stops: no new connections, what executes is finished, replies are sent, threads are joined and the data are freed.

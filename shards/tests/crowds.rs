@@ -41,7 +41,7 @@ impl Crowd {
         };
         let engine = Engine::new(world, commands, Box::new(|_| ()), Box::new(wake));
         let mut threads = Vec::new();
-        engine.start_threads(&mut threads).expect("threads can be started");
+        engine.start_threads(&mut threads, || ()).expect("threads can be started");
         Crowd { engine, told, threads }
     }
 

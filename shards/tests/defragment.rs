@@ -128,7 +128,7 @@ impl Running {
         let world = World::new(SlotMap::new(shards, false), Settings::default()).expect("a thread");
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
         let mut threads = Vec::new();
-        engine.start_threads(&mut threads).expect("threads can be started");
+        engine.start_threads(&mut threads, || ()).expect("threads can be started");
         Running { engine, threads }
     }
 

@@ -328,7 +328,7 @@ impl Running {
         world.settings.set("maxmemory-policy", policy);
         let engine = Engine::new(world, commands, Box::new(|_| {}), Box::new(|_| {}));
         let mut threads = Vec::new();
-        engine.start_threads(&mut threads).expect("threads can be started");
+        engine.start_threads(&mut threads, || ()).expect("threads can be started");
         Running { engine, threads }
     }
 

@@ -392,7 +392,7 @@ impl Model {
         let deliver = Box::new(move |batch: Box<Batch>| delivered.take(&batch));
         let engine = Engine::new(std::sync::Arc::clone(world), commands, deliver, Box::new(|_| ()));
         let mut threads = Vec::new();
-        engine.start_threads(&mut threads).expect("threads can be started");
+        engine.start_threads(&mut threads, || ()).expect("threads can be started");
         Model { engine, threads, back }
     }
 

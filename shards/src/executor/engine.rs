@@ -195,11 +195,15 @@ impl Engine {
         })
     }
 
-    /// Starts the shards' own threads. Those that run are in `started`, also where the system refuses one.
-    pub fn start_threads(self: &Arc<Self>, started: &mut Vec<JoinHandle<()>>) -> io::Result<()> {
+    /// Starts the shards' own threads, each of which begins with `prepare`. Those that run are in `started`, also where the system
+    /// refuses one.
+    pub fn start_threads(self: &Arc<Self>, started: &mut Vec<JoinHandle<()>>, prepare: fn()) -> io::Result<()> {
         for index in 0..self.cells.len() {
             let engine = Arc::clone(self);
-            let run = move || engine.shard_thread(index);
+            let run = move || {
+                prepare();
+                engine.shard_thread(index);
+            };
             started.push(threads::start_modelled(&format!("sherd-shard-{index}"), run)?);
         }
         Ok(())
