@@ -169,7 +169,6 @@ def test_an_end_does_not_wait_for_replicas_that_have_gone_meanwhile(end: str) ->
         await_link(last)
         os.kill(goes.pid, signal.SIGSTOP)
         assert ours.call("SET", "k", "v").raw == b"+OK\r\n"
-        begun = time.monotonic()
         assert primary.process is not None
         if end == "SIGTERM":
             primary.process.send_signal(signal.SIGTERM)
@@ -178,8 +177,8 @@ def test_an_end_does_not_wait_for_replicas_that_have_gone_meanwhile(end: str) ->
         time.sleep(1)
         assert primary.is_running(), "it waits"
         goes.signal_and_wait(signal.SIGKILL)
+        # Before `shutdown-timeout`, which is twice as long.
         assert primary.process.wait(30) == 0
-        assert time.monotonic() - begun < 20
         assert theirs.value("GET", "k") == b"v"
 
 

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
+from tests.replication.support import eventually
 from tests.support.resp import encode_command
 from tests.support.wire import connect
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.servers import Server
+    from tests.support.wire import Wire
 
 
 @contextlib.contextmanager
@@ -48,3 +50,9 @@ def busy(server: Server) -> Iterator[None]:
             thread.join()
         for socket in sockets:
             socket.close()
+
+
+def await_blocked(admin: Wire, count: int) -> None:
+    """Waits until so many clients wait for a key."""
+    line = f"blocked_clients:{count}\r".encode()
+    eventually(lambda: line in admin.value("INFO", "clients"), f"{count} clients are blocked")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stress.busy import busy
+from tests.stress.busy import await_blocked, busy
 from tests.support.servers import Server, Shape
 from tests.support.wire import ConnectionClosed
 
@@ -31,11 +31,6 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def _await_blocked(admin: Wire, count: int) -> None:
-    while f"blocked_clients:{count}\r".encode() not in admin.value("INFO", "clients"):
-        pass
-
-
 def _end(server: Server, admin: Wire, command: tuple[str, ...]) -> list[bytes | None]:
     """What the clients were answered that a transaction has ended; None is no answer."""
     answers: list[bytes | None] = []
@@ -45,7 +40,7 @@ def _end(server: Server, admin: Wire, command: tuple[str, ...]) -> list[bytes | 
             identities = [str(wire.value("CLIENT", "ID")) for wire in wires]
             for wire in wires:
                 wire.write("BLPOP", "queue", "0")
-            _await_blocked(admin, len(wires))
+            await_blocked(admin, len(wires))
             commands = [tuple(identity if word == "ID" else word for word in command) for identity in identities]
             admin.pipeline([("MULTI",), *commands])
             assert admin.value("EXEC") == [1] * len(commands)
@@ -56,7 +51,7 @@ def _end(server: Server, admin: Wire, command: tuple[str, ...]) -> list[bytes | 
                     answers.append(wire.read().raw)
                 except ConnectionClosed as closed:
                     answers.append(closed.partial or None)
-        _await_blocked(admin, 0)
+        await_blocked(admin, 0)
     return answers
 
 

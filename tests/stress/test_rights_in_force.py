@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stress.busy import busy
+from tests.stress.busy import await_blocked, busy
 from tests.support.servers import Server, Shape
 from tests.support.wire import ConnectionClosed
 
@@ -80,8 +80,7 @@ def test_who_waits_without_the_right_to_it_gets_nothing_behind_the_answer(
         with contextlib.ExitStack() as stack:
             for wire in _log_in(server, stack):
                 wire.write("BLPOP", "queue", "0")
-            while f"blocked_clients:{shape.io_threads}".encode() not in admin.value("INFO", "clients"):
-                pass
+            await_blocked(admin, shape.io_threads)
             _change(admin, change)
             assert admin.call("RPUSH", "queue", "element").raw == b":1\r\n"
             assert admin.call("DEL", "queue").raw == b":1\r\n", "somebody got it"
@@ -113,8 +112,7 @@ def test_who_waits_without_the_right_to_it_gets_nothing_of_the_same_transaction(
             wires = _log_in(server, stack)
             for wire in wires:
                 wire.write("BLPOP", "queue", "0")
-            while f"blocked_clients:{shape.io_threads}".encode() not in admin.value("INFO", "clients"):
-                pass
+            await_blocked(admin, shape.io_threads)
             _change(admin, (("MULTI",), ("ACL", "SETUSER", "anna", "-blpop"), ("RPUSH", "queue", "element"), ("EXEC",)))
             assert admin.call("DEL", "queue").raw == b":1\r\n", "somebody got it"
             for wire in wires:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.replication.support import eventually
 from tests.support.servers import Server, Shape, free_port
 from tests.support.wire import Wire
 
@@ -87,8 +87,7 @@ def test_no_number_of_replicas_is_asked_for_with_the_lag_of_another_rule(server:
 def test_a_write_behind_the_answer_is_on_disk_when_it_is_answered(server: Server, admin: Wire) -> None:
     """Of 200 writes behind `appendfsync always`, 198 were answered before the file had them."""
     _set(admin, "appendonly", "yes", "appendfsync", "no")
-    while b"aof_rewrite_in_progress:0" not in admin.value("INFO", "persistence"):
-        time.sleep(0.01)
+    eventually(lambda: b"aof_rewrite_in_progress:0" in admin.value("INFO", "persistence"), "the file has begun")
     files = list((server.directory / "appendonlydir").glob("*.incr.aof"))
     with contextlib.ExitStack() as stack:
         others = [stack.enter_context(server.wire()) for _ in range(shape.io_threads)]
