@@ -180,11 +180,9 @@ impl Backlog {
         self.state().behind(reader)
     }
 
-    /// Bytes that are only kept as a replica has still to get them.
+    /// Memory that is only taken as a replica has still to get what is in it.
     fn bytes_beyond_size(&self) -> usize {
-        let (begin, end) = self.range();
-        let kept = usize::try_from(end - begin).unwrap_or(usize::MAX);
-        kept.saturating_sub(self.size.load(Ordering::Relaxed))
+        self.bytes().saturating_sub(self.size.load(Ordering::Relaxed))
     }
 
     /// Whether writers are to wait for those who get nothing yet, beside so much of their snapshot. They go on when half of what
@@ -302,6 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_counted_as_it_is_taken() {
+        let (backlog, mut sink) = backlog(0);
+        assert!(backlog.add_reader(1, 100));
+        // Small blocks share a chunk, which takes more than what is in it; a big one has a chunk of its own.
+        sink.take(&block(100, b"small"));
+        sink.take(&block(105, &[b'x'; 5000]));
+        sink.take(&block(5105, &[b'x'; CHUNK_BYTES]));
+        let taken = backlog.bytes();
+        assert!(taken > 5005 + CHUNK_BYTES, "{taken}");
+        assert_eq!(taken, backlog.state().iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>());
+        assert_eq!(sink.flush().buffer_bytes, taken);
+        backlog.advance(1, 5005 + CHUNK_BYTES);
+        sink.take(&block(5105 + CHUNK_BYTES as u64, b"last"));
+        assert_eq!(backlog.bytes(), backlog.state().iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>());
+        assert!(backlog.bytes() < taken);
+    }
+
+    #[test]
     fn who_waits_for_a_snapshot_holds_writers_back() {
         let (backlog, mut sink) = backlog(0);
         backlog.set_held_bytes_max(10);
@@ -343,7 +359,7 @@ mod tests {
         backlog.watch_snapshot(Some(Box::new(|| 9)));
         let flushed = sink.flush();
         assert!(flushed.pending_bytes > WAITING_BYTES_MAX);
-        assert_eq!(flushed.buffer_bytes, 13);
+        assert_eq!(flushed.buffer_bytes, backlog.bytes() + 9);
         backlog.watch_snapshot(None);
         assert_eq!(sink.flush().pending_bytes, 0);
     }

@@ -28,6 +28,8 @@ pub struct Chunks {
     chunks: VecDeque<Chunk>,
     pub begin: u64,
     pub end: u64,
+    /// Memory that the chunks take.
+    memory: usize,
     /// Where readers are, by the ids of their clients.
     readers: HashMap<u64, u64>,
 }
@@ -36,6 +38,7 @@ impl Chunks {
     /// Nothing, from an offset on; readers are where they were.
     pub fn restart(&mut self, offset: u64) {
         self.chunks.clear();
+        self.memory = 0;
         (self.begin, self.end) = (offset, offset);
     }
 
@@ -44,7 +47,7 @@ impl Chunks {
         let needed = self.readers.values().copied().min().unwrap_or(self.end);
         let keep = needed.min(self.end.saturating_sub(size));
         while self.chunks.front().is_some_and(|chunk| chunk.end() <= keep) {
-            self.chunks.pop_front();
+            self.memory -= self.chunks.pop_front().map_or(0, |chunk| chunk.bytes.capacity());
         }
         self.begin = self.chunks.front().map_or(self.end, |chunk| chunk.begin);
     }
@@ -52,26 +55,36 @@ impl Chunks {
     /// Adds a copy of some bytes, to the last chunk if nobody is sending that.
     pub fn append(&mut self, bytes: &[u8]) {
         match self.chunks.back_mut().and_then(|chunk| Arc::get_mut(&mut chunk.bytes)) {
-            Some(last) if last.len() + bytes.len() <= CHUNK_BYTES => last.extend_from_slice(bytes),
+            Some(last) if last.len() + bytes.len() <= CHUNK_BYTES => {
+                let before = last.capacity();
+                last.extend_from_slice(bytes);
+                self.memory += last.capacity() - before;
+                self.end += bytes.len() as u64;
+            }
             _ => {
                 let mut chunk = Vec::with_capacity(bytes.len().max(CHUNK_BYTES / 16));
                 chunk.extend_from_slice(bytes);
-                self.chunks.push_back(Chunk { begin: self.end, bytes: Arc::new(chunk) });
+                self.push(chunk);
             }
         }
-        self.end += bytes.len() as u64;
     }
 
     /// Adds bytes as a chunk of their own.
     pub fn push(&mut self, bytes: Vec<u8>) {
         let begin = self.end;
         self.end += bytes.len() as u64;
+        self.memory += bytes.capacity();
         self.chunks.push_back(Chunk { begin, bytes: Arc::new(bytes) });
+    }
+
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter()
     }
 
     /// Memory that they take.
     pub fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.bytes.capacity()).sum()
+        self.memory
     }
 
     pub fn add_reader(&mut self, reader: u64, position: u64) {

@@ -271,7 +271,7 @@ impl Feeder<'_> {
             let mut next = self.order.put(numbered);
             while let Some(Numbered { item, .. }) = next {
                 if let Item::Segment(segment) = &item {
-                    self.taken_bytes += segment.bytes.len();
+                    self.taken_bytes += segment.memory();
                 }
                 self.feed.apply(item);
                 next = self.order.take_next();

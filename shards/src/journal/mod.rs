@@ -102,6 +102,14 @@ pub struct Segment {
     pub from_primary: bool,
 }
 
+impl Segment {
+    /// What it takes, which can be twice what is in it: a limit of memory is kept by what is taken.
+    fn memory(&self) -> usize {
+        let layout = std::alloc::Layout::array::<u8>(self.bytes.capacity());
+        layout.map_or(0, sherd_metrics::memory::block_size)
+    }
+}
+
 /// Runs on the journal's thread at its place in the order.
 pub type Work = Box<dyn FnOnce(&mut Feed) + Send>;
 
@@ -170,7 +178,7 @@ pub(crate) struct Common {
 impl Common {
     fn push(&self, item: Item) -> Ticket {
         if let Item::Segment(segment) = &item {
-            self.count(segment.bytes.len());
+            self.count(segment.memory());
         }
         // Relaxed: the batons order the slices of a shard, and each shard's order is all that tickets have to agree with.
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed) + 1;
@@ -296,8 +304,7 @@ impl Journal {
     fn hand_over_segment(&self) -> (Ticket, usize) {
         let (mut last, mut taken) = (0, 0);
         for segment in [recorder::take(), recorder::take_for_links()].into_iter().flatten() {
-            let layout = std::alloc::Layout::array::<u8>(segment.bytes.capacity());
-            taken += layout.map_or(0, sherd_metrics::memory::block_size);
+            taken += segment.memory();
             last = self.common.push(Item::Segment(segment));
         }
         if last == 0 {

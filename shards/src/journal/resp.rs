@@ -18,8 +18,16 @@ pub fn begin(out: &mut Vec<u8>, parts: usize) {
     header(out, b'*', parts);
 }
 
+/// Parts from this size on get their room at once: the line end behind one would double it.
+const BIG_PART: usize = 512;
+/// What a part has around it, at most.
+const AROUND_PART: usize = 32;
+
 /// Adds a part.
 pub fn part(out: &mut Vec<u8>, part: &[u8]) {
+    if part.len() >= BIG_PART {
+        out.reserve(part.len() + AROUND_PART);
+    }
     header(out, b'$', part.len());
     out.extend_from_slice(part);
     out.extend_from_slice(b"\r\n");
@@ -48,6 +56,13 @@ mod tests {
         append(&mut out, &[b"SET", b"key-of-ten", &[b'x'; 120]]);
         let expected = format!("*3\r\n$3\r\nSET\r\n$10\r\nkey-of-ten\r\n$120\r\n{}\r\n", "x".repeat(120));
         assert_eq!(String::from_utf8(out).expect("text"), expected);
+    }
+
+    #[test]
+    fn a_big_command_takes_little_more_than_its_parts() {
+        let mut out = Vec::with_capacity(256);
+        append(&mut out, &[b"SET", b"key", &[b'x'; 100_000]]);
+        assert!(out.capacity() < 100_200, "{}", out.capacity());
     }
 
     #[test]
