@@ -30,6 +30,16 @@ impl Inbound {
         self.buffer.len() - self.consumed
     }
 
+    /// Whether no request has begun, where all bytes were taken: the next one begins with what comes.
+    #[inline]
+    pub fn awaits_request(&mut self) -> bool {
+        let awaits = self.parser.is_fresh();
+        if awaits {
+            self.expected = 1;
+        }
+        awaits
+    }
+
     /// What it takes, in bytes.
     pub fn bytes(&self) -> usize {
         self.buffer.capacity() + self.parser.bytes()
@@ -60,7 +70,9 @@ impl Inbound {
 
     /// Returns an empty buffer to the pool, and what its requests took besides. Only while no command is out.
     pub fn release(&mut self, pool: &mut BufferPool) {
-        self.inline_words = Vec::new();
+        if self.inline_words.capacity() > 0 {
+            self.inline_words = Vec::new();
+        }
         if self.unparsed() > 0 || self.buffer.capacity() == 0 {
             return;
         }

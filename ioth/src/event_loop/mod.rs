@@ -31,7 +31,7 @@ use crate::request::over_shards::take_performed;
 use crate::request::paused::release_deferred;
 use crate::request::publish::{send_fed, take_posts, tell_others};
 use crate::request::quiet::share;
-use crate::request::settle::{close, settle};
+use crate::request::settle::{close, keep_or_settle};
 use crate::shared::message::Message;
 use crate::thread::neighbours::lock;
 use crate::thread::poller::{Event, Events, Poller};
@@ -174,7 +174,7 @@ fn work(io: &mut IoThread) {
         connection.is_ready = false;
         io.clock.read_if_old(&io.shared.world);
         process(io, &mut connection);
-        settle(io, connection);
+        keep_or_settle(io, connection);
         if io.untold.is_for_many() {
             tell_others(io);
         }

@@ -121,6 +121,7 @@ pub fn go_on(io: &mut IoThread, connection: &mut Connection) {
 }
 
 /// The round is over for a connection: sends a range of a buffer behind what it has, and goes on with what it has left to parse.
+#[inline(always)]
 fn finish(io: &mut IoThread, connection: &mut Connection, bytes: &mut Vec<u8>, range: Range<usize>) {
     let is_answered = !connection.outbound.has_pending();
     if connection.outbound.has_pushed() && connection.wait.reason == WaitsFor::Nothing && is_answered {

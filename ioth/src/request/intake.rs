@@ -237,13 +237,14 @@ fn take_from(
             return Stop::Enough;
         }
         let rest = &buffer[*consumed..];
+        if rest.is_empty() && connection.inbound.awaits_request() {
+            return Stop::NeedsBytes;
+        }
         if connection.inbound.parser.is_fresh() && bulk_bytes_max >= SHORT_ARG_BYTES_MAX {
             if let Some((count, length)) = short_request(rest, &mut short_args) {
                 let request = Request { args: &short_args[..count], length };
                 if !take_request(io, connection, &request, consumed, budget) {
-                    if connection.wait.calls.is_some() {
-                        join_calls(io, connection, (buffer, consumed), budget);
-                    }
+                    join_calls(io, connection, (buffer, consumed), budget);
                     return Stop::Enough;
                 }
                 if rest.len() > length {
@@ -441,7 +442,7 @@ fn join_calls(
     (buffer, consumed): (&[u8], &mut usize),
     budget: &mut Budget,
 ) {
-    if !takes_plain_commands(io, connection) {
+    if connection.wait.calls.is_none() || !takes_plain_commands(io, connection) {
         return;
     }
     let mut args: [&[u8]; SHORT_ARGS_MAX] = [&[]; SHORT_ARGS_MAX];

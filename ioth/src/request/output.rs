@@ -28,6 +28,7 @@ pub fn flush(io: &mut IoThread, connection: &mut Connection) {
 }
 
 /// Sends a range of a buffer after what waits at a connection, which ends if that fails.
+#[inline(always)]
 pub fn send_from(io: &mut IoThread, connection: &mut Connection, buffer: &mut Vec<u8>, range: Range<usize>) {
     match connection.outbound.send_from(&mut connection.transport, buffer, range) {
         Ok(sent) => note_written(io, connection, sent),
@@ -50,6 +51,8 @@ pub fn send(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
 }
 
 /// Counts what was sent and looks at the hard limit of what was not.
+// Always: what it looks at is in registers where it matters.
+#[inline(always)]
 pub fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize) {
     let record = &connection.record;
     record.output_bytes.store(record.output_bytes.load(Relaxed) + sent as u64, Relaxed);

@@ -13,8 +13,42 @@ use super::paused::release;
 use super::subscribe::unsubscribe_all;
 use super::track::track_no_longer;
 
+/// After a connection's requests were taken: [`settle`] follows when shards have executed them, and now only where they have none.
+#[inline]
+pub fn keep_or_settle(io: &mut IoThread, connection: Box<Connection>) {
+    if connection.outbound.is_executing() && !connection.closing {
+        io.connections.put_back(connection);
+    } else {
+        settle(io, connection);
+    }
+}
+
 /// After a connection was worked on: keeps it, or closes it.
-pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
+#[inline]
+pub fn settle(io: &mut IoThread, connection: Box<Connection>) {
+    if connection.is_idle() {
+        rest(io, connection);
+    } else {
+        settle_busy(io, connection);
+    }
+}
+
+/// Nothing is out for a connection: it waits for what its client sends next, which may be there already.
+#[inline]
+fn rest(io: &mut IoThread, mut connection: Box<Connection>) {
+    connection.wait.shares.clear();
+    let more =
+        !connection.is_deferred && connection.transport.is_readable() && connection.unsent() < OUTPUT_PAUSE_BYTES;
+    connection.inbound.release(&mut io.buffers);
+    let index = connection.token.index;
+    io.connections.put_back(connection);
+    if more {
+        io.connections.make_ready(index);
+    }
+}
+
+/// Something is out for a connection, or it is to end.
+fn settle_busy(io: &mut IoThread, mut connection: Box<Connection>) {
     if connection.closing && !connection.outbound.is_executing() {
         connection.outbound.forget_parked();
     }
@@ -29,20 +63,7 @@ pub fn settle(io: &mut IoThread, mut connection: Box<Connection>) {
     } else if connection.closing {
         elsewhere::hang_up_if_killed(&mut connection);
     }
-    let idle = connection.is_idle();
-    let more = idle
-        && !connection.closing
-        && !connection.is_deferred
-        && connection.transport.is_readable()
-        && connection.unsent() < OUTPUT_PAUSE_BYTES;
-    if idle {
-        connection.inbound.release(&mut io.buffers);
-    }
-    let index = connection.token.index;
     io.connections.put_back(connection);
-    if more {
-        io.connections.make_ready(index);
-    }
 }
 
 /// Whether replies are held back until the disk has what they acknowledge. A client that will send no more reads them all the

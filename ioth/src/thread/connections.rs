@@ -22,6 +22,7 @@ pub struct Connections {
 
 impl Connections {
     /// Takes a connection out to work on it; [`Connections::put_back`] follows.
+    #[inline]
     pub fn take(&mut self, index: u32) -> Option<Box<Connection>> {
         self.places.get_mut(index as usize)?.connection.take()
     }
@@ -33,6 +34,7 @@ impl Connections {
     }
 
     /// Puts a connection back.
+    #[inline]
     pub fn put_back(&mut self, connection: Box<Connection>) {
         let index = connection.token.index as usize;
         self.places[index].connection = Some(connection);

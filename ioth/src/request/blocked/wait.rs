@@ -39,6 +39,7 @@ fn may_wait(connection: &Connection, waiter: &Waiter) -> bool {
 }
 
 /// Answers the client if its reply has come and everything before it was sent.
+#[inline]
 pub fn settle_wait(io: &mut IoThread, connection: &mut Connection) {
     if connection.wait.reason != WaitsFor::Key || connection.outbound.awaits_shards() {
         return;
