@@ -253,33 +253,50 @@ fn take_from(
                 continue;
             }
         }
-        let limits = Limits { bulk_bytes_max, authenticated: connection.session.authenticated };
-        let goes_on = match connection.inbound.parser.next(rest, limits) {
-            Ok(Parsed::Command(length)) => {
-                long_args.clear();
-                long_args.extend(connection.inbound.parser.args().iter().map(|&(start, end)| &rest[start..end]));
-                take_request(io, connection, &Request { args: &long_args, length }, consumed, budget)
-            }
-            Ok(Parsed::Nothing(length)) => pass_over(length, consumed, budget),
-            Ok(Parsed::Inline(length)) => take_inline(io, connection, &rest[..length], consumed, budget),
-            Ok(Parsed::Incomplete(bytes)) => {
-                connection.inbound.expected = bytes;
-                return Stop::NeedsBytes;
-            }
-            Err(error) => {
-                protocol_error(io, connection, &error);
-                false
-            }
-        };
-        if !goes_on {
-            // Where the request has to wait it is parsed again.
-            connection.inbound.parser.reset();
-            return Stop::Enough;
+        if let Some(stop) = take_any(io, connection, (rest, consumed), &mut long_args, budget) {
+            return stop;
         }
     }
     // The budget is used up; the connection goes on in the next round.
     io.connections.make_ready_again(connection);
     Stop::Enough
+}
+
+/// Takes a request of any kind, or finds that it is not there whole; returns why no more are taken, unless the next one may be.
+// Apart from the loop around it: what it needs would be made ready there for each connection.
+#[inline(never)]
+fn take_any<'b>(
+    io: &mut IoThread,
+    connection: &mut Connection,
+    (rest, consumed): (&'b [u8], &mut usize),
+    args: &mut Vec<&'b [u8]>,
+    budget: &mut Budget,
+) -> Option<Stop> {
+    let bulk_bytes_max = io.shared.world.settings.proto_max_bulk_len.size();
+    let limits = Limits { bulk_bytes_max, authenticated: connection.session.authenticated };
+    let goes_on = match connection.inbound.parser.next(rest, limits) {
+        Ok(Parsed::Command(length)) => {
+            args.clear();
+            args.extend(connection.inbound.parser.args().iter().map(|&(start, end)| &rest[start..end]));
+            take_request(io, connection, &Request { args, length }, consumed, budget)
+        }
+        Ok(Parsed::Nothing(length)) => pass_over(length, consumed, budget),
+        Ok(Parsed::Inline(length)) => take_inline(io, connection, &rest[..length], consumed, budget),
+        Ok(Parsed::Incomplete(bytes)) => {
+            connection.inbound.expected = bytes;
+            return Some(Stop::NeedsBytes);
+        }
+        Err(error) => {
+            protocol_error(io, connection, &error);
+            false
+        }
+    };
+    if goes_on {
+        return None;
+    }
+    // Where the request has to wait it is parsed again.
+    connection.inbound.parser.reset();
+    Some(Stop::Enough)
 }
 
 /// Passes bytes over that ask for nothing; the next request may be taken.
@@ -379,6 +396,8 @@ impl<'b, A: FnMut(&[&[u8]]) -> bool> Row<'b> for Repeats<'b, '_, A> {
 
 /// Takes the requests that follow one and begin with the same bytes, which is most of a pipeline: nothing but their
 /// other arguments is looked at, if the command is such that this will do.
+// As [`take_any`].
+#[inline(never)]
 fn take_repeats<'a>(
     io: &mut IoThread,
     connection: &mut Connection,
