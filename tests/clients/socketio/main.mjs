@@ -51,6 +51,13 @@ async function open(make, adapter) {
   return { server, client, end };
 }
 
+async function shardChannels() {
+  const [client, end] = await nodeRedis();
+  const channels = await client.sendCommand(["PUBSUB", "SHARDCHANNELS"]);
+  await end();
+  return channels;
+}
+
 async function use(make, adapter) {
   const first = await open(make, adapter);
   const second = await open(make, adapter);
@@ -63,6 +70,10 @@ async function use(make, adapter) {
   await eventually("a broadcast reaches the clients of both", () => heard.length === 2);
   await second.client.emitWithAck("join", "room");
   await eventually("the room is known", async () => (await first.server.in("room").fetchSockets()).length === 1);
+  if (adapter === createShardedAdapter) {
+    // A room has a channel of its own, and the server does not wait until it is subscribed to it.
+    await eventually("the room has its channel", async () => (await shardChannels()).some((name) => name.endsWith("#room#")));
+  }
   first.server.to("room").emit("news", "room");
   await eventually("a message to a room reaches its member", () => heard.length === 3);
   assert.deepEqual(heard[2], ["second", "room"]);
