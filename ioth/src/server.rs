@@ -223,8 +223,9 @@ impl Server {
     }
 
     /// Stops: no new connections, what executes is finished, replies are sent, threads are joined and the data are freed.
-    /// That is waited for `at_most` so long. A command that takes longer cannot be broken off: then the answer is false, and
-    /// the rest follows when it has ended. May be called any number of times.
+    /// That is waited for `at_most` so long, and then for the files to have what was executed. A command that takes longer
+    /// cannot be broken off: then the answer is false, what it has done comes into no file, and the rest follows when it has
+    /// ended. May be called any number of times.
     pub fn stop(&self, at_most: Duration) -> bool {
         self.shared.stopping.store(true, SeqCst);
         self.shared.extensions.work.stop();
@@ -237,7 +238,14 @@ impl Server {
         let ended = ending.get_or_insert_with(|| self.join_threads());
         // Nothing is ever sent: the other end is dropped when all is done.
         let told = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-        told == Err(RecvTimeoutError::Disconnected)
+        if told == Err(RecvTimeoutError::Disconnected) {
+            return true;
+        }
+        // Whoever is told that this has ended may use the files. So nothing of a command that is still being executed comes into
+        // them, and a script can be broken off that has written and might never end.
+        self.shared.world.journal.stop();
+        self.shared.scripts.running.abandon();
+        false
     }
 
     /// Joins the threads and frees the data, in a thread of its own: both may take longer than anybody wants to wait. Where the

@@ -486,7 +486,12 @@ impl Host for ScriptHost<'_, '_> {
             let command = || self.context.args.iter().map(|arg| arg.to_vec()).collect();
             self.shared.scripts.running.enter(self.is_function.then(command), self.begun, self.has_written)
         });
-        if long.is_killed() || self.shared.stopping.load(Relaxed) {
+        // At the end of the server too what has written is not cut in two while anybody could see it, or a file keep it.
+        let is_cut = match self.has_written {
+            true => self.shared.scripts.running.are_abandoned(),
+            false => self.shared.stopping.load(Relaxed),
+        };
+        if long.is_killed() || is_cut {
             return Interruption::Kill;
         }
         let threshold = self.shared.world.settings.busy_reply_threshold.size() as u64;

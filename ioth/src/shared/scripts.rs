@@ -3,7 +3,7 @@
 //!
 //! A script or function is entered here with its first 100,000 instructions, so that one which is soon over costs nothing.
 
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sherd_metrics::clock::{self, TickRate};
@@ -118,7 +118,11 @@ impl LongScript {
 
 /// See the [module](self).
 #[derive(Default)]
-pub struct RunningScripts(Mutex<Vec<Arc<LongScript>>>);
+pub struct RunningScripts {
+    scripts: Mutex<Vec<Arc<LongScript>>>,
+    /// Nothing that scripts do is kept any more: see [`RunningScripts::abandon`].
+    are_abandoned: AtomicBool,
+}
 
 /// A function that runs, as FUNCTION STATS tells of it.
 pub struct RunningFunction {
@@ -128,7 +132,16 @@ pub struct RunningFunction {
 
 impl RunningScripts {
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<LongScript>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server has ended, as far as anybody can tell, and its journal: scripts that have written may be cut in two as well.
+    pub fn abandon(&self) {
+        self.are_abandoned.store(true, Relaxed);
+    }
+
+    pub fn are_abandoned(&self) -> bool {
+        self.are_abandoned.load(Relaxed)
     }
 
     /// A script has turned out to take long, or a function, of which the command line is given.
