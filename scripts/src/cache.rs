@@ -168,6 +168,11 @@ impl Cache {
         CacheNumbers { scripts: known.scripts.len(), bytes: known.bytes, evicted: known.evicted }
     }
 
+    /// CONFIG RESETSTAT.
+    pub fn reset_counts(&self) {
+        self.write().evicted = 0;
+    }
+
     /// What is another one when scripts were forgotten.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -267,6 +272,8 @@ mod tests {
         assert!(cache.find(&second.sha).is_none(), "it was used longest ago");
         assert!(cache.find(&first.sha).is_some() && cache.find(&loaded.sha).is_some());
         assert_eq!((cache.numbers().scripts, cache.numbers().evicted), (EVALUATED_MAX + 1, 1));
+        cache.reset_counts();
+        assert_eq!((cache.numbers().scripts, cache.numbers().evicted), (EVALUATED_MAX + 1, 0));
     }
 
     #[test]

@@ -237,6 +237,8 @@ def test_only_the_last_scripts_of_eval_are_kept(server: Server) -> None:
         assert found == [1, 0]
         assert wire.call("EVALSHA", digest, "0").value == b"loaded"
         assert int(re.search(rb"evicted_scripts:(\d+)", wire.call("INFO", "stats").value)[1]) > 0
+        wire.call("CONFIG", "RESETSTAT")
+        assert b"evicted_scripts:0\r\n" in wire.value("INFO", "stats")
 
 
 def test_what_is_remembered_of_a_script_is_no_more_than_a_guess(server: Server) -> None:

@@ -467,6 +467,10 @@ impl Host for ScriptHost<'_, '_> {
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
         let command = self.find(args[0], args).ok()?;
+        if matches!(command.spec.plane, Plane::Container) && args.len() > 1 {
+            // It has no such subcommand.
+            return None;
+        }
         Some(self.user.as_ref().is_none_or(|user| user.check(command, args, self.db).is_ok()))
     }
 

@@ -336,6 +336,7 @@ impl Shared {
         self.control.reset_counters();
         self.control.cells.reset();
         self.extensions.reset_counts();
+        self.scripts.cache.reset_counts();
         for shard in 0..self.world.slots.shards() {
             let (stats, cells, _) = self.engine.stats(shard);
             stats.reset();

@@ -430,6 +430,9 @@ ACL SETUSER anna on nopass ~a* &c +@all -set -client
 2> EVAL "return {redis.acl_check_cmd('GET', 'a'), redis.acl_check_cmd('GET', 'b'), redis.acl_check_cmd('SET', 'a', 1)}" 0
 2> EVAL "return {tostring(redis.acl_check_cmd('get', 'a')), tostring(redis.acl_check_cmd('get', 'b'))}" 0
 2> EVAL "return redis.acl_check_cmd('NOSUCH')" 0
+2> EVAL "return redis.acl_check_cmd('CONFIG', 'NOSUCH')" 0
+2> EVAL "return {tostring(redis.acl_check_cmd('config')), tostring(redis.acl_check_cmd('client'))}" 0
+2> EVAL "return {tostring(redis.acl_check_cmd('config', 'get')), tostring(redis.acl_check_cmd('client', 'id'))}" 0
 2> EVAL "return redis.acl_check_cmd()" 0
 2> EVAL "return redis.call('DEL', 'a', 'b')" 0
 2> MULTI
