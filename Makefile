@@ -109,14 +109,16 @@ bench: build ## build the load generator and measure this server (BENCH_ARGS add
 	cargo build --release --manifest-path bench/Cargo.toml
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
 
-# Entries hold pointers that are not aligned; without the option what they point to counts as leaked.
+# Entries hold pointers that are not aligned; without the option what they point to counts as leaked. So does what Lua has in blocks of
+# its own, where the sanitizer finds no pointers: it was why these targets ended with their seeds.
 fuzz: check-tools $(STAMPS)/dev $(STAMPS)/native ## run every fuzz target for FUZZ_SECONDS each (default 30)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@for target in $$(cd fuzz && ls fuzz_targets | sed -n 's/\.rs$$//p'); do \
 		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
 		mkdir -p "fuzz/corpus/$$target"; \
+		case "$$target" in lua_*) leaks=0;; *) leaks=1;; esac; \
 		LSAN_OPTIONS=use_unaligned=1 RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
-			-max_total_time=$(FUZZ_SECONDS) -max_len=800 -rss_limit_mb=3000 -timeout=20; \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=800 -rss_limit_mb=3000 -timeout=20 -detect_leaks=$$leaks; \
 	done
 	@echo "fuzz: manifest for $(FUZZ_SECONDS) s"
 	$(BIN)/python -m tests.durability.fuzz_manifests --seconds $(FUZZ_SECONDS)
