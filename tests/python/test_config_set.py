@@ -57,6 +57,8 @@ def failed(name: str, reason: str) -> str:
         ("notify-keyspace-events", "Eg$lszhxetdmn", "AEm"),
         ("notify-keyspace-events", "KEAnm", "AKEm"),
         ("notify-keyspace-events", "Kn", "nK"),
+        ("notify-keyspace-events", "STIVh", "hSTIV"),
+        ("notify-keyspace-events", "VAES", "AESV"),
         ("notify-keyspace-events", "", ""),
         ("oom-score-adj-values", "3 2 1", "3 2 1"),
         ("latency-tracking-info-percentiles", "", ""),
@@ -105,7 +107,7 @@ def test_a_value_that_redis_takes_is_shown_as_redis_shows_it(name: str, text: st
             "normal a 2 3",
             "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
         ),
-        ("notify-keyspace-events", "Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
+        ("notify-keyspace-events", "Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdnSTIV'."),
         ("oom-score-adj-values", "1 2", "wrong number of arguments"),
         (
             "oom-score-adj-values",

@@ -155,14 +155,15 @@ impl Timed {
         timed
     }
 
-    /// Announces what was done; `emptied` if the collection has no element any more.
-    pub fn finish<T: Expires>(&self, context: &mut Context<'_>, key: &Key<'_>, emptied: bool) {
-        self.announce::<T>(context, key, emptied, |elements| elements);
+    /// Announces what was done to which elements; `emptied` if the collection has none any more. A command does the same to all of
+    /// them: it sets one time, which has passed or not, or takes times away.
+    pub fn finish<T: Expires>(&self, context: &mut Context<'_>, key: &Key<'_>, emptied: bool, names: &[&[u8]]) {
+        self.announce::<T>(context, key, emptied, names, |elements| elements);
     }
 
     /// The same where the command has written the elements as well, which counts their change.
-    pub fn finish_written<T: Expires>(&self, context: &mut Context<'_>, key: &Key<'_>, emptied: bool) {
-        self.announce::<T>(context, key, emptied, |_| 0);
+    pub fn finish_written<T: Expires>(&self, context: &mut Context<'_>, key: &Key<'_>, emptied: bool, names: &[&[u8]]) {
+        self.announce::<T>(context, key, emptied, names, |_| 0);
     }
 
     fn announce<T: Expires>(
@@ -170,11 +171,12 @@ impl Timed {
         context: &mut Context<'_>,
         key: &Key<'_>,
         emptied: bool,
+        names: &[&[u8]],
         changes: impl Fn(usize) -> usize,
     ) {
         for (elements, event) in T::events(self) {
             if elements > 0 {
-                context.changed_by(changes(elements), key, T::CLASS, event);
+                context.changed_elements(changes(elements), key, (T::CLASS, event), names.iter().copied());
             }
         }
         if emptied {
@@ -208,7 +210,7 @@ pub(super) fn set_time<T: Expires>(
     base: Base,
 ) -> Outcome {
     let (key, args, now, limits) = (context.key(1), context.args, timed_access::now(context), T::limits(context));
-    let recorded = context.is_recorded();
+    let are_named = context.is_recorded() || context.names_elements(T::CLASS);
     context.is_there::<T>(&key)?;
     let time = parse_time(context, args[2], unit, base)?;
     let (condition, names) = T::parse_setting(args)?;
@@ -224,7 +226,7 @@ pub(super) fn set_time<T: Expires>(
             None => ABSENT,
             Some(old) if !condition.allows(old, time) => REFUSED,
             Some(_) => {
-                if recorded {
+                if are_named {
                     applied.push(*name);
                 }
                 timed.apply(elements, name, time, now, limits);
@@ -238,13 +240,14 @@ pub(super) fn set_time<T: Expires>(
     }
     let emptied = elements.element_count() == 0;
     record_time::<T>(context, &key, (time, now), &applied);
-    timed.finish::<T>(context, &key, emptied);
+    timed.finish::<T>(context, &key, emptied, &applied);
     Ok(())
 }
 
 /// HPERSIST and SPERSIST.
 pub(super) fn persist<T: Expires>(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args, limits) = (context.key(1), context.args, T::limits(context));
+    let are_named = context.names_elements(T::CLASS);
     context.is_there::<T>(&key)?;
     let names = T::parse_names(args)?;
     reply.array(names.len());
@@ -252,17 +255,18 @@ pub(super) fn persist<T: Expires>(context: &mut Context<'_>, reply: &mut Reply<'
         names.iter().for_each(|_| reply.int(ABSENT));
         return Ok(());
     };
-    let mut timed = Timed::default();
+    let (mut timed, mut applied) = (Timed::default(), Vec::new());
     for name in names {
         reply.int(if elements.time_of(name).is_none() {
             ABSENT
         } else if timed.persist(elements, name, limits) {
+            applied.extend(are_named.then_some(*name));
             DONE
         } else {
             NO_EXPIRY
         });
     }
-    timed.finish::<T>(context, &key, false);
+    timed.finish::<T>(context, &key, false, &applied);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use super::list::write_item;
 use crate::handler::args;
 use crate::handler::context::Context;
 use crate::handler::error::{CommandError, Outcome, NAN_OR_INFINITY, NOT_FLOAT, OVERFLOW};
+use crate::keyspace::db::Key;
 use crate::keyspace::events::class;
 use crate::handler::reply::Reply;
 use crate::command::spec::{flag::*, one_key, CommandSpec, Group, Plane};
@@ -216,7 +217,8 @@ fn set_pairs(context: &mut Context<'_>) -> Result<usize, CommandError> {
             hash.set_expiry(field, None);
         }
     }
-    context.changed_by(pairs.len() / 2, &key, class::HASH, "hset");
+    let fields = pairs.iter().step_by(2).copied();
+    context.changed_elements(pairs.len() / 2, &key, (class::HASH, "hset"), fields);
     Ok(created)
 }
 
@@ -226,7 +228,7 @@ fn hsetnx(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let absent = !hash.contains(args[2]);
     if absent {
         hash.set(args[2], args[3], limits);
-        context.changed(&key, class::HASH, "hset");
+        context.changed_elements(1, &key, (class::HASH, "hset"), args[2..3].iter().copied());
     }
     reply.flag(absent);
     Ok(())
@@ -256,25 +258,52 @@ pub(super) fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u
 }
 
 fn hdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, fields) = (context.key(1), &context.args[2..]);
+    let (key, fields, are_named) = (context.key(1), &context.args[2..], context.names_elements(class::HASH));
     let Some(hash) = timed_access::write::<Hash>(context, &key, fields.iter())? else {
         reply.int(0);
         return Ok(());
     };
-    let removed = fields.iter().filter(|field| hash.remove(field)).count();
+    let mut removed = Removed::new(are_named);
+    fields.iter().filter(|field| hash.remove(field)).for_each(|field| removed.add(field));
     let emptied = hash.is_empty();
-    if removed > 0 {
-        context.changed_by(removed, &key, class::HASH, "hdel");
-    }
+    removed.announce(context, &key);
     if emptied {
         context.remove_emptied(&key);
     }
-    reply.count(removed);
+    reply.count(removed.count);
     Ok(())
 }
 
+/// Fields that a command has removed.
+struct Removed<'a> {
+    count: usize,
+    /// Their names, if anybody wants to know them.
+    names: Option<Vec<&'a [u8]>>,
+}
+
+impl<'a> Removed<'a> {
+    fn new(are_named: bool) -> Self {
+        Self { count: 0, names: are_named.then(Vec::new) }
+    }
+
+    #[inline]
+    fn add(&mut self, field: &'a [u8]) {
+        self.count += 1;
+        if let Some(names) = &mut self.names {
+            names.push(field);
+        }
+    }
+
+    fn announce(&self, context: &mut Context<'_>, key: &Key<'_>) {
+        if self.count > 0 {
+            let names = self.names.iter().flatten().copied();
+            context.changed_elements(self.count, key, (class::HASH, "hdel"), names);
+        }
+    }
+}
+
 fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, args) = (context.key(1), context.args);
+    let (key, args, are_named) = (context.key(1), context.args, context.names_elements(class::HASH));
     context.is_there::<Hash>(&key)?;
     let fields = parse_fields(args, 2)?;
     let hash = timed_access::write::<Hash>(context, &key, fields.iter())?;
@@ -283,14 +312,16 @@ fn hgetdel(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         fields.iter().for_each(|_| reply.null());
         return Ok(());
     };
-    let mut removed = 0;
+    let mut removed = Removed::new(are_named);
     for field in fields {
         write_value(reply, Some(&*hash), field);
-        removed += usize::from(hash.remove(field));
+        if hash.remove(field) {
+            removed.add(field);
+        }
     }
     let emptied = hash.is_empty();
-    if removed > 0 {
-        context.changed_by(removed, &key, class::HASH, "hdel");
+    removed.announce(context, &key);
+    if removed.count > 0 {
         effects::with_elements(context, "HDEL", &key, fields.iter().copied());
     }
     if emptied {
@@ -345,7 +376,7 @@ fn hincrby(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     let value = old.checked_add(increment).ok_or(OVERFLOW)?;
     hash.set(field, number::format_i64(value, &mut Default::default()), limits);
-    context.changed(&key, class::HASH, "hincrby");
+    context.changed_elements(1, &key, (class::HASH, "hincrby"), args[2..3].iter().copied());
     reply.int(value);
     Ok(())
 }
@@ -370,7 +401,7 @@ fn hincrbyfloat(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let text = value.to_text();
     hash.set(field, &text, limits);
     let expiry = hash.expiry(field).flatten();
-    context.changed(&key, class::HASH, "hincrbyfloat");
+    context.changed_elements(1, &key, (class::HASH, "hincrbyfloat"), args[2..3].iter().copied());
     context.effect(&[b"HSET", key.bytes, field, &text]);
     if let Some(at_ms) = expiry {
         effects::elements_expire_at(context, ("HPEXPIREAT", "FIELDS"), &key, at_ms, &[field]);

@@ -70,7 +70,7 @@ pub(super) fn time_option(word: &[u8]) -> Option<(Unit, Base)> {
 
 fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, args, now) = (context.key(1), context.args, timed_access::now(context));
-    let recorded = context.is_recorded();
+    let are_named = context.is_recorded() || context.names_elements(class::HASH);
     context.is_there::<Hash>(&key)?;
     // The options have fixed places: at most one of them, then FIELDS.
     let (lifetime, first) = match time_option(args[2]) {
@@ -96,9 +96,9 @@ fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         match lifetime {
             Lifetime::Until(time) if hash.contains(field) => {
                 timed.apply(hash, field, time, now, ());
-                applied.extend(recorded.then_some(*field));
+                applied.extend(are_named.then_some(*field));
             }
-            Lifetime::Persist if timed.persist(hash, field, ()) => applied.extend(recorded.then_some(*field)),
+            Lifetime::Persist if timed.persist(hash, field, ()) => applied.extend(are_named.then_some(*field)),
             _ => {}
         }
     }
@@ -108,7 +108,7 @@ fn hgetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         Lifetime::Persist => effects::elements_persist(context, &key, &applied),
         _ => {}
     }
-    timed.finish::<Hash>(context, &key, emptied);
+    timed.finish::<Hash>(context, &key, emptied, &applied);
     Ok(())
 }
 
@@ -228,7 +228,7 @@ fn hsetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         request.fields().for_each(|field| timed.apply(hash, field, time, now, ()));
     }
     let emptied = hash.is_empty();
-    context.changed_by(request.pairs.len() / 2, &key, class::HASH, "hset");
+    context.changed_elements(request.pairs.len() / 2, &key, (class::HASH, "hset"), request.fields().copied());
     // Without the conditions, which are met, and which not every server knows.
     if request.lifetime != Lifetime::Keep {
         effects::with_elements(context, "HSET", &key, request.pairs.iter().copied());
@@ -236,11 +236,14 @@ fn hsetex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         let head: [&[u8]; 4] = [b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS"];
         context.effect(&[&head, request.counted].concat());
     }
-    if let (Lifetime::Until(time), true) = (request.lifetime, context.is_recorded()) {
-        let fields: Vec<&[u8]> = request.fields().copied().collect();
+    let mut fields: Vec<&[u8]> = Vec::new();
+    if let Lifetime::Until(time) = request.lifetime {
+        if context.is_recorded() || context.names_elements(class::HASH) {
+            fields.extend(request.fields());
+        }
         record_time::<Hash>(context, &key, (time, now), &fields);
     }
-    timed.finish_written::<Hash>(context, &key, emptied);
+    timed.finish_written::<Hash>(context, &key, emptied, &fields);
     reply.int(1);
     Ok(())
 }

@@ -118,7 +118,7 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
             if removed > 0 {
                 effects::with_elements(context, "SREM", &key, members.iter().copied());
             }
-            Timed { removed, ..Timed::default() }.finish::<Set>(context, &key, emptied);
+            Timed { removed, ..Timed::default() }.finish::<Set>(context, &key, emptied, &[]);
             return Ok(());
         }
     }
@@ -140,7 +140,7 @@ fn saddex(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         effects::with_elements(context, "SADD", &key, members.iter().copied());
         record_time::<Set>(context, &key, (time, now), members);
     }
-    timed.finish_written::<Set>(context, &key, false);
+    timed.finish_written::<Set>(context, &key, false, &[]);
     Ok(())
 }
 

@@ -456,6 +456,25 @@ impl<'a> Context<'a> {
         self.shards.of_slot(key.slot).changed_with(db, key, count, (event_class, event));
     }
 
+    /// The same for a change of these elements of the key.
+    #[inline]
+    pub fn changed_elements<'e>(
+        &mut self,
+        count: usize,
+        key: &Key<'_>,
+        event: (u32, &'static str),
+        elements: impl Iterator<Item = &'e [u8]>,
+    ) {
+        let db = self.client.db;
+        self.shards.of_slot(key.slot).changed_elements(db, key, count, event, elements);
+    }
+
+    /// Whether anybody wants to know which elements an event of a class is about.
+    #[inline]
+    pub fn names_elements(&self, event_class: u32) -> bool {
+        self.world.settings.wants_elements(event_class)
+    }
+
     /// The same without an event, for commands that raise another one for the same change, or none.
     #[inline]
     pub fn touched_by(&mut self, count: usize, key: &Key<'_>) {

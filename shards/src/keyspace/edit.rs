@@ -238,7 +238,7 @@ impl Shard {
         let Some(entry) = self.take(db, key) else { return false };
         let has_expired = entry.is_expired(now_ms);
         if has_expired {
-            self.has_gone(db, key, Cause::Expired);
+            self.has_gone(db, key, Cause::Expired, &[]);
             self.free(entry, as_expired);
         } else {
             self.free(entry, |_| lazily);
@@ -256,7 +256,7 @@ impl Shard {
     #[cold]
     pub(crate) fn expire(&mut self, db: u16, key: &Key<'_>) {
         if let Some(entry) = self.take(db, key) {
-            self.has_gone(db, key, Cause::Expired);
+            self.has_gone(db, key, Cause::Expired, &[]);
             self.free(entry, as_expired);
         }
     }
@@ -269,7 +269,7 @@ impl Shard {
         for mut entry in gone {
             self.save_gone(db, &mut entry);
             let key = self.key_of(table::Entry::key(&entry));
-            self.has_gone(db, &key, Cause::Expired);
+            self.has_gone(db, &key, Cause::Expired, &[]);
             self.free(entry, as_expired);
         }
         swept
@@ -281,7 +281,7 @@ impl Shard {
         let Some(entry) = self.take(db, key) else { return 0 };
         let of_table = before - memory::data_bytes();
         // At once: should anything fail from here on, nobody would know that it has gone.
-        self.has_gone(db, key, if has_expired { Cause::Expired } else { Cause::Evicted });
+        self.has_gone(db, key, if has_expired { Cause::Expired } else { Cause::Evicted }, &[]);
         self.world.settings.fail_if_wanted();
         let before = memory::data_bytes() + of_table;
         let mut later = 0;
@@ -384,28 +384,29 @@ impl Shard {
         let found = self.databases.get_mut(db).and_then(|database| database.find_slot(key));
         let Some(entry) = found.map(table::Slot::into_mut) else { return false };
         let kind = entry.value_type();
+        let are_named = is_recorded || self.world.settings.wants_elements(class::WITH_ELEMENTS);
         let Some(fields) = entry.object_mut().and_then(ObjectMut::timed_mut) else { return true };
         let (mut removed, mut names) = (0, Vec::new());
         remove(fields, &mut |name| {
             removed += 1;
-            if is_recorded {
+            if are_named {
                 names.push(name.to_vec());
             }
         });
         let emptied = entry.object().is_some_and(|object| object.element_count() == 0);
-        if !names.is_empty() {
+        if is_recorded && removed > 0 {
             let command: &[u8] = if kind == Type::Set { b"SREM" } else { b"HDEL" };
             let parts: Vec<&[u8]> = [command, key.bytes].into_iter().chain(names.iter().map(Vec::as_slice)).collect();
             journal::effect(db, &parts);
         }
         if removed > 0 {
-            self.has_gone(db, key, Cause::ElementsExpired(kind, removed));
+            self.has_gone(db, key, Cause::ElementsExpired(kind, removed), &names);
         }
         if emptied {
             if let Some(entry) = self.take(db, key) {
                 self.free(entry, as_expired);
             }
-            self.has_gone(db, key, Cause::Emptied);
+            self.has_gone(db, key, Cause::Emptied, &[]);
         }
         !emptied
     }
@@ -501,8 +502,8 @@ impl Shard {
         }
     }
 
-    /// A key has changed or gone for another reason than a command.
-    fn has_gone(&mut self, db: u16, key: &Key<'_>, cause: Cause) {
+    /// A key has changed or gone for another reason than a command; its elements that have gone, if anybody wants to know them.
+    fn has_gone(&mut self, db: u16, key: &Key<'_>, cause: Cause, elements: &[Vec<u8>]) {
         let (counter, count, event_class, event) = match cause {
             Cause::Expired => (Some(&self.stats.expired_keys), 1, class::EXPIRED, "expired"),
             Cause::Evicted => (Some(&self.stats.evicted_keys), 1, class::EVICTED, "evicted"),
@@ -520,7 +521,7 @@ impl Shard {
             journal::effect(db, &[b"UNLINK", key.bytes]);
         }
         self.tell(db, key);
-        self.raise(db, key, event_class, event);
+        self.raise_about(db, key, (event_class, event), elements.iter().map(Vec::as_slice));
     }
 
     /// As [`Shard::changed`], with an event.

@@ -27,6 +27,8 @@ pub struct Event {
     pub class: u32,
     pub name: &'static str,
     pub key: Vec<u8>,
+    /// The elements of the key that it is about, if anybody wants to know; see [`super::element_events`].
+    pub elements: Vec<u8>,
     /// What a script publishes has its place among the events; `key` is the channel then.
     pub message: Option<Message>,
     /// Puts events in order that one thread has raised in several shards.
@@ -64,14 +66,36 @@ impl Events {
     #[inline]
     pub fn push(&mut self, db: u16, class: u32, name: &'static str, key: &[u8]) {
         if self.consumed {
-            self.keep(db, class, name, key);
+            self.keep(db, class, name, key, Vec::new);
         }
     }
 
-    fn keep(&mut self, db: u16, class: u32, name: &'static str, key: &[u8]) {
+    /// The same with the elements that it is about.
+    pub fn push_with(
+        &mut self,
+        db: u16,
+        class: u32,
+        name: &'static str,
+        key: &[u8],
+        elements: impl FnOnce() -> Vec<u8>,
+    ) {
+        if self.consumed {
+            self.keep(db, class, name, key, elements);
+        }
+    }
+
+    fn keep(&mut self, db: u16, class: u32, name: &'static str, key: &[u8], elements: impl FnOnce() -> Vec<u8>) {
         debug_assert_eq!(class::classes_of(name) & class, class, "{name} is not among the events of its class");
         if self.pending.len() < PENDING_MAX {
-            self.add(|number| Event { db, class, name, key: key.to_vec(), message: None, number });
+            self.add(|number| Event {
+                db,
+                class,
+                name,
+                key: key.to_vec(),
+                elements: elements(),
+                message: None,
+                number,
+            });
         } else {
             self.lost += 1;
         }
@@ -82,7 +106,7 @@ impl Events {
         if self.consumed {
             self.add(|number| {
                 let message = Some(Message { bytes: message.to_vec(), is_sharded });
-                Event { db: 0, class: 0, name: "publish", key: channel.to_vec(), message, number }
+                Event { db: 0, class: 0, name: "publish", key: channel.to_vec(), elements: Vec::new(), message, number }
             });
         }
     }

@@ -9,6 +9,7 @@ pub mod big_keys;
 pub mod candidates;
 pub mod db;
 pub mod edit;
+pub mod element_events;
 pub mod events;
 pub mod heat;
 pub mod invalidations;

@@ -17,6 +17,16 @@ pub const MODULE: u32 = 1 << 11;
 pub const KEYSPACE: u32 = 1 << 12;
 /// Publish on the event's channel.
 pub const KEYEVENT: u32 = 1 << 13;
+/// Publish which elements an event is about: on the key's channel, on the event's, on one of each element, and on one of both.
+pub const SUBKEYSPACE: u32 = 1 << 14;
+pub const SUBKEYEVENT: u32 = 1 << 15;
+pub const SUBKEYSPACEITEM: u32 = 1 << 16;
+pub const SUBKEYSPACEEVENT: u32 = 1 << 17;
+
+/// Any channel that names elements.
+pub const OF_ELEMENTS: u32 = SUBKEYSPACE | SUBKEYEVENT | SUBKEYSPACEITEM | SUBKEYSPACEEVENT;
+/// Classes whose events name elements, as in Redis 8.8.
+pub const WITH_ELEMENTS: u32 = HASH;
 
 /// What `A` stands for: misses, new keys and the channels must be asked for by themselves.
 pub const ALL: u32 = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
@@ -37,6 +47,10 @@ pub const LETTERS: &[(char, u32)] = &[
     ('d', MODULE),
     ('K', KEYSPACE),
     ('E', KEYEVENT),
+    ('S', SUBKEYSPACE),
+    ('T', SUBKEYEVENT),
+    ('I', SUBKEYSPACEITEM),
+    ('V', SUBKEYSPACEEVENT),
     ('A', ALL),
 ];
 

@@ -187,6 +187,13 @@ impl Settings {
         (self.notify_keyspace_events.get() | self.hooked_events.get()) as u32
     }
 
+    /// Whether anybody wants to know which elements an event of a class is about.
+    #[inline]
+    pub fn wants_elements(&self, event_class: u32) -> bool {
+        let wanted = self.notify_keyspace_events.get() as u32;
+        wanted & event_class & class::WITH_ELEMENTS != 0 && wanted & class::OF_ELEMENTS != 0
+    }
+
     /// How LFU counters grow and decay.
     #[inline]
     pub fn lfu(&self) -> Lfu {
@@ -411,6 +418,6 @@ mod tests {
 
     #[test]
     fn letters_are_the_bits_of_their_classes() {
-        assert_eq!(Values::Letters(class::LETTERS).bounds(), (0, (1 << 14) - 1));
+        assert_eq!(Values::Letters(class::LETTERS).bounds(), (0, (1 << 18) - 1));
     }
 }

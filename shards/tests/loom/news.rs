@@ -38,7 +38,15 @@ impl Scene {
         self.baton.acquire();
         let number = self.changes.count();
         self.changes.touch();
-        let event = Event { db: 0, class: 0, name: "change", key: Vec::new(), message: None, number: number as u64 };
+        let event = Event {
+            db: 0,
+            class: 0,
+            name: "change",
+            key: Vec::new(),
+            elements: Vec::new(),
+            message: None,
+            number: number as u64,
+        };
         let mut letters = Letters { events: vec![event], ..Letters::default() };
         self.news.add(&mut letters);
         self.baton.release();

@@ -114,9 +114,9 @@ class EventFlags(Kind):
     """Classes of keyspace events; kept in the order and with the `A` that Redis gives back."""
 
     label = "event classes"
-    # Everything that `A` stands for, then K and E, then the two classes that A leaves out.
+    # Everything that `A` stands for. It leaves out two classes, and the channels: of keys and of their elements.
     all_classes = "g$lshzxetd"
-    _accepted = "Ag$lshzxeKEtmdn"
+    _accepted = "Ag$lshzxeKEtmdnSTIV"
 
     def parse(self, words: Sequence[str], current: Value) -> str:
         given = set(words[0])
@@ -124,7 +124,7 @@ class EventFlags(Kind):
             raise ValueRefusedError(f"Invalid event class character. Use '{self._accepted}'.")
         if "A" in given:
             given.update(self.all_classes)
-        marks = "".join(flag for flag in "nKEm" if flag in given)
+        marks = "".join(flag for flag in "nKEmSTIV" if flag in given)
         if given.issuperset(self.all_classes):
             return "A" + marks
         return "".join(flag for flag in self.all_classes if flag in given) + marks

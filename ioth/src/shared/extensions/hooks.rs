@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn event(name: &'static str, key: &[u8]) -> Event {
-        Event { db: 0, class: class::EXPIRED, name, key: key.to_vec(), message: None, number: 0 }
+        Event { db: 0, class: class::EXPIRED, name, key: key.to_vec(), elements: Vec::new(), message: None, number: 0 }
     }
 
     fn hook(id: u64, event: &str, pattern: &str) -> Hook {

@@ -17,6 +17,7 @@ pub mod trackers;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Arc;
 
+use sherd_shards::keyspace::element_events::decode;
 use sherd_shards::keyspace::events::{class, Event};
 use sherd_shards::queues::mailbox::Mailbox;
 use sherd_shards::queues::queue::Queue;
@@ -192,7 +193,7 @@ impl PubSub {
         if [Kind::Channel, Kind::Pattern, Kind::ShardChannel].iter().all(|&kind| self.registry.count(kind) == 0) {
             return;
         }
-        for Event { db, class, name, key, message, .. } in events {
+        for Event { db, class, name, key, elements, message, .. } in events {
             if let Some(message) = message {
                 let kind = if message.is_sharded { Kind::ShardChannel } else { Kind::Channel };
                 self.publish(kind, &key, &message.bytes, None);
@@ -210,6 +211,33 @@ impl PubSub {
                 let channel = format!("__keyevent@{db}__:{name}");
                 self.publish(Kind::Channel, channel.as_bytes(), &key, None);
             }
+            if !elements.is_empty() {
+                self.publish_elements(db, name, &key, &elements, classes);
+            }
+        }
+    }
+
+    /// Publishes which elements of its key an event is about. A line feed ends the key where an element follows in the name of a
+    /// channel, so a key that has one itself is left out there; the names of events have no `|`.
+    fn publish_elements(&self, db: u16, name: &str, key: &[u8], elements: &[u8], classes: u32) {
+        let publish = |channel: &[&[u8]], message: &[&[u8]]| {
+            self.publish(Kind::Channel, &channel.concat(), &message.concat(), None);
+        };
+        let prefix = |kind: &str| format!("__{kind}@{db}__:").into_bytes();
+        let name = name.as_bytes();
+        if classes & class::SUBKEYSPACE != 0 {
+            publish(&[&prefix("subkeyspace"), key], &[name, b"|", elements]);
+        }
+        if classes & class::SUBKEYEVENT != 0 {
+            let length = key.len().to_string();
+            publish(&[&prefix("subkeyevent"), name], &[length.as_bytes(), b":", key, b"|", elements]);
+        }
+        if classes & class::SUBKEYSPACEITEM != 0 && !key.contains(&b'\n') {
+            let prefix = prefix("subkeyspaceitem");
+            decode(elements).for_each(|element| publish(&[&prefix, key, b"\n", element], &[name]));
+        }
+        if classes & class::SUBKEYSPACEEVENT != 0 {
+            publish(&[&prefix("subkeyspaceevent"), name, b"|", key], &[elements]);
         }
     }
 }
