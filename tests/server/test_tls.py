@@ -20,7 +20,8 @@ import redis
 
 from sherd import certificates
 from tests.support.resp import encode_command
-from tests.support.servers import Server, Shape, free_port, sherd_program
+from tests.support.servers import Shape, free_port, sherd_program
+from tests.support.tls import TlsServer, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,58 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-class TlsServer:
-    """A server with a TLS port, and ways to come in."""
-
-    def __init__(self, server: Server, port: int, folder: Path) -> None:
-        self.server, self.port, self.folder = server, port, folder
-
-    def context(self, client: str | None = "good", authority: str = "good") -> ssl.SSLContext:
-        """A client's side, with a certificate of an authority or without one."""
-        context = ssl.create_default_context(cafile=self.folder / authority / "ca.crt")
-        if client is not None:
-            context.load_cert_chain(self.folder / client / "client.crt", self.folder / client / "client.key")
-        return context
-
-    def connect(self, context: ssl.SSLContext | None = None, **options: object) -> ssl.SSLSocket:
-        """A connection whose handshake is done, as far as the client can tell."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=bound_seconds)
-        return (context or self.context()).wrap_socket(plain, server_hostname="127.0.0.1", **options)  # type: ignore[arg-type]
-
-    def ping(self, context: ssl.SSLContext | None = None) -> bytes:
-        """What a PING brings over a new connection; nothing, or an error, where it is not let in."""
-        with self.connect(context) as wire:
-            wire.sendall(encode_command("PING"))
-            return wire.recv(100)
-
-    def logged(self, pattern: str) -> str:
-        """The first line of the log that a pattern matches, when it has come."""
-        deadline = time.monotonic() + bound_seconds
-        while not (found := re.search(f".*{pattern}.*", self.server.log())):
-            assert time.monotonic() < deadline, f"{pattern!r} is not in the log:\n{self.server.log()}"
-            time.sleep(0.02)
-        return found[0]
-
-
-def _serve(folder: Path, shape: Shape = shapes[0], **more: str) -> contextlib.AbstractContextManager[TlsServer]:
-    @contextlib.contextmanager
-    def serving() -> Iterator[TlsServer]:
-        port = free_port()
-        directives = {
-            "tls-port": str(port), "tls-cert-file": str(folder / "good/server.crt"),
-            "tls-key-file": str(folder / "good/server.key"), "tls-ca-cert-file": str(folder / "good/ca.crt"),
-            **{name.replace("_", "-"): value for name, value in more.items()},
-        }  # fmt: skip
-        with Server(sherd_program(), shape=shape, directives=directives) as server:
-            yield TlsServer(server, port, folder)
-
-    return serving()
-
-
 @pytest.fixture(params=shapes, ids=lambda shape: f"{shape.shards}-shards-{shape.io_threads}-threads", scope="module")
 def tls(request: pytest.FixtureRequest, folder: Path) -> Iterator[TlsServer]:
     """A server with both ports that wants certificates of clients."""
-    with _serve(folder, request.param) as server:
+    with serve(folder, request.param) as server:
         yield server
 
 
@@ -185,7 +138,7 @@ def test_who_has_no_good_certificate_is_not_let_in(folder: Path, client: str | N
     """The log says why, and others go on."""
     authorities = folder / "authorities.crt"
     authorities.write_bytes((folder / "good/ca.crt").read_bytes() + (folder / "expired/ca.crt").read_bytes())
-    with _serve(folder, tls_ca_cert_file=str(authorities)) as tls, tls.connect() as before:
+    with serve(folder, tls_ca_cert_file=str(authorities)) as tls, tls.connect() as before:
         with contextlib.suppress(OSError):
             assert tls.ping(tls.context(client)) == b""
         assert "127.0.0.1:" in tls.logged(line)
@@ -195,12 +148,12 @@ def test_who_has_no_good_certificate_is_not_let_in(folder: Path, client: str | N
 
 def test_certificates_of_clients_may_be_optional_or_not_asked_for(folder: Path) -> None:
     """Where they are optional, one that is shown must still be good."""
-    with _serve(folder, tls_auth_clients="optional") as tls:
+    with serve(folder, tls_auth_clients="optional") as tls:
         assert tls.ping(tls.context(None)) == tls.ping() == b"+PONG\r\n"
         with contextlib.suppress(OSError):
             assert tls.ping(tls.context("other")) == b""
         tls.logged("not signed by an authority")
-    with _serve(folder, tls_auth_clients="no", tls_ca_cert_file="") as tls:
+    with serve(folder, tls_auth_clients="no", tls_ca_cert_file="") as tls:
         assert tls.ping(tls.context(None)) == tls.ping(tls.context("other")) == b"+PONG\r\n"
 
 
@@ -218,7 +171,7 @@ def test_certificates_of_clients_may_be_optional_or_not_asked_for(folder: Path) 
 )
 def test_what_is_no_handshake_ends_the_connection_and_nothing_else(folder: Path, data: bytes, line: str) -> None:
     """With a line in the log."""
-    with _serve(folder) as tls, tls.connect() as before:
+    with serve(folder) as tls, tls.connect() as before:
         with (
             socket.create_connection(("127.0.0.1", tls.port), timeout=bound_seconds) as bad,
             contextlib.suppress(OSError),
@@ -238,7 +191,7 @@ def test_a_handshake_that_is_broken_off_or_takes_too_long_is_ended(folder: Path)
     with contextlib.suppress(ssl.SSLWantReadError):
         hello.do_handshake()
     half = outgoing.read()[:100]
-    with _serve(folder) as tls:
+    with serve(folder) as tls:
         with socket.create_connection(("127.0.0.1", tls.port)) as gone:
             gone.sendall(half)
         tls.logged("gone in the middle of the handshake")
@@ -250,7 +203,7 @@ def test_a_handshake_that_is_broken_off_or_takes_too_long_is_ended(folder: Path)
 
 def test_a_record_that_is_forged_ends_its_connection(folder: Path) -> None:
     """Bytes that were changed or put in on the way."""
-    with _serve(folder) as tls, tls.connect() as wire:
+    with serve(folder) as tls, tls.connect() as wire:
         wire.sendall(encode_command("PING"))
         assert wire.recv(100) == b"+PONG\r\n"
         raw = socket.socket(fileno=wire.detach())
@@ -330,7 +283,7 @@ def test_nothing_is_popped_for_a_client_of_asyncio_that_has_closed(tls: TlsServe
 
 def test_certificates_are_swapped_while_connections_go_on(folder: Path) -> None:
     """New connections get the new one; bad ones are refused and change nothing."""
-    with _serve(folder, shapes[1]) as tls, tls.server.wire() as plain, tls.connect() as before:
+    with serve(folder, shapes[1]) as tls, tls.server.wire() as plain, tls.connect() as before:
         stop = threading.Event()
         errors: list[BaseException] = []
 
@@ -381,7 +334,7 @@ def test_certificates_that_are_renewed_in_their_places_are_read_by_themselves(fo
     data = tmp_path / "data"
     data.symlink_to("good")
     files = {"tls-cert-file": str(data / "server.crt"), "tls-key-file": str(data / "server.key")}
-    with _serve(folder, **files, tls_auto_reload_interval="0") as tls, tls.server.wire() as plain:
+    with serve(folder, **files, tls_auto_reload_interval="0") as tls, tls.server.wire() as plain:
         assert tls.ping() == b"+PONG\r\n"
         assert plain.value("CONFIG", "SET", "tls-auto-reload-interval", "1") == b"OK"
         new = tls.context("good", "other")
@@ -414,7 +367,7 @@ def _until(condition: Callable[[], bool]) -> None:
 def test_tls_alone_and_ports_that_move(folder: Path) -> None:
     """`port 0`, and CONFIG SET of `tls-port` under connections."""
     with (
-        _serve(folder, port="0", unixsocket=str(folder / "socket")) as tls,
+        serve(folder, port="0", unixsocket=str(folder / "socket")) as tls,
         tls.connect() as before,
         _client(tls) as client,
     ):
@@ -479,7 +432,7 @@ def test_a_key_with_a_password_is_read(folder: Path, tmp_path: Path) -> None:
         ["openssl", "pkcs8", "-topk8", "-in", folder / "good/server.key", "-out", secret, "-passout", f"pass:{word}"],
         timeout=bound_seconds, check=True,
     )  # fmt: skip
-    with _serve(folder, tls_key_file=str(secret), tls_key_file_pass=word) as tls:
+    with serve(folder, tls_key_file=str(secret), tls_key_file_pass=word) as tls:
         assert tls.ping() == b"+PONG\r\n"
         with tls.server.wire() as plain:
             assert b"cannot be decrypted" in plain.call("CONFIG", "SET", "tls-key-file-pass", "wrong").raw
@@ -490,12 +443,12 @@ def test_a_key_with_a_password_is_read(folder: Path, tmp_path: Path) -> None:
 def test_only_what_is_allowed_is_agreed_on(folder: Path) -> None:
     """Versions and ciphers."""
     with (
-        _serve(folder, tls_protocols="TLSv1.2", tls_ciphers="ECDHE-ECDSA-AES128-GCM-SHA256") as tls,
+        serve(folder, tls_protocols="TLSv1.2", tls_ciphers="ECDHE-ECDSA-AES128-GCM-SHA256") as tls,
         tls.connect() as wire,
     ):
         assert (wire.version(), (wire.cipher() or ("",))[0]) == ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256")
     with (
-        _serve(folder, tls_protocols="TLSv1.3", tls_ciphersuites="TLS_CHACHA20_POLY1305_SHA256") as tls,
+        serve(folder, tls_protocols="TLSv1.3", tls_ciphersuites="TLS_CHACHA20_POLY1305_SHA256") as tls,
         tls.connect() as wire,
     ):
         assert (wire.version(), (wire.cipher() or ("",))[0]) == ("TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256")
@@ -503,7 +456,7 @@ def test_only_what_is_allowed_is_agreed_on(folder: Path) -> None:
 
 def test_many_handshakes_at_once_hold_up_nobody(folder: Path) -> None:
     """And all of them come through."""
-    with _serve(folder, shapes[1]) as tls, tls.server.wire() as plain:
+    with serve(folder, shapes[1]) as tls, tls.server.wire() as plain:
         results: list[bytes] = []
         threads = [threading.Thread(target=lambda: results.append(tls.ping())) for _ in range(40)]
         for thread in threads:
@@ -517,7 +470,7 @@ def test_many_handshakes_at_once_hold_up_nobody(folder: Path) -> None:
 
 def test_what_a_client_leaves_unread_is_limited(folder: Path) -> None:
     """Encrypted or not, it counts towards the limit of its class, which ends it."""
-    with _serve(folder) as tls, tls.server.wire() as plain, tls.connect() as lazy:
+    with serve(folder) as tls, tls.server.wire() as plain, tls.connect() as lazy:
         plain.value("CONFIG", "SET", "client-output-buffer-limit", "normal 10000000 0 0")
         plain.value("SET", "k", b"x" * 1_000_000)
         with contextlib.suppress(OSError):

@@ -27,6 +27,7 @@ use rustls::{
 };
 
 use super::buffers::BUFFER_KEEP_MAX;
+use super::records::Place;
 
 /// Encrypted bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -53,6 +54,8 @@ pub struct TlsStream {
     /// Shared with whoever polls it or ends it.
     socket: Arc<OwnedFd>,
     session: Connection,
+    /// Where in its records what was received ends.
+    place: Place,
     /// Encrypted bytes, of which the socket has taken the first.
     encrypted: Vec<u8>,
     sent: usize,
@@ -83,7 +86,17 @@ impl TlsStream {
         // `send` bounds what is encrypted.
         session.set_buffer_limit(None);
         let (encrypted, ahead) = (Vec::new(), Vec::new());
-        TlsStream { socket: Arc::new(socket), session, encrypted, sent: 0, ahead, has_ended: false, trouble: None }
+        let place = Place::default();
+        TlsStream {
+            socket: Arc::new(socket),
+            session,
+            place,
+            encrypted,
+            sent: 0,
+            ahead,
+            has_ended: false,
+            trouble: None,
+        }
     }
 
     /// The socket, for whoever polls it or ends it.
@@ -171,13 +184,17 @@ impl TlsStream {
                 Ok((count, _)) => self.decrypt(&received[..count], count == READ_BYTES, buffer),
                 Err(Errno::AGAIN) => Decrypted::Nothing,
                 Err(Errno::INTR) => Decrypted::Bytes(0, true),
-                Err(_) => Decrypted::Closed,
+                Err(_) => {
+                    self.note_end();
+                    Decrypted::Closed
+                }
             }
         })
     }
 
     fn decrypt(&mut self, mut bytes: &[u8], has_more: bool, buffer: &mut Vec<u8>) -> Decrypted {
         let before = buffer.len();
+        self.place.pass(bytes);
         while !bytes.is_empty() && !self.has_ended {
             let state = match self.session.read_tls(&mut bytes) {
                 Ok(_) => self.session.process_new_packets(),
@@ -217,6 +234,8 @@ impl TlsStream {
     fn note_end(&mut self) {
         if self.session.is_handshaking() {
             self.trouble = Some(format!("{} has gone in the middle of the handshake", self.peer()));
+        } else if self.place.is_within() {
+            self.trouble = Some(format!("{} has gone in the middle of a record", self.peer()));
         }
     }
 
