@@ -70,7 +70,9 @@ fn text(context: &mut Context<'_>, index: usize) -> Result<Vec<u8>, CommandError
 }
 
 fn lcs(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (first, second) = (text(context, 1)?, text(context, 2)?);
+    // Both are looked up before either is refused, and a key that is not there is told of.
+    let (first, second) = (text(context, 1), text(context, 2));
+    let (first, second) = (first?, second?);
     let options = LcsOptions::parse(context.args)?;
     let limit = context.settings().proto_max_bulk_len.size();
     if lcs::table_bytes(&first, &second).is_none_or(|bytes| bytes > limit) {
