@@ -173,6 +173,45 @@ def test_a_key_whose_time_was_over_is_told_of_when_something_takes_its_place(
     assert _over_expired(_server(pool, None, shape), line, way) == _over_expired(_server(pool, None, None), line, way)
 
 
+# What another key takes the place of, or is written anew, may be told of as a new one.
+_REPLACING = """
+SET k x
+GETSET k x
+RENAME text k
+COPY text k REPLACE
+RESTORE k 0 PAYLOAD REPLACE
+RESTORE k 1 PAYLOAD ABSTTL REPLACE
+RESTORE none 0 PAYLOAD
+BITOP NOT k text
+SUNIONSTORE k set
+SORT set ALPHA STORE k
+ZUNIONSTORE k 1 set
+GEOSEARCHSTORE k places FROMLONLAT 1 1 BYRADIUS 1000 km
+"""
+
+
+@pytest.mark.parametrize("command", _REPLACING.strip().splitlines())
+def test_a_key_that_is_replaced_is_told_of_as_the_reference_does(command: str, pool: ServerPool, shape: Shape) -> None:
+    """As a new one, or not."""
+    told = []
+    for server in (_server(pool, None, None), _server(pool, None, shape)):
+        with server.wire() as wire:
+            wire.call("FLUSHALL")
+            wire.pipeline([
+                ("SET", "text", "s"), ("SADD", "set", "a"), ("GEOADD", "places", "1", "1", "a"), ("SET", "k", "old"),
+            ])  # fmt: skip
+            payload = wire.value("DUMP", "text")
+            wire.call("CONFIG", "SET", "notify-keyspace-events", _classes)
+            with server.wire() as ears:
+                ears.pipeline([("PSUBSCRIBE", "__key*"), ("SUBSCRIBE", "mark")])
+                reply = wire.call(
+                    *(payload if word == b"PAYLOAD" else word for word in split_arguments(command.encode()))
+                )
+                told.append((reply.raw, _hear(server, ears, wire)))
+            wire.call("CONFIG", "SET", "notify-keyspace-events", "")
+    assert told[1] == told[0]
+
+
 def _over_expired(server: Server, line: Line, way: str) -> tuple[bytes, Told, int]:
     with server.wire() as wire:
         wire.call("FLUSHALL")

@@ -116,7 +116,8 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let args = context.args;
     let options = RestoreOptions::parse(args)?;
     let key = context.key(1);
-    if context.get_to_replace(&key).is_some() && !options.replace {
+    let is_there = context.get_to_replace(&key).is_some();
+    if is_there && !options.replace {
         return Err(BUSY_KEY);
     }
     let ttl_ms = args::integer(args[2])?;
@@ -142,6 +143,10 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     match value.filter(|_| expiry.is_none_or(|at| !context.is_over(at))) {
         Some(value) => {
+            if is_there {
+                // What it replaces goes first, so it is a new key in any case.
+                context.notify(&key, class::NEW, "new");
+            }
             context.insert(&key, value, expiry.map_or(Expiry::None, Expiry::At));
             set_clock(context, &key, &options);
             context.changed(&key, class::GENERIC, "restore");

@@ -92,13 +92,14 @@ fn what_has_expired_already_only_removes_what_it_replaces() {
 }
 
 #[test]
-fn restoring_raises_one_event() {
+fn restoring_makes_a_new_key_whatever_it_replaces() {
     each(|t| {
         t.run("SET a v");
         let value = payload(t, "a");
-        t.world.settings.notify_keyspace_events.set(i64::from(u16::MAX) & !(1 << 10 | 1 << 9));
+        t.world.settings.notify_keyspace_events.set(i64::from(u16::MAX) & !(1 << 9));
         assert_eq!(restore(t, &[b"a", b"100", &value, b"REPLACE"]), OK);
-        assert_eq!(t.events(), ["restore a"]);
+        assert_eq!(restore(t, &[b"b", b"0", &value]), OK);
+        assert_eq!(t.events(), ["new a", "restore a", "new b", "restore b"]);
     });
 }
 
