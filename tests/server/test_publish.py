@@ -213,6 +213,42 @@ def test_a_subscriber_that_does_not_read_is_cut_and_costs_others_nothing(own_ser
 
 
 @pytest.mark.sherd_only
+def test_what_many_leave_unread_is_in_memory_once(own_server: Server) -> None:
+    """A copy a protocol, and not a subscriber; and all of it comes in its order, with what is small between it."""
+    count, rounds, large = 40, 12, b"x" * 1_000_000
+    with contextlib.ExitStack() as stack:
+        admin = stack.enter_context(own_server.wire())
+        admin.value("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0")
+        wires = []
+        for number in range(count):
+            wire = stack.enter_context(own_server.wire(protocol=2 + number % 2))
+            wire.call("PSUBSCRIBE" if number % 4 > 1 else "SUBSCRIBE", "c*" if number % 4 > 1 else "c1")
+            wires.append(wire)
+        before = _memory_used(admin)
+        for number in range(rounds):
+            for message in (large + b"%d" % number, b"small %d" % number, b"y" * 5000 + b"%d" % number):
+                assert admin.value("PUBLISH", "c1", message) == count
+        # Channel and pattern, in two protocols each.
+        assert _memory_used(admin) - before < 5 * rounds * len(large)
+        for wire in wires:
+            wire.write("PING", "end")
+            for number in range(rounds):
+                for message in (large + b"%d" % number, b"small %d" % number, b"y" * 5000 + b"%d" % number):
+                    assert _message(wire)[-1] == message
+            assert b"end" in wire.read().raw
+        deadline = time.monotonic() + bound_seconds
+        while _memory_used(admin) - before > len(large):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _memory_used(wire: Wire) -> int:
+    found = re.search(rb"used_memory:(\d+)", wire.value("INFO", "memory"))
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.sherd_only
 def test_who_has_been_behind_for_too_long_is_cut_and_that_is_logged(own_server: Server) -> None:
     """As is who is too far behind: an operator finds out why a subscriber has gone."""
     with own_server.wire() as slow, own_server.wire() as publisher:

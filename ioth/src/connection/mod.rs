@@ -4,6 +4,7 @@
 //! neither are the words of inline requests.
 
 pub mod calls;
+pub mod encoded;
 pub mod inbound;
 pub mod name;
 pub mod outbound;

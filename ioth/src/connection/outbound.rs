@@ -3,6 +3,7 @@
 //! Replies are sent in the order of the requests, whoever executes them. What is to come is remembered as *pending replies*: so
 //! many in a row from one source. Replies that come before others in front of them are kept in `scratch`.
 
+mod ahead;
 mod sending;
 
 use sherd_shards::executor::batch::Batch;
@@ -11,6 +12,7 @@ use sherd_shards::journal::Ticket;
 
 use crate::net::buffers::BUFFER_KEEP_MAX;
 
+use self::ahead::Ahead;
 use self::sending::TAKEN_BYTES_MIN;
 
 /// Unsent replies above which no further requests are read where no hard limit is configured. A client that sends a
@@ -73,6 +75,8 @@ pub struct Outbound {
     /// Replies in their final order, of which the first bytes were sent already.
     pub buffer: Vec<u8>,
     sent: usize,
+    /// What is sent before that: large messages that were not copied, and replies and messages in front of them.
+    ahead: Option<Box<Ahead>>,
     /// Nothing is sent before this segment of the journal is durable; 0 if nothing is waited for.
     held_until: Ticket,
     pending: Vec<PendingReplies>,
@@ -380,7 +384,7 @@ impl Outbound {
     /// Bytes that wait to be sent.
     #[inline]
     pub fn unsent(&self) -> usize {
-        self.buffer.len() - self.sent
+        self.buffer.len() - self.sent + self.ahead.as_ref().map_or(0, |ahead| ahead.unsent())
     }
 
     /// The same with replies and messages that wait for others in front of them.
@@ -393,7 +397,10 @@ impl Outbound {
     pub fn take_unsent(&mut self) -> Vec<u8> {
         let mut unsent = std::mem::take(&mut self.buffer);
         unsent.drain(..std::mem::take(&mut self.sent));
-        unsent
+        match self.ahead.take() {
+            None => unsent,
+            Some(ahead) => [ahead.into_bytes(), unsent].concat(),
+        }
     }
 
     /// Keeps a message until the reply that is being written is complete.

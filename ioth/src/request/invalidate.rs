@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::handler::reply::{Protocol, Reply};
 
+use crate::connection::encoded::Push;
 use crate::connection::token::Token;
 use crate::connection::Connection;
 use crate::shared::pubsub::trackers::{Invalidated, Receiver};
@@ -171,6 +172,6 @@ fn give(
             connections.make_ready(index);
         }
     } else {
-        hand(shared, &shared.io[*thread], &mut subscribers.fed, connection, &bytes);
+        hand(shared, &shared.io[*thread], &mut subscribers.fed, connection, Push::of(&bytes));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sherd_shards::server::settings::Settings;
 
+use crate::connection::encoded::Push;
 use crate::connection::Connection;
 use crate::observe::log::{Level, Occasional};
 use crate::observe::stats::IoStats;
@@ -39,7 +40,7 @@ pub fn send_from(io: &mut IoThread, connection: &mut Connection, buffer: &mut Ve
 /// Sends bytes after what waits at a connection, which ends if that fails, or leaves more unread than it may be.
 pub fn send(io: &mut IoThread, connection: &mut Connection, bytes: &[u8]) {
     let limit = reply_bytes_max(&io.shared.world.settings, connection);
-    match connection.outbound.push_within(&mut connection.transport, bytes, limit) {
+    match connection.outbound.push_within(&mut connection.transport, Push::of(bytes), limit) {
         Ok((sent, is_kept)) => {
             note_written(io, connection, sent);
             if !is_kept {
@@ -174,10 +175,11 @@ pub fn cut_if_dropped(io: &IoThread, connection: &mut Connection) -> bool {
 }
 
 /// Puts a message behind the replies that a connection has in its output; it is sent when it is the connection's turn (`publish.rs`).
-pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Fed, connection: &mut Connection, bytes: &[u8]) {
+pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Fed, connection: &mut Connection, message: Push<'_>) {
     if connection.closing {
         return;
     }
+    let bytes = message.bytes;
     if !connection.is_fed {
         connection.is_fed = true;
         fed.add(connection.token.index);
@@ -186,9 +188,9 @@ pub fn hand(shared: &Shared, stats: &IoStats, fed: &mut Fed, connection: &mut Co
     let limit = reply_bytes_max(&shared.world.settings, connection);
     let pushed = if connection.unread() + bytes.len() > limit {
         // What only waits for its turn is not what the client has left unread.
-        connection.outbound.push_within(&mut connection.transport, bytes, limit)
+        connection.outbound.push_within(&mut connection.transport, message, limit)
     } else {
-        connection.outbound.push(&mut connection.transport, bytes).map(|sent| (sent, true))
+        connection.outbound.push(&mut connection.transport, message).map(|sent| (sent, true))
     };
     match pushed {
         Ok((sent, is_kept)) => {

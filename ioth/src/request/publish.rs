@@ -104,16 +104,16 @@ fn feed(io: &mut IoThread, kind: Kind, to: &Addressed, mut publisher: Option<&mu
             return;
         }
         let Some(connection) = connections.get_mut(index) else { return };
-        let bytes = to.encoded.bytes(connection.session.protocol);
+        let message = to.encoded.push(connection.session.protocol);
         if connection.outbound.has_pending() || connection.outbound.has_pushed() {
             // It may be about what the client waits for, and would come now behind the reply and now before it. Messages keep their order.
-            hand_later(shared, stats, connection, bytes);
+            hand_later(shared, stats, connection, message.bytes);
             if connection.closing {
                 connections.make_ready(index);
             }
             return;
         }
-        hand(shared, stats, &mut fed, connection, bytes);
+        hand(shared, stats, &mut fed, connection, message);
     });
     subscribers.fed = fed;
 }

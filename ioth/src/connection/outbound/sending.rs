@@ -9,9 +9,11 @@ use rustix::io::Errno;
 
 use sherd_shards::handler::reply::make_room;
 
+use crate::connection::encoded::Push;
 use crate::net::buffers::BUFFER_KEEP_MAX;
 use crate::net::transport::Transport;
 
+use super::ahead::Piece;
 use super::Outbound;
 
 /// What was sent is removed from the buffer when it is at least so much, and most of the buffer.
@@ -20,11 +22,14 @@ const REMOVE_BYTES_MIN: usize = 1 << 20;
 pub(super) const TAKEN_BYTES_MIN: usize = 1 << 20;
 /// Messages are sent once a round, or when there are so many bytes of them.
 const PUSH_BYTES_MAX: usize = 64 << 10;
+/// Messages of so many bytes are shared by those who are not sent them at once.
+const SHARED_BYTES_MIN: usize = 4 << 10;
 
 impl Outbound {
     /// Bytes that the buffers take.
     pub fn capacity(&self) -> usize {
-        self.buffer.capacity() + self.scratch.capacity() + self.large_bytes + self.pushed.capacity()
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.capacity());
+        self.buffer.capacity() + self.scratch.capacity() + self.large_bytes + self.pushed.capacity() + ahead
     }
 
     /// Puts what is in a buffer, from a place on, behind what is waiting; the buffer is taken if that is large. Returns where it
@@ -42,7 +47,7 @@ impl Outbound {
 
     /// Puts a range of a buffer behind what is waiting. The buffer itself is taken if that is its end, and large.
     pub fn append_from(&mut self, buffer: &mut Vec<u8>, from: usize, to: usize) {
-        let (unsent, bytes) = (self.unsent(), to - from);
+        let (unsent, bytes) = (self.buffer.len() - self.sent, to - from);
         if bytes < TAKEN_BYTES_MIN || to < buffer.len() || bytes < unsent {
             // What is empty may stand behind what was taken before.
             self.extend(buffer.get(from..to).unwrap_or_default());
@@ -78,17 +83,31 @@ impl Outbound {
         Ok(sent)
     }
 
-    /// Sends `bytes` after what is waiting; what the stream does not take waits as well. Returns the number of bytes sent.
-    fn send(&mut self, transport: &mut Transport, bytes: &[u8]) -> Result<usize, Errno> {
+    /// Sends a message after what is waiting; what the stream does not take waits as well. Returns the number of bytes sent.
+    fn send(&mut self, transport: &mut Transport, message: Push<'_>) -> Result<usize, Errno> {
         if self.unsent() > 0 || !transport.is_writable() || self.held_until != 0 {
-            self.buffer.extend_from_slice(bytes);
+            self.keep_message(message, 0);
             return self.flush(transport);
         }
-        let sent = transport.send(bytes)?;
-        if sent < bytes.len() {
-            self.buffer.extend_from_slice(&bytes[sent..]);
+        let sent = transport.send(message.bytes)?;
+        if sent < message.bytes.len() {
+            self.keep_message(message, sent);
         }
         Ok(sent)
+    }
+
+    /// Puts a message behind what is waiting, without its first bytes, which were sent: nothing is waiting then.
+    fn keep_message(&mut self, message: Push<'_>, sent: usize) {
+        let rest = &message.bytes[sent..];
+        let shared = (rest.len() >= SHARED_BYTES_MIN).then(|| message.keep()).flatten();
+        let Some(shared) = shared else { return self.extend(rest) };
+        let ahead = self.ahead.get_or_insert_default();
+        if self.sent < self.buffer.len() {
+            ahead.push(Piece::Own(std::mem::take(&mut self.buffer)), self.sent);
+        }
+        self.buffer.clear();
+        self.sent = 0;
+        ahead.push(Piece::Shared(shared), sent);
     }
 
     /// Sends what it can of all that waits and of a message behind it. Keeps the rest only if that leaves no more than `bytes_max`
@@ -96,26 +115,24 @@ impl Outbound {
     pub fn push_within(
         &mut self,
         transport: &mut Transport,
-        bytes: &[u8],
+        message: Push<'_>,
         bytes_max: usize,
     ) -> Result<(usize, bool), Errno> {
-        let mut sent = self.flush(transport)?;
-        let mut rest = bytes;
+        let (mut sent, mut taken) = (self.flush(transport)?, 0);
         if self.unsent() == 0 && transport.is_writable() && self.held_until == 0 {
-            let taken = transport.send(bytes)?;
+            taken = transport.send(message.bytes)?;
             sent += taken;
-            rest = &bytes[taken..];
         }
-        if rest.len().saturating_add(self.unread()) > bytes_max {
+        if (message.bytes.len() - taken).saturating_add(self.unread()) > bytes_max {
             return Ok((sent, false));
         }
-        self.extend(rest);
+        self.keep_message(message, taken);
         Ok((sent, true))
     }
 
     /// Nothing more is sent: what waits is freed.
     pub fn drop_unsent(&mut self) {
-        (self.buffer, self.sent) = (Vec::new(), 0);
+        (self.buffer, self.sent, self.ahead) = (Vec::new(), 0, None);
         (self.scratch, self.large_bytes) = (Vec::new(), 0);
         (self.pushed, self.behind) = (Vec::new(), Vec::new());
         for pending in &mut self.pending {
@@ -126,11 +143,12 @@ impl Outbound {
 
     /// Adds a message behind the replies that are there, before those that are to come. It is sent at once only if it is large,
     /// or what waits is; returns the number of bytes sent.
-    pub fn push(&mut self, transport: &mut Transport, bytes: &[u8]) -> Result<usize, Errno> {
-        if bytes.len() >= PUSH_BYTES_MAX {
-            return self.send(transport, bytes);
+    pub fn push(&mut self, transport: &mut Transport, message: Push<'_>) -> Result<usize, Errno> {
+        let length = message.bytes.len();
+        if length >= PUSH_BYTES_MAX || length >= SHARED_BYTES_MIN && !transport.is_writable() {
+            return self.send(transport, message);
         }
-        self.buffer.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(message.bytes);
         if self.unsent() >= PUSH_BYTES_MAX {
             return self.flush(transport);
         }
@@ -146,6 +164,10 @@ impl Outbound {
         if self.unsent() == 0 || !transport.is_writable() || self.held_until != 0 {
             return Ok(0);
         }
+        let before = self.flush_ahead(transport)?;
+        if self.sent == self.buffer.len() || !transport.is_writable() {
+            return Ok(before);
+        }
         let sent = transport.send(&self.buffer[self.sent..])?;
         self.sent += sent;
         if self.sent == self.buffer.len() {
@@ -158,6 +180,21 @@ impl Outbound {
             self.sent = 0;
             // A client that reads a long reply slowly does not keep all of it here until the end.
             self.buffer.shrink_to(self.buffer.len());
+        }
+        Ok(before + sent)
+    }
+
+    /// Sends what is ahead of the buffer. Returns the number of bytes sent; if not all were, the stream takes no more.
+    fn flush_ahead(&mut self, transport: &mut Transport) -> Result<usize, Errno> {
+        let Some(ahead) = &mut self.ahead else { return Ok(0) };
+        let mut sent = 0;
+        while let Some(bytes) = ahead.next().filter(|_| transport.is_writable()) {
+            let taken = transport.send(bytes)?;
+            ahead.note_sent(taken);
+            sent += taken;
+        }
+        if ahead.unsent() == 0 {
+            self.ahead = None;
         }
         Ok(sent)
     }

@@ -1,40 +1,8 @@
 //! A published message: encoded once, and shared by all threads that have subscribers of it.
 
-use std::sync::OnceLock;
-
-use sherd_shards::handler::reply::{Protocol, Reply};
-
+use crate::connection::encoded::Encoded;
 use crate::connection::name::Name;
 use crate::connection::subscriptions::Kind;
-
-/// What clients are sent, in both protocols: they differ in the first byte.
-pub struct Encoded {
-    resp2: Box<[u8]>,
-    resp3: OnceLock<Box<[u8]>>,
-}
-
-impl Encoded {
-    fn new(words: &[&[u8]]) -> Encoded {
-        let length: usize = words.iter().map(|word| word.len() + 32).sum();
-        let mut bytes = Vec::with_capacity(length);
-        let mut reply = Reply::new(&mut bytes, Protocol::Resp2);
-        reply.push(words.len());
-        words.iter().for_each(|word| reply.bulk(word));
-        Encoded { resp2: bytes.into(), resp3: OnceLock::new() }
-    }
-
-    /// The bytes for a client.
-    pub fn bytes(&self, protocol: Protocol) -> &[u8] {
-        match protocol {
-            Protocol::Resp2 => &self.resp2,
-            Protocol::Resp3 => self.resp3.get_or_init(|| {
-                let mut bytes = self.resp2.clone();
-                bytes[0] = b'>';
-                bytes
-            }),
-        }
-    }
-}
 
 /// A message for subscribers of one name.
 pub struct Addressed {
@@ -72,13 +40,14 @@ impl Published {
     /// What it takes, about.
     pub fn bytes(&self) -> usize {
         let addressed = self.channel.iter().chain(&self.patterns);
-        size_of::<Published>() + addressed.map(|to| size_of::<Addressed>() + to.encoded.resp2.len()).sum::<usize>()
+        size_of::<Published>() + addressed.map(|to| size_of::<Addressed>() + to.encoded.length()).sum::<usize>()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sherd_shards::handler::reply::Protocol;
 
     #[test]
     fn a_message_is_an_array_in_resp2_and_a_push_in_resp3() {
