@@ -122,6 +122,8 @@ fuzz: check-tools $(STAMPS)/dev $(STAMPS)/native ## run every fuzz target for FU
 	done
 	@echo "fuzz: manifest for $(FUZZ_SECONDS) s"
 	$(BIN)/python -m tests.durability.fuzz_manifests --seconds $(FUZZ_SECONDS)
+	@echo "fuzz: rules for $(FUZZ_SECONDS) s"
+	$(BIN)/python -m tests.compat.fuzz_rules --seconds $(FUZZ_SECONDS)
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) $(VENV)-free-threaded target bench/target fuzz/target

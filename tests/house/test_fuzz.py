@@ -28,6 +28,7 @@ def test_make_fuzz_runs_what_python_fuzzes_too() -> None:
     recipe = (root / "Makefile").read_text().partition("\nfuzz:")[2].partition("\n\n")[0]
     assert "ls fuzz_targets" in recipe
     assert "tests.durability.fuzz_manifests" in recipe
+    assert "tests.compat.fuzz_rules" in recipe
 
 
 def test_targets_that_run_lua_look_for_no_leaks() -> None:
