@@ -111,6 +111,22 @@ buttons: tuple[tuple[str, ...], ...] = (
 class Programs(Crowd):
     """A crowd of programs."""
 
+    active: int = 0
+    """Parts that have not come to their ends."""
+
+    def run(self, *parts: Callable[[], None]) -> None:
+        """Counts those that are left."""
+        self.active = len(parts)
+
+        def counted(part: Callable[[], None]) -> None:
+            try:
+                part()
+            finally:
+                with self.lock:
+                    self.active -= 1
+
+        super().run(*(functools.partial(counted, part) for part in parts))
+
     def audit(self, server: Server, name: str) -> None:
         """Looks at all accounts at once; may be told to wait."""
         for wire in self.turns(server, 0.001):
@@ -173,13 +189,14 @@ class Programs(Crowd):
             self.counts["ended endless" if b"killed" in reply.raw else "refused endless"] += 1
 
     def kill(self) -> None:
-        """Kills whatever runs, until nobody begins anything more."""
-        for wire in self.turns(self.server, 0.002):
-            wire.pipeline([("SCRIPT", "KILL"), ("FUNCTION", "KILL")])
-        with self.server.wire() as wire:
-            for _ in range(500):
+        """Kills whatever runs, until everybody else has gone: what was sent by who hung up may begin late."""
+        deadline = time.monotonic() + race_seconds + 50
+        with self.server.wire(timeout_seconds=30) as wire:
+            # The control plane may wait for a script until that is killed.
+            while self.active > 1 or b"connected_clients:1\r" not in wire.value("INFO", "clients"):
                 wire.pipeline([("SCRIPT", "KILL"), ("FUNCTION", "KILL")])
-                time.sleep(0.005)
+                time.sleep(0.002)
+                assert time.monotonic() < deadline, "something never ends"
 
     def pay(self) -> None:
         """Commands in Python, alone, in pipelines and in transactions with scripts, functions and control commands."""
@@ -248,7 +265,6 @@ def test_programs_at_once(shape: Shape, tmp_path: Path) -> None:
     ):
         programs = Programs(server, replica=replica)
         programs.run(*_parts(programs, server), functools.partial(programs.audit, replica, "replica"))
-        print(programs.counts, programs.audits)
         programs.assert_conserved()
         programs.assert_nobody_waits()
         with server.wire(timeout_seconds=60) as primary, replica.wire(timeout_seconds=60) as second:
