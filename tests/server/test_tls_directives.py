@@ -32,6 +32,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which encrypts the key, is not installed")
+@pytest.mark.parametrize(
+    "options",
+    [["-v2", "des3"], ["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA1"], ["-v1", "PBE-SHA1-3DES"]],
+    ids=" ".join,
+)
+def test_a_key_that_is_encrypted_as_it_should_not_be_is_told_as_such(
+    folder: Path, tmp_path: Path, options: list[str]
+) -> None:
+    """And not as one with another password."""
+    key = tmp_path / "old.key"
+    subprocess.run(
+        ["openssl", "pkcs8", "-topk8", *options, "-in", folder / "good/server.key", "-out", key, "-passout", "pass:word"],
+        timeout=bound_seconds, check=True,
+    )  # fmt: skip
+    with serve(folder) as tls, tls.server.wire() as plain:
+        refused = plain.call("CONFIG", "SET", "tls-key-file", str(key), "tls-key-file-pass", "word").raw
+        assert b"its encryption is of an old kind; `openssl pkcs8 -topk8 -v2 aes-256-cbc` makes a new one" in refused, (
+            refused
+        )
+        assert tls.ping() == b"+PONG\r\n"
+
+
 def _is_let_in(tls: TlsServer, client: str) -> bool:
     try:
         return tls.ping(tls.context(client)) == b"+PONG\r\n"

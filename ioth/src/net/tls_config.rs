@@ -212,10 +212,11 @@ fn private_key(path: &Path, password: &str, directive: &str) -> Result<PrivateKe
     let bytes = std::fs::read(path).map_err(|error| format!("{directive}: {shown}: {error}"))?;
     // What is no text, as a key in DER is, has no key in PEM.
     let text = String::from_utf8_lossy(&bytes);
+    let of_old_kind = || {
+        format!("{directive}: {shown}: its encryption is of an old kind; `openssl pkcs8 -topk8 -v2 aes-256-cbc` makes a new one")
+    };
     if text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(format!(
-            "{directive}: {shown}: its encryption is of the old kind; `openssl pkcs8 -topk8` makes a new one"
-        ));
+        return Err(of_old_kind());
     }
     let Some(start) = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----") else {
         return PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| match error {
@@ -228,9 +229,14 @@ fn private_key(path: &Path, password: &str, directive: &str) -> Result<PrivateKe
     }
     let (_, document) = SecretDocument::from_pem(&text[start..])
         .map_err(|error| format!("{directive}: {shown}: it cannot be read: {error}"))?;
-    let key = EncryptedPrivateKeyInfo::try_from(document.as_bytes())
-        .and_then(|encrypted| encrypted.decrypt(password))
-        .map_err(|_| format!("{directive}: {shown}: it cannot be decrypted with {directive}-pass"))?;
+    // With ciphers and digests that nobody should use any more it is not understood, whatever the password.
+    let encrypted = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| of_old_kind())?;
+    let key = encrypted.decrypt(password).map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(
+            pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs8::pkcs5::Error::NoPbes1CryptSupport,
+        ) => of_old_kind(),
+        _ => format!("{directive}: {shown}: it cannot be decrypted with {directive}-pass"),
+    })?;
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec())))
 }
 
