@@ -117,8 +117,9 @@ fuzz: check-tools $(STAMPS)/dev $(STAMPS)/native ## run every fuzz target for FU
 		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
 		mkdir -p "fuzz/corpus/$$target"; \
 		case "$$target" in lua_*) leaks=0;; *) leaks=1;; esac; \
-		LSAN_OPTIONS=use_unaligned=1 RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
-			-max_total_time=$(FUZZ_SECONDS) -max_len=800 -rss_limit_mb=3000 -timeout=20 -detect_leaks=$$leaks; \
+		ASAN_OPTIONS=detect_leaks=$$leaks LSAN_OPTIONS=use_unaligned=1 RUSTC_BOOTSTRAP=1 \
+			cargo fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=800 -rss_limit_mb=3000 -timeout=20; \
 	done
 	@echo "fuzz: manifest for $(FUZZ_SECONDS) s"
 	$(BIN)/python -m tests.durability.fuzz_manifests --seconds $(FUZZ_SECONDS)
