@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
+use sherd_shards::server::settings::{ClientClass, OutputLimit};
 use sherd_shards::threads;
 
 use crate::observe::log::Level;
@@ -229,16 +230,14 @@ fn why_cut(shared: &Shared, link: &mut Replica, backlog: &Backlog, now_ms: i64) 
         return None;
     }
     let behind = backlog.behind(link.id());
-    let (hard, soft) =
-        (settings.replica_output_limit_hard_bytes.size(), settings.replica_output_limit_soft_bytes.size());
-    if hard > 0 && behind > hard as u64 {
+    let OutputLimit { hard_bytes, soft_bytes, soft_ms } = settings.output_limit(ClientClass::Replica);
+    if hard_bytes > 0 && behind > hard_bytes as u64 {
         return Some("it is too far behind");
     }
-    if soft == 0 || behind <= soft as u64 {
+    if soft_bytes == 0 || behind <= soft_bytes as u64 {
         link.over_soft_limit_since_ms = None;
         return None;
     }
     let over_ms = now_ms - *link.over_soft_limit_since_ms.get_or_insert(now_ms);
-    let soft_ms = settings.replica_output_limit_soft_seconds.get().saturating_mul(1000);
     (over_ms > soft_ms).then_some("it has been far behind for too long")
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-use sherd_shards::server::settings::Settings;
+use sherd_shards::server::settings::{ClientClass, OutputLimit, Settings};
 
 use crate::connection::encoded::Push;
 use crate::connection::Connection;
@@ -72,40 +72,26 @@ pub fn note_written(io: &mut IoThread, connection: &mut Connection, sent: usize)
     look_at_growth(io, connection);
 }
 
-/// What a client may leave unread; 0 is no limit.
-pub struct OutputLimit {
-    pub hard_bytes: usize,
-    pub soft_bytes: usize,
-    /// How long it may be beyond `soft_bytes`.
-    pub soft_ms: i64,
-}
-
 /// The limit of a connection's class.
 pub fn limit_of(settings: &Settings, connection: &Connection) -> OutputLimit {
-    output_limit(settings, connection.session.subscriptions.is_some())
+    let is_subscriber = connection.session.subscriptions.is_some();
+    settings.output_limit(if is_subscriber { ClientClass::Subscriber } else { ClientClass::Normal })
 }
 
-/// The limit of subscribers, or of others.
-pub fn output_limit(settings: &Settings, is_subscriber: bool) -> OutputLimit {
-    let milliseconds = |seconds: i64| seconds.saturating_mul(1000);
-    if is_subscriber {
-        return OutputLimit {
-            hard_bytes: settings.pubsub_output_limit_hard_bytes.size(),
-            soft_bytes: settings.pubsub_output_limit_soft_bytes.size(),
-            soft_ms: milliseconds(settings.pubsub_output_limit_soft_seconds.get()),
-        };
-    }
-    OutputLimit {
-        hard_bytes: settings.output_limit_hard_bytes.size(),
-        soft_bytes: settings.output_limit_soft_bytes.size(),
-        soft_ms: milliseconds(settings.output_limit_soft_seconds.get()),
+/// What clients of that class may leave unread at once; 0 is no limit.
+#[inline]
+fn hard_bytes(settings: &Settings, connection: &Connection) -> usize {
+    if connection.session.subscriptions.is_some() {
+        settings.pubsub_output_limit_hard_bytes.size()
+    } else {
+        settings.output_limit_hard_bytes.size()
     }
 }
 
 /// What one reply to a connection may have, in bytes.
 #[inline]
 pub fn reply_bytes_max(settings: &Settings, connection: &Connection) -> usize {
-    match limit_of(settings, connection).hard_bytes {
+    match hard_bytes(settings, connection) {
         0 => usize::MAX,
         bytes => bytes,
     }
@@ -120,7 +106,7 @@ fn is_beyond_limit(shared: &Shared, connection: &Connection) -> bool {
 
 #[cold]
 fn is_beyond(shared: &Shared, connection: &Connection, unread: usize) -> bool {
-    let limit = limit_of(&shared.world.settings, connection).hard_bytes;
+    let limit = hard_bytes(&shared.world.settings, connection);
     if unread > UNAUTHENTICATED_UNREAD_MAX && !connection.session.authenticated && shared.access.asks_for_password() {
         return true;
     }

@@ -4,7 +4,8 @@
 //! list ([`Settings::DECLARED`]) to know what to push and which number stands for a word; `tests/house` holds that its own
 //! table, which knows how each directive is written and described, has the same names, defaults and bounds.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{fence, AtomicI64};
 use std::sync::{Mutex, PoisonError};
 
 use crate::entry::policy::{self, Lfu};
@@ -148,9 +149,50 @@ impl Settings {
             values.iter().map(|&(name, value)| Some((self.that_takes(name, value)?, value))).collect();
         let Some(found) = found else { return false };
         let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever reads any of the new values reads this as well, and begins again (`together`).
+        self.changes.set(self.changes.get() + 1);
+        fence(Release);
         found.into_iter().for_each(|(setting, value)| setting.set(value));
         self.derive();
+        self.changes.0.store(self.changes.get() + 1, Release);
         true
+    }
+
+    /// What is read of several settings, all of which are as they were set together.
+    fn together<T>(&self, read: impl Fn() -> T) -> T {
+        loop {
+            let before = self.changes.0.load(Acquire);
+            let values = read();
+            fence(Acquire);
+            if before % 2 == 0 && self.changes.get() == before {
+                return values;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// `client-output-buffer-limit` of a class.
+    pub fn output_limit(&self, class: ClientClass) -> OutputLimit {
+        let (hard, soft, seconds) = match class {
+            ClientClass::Normal => {
+                (&self.output_limit_hard_bytes, &self.output_limit_soft_bytes, &self.output_limit_soft_seconds)
+            }
+            ClientClass::Subscriber => (
+                &self.pubsub_output_limit_hard_bytes,
+                &self.pubsub_output_limit_soft_bytes,
+                &self.pubsub_output_limit_soft_seconds,
+            ),
+            ClientClass::Replica => (
+                &self.replica_output_limit_hard_bytes,
+                &self.replica_output_limit_soft_bytes,
+                &self.replica_output_limit_soft_seconds,
+            ),
+        };
+        self.together(|| OutputLimit {
+            hard_bytes: hard.size(),
+            soft_bytes: soft.size(),
+            soft_ms: seconds.get().saturating_mul(1000),
+        })
     }
 
     fn that_takes(&self, name: &str, value: i64) -> Option<&Setting> {
@@ -240,6 +282,23 @@ pub struct MemoryLimit {
     pub policy: i64,
 }
 
+/// Clients of which each kind may leave something else unread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientClass {
+    Normal,
+    Subscriber,
+    Replica,
+}
+
+/// What a client may leave unread; 0 is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutputLimit {
+    pub hard_bytes: usize,
+    pub soft_bytes: usize,
+    /// How long it may be beyond `soft_bytes`.
+    pub soft_ms: i64,
+}
+
 /// Several threads change settings, of any server of the process; that is soon done.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -257,6 +316,8 @@ settings! {
     maxmemory_policy = 0, "maxmemory-policy", Values::Words(&policy::NAMES);
     /// Both of these: see [`Settings::memory_limit`].
     memory_limit = 0;
+    /// How often settings were set, twice; odd while they are.
+    changes = 0;
     maxmemory_samples = 5, "maxmemory-samples", within(1, 64);
     /// How long evicting may hold up a command, from 0 to 100; see [`crate::maintenance::evict`].
     maxmemory_eviction_tenacity = 10, "maxmemory-eviction-tenacity", within(0, 100);
@@ -414,6 +475,24 @@ mod tests {
         assert_eq!((settings.memory_limit().bytes, settings.maxmemory.get()), (5, 5));
         assert!(settings.set("maxmemory", i64::MAX));
         assert_eq!(settings.memory_limit(), MemoryLimit { bytes: (i64::MAX >> POLICY_BITS) as usize, policy: 7 });
+    }
+
+    #[test]
+    fn limits_are_read_as_they_were_set_together() {
+        let settings = Settings::default();
+        let set = |value| {
+            let names = ["output-limit-pubsub-hard", "output-limit-pubsub-soft", "output-limit-pubsub-seconds"];
+            assert!(settings.set_all(&names.map(|name| (name, value))));
+        };
+        set(1);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| (0..20_000).for_each(|value| set(1 + value % 2)));
+            while !writer.is_finished() {
+                let limit = settings.output_limit(ClientClass::Subscriber);
+                let OutputLimit { hard_bytes, soft_bytes, soft_ms } = limit;
+                assert!(hard_bytes == soft_bytes && soft_bytes as i64 * 1000 == soft_ms, "{limit:?}");
+            }
+        });
     }
 
     #[test]
