@@ -298,6 +298,19 @@ def test_info_commandstats_names_what_was_called(server: Server) -> None:
         assert errors["errorstat_ERR"].startswith("count=")
 
 
+def test_a_write_for_which_there_is_no_room_is_a_rejected_call() -> None:
+    """Not one that has failed, whoever wanted it."""
+    script = ("EVAL", "return redis.pcall('APPEND', KEYS[1], 'v')", "1", "k")
+    with Server(directives={"maxmemory": "1"}) as server, server.wire() as wire:
+        for command in (("SET", "k", "v"), ("MSET", "a", "1", "b", "2"), script, ("MULTI",), ("LPUSH", "l", "v")):
+            wire.call(*command)
+        wire.call("DISCARD")
+        stats = _info(wire, "commandstats")
+        for name in ("set", "mset", "append", "lpush"):
+            assert stats[f"cmdstat_{name}"] == "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0", name
+        assert _info(wire, "errorstats")["errorstat_OOM"] == "count=4"
+
+
 def test_info_has_the_sections_that_tools_read(server: Server) -> None:
     """In Redis' order, each under its heading."""
     with server.wire() as wire:

@@ -229,7 +229,12 @@ fn account_slow_nested(world: &World, done: &Done<'_>, microseconds: u64) {
 #[inline(always)]
 fn count(counts: &Counts<'_>, world: &World, done: &Done<'_>) -> u64 {
     let nanoseconds = counts.rate.nanoseconds(done.ticks);
-    counts.cells.cell(done.command.id).record(nanoseconds, done.failed);
+    let cell = counts.cells.cell(done.command.id);
+    if done.failed && was_refused(done) {
+        cell.rejected.increment();
+    } else {
+        cell.record(nanoseconds, done.failed);
+    }
     if done.failed && !done.reply.is_empty() && !scripting::takes_counted_error() {
         counts.stats.error_replies.increment();
         world.logs.count_error(done.reply);
@@ -238,6 +243,13 @@ fn count(counts: &Counts<'_>, world: &World, done: &Done<'_>) -> u64 {
         account_unusually(counts, world, done, nanoseconds);
     }
     nanoseconds
+}
+
+/// Whether a command was not executed, as there was no room: none that needs room answers so by itself.
+#[cold]
+fn was_refused(done: &Done<'_>) -> bool {
+    let message = done.reply.strip_prefix(b"-").and_then(|rest| rest.strip_suffix(b"\r\n"));
+    done.command.spec.has(flag::DENYOOM) && message == Some(OUT_OF_MEMORY.0.as_bytes())
 }
 
 /// Looks after the logs of commands and the latency monitor, for commands of every plane: with the time and the bytes of the
