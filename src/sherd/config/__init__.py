@@ -7,7 +7,7 @@
 - `store`: `Config`, the values in use; `load`: file < environment < command line; `rewrite`: CONFIG REWRITE
 - `renames`, `user_line`: directives that are no parameters
 - `check`: all that is wrong with a configuration, for `check-config`
-- `cores`: how many threads by default
+- `cores`: how many threads by default; `control_group`: what a container's limit of memory means for `maxmemory`
 """
 
 from sherd.config.check import NOTHING_SAVED, Finding, check_config, refuse_contradictions

@@ -24,6 +24,7 @@ from typing import Any, NoReturn, Self
 
 from sherd import __version__, native
 from sherd.config import BY_NAME, NOTHING_SAVED, Config, Source, Value
+from sherd.config.control_group import memory_advice, memory_limit
 from sherd.config.store import parse_value
 from sherd.errors import ConfigError, SherdError, ThreadError
 from sherd.log import get_logger
@@ -251,6 +252,8 @@ def _log_findings(config: Config) -> None:
         _log.warning("configuration", warning=warning)
     if config.source("save") is Source.DEFAULT:
         _log.warning(NOTHING_SAVED)
+    if advice := memory_advice(config.get_int("maxmemory"), memory_limit()):
+        _log.warning(advice)
     ignored = config.without_effect()
     if ignored:
         _log.warning("directives without effect in this version", directives=" ".join(ignored))
