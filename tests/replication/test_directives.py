@@ -141,3 +141,43 @@ def test_connections_to_others_are_made_from_the_address_that_was_asked_for(sour
             lines.append(monitor.read().raw)
     (restored,) = (line for line in lines if b'"RESTORE"' in line)
     assert b"[0 %s:" % seen.encode() in restored
+
+
+def test_a_replica_is_known_by_the_name_and_the_port_that_it_announces() -> None:
+    """The story: names of more than 45 letters were refused, as those of pods often are, and Sentinel was told an address
+    that is another one tomorrow."""
+    name = "cache-0.cache-headless.production.svc.cluster.local"
+    announced = {"replica_announce_ip": name, "replica_announce_port": "7777", "replica_priority": "7"}
+    with (
+        Server(directives={"repl-diskless-sync-delay": "0"}) as primary,
+        replica_of(primary.port, **announced, replica_announced="no") as replica,
+        primary.wire() as ours,
+        replica.wire() as theirs,
+    ):
+        await_link(theirs)
+        line = info_field(ours, "replication", "slave0") or ""
+        assert line.startswith(f"ip={name},port=7777,state=online,")
+        assert ours.value("ROLE")[2][0][:2] == [name.encode(), b"7777"]
+        for field, before, directive, value, after in (
+            ("slave_priority", "7", "replica-priority", "0", "0"),
+            ("replica_announced", "0", "replica-announced", "yes", "1"),
+        ):
+            assert info_field(theirs, "replication", field) == before
+            assert theirs.call("CONFIG", "SET", directive, value).raw == OK
+            assert info_field(theirs, "replication", field) == after
+
+
+def test_a_replica_evicts_only_if_it_is_told_so() -> None:
+    limited = {"maxmemory": "6mb", "maxmemory_policy": "allkeys-random"}
+    with (
+        Server(directives={"repl-diskless-sync-delay": "0"}) as primary,
+        replica_of(primary.port, **limited) as replica,
+        primary.wire() as ours,
+        replica.wire() as theirs,
+    ):
+        await_link(theirs)
+        ours.pipeline([("SET", f"key:{number}", "v" * 1000) for number in range(10_000)])
+        eventually(lambda: theirs.value("DBSIZE") == 10_000, "all are there")
+        assert _number(theirs, "stats", "evicted_keys") == 0
+        assert theirs.call("CONFIG", "SET", "replica-ignore-maxmemory", "no").raw == OK
+        eventually(lambda: _number(theirs, "stats", "evicted_keys") > 3000, "there is too much")

@@ -11,7 +11,7 @@ from sherd.resp import OK, Encoded, Reply, Simple
 from sherd.spec import Request, command
 
 _NO_REPLY = Encoded(b"")
-_HOST_LENGTH_MAX = 45
+_HOST_LENGTH_MAX = 255
 _PORT_MAX = 65535
 # From this one on Valkey has a form of its own for hashes whose fields expire.
 _VALKEY_MAJOR_MIN = 9
