@@ -16,7 +16,7 @@ would be edited in two places).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sherd.record import field, record
@@ -64,6 +64,8 @@ class CommandSpec:
     is the compact form that `sherd.syntax` reads. `shards`: the handler takes shards of the data plane, so a script,
     which holds some, cannot call it. `reads` says what the reply depends on: "nothing", "config" (the
     configuration alone) or "data" (anything). A transaction holds the shards for commands of the last kind only.
+    `waits`: says, of a whole command, whether the handler waits, where that depends on its arguments. A handler that
+    always does is a coroutine function.
     """
 
     name: str
@@ -83,6 +85,7 @@ class CommandSpec:
     system: bool = False
     reads: str = "data"
     shards: bool = False
+    waits: Callable[[Sequence[bytes]], bool] | None = None
 
     @property
     def container(self) -> str:

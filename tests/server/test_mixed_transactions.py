@@ -128,3 +128,27 @@ def test_a_client_that_leaves_while_its_transaction_is_executed_costs_nothing(se
             time.sleep(0.01)
         assert int(wire.value("GET", "left") or 0) % 2 == 0
         assert wire.value("PING") == b"PONG"
+
+
+def test_a_transaction_in_which_the_server_becomes_a_replica_is_executed_as_a_whole() -> None:
+    """The story: REPLICAOF was executed before the transaction, of which then nothing was. What was written behind it is in no
+    history, so all data are asked for."""
+    directives = {"enable-debug-command": "yes", "repl-diskless-sync-delay": "0"}
+    with (
+        Server(directives=directives) as primary,
+        Server(directives=directives) as server,
+        primary.wire() as theirs,
+        server.wire() as ours,
+    ):
+        theirs.call("SET", "of the primary", "1")
+        follow = ("REPLICAOF", "127.0.0.1", str(primary.port))
+        values = _exec(ours, ("SET", "a", "1"), follow, ("SET", "b", "2"), ("MGET", "a", "b"), ("ROLE",))
+        assert values[:4] == [b"OK", b"OK", b"OK", [b"1", b"2"]]
+        assert values[4][0] == b"slave"  # type: ignore[index]
+        assert ours.call("SET", "c", "1").raw.startswith(b"-READONLY")
+        deadline = time.monotonic() + wait_seconds_max
+        while ours.value("KEYS", "*") != [b"of the primary"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert _exec(ours, ("REPLICAOF", "NO", "ONE"), ("ROLE",))[1][0] == b"master"  # type: ignore[index]
+        assert ours.call("SET", "c", "1").raw == b"+OK\r\n"

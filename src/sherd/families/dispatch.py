@@ -8,7 +8,7 @@ a panic of the data plane, which is no `Exception`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from sherd.errors import CommandError, ThreadError
@@ -41,9 +41,11 @@ def begin(name: str, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
         return _failure(error, name, request)
 
 
-def waits(name: str) -> bool:
-    """Whether the handler of a command is one that may wait."""
+def waits(name: str, args: Callable[[], Sequence[bytes]] | None = None) -> bool:
+    """Whether the handler of a command is one that may wait; with these arguments, which are read where they count."""
     entry = registered_commands().get(name)
+    if entry is not None and entry.spec.waits is not None:
+        return args is None or entry.spec.waits(args())
     code = getattr(entry.handler, "__code__", None) if entry is not None else None
     return code is not None and bool(code.co_flags & _COROUTINE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
+
 from sherd.errors import SYNTAX_ERROR, CommandError
 from sherd.families.interruption import refuse_interrupted
 from sherd.families.numbers import read_integer, read_timeout_ms
@@ -21,6 +23,11 @@ _WAIT_ON_REPLICA = (
 )
 
 
+def _is_no_one(args: Sequence[bytes]) -> bool:
+    # Then the link has to come to its end first.
+    return [word.lower() for word in args[1:]] == [b"no", b"one"]
+
+
 @command(
     "replicaof",
     arity=3,
@@ -30,24 +37,29 @@ _WAIT_ON_REPLICA = (
     summary="Makes the server follow a primary, or nobody.",
     complexity="O(1)",
     syntax="<host port | NO ONE>",
+    waits=_is_no_one,
 )
-async def replicaof(request: Request) -> Reply:
+def replicaof(request: Request) -> Reply | Awaitable[Reply]:
     """Answers when the role has changed; the data follow later."""
     node, follower = request.services.get(Node), request.services.get(Follower)
     if request.services.get(Failover).is_running:
         raise CommandError("ERR REPLICAOF not allowed while failing over.")
-    host, port = (word.decode("utf-8", "surrogateescape") for word in request.args[1:])
+    host = request.args[1].decode("utf-8", "surrogateescape")
     if node.cluster_enabled:
         raise CommandError("ERR REPLICAOF not allowed in cluster mode.")
-    if (host.lower(), port.lower()) == ("no", "one"):
-        await follower.lead()
-        return OK
+    if _is_no_one(request.args):
+        return _lead(follower)
     number = read_integer(request.args[2], "ERR Invalid master port")
     if not 0 <= number <= _PORT_MAX:
         raise CommandError("ERR Invalid master port")
     if node.replication.primary == (host, number):
         return Simple("OK Already connected to specified master")
-    follower.follow(host, number)
+    follower.follow(host, number, writes_on=request.in_multi)
+    return OK
+
+
+async def _lead(follower: Follower) -> Reply:
+    await follower.lead()
     return OK
 
 
@@ -61,10 +73,11 @@ async def replicaof(request: Request) -> Reply:
     complexity="O(1)",
     syntax="<host port | NO ONE>",
     deprecated=("5.0.0", "`REPLICAOF`"),
+    waits=_is_no_one,
 )
-async def slaveof(request: Request) -> Reply:
+def slaveof(request: Request) -> Reply | Awaitable[Reply]:
     """The older name."""
-    return await replicaof(request)
+    return replicaof(request)
 
 
 @command(

@@ -99,8 +99,11 @@ class Follower:
 
     # ---- the role
 
-    def follow(self, host: str, port: int, source: Source = Source.RUNTIME, *, settled: bool = False) -> None:
+    def follow(
+        self, host: str, port: int, source: Source = Source.RUNTIME, *, settled: bool = False, writes_on: bool = False
+    ) -> None:
         """Follow a primary from now on, and no other; `source` says who wants it. settled: nobody writes any more.
+        writes_on: somebody does who cannot be waited for, the transaction that this is a part of.
 
         ThreadError, and no change, where there can be no thread for what it sends.
         """
@@ -119,6 +122,7 @@ class Follower:
         if was_primary and replicas is not None:
             # Whoever has followed this server, and is primary now, may know how to go on from here: if nothing is being
             # written that nobody else would ever have.
+            is_kept = is_kept and not writes_on
             is_kept = is_kept and (settled or self._node.engine.await_begun(_SETTLE_SECONDS_MAX))
             replication.offset = replicas.end_offset() if is_kept else offset
             replication.knows_place = is_kept

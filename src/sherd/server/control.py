@@ -44,6 +44,10 @@ LogSink = Callable[[Sequence[NativeRecord]], None]
 
 
 class ControlLoop:
+def _waits(native_request: native.Request) -> bool:
+    return waits(native_request.command, lambda: native_request.args)
+
+
     """The asyncio side of one server; everything runs in the thread of `loop`."""
 
     def __init__(self, node: Node, services: Services, log_sink: LogSink) -> None:
@@ -166,7 +170,7 @@ class ControlLoop:
         self._node.engine.reply(native_request, reply)
 
     def _begin_exec(self, exec_request: native.Request, queued: Sequence[native.Request]) -> None:
-        if any(waits(each.command) for each in queued):
+        if any(_waits(each) for each in queued):
             self._start(self._execute_later(exec_request, queued))
         else:
             self._execute(exec_request, queued, {})
@@ -176,7 +180,7 @@ class ControlLoop:
         ready: dict[int, bytes] = {}
         try:
             for number, each in enumerate(queued):
-                if waits(each.command):
+                if _waits(each):
                     ready[number] = await dispatch(each.command, self.request(each))
         except asyncio.CancelledError:
             self._node.engine.reply(exec_request, b"", close=True)
