@@ -43,7 +43,7 @@ SNAPSHOT: dict[str, Any] = {
     "totals": {
         "commands": 100, "command_nanoseconds": 14000, "keyspace_hits": 7, "keyspace_misses": 3, "expired_keys": 1, "expired_fields": 4,
         "expired_members": 6, "expired_stale_millionths": 25000, "expire_time_cap_reached": 1,
-        "expire_nanoseconds": 7_500_000, "evicted_keys": 2,
+        "expire_nanoseconds": 7_500_000, "evicted_keys": 2, "own_volatile_keys": 3,
         "eviction_exceeded_ms": 0, "current_eviction_exceeded_ms": 0,
         "error_replies": 5, "dirty": 8, "panics": 0, "cross_shard": 6, "lazyfree_pending": 0, "lazyfreed": 0,
         "unexpected_errors": 0, "denied_auth": 1, "denied_command": 2, "denied_key": 3, "denied_channel": 4,

@@ -454,6 +454,7 @@ impl<'a> Context<'a> {
     pub fn changed_by(&mut self, count: usize, key: &Key<'_>, event_class: u32, event: &'static str) {
         let db = self.client.db;
         self.shards.of_slot(key.slot).changed_with(db, key, count, (event_class, event));
+        self.note_own(key);
     }
 
     /// The same for a change of these elements of the key.
@@ -480,6 +481,16 @@ impl<'a> Context<'a> {
     pub fn touched_by(&mut self, count: usize, key: &Key<'_>) {
         let db = self.client.db;
         self.shards.of_slot(key.slot).changed(db, key, count);
+        self.note_own(key);
+    }
+
+    /// What clients write to a replica that expires is the replica's to remove.
+    #[inline]
+    fn note_own(&mut self, key: &Key<'_>) {
+        if self.world.follows() && !self.origin.must_be_obeyed() {
+            let db = self.client.db;
+            self.shards.of_slot(key.slot).note_own(db, key);
+        }
     }
 
     /// What belongs to a key and is not its value has changed so often, as the groups of a stream: a transaction that watches the key goes on.

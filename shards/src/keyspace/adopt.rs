@@ -2,6 +2,7 @@
 //! there as a whole.
 
 use super::db::{presence, Db, Key};
+use super::own_volatile::OwnVolatile;
 use super::shard::Shard;
 
 impl Shard {
@@ -46,6 +47,8 @@ impl Shard {
         }
         self.ttl_index = std::mem::take(&mut beside.ttl_index);
         self.publish_ttl_index();
+        self.own_volatile = OwnVolatile::default();
+        self.publish_own();
         self.stats.memory_bytes.begin_anew(bytes);
         freed
     }

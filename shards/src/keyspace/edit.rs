@@ -421,6 +421,7 @@ impl Shard {
         } else {
             self.forget_read_keys();
         }
+        self.own_volatile.forget_database(db);
         let now_ms = self.world.now_milliseconds();
         let Some(old) = self.databases.take(db) else { return };
         self.stats.dirty.add(old.len() as u64);
@@ -461,6 +462,7 @@ impl Shard {
         self.databases.swap(a, b);
         self.note_swap(a, b);
         self.ttl_index.swap(a, b);
+        self.own_volatile.swap(a, b);
         self.all_changed(a);
         self.all_changed(b);
     }

@@ -15,6 +15,7 @@ pub mod heat;
 pub mod invalidations;
 mod loading;
 pub mod outbox;
+pub mod own_volatile;
 pub mod read_keys;
 pub mod saving;
 pub mod shard;

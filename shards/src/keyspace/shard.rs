@@ -8,6 +8,7 @@ use sherd_metrics::CommandCells;
 use super::candidates::Evictor;
 use super::db::{self, Db, Key};
 use super::outbox::Outbox;
+use super::own_volatile::OwnVolatile;
 use super::read_keys::ReadKeys;
 use super::saving::Saving;
 use super::stats::ShardStats;
@@ -41,6 +42,8 @@ pub struct Shard {
     pub(crate) read_keys: ReadKeys,
     /// When hashes and sets have something to expire.
     pub ttl_index: TtlIndex,
+    /// Keys that a replica's own clients have given an expiry.
+    pub(crate) own_volatile: OwnVolatile,
     /// What eviction remembers of this shard.
     pub evictor: Evictor,
     pub random: Random,
@@ -75,6 +78,7 @@ impl Shard {
             outbox: Outbox::default(),
             read_keys: ReadKeys::default(),
             ttl_index: TtlIndex::default(),
+            own_volatile: OwnVolatile::default(),
             evictor: Evictor::default(),
             random: Random::seeded(),
             stats,
@@ -122,6 +126,7 @@ impl Shard {
         self.outbox = Outbox::default();
         self.read_keys = ReadKeys::default();
         self.ttl_index = TtlIndex::default();
+        self.own_volatile = OwnVolatile::default();
         self.evictor = Evictor::default();
         self.publish_sizes();
     }
@@ -142,6 +147,21 @@ impl Shard {
     pub fn publish_ttl_index(&self) {
         let due_ms = self.ttl_index.next_due_ms().map_or(0, |due_ms| due_ms as i64);
         self.stats.next_field_due_ms.store(due_ms, Ordering::Relaxed);
+    }
+
+    /// A client has changed a key of a replica: remembers it if it expires.
+    #[cold]
+    pub(crate) fn note_own(&mut self, db: u16, key: &Key<'_>) {
+        let entry = self.db(db).and_then(|database| database.find(key));
+        if entry.is_some_and(|entry| entry.expiry().is_some()) {
+            self.own_volatile.add(db, key.bytes);
+            self.publish_own();
+        }
+    }
+
+    /// Publishes how many keys the shard looks after itself.
+    pub(crate) fn publish_own(&self) {
+        self.stats.own_volatile_keys.set(self.own_volatile.len() as u64);
     }
 
     /// Publishes the sizes if anything has changed since the last time; called when the baton is let go.

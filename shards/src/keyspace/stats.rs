@@ -64,6 +64,8 @@ counters! {
         batches: Keep, Each("batches");
         /// The longest time that the baton was held for one slice, in nanoseconds.
         longest_slice_nanoseconds: Zero, EachInSeconds("longest_slice_seconds");
+        /// Keys that a replica's own clients have given an expiry.
+        own_volatile_keys: Keep, Sum("totals", "own_volatile_keys");
         /// Keys with an expiry in all databases.
         volatile_keys: Keep;
         /// Blocks that defragmentation has moved, those that it has looked at and left, and keys with and without such

@@ -12,6 +12,7 @@ use crate::keyspace::shard::Shard;
 use crate::keyspace::stats::ShardStats;
 use crate::maintenance::element_expiry;
 use crate::maintenance::evict::log_latency;
+use crate::maintenance::own_expiry;
 use crate::server::world::World;
 
 /// Time that one slice may hold the shard.
@@ -55,9 +56,9 @@ impl Pace {
     /// Whether there is expiry to do in this tick.
     pub fn is_due(&self, world: &World, stats: &ShardStats) -> bool {
         let keys = !self.done && stats.volatile_keys.get() > 0;
+        let own = !self.done && stats.own_volatile_keys.get() > 0;
         world.settings.active_expire_enabled.on()
-            && (keys || self.are_fields_due(world, stats))
-            && !world.keeps_expired()
+            && ((keys || self.are_fields_due(world, stats)) && !world.keeps_expired() || own && world.expires_own())
     }
 
     fn are_fields_due(&self, world: &World, stats: &ShardStats) -> bool {
@@ -77,6 +78,11 @@ impl Pace {
 
     /// Sweeps for one slice.
     pub fn slice(&mut self, shard: &mut Shard) {
+        if shard.world.follows() {
+            self.done = true;
+            return own_expiry::slice(shard);
+        }
+        own_expiry::end(shard);
         let begun = Instant::now();
         let tick_begun = *self.started.get_or_insert(begun);
         let hz = shard.world.settings.hz.get().clamp(1, 500) as u32;

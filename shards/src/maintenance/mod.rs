@@ -4,4 +4,5 @@ pub mod defragment;
 pub mod element_expiry;
 pub mod evict;
 pub mod expire;
+pub mod own_expiry;
 pub mod survey;

@@ -227,6 +227,18 @@ impl World {
     pub fn keeps_all(&self) -> bool {
         self.leaves_eviction() || self.pause.may_be_on() && self.is_paused()
     }
+    /// Whether a replica looks after those keys that its own clients have given an expiry.
+    #[inline]
+    pub fn expires_own(&self) -> bool {
+        self.follows() && !self.settings.import_mode.on() && !self.pause.is(Condition::Loading) && !self.is_paused()
+    }
+
+    /// Whether the server follows a primary.
+    #[inline]
+    pub fn follows(&self) -> bool {
+        self.pause.is(Condition::Follows)
+    }
+
 
     /// Whether a primary says what is evicted, or the data are not all there yet.
     #[inline]

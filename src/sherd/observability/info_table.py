@@ -315,7 +315,7 @@ STATS = _section("stats", [
     ("latest_fork_usec", 0),
     ("total_forks", 0),
     ("migrate_cached_sockets", 0),
-    ("slave_expires_tracked_keys", 0),
+    ("slave_expires_tracked_keys", lambda s: s.totals.own_volatile_keys),
     ("active_defrag_hits", lambda s: s.defragmentation.hits),
     ("active_defrag_misses", lambda s: s.defragmentation.misses),
     ("active_defrag_key_hits", lambda s: s.defragmentation.key_hits),
