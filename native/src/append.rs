@@ -102,13 +102,12 @@ impl Append {
         let Some(Open { sink, status }) = &*append else { return };
         status.is_rewriting.store(false, SeqCst);
         let sink = *sink;
-        if let Some(bytes) = base_bytes {
-            journal.mark(move |feed| {
-                if let Some(sink) = feed.sink::<AppendFile>(sink) {
-                    sink.base_is_durable(bytes);
-                }
-            });
-        }
+        // Also without a base: what was not synced for the sake of the rewrite is now.
+        journal.mark(move |feed| {
+            if let (Some(bytes), Some(sink)) = (base_bytes, feed.sink::<AppendFile>(sink)) {
+                sink.base_is_durable(bytes);
+            }
+        });
     }
 
     /// Waits until everything so far is written and synced, or the disk refuses it.
@@ -150,7 +149,7 @@ impl Append {
         shown.set_item("pending", status.pending_bytes.load(Relaxed))?;
         shown.set_item("written", status.written_offset.load(Relaxed))?;
         // Without its base the rest is worth nothing.
-        shown.set_item("synced", world.append_files.synced_offset().unwrap_or(0))?;
+        shown.set_item("synced", world.append_files.synced_offset())?;
         shown.set_item("error", status.write_error.load(SeqCst))?;
         shown.set_item("needs_base", status.needs_base.load(SeqCst))?;
         shown.set_item("delayed_syncs", status.delayed_syncs.load(Relaxed))?;

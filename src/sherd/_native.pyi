@@ -769,15 +769,16 @@ class RdbReport(TypedDict):
 class AppendStatus(TypedDict):
     """Numbers of the append-only file.
 
-    size: bytes of all its files; increment: of the last one. written, synced: offsets in the journal. error: of the
-    last write or sync, 0 if it worked. needs_base: only a rewrite makes it trustworthy again.
+    size: bytes of all its files; increment: of the last one. written, synced: offsets in the journal, of
+    which the second is None while the files do not have all data. error: of the last write or sync, 0 if it worked.
+    needs_base: only a rewrite makes it trustworthy again.
     """
 
     size: int
     increment: int
     pending: int
     written: int
-    synced: int
+    synced: int | None
     error: int
     needs_base: bool
     delayed_syncs: int

@@ -327,6 +327,42 @@ def test_waitaof_tells_that_what_was_written_is_on_disk(tmp_path: Path) -> None:
             assert wire.call("WAITAOF", *arguments).raw.startswith(b"-ERR ")
 
 
+def test_waitaof_counts_nothing_before_the_first_base_is_on_disk(tmp_path: Path) -> None:
+    """The story: behind CONFIG SET appendonly yes it said at once that all was on disk, where a crash then lost everything: an
+    increment is worth nothing without its base, in Redis as well, which says 0."""
+    with serve(tmp_path, appendonly="no", appendfsync="always") as server, server.wire() as wire:
+        wire.call("DEBUG", "POPULATE", "20")
+        wire.call("CONFIG", "SET", "rdb-key-save-delay", "50000")
+        assert wire.call("CONFIG", "SET", "appendonly", "yes").raw == OK
+        assert wire.value("WAITAOF", "0", "0", "0") == [0, 0]
+        assert wire.call("SET", "k", "v").raw == OK
+        assert wire.value("WAITAOF", "1", "0", "100") == [0, 0]
+        assert wire.value("WAITAOF", "1", "0", "0") == [1, 0]
+        assert info_field(wire, "persistence", "aof_rewrite_in_progress") == "0"
+        server.signal_and_wait(signal.SIGKILL)
+    with serve(tmp_path) as server, server.wire() as wire:
+        assert wire.value("DBSIZE") == 21
+
+
+@pytest.mark.parametrize("policy", ["always", "everysec"])
+def test_waitaof_counts_what_is_on_disk_though_replicas_were_pinged_since(tmp_path: Path, policy: str) -> None:
+    """The story: what goes to replicas only, as their PING does, was looked for in the file, where it never comes."""
+    ping = {"repl-ping-replica-period": "1", "repl-diskless-sync-delay": "0"}
+    with (
+        serve(tmp_path, appendfsync=policy, **ping) as server,
+        server.wire() as wire,
+        Server(directives={"replicaof": f"127.0.0.1 {server.port}"}) as replica,
+        replica.wire() as follower,
+    ):
+        eventually(lambda: info_field(follower, "replication", "master_link_status") == "up", "the link is up")
+        wire.call("SET", "k", "v")
+        offset = int(info_field(wire, "replication", "master_repl_offset") or 0)
+        eventually(
+            lambda: int(info_field(wire, "replication", "master_repl_offset") or 0) > offset, "the replica is pinged"
+        )
+        eventually(lambda: wire.value("WAITAOF", "0", "0", "0") == [1, 0], "all of the file is on disk")
+
+
 def test_a_replica_appends_its_primary_s_data_and_what_follows(tmp_path: Path) -> None:
     primary_home, replica_home = tmp_path / "primary", tmp_path / "replica"
     primary_home.mkdir()

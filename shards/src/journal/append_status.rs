@@ -22,7 +22,7 @@ pub struct Status {
     pub delayed_syncs: AtomicU64,
     /// A sync is being done by the thread for that.
     pub is_syncing: AtomicBool,
-    /// A rewrite or a snapshot is on its way: see `no-appendfsync-on-rewrite`.
+    /// A rewrite is on its way: see `no-appendfsync-on-rewrite`.
     pub is_rewriting: AtomicBool,
 }
 

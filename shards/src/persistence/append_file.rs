@@ -112,7 +112,8 @@ impl AppendFile {
     /// Goes on in another file, which is empty, with everything from now on; what came before is in the old one, and synced.
     pub fn switch(&mut self, file: Arc<dyn Storage>) {
         self.write_buffer();
-        if self.is_unsynced && self.policy() != SyncPolicy::No && !self.status.needs_base.load(Ordering::SeqCst) {
+        // Whatever the policy: nobody will have this file any more when all is to be on disk.
+        if self.is_unsynced && !self.status.needs_base.load(Ordering::SeqCst) {
             self.sync();
         }
         // What could not be written is in the base that is being made. Should that fail, it is still missing here.
@@ -258,6 +259,15 @@ impl AppendFile {
         self.is_unsynced.then_some(SYNC_EVERY)
     }
 
+    /// What goes to links only is in no file, so there is nothing to be synced where it ends.
+    fn pass_what_is_for_others(&self) {
+        // In this order: a sync that fails says so before it is over.
+        let is_over = !self.is_unsynced && !self.status.is_syncing.load(Ordering::SeqCst);
+        if is_over && !self.status.has_failed() && self.buffer.is_empty() && self.old.is_none() {
+            self.status.synced_offset.fetch_max(self.offset, Ordering::AcqRel);
+        }
+    }
+
     /// Refuses writes while the file cannot be written, or no longer.
     fn say_state(&mut self) {
         let refuses = self.status.has_failed();
@@ -307,6 +317,7 @@ impl Sink for AppendFile {
                 SyncPolicy::No => {}
             }
         }
+        self.pass_what_is_for_others();
         self.say_state();
         let pending = self.buffer.len() + self.old.as_ref().map_or(0, |(_, buffer)| buffer.len());
         self.status.pending_bytes.store(pending as u64, Ordering::Relaxed);

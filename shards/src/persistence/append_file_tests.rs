@@ -1,6 +1,7 @@
 //! The append-only file on a disk that fails: what is written in the end, what is durable when, and whether writes are refused.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::{AppendFile, Status, Storage};
@@ -171,5 +172,42 @@ fn the_end_writes_and_syncs_what_is_left() {
     assert!(appended.write("one"), "nothing is promised");
     assert_eq!(appended.disk.with(|disk| disk.synced), 0);
     drop(appended.file);
+    assert_eq!(appended.disk.with(|disk| disk.synced), 3);
+}
+
+#[test]
+fn what_goes_to_links_only_is_no_reason_to_wait_for_the_disk() {
+    for policy in [1, 2] {
+        let mut appended = Appended::new();
+        appended.tester.world.settings.appendfsync.set(policy);
+        appended.write("one");
+        appended.file.sync_now();
+        let ping = Block { offset: 3, database: Some(0), bytes: b"ping", audience: Audience::Links };
+        appended.file.take(&ping);
+        appended.file.flush();
+        assert_eq!(appended.status.synced_offset.load(Ordering::SeqCst), 7);
+        assert_eq!(appended.disk.text(), "one");
+    }
+}
+
+#[test]
+fn a_file_that_is_followed_by_another_one_is_synced_whatever_the_policy() {
+    let mut appended = Appended::new();
+    appended.tester.world.settings.appendfsync.set(0);
+    appended.write("one");
+    assert_eq!(appended.status.synced_offset.load(Ordering::SeqCst), 0);
+    appended.file.switch(Arc::new(Shared::default()));
+    assert_eq!(appended.disk.with(|disk| disk.synced), 3);
+}
+
+#[test]
+fn nothing_is_synced_while_the_file_is_rewritten_where_that_is_wanted() {
+    let mut appended = Appended::new();
+    appended.tester.world.settings.no_appendfsync_on_rewrite.set(1);
+    appended.status.is_rewriting.store(true, Ordering::SeqCst);
+    assert!(appended.write("one"), "nobody waits for the disk");
+    assert_eq!((appended.disk.text().as_str(), appended.disk.with(|disk| disk.synced)), ("one", 0));
+    appended.status.is_rewriting.store(false, Ordering::SeqCst);
+    appended.file.flush();
     assert_eq!(appended.disk.with(|disk| disk.synced), 3);
 }

@@ -183,11 +183,11 @@ async def _has_all_of_the_file(node: Node, offset: int) -> bool:
     PING is, is in no file, so that the file's own offset may never get there."""
     place = await in_thread(node.engine.append_place)
     status = node.engine.append_status()
-    # It is 0 as long as the files do not have all data.
-    return place is not None and place[0] >= offset and status is not None and status["synced"] > 0
+    return place is not None and place[0] >= offset and status is not None and status["synced"] is not None
 
 
 def _is_synced(node: Node, offset: int) -> int:
     """1 if everything up to an offset is on disk here."""
     status = node.engine.append_status()
-    return int(status is not None and status["synced"] >= offset)
+    synced = status["synced"] if status is not None else None
+    return int(synced is not None and synced >= offset)
