@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.protocol.test_limits import eventually, info_field
-from tests.support.servers import Server
+from tests.support.servers import Server, Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.sherd_only
 
 # It has written, so that SCRIPT KILL does not end it.
 endless = "redis.call('SET', 'k', 'v') while true do end"
+
+# How long a script takes that ends.
+script_seconds = 2.0
 
 
 @pytest.mark.parametrize("wanted_by", ["a save point", "SIGTERM", "SHUTDOWN"])
@@ -71,3 +78,68 @@ def test_an_append_only_file_begins_when_a_busy_script_has_ended() -> None:
         directives = {"appendonly": "yes", "dir": str(server.directory)}
         with Server(directives=directives) as again, again.wire() as wire:
             assert wire.value("GET", "k") == b"after"
+
+
+@pytest.mark.parametrize("begun_by", ["BGREWRITEAOF", "CONFIG SET appendonly yes", "growth"])
+def test_a_rewrite_begins_beside_the_control_plane(begun_by: str) -> None:
+    """The story: a rewrite looked whether a script was running and began in the control plane's loop, where it waited for
+    one that had come meanwhile; nobody was answered INFO or /healthz before that was over. Scripts follow each other here
+    without a gap, so that one always comes meanwhile."""
+    directives = {
+        "appendonly": "no" if begun_by.startswith("CONFIG") else "yes",
+        "auto-aof-rewrite-percentage": "100" if begun_by == "growth" else "0",
+        "auto-aof-rewrite-min-size": "1kb",
+    }
+    with Server(directives=directives) as server, server.wire() as other, server.wire() as client:
+        callers = [server.wire(timeout_seconds=60.0) for _ in range(3)]
+        begun = time.monotonic()
+        callers[0].call("EVAL", "for i = 1, 1e7 do end", "0")
+        script = f"for i = 1, {int(1e7 * script_seconds / (time.monotonic() - begun))} do end"
+        for caller in callers:
+            caller.write("EVAL", script, "0")
+        if begun_by == "growth":
+            client.write("SET", "k", "v" * 100_000)
+        else:
+            client.write(*begun_by.split())
+        longest, end = 0.0, time.monotonic() + 2 * script_seconds
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            assert not other.call("INFO", "server").is_error
+            longest = max(longest, time.monotonic() - begun)
+            time.sleep(0.01)
+        assert longest < script_seconds / 2, "the control plane has not waited for a script"
+        assert not client.read().is_error
+        assert [caller.read().is_error for caller in callers] == [False] * 3
+        eventually(lambda: info_field(other, "persistence", "aof_rewrites") == "1", "it is rewritten")
+        for caller in callers:
+            caller.close()
+
+
+def test_a_file_that_is_turned_off_and_on_while_its_rewrite_begins_has_everything(tmp_path: Path) -> None:
+    """What is written while it is off is in no increment, so nothing may be appended to one that was about to be begun."""
+    directives = {"appendonly": "yes", "dir": str(tmp_path), "appendfsync": "always"}
+    shape = Shape(shards=4, io_threads=2)
+    # In other shards than that of the scripts, most of them.
+    keys = [f"k{number}" for number in range(20)]
+    with Server(shape=shape, directives=directives) as server, server.wire() as client:
+        with server.wire(timeout_seconds=60.0) as first, server.wire() as endless_one, server.wire() as other:
+            client.call("SET", "before", "1")
+            # The rewrite begins when this one is over, and waits for the next.
+            first.write("EVAL", "for i = 1, 3e7 do end", "1", "k")
+            time.sleep(0.2)
+            assert not client.call("BGREWRITEAOF").is_error
+            endless_one.write("EVAL", "while true do end", "1", "k")
+            assert not first.read().is_error
+            time.sleep(0.5)
+            assert client.call("CONFIG", "SET", "appendonly", "no").raw == b"+OK\r\n"
+            for key in keys:
+                other.write("SET", key, "1")
+            time.sleep(0.2)
+            assert client.call("CONFIG", "SET", "appendonly", "yes").raw == b"+OK\r\n"
+            assert client.call("SCRIPT", "KILL").raw == b"+OK\r\n"
+            assert [other.read().raw for _ in keys] == [b"+OK\r\n"] * len(keys)
+        eventually(lambda: client.value("WAITAOF", "1", "0", "100") == [1, 0], "there is a file again")
+        client.call("SET", "after", "1")
+        assert server.signal_and_wait(signal.SIGKILL) == -signal.SIGKILL
+    with Server(shape=shape, directives=directives) as again, again.wire() as wire:
+        assert wire.value("MGET", "before", "after", *keys) == [b"1"] * (len(keys) + 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import time
 from pathlib import Path
@@ -105,6 +106,8 @@ class AppendOnly:
         self._running: asyncio.Task[None] | None = None
         # What is going on is not wanted any more, and may not have begun yet.
         self._is_cancelled = False
+        # Nothing is to be appended to the increment that is being begun: the file was turned off since.
+        self._is_void = False
         self._retry_at = 0.0
         # The number of the error that the log tells of; 0 while the file can be written.
         self._told_error = 0
@@ -161,6 +164,7 @@ class AppendOnly:
             self.start(schedule=True)
             return
         self.cancel()
+        self._is_void = True
         self._node.engine.end_append()
 
     def conclude(self) -> None:
@@ -254,11 +258,14 @@ class AppendOnly:
             # A snapshot for replicas is being taken: one is taken at a time.
             appends.scheduled = True
         except (OSError, manifest.ManifestError) as error:
-            appends.last_ok = False
-            appends.failures += 1
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
             self._node.engine.end_rewrite(None)
-            _log.error("a rewrite of the append-only file failed", reason=str(error))
+            if self._is_cancelled:
+                _log.info("a rewrite of the append-only file was cancelled")
+            else:
+                appends.last_ok = False
+                appends.failures += 1
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                _log.error("a rewrite of the append-only file failed", reason=str(error))
         else:
             appends.last_ok, appends.failures = True, 0
             appends.count += 1
@@ -273,33 +280,16 @@ class AppendOnly:
                 self._node.engine.end_append()
 
     async def _write_base(self) -> None:
-        directory, engine, config = self.directory, self._node.engine, self._node.config
+        directory, config = self.directory, self._node.config
         as_snapshot = config.get_bool("aof-use-rdb-preamble")
-        is_first = engine.append_status() is None
         base = self._manifest.next_base(directory.name, is_snapshot=as_snapshot)
         increment = self._manifest.next_increment(directory.name)
-        directory.path.mkdir(mode=0o755, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            # Left behind by a rewrite that failed; the manifest does not name it.
-            (directory.path / increment.name).unlink()
-        (directory.path / increment.name).touch(0o644)
-        named = self._manifest if is_first else self._manifest.with_increment(increment)
-        if not is_first:
-            directory.write(named)
-        engine.begin_save(
-            directory.path / base.name,
-            compress=config.get_bool("rdbcompression"),
-            checksum=config.get_bool("rdbchecksum"),
-            sync_in_passing=config.get_bool("aof-rewrite-incremental-fsync"),
-            aux=self._saver.aux(time.time(), is_base=True),
-            as_commands=not as_snapshot,
-            increment=directory.path / increment.name,
-        )
-        self._manifest = named
+        await self._begin(base, increment, as_snapshot=as_snapshot)
+        named, engine = self._manifest, self._node.engine
         try:
             await in_thread(engine.finish_save)
         except OSError:
-            if is_first:
+            if not named.increments or named.increments[-1] != increment:
                 # Without its base the increment is worth nothing.
                 engine.end_append()
                 (directory.path / increment.name).unlink(missing_ok=True)
@@ -312,6 +302,42 @@ class AppendOnly:
         self._manifest = await in_thread(directory.delete_history, self._manifest)
         status = engine.append_status()
         self._node.appends.base_size = status["size"] if status is not None else base_size
+
+    async def _begin(self, base: AppendedFile, increment: AppendedFile, *, as_snapshot: bool) -> None:
+        """Begin the base, and append to the increment from the same moment on.
+
+        Not in the loop: all shards are held for that, and a script that comes now may be busy for ever.
+        """
+        directory, engine, config = self.directory, self._node.engine, self._node.config
+        directory.path.mkdir(mode=0o755, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            # Left behind by a rewrite that failed; the manifest does not name it.
+            (directory.path / increment.name).unlink()
+        (directory.path / increment.name).touch(0o644)
+        named = self._manifest
+        if engine.append_status() is not None:
+            # What is appended now goes on there. Otherwise it is worth nothing without its base.
+            named = named.with_increment(increment)
+            directory.write(named)
+        self._is_void = False
+        begin = functools.partial(
+            engine.begin_save,
+            directory.path / base.name,
+            compress=config.get_bool("rdbcompression"),
+            checksum=config.get_bool("rdbchecksum"),
+            sync_in_passing=config.get_bool("aof-rewrite-incremental-fsync"),
+            aux=self._saver.aux(time.time(), is_base=True),
+            as_commands=not as_snapshot,
+            increment=directory.path / increment.name,
+        )
+        await in_thread(begin)
+        if self._is_void:
+            # The increment lacks what was written between the end of the last one and now.
+            engine.end_append()
+        else:
+            self._manifest = named
+        if self._is_cancelled:
+            engine.cancel_save()
 
     def _name_files(self) -> None:
         files = self._manifest.files
