@@ -102,6 +102,7 @@ impl Server {
         let replicas = Arc::new(Replicas::new()?);
         let shared = Arc::new(Shared::new(engine, mailboxes, inbox, replicas, log, commands, shape.cluster));
         shared.interruptions.set_bell(ringer(&control_bell));
+        shared.world.emptied.set_bell(ringer(&control_bell));
         let of = Arc::downgrade(&shared);
         let to_feed = Arc::downgrade(&shared.replicas);
         shared.replicas.set_starter(Box::new(move || {

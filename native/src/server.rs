@@ -393,6 +393,10 @@ impl Server {
         noted.into_iter().map(|(client, wait, reason)| (client, wait, word(reason))).collect()
     }
 
+    fn take_emptied(&self) -> bool {
+        self.engine.shared.world.emptied.take()
+    }
+
     #[pyo3(signature = (request, data, close=false))]
     fn reply(&self, py: Python<'_>, request: &Bound<'_, Request>, data: &[u8], close: bool) {
         let (request, data) = (&request.get().0, data.to_vec());

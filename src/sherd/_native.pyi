@@ -452,6 +452,9 @@ class Server:
         """
 
     def reply(self, request: Request, data: bytes, close: bool = False) -> None:
+    def take_emptied(self) -> bool:
+        """Whether FLUSHALL was executed since the last call. The bell rings for it as for requests."""
+
         """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""
 
     def begin_exec(self, request: Request) -> bool:

@@ -210,7 +210,7 @@ class Inbox:
         self.batches: list[int] = []
         self.interruptions: list[tuple[int, int, str]] = []
         self.logs = [(2, 1.0, "sherd-io-0", "hello", {"a": 1})]
-        for name in ("request_fd", "drain_requests", "drain_interruptions", "reply", "drain_logs"):
+        for name in ("request_fd", "drain_requests", "drain_interruptions", "take_emptied", "reply", "drain_logs"):
             setattr(bench.engine, name, getattr(self, name))
 
     def send(self, token: int, *args: bytes) -> None:
@@ -228,6 +228,9 @@ class Inbox:
     def drain_interruptions(self) -> list[tuple[int, int, str]]:
         interruptions, self.interruptions = self.interruptions, []
         return interruptions
+
+    def take_emptied(self) -> bool:
+        return False
 
     def drain_requests(self, limit: int) -> list[Any]:
         os.read(self.reader, 1 << 16)

@@ -78,6 +78,7 @@ fn flushall(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let sync = parse_sync(context)?;
     let count = context.settings().databases.get().clamp(1, i64::from(u16::MAX)) as u16;
     flush(context, 0..count, sync);
+    context.world.emptied.note();
     reply.ok();
     Ok(())
 }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod clocks;
 pub mod command_log;
 pub mod defragmentation;
+pub mod emptied;
 pub mod event_class;
 pub mod lazyfree;
 pub mod pause;

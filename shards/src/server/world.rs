@@ -13,6 +13,7 @@ use crate::journal::Journal;
 use crate::server::clocks::Clocks;
 use crate::server::command_log::CommandLogs;
 use crate::server::defragmentation::Defragmentation;
+use crate::server::emptied::Emptied;
 use crate::server::lazyfree::Reaper;
 use crate::server::pause::{Condition, Pause};
 use crate::server::pressure::Pressure;
@@ -132,6 +133,8 @@ pub struct World {
     pub append_files: AppendFiles,
     /// Who loads them again: a [`crate::handler::load_appended::LoadAppended`].
     pub(crate) load_appended: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// That FLUSHALL was executed.
+    pub emptied: Emptied,
     /// Client-side caching.
     pub tracking: Tracking,
     /// Who runs scripts: a [`crate::handler::scripting::Scripting`], which nothing down here knows.
@@ -157,6 +160,7 @@ impl World {
             journal: Journal::default(),
             append_files: AppendFiles::default(),
             load_appended: OnceLock::new(),
+            emptied: Emptied::default(),
             tracking: Tracking::default(),
             scripting: OnceLock::new(),
         });
@@ -223,10 +227,6 @@ impl World {
                 && (self.pause.is(Condition::Follows) || self.pause.is(Condition::Loading) || self.is_paused())
     }
 
-    /// Whether nothing is evicted for now, as clients are paused, or a primary looks after that.
-    pub fn keeps_all(&self) -> bool {
-        self.leaves_eviction() || self.pause.may_be_on() && self.is_paused()
-    }
     /// Whether a replica looks after those keys that its own clients have given an expiry.
     #[inline]
     pub fn expires_own(&self) -> bool {
@@ -239,6 +239,10 @@ impl World {
         self.pause.is(Condition::Follows)
     }
 
+    /// Whether nothing is evicted for now, as clients are paused, or a primary looks after that.
+    pub fn keeps_all(&self) -> bool {
+        self.leaves_eviction() || self.pause.may_be_on() && self.is_paused()
+    }
 
     /// Whether a primary says what is evicted, or the data are not all there yet.
     #[inline]

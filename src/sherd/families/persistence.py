@@ -35,6 +35,7 @@ _REWRITING = (
 async def save(request: Request) -> Reply:
     """Others are served meanwhile, in which it differs from Redis'."""
     saver = request.services.get(Saver)
+    await saver.await_emptied()
     if saver.is_running:
         raise CommandError(_IN_PROGRESS)
     try:
@@ -65,6 +66,7 @@ async def bgsave(request: Request) -> Reply:
         if not saver.cancel():
             raise CommandError("ERR Background saving is currently not in progress or scheduled")
         return Simple("Background saving cancelled")
+    await saver.await_emptied()
     if saver.start(schedule=bool(words)):
         await saver.await_begun()
         return Simple("Background saving started")
@@ -83,8 +85,9 @@ async def bgsave(request: Request) -> Reply:
     complexity="O(1)",
 )
 async def bgrewriteaof(request: Request) -> Reply:
-    """Answers at once."""
+    """Does not wait for its end."""
     append = request.services.get(AppendOnly)
+    await request.services.get(Saver).await_emptied()
     if append.is_rewriting:
         raise CommandError("ERR Background append only file rewriting already in progress")
     if append.start(schedule=True):

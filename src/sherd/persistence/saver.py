@@ -40,12 +40,17 @@ class Saver:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._running: asyncio.Task[None] | None = None
+        # Says whether there is a file.
+        self._running: asyncio.Task[bool] | None = None
         # Of the snapshot that was started last: whether all shards were held for it, and whether it is to end without
         # a file; None where none was.
         self._begun: asyncio.Event | None = None
         self._cancelled: asyncio.Event | None = None
         self._scheduled = False
+        # The one that is being taken is to end without a file; that is no failure.
+        self._gives_way = False
+        # A snapshot is due, or being taken, because everything was deleted.
+        self._is_emptied = False
         self._is_barred = False
         self._is_syncing = False
         self._retry_at = 0.0
@@ -105,7 +110,7 @@ class Saver:
             self._scheduled = self._scheduled or schedule
             return False
         self._node.saves.current_since = time.monotonic()
-        self._begun, self._cancelled = asyncio.Event(), asyncio.Event()
+        self._begun, self._cancelled, self._gives_way = asyncio.Event(), asyncio.Event(), False
         self._running = asyncio.get_running_loop().create_task(self._take(self._begun, self._cancelled))
         return True
 
@@ -125,17 +130,37 @@ class Saver:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PRESS_SECONDS):
                     await ends
-        assert self._running is not None
-        await asyncio.shield(self._running)
-        if not self._node.saves.last_ok:
-            raise SaveError("the snapshot failed")
+        while self._running is not None:
+            # Another one follows where everything was deleted meanwhile, or where one was scheduled.
+            saved = await asyncio.shield(self._running)
+            if saved:
+                return
+        raise SaveError("the snapshot failed")
+
+    def save_emptied(self) -> None:
+        """Everything was deleted, and what was saved before that is not to come back after a crash: take a snapshot at
+        once, where any are wanted."""
+        # What is executed while data are being loaded is no client's wish.
+        if not self.has_save_points or load_state(self._node) is not None:
+            return
+        self._is_emptied = True
+        if self._running is not None:
+            self._cancel_running()
+        self.start(schedule=True)
+
+    async def await_emptied(self) -> None:
+        """Wait for the end of the snapshot that `save_emptied` takes: who asks for another one knows nothing of it."""
+        while self._is_emptied and self._running is not None:
+            await asyncio.shield(self._running)
 
     def cancel(self) -> bool:
         """End the snapshot that is being taken or scheduled without a file; False if there is none."""
         was_scheduled, self._scheduled = self._scheduled, False
-        return self._cancel_running() or was_scheduled
+        # A rewrite of the append-only file is none.
+        return (self.is_running and self._cancel_running()) or was_scheduled
 
     def _cancel_running(self) -> bool:
+        self._gives_way = self._running is not None
         if self._cancelled is None or self._begun is None or self._begun.is_set():
             return self._node.engine.cancel_save()
         self._cancelled.set()
@@ -171,7 +196,7 @@ class Saver:
         points = self._node.config.get_tuple("save")
         return any(changes >= wanted and since > seconds for seconds, wanted in points)
 
-    async def _take(self, begun: asyncio.Event, cancelled: asyncio.Event) -> None:
+    async def _take(self, begun: asyncio.Event, cancelled: asyncio.Event) -> bool:
         config, started = self._node.config, self._node.saves.current_since
         path = Path(config.get_str("dir")) / config.get_str("dbfilename")
         failure: OSError | None = None
@@ -181,7 +206,7 @@ class Saver:
             failure = error
         finally:
             begun.set()
-        await self._finish(path, started, failure)
+        return await self._finish(path, started, failure)
 
     async def _begin(self, path: Path, cancelled: asyncio.Event) -> None:
         """Not in the loop: all shards are held for that, and a script that comes now may be busy for ever."""
@@ -208,18 +233,21 @@ class Saver:
                 continue
             return
 
-    async def _finish(self, path: Path, started: float, failure: OSError | None) -> None:
-        saves = self._node.saves
+    async def _finish(self, path: Path, started: float, failure: OSError | None) -> bool:
+        saves, saved = self._node.saves, False
         try:
             if failure is not None:
                 raise failure
             keys, size, changes = await in_thread(self._node.engine.finish_save)
         except OSError as error:
-            saves.last_ok = False
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
-            _log.error("a snapshot failed", path=str(path), reason=str(error))
+            if self._gives_way:
+                _log.info("a snapshot was cancelled", path=str(path))
+            else:
+                saves.last_ok = False
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                _log.error("a snapshot failed", path=str(path), reason=str(error))
         else:
-            saves.last_ok = True
+            saves.last_ok = saved = True
             self._saved_at = started
             saves.saved_changes, saves.last_time, saves.count = changes, int(time.time()), saves.count + 1
             seconds = round(time.monotonic() - started, 3)
@@ -231,6 +259,9 @@ class Saver:
             if self._scheduled:
                 self._scheduled = False
                 self.start()
+            else:
+                self._is_emptied = False
+        return saved
 
     def aux(self, now: float, *, is_base: bool = False) -> list[tuple[str, str]]:
         """What stands at the beginning of a snapshot, or of the base of an append-only file."""

@@ -26,6 +26,7 @@ from sherd.log import get_logger
 from sherd.native import look_for_huge_pages
 from sherd.observability.node import Node
 from sherd.observability.sampler import INTERVAL_SECONDS, SAMPLES
+from sherd.persistence import Saver
 from sherd.spec import Request, Services
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ NativeRecord = tuple[int, float, str, str, dict[str, Any]]
 LogSink = Callable[[Sequence[NativeRecord]], None]
 
 
-class ControlLoop:
 def _waits(native_request: native.Request) -> bool:
     return waits(native_request.command, lambda: native_request.args)
 
 
+class ControlLoop:
     """The asyncio side of one server; everything runs in the thread of `loop`."""
 
     def __init__(self, node: Node, services: Services, log_sink: LogSink) -> None:
@@ -93,6 +94,8 @@ def _waits(native_request: native.Request) -> bool:
         if self._is_quiet():
             # Whoever asks for rates now gets those of this moment.
             self._tick()
+        if self._node.engine.take_emptied():
+            self._services.get(Saver).save_emptied()
         # Looked at before the requests, which were there before them.
         self._interruptions += self._node.engine.drain_interruptions()
         # Where more waits than a batch takes, the descriptor stays readable.
