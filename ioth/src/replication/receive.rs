@@ -143,11 +143,25 @@ fn free_bytes(file: &File) -> u64 {
     }
 }
 
+/// What the machine has free, or the control group of this process, if that is less: beyond it the process would be ended.
 fn free_memory() -> u64 {
     let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kilobytes = line.and_then(|line| line.trim_end_matches("kB").trim().parse::<u64>().ok());
-    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes << 10)
+    let of_machine = kilobytes.map_or(u64::MAX, |kilobytes| kilobytes << 10);
+    of_machine.min(free_in_group(Path::new("/sys/fs/cgroup")).unwrap_or(u64::MAX))
+}
+
+/// What a control group, as a container sees its own, has free; `None` if it has no limit. Its pages of files that nobody
+/// has used of late are as good as free.
+fn free_in_group(group: &Path) -> Option<u64> {
+    let read = |name| std::fs::read_to_string(group.join(name)).ok();
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let limit = number(&read("memory.max")?)?;
+    let used = number(&read("memory.current")?)?;
+    let statistics = read("memory.stat")?;
+    let reclaimable = statistics.lines().find_map(|line| line.strip_prefix("inactive_file ")).and_then(number);
+    Some(limit.saturating_sub(used.saturating_sub(reclaimable.unwrap_or(0))))
 }
 
 #[cfg(test)]
@@ -168,6 +182,23 @@ mod tests {
         for line in wrong {
             assert!(parse(line).is_err(), "{}", String::from_utf8_lossy(line));
         }
+    }
+
+    #[test]
+    fn a_group_with_a_limit_says_what_it_has_free() {
+        let group = std::env::temp_dir().join(format!("sherd-group-{}", std::process::id()));
+        std::fs::create_dir_all(&group).expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(group.join(name), text).expect("a file");
+        assert_eq!(free_in_group(&group), None);
+        write("memory.current", "700\n");
+        write("memory.stat", "anon 500\ninactive_file 150\nactive_file 50\n");
+        write("memory.max", "max\n");
+        assert_eq!(free_in_group(&group), None);
+        write("memory.max", "1000\n");
+        assert_eq!(free_in_group(&group), Some(450));
+        write("memory.max", "100\n");
+        assert_eq!(free_in_group(&group), Some(0));
+        std::fs::remove_dir_all(&group).expect("it is there");
     }
 
     #[test]
