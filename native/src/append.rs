@@ -17,6 +17,8 @@ use sherd_shards::persistence::append_loader::{self, Loaded};
 use sherd_shards::persistence::loader::{self, Progress};
 use sherd_shards::server::world::World;
 
+use crate::check_progress::CheckProgress;
+
 /// The file that is being appended to, if there is one.
 #[derive(Default)]
 pub struct Append(Mutex<Option<Open>>);
@@ -191,15 +193,17 @@ pub fn loaded<'py>(py: Python<'py>, loaded: &Loaded) -> PyResult<Bound<'py, PyDi
 
 /// Looks through one file of an append-only directory, and for where it is later than a time (Unix seconds).
 #[pyfunction]
-#[pyo3(signature = (path, later_than=None))]
+#[pyo3(signature = (path, progress, later_than=None))]
 pub fn check_append<'py>(
     py: Python<'py>,
     path: std::path::PathBuf,
+    progress: &Bound<'py, CheckProgress>,
     later_than: Option<i64>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let progress = &progress.get().0;
     let found = py.detach(|| -> io::Result<Loaded> {
         let Some(map) = loader::open(&path)? else { return Ok(Loaded::default()) };
-        Ok(append_loader::check(&map, later_than, &Progress::default()))
+        Ok(append_loader::check(&map, later_than, progress))
     })?;
     loaded(py, &found)
 }

@@ -13,6 +13,7 @@ use sherd_shards::keyspace::events::class;
 mod access;
 mod append;
 mod certificates;
+mod check_progress;
 mod commands;
 mod execute;
 mod extensions;
@@ -119,6 +120,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(commands::command_table, module)?)?;
     module.add_function(wrap_pyfunction!(commands::key_positions, module)?)?;
     module.add_function(wrap_pyfunction!(settings::setting_table, module)?)?;
+    module.add_class::<check_progress::CheckProgress>()?;
     module.add_function(wrap_pyfunction!(persistence::check_rdb, module)?)?;
     module.add_function(wrap_pyfunction!(append::check_append, module)?)?;
     module.add_class::<server::Server>()?;

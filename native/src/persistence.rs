@@ -21,6 +21,7 @@ use sherd_shards::rdb::Limits;
 use sherd_shards::server::settings::Settings;
 
 use crate::append::{Append, Increment};
+use crate::check_progress::CheckProgress;
 use crate::held;
 use crate::replicas::at_cut;
 
@@ -246,11 +247,16 @@ pub fn shown<'py>(py: Python<'py>, (report, fault): &Checked) -> PyResult<Bound<
 
 /// Looks through an RDB file.
 #[pyfunction]
-pub fn check_rdb<'py>(py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+pub fn check_rdb<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    progress: &Bound<'py, CheckProgress>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let progress = &progress.get().0;
     let checked = py.detach(|| -> io::Result<Checked> {
         let Some(map) = loader::open(&path)? else { return Ok(empty()) };
         let limits = Limits::from_settings(&Settings::default());
-        Ok(loader::check(&map, limits, clock::unix_milliseconds(), &loader::Progress::default()))
+        Ok(loader::check(&map, limits, clock::unix_milliseconds(), progress))
     })?;
     shown(py, &checked)
 }

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, final, type_check_only
 
 __all__ = [
     "Call",
+    "CheckProgress",
     "PrimaryLink",
     "Replicas",
     "Request",
@@ -451,10 +452,10 @@ class Server:
         The reason is "timeout", "unblocked", "role changed" or "gone".
         """
 
-    def reply(self, request: Request, data: bytes, close: bool = False) -> None:
     def take_emptied(self) -> bool:
         """Whether FLUSHALL was executed since the last call. The bell rings for it as for requests."""
 
+    def reply(self, request: Request, data: bytes, close: bool = False) -> None:
         """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""
 
     def begin_exec(self, request: Request) -> bool:
@@ -808,10 +809,18 @@ class AppendReport(TypedDict):
     late: int | None
     fault: tuple[int, bytes | None, str] | None
 
-def check_append(path: str | PathLike[str], later_than: int | None = None) -> AppendReport:
+@final
+class CheckProgress:
+    """How far `check_append` or `check_rdb` is, for other threads."""
+
+    def __new__(cls) -> CheckProgress: ...
+    def bytes(self) -> tuple[int, int]:
+        """Bytes that were looked through, and all of the file; 0 before it begins."""
+
+def check_append(path: str | PathLike[str], progress: CheckProgress, later_than: int | None = None) -> AppendReport:
     """Looks through one file of an append-only directory; OSError if it cannot be read."""
 
-def check_rdb(path: str | PathLike[str]) -> RdbReport:
+def check_rdb(path: str | PathLike[str], progress: CheckProgress) -> RdbReport:
     """Looks through an RDB file; OSError if it cannot be read."""
 
 def histogram_bounds() -> list[int]:

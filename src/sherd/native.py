@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sherd import _native
 from sherd._native import (
     Call,
+    CheckProgress,
     PrimaryLink,
     Replicas,
     Request,
@@ -66,6 +67,7 @@ __all__ = [
     "AccessLogRow",
     "AppendReport",
     "Call",
+    "CheckProgress",
     "CommandRow",
     "ExtensionCommand",
     "ExtensionTask",

@@ -70,7 +70,7 @@ def test_a_broken_snapshot_is_told_as_by_who_only_looks_at_it(
     whole = path.read_bytes()
     broken = how(whole, int(len(whole) * share))
     path.write_bytes(broken)
-    fault = native.check_rdb(path)["fault"]
+    fault = native.check_rdb(path, native.CheckProgress())["fault"]
     assert fault is not None
     offset, key, what = fault
     of_key = f", in key {key!r}" if key is not None else ""

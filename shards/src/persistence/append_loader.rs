@@ -19,6 +19,8 @@ use crate::server::world::World;
 
 /// Before any time: nothing has expired then.
 const BEFORE_EVERYTHING: i64 = 0;
+/// Commands after which who only looks through a file tells how far it is.
+const TOLD_COMMANDS: u64 = 1024;
 
 /// Loads a file; what is before a fault is loaded.
 pub fn load(engine: &Engine, bytes: &[u8], progress: &Progress) -> Loaded {
@@ -59,6 +61,7 @@ pub fn load_held(shards: &mut Shards<'_>, world: &World, bytes: &[u8]) -> Loaded
 /// Looks through a file without loading it, and for where its marks of the time are later than `later_than`.
 pub fn check(bytes: &[u8], later_than: Option<i64>, progress: &Progress) -> Loaded {
     let mut loaded = Loaded::begin(bytes);
+    progress.total.store(bytes.len() as u64, Ordering::Relaxed);
     if loaded.has_snapshot {
         let limits = Limits::from_settings(&Settings::default());
         match loader::check(bytes, limits, BEFORE_EVERYTHING, progress) {
@@ -95,6 +98,9 @@ pub fn check(bytes: &[u8], later_than: Option<i64>, progress: &Progress) -> Load
         }
         if transaction.is_none() {
             loaded.valid_bytes = scan.offset() as u64;
+        }
+        if loaded.commands % TOLD_COMMANDS == 0 {
+            progress.bytes.store(scan.offset() as u64, Ordering::Relaxed);
         }
     }
 }

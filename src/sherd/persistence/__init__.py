@@ -4,7 +4,7 @@
 - `saver`: taking snapshots
 - `append`: the append-only file's life; `manifest`: which files it is made of; `claim`: whose directory it is
 - `load`: loading what is there when the server starts
-- `check`, `check_append`: `sherd check-rdb` and `sherd check-aof`
+- `check`, `check_append`: `sherd check-rdb` and `sherd check-aof`; `progress`: a bar while they look
 """
 
 from sherd.persistence.append import AppendOnly

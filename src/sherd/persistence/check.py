@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from sherd import native
+from sherd.persistence.progress import shown_progress
 
 
 def check_rdb(path: str) -> int:
@@ -15,7 +16,8 @@ def check_rdb(path: str) -> int:
     try:
         if Path(path).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        report = native.check_rdb(path)
+        with shown_progress(path) as progress:
+            report = native.check_rdb(path, progress)
     except OSError as error:
         print(f"sherd: cannot read {path}: {error.strerror or error}", file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from sherd.durable import cut_file
 from sherd.persistence import manifest
 from sherd.persistence.claim import Claim, DirectoryTakenError
 from sherd.persistence.manifest import ManifestError
+from sherd.persistence.progress import shown_progress
 
 _HEAD_BYTES = 4096
 
@@ -88,7 +89,8 @@ def _form_of(path: Path) -> str:
 
 
 def _check_file(path: Path, *, fix: bool, until: int | None, is_last: bool, ask: Callable[[str], bool]) -> None:
-    report = native.check_append(path, until)
+    with shown_progress(path) as progress:
+        report = native.check_append(path, progress, until)
     size, valid = report["size"], report["valid"]
     if until is not None and report["late"] is not None:
         if not is_last:
