@@ -113,12 +113,17 @@ def test_a_stopped_server_has_freed_its_data_without_the_cyclic_collector() -> N
 
 
 NOTHING_REFERS_TO_ITSELF = """
-import gc, os, threading, time
+import contextlib, gc, os, threading, time
 import sherd
 gc.disable()
 
 def tasks():
-    return sorted(open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task"))
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        # It may end meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            names.append(open(f"/proc/self/task/{task}/comm").read().strip())
+    return sorted(names)
 
 with sherd.Server(port=0, metrics_port=0):
     pass
