@@ -127,6 +127,27 @@ def test_a_reply_that_is_more_than_the_limit_is_not_made(server: Server, request
             other.call("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0 pubsub 33554432 8388608 60")
 
 
+def test_what_all_shards_answer_is_one_reply(server: Server) -> None:
+    """KEYS of several shards, none of which has more than the limit by itself."""
+    names = [b"%d" % number + b"n" * 10_000 for number in range(1400)]
+    with server.wire() as other:
+        other.call("SELECT", 1)
+        other.pipeline([("SET", name, "1") for name in names])
+        other.call("CONFIG", "SET", "client-output-buffer-limit", f"normal {limit_bytes} 0 0")
+        try:
+            before = _begin_to_measure(server)
+            with server.wire() as greedy:
+                greedy.call("SELECT", 1)
+                greedy.send(_encoded(("KEYS", "*"), ("SET", executed, "yes")))
+                with pytest.raises((ConnectionClosed, OSError)):
+                    _read_all(greedy)
+            assert _resident(server, "VmHWM") - before < 3 * limit_bytes
+            assert other.value("EXISTS", executed) == 0
+        finally:
+            other.call("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0")
+            other.call("FLUSHDB")
+
+
 def _read_all(wire: Wire) -> None:
     while True:
         assert b"yes" not in wire.read().raw

@@ -37,6 +37,8 @@ struct InEachShard {
     left: u64,
     /// What it has been answered so far.
     parts: Vec<Vec<u8>>,
+    /// Bytes of that: all parts together are one reply.
+    bytes: usize,
     ticks: u64,
     panicked: bool,
 }
@@ -75,7 +77,10 @@ impl Errand for InEachShard {
 
     fn run(&mut self, shards: &mut Shards<'_>, world: &World) {
         let args = borrowed(&self.args);
-        let (client, now_ms) = (self.caller.client(), world.now_milliseconds());
+        let (mut client, now_ms) = (self.caller.client(), world.now_milliseconds());
+        if client.reply_bytes_max != usize::MAX {
+            client.reply_bytes_max = client.reply_bytes_max.saturating_sub(self.bytes);
+        }
         let call =
             Call { command: self.command, args: &args, first_key: (0, 0), client, now_ms, origin: Origin::Client };
         let first = shards.first();
@@ -103,7 +108,12 @@ impl Errand for InEachShard {
             let record = &self.caller.record;
             record.commands.store(record.commands.load(Relaxed) + 1, Relaxed);
         }
+        self.bytes += part.len();
         self.parts.push(part);
+        if client.record.is_some_and(|record| record.dropped_reply_bytes.load(Relaxed) > 0) {
+            // It has become more than the client may leave unread, which is cut.
+            self.parts.clear();
+        }
     }
 
     fn panicked(&mut self) {
@@ -144,6 +154,7 @@ pub fn run_in_each_shard(
         args: owned(args),
         left: engine.all_shards(),
         parts: Vec::new(),
+        bytes: 0,
         ticks: 0,
         panicked: false,
     });
