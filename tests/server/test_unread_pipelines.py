@@ -7,10 +7,12 @@ import random
 import re
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.server import extension_under_test
 from tests.support.resp import encode_command
 from tests.support.servers import Server, Shape
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 mebibyte = 1 << 20
 wait_seconds_max = 60.0
 shapes = [Shape(shards=1, io_threads=1), Shape(shards=4, io_threads=2)]
+extension = str(Path(extension_under_test.__file__))
 value = b"x" * 200_000
 keys = [f"key:{number}" for number in range(8)]
 
@@ -217,6 +220,31 @@ def test_a_client_without_a_limit_is_executed_for_when_it_reads(parking: tuple[S
         for _ in range(unread.count):
             assert len(wire.read().raw) == mebibyte + len("$1048576\r\n\r\n")
         assert wire.read().value == b"the end"
+
+
+def test_commands_in_python_are_executed_when_their_client_reads(several: Shape) -> None:
+    """Those that were taken together as well; when it reads, everything is answered, in its order."""
+    large, count = 8, 100
+    with (
+        Server(shape=several, directives={"python-commands": extension}) as server,
+        server.wire() as admin,
+        server.wire(timeout_seconds=wait_seconds_max) as wire,
+    ):
+        admin.call("SET", "big", b"x" * mebibyte)
+        commands = [("TEST.REPEATED", "big", large), ("RATE.LIMIT", "counted", 1000, 1000)] * count
+        wire.send(_encoded(*commands, ("PING", "the end")))
+        _await(lambda: _largest_unread(admin) >= 256 * mebibyte, "much is unread")
+        time.sleep(0.2)
+        assert int(admin.value("GET", "counted")) < 256 // large + 10
+        for _ in range(count):
+            assert len(wire.read().value) == large
+            assert wire.read().value == 1
+        assert wire.read().value == b"the end"
+        assert int(admin.value("GET", "counted")) == count
+
+
+def _largest_unread(admin: Wire) -> int:
+    return max(map(int, re.findall(rb" omem=(\d+)", admin.value("CLIENT", "LIST"))))
 
 
 def test_what_waits_for_its_client_to_read_is_paused_as_well(parking: tuple[Server, Wire]) -> None:

@@ -13,6 +13,9 @@ use super::token::Token;
 
 /// Commands of one connection that are called together, where its pipeline has them one behind the other.
 pub const CALLS_MAX: usize = 128;
+/// Bytes of replies with which they are answered though some were not executed: those are taken anew, when the client has little
+/// enough unread.
+pub const CALLS_REPLY_BYTES_MAX: usize = 1 << 20;
 
 /// One command line of an extension.
 pub struct CommandLine {

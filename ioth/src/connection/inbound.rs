@@ -68,6 +68,14 @@ impl Inbound {
         }
     }
 
+    /// Puts requests that were taken in front of the others again. Only between two requests, and while no command is out.
+    pub fn put_back(&mut self, requests: &[u8]) {
+        if !requests.is_empty() {
+            self.compact();
+            self.buffer.splice(..0, requests.iter().copied());
+        }
+    }
+
     /// Returns an empty buffer to the pool, and what its requests took besides. Only while no command is out.
     pub fn release(&mut self, pool: &mut BufferPool) {
         if self.inline_words.capacity() > 0 {

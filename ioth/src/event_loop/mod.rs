@@ -137,8 +137,8 @@ fn take_messages(io: &mut IoThread) {
                 complete(io, batch);
             }
             Message::Reply { connection, data, sent, close } => control_reply(io, connection, data, sent, close),
-            Message::Called { connection, data, sent, ticket, is_all } => {
-                take_replies(io, connection, (data, sent), ticket, is_all)
+            Message::Called { connection, data, sent, ticket, is_all, untaken } => {
+                take_replies(io, connection, (data, sent), ticket, (is_all, &untaken))
             }
             Message::Executed { connection, executed } => take_executed(io, connection, *executed),
             Message::Performed { connection, performed } => take_performed(io, connection, *performed),

@@ -16,11 +16,11 @@ use unrung::Unrung;
 /// Answers commands of a connection, in the thread that has executed them; see [`crate::request::control::answer`]. What must
 /// be durable first is left to the connection's thread. That is woken if the client has not got everything.
 pub fn answer(shared: &Shared, answer: Answer, unrung: &mut Unrung<'_>) {
-    let Answer { token: connection, lent, replies: data, ticket, is_all } = answer;
+    let Answer { token: connection, lent, replies: data, ticket, is_all, untaken } = answer;
     let waits = ticket != 0 && shared.world.holds_replies();
     let sent = lent.filter(|_| !waits).map_or(0, |lent| lent.send(&data));
-    let has_everything = is_all && sent == data.len();
-    unrung.tell(usize::from(connection.io_thread), Message::Called { connection, data, sent, ticket, is_all });
+    let has_everything = is_all && untaken.is_empty() && sent == data.len();
+    unrung.tell(usize::from(connection.io_thread), Message::Called { connection, data, sent, ticket, is_all, untaken });
     if !has_everything {
         unrung.ring();
     }

@@ -82,8 +82,14 @@ pub fn send_calls(io: &IoThread, connection: &mut Connection, mut calls: Box<Cal
 }
 
 /// Takes replies that a connection waits for, `sent` bytes of which the client has got already; others follow unless they are
-/// all.
-pub fn take_replies(io: &mut IoThread, token: Token, (mut data, sent): (Vec<u8>, usize), ticket: Ticket, is_all: bool) {
+/// all. Requests that were not executed stand before all others of the connection again.
+pub fn take_replies(
+    io: &mut IoThread,
+    token: Token,
+    (mut data, sent): (Vec<u8>, usize),
+    ticket: Ticket,
+    (is_all, untaken): (bool, &[u8]),
+) {
     // The client may have gone.
     let Some(mut connection) = io.connections.take_by_token(token) else { return };
     if connection.wait.reason != WaitsFor::Control {
@@ -100,6 +106,7 @@ pub fn take_replies(io: &mut IoThread, token: Token, (mut data, sent): (Vec<u8>,
         send_from(io, &mut connection, &mut data, rest);
     }
     if is_all {
+        connection.inbound.put_back(untaken);
         connection.session.advance_reply_mode();
         connection.wait.reason = WaitsFor::Nothing;
         io.connections.make_ready_again(&mut connection);

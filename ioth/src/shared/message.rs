@@ -29,7 +29,8 @@ pub enum Message {
     /// The control plane's answer, `sent` bytes of which the client has got already; `close`: the connection is to end.
     Reply { connection: Token, data: Vec<u8>, sent: usize, close: bool },
     /// Replies of extensions' commands, `sent` bytes of which the client has got already; more are to come unless these are all.
-    Called { connection: Token, data: Vec<u8>, sent: usize, ticket: Ticket, is_all: bool },
+    /// `untaken` are requests that were not executed.
+    Called { connection: Token, data: Vec<u8>, sent: usize, ticket: Ticket, is_all: bool, untaken: Box<[u8]> },
     /// A transaction that another thread has executed.
     Executed { connection: Token, executed: Box<Executed> },
     /// A command over shards that another thread has executed.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use sherd_ioth::connection::calls::Calls;
+use sherd_ioth::connection::calls::{Calls, CommandLine, CALLS_REPLY_BYTES_MAX};
 use sherd_ioth::extensions::execution::CalledBy;
 use sherd_ioth::extensions::unrung::Unrung;
 use sherd_ioth::extensions::{answer, dismiss};
@@ -27,7 +27,7 @@ use sherd_metrics::clock;
 use sherd_shards::command::registry::Command;
 use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
 use sherd_shards::handler::reply::{Protocol, Reply};
-use sherd_shards::journal::Ticket;
+use sherd_shards::journal::{resp, Ticket};
 use sherd_shards::keyspace::events::Event;
 use sherd_shards::server::pause::Condition;
 use sherd_types::invariant::answer_for_panics;
@@ -139,11 +139,19 @@ pub fn run_in_exec(py: Python<'_>, shared: &Arc<Shared>, extensions: &Extensions
     reply
 }
 
+/// Commands as their client has sent them.
+fn as_requests(lines: &[CommandLine]) -> Box<[u8]> {
+    let mut bytes = Vec::new();
+    lines.iter().for_each(|line| resp::append(&mut bytes, &borrowed(&line.args)));
+    bytes.into_boxed_slice()
+}
+
 impl Runner<'_> {
     fn run_calls(&self, py: Python<'_>, calls: Calls) {
         let Calls { token, record, db, protocol, tracks, lent, lines } = calls;
         self.slot.begin(Recipient { token, lent, protocol });
         let mut reply = Vec::new();
+        let mut untaken: &[CommandLine] = &[];
         for (number, line) in lines.iter().enumerate() {
             let tick = clock::ticks();
             let (name, args) = (line.command.spec.name, borrowed(&line.args));
@@ -171,8 +179,13 @@ impl Runner<'_> {
                 // Its connection ends, and nothing more is executed for it.
                 break;
             }
+            if bytes >= CALLS_REPLY_BYTES_MAX {
+                untaken = &lines[number + 1..];
+                break;
+            }
         }
-        if let Some(rest) = self.slot.finish() {
+        if let Some(mut rest) = self.slot.finish() {
+            rest.untaken = as_requests(untaken);
             answer(self.shared, rest, &mut self.unrung.borrow_mut());
         }
     }

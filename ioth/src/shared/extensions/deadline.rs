@@ -58,6 +58,8 @@ pub struct Answer {
     pub ticket: Ticket,
     /// No more of its commands are being executed.
     pub is_all: bool,
+    /// Requests that were not executed, as they came: their connection takes them anew.
+    pub untaken: Box<[u8]>,
 }
 
 /// A command beyond its deadline.
@@ -120,6 +122,7 @@ impl Slot {
             replies: std::mem::take(&mut running.replies),
             ticket: running.ticket,
             is_all: true,
+            untaken: Box::default(),
         })
     }
 
@@ -134,7 +137,7 @@ impl Slot {
         let answer = recipient.as_mut().map(|to| {
             Reply::new(replies, to.protocol).error(&overdue_error(name, timeout_ms));
             let (lent, replies) = (to.lent.take(), std::mem::take(replies));
-            Answer { token: to.token, lent, replies, ticket: *ticket, is_all: *is_last }
+            Answer { token: to.token, lent, replies, ticket: *ticket, is_all: *is_last, untaken: Box::default() }
         });
         if *is_last {
             *recipient = None;
