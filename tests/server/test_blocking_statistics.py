@@ -34,6 +34,12 @@ def calls(wire: Wire, command: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+def refusals(wire: Wire, command: str) -> int:
+    """Calls of a command that were refused."""
+    found = re.search(rf"cmdstat_{command}:.*rejected_calls=(\d+)".encode(), wire.value("INFO", "commandstats"))
+    return int(found[1]) if found else 0
+
+
 def story(server: Server) -> dict[str, Any]:
     """Waits that end in every way, and what the server tells of them."""
     told: dict[str, Any] = {}
@@ -56,6 +62,15 @@ def story(server: Server) -> dict[str, Any]:
         with wait_in(server, wire, "XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">") as client:
             wire.call("DEL", "s")
             told["an error"] = (client.read().is_error, calls(wire, "xreadgroup"))
+        wire.call("ACL", "SETUSER", "waiter", "on", "nopass", "~*", "+@all")
+        with server.wire() as client:
+            client.call("AUTH", "waiter", "")
+            wait_in(server, wire, "BLPOP", "k1", "k2", "0", client=client)
+            wire.call("ACL", "SETUSER", "waiter", "-blpop")
+            # The references look when the key comes.
+            wire.call("RPUSH", "k1", "v")
+            told["not allowed any more"] = (client.read().raw[:8], calls(wire, "blpop"), refusals(wire, "blpop"))
+        wire.call("DEL", "k1")
         told["errors"] = sorted(re.findall(rb"errorstat_(\w+):count=(\d+)", wire.value("INFO", "errorstats")))
         told["slow log"] = slow_log(server, wire)
     return told
@@ -82,7 +97,9 @@ def test_waits_count_as_in_the_references(pool: ServerPool, shape: Shape, name: 
     with Server(program) as reference:
         expected = story(reference)
     if name == "valkey9":
-        # There, a client that is unblocked by an error has not failed.
+        # There, a client that is unblocked by an error has not failed, but was refused.
         reply, (all_calls, _) = expected["ERROR"]
         expected["ERROR"] = (reply, (all_calls, 1))
+        reply, (all_calls, _), refused = expected["not allowed any more"]
+        expected["not allowed any more"] = (reply, (all_calls, 1), refused - 1)
     assert story(pool.get(shape=shape)) == expected

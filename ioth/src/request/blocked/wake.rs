@@ -147,15 +147,21 @@ pub fn settle_ended(io: &mut IoThread, mut connection: Box<Connection>, error: O
     settle(io, connection);
 }
 
-/// Counts a call that has ended without being served, as a failed one if its answer is an error.
+/// Counts a call that has ended without being served, as a failed one if its answer is an error; what its client may not do any more
+/// was not called.
 fn count_interrupted(io: &IoThread, connection: &Connection, reply: &[u8]) {
     let Some(waiter) = &connection.wait.waiter else { return };
     let failed = reply.first() == Some(&b'-');
-    io.stats().cells.cell(waiter.command).record(0, failed);
-    let (world, client) = (&io.shared.world, Some(&*connection.record));
-    execute::note_command(world, command_of(waiter), &waiter.sent_args(), client, (0, reply.len()));
+    let (cell, world) = (io.stats().cells.cell(waiter.command), &io.shared.world);
+    if reply.starts_with(b"-NOPERM ") {
+        cell.rejected.increment();
+    } else {
+        cell.record(0, failed);
+        let client = Some(&*connection.record);
+        execute::note_command(world, command_of(waiter), &waiter.sent_args(), client, (0, reply.len()));
+    }
     if failed {
         io.stats().error_replies.increment();
-        io.shared.world.logs.count_error(reply);
+        world.logs.count_error(reply);
     }
 }
