@@ -132,6 +132,67 @@ b ACL SETUSER alice resetchannels &c*
 c ACL WHOAMI
 """
 
+CONFIRMED_THOUGH_REPLIES_ARE_OFF = """
+: a2 b3 c2
+a CLIENT REPLY OFF; MULTI; SUBSCRIBE c1; PSUBSCRIBE n.*; PING; EXEC
+c PUBLISH c1 1
+a CLIENT REPLY ON
+b CLIENT REPLY OFF; MULTI; SUBSCRIBE c1; SET s1 1; UNSUBSCRIBE; EXEC
+c GET s1
+b CLIENT REPLY ON
+"""
+
+LAST_COMMAND_WAS_REFUSED = """
+: a2 b3
+b GET s1
+b SET s1
+a CLIENT LIST ID @b
+b NOSUCH
+a CLIENT LIST ID @b
+b GET s1
+b CONFIG NOSUCH
+a CLIENT LIST ID @b
+b MULTI
+b INCR
+a CLIENT LIST ID @b
+"""
+
+REFUSED_FOR_WANT_OF_MEMORY_IS_NOT_SHOWN = """
+: a2 b3
+a MONITOR
+b CONFIG SET maxmemory 1
+b SET s1 1
+b GET s1
+b MULTI; GET s1; EXEC
+b EVAL "#!lua\\nreturn redis.call('SET',KEYS[1],'1')" 1 s1
+b EVAL return(redis.pcall('SET',KEYS[1],'1')) 1 s1
+b CONFIG SET maxmemory 0
+b SET s1 1
+"""
+
+SCRIPTS_THAT_DO_NOT_BEGIN_ARE_SHOWN = """
+: a2 b3
+a MONITOR
+b EVAL return(1) x
+b EVAL return(1) 2 s1
+b EVAL_RO return(1) -1
+b FUNCTION LOAD "#!lua name=lib\\nredis.register_function('f', function(keys, args) return 1 end)"
+b FCALL f x
+b FCALL f 2 s1
+b FCALL_RO f 0
+b FCALL nosuch 0
+"""
+
+SCRIPTS_ARE_SHOWN_IN_THEIR_PLACES = """
+: a2 b3 c2
+a MONITOR
+b EVAL return(redis.call('SET',KEYS[1],'1')) 1 s1; GET s1; PING; EVAL return(1) 0; LPUSH l1 a; CLIENT ID
+b EVAL return(1) 0; EVAL return(2) 0; CONFIG GET maxmemory; SET s2 1
+c BLPOP l2 0
+c EVAL return(redis.call('GET',KEYS[1])) 1 s2; FLUSHALL
+b LPUSH l2 a
+"""
+
 PINNED = {
     "monitor again": MONITOR_AGAIN, "monitor during a pause": MONITOR_DURING_A_PAUSE,
     "refused exec is shown": REFUSED_EXEC_IS_SHOWN, "last command of a pipeline": LAST_COMMAND_OF_A_PIPELINE,
@@ -139,6 +200,11 @@ PINNED = {
     "own events while another tracks": OWN_EVENTS_WHILE_ANOTHER_TRACKS,
     "who cuts itself is answered": WHO_CUTS_ITSELF_IS_ANSWERED,
     "groups are not the stream": GROUPS_ARE_NOT_THE_STREAM,
+    "confirmed though replies are off": CONFIRMED_THOUGH_REPLIES_ARE_OFF,
+    "last command was refused": LAST_COMMAND_WAS_REFUSED,
+    "scripts that do not begin are shown": SCRIPTS_THAT_DO_NOT_BEGIN_ARE_SHOWN,
+    "scripts are shown in their places": SCRIPTS_ARE_SHOWN_IN_THEIR_PLACES,
+    "refused for want of memory is not shown": REFUSED_FOR_WANT_OF_MEMORY_IS_NOT_SHOWN,
 }  # fmt: skip
 
 

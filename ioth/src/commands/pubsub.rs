@@ -211,12 +211,22 @@ pub(super) const COMMANDS: &[Declared] = &[
 /// Confirms a subscription or its end. It is a push, so that CLIENT REPLY does not suppress it.
 fn confirm(connection: &mut Connection, kind: Kind, word: &[u8], name: Option<&[u8]>) {
     let count = connection.session.subscriptions.as_ref().map_or(0, |those| those.announced(kind));
-    connection.outbound.reply(connection.session.protocol, false, |reply| {
+    let write = |reply: &mut Reply<'_>| {
         reply.push(3);
         reply.bulk(word);
         reply.bulk_or_null(name);
         reply.count(count);
-    });
+    };
+    let protocol = connection.session.protocol;
+    let is_suppressed = connection.wait.is_suppressed || connection.session.reply_mode.suppresses();
+    if connection.session.is_in_exec && is_suppressed {
+        // What it stands in is dropped.
+        let mut bytes = Vec::new();
+        write(&mut Reply::new(&mut bytes, protocol));
+        connection.outbound.push_later(&bytes);
+    } else {
+        connection.outbound.reply(protocol, false, write);
+    }
 }
 
 fn subscribe(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]], kind: Kind, word: &[u8]) -> Result {

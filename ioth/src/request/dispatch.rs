@@ -7,6 +7,7 @@ use sherd_shards::command::spec::{flag, Group, Plane};
 use sherd_shards::handler::args;
 use sherd_shards::handler::error::{CommandError, CROSS_SLOT};
 use sherd_shards::handler::scripting::Knowledge;
+use sherd_shards::maintenance::evict;
 use sherd_shards::slot::{slot_of, SLOTS};
 use sherd_types::table;
 
@@ -85,13 +86,20 @@ fn route_shown(
     command: &'static Command,
     request: &Request<'_>,
 ) -> Dispatch {
-    if let Some(error) = monitor::refusal(connection, io.shared.scripts.flags_of(command, request.get(1))) {
+    if connection.outbound.has_pending() && connection.outbound.has_script_out() {
+        // A script is shown when it is executed, and this comes behind it.
+        return Dispatch::Later;
+    }
+    let flags = io.shared.scripts.flags_of(command, request.get(1));
+    if let Some(error) = monitor::refusal(connection, flags) {
         return refuse(io, connection, Some(command), &error);
     }
+    // What the shard refuses for want of memory is not shown, as nothing is that is refused here.
+    let lacks_room = flags & flag::DENYOOM != 0 && evict::is_hopeless(&io.shared.world);
     // What the connection's thread executes has been executed when it is shown: SELECT in its new database, EXEC behind
     // the commands of its transaction. One that waits for the control plane is shown where it ends.
     let is_own = matches!(command.spec.plane, Plane::Connection(_));
-    if !is_own && !connection.session.shown_to_monitors {
+    if !is_own && !lacks_room && !connection.session.shown_to_monitors {
         monitor::show(&io.shared, &connection.record, connection.session.db, command, request.args);
     }
     let dispatch = route_at_once(io, connection, command, request);
@@ -99,6 +107,9 @@ fn route_shown(
         monitor::show(&io.shared, &connection.record, connection.session.db, command, request.args);
     }
     connection.session.shown_to_monitors = !is_own && dispatch == Dispatch::Later;
+    if command.route == Route::Script && dispatch != Dispatch::Later {
+        connection.outbound.note_script();
+    }
     dispatch
 }
 

@@ -3,6 +3,8 @@
 //! A subcommand is found by its container and its own name only: spelled in one word (`CONFIG|GET`) it is no command, so
 //! that a rule about either cannot be passed by.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use sherd_shards::command::registry::{self, Command};
 use sherd_shards::command::spec::{flag, Plane};
 use sherd_shards::handler::error::CommandError;
@@ -136,6 +138,7 @@ pub fn refuse_bytes(
     if let Some(multi) = &mut connection.session.multi {
         multi.aborted = true;
     }
+    connection.record.last_command.store(command.map_or(u32::MAX, |command| command.id as u32), Relaxed);
     match command {
         Some(command) if matches!(command.spec.plane, Plane::Extension) => io.shared.extensions.count_refused(command),
         Some(command) => io.stats().cells.cell(command.id).rejected.increment(),

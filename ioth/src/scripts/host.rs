@@ -239,16 +239,18 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             self.show(command, args);
             return result;
         }
+        if let Plane::Data(_) = command.spec.plane {
+            return self.run_data(command, args, protocol, out).map_err(|error| self.rejected(args, error));
+        }
         self.show(command, args);
         match command.spec.plane {
-            Plane::Data(_) => self.run_data(command, args, protocol, out).map_err(|error| self.rejected(args, error)),
             Plane::Control if command.spec.name == "time" => {
                 self.tell_time(&mut Reply::new(out, protocol));
                 self.count(command);
                 Ok(())
             }
             Plane::Control => self.ask_control_plane(command, args, protocol, out),
-            Plane::Connection(_) | Plane::Extension | Plane::Container => Err(ELSEWHERE),
+            _ => Err(ELSEWHERE),
         }
     }
 
@@ -302,6 +304,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             }
             self.has_written = true;
         }
+        self.show(command, args);
         // What it answers is the script's, however long.
         let client = Client { db: self.db, protocol, reply_bytes_max: usize::MAX, ..self.context.client };
         let call = Call { command, args, first_key, client, now_ms: self.context.now_ms, origin: Origin::Script };

@@ -92,7 +92,8 @@ impl Scripting for Evaluator {
                 show(&shared, context);
                 return Err(NO_SCRIPT);
             }
-            let count = count_of_keys(args::integer(context.args[2])?, context.args.len())?;
+            let count = args::integer(context.args[2]).and_then(|count| count_of_keys(count, context.args.len()));
+            let count = count.inspect_err(|_| show(&shared, context))?;
             let found = find(&shared, own, context, by, known.hash());
             let script = found.inspect_err(|_| show(&shared, context))?;
             let (program, flags, read_only) = (Program::Script(&script), script.flags, evaluation.read_only);
@@ -139,8 +140,8 @@ impl Evaluator {
         let known = Knowledge::of(args);
         let found = apart(|| libraries::find(shared, own, args[1]));
         let found = found.inspect_err(|_| show(shared, context))?;
-        let count = args::integer_or(args[2], libraries::BAD_KEYS)?;
-        let count = count_of_keys(count, args.len())?;
+        let count = args::integer_or(args[2], libraries::BAD_KEYS).and_then(|count| count_of_keys(count, args.len()));
+        let count = count.inspect_err(|_| show(shared, context))?;
         let flags = found.function().flags;
         let (program, handlers) = (Program::Function(&found), self.handlers);
         start(shared, own, context, reply, &Started { program, known, flags, read_only, count, handlers })
@@ -156,7 +157,12 @@ fn start(
     started: &Started<'_>,
 ) -> Outcome {
     let may_begin = may_begin(shared, context, started.flags, started.read_only);
-    may_begin.inspect_err(|_| show(shared, context))?;
+    // The first two are reasons for which any command is refused, and not shown.
+    may_begin.inspect_err(|error| {
+        if *error != OUT_OF_MEMORY && *error != PRIMARY_DOWN {
+            show(shared, context)
+        }
+    })?;
     run(shared, own, context, reply, started)
 }
 

@@ -146,16 +146,16 @@ ACCIDENTS = (
         step="INFO|EXEC",
     ),
     Accident(
-        "MONITOR",
         "",
-        "and is shown to monitors",
-        talk="maxmemory 1",
+        "",
+        "what several clients had sent while they were paused is executed in the order of their threads",
+        talk="CLIENT PAUSE",
+        step="CLIENT UNPAUSE",
     ),
     Accident(
         "MONITOR(?s:.*)CLIENT REPLY",
         "",
-        "a monitor's own commands are shown to it before they are executed, or behind",
-        step="CLIENT REPLY",
+        "a monitor's own commands are shown to it before they are executed, or behind, and to who wants no reply all the same",
     ),
     Accident(
         "BL|BR|BZ|XREAD|WAIT",
@@ -168,6 +168,19 @@ ACCIDENTS = (
         "NOREPLICAS",
         "of two reasons to refuse a write, memory is known to the shard and replicas to the gate, which comes first",
         talk="maxmemory 1",
+    ),
+    Accident(
+        "MULTI",
+        "cmdstat_",
+        "commands of the connection are executed when the rest of a transaction has been",
+        step="EXEC",
+    ),
+    Accident(
+        "EXEC",
+        "",
+        "whether there is room for a transaction is looked at before it begins, also where it changes the limit",
+        talk="MULTI(?s:.*)CONFIG SET maxmemory",
+        step="EXEC",
     ),
     Accident(
         "SUBSCRIBE",
