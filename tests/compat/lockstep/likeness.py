@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Of collections whose order is the server's own.
 _without_order = frozenset({
     b"SMEMBERS", b"SINTER", b"SUNION", b"SDIFF", b"HGETALL", b"HKEYS", b"HVALS", b"KEYS", b"SPOP", b"LATENCY",
-    b"CHANNELS", b"SHARDCHANNELS", b"SCAN", b"SSCAN", b"HSCAN",
+    b"CHANNELS", b"SHARDCHANNELS", b"SCAN", b"SSCAN", b"HSCAN", b"FUNCTION",
 })  # fmt: skip
 _about_ids = frozenset({b"ID", b"GETREDIR", b"TRACKINGINFO"})
 _about_times = frozenset({b"TTL", b"PTTL", b"HTTL", b"HPTTL", b"OBJECT"})
@@ -30,6 +30,11 @@ _lines_of_info = (
 )  # fmt: skip
 # EXEC is counted here when it begins.
 _left_out_commands = (b"cmdstat_ping", b"cmdstat_info", b"cmdstat_exec")
+
+_fields_about_moments = (
+    b"idle", b"inactive", b"seen-time", b"active-time",
+    b"age-seconds", b"entry-id", b"timestamp-created", b"timestamp-last-updated", b"client-info",
+)  # fmt: skip
 
 _monitored = re.compile(rb"^\d+\.\d+ \[(\d+) ([^\]]*)\] (.*)$", re.DOTALL)
 
@@ -100,10 +105,10 @@ class Likeness:
             texts[2] = ":idle"  # a row of XPENDING
         if b"histogram_usec" in (item.text for item in items):
             texts = texts[:2]
-        if b"XINFO" in self.words:
+        if b"XINFO" in self.words or b"LOG" in self.words:
             for place, item in enumerate(items[:-1]):
-                if item.text in (b"idle", b"inactive", b"seen-time", b"active-time"):
-                    texts[place + 1] = "time"
+                if item.text in _fields_about_moments:
+                    texts[place + 1] = "moment"
         if self.words & _without_order and node.kind != ">":
             texts.sort()
         if b"SLOWLOG" in self.words and all(item.items is not None and len(item.items) == 6 for item in items):

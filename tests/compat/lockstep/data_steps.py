@@ -1,0 +1,380 @@
+"""What connections do with data, in the notation of `generator`."""
+
+_data = """
+SET <S> <v>
+SET <S> <v> {NX|XX|GET|KEEPTTL|EX 1000|PX 100000}
+GET <S>
+GETDEL <S>
+GETSET <S> <v>
+APPEND <S> <v>
+INCR <S>
+DECRBY <S> 2
+MSET <S> <v> <S> <v>
+MSETNX <S> <v> <S> <v>
+MGET <S> <S> <any>
+SETRANGE <S> 1 <v>
+SETBIT <S> 3 1
+GETEX <S> {PERSIST|EX 1000}
+BITOP OR <S> <S> <S>
+PFADD s2 <v>
+LPUSH <L> <v> <v>
+RPUSH <L> <v>
+RPUSH <L> <v> <v> <v>
+LPUSHX <L> <v>
+LPOP <L>
+RPOP <L> 2
+LRANGE <L> 0 -1
+LLEN <L>
+LMOVE <L> <L> {LEFT|RIGHT} {LEFT|RIGHT}
+RPOPLPUSH <L> <L>
+LINSERT <L> BEFORE <v> <v>
+LREM <L> 0 <v>
+LTRIM <L> 1 -1
+LMPOP 2 <L> <L> LEFT
+LSET <L> 0 <v>
+HSET <H> f <v> g <v>
+HGET <H> f
+HGETALL <H>
+HDEL <H> f g
+HINCRBY <H> f 1
+HPEXPIRE <H> 100000 FIELDS 1 f
+HTTL <H> FIELDS 2 f g
+HPERSIST <H> FIELDS 1 f
+SADD <T> <v> <v>
+SREM <T> <v>
+SMEMBERS <T>
+SMOVE <T> <T> <v>
+SINTERSTORE <T> <T> <T>
+SUNIONSTORE <T> <T> <T>
+SPOP <T> 100
+SCARD <T>
+ZADD <Z> <n> <v>
+ZADD <Z> <n> <v> <n> <v>
+ZADD <Z> {NX|XX|GT|LT|CH|INCR} <n> <v>
+ZREM <Z> <v>
+ZPOPMIN <Z>
+ZPOPMAX <Z> 2
+ZMPOP 1 <Z> MIN
+ZRANGE <Z> 0 -1 WITHSCORES
+ZINCRBY <Z> 1 <v>
+ZUNIONSTORE <Z> 2 <Z> <Z>
+ZRANGESTORE <Z> <Z> 0 -1
+ZREMRANGEBYRANK <Z> 0 0
+GEOADD z2 1 1 <v>
+XADD <X> {1|2|3}-* f <v>
+XADD <X> 3-* f <v>
+XADD <X> MAXLEN 2 3-* f <v>
+XDEL <X> 3-0
+XTRIM <X> MAXLEN 1
+XLEN <X>
+XRANGE <X> - +
+XGROUP CREATE <X> g {0|$} MKSTREAM
+XGROUP CREATE <X> g $
+XGROUP DESTROY <X> g
+XGROUP SETID <X> g 0
+XACK <X> g 3-0
+XREADGROUP GROUP g {u|w} STREAMS <X> >
+XPENDING <X> g
+XSETID <X> 4-0
+DEL <any>
+DEL <any> <any>
+UNLINK <any>
+EXISTS <any> <any>
+TYPE <any>
+RENAME <any> <any>
+RENAMENX <any> <any>
+COPY <any> <any> REPLACE
+COPY <any> <any> DB 1
+EXPIRE <any> 1000
+EXPIRE <any> {-1|0}
+PERSIST <any>
+TTL <any>
+TOUCH <any>
+OBJECT ENCODING <any>
+SORT <L> ALPHA STORE <L>
+SORT t1 ALPHA STORE <L>
+RESTORE <any> 0 x
+DBSIZE
+GETRANGE <S> 0 1
+INCRBYFLOAT <S> 0.5
+SETNX <S> <v>
+SETEX <S> 1000 <v>
+BITFIELD <S> SET u8 0 65 INCRBY u8 0 1
+BITCOUNT <S>
+STRLEN <S>
+LCS s1 s2
+PFMERGE s2 s1
+PFCOUNT s2
+LPOS <L> <v>
+LINDEX <L> -1
+LMPOP 1 <L> RIGHT COUNT 2
+HSETNX <H> f <v>
+HMGET <H> f g
+HEXPIRE <H> 1000 FIELDS 1 f
+HGETDEL <H> FIELDS 1 f
+HSETEX <H> EX 1000 FIELDS 1 f <v>
+HGETEX <H> PERSIST FIELDS 1 f
+SDIFFSTORE <T> <T> <T>
+SISMEMBER <T> <v>
+ZADD <Z> XX GT CH <n> <v>
+ZSCORE <Z> <v>
+ZRANK <Z> <v>
+ZDIFFSTORE <Z> 2 <Z> <Z>
+ZINTERSTORE <Z> 2 <Z> <Z>
+ZREMRANGEBYSCORE <Z> 1 2
+ZRANDMEMBER <Z> 0
+GEOSEARCHSTORE <Z> z2 FROMLONLAT 1 1 BYRADIUS 10 km
+XCLAIM <X> g w 0 3-0 JUSTID
+XAUTOCLAIM <X> g w 0 0 JUSTID
+XGROUP CREATECONSUMER <X> g {u|w}
+XGROUP DELCONSUMER <X> g {u|w}
+XREVRANGE <X> + - COUNT 1
+XREAD COUNT 1 STREAMS <X> <X> 0 0
+SORT <L> BY nosort GET # LIMIT 0 2
+SORT <L>
+EXPIRETIME nokey
+PUBLISH <c> <v>
+SPUBLISH <c> <v>
+"""
+
+_blocking = """
+BLPOP <L> <L> 0
+BRPOP <L> 0
+BLPOP <L> <any> 0
+BLMOVE <L> <L> LEFT RIGHT 0
+BRPOPLPUSH <L> <L> 0
+BLMPOP 0 2 <L> <L> RIGHT COUNT 2
+BZPOPMIN <Z> <Z> 0
+BZPOPMAX <Z> 0
+BZMPOP 0 2 <Z> <Z> MIN COUNT 2
+XREAD BLOCK 0 STREAMS <X> $
+XREAD COUNT 1 BLOCK 0 STREAMS <X> <X> $ 0
+XREADGROUP GROUP g {u|w} BLOCK 0 STREAMS <X> >
+XREADGROUP GROUP g u NOACK BLOCK 0 STREAMS <X> <X> > >
+BLPOP <L> 0.02; ~80
+BLMOVE <L> <L> LEFT RIGHT 0.02; ~80
+BZMPOP 0.02 1 <Z> MAX; ~80
+XREAD BLOCK 20 STREAMS <X> $; ~80
+WAIT 0 0
+WAIT 1 20; ~80
+BLPOP <L> 0; GET <S>; LPUSH <L> <v>
+BLPOP <L> 1000
+BZPOPMIN <Z> 1000
+XGROUP CREATE <X> g $ MKSTREAM; XREADGROUP GROUP g u BLOCK 0 STREAMS <X> >
+"""
+
+_waking = """
+LPUSH <L> <v>
+RPUSH <L> <v> <v>
+RPUSH <L> <v>; LPOP <L>
+LPUSH <L> <v>; DEL <L>
+ZADD <Z> <n> <v>
+ZADD <Z> <n> <v> <n> <v> <n> <v>
+XADD <X> 3-* f <v>
+XADD <X> 3-* f <v>; XADD <X> 3-* f <v>
+XGROUP DESTROY <X> g
+DEL <X>
+SET <X> 1
+SET <L> 1
+RENAME <L> <L>
+RENAME <any> <any>
+COPY <any> <any> REPLACE
+LMOVE <L> <L> LEFT LEFT
+SORT t1 ALPHA STORE <L>
+ZUNIONSTORE <Z> 1 <Z>
+GEOADD z2 1 1 a
+MULTI; RPUSH <L> a b; LPOP <L>; EXEC
+MULTI; LPUSH <L> <v>; ZADD <Z> 1 <v>; XADD <X> 3-* f <v>; EXEC
+MULTI; LPUSH <L> <v>; DEL <L>; EXEC
+MULTI; DEL <any>; LPUSH <L> <v>; SET <S> 1; EXEC
+EVAL return(redis.call('RPUSH',KEYS[1],'x','y')) 1 <L>
+EVAL redis.call('RPUSH',KEYS[1],'x');redis.call('ZADD',KEYS[2],1,'m');return(redis.call('LLEN',KEYS[1])) 2 <L> <Z>
+EVAL redis.call('RPUSH','l1','x');redis.call('RPUSH','l2','y');return(redis.call('XADD','x1','5-*','f','v')) 0
+EVAL redis.call('RPUSH',KEYS[1],'x');return(redis.call('NOSUCH')) 1 <L>
+CLIENT UNBLOCK <who>
+CLIENT UNBLOCK <who> {ERROR|TIMEOUT}
+CLIENT KILL ID <who>
+SWAPDB 0 1
+MOVE <any> 1
+SELECT 1; RPUSH <L> <v>; SELECT 0
+XSETID <X> 7-0
+FLUSHALL
+"""
+
+_transactions = """
+MULTI
+MULTI
+EXEC
+EXEC
+DISCARD
+WATCH <any> <any>
+WATCH <any>
+UNWATCH
+MULTI; <data>; <data>; EXEC
+WATCH <any>; <data>; MULTI; <data>; EXEC
+MULTI; NOSUCH; <data>; EXEC
+MULTI; GET; EXEC
+MULTI; <data>; EXEC x
+EXEC x
+MULTI; INCR h1; LPUSH s1 x; <data>; EXEC
+MULTI; MULTI; WATCH s1; <data>; EXEC
+MULTI; <blocking>; <data>; EXEC
+MULTI; SELECT 1; <data>; SELECT 0; EXEC
+MULTI; PUBLISH <c> x; <data>; SPUBLISH <c> y; EXEC
+MULTI; SUBSCRIBE <c>; <data>; EXEC
+MULTI; <script>; <data>; EXEC
+MULTI; SWAPDB 0 1; <data>; EXEC
+MULTI; FLUSHDB; <data>; EXEC
+MULTI; HELLO {2|3}; <data>; EXEC
+MULTI; CLIENT ID; CLIENT GETNAME; EXEC
+MULTI; CLIENT TRACKING ON; GET s1; EXEC
+MULTI; CONFIG GET maxmemory; <data>; EXEC
+MULTI; DISCARD; EXEC
+MULTI; <data>; RESET
+MULTI; QUIT; EXEC
+MULTI; AUTH bob pw; <data>; EXEC
+MULTI; CLIENT UNBLOCK <who>; <data>; EXEC
+MULTI; CLIENT KILL ID <who>; <data>; EXEC
+MULTI; CLIENT NO-TOUCH ON; EXEC
+MULTI; PING; ECHO x; TIME; EXEC
+MULTI; WAIT 1 0; EXEC
+MULTI; INFO nothing; <data>; EXEC
+"""
+
+_databases = """
+SELECT {0|1|1|99|x}
+SWAPDB 0 1
+SWAPDB 0 0
+MOVE <any> {0|1}
+FLUSHDB
+FLUSHALL {ASYNC|SYNC}
+FLUSHDB ASYNC
+COPY <any> <any> DB 1
+SELECT 1; <data>; SELECT 0; <data>
+DBSIZE
+KEYS *
+RANDOMKEY x
+INFO keyspace
+"""
+
+_expiry = """
+PEXPIRE <any> 20; ~70
+SET <S> <v> PX 20; ~70
+PEXPIRE <L> 20; BLPOP <L> <L> 0; ~70
+PEXPIRE <any> 20; ~70; <data>
+WATCH <any>; PEXPIRE <any> 20; ~70
+HPEXPIRE <H> 20 FIELDS 1 f; ~70
+DEBUG SET-ACTIVE-EXPIRE 0
+DEBUG SET-ACTIVE-EXPIRE 1
+PEXPIRE <any> 1; ~70; <data>
+EXISTS <any> <any> <any>
+GETEX <S> PX 20; ~70
+RESTORE <any> 5 x
+EXPIRE <any> 1000 {NX|XX|GT|LT}
+PEXPIREAT <any> 1
+"""
+
+_fields = """
+HSET <H> f 1 g 2
+HSET <H> f <v>
+HDEL <H> f
+HGETALL <H>
+HLEN <H>
+HEXPIRE <H> 1000 {NX|XX|GT|LT} FIELDS 2 f g
+HPEXPIRE <H> {100000|200000} {NX|XX|GT|LT} FIELDS 1 f
+HEXPIRE <H> 0 FIELDS 1 f
+HEXPIREAT <H> 1 FIELDS 2 f g
+HPEXPIREAT <H> 4000000000000 FIELDS 1 f
+HPEXPIRE <H> 20 FIELDS 2 f g; ~70
+HPEXPIRE <H> 20 FIELDS 1 f; ~70; HGETALL <H>
+HTTL <H> FIELDS 3 f g no
+HPTTL <H> FIELDS 1 f
+HEXPIRETIME <H> FIELDS 1 f
+HPERSIST <H> FIELDS 2 f g
+HGETEX <H> {PERSIST|EX 1000|PX 20} FIELDS 1 f
+HGETEX <H> EX 0 FIELDS 1 f
+HSETEX <H> {FNX|FXX} FIELDS 1 f <v>
+HSETEX <H> {EX 1000|KEEPTTL|PXAT 1} FIELDS 2 f 1 g 2
+HGETDEL <H> FIELDS 2 f g
+HINCRBY <H> f 1
+HINCRBYFLOAT <H> f 0.5
+HSTRLEN <H> f
+HRANDFIELD <H> 0
+HSCAN <H> 0 NOVALUES
+RENAME <H> <any>
+COPY <H> h1 REPLACE
+COPY h1 <any> REPLACE
+MULTI; HPEXPIRE <H> 100000 FIELDS 1 f; HTTL <H> FIELDS 1 f; EXEC
+WATCH <H>
+WATCH <H>; HPEXPIRE <H> 20 FIELDS 2 f g; ~70; MULTI; HLEN <H>; EXEC
+MULTI; HLEN <H>; EXEC
+EVAL return(redis.call('HEXPIRE',KEYS[1],1000,'FIELDS',1,'f')) 1 <H>
+HEXPIRE <H> 1000 FIELDS 2 f
+HEXPIRE <H> -1 FIELDS 1 f
+HEXPIRE <H> x FIELDS 1 f
+DEBUG SET-ACTIVE-EXPIRE {0|1}
+CONFIG SET notify-keyspace-events KEA
+PSUBSCRIBE __keyevent@0__:h*
+"""
+
+_groups = """
+XADD <X> 5-* f <v>
+XADD <X> NOMKSTREAM 5-* f <v>
+XADD <X> MAXLEN = 1 5-* f <v>
+XADD <X> MINID 5 5-* f <v>
+XADD <X> 1-1 f <v>
+XADD <X> 0-0 f <v>
+XADD <X> 5-*
+XGROUP CREATE <X> g 0 MKSTREAM
+XGROUP CREATE <X> g {0|$} MKSTREAM ENTRIESREAD {0|5}
+XGROUP CREATE <X> {g|k} 0
+XGROUP DESTROY <X> {g|k}
+XGROUP SETID <X> g {0|$|5-0} ENTRIESREAD 1
+XGROUP CREATECONSUMER <X> g {u|w}
+XGROUP DELCONSUMER <X> g {u|w}
+XREADGROUP GROUP g {u|w} STREAMS <X> >
+XREADGROUP GROUP g {u|w} COUNT 1 STREAMS <X> >
+XREADGROUP GROUP g {u|w} NOACK STREAMS <X> >
+XREADGROUP GROUP g {u|w} STREAMS <X> 0
+XREADGROUP GROUP {g|k} u STREAMS <X> <X> > 0
+XREADGROUP GROUP g {u|w} BLOCK 0 STREAMS <X> >
+XREADGROUP GROUP g {u|w} BLOCK 0 COUNT 1 STREAMS <X> <X> > >
+XREADGROUP GROUP g u BLOCK 20 STREAMS <X> >; ~80
+XREAD BLOCK 0 STREAMS <X> +
+XREAD COUNT 1 STREAMS <X> +
+XREAD STREAMS <X> 5-0
+XACK <X> g 5-0 5-1
+XPENDING <X> g - + 10
+XPENDING <X> g IDLE 0 - + 10 u
+XPENDING <X> {g|k}
+XCLAIM <X> g w 0 5-0 5-1
+XCLAIM <X> g w 0 5-0 FORCE JUSTID
+XCLAIM <X> g w 0 5-7 FORCE RETRYCOUNT 5 LASTID 5-1
+XAUTOCLAIM <X> g w 0 - COUNT 1
+XAUTOCLAIM <X> g u 0 5-1 COUNT 10 JUSTID
+XDEL <X> 5-0
+XDEL <X> 5-0 5-1 5-2
+XTRIM <X> {MAXLEN|MINID} 1
+XSETID <X> 5-9 ENTRIESADDED 9 MAXDELETEDID 5-1
+XSETID <X> 1-0
+XINFO STREAM <X>
+XINFO GROUPS <X>
+XINFO CONSUMERS <X> g
+XRANGE <X> (5-0 + COUNT 2
+XREVRANGE <X> + (5-1
+XLEN <X>
+DEL <X>
+RENAME <X> <X>
+COPY <X> <X> REPLACE
+MULTI; XADD <X> 5-* f 1; XREADGROUP GROUP g u STREAMS <X> >; EXEC
+MULTI; XREADGROUP GROUP g u BLOCK 0 STREAMS <X> >; EXEC
+EVAL return(redis.call('XREADGROUP','GROUP','g','u','STREAMS',KEYS[1],'>')) 1 <X>
+EVAL return(redis.call('XADD',KEYS[1],'5-*','f','v')) 1 <X>
+WATCH <X>
+MULTI; XLEN <X>; EXEC
+"""
+
+steps = {
+    "data": _data, "blocking": _blocking, "waking": _waking, "transactions": _transactions, "databases": _databases, "expiry": _expiry, "fields": _fields, "groups": _groups,
+}  # fmt: skip
+"""By topic."""
