@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sherd_ioth::request::multi::both_planes::Running;
 use sherd_ioth::shared::message::ControlRequest;
@@ -15,13 +16,13 @@ thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
-/// Begins a transaction; whether it waits for the answer of a control command.
-pub fn begin(shared: &Arc<Shared>, request: &ControlRequest) -> bool {
+/// Begins a transaction; whether it waits for the answer of a control command. `None` if its shards are busy for so long, where that is bounded.
+pub fn begin(shared: &Arc<Shared>, request: &ControlRequest, at_most: Option<Duration>) -> Option<bool> {
     RUNNING.with_borrow_mut(|running| {
         // A thread executes one at a time, and ends it.
         assert!(running.is_none(), "a transaction was begun in another one");
-        let begun = running.insert(Running::begin(shared, request));
-        begun.wants_answer()
+        let begun = running.insert(Running::begin(shared, request, at_most)?);
+        Some(begun.wants_answer())
     })
 }
 

@@ -403,9 +403,10 @@ impl Server {
         py.detach(|| self.engine.answer(request, data, close));
     }
 
-    fn begin_exec(&self, py: Python<'_>, request: &Bound<'_, Request>) -> bool {
+    fn begin_exec(&self, py: Python<'_>, request: &Bound<'_, Request>, seconds: f64) -> Option<bool> {
         let request = &request.get().0;
-        py.detach(|| held::begin(&self.engine.shared, request))
+        let at_most = Duration::from_secs_f64(seconds.clamp(0.0, AWAIT_SECONDS_MAX));
+        py.detach(|| held::begin(&self.engine.shared, request, Some(at_most)))
     }
 
     fn answer_in_exec(&self, py: Python<'_>, request: &Bound<'_, Request>, reply: &[u8]) -> bool {

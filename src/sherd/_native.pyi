@@ -458,9 +458,10 @@ class Server:
     def reply(self, request: Request, data: bytes, close: bool = False) -> None:
         """Answers a request with encoded RESP; once. Nothing happens if the client has gone."""
 
-    def begin_exec(self, request: Request) -> bool:
-        """Begins a transaction (a request with `queued`): takes all shards and executes data commands up to the first
-        control command. False if there is none to answer; `end_exec` follows in any case, in the same thread."""
+    def begin_exec(self, request: Request, seconds: float) -> bool | None:
+        """Begins a transaction (a request with `queued`): takes its shards and executes data commands up to the first
+        control command. False if there is none to answer; `end_exec` follows in any case, in the same thread. None if
+        the shards are busy for so long: then nothing was begun."""
 
     def answer_in_exec(self, request: Request, reply: bytes) -> bool:
         """Takes the encoded reply of the control command that came next and goes on; False after the last one."""

@@ -314,6 +314,8 @@ class Transactions(Inbox):
         super().__init__(bench)
         self.steps: list[Any] = []
         self.answers_wanted = 0
+        # So many times its shards are busy.
+        self.busy = 0
         for name in ("begin_exec", "answer_in_exec", "end_exec"):
             setattr(bench.engine, name, getattr(self, name))
 
@@ -326,7 +328,11 @@ class Transactions(Inbox):
         exec_request.queued = [self.waiting.pop() for _ in commands][::-1]
         self.waiting.append(exec_request)
 
-    def begin_exec(self, request: Any) -> bool:
+    def begin_exec(self, request: Any, seconds: float) -> bool | None:
+        if self.busy:
+            self.busy -= 1
+            self.steps.append("busy")
+            return None
         self.answers_wanted = len(request.queued)
         self.steps.append("begin")
         return self.answers_wanted > 0
@@ -340,10 +346,11 @@ class Transactions(Inbox):
         self.steps.append("end")
 
 
-def _run_transaction(*commands: str) -> list[Any]:
+def _run_transaction(*commands: str, busy: int = 0) -> list[Any]:
     async def run() -> list[Any]:
         bench = Bench()
         inbox = Transactions(bench)
+        inbox.busy = busy
         control = ControlLoop(bench.node, bench.services, lambda records: None)
         control.start()
         inbox.send_exec(1, *commands)
@@ -372,6 +379,11 @@ def test_the_handlers_of_a_transaction_run_between_its_beginning_and_its_end() -
 def test_a_handler_that_waits_runs_before_its_transaction_holds_the_shards() -> None:
     steps = _run_transaction("testonly-echo", "testonly-later", "testonly-echo")
     assert steps == ["begin", b"$1\r\nx\r\n", b"$5\r\nlater\r\n", b"$1\r\nx\r\n", "end"]
+
+
+def test_a_transaction_whose_shards_are_busy_is_begun_again() -> None:
+    steps = _run_transaction("testonly-echo", "testonly-later", busy=3)
+    assert steps == ["busy"] * 3 + ["begin", b"$1\r\nx\r\n", b"$5\r\nlater\r\n", "end"]
 
 
 @command("testonly-static", arity=-1, group="server", since="1.0.0", summary="Depends on nothing; of the tests.",
@@ -405,9 +417,9 @@ def test_a_reply_that_a_transaction_cannot_change_is_made_before_the_shards_are_
     ran_before: list[str] = []
     begin_exec = Transactions.begin_exec
 
-    def begin(inbox: Transactions, request: Any) -> bool:
+    def begin(inbox: Transactions, request: Any, seconds: float) -> bool | None:
         ran_before.extend(_ran)
-        return begin_exec(inbox, request)
+        return begin_exec(inbox, request, seconds)
 
     monkeypatch.setattr(Transactions, "begin_exec", begin)
     assert len(_run_transaction(*commands)) == len(commands) + 2

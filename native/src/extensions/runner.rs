@@ -201,7 +201,7 @@ impl Runner<'_> {
     /// Executes a transaction whose other commands are the data plane's.
     fn run_exec(&self, py: Python<'_>, request: &ControlRequest) {
         self.unrung.borrow_mut().ring();
-        let mut more = py.detach(|| held::begin(self.shared, request));
+        let mut more = py.detach(|| held::begin(self.shared, request, None)) == Some(true);
         let mut reply = Vec::new();
         while more {
             let Some(command) = held::with_running(|running| running.next().map(|queued| queued.command)) else {

@@ -85,6 +85,12 @@ impl Baton {
         self.take_as_waiter(|_| goes_on())
     }
 
+    /// The same unless its holder pleads for others, as in [`Baton::acquire_unless_pleaded`].
+    #[must_use]
+    pub fn acquire_unless_pleaded_while(&self, mut goes_on: impl FnMut() -> bool) -> bool {
+        self.take_as_waiter(|word| word & PLEADED == 0 && goes_on())
+    }
+
     /// Sleeps while the baton is held; `stays` is asked about each word that says so.
     fn wait_for(&self, stays: impl Fn(u32) -> bool) -> bool {
         let mut spins = 0;

@@ -56,6 +56,12 @@ def blocks(name: str) -> bool:
     return entry is not None and "blocking" in entry.spec.flags
 
 
+def asks_for_shards(name: str) -> bool:
+    """Whether a command's handler takes shards of the data plane, for which it may have to wait."""
+    entry = registered_commands().get(name)
+    return entry is not None and entry.spec.shards
+
+
 def may_run_in_scripts(name: str) -> bool:
     """Whether a script may have the command answered: its handler takes no shards, and waits for clients' sake only."""
     entry = registered_commands().get(name)

@@ -8,8 +8,9 @@ request here at most, so what is being answered is bounded by maxclients.
 EXEC of a transaction with control commands is such a request as well: the data plane executes its other commands in
 this thread, between the handlers and with all shards held, so that everything happens in order and at once. Replies
 that depend on nothing which a transaction changes (CONFIG GET, COMMAND DOCS) are made before the shards are held, so
-that nobody else waits for them. Commands in Python have threads of their own; only where a transaction has both kinds
-of commands, which run in one thread, is it this one.
+that nobody else waits for them. The loop waits for shards for a moment only: where a script holds them, the transaction
+waits beside the loop. So do the few handlers that ask for shards by themselves, in a thread. Commands in Python have
+threads of their own; only where a transaction has both kinds of commands, which run in one thread, is it this one.
 
 A tick of 100 ms moves the native log records on and feeds the sampler of the instantaneous rates; while clients do
 nothing it is a second. The bell rings for log records as well. Nothing else polls.
@@ -21,13 +22,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sherd.families.dispatch import begin, blocks, dispatch, reads, waits
+from sherd.families.dispatch import asks_for_shards, begin, blocks, dispatch, reads, waits
 from sherd.log import get_logger
 from sherd.native import look_for_huge_pages
 from sherd.observability.node import Node
 from sherd.observability.sampler import INTERVAL_SECONDS, SAMPLES
 from sherd.persistence import Saver
 from sherd.spec import Request, Services
+from sherd.threads import in_thread
 
 if TYPE_CHECKING:
     from sherd import native
@@ -39,6 +41,10 @@ LOG_RECORDS_A_TICK = 512
 # A handler that is cancelled and does not end within this is left behind.
 CANCEL_SECONDS_MAX = 0.2
 QUIET_TICK_SECONDS = 1.0
+# How long the loop waits for the shards of a transaction, which takes far less unless something in them takes long.
+_HOLD_SECONDS = 0.01
+# How long a thread waits for the end of what takes long, until the loop looks again.
+_PRESS_SECONDS = 1.0
 
 NativeRecord = tuple[int, float, str, str, dict[str, Any]]
 LogSink = Callable[[Sequence[NativeRecord]], None]
@@ -59,6 +65,8 @@ class ControlLoop:
         # Commands that wait for as long as their clients like, by client and number; and what was said of such waits.
         self._interruptible: dict[tuple[int, int], asyncio.Future[str]] = {}
         self._interruptions: list[tuple[int, int, str]] = []
+        # Whoever of all clients waits for shards in a thread.
+        self._one_waits = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
         self._ticker: asyncio.TimerHandle | None = None
@@ -123,6 +131,9 @@ class ControlLoop:
         if queued is not None:
             self._begin_exec(native_request, queued)
             return
+        if asks_for_shards(native_request.command):
+            self._start(self._answer_in_thread(native_request))
+            return
         interruption = None
         if blocks(native_request.command):
             interruption = self._loop.create_future()
@@ -175,8 +186,8 @@ class ControlLoop:
     def _begin_exec(self, exec_request: native.Request, queued: Sequence[native.Request]) -> None:
         if any(_waits(each) for each in queued):
             self._start(self._execute_later(exec_request, queued))
-        else:
-            self._execute(exec_request, queued, {})
+        elif not self._execute(exec_request, queued, {}):
+            self._start(self._execute_when_free(exec_request, queued, {}))
 
     async def _execute_later(self, exec_request: native.Request, queued: Sequence[native.Request]) -> None:
         # A handler that waits must not do so while its transaction holds the shards: it runs before.
@@ -188,22 +199,55 @@ class ControlLoop:
         except asyncio.CancelledError:
             self._node.engine.reply(exec_request, b"", close=True)
             raise
-        self._execute(exec_request, queued, ready)
+        await self._execute_when_free(exec_request, queued, ready)
+
+    async def _execute_when_free(
+        self, exec_request: native.Request, queued: Sequence[native.Request], ready: Mapping[int, bytes]
+    ) -> None:
+        """The transaction as soon as its shards are not held for long any more: a script may be busy for ever."""
+        try:
+            while not self._execute(exec_request, queued, ready):
+                await self._await_shards()
+        except asyncio.CancelledError:
+            self._node.engine.reply(exec_request, b"", close=True)
+            raise
+
+    async def _await_shards(self) -> None:
+        """Until what is being executed is over, or for a moment. One waits for all: threads are few."""
+        async with self._one_waits:
+            await in_thread(self._node.engine.await_begun, _PRESS_SECONDS)
+
+    async def _answer_in_thread(self, native_request: native.Request) -> None:
+        """The answer of a handler that asks for shards, which may be busy for ever, and waits for nothing else."""
+        try:
+            async with self._one_waits:
+                reply = await in_thread(begin, native_request.command, self.request(native_request))
+        except asyncio.CancelledError:
+            self._node.engine.reply(native_request, b"", close=True)
+            raise
+        assert isinstance(reply, bytes), "a handler that asks for shards is no coroutine function"
+        self._node.engine.reply(native_request, reply)
 
     def _execute(
         self, exec_request: native.Request, queued: Sequence[native.Request], ready: Mapping[int, bytes]
-    ) -> None:
-        """The transaction from its beginning to its end, without a chance for anything else in between."""
+    ) -> bool:
+        """The transaction from its beginning to its end, without a chance for anything else in between.
+
+        False if its shards are busy: then nothing was executed.
+        """
         engine = self._node.engine
         ready = {**ready, **self._answer_ahead(queued)}
+        more = engine.begin_exec(exec_request, _HOLD_SECONDS)
+        if more is None:
+            return False
         try:
-            more = engine.begin_exec(exec_request)
             for number, each in enumerate(queued):
                 if not more:
                     break
                 more = engine.answer_in_exec(exec_request, ready.get(number) or self._answer_now(each))
         finally:
             engine.end_exec(exec_request)
+        return True
 
     def _answer_ahead(self, queued: Sequence[native.Request]) -> dict[int, bytes]:
         ready = {}

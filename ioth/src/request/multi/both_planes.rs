@@ -1,6 +1,7 @@
 //! Transactions with commands that Python executes, in the control plane's thread or in one of the extensions'.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sherd_metrics::clock;
 use sherd_metrics::memory;
@@ -50,17 +51,22 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes the shards, and executes up to the first command that Python executes if the transaction may be executed at all.
-    pub fn begin(shared: &Arc<Shared>, request: &ControlRequest) -> Running {
+    /// Takes the shards, and executes up to the first command that Python executes if the transaction may be executed at all. `None`
+    /// where the shards are busy for so long, if whoever asks has others to look after meanwhile.
+    pub fn begin(shared: &Arc<Shared>, request: &ControlRequest, at_most: Option<Duration>) -> Option<Running> {
         let engine = Arc::clone(&shared.engine);
         let needs = request.transaction.as_ref().map_or(1, |transaction| needs(shared, transaction));
+        let held = match at_most {
+            Some(at_most) => Engine::hold_within(engine, needs, at_most)?,
+            None => Engine::hold(engine, needs),
+        };
         let mut running = Running {
             shared: Arc::clone(shared),
             exec: request.transaction.as_ref().map(|transaction| {
                 let caller = Caller::of_request(shared, request);
                 Arc::new(Exec { caller, transaction: Arc::clone(transaction) })
             }),
-            held: Engine::hold(engine, needs),
+            held,
             executed: Executed {
                 db: request.db,
                 protocol: request.protocol,
@@ -77,7 +83,7 @@ impl Running {
             Some(exec) => running.go_on(&exec),
             None => running.executed.next = usize::MAX,
         }
-        running
+        Some(running)
     }
 
     /// The command that Python executes next.
