@@ -237,6 +237,7 @@ pub fn shown<'py>(py: Python<'py>, (report, fault): &Checked) -> PyResult<Bound<
     found.set_item("keys", report.keys)?;
     found.set_item("volatile", report.volatile)?;
     found.set_item("expired", report.expired)?;
+    found.set_item("empty", report.empty)?;
     found.set_item("checksum", report.has_checksum)?;
     let fault = fault
         .as_ref()

@@ -767,6 +767,7 @@ class RdbReport(TypedDict):
     keys: int
     volatile: int
     expired: int
+    empty: int
     checksum: bool
     fault: tuple[int, bytes | None, str] | None
 

@@ -52,6 +52,19 @@ def test_a_snapshot_is_loaded_whatever_the_number_of_shards(saved: tuple[Path, b
         assert digest(wire) == expected
 
 
+@pytest.mark.parametrize("shape", shapes, ids=shape_names)
+def test_keys_with_nothing_in_them_are_left_out(saved: tuple[Path, bytes], shape: Shape) -> None:
+    """Releases of Redis before 7.0 could save such keys, and those from 7.0 on start without them."""
+    folder, expected = saved
+    path = folder / "dump.rdb"
+    keys = path.read_bytes()[:-9]
+    # A set and a hash with no elements, and no checksum.
+    path.write_bytes(keys + b"\x02\x05empty\x00" + b"\x04\x06empty2\x00" + b"\xff" + bytes(8))
+    with serve(folder, shape) as server, server.wire() as wire:
+        assert digest(wire) == expected
+        assert wire.value("EXISTS", "empty", "empty2") == 0
+
+
 BREAKS: dict[str, Callable[[bytes, int], bytes]] = {
     "cut off": lambda whole, at: whole[:at],
     "overwritten": lambda whole, at: whole[:at] + b"\xf7\xff\xee" + whole[at + 3 :],

@@ -139,7 +139,7 @@ fn restore(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
         Loaded::Text(ref bytes) => Some(NewValue::Text(bytes)),
         Loaded::Object(object) if !expired.is_empty() && object.view().element_count() == 0 => None,
         Loaded::Object(object) => Some(NewValue::Object(object)),
-        Loaded::Expired => None,
+        Loaded::Expired | Loaded::Empty => None,
     };
     match value.filter(|_| expiry.is_none_or(|at| !context.is_over(at))) {
         Some(value) => {

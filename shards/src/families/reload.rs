@@ -70,7 +70,7 @@ fn reload_key(shard: &mut Shard, number: u16, key: &Key<'_>, limits: &Limits) ->
             keep_producers(entry, &mut object);
             Some(Entry::new(key.bytes, NewValue::Object(object), expiry, clock))
         }
-        Loaded::Expired => None,
+        Loaded::Expired | Loaded::Empty => None,
     };
     shard.load(number, key, value);
     Ok(())

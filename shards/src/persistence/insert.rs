@@ -33,6 +33,8 @@ pub enum Inserted {
     Yes,
     /// Its time was over, or that of all that is in it.
     Expired,
+    /// There is nothing in it.
+    Empty,
 }
 
 /// Asks for the bucket of a key further on.
@@ -63,6 +65,7 @@ pub fn insert(shard: &mut Shard, record: &Record<'_>, place: Place, value: Loade
         Loaded::Text(bytes) => Entry::new(&record.key, NewValue::Text(&bytes), record.expires_ms, clock),
         Loaded::Object(object) => Entry::new(&record.key, NewValue::Object(object), record.expires_ms, clock),
         Loaded::Expired => return Ok(Inserted::Expired),
+        Loaded::Empty => return Ok(Inserted::Empty),
     };
     let key = Key { bytes: &record.key, hash: place.hash, slot: place.slot };
     match shard.load_new(record.db, &key, entry) {

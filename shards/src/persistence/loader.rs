@@ -21,7 +21,7 @@ use crate::executor::engine::Engine;
 use crate::handler::access::Shards;
 use crate::handler::scripting::{self, RestorePolicy};
 use crate::keyspace::shard::Shard;
-use crate::rdb::{crc64, Limits};
+use crate::rdb::{crc64, Limits, Loaded};
 use crate::server::world::World;
 
 pub use beside::exchange_for;
@@ -43,8 +43,14 @@ pub fn check(bytes: &[u8], limits: Limits, now_ms: i64, progress: &Progress) -> 
     while fault.is_none() {
         match walk.next() {
             Ok(Next::Key(mut record)) => {
-                fault = walk.load(&mut record).err();
-                walk.report.expired += u64::from(fault.is_none() && record.expires_ms.is_some_and(|at| at <= now_ms));
+                match walk.load(&mut record) {
+                    Ok(value) => {
+                        let has_expired = record.expires_ms.is_some_and(|at| at <= now_ms);
+                        walk.report.expired += u64::from(has_expired);
+                        walk.report.empty += u64::from(!has_expired && matches!(value, Loaded::Empty));
+                    }
+                    Err(found) => fault = Some(found),
+                }
                 progress.bytes.store(walk.offset() as u64, Ordering::Relaxed);
                 progress.keys.store(walk.report.keys, Ordering::Relaxed);
             }
@@ -164,6 +170,7 @@ impl<'a> Loading<'a> {
             match insert::insert(shards.of_slot(place.slot), &record, place, value)? {
                 Inserted::Yes => {}
                 Inserted::Expired => self.0.report.expired += 1,
+                Inserted::Empty => self.0.report.empty += 1,
             }
             left -= 1;
         }
@@ -196,7 +203,7 @@ impl<'a> Loading<'a> {
             // Values are built while the shards are held, so that their memory counts as theirs.
             ended = engine.with_shards(engine.all_shards(), |mut shards| self.some(&mut shards))?;
             progress.bytes.store(self.0.offset() as u64, Ordering::Relaxed);
-            progress.keys.store(self.0.report.keys - self.0.report.expired, Ordering::Relaxed);
+            progress.keys.store(self.0.report.loaded_keys(), Ordering::Relaxed);
             progress.used_memory.store(self.used_memory(), Ordering::Relaxed);
         }
         Ok(true)
@@ -209,6 +216,7 @@ impl<'a> Loading<'a> {
             bytes: self.0.bytes,
             limits: self.0.limits,
             expired: AtomicU64::new(0),
+            empty: AtomicU64::new(0),
             first_fault: Mutex::new(None),
             sound_until: AtomicUsize::new(usize::MAX),
             has_left_some: AtomicBool::new(false),
@@ -216,6 +224,7 @@ impl<'a> Loading<'a> {
         let shards = engine.world.slots.shards();
         let cut = builders::run(shards, |shard, task| build.run(shard, task), |builders| self.cut(&build, builders));
         self.0.report.expired += build.expired.load(Ordering::Relaxed);
+        self.0.report.empty += build.empty.load(Ordering::Relaxed);
         // Whoever cuts is ahead of those who build: what they have found is further to the front.
         match build.first_fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(fault) => Err(fault),
@@ -297,6 +306,7 @@ struct Build<'e, 'a> {
     bytes: &'a [u8],
     limits: Limits,
     expired: AtomicU64,
+    empty: AtomicU64,
     first_fault: Mutex<Option<Fault>>,
     /// Where the key begins that has it. What is behind that need not be built, but what is before it may be worse.
     sound_until: AtomicUsize,
@@ -361,7 +371,7 @@ impl<'a> Build<'_, 'a> {
     }
 
     fn build_some(&self, shard: &mut Shard, batch: &[(Record<'a>, Place)]) -> Result<(), (usize, Fault)> {
-        let (mut expired, mut bytes) = (0, 0);
+        let (mut expired, mut empty, mut bytes) = (0, 0, 0);
         for (at, (record, place)) in batch.iter().enumerate() {
             if record.begin > self.sound_until.load(Ordering::Relaxed) {
                 break;
@@ -372,12 +382,14 @@ impl<'a> Build<'_, 'a> {
                 .and_then(|value| insert::insert(shard, record, *place, value))
                 .map_err(|fault| (record.begin, fault))?;
             expired += u64::from(inserted == Inserted::Expired);
+            empty += u64::from(inserted == Inserted::Empty);
             bytes += (record.end - record.begin) as u64;
         }
         shard.publish_sizes();
         self.expired.fetch_add(expired, Ordering::Relaxed);
+        self.empty.fetch_add(empty, Ordering::Relaxed);
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.progress.keys.fetch_add(batch.len() as u64 - expired, Ordering::Relaxed);
+        self.progress.keys.fetch_add(batch.len() as u64 - expired - empty, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -24,11 +24,20 @@ pub struct Report {
     pub volatile: u64,
     /// Keys that had expired, which were not loaded.
     pub expired: u64,
+    /// Keys with nothing in them, which were not loaded either.
+    pub empty: u64,
     /// The checksum is there and right; a file may have been written without one.
     pub has_checksum: bool,
     pub databases: usize,
     /// Where it ends: what follows is no part of the snapshot.
     pub end: u64,
+}
+
+impl Report {
+    /// Keys that there are when it is loaded.
+    pub fn loaded_keys(&self) -> u64 {
+        self.keys - self.expired - self.empty
+    }
 }
 
 /// How far a file was read, for those who watch.

@@ -110,6 +110,36 @@ fn a_file_of_a_later_version_is_loaded_where_that_is_wanted() {
 }
 
 #[test]
+fn keys_with_nothing_in_them_are_left_out() {
+    // As releases of Redis before 7.0 could save them, in every form.
+    let mut body = vec![opcode::SELECT_DB, 0];
+    for (kind, value) in [
+        (1, &b"\x00"[..]),
+        (2, b"\x00"),
+        (3, b"\x00"),
+        (4, b"\x00"),
+        (5, b"\x00"),
+        (10, b"\x0b\x0b\0\0\0\x0a\0\0\0\0\0\xff"),
+        (12, b"\x0b\x0b\0\0\0\x0a\0\0\0\0\0\xff"),
+        (14, b"\x00"),
+        (14, b"\x01\x0b\x0b\0\0\0\x0a\0\0\0\0\0\xff"),
+        (16, b"\x07\x07\0\0\0\0\0\xff"),
+        (17, b"\x07\x07\0\0\0\0\0\xff"),
+        (18, b"\x00"),
+    ] {
+        body.extend([kind, 2, b'e', b'0' + (body.len() % 61) as u8]);
+        body.extend(value);
+    }
+    body.extend(b"\0\x01k\x01v");
+    let file = file_of(&body, 10);
+    let mut tester = Tester::new(2);
+    tester.load(&file).expect("it is sound");
+    assert_eq!((tester.run("DBSIZE"), tester.run("GET k")), (":1\r\n".to_owned(), "$1\r\nv\r\n".to_owned()));
+    let (report, fault) = check(&file, Limits::from_settings(&tester.world.settings), 0, &Progress::default());
+    assert_eq!((report.keys, report.empty, report.loaded_keys(), fault), (13, 12, 1, None));
+}
+
+#[test]
 fn a_snapshot_is_the_state_at_its_cut_whatever_comes_after() {
     for seed in 0..12 {
         let mut random = Random::fixed(seed);

@@ -80,7 +80,7 @@ pub fn restore<'a>(payload: &'a [u8], limits: &Limits, now_ms: i64) -> Result<Lo
         return Err(Refused::Value);
     }
     let value = load(&mut reader, kind, limits, now_ms)?;
-    if reader.left() > 0 {
+    if reader.left() > 0 || matches!(value, Loaded::Empty) {
         return Err(Refused::Value);
     }
     Ok(value)

@@ -17,49 +17,48 @@ pub enum Loaded<'a> {
     Object(Object),
     /// A hash or a set in which everything has expired.
     Expired,
+    /// A collection without elements. Before 7.0 Redis could keep such a key, and saved it.
+    Empty,
 }
 
-/// A collection, which must not be empty.
-fn filled<T: Collection>(collection: T) -> Result<Object, Corrupt> {
+/// A collection, or none where it is empty.
+fn filled<T: Collection>(collection: T) -> Loaded<'static> {
     if collection.element_count() == 0 {
-        return Err(Corrupt);
+        return Loaded::Empty;
     }
-    Ok(collection.wrap())
+    Loaded::Object(collection.wrap())
 }
 
 /// Reads a value of this type.
 pub fn load<'a>(reader: &mut Reader<'a>, kind: u8, limits: &Limits, now_ms: i64) -> Result<Loaded<'a>, Corrupt> {
-    let object = match kind {
-        kind::STRING => return reader.string().map(Loaded::Text),
-        kind::LIST => filled(load_list(reader, limits)?)?,
-        kind::LIST_ZIPLIST => filled(load_ziplist(reader, limits)?)?,
-        kind::LIST_QUICKLIST => filled(load_quicklist(reader, limits)?)?,
-        kind::LIST_QUICKLIST_2 => filled(load_quicklist_2(reader, limits)?)?,
-        kind::SET => filled(load_set(reader, limits)?)?,
+    Ok(match kind {
+        kind::STRING => Loaded::Text(reader.string()?),
+        kind::LIST => filled(load_list(reader, limits)?),
+        kind::LIST_ZIPLIST => filled(load_ziplist(reader, limits)?),
+        kind::LIST_QUICKLIST => filled(load_quicklist(reader, limits)?),
+        kind::LIST_QUICKLIST_2 => filled(load_quicklist_2(reader, limits)?),
+        kind::SET => filled(load_set(reader, limits)?),
         kind::SET_INTSET => {
             let intset = Intset::from_bytes_validated(&reader.string()?).ok_or(Corrupt)?;
-            filled(Set::from_intset(intset, limits.set))?
+            filled(Set::from_intset(intset, limits.set))
         }
-        kind::SET_LISTPACK => filled(Set::from_listpack(listpack(&reader.string()?)?, limits.set).ok_or(Corrupt)?)?,
+        kind::SET_LISTPACK => filled(Set::from_listpack(listpack(&reader.string()?)?, limits.set).ok_or(Corrupt)?),
         kind::SET_TIMED => match load_timed_set(reader, limits, now_ms)? {
-            Some(set) => filled(set)?,
-            None => return Ok(Loaded::Expired),
+            Some(set) => filled(set),
+            None => Loaded::Expired,
         },
-        kind::ZSET => filled(load_zset::load_text_scores(reader, limits)?)?,
-        kind::ZSET_2 => filled(load_zset::load_binary_scores(reader, limits)?)?,
-        kind::ZSET_ZIPLIST => filled(load_zset::from_packed(ziplist::to_listpack(&reader.string()?)?, limits)?)?,
-        kind::ZSET_LISTPACK => filled(load_zset::from_packed(listpack(&reader.string()?)?, limits)?)?,
+        kind::ZSET => filled(load_zset::load_text_scores(reader, limits)?),
+        kind::ZSET_2 => filled(load_zset::load_binary_scores(reader, limits)?),
+        kind::ZSET_ZIPLIST => filled(load_zset::from_packed(ziplist::to_listpack(&reader.string()?)?, limits)?),
+        kind::ZSET_LISTPACK => filled(load_zset::from_packed(listpack(&reader.string()?)?, limits)?),
         kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
-            BoxedStream::new(load_stream::load_stream(reader, kind)?).wrap()
+            Loaded::Object(BoxedStream::new(load_stream::load_stream(reader, kind)?).wrap())
         }
-        _ => {
-            return Ok(match load_hash::load_hash(reader, kind, limits, now_ms)? {
-                Some(hash) => Loaded::Object(filled(hash)?),
-                None => Loaded::Expired,
-            })
-        }
-    };
-    Ok(Loaded::Object(object))
+        _ => match load_hash::load_hash(reader, kind, limits, now_ms)? {
+            Some(hash) => filled(hash),
+            None => Loaded::Expired,
+        },
+    })
 }
 
 fn load_list(reader: &mut Reader<'_>, limits: &Limits) -> Result<List, Corrupt> {

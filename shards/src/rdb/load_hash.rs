@@ -51,6 +51,9 @@ pub fn load_hash(reader: &mut Reader<'_>, kind: u8, limits: &Limits, now_ms: i64
 }
 
 fn from_packed(listpack: Listpack, limits: &Limits) -> Result<Hash, Corrupt> {
+    if listpack.is_empty() {
+        return Ok(Hash::new());
+    }
     Hash::from_listpack(listpack, limits.hash).ok_or(Corrupt)
 }
 

@@ -86,7 +86,7 @@ fn describe(loaded: &Loaded<'_>) -> String {
     match loaded {
         Loaded::Text(bytes) => format!("string {}", escape(bytes)),
         Loaded::Object(object) => describe_object(object.view()),
-        Loaded::Expired => "nothing".to_owned(),
+        Loaded::Expired | Loaded::Empty => "nothing".to_owned(),
     }
 }
 
@@ -95,7 +95,7 @@ fn dump_again(loaded: &Loaded<'_>) -> Vec<u8> {
     match loaded {
         Loaded::Text(bytes) => dump(&Value::Text(Text::Bytes(bytes))),
         Loaded::Object(object) => dump(&Value::Object(object.view())),
-        Loaded::Expired => Vec::new(),
+        Loaded::Expired | Loaded::Empty => Vec::new(),
     }
 }
 

@@ -38,4 +38,6 @@ def check_rdb(path: str) -> int:
     print(f"[info] {report['keys']} keys read")
     print(f"[info] {report['volatile']} expires")
     print(f"[info] {report['expired']} already expired")
+    if report["empty"]:
+        print(f"[info] {report['empty']} empty, which are not loaded")
     return 0 if fault is None else 1

@@ -77,9 +77,11 @@ class LoadAtStart:
             raise DataLoadError(_told(path, report["fault"]))
         seconds = time.monotonic() - begun
         saves = node.saves
-        saves.loaded_keys = report["keys"] - report["expired"]
+        saves.loaded_keys = report["keys"] - report["expired"] - report["empty"]
         saves.loaded_expired = report["expired"]
         saves.loaded_place = place_of_snapshot(report["aux"])
+        if report["empty"]:
+            _log.warning("keys with nothing in them were left out", path=str(path), keys=report["empty"])
         _log.info("snapshot loaded", path=str(path), keys=saves.loaded_keys, expired=report["expired"],
                   libraries=len(report["functions"]), seconds=round(seconds, 3))  # fmt: skip
 
