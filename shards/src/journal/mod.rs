@@ -71,7 +71,7 @@ use crate::threads::start_modelled;
 use threads::{JoinHandle, Thread};
 
 /// Bytes that may wait for the journal's thread and its sinks before writers wait.
-pub const WAITING_BYTES_MAX: usize = if cfg!(loom) { 64 } else { 64 << 20 };
+pub const WAITING_BYTES_MAX: usize = if cfg!(loom) { 512 } else { 64 << 20 };
 /// Segments for which there is a place in the queue before it overflows into its list. Every place takes memory, journal or not.
 const QUEUE_CAPACITY: usize = if cfg!(loom) { 2 } else { 256 };
 

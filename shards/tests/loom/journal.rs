@@ -324,7 +324,7 @@ fn writers_that_are_held_back_go_on_when_what_waited_is_gone() {
         written.journal.attach(Box::new(received.clone()), |_| {}).expect("a thread");
         // More than may wait in a model.
         written.with(&[0], || {
-            effect(0, &[&[b'x'; 60]]);
+            effect(0, &[&[b'x'; 600]]);
             written.journal.hand_over();
         });
         while behind.load(Relaxed) {
