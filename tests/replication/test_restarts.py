@@ -167,6 +167,8 @@ def test_an_end_does_not_wait_for_replicas_that_have_gone_meanwhile(end: str) ->
     ):  # fmt: skip
         await_link(theirs)
         await_link(last)
+        # Not before a first acknowledgement is there somebody to wait for.
+        eventually(lambda: ours.value("INFO", "replication").count(b"state=online") == 2, "both are online")
         os.kill(goes.pid, signal.SIGSTOP)
         assert ours.call("SET", "k", "v").raw == b"+OK\r\n"
         assert primary.process is not None
