@@ -56,16 +56,18 @@ impl Running {
     pub fn begin(shared: &Arc<Shared>, request: &ControlRequest, at_most: Option<Duration>) -> Option<Running> {
         let engine = Arc::clone(&shared.engine);
         let needs = request.transaction.as_ref().map_or(1, |transaction| needs(shared, transaction));
+        // Made before the shards are held: it is not theirs.
+        let exec = request.transaction.as_ref().map(|transaction| {
+            let caller = Caller::of_request(shared, request);
+            Arc::new(Exec { caller, transaction: Arc::clone(transaction) })
+        });
         let held = match at_most {
             Some(at_most) => Engine::hold_within(engine, needs, at_most)?,
             None => Engine::hold(engine, needs),
         };
         let mut running = Running {
             shared: Arc::clone(shared),
-            exec: request.transaction.as_ref().map(|transaction| {
-                let caller = Caller::of_request(shared, request);
-                Arc::new(Exec { caller, transaction: Arc::clone(transaction) })
-            }),
+            exec,
             held,
             executed: Executed {
                 db: request.db,
