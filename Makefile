@@ -54,8 +54,9 @@ build-tests: check-tools
 
 test: test-rust test-python ## set up what is missing, then test the Rust crates and the Python packages
 
-# The binding crate is left out: an extension module links only inside an interpreter.
-test-rust: check-tools
+# The binding crate is left out: an extension module links only inside an interpreter. What runs scripts needs lupa, which comes with
+# the build.
+test-rust: check-tools $(STAMPS)/native
 	cargo test --workspace --exclude sherd-native --no-fail-fast
 	cargo test --manifest-path bench/Cargo.toml
 	$(MAKE) --no-print-directory loom LOOM_MAX_PREEMPTIONS=2

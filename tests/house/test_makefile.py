@@ -57,3 +57,12 @@ def test_a_rust_that_is_too_old_is_told_before_it_fails(tmp_path: Path, version:
     """Its own message would speak of a lock file that it cannot parse."""
     told = _check(tmp_path, "python", "cc", "cargo", cargo=version)
     assert told.startswith(f"sherd: Rust 1.85 or later is needed, and here is: {version}:")
+
+
+def test_lupa_is_there_before_the_rust_tests_run() -> None:
+    """What a machine has done before does not matter: those that run scripts fail without it."""
+    finished = subprocess.run(
+        ["make", "--dry-run", "--always-make", "test-rust"],
+        cwd=root, capture_output=True, text=True, timeout=run_timeout_seconds, check=True,
+    )  # fmt: skip
+    assert 0 < finished.stdout.find("maturin develop") < finished.stdout.find("cargo test --workspace")
