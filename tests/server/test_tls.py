@@ -90,15 +90,7 @@ def test_both_ports_lead_to_the_same_keys(tls: TlsServer) -> None:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_sessions_are_resumed(tls: TlsServer, version: ssl.TLSVersion) -> None:
     """In both versions of the protocol, and not when the server is set up anew."""
-    context = tls.context()
-    context.minimum_version = context.maximum_version = version
-
-    def visit(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool]:
-        with tls.connect(context, session=session) as wire:
-            wire.sendall(encode_command("PING"))
-            assert wire.recv(100) == b"+PONG\r\n"
-            return wire.session, bool(wire.session_reused)
-
+    visit = tls.visitor(version)
     session, reused = visit(None)
     assert not reused
     session, reused = visit(session)

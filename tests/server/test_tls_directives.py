@@ -82,15 +82,7 @@ def test_the_authorities_of_a_folder_are_trusted(folder: Path, tmp_path: Path) -
 def test_no_session_is_resumed_where_none_is_kept(folder: Path, version: ssl.TLSVersion) -> None:
     """Neither from a ticket nor from a cache; and from then on where they are kept."""
     with serve(folder, tls_session_caching="no") as tls, tls.server.wire() as plain:
-        context = tls.context()
-        context.minimum_version = context.maximum_version = version
-
-        def visit(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool]:
-            with tls.connect(context, session=session) as wire:
-                wire.sendall(encode_command("PING"))
-                assert wire.recv(100) == b"+PONG\r\n"
-                return wire.session, bool(wire.session_reused)
-
+        visit = tls.visitor(version)
         session, _ = visit(None)
         assert not visit(session)[1]
         assert plain.call("CONFIG", "SET", "tls-session-caching", "yes").raw == b"+OK\r\n"

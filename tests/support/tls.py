@@ -13,7 +13,7 @@ from tests.support.resp import encode_command
 from tests.support.servers import Server, Shape, free_port, sherd_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 bound_seconds = 60.0
@@ -43,6 +43,19 @@ class TlsServer:
         with self.connect(context) as wire:
             wire.sendall(encode_command("PING"))
             return wire.recv(100)
+
+    def visitor(self, version: ssl.TLSVersion) -> Callable[[ssl.SSLSession | None], tuple[ssl.SSLSession | None, bool]]:
+        """Visits the server with a session of an earlier visit: the session after that, and whether it was resumed."""
+        context = self.context()
+        context.minimum_version = context.maximum_version = version
+
+        def visit(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool]:
+            with self.connect(context, session=session) as wire:
+                wire.sendall(encode_command("PING"))
+                assert wire.recv(100) == b"+PONG\r\n"
+                return wire.session, bool(wire.session_reused)
+
+        return visit
 
     def logged(self, pattern: str) -> str:
         """The first line of the log that a pattern matches, when it has come."""

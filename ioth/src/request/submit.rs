@@ -2,6 +2,8 @@
 
 use sherd_shards::command::registry::Command;
 use sherd_shards::command::spec::flag;
+use sherd_shards::executor::batch::Batch;
+use sherd_shards::server::settings::Settings;
 use sherd_types::table;
 
 use crate::connection::Connection;
@@ -38,13 +40,7 @@ pub fn send_to_shard(
     let session = &connection.session;
     let is_new = connection.outbound.opens_segment(shard);
     if is_new {
-        let reply_bytes_max = reply_bytes_max(&io.shared.world.settings, connection);
-        batch.begin_segment(
-            connection.token.index,
-            &connection.record,
-            (session.db, session.protocol),
-            reply_bytes_max,
-        );
+        begin_segment(batch, &io.shared.world.settings, connection);
     }
     // SAFETY: the bytes are in the connection's read buffer or among its inline words, which are neither moved nor
     // changed nor freed while the connection has commands out (`Connection::is_idle`), and the batch is cleared before
@@ -57,6 +53,13 @@ pub fn send_to_shard(
         // What CLIENT CACHING has said was for this command; the next one begins a segment of its own.
         connection.end_caching();
     }
+}
+
+/// Begins what a connection brings to a batch.
+#[inline(always)]
+fn begin_segment(batch: &mut Batch, settings: &Settings, connection: &Connection) {
+    let (session, reply_bytes_max) = (&connection.session, reply_bytes_max(settings, connection));
+    batch.begin_segment(connection.token.index, &connection.record, (session.db, session.protocol), reply_bytes_max);
 }
 
 /// Notes the first key of a command among the most used ones, if this one has keys.
@@ -103,13 +106,7 @@ pub fn send_row<'a>(
             hot_keys.note(args[1]);
         }
         if sent == 0 && connection.outbound.opens_segment(0) {
-            let reply_bytes_max = reply_bytes_max(&io.shared.world.settings, connection);
-            batch.begin_segment(
-                connection.token.index,
-                &connection.record,
-                (session.db, session.protocol),
-                reply_bytes_max,
-            );
+            begin_segment(batch, &io.shared.world.settings, connection);
         }
         // SAFETY: as in `send_to_shard`.
         let whole = unsafe { std::mem::transmute::<&[&[u8]], &[&'static [u8]]>(&args[..count]) };
