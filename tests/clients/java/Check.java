@@ -7,6 +7,14 @@ final class Check {
 
     private Check() {}
 
+    /** Any surprise ends the process, which the threads of a client that is not shut down would keep. */
+    static void endAtSurprises() {
+        Thread.setDefaultUncaughtExceptionHandler((thread, surprise) -> {
+            surprise.printStackTrace();
+            Runtime.getRuntime().halt(1);
+        });
+    }
+
     static void must(boolean condition, String what) {
         if (!condition) {
             throw new IllegalStateException("unexpected: " + what);

@@ -101,6 +101,7 @@ public class UsesJedis {
     }
 
     public static void main(String[] arguments) throws InterruptedException {
+        Check.endAtSurprises();
         if (arguments[0].equals("caches")) {
             useCache(Integer.parseInt(arguments[1]));
         } else {

@@ -126,6 +126,7 @@ public class UsesLettuce {
     }
 
     public static void main(String[] arguments) throws InterruptedException {
+        Check.endAtSurprises();
         boolean caches = arguments[0].equals("caches");
         int port = Integer.parseInt(arguments[caches ? 1 : 0]);
         RedisClient client = connect(port, arguments.length > 2 ? arguments[2] : null);
