@@ -40,6 +40,8 @@ pub struct Command<H> {
     /// Its name has less than ten letters, it has one key, which says where it goes, and it never waits: of several in a row, only the
     /// first has to be looked at for more than its arguments.
     pub plain: bool,
+    /// It reads one key, and nothing that can be there makes it take long but the length of its reply.
+    pub quick: bool,
     /// Which argument is the first key, if there is one: that of all command lines that have keys. 0 where it depends on words.
     pub first_key: usize,
     /// What is done to the first key, as far as its specification tells; `None` where that is none.
@@ -68,6 +70,7 @@ impl<H> Command<H> {
         let has_word =
             spec.name.bytes().all(|byte| byte.is_ascii_lowercase()) && !matches!(spec.plane, Plane::Extension);
         let is_plain = matches!(spec.plane, Plane::Data(_)) && !spec.has(flag::BLOCKING);
+        let is_of_first_key = is_plain && route_of(&spec) == Route::FirstKey;
         Command {
             id,
             packed: if has_word { packed_name(spec.name.as_bytes()) } else { 0 },
@@ -77,7 +80,8 @@ impl<H> Command<H> {
             first_key_uses: spec.keys.first().filter(|key| key.is_key()).map(|key| uses_of(key.flags)),
             reads_first_key: spec.reads_keys() && spec.has_one_key_in_front(),
             touches_database: spec.keys.iter().any(KeySpec::is_key) || categories_of(&spec).meets(TOUCHING),
-            plain: spec.name.len() <= 9 && is_plain && route_of(&spec) == Route::FirstKey,
+            plain: spec.name.len() <= 9 && is_of_first_key,
+            quick: is_of_first_key && spec.arity > 0 && spec.has(flag::READONLY) && spec.has(flag::FAST),
             spec,
             parent: None,
             subcommands: Vec::new(),

@@ -25,8 +25,9 @@ const ELEMENTS_AHEAD: usize = 4;
 const ELEMENTS_TOGETHER: usize = ELEMENT_BUCKETS_AHEAD - ELEMENTS_AHEAD;
 /// Commands that follow one for which there was nothing to ask for; with the next one there may be.
 const RETRY_AFTER: usize = 16;
-/// Tables of fewer elements stay in the second-level cache, which is near enough.
+/// Tables of fewer keys or elements stay in the second-level cache, which is near enough.
 const ELEMENTS_MIN: usize = 4096;
+const KEYS_MIN: usize = 4096;
 
 /// What was computed for commands that are still to come.
 #[derive(Default)]
@@ -37,37 +38,29 @@ pub struct Ahead {
     elements_from: usize,
     /// Whether there are keys that tracking clients have read.
     has_read_keys: bool,
+    /// Whether keys are asked for: there are so many that caches cannot be expected to have them.
+    asks_for_keys: bool,
 }
 
 impl Ahead {
     /// Asks for what the first commands of a batch need; for the others that is done on the way.
     pub fn begin(shard: &Shard, commands: &[Cmd]) -> Ahead {
-        if commands.len() > 1 {
+        // Other databases are seldom used in the same batch.
+        let asks_for_keys =
+            commands.len() > 1 && shard.db(commands[0].db).is_some_and(|database| database.len() >= KEYS_MIN);
+        if asks_for_keys {
             prefetch_all(shard, commands, BUCKETS_AHEAD, Table::prefetch_bucket);
             prefetch_all(shard, commands, ENTRIES_AHEAD, Table::prefetch_entry);
         }
-        Ahead { has_read_keys: shard.read_keys_ahead().is_some(), ..Ahead::default() }
+        Ahead { has_read_keys: shard.read_keys_ahead().is_some(), asks_for_keys, ..Ahead::default() }
     }
 
     /// Asks for what commands behind the one at `next` need, which is about to be executed.
     // Always: it is called in one place only, for every command, and was called all the same.
     #[inline(always)]
     pub fn prefetch(&mut self, shard: &Shard, commands: &[Cmd], args: &[&[u8]], next: usize) {
-        // Where a command has no key it costs a look at another bucket.
-        if let Some(far) = commands.get(next + BUCKETS_AHEAD) {
-            let near = &commands[next + ENTRIES_AHEAD];
-            if let Some(database) = shard.db(near.db) {
-                let table = database.table(near.slot);
-                // Nearly always of the same table.
-                if (far.db, far.slot) == (near.db, near.slot) {
-                    table.prefetch_both(near.hash, far.hash);
-                } else {
-                    table.prefetch_entry(near.hash);
-                    prefetch_bucket(shard, far);
-                }
-            }
-        } else if let Some(near) = commands.get(next + ENTRIES_AHEAD) {
-            prefetch_entry(shard, near);
+        if self.asks_for_keys {
+            prefetch_keys(shard, commands, next);
         }
         if next % ELEMENTS_TOGETHER == 0 && commands[next].command.spec.element != 0 && next >= self.elements_from {
             self.prefetch_elements(shard, commands, args, next);
@@ -100,6 +93,28 @@ impl Ahead {
                 table.prefetch_bucket(*kept);
             }
         }
+    }
+}
+
+/// Asks for the bucket and for the entry of keys of commands behind the one at `next`.
+// Always: it is called in one place only, for every command.
+#[inline(always)]
+fn prefetch_keys(shard: &Shard, commands: &[Cmd], next: usize) {
+    // Where a command has no key it costs a look at another bucket.
+    if let Some(far) = commands.get(next + BUCKETS_AHEAD) {
+        let near = &commands[next + ENTRIES_AHEAD];
+        if let Some(database) = shard.db(near.db) {
+            let table = database.table(near.slot);
+            // Nearly always of the same table.
+            if (far.db, far.slot) == (near.db, near.slot) {
+                table.prefetch_both(near.hash, far.hash);
+            } else {
+                table.prefetch_entry(near.hash);
+                prefetch_bucket(shard, far);
+            }
+        }
+    } else if let Some(near) = commands.get(next + ENTRIES_AHEAD) {
+        prefetch_entry(shard, near);
     }
 }
 

@@ -1,49 +1,14 @@
 //! Asking in advance changes no reply, whatever becomes of the keys in between.
 
 use super::*;
-use crate::command::registry;
-use crate::executor::batch::{Batch, ClientPointer, Segment};
+use crate::executor::batch_for_tests::{batch_of, new_shard};
 use crate::executor::run::run_batch;
-use crate::protocol::reply::Protocol;
-use crate::server::settings::Settings;
-use crate::server::world::World;
-use crate::slot::SlotMap;
 
 /// Runs lines as one batch and returns the replies.
 fn run(shard: &mut Shard, lines: &[String]) -> String {
-    let mut batch = Batch::new(0, 0);
-    batch.segments.push(Segment {
-        first: 0,
-        connection: 0,
-        db: 0,
-        protocol: Protocol::Resp2,
-        no_touch: false,
-        tracks: Default::default(),
-        reply_bytes_max: usize::MAX,
-        close: false.into(),
-        has_written: Default::default(),
-        client: ClientPointer::none(),
-    });
-    for line in lines {
-        let first = batch.args.len();
-        batch.args.extend(line.split(' ').map(|word| &*word.as_bytes().to_vec().leak()));
-        batch.commands.push(Cmd {
-            command: registry::table().find(batch.args[first]).expect("a command"),
-            hash: table::hash(batch.args[first + 1]),
-            end: 0,
-            args_end: batch.args.len() as u32,
-            slot: 0,
-            db: 0,
-        });
-    }
+    let mut batch = batch_of(lines);
     assert!(run_batch(shard, &mut batch));
     String::from_utf8_lossy(&batch.out).into_owned()
-}
-
-fn new_shard() -> Shard {
-    let table = crate::families::install(std::iter::empty());
-    let map = SlotMap::new(1, false);
-    Shard::new(&World::new(map, Settings::default()).expect("a thread"), 0, table.commands().len())
 }
 
 #[test]
@@ -80,6 +45,21 @@ fn keys_may_go_and_change_their_type_before_the_commands_that_were_prepared() {
     assert!(replies.starts_with(":1\r\n:0\r\n+OK\r\n"), "DEL k, one member of none, SET k");
     assert!(replies.contains("-WRONGTYPE"));
     assert!(replies.ends_with(":0\r\n"));
+}
+
+#[test]
+fn keys_are_found_in_batches_where_there_are_many_and_some_go() {
+    let mut shard = new_shard();
+    let count = 2 * KEYS_MIN;
+    let writes: Vec<String> = (0..count).map(|number| format!("SET key:{number} {number}")).collect();
+    assert_eq!(run(&mut shard, &writes), "+OK\r\n".repeat(count));
+    let (mut lines, mut expected) = (Vec::new(), String::new());
+    for number in 0..count {
+        let text = number.to_string();
+        lines.extend([format!("GET key:{number}"), format!("DEL key:{number}"), format!("GET key:{number}")]);
+        expected += &format!("${}\r\n{text}\r\n:1\r\n$-1\r\n", text.len());
+    }
+    assert_eq!(run(&mut shard, &lines), expected);
 }
 
 #[test]

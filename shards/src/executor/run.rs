@@ -14,6 +14,7 @@ use crate::effects::blocking::{Block, Waiter};
 use crate::executor::batch::{Batch, Cmd, Segment};
 use crate::executor::execute::{account, call_or_block, is_refused, run, Call, Counts, Done, INTERNAL_ERROR};
 use crate::executor::prefetch::Ahead;
+use crate::executor::timer::Timer;
 use crate::executor::waiting;
 use crate::handler::access::Shards;
 use crate::handler::context::{Client, Context};
@@ -23,9 +24,6 @@ use crate::protocol::reply::Reply;
 use crate::server::client::ClientRecord;
 use crate::server::world::World;
 
-/// How old the time of a batch may be when a command begins; after that the clocks are read again. The tick counter, which is
-/// read after each command in any case, tells: clocks are read once in a batch, or a thousand times a second in a long one.
-const TIME_AGE_NANOSECONDS_MAX: u64 = 1_000_000;
 /// Bytes of replies with which a batch goes back, whatever of it was not executed. A pipeline may ask for more than the memory
 /// holds, and only an IO thread knows what its client has left unread.
 pub const REPLY_BYTES_MAX: usize = 1 << 20;
@@ -113,14 +111,11 @@ pub fn run_next_over(shards: &mut Shards<'_>, world: &World, batch: &mut Batch) 
 /// Executes commands from `next` on, which is the command that it has come to: the last one's end, one that panicked, the one behind
 /// the bound of the replies, or a script that is to be handed on, which is returned.
 fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usize) -> bool {
-    // Read before the clocks: what they say is no older than this.
-    let mut tick = clock::ticks();
-    let mut clocks_read = tick;
+    let mut timer = Timer::start(world);
     shard.look_at_clock();
     let now_ms = world.now_milliseconds();
     let (cells, stats) = (Arc::clone(&shard.cells), Arc::clone(&shard.stats));
     let counts = Counts { cells: &cells, stats: &stats, rate: TickRate::get() };
-    let age_max = counts.rate.ticks(TIME_AGE_NANOSECONDS_MAX);
     let mut ahead = Ahead::begin(shard, &batch.commands[*next..]);
     let (mut segment, is_restrained) = (batch.segment_of(*next), world.pause.may_be_on());
     let (mut args_begin, mut start) = (batch.args_start(*next), batch.reply_start(*next));
@@ -149,19 +144,22 @@ fn run_from(shard: &mut Shard, world: &World, batch: &mut Batch, next: &mut usiz
             reply_bytes_max = bytes_max;
         }
         note_write(segments, segment, std::mem::take(&mut context.has_written));
-        let now = clock::ticks();
-        match context.blocked.take() {
-            // One that waits is a call when it ends.
-            Some(block) => wait(&mut context, command, *block, (at, waiters)),
-            None => {
-                let (args, client, reply) = (context.args, context.client.record, &out[start..]);
-                account(&counts, world, &Done { command, args, client, ticks: now.wrapping_sub(tick), failed, reply });
+        if failed || out.len() >= reply_bytes_max || !timer.leaves(commands, at, out.len() - start) {
+            let ticks = timer.stop(&counts, command);
+            match context.blocked.take() {
+                // One that waits is a call when it ends.
+                Some(block) => wait(&mut context, command, *block, (at, waiters)),
+                None => {
+                    let (args, client, reply) = (context.args, context.client.record, &out[start..]);
+                    account(&counts, world, &Done { command, args, client, ticks, failed, reply });
+                }
             }
-        }
-        tick = if has_served(context.shards.first()) { clock::ticks() } else { now };
-        if tick.wrapping_sub(clocks_read) >= age_max {
-            clocks_read = tick;
-            context.look_at_clocks();
+            if has_served(context.shards.first()) {
+                timer.restart();
+            }
+            if timer.wants_clocks() {
+                context.look_at_clocks();
+            }
         }
         (args_begin, start) = (args_end as usize, out.len());
         commands[at].end = start;

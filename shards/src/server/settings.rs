@@ -261,6 +261,10 @@ impl Settings {
             || is_small(&self.commandlog_request_larger_than)
             || is_small(&self.commandlog_reply_larger_than);
         self.logs_quick_commands.set(i64::from(logs_quick));
+        let is_exact = logs_quick
+            || self.unusual_accounting.on()
+            || (0..EXACT_MICROSECONDS_MAX).contains(&self.slowlog_log_slower_than.get());
+        self.times_each_command.set(i64::from(is_exact));
         // One number, for no limit may ever be kept by the policy of another one.
         let bytes = self.maxmemory.get().clamp(0, i64::MAX >> POLICY_BITS);
         self.memory_limit.set(bytes << POLICY_BITS | self.maxmemory_policy.get() & POLICY_MASK);
@@ -307,6 +311,8 @@ const POLICY_BITS: u32 = 4;
 const POLICY_MASK: i64 = (1 << POLICY_BITS) - 1;
 const _: () = assert!(policy::NAMES.len() <= 1 << POLICY_BITS);
 
+/// Commands that are timed together never take as long, unless the machine is to blame.
+const EXACT_MICROSECONDS_MAX: i64 = 1000;
 /// Requests and replies of so many bytes take more than a microsecond in any case.
 const QUICK_BYTES_MAX: i64 = 128 << 10;
 
@@ -355,6 +361,8 @@ settings! {
     commandlog_large_reply_max_len = 128, "commandlog-large-reply-max-len", COUNT;
     /// Not 0 while a command may have to be logged though it took less than a microsecond. Follows from others.
     logs_quick_commands = 0;
+    /// Not 0 while each command is timed by itself, however quick it is. Follows from others.
+    times_each_command = 0;
     /// Milliseconds; 0 is off.
     latency_monitor_threshold = 0, "latency-monitor-threshold", COUNT;
     latency_tracking = 1, "latency-tracking";
