@@ -51,6 +51,57 @@ def test_the_stream_is_applied_and_counted_to_the_byte(shape: Shape) -> None:
         assert b" flags=M " in wire.value("CLIENT", "LIST", "TYPE", "master")
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=SHAPE_NAMES)
+def test_a_pause_holds_the_stream_back_and_loses_nothing_of_it(shape: Shape) -> None:
+    """It is received and acknowledged as far as it was applied, and applied when the pause is over, whoever ends it."""
+    with FakePrimary() as primary, replica_of(primary.port, shape) as replica, replica.wire() as wire:
+        link = primary.next_link()
+        link.shake_hands()
+        link.full(offset=0)
+        offset = link.stream(("SET", "a", "1"), ("PUBLISH", "channel", "message"))
+        link.acknowledged(offset)
+        assert wire.call("CLIENT", "PAUSE", "60000", "WRITE").raw == OK
+        received = offset + link.stream(("SET", "a", "2"), ("PING",), ("MULTI",), ("INCR", "a"), ("EXEC",))
+        received += link.stream(("FUNCTION", "FLUSH"), ("SET", "big", "x" * 300_000))
+        eventually(
+            lambda: info_field(wire, "replication", "slave_read_repl_offset") == str(received),
+            "what comes during a pause is received",
+        )
+        # The next one of each second, when all has come.
+        assert link.command() == [b"REPLCONF", b"ACK", str(offset).encode()]
+        assert info_field(wire, "replication", "slave_repl_offset") == str(offset)
+        assert info_field(wire, "replication", "master_link_status") == "up"
+        assert wire.value("GET", "a") == b"1"
+        assert wire.call("CLIENT", "UNPAUSE").raw == OK
+        link.acknowledged(received)
+        assert (wire.value("GET", "a"), wire.value("STRLEN", "big")) == (b"3", 300_000)
+        # One that ends by itself; nobody could end one of everything.
+        assert wire.call("CLIENT", "PAUSE", "50", "ALL").raw == OK
+        received += link.stream(("SET", "a", "4"))
+        link.acknowledged(received)
+        assert wire.value("GET", "a") == b"4"
+
+
+def test_a_replica_that_is_paused_can_become_a_primary() -> None:
+    """Of what was held back nothing is applied then, as in Redis."""
+    with FakePrimary() as primary, replica_of(primary.port) as replica, replica.wire() as wire:
+        link = primary.next_link()
+        link.shake_hands()
+        link.full(offset=0)
+        offset = link.stream(("SET", "a", "1"))
+        link.acknowledged(offset)
+        assert wire.call("CLIENT", "PAUSE", "60000", "WRITE").raw == OK
+        received = offset + link.stream(("SET", "a", "2"))
+        eventually(
+            lambda: info_field(wire, "replication", "slave_read_repl_offset") == str(received),
+            "what comes during a pause is received",
+        )
+        assert wire.call("REPLICAOF", "NO", "ONE").raw == OK
+        assert wire.call("CLIENT", "UNPAUSE").raw == OK
+        assert wire.call("APPEND", "a", "0").raw == b":2\r\n"
+        assert wire.value("GET", "a") == b"10"
+
+
 def test_a_stream_that_comes_right_behind_a_snapshot_is_not_lost() -> None:
     """With a mark at the snapshot's end and in one piece with it."""
     with FakePrimary() as primary, replica_of(primary.port) as replica, replica.wire() as wire:

@@ -33,6 +33,8 @@ use super::link::{Link, Lost};
 const COMMANDS_MAX: usize = 256;
 /// Times between two acknowledgements.
 const ACKNOWLEDGE_EVERY_MS: i64 = 1000;
+/// How often it is seen whether CLIENT PAUSE still holds the stream back.
+const PAUSE_LOOK_EVERY_MS: i64 = 10;
 /// The longest argument of the stream, as any server takes it whatever this one's clients may send.
 const BULK_BYTES_MAX: usize = 512 << 20;
 /// Bytes of a reply that are kept for the next one.
@@ -141,6 +143,7 @@ impl Applier {
             self.acknowledge_in_time()?;
             let stop = self.take()?;
             if !self.in_transaction {
+                self.await_pause()?;
                 self.execute()?;
             }
             if !self.control.is_empty() && !self.in_transaction {
@@ -155,6 +158,23 @@ impl Applier {
                 }
             }
         }
+    }
+
+    /// Waits for the end of a pause that clients of this server have asked for, and keeps what comes meanwhile; as in Redis.
+    fn await_pause(&mut self) -> Result<(), Lost> {
+        let shared = Arc::clone(self.link.shared());
+        let pause = &shared.world.pause;
+        while pause.holds_stream(shared.world.monotonic_milliseconds()) {
+            self.acknowledge_in_time()?;
+            let limit = shared.world.settings.client_query_buffer_limit.size();
+            if self.buffer.len() - self.base < limit {
+                let count = self.link.receive_within(&mut self.buffer, PAUSE_LOOK_EVERY_MS)?;
+                self.link.received.fetch_add(count as i64, Relaxed);
+            } else {
+                self.link.rest(PAUSE_LOOK_EVERY_MS)?;
+            }
+        }
+        Ok(())
     }
 
     fn receive(&mut self) -> Result<(), Lost> {

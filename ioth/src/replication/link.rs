@@ -115,13 +115,18 @@ impl Link {
 
     /// Receives what there is behind what is in the buffer; 0 if nothing has come for a moment.
     pub fn receive(&self, buffer: &mut Vec<u8>) -> Result<usize, Lost> {
+        self.receive_within(buffer, LOOK_EVERY_MS)
+    }
+
+    /// The same, where the moment has so many milliseconds.
+    pub fn receive_within(&self, buffer: &mut Vec<u8>, milliseconds: i64) -> Result<usize, Lost> {
         if let Some(lost) = self.is_over() {
             return Err(lost);
         }
         buffer.reserve(RECEIVE_BYTES);
         match self.receive_now(buffer)? {
             0 => {
-                self.wait(PollFlags::IN);
+                self.wait(PollFlags::IN, milliseconds);
                 self.receive_now(buffer)
             }
             count => Ok(count),
@@ -140,8 +145,17 @@ impl Link {
         }
     }
 
-    fn wait(&self, wanted: PollFlags) {
-        let timeout = Timespec { tv_sec: LOOK_EVERY_MS / 1000, tv_nsec: LOOK_EVERY_MS % 1000 * 1_000_000 };
+    /// Waits for so many milliseconds without taking anything from the socket.
+    pub fn rest(&self, milliseconds: i64) -> Result<(), Lost> {
+        if let Some(lost) = self.is_over() {
+            return Err(lost);
+        }
+        self.wait(PollFlags::empty(), milliseconds);
+        Ok(())
+    }
+
+    fn wait(&self, wanted: PollFlags, milliseconds: i64) {
+        let timeout = Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };
         // An interrupted poll is one that found nothing.
         let _ = poll(&mut [PollFd::new(&self.socket, wanted)], Some(&timeout));
     }

@@ -192,6 +192,12 @@ impl Pause {
         }
     }
 
+    /// Whether clients have asked for a pause that is on, of whatever strictness: a primary's writes wait for its end as well.
+    #[inline]
+    pub fn holds_stream(&self, now_ms: i64) -> bool {
+        self.state.load(Relaxed) >> TIME_SHIFT > now_ms
+    }
+
     /// Whether those who write wait for the end of something.
     pub fn holds_writers(&self, now_ms: i64) -> bool {
         self.is_behind() || self.get(now_ms).is_some()
