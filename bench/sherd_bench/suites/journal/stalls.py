@@ -3,7 +3,8 @@
 A probe sends a GET every millisecond in open loop, so its highest latency is the longest stall from above. The same
 load is watched without anything else for as long as the longest of the rest took, since what a machine does by itself
 shows in any maximum: a median of several rounds says more. For large collections a second probe sends HSETs to one of
-them.
+them. A replica is a running server before it is watched how it is synced, and follows no longer than that: neither is
+the start of a process what is asked for, nor the stream.
 """
 
 import threading
@@ -98,13 +99,21 @@ def tables(session: Session, score: Score) -> list[Table]:
 
 
 def _watch_all(session: Session, server: RunningServer, load: LoadPlan, *, hset: bool = False) -> dict[str, Watched]:
-    def sync() -> float:
+    def synced_round() -> Round:
         with work.replica_to_be(session, server) as replica:
-            return work.follow(replica, server)
+
+            def sync() -> float:
+                seconds = work.follow(replica, server)
+                replica.client().call("REPLICAOF", "NO", "ONE")
+                return seconds
+
+            return _watch(session, server, load, sync, hset=hset)
 
     def watch(name: str, event: Callable[[], float]) -> Watched:
-        rounds = session.parameters.rounds
-        watched = Watched.of([_watch(session, server, load, event, hset=hset) for _ in range(rounds)])
+        return watch_rounds(name, lambda: _watch(session, server, load, event, hset=hset))
+
+    def watch_rounds(name: str, watch_round: Callable[[], Round]) -> Watched:
+        watched = Watched.of([watch_round() for _ in range(session.parameters.rounds)])
         session.log(f"{server.label}: {name}: {watched.seconds:.1f} s, GET max ms {number(watched.get[-1] / 1e3)}")
         return watched
 
@@ -112,7 +121,10 @@ def _watch_all(session: Session, server: RunningServer, load: LoadPlan, *, hset:
         time.sleep(max(ALONE_SECONDS_MIN, *(other.seconds for other in others)))
         return 0.0
 
-    seen = {"BGSAVE": watch("BGSAVE", lambda: work.snapshot(server)), "full sync": watch("full sync", sync)}
+    seen = {
+        "BGSAVE": watch("BGSAVE", lambda: work.snapshot(server)),
+        "full sync": watch_rounds("full sync", synced_round),
+    }
     name = ALONE["BGSAVE"]
     seen[name] = watch(name, lambda: alone(*seen.values()))
     work.set_policy(server, "everysec")
