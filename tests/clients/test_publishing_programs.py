@@ -60,9 +60,10 @@ def test_celery_has_results_and_commands_by_publishing(server: Server) -> None:
             assert [result.get(timeout=wait_seconds_max) for result in results] == [0, 2, 4, 6, 8]
             assert _calls(client, "subscribe") >= 1
             assert _calls(client, "publish") >= 5
+            # The worker asks to hear commands beside the first task that it takes, and waits for no answer.
+            eventually(lambda: _calls(client, "psubscribe") >= 1, "the worker hears commands")
             answers = app.control.broadcast("ping", reply=True, timeout=wait_seconds_max, limit=1)
             assert [list(answer.values()) for answer in answers] == [[{"ok": "pong"}]]
-            assert _calls(client, "psubscribe") >= 1
 
 
 def test_rq_workers_are_told_to_stop_jobs_and_themselves(server: Server, tmp_path: Any) -> None:
@@ -73,9 +74,15 @@ def test_rq_workers_are_told_to_stop_jobs_and_themselves(server: Server, tmp_pat
         queue = rq.Queue(connection=connection)
         job = queue.enqueue("time.sleep", 3600)
         line = [sys.executable, "-m", "rq.cli", "worker", "--url", _url(server), "--name", "one", "default"]
-        with (tmp_path / "log").open("w+") as log, subprocess.Popen(line, stdout=log, stderr=log) as worker:
+        with (
+            (tmp_path / "log").open("w+") as log,
+            # It may kill all of its process group.
+            subprocess.Popen(line, stdout=log, stderr=log, start_new_session=True) as worker,
+        ):
             try:
                 eventually(lambda: job.get_status() == "started", "the job has begun")
+                # It has asked to hear commands before, and waits for no answer.
+                eventually(lambda: len(connection.pubsub_channels("rq:pubsub:*")) == 1, "the worker hears commands")
                 commands.send_stop_job_command(connection, job.id)
                 eventually(lambda: job.get_status() == "stopped", "the job was stopped")
                 commands.send_shutdown_command(connection, "one")
@@ -84,11 +91,13 @@ def test_rq_workers_are_told_to_stop_jobs_and_themselves(server: Server, tmp_pat
                 worker.kill()
 
 
-async def _use_layers(make: Callable[[], Any]) -> None:
+async def _use_layers(make: Callable[[], Any], subscribed: Callable[[], bool]) -> None:
     """Two processes' layers: groups, and a channel of one of them."""
     first, second = make(), make()
     channel = await second.new_channel()
     await second.group_add("group", channel)
+    # The layer does not wait for the answers to SUBSCRIBE, and what is published meanwhile goes by.
+    await asyncio.to_thread(eventually, subscribed, "the layer hears its channel and its group")
     for number in range(3):
         await first.group_send("group", {"type": "news", "number": number})
         heard = await asyncio.wait_for(second.receive(channel), wait_seconds_max)
@@ -109,4 +118,11 @@ async def _use_layers(make: Callable[[], Any]) -> None:
 def test_channels_reach_other_processes(server: Server, module: str, layer: str) -> None:
     """Django's channels over sorted sets and scripts, and over Pub/Sub."""
     layers = pytest.importorskip(f"channels_redis.{module}", reason="channels_redis is not installed")
-    asyncio.run(_use_layers(lambda: getattr(layers, layer)(hosts=[_url(server)])))
+    names = 2 if module == "pubsub" else 0
+    with server.wire() as wire:
+        asyncio.run(
+            _use_layers(
+                lambda: getattr(layers, layer)(hosts=[_url(server)]),
+                lambda: len(wire.value("PUBSUB", "CHANNELS", "asgi*")) == names,
+            )
+        )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.replication.support import eventually
 from tests.support.servers import Server, ServerPool, Shape, stand_in_command
 
 if TYPE_CHECKING:
@@ -112,9 +113,12 @@ def test_redis_py_scans_and_inspects(client: Any) -> None:
 def test_redis_py_reconnects_after_a_kill(server: Server, client: Any) -> None:
     """A dropped connection is opened anew by the pool."""
     client.set("k", "v")
+    number = client.client_id()
     with server.wire() as wire:
         wire.call("CLIENT", "KILL", "TYPE", "normal")
-    assert redis.Redis(host="127.0.0.1", port=server.port).get("k") == b"v"
+        eventually(lambda: wire.value("CLIENT", "LIST", "ID", str(number)) == b"", "the connection has ended")
+    assert client.get("k") == b"v"
+    assert client.client_id() != number
 
 
 def test_redis_py_monitors(server: Server, client: Any) -> None:

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 glide = pytest.importorskip("glide", reason="valkey-glide is not installed")
 
 
+# Its own is 250 ms for a request, which a busy machine may take.
+patience_milliseconds = 30_000
+
+
+def _settings(server: Server) -> dict[str, Any]:
+    """Where the server is, and patience; the rest is as glide has it."""
+    return {
+        "addresses": [glide.NodeAddress("127.0.0.1", server.port)],
+        "request_timeout": patience_milliseconds,
+    }
+
+
 async def _use(client: Any) -> None:
     assert await client.set("{t}k", "v") == "OK"
     assert await client.get("{t}k") == b"v"
@@ -31,8 +43,9 @@ def test_glide_works_with_its_defaults(server: Server) -> None:
     """HELLO 3, SETINFO, INFO REPLICATION, then data."""
 
     async def work() -> None:
-        addresses = [glide.NodeAddress("127.0.0.1", server.port)]
-        await _use(await glide.GlideClient.create(glide.GlideClientConfiguration(addresses)))
+        advanced = glide.AdvancedGlideClientConfiguration(connection_timeout=patience_milliseconds)
+        settings = glide.GlideClientConfiguration(**_settings(server), advanced_config=advanced)
+        await _use(await glide.GlideClient.create(settings))
 
     asyncio.run(work())
 
@@ -44,7 +57,8 @@ def test_glide_works_as_a_cluster_client(pool: ServerPool, shape: Shape) -> None
     server = pool.get(shape=shape, directives={"cluster-enabled": "yes"})
 
     async def work() -> None:
-        addresses = [glide.NodeAddress("127.0.0.1", server.port)]
-        await _use(await glide.GlideClusterClient.create(glide.GlideClusterClientConfiguration(addresses)))
+        advanced = glide.AdvancedGlideClusterClientConfiguration(connection_timeout=patience_milliseconds)
+        settings = glide.GlideClusterClientConfiguration(**_settings(server), advanced_config=advanced)
+        await _use(await glide.GlideClusterClient.create(settings))
 
     asyncio.run(work())

@@ -102,6 +102,10 @@ def java_command(name: str, main: str) -> list[str]:
 
 def run(*command: str) -> None:
     """Runs a program, which prints OK when all was as it should be."""
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=run_timeout_seconds, check=False)
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=run_timeout_seconds, check=False)
+    except subprocess.TimeoutExpired as slow:
+        printed = [(part or b"").decode(errors="replace") for part in (slow.stdout, slow.stderr)]
+        raise AssertionError(f"longer than {run_timeout_seconds} s, and printed so far: {''.join(printed)}") from slow
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stdout.strip().endswith("OK")
