@@ -90,7 +90,11 @@ def _declare(function: Function, declared: Declared) -> Function:
         raise DeclarationError(
             f"{name_of(function)} is a method, and there is no object to call it on: take a function"
         )
-    setattr(function, ATTRIBUTE, (*declared_by(function), declared))
+    try:
+        setattr(function, ATTRIBUTE, (*declared_by(function), declared))
+    except AttributeError:
+        # Nothing can be kept with what is built in, nor with what is no function at all.
+        raise DeclarationError(f"{function!r} is no function written in Python: declare one that calls it") from None
     return function
 
 
@@ -114,6 +118,8 @@ def command(
         raise DeclarationError('a command is declared with its name, as in @sherd.command("app.name")')
     if not (_is_text(flags) and _is_text(acl)):
         raise DeclarationError(f'{name}: flags and acl are words of one text, as in flags="write fast"')
+    if not (_is_text(summary) and _is_text(complexity) and _is_text(since)):
+        raise DeclarationError(f"{name}: summary, complexity and since are text")
 
     def declare(function: Function) -> Function:
         own_keys = keys if isinstance(keys, str) or callable(keys) or not isinstance(keys, Iterable) else tuple(keys)
