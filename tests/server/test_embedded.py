@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -152,3 +154,12 @@ def test_the_name_of_a_file_is_no_configuration() -> None:
 
     with pytest.raises(TypeError, match="load_config"):
         sherd.Server("redis.conf")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("commands", ["commands.py", b"commands.py", re, print, None])
+def test_what_is_no_list_of_commands_is_told_so(commands: Any) -> None:
+    """The story: the name of a file was taken for that of as many modules as it has characters."""
+    import sherd
+
+    with pytest.raises(TypeError, match="commands are a list"):
+        sherd.Server(commands=commands)

@@ -30,7 +30,7 @@ def test_python_values_become_directives() -> None:
 
 def test_a_directive_that_does_not_exist_or_fit_is_refused_before_anything_starts() -> None:
     """The error names the directive."""
-    with pytest.raises(ConfigError, match="unknown directive 'max-memory'"):
+    with pytest.raises(ConfigError, match=r"unknown directive 'max-memory' \(did you mean 'maxmemory'\?\)"):
         sherd.Server(max_memory="1gb")
     with pytest.raises(ConfigError, match="'maxmemory lots'"):
         sherd.Server(maxmemory="lots")

@@ -18,12 +18,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from sherd import __version__, native
-from sherd.config import BY_NAME, NOTHING_SAVED, Config, Source, Value
+from sherd.config import BY_NAME, NOTHING_SAVED, Config, Source, Value, did_you_mean
 from sherd.config.control_group import memory_advice, memory_limit
 from sherd.config.store import parse_value
 from sherd.errors import ConfigError, SherdError, ThreadError
@@ -61,6 +61,8 @@ class Server:
     def __init__(self, config: Config | None = None, *, commands: Sequence[object] = (), **directives: object) -> None:
         if config is not None and not isinstance(config, Config):
             raise TypeError("config is what sherd.config.load_config makes of a file; directives have names: port=0")
+        if isinstance(commands, str | bytes) or not isinstance(commands, Iterable):
+            raise TypeError("commands are a list of functions, modules and names of modules, also if it is one: [take]")
         self.config = config if config is not None else _embedded_config()
         for name, value in directives.items():
             _put(self.config, name.replace("_", "-"), value)
@@ -159,7 +161,7 @@ def _embedded_config() -> Config:
 def _put(config: Config, name: str, value: object) -> None:
     parameter = BY_NAME.get(name)
     if parameter is None:
-        raise ConfigError(f"unknown directive '{name}'")
+        raise ConfigError(f"unknown directive '{name}'{did_you_mean(name, BY_NAME)}")
     words = _words(value, multi=parameter.multi)
     try:
         parsed: Value = parse_value(parameter, words, config.get(name))
