@@ -31,6 +31,12 @@ impl Status {
         self.write_error.store(i64::from(error.raw_os_error().unwrap_or(5)), Ordering::SeqCst);
     }
 
+    /// A sync has failed: what the kernel has dropped is not told by a later one.
+    pub(crate) fn distrust(&self, error: &io::Error) {
+        self.fail(error);
+        self.needs_base.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn has_failed(&self) -> bool {
         self.write_error.load(Ordering::SeqCst) != 0 || self.needs_base.load(Ordering::SeqCst)
     }

@@ -11,6 +11,7 @@
 //! meanwhile, readers go on, and replies that were held back stay so.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
@@ -73,8 +74,15 @@ pub struct AppendFile {
     syncs: mpsc::SyncSender<SyncOrder>,
     /// What was said to [`crate::server::pause::Pause::refuse_writes`].
     refuses: bool,
-    /// The file before the last switch and what it has not taken, until a new base makes it void.
-    old: Option<(Arc<dyn Storage>, Vec<u8>)>,
+    /// Files before the last switch and what they have not taken, oldest first, until a new base makes them void. Several where
+    /// one rewrite after the other has failed, as on a disk that stays full.
+    old: VecDeque<Unwritten>,
+}
+
+/// A file, and what is still to be written to it.
+struct Unwritten {
+    file: Arc<dyn Storage>,
+    buffer: Vec<u8>,
 }
 
 impl AppendFile {
@@ -96,7 +104,7 @@ impl AppendFile {
             marked_second: 0,
             syncs,
             refuses: false,
-            old: None,
+            old: VecDeque::new(),
         })
     }
 
@@ -117,7 +125,9 @@ impl AppendFile {
             self.sync();
         }
         // What could not be written is in the base that is being made. Should that fail, it is still missing here.
-        self.old = (!self.buffer.is_empty()).then(|| (Arc::clone(&self.file), std::mem::take(&mut self.buffer)));
+        if !self.buffer.is_empty() {
+            self.old.push_back(Unwritten { file: Arc::clone(&self.file), buffer: std::mem::take(&mut self.buffer) });
+        }
         let before = self.status.size.swap(0, Ordering::Relaxed);
         self.status.size_before.fetch_add(before, Ordering::Relaxed);
         self.file = file;
@@ -130,7 +140,7 @@ impl AppendFile {
     pub fn base_is_durable(&mut self, base_bytes: u64) {
         self.status.size_before.store(base_bytes, Ordering::Relaxed);
         self.status.synced_offset.fetch_max(self.base_offset, Ordering::AcqRel);
-        self.old = None;
+        self.old.clear();
         if self.status.needs_base.swap(false, Ordering::SeqCst) {
             self.status.write_error.store(0, Ordering::SeqCst);
             // What was written since the switch has not been synced.
@@ -149,7 +159,7 @@ impl AppendFile {
     /// Writes what there is; whether the file has everything then.
     pub fn write_all(&mut self) -> bool {
         self.write_buffer();
-        self.buffer.is_empty() && self.old.is_none() && !self.status.has_failed()
+        self.buffer.is_empty() && self.old.is_empty() && !self.status.has_failed()
     }
 
     fn policy(&self) -> SyncPolicy {
@@ -168,24 +178,30 @@ impl AppendFile {
         }
     }
 
-    /// Writes what the file before has not taken; false while it does not take it.
+    /// Writes what the files before have not taken; false while they do not take it.
+    ///
+    /// Nothing comes into a later file before that: so of files that one server leaves, only the last one with anything in it can
+    /// end in the middle of a command.
     fn write_old(&mut self) -> bool {
-        let Some((file, buffer)) = &mut self.old else { return true };
-        while !buffer.is_empty() {
-            match file.write(buffer) {
-                Ok(written) if written > 0 => _ = buffer.drain(..written),
-                Ok(_) => break,
-                Err(error) => {
-                    self.status.fail(&error);
-                    break;
+        while let Some(Unwritten { file, buffer }) = self.old.front_mut() {
+            while !buffer.is_empty() {
+                match file.write(buffer) {
+                    Ok(0) => self.status.fail(&io::ErrorKind::WriteZero.into()),
+                    Ok(written) => {
+                        buffer.drain(..written);
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => self.status.fail(&error),
                 }
+                return false;
             }
+            if let Err(error) = file.sync() {
+                self.status.distrust(&error);
+            }
+            self.old.pop_front();
         }
-        let done = buffer.is_empty() && file.sync().is_ok();
-        if done {
-            self.old = None;
-        }
-        done
+        true
     }
 
     /// Writes as much as can be written.
@@ -231,8 +247,7 @@ impl AppendFile {
                 true
             }
             Err(error) => {
-                self.status.fail(&error);
-                self.status.needs_base.store(true, Ordering::SeqCst);
+                self.status.distrust(&error);
                 false
             }
         }
@@ -263,7 +278,7 @@ impl AppendFile {
     fn pass_what_is_for_others(&self) {
         // In this order: a sync that fails says so before it is over.
         let is_over = !self.is_unsynced && !self.status.is_syncing.load(Ordering::SeqCst);
-        if is_over && !self.status.has_failed() && self.buffer.is_empty() && self.old.is_none() {
+        if is_over && !self.status.has_failed() && self.buffer.is_empty() && self.old.is_empty() {
             self.status.synced_offset.fetch_max(self.offset, Ordering::AcqRel);
         }
     }
@@ -284,10 +299,7 @@ fn sync_in_background(orders: &mpsc::Receiver<SyncOrder>, status: &Status) {
     while let Ok((file, offset)) = orders.recv() {
         match file.sync() {
             Ok(()) => _ = status.synced_offset.fetch_max(offset, Ordering::AcqRel),
-            Err(error) => {
-                status.fail(&error);
-                status.needs_base.store(true, Ordering::SeqCst);
-            }
+            Err(error) => status.distrust(&error),
         }
         status.is_syncing.store(false, Ordering::SeqCst);
     }
@@ -319,7 +331,8 @@ impl Sink for AppendFile {
         }
         self.pass_what_is_for_others();
         self.say_state();
-        let pending = self.buffer.len() + self.old.as_ref().map_or(0, |(_, buffer)| buffer.len());
+        let old = || self.old.iter().map(|old| &old.buffer);
+        let pending = self.buffer.len() + old().map(Vec::len).sum::<usize>();
         self.status.pending_bytes.store(pending as u64, Ordering::Relaxed);
         if self.refuses || self.status.is_syncing.load(Ordering::SeqCst) {
             // What the syncing thread finds out is to be told soon.
@@ -327,7 +340,7 @@ impl Sink for AppendFile {
         }
         Flushed {
             pending_bytes: pending,
-            buffer_bytes: self.buffer.capacity() + self.old.as_ref().map_or(0, |(_, buffer)| buffer.capacity()),
+            buffer_bytes: self.buffer.capacity() + old().map(Vec::capacity).sum::<usize>(),
             is_durable: policy != SyncPolicy::Always || !self.refuses && pending == 0,
             again_in,
             gather: if policy == SyncPolicy::Always { Duration::ZERO } else { GATHER },

@@ -165,6 +165,42 @@ fn what_the_old_file_has_not_taken_is_written_before_the_new_one_goes_on_unless_
     }
 }
 
+/// A rewrite that fails on a full disk is tried again, on a disk that is still full.
+#[test]
+fn what_several_old_files_have_not_taken_is_written_in_its_order() {
+    for between in ["", "three "] {
+        let mut appended = Appended::new();
+        appended.disk.with(|disk| disk.room = Some(4));
+        assert!(!appended.write("one two "));
+        let (second, third) = (Shared::default(), Shared::default());
+        appended.file.switch(Arc::new(second.clone()));
+        assert!(between.is_empty() || !appended.write(between));
+        appended.file.switch(Arc::new(third.clone()));
+        assert!(!appended.write("four "));
+        assert_eq!((second.text().as_str(), third.text().as_str()), ("", ""), "it would leave a hole");
+        appended.disk.with(|disk| disk.room = None);
+        assert!(appended.file.flush().is_durable && !appended.refuses());
+        assert_eq!(appended.disk.text(), "one two ");
+        assert_eq!((second.text().as_str(), third.text().as_str()), (between, "four "));
+    }
+}
+
+#[test]
+fn an_old_file_whose_sync_fails_is_not_trusted_when_a_later_one_works() {
+    let mut appended = Appended::new();
+    appended.disk.with(|disk| disk.room = Some(4));
+    assert!(!appended.write("one two "));
+    let next = Shared::default();
+    appended.file.switch(Arc::new(next.clone()));
+    appended.disk.with(|disk| (disk.room, disk.sync_fails) = (None, true));
+    assert!(!appended.file.flush().is_durable);
+    appended.disk.with(|disk| disk.sync_fails = false);
+    assert!(!appended.file.flush().is_durable && appended.refuses());
+    appended.file.switch(Arc::new(Shared::default()));
+    appended.file.base_is_durable(100);
+    assert!(appended.file.flush().is_durable && !appended.refuses());
+}
+
 #[test]
 fn the_end_writes_and_syncs_what_is_left() {
     let mut appended = Appended::new();

@@ -94,6 +94,13 @@ class AppendDirectory:
         self.write(left)
         return left
 
+    def delete_unnamed(self, file: AppendedFile) -> None:
+        """Delete a file that the manifest has not come to name."""
+        with contextlib.suppress(OSError, manifest.ManifestError):
+            found = self.read()
+            if found is None or file not in found.files:
+                (self.path / file.name).unlink()
+
 
 class AppendOnly:
     """The append-only file of one server. What became of rewrites is in `node.appends`."""
@@ -286,16 +293,18 @@ class AppendOnly:
         increment = self._manifest.next_increment(directory.name)
         await self._begin(base, increment, as_snapshot=as_snapshot)
         named, engine = self._manifest, self._node.engine
+        rewritten = named.with_base(base, increment)
         try:
             await in_thread(engine.finish_save)
+            directory.write(rewritten)
         except OSError:
             if not named.increments or named.increments[-1] != increment:
                 # Without its base the increment is worth nothing.
                 engine.end_append()
-                (directory.path / increment.name).unlink(missing_ok=True)
+                _empty_file(directory.path / increment.name)
+            directory.delete_unnamed(base)
             raise
-        self._manifest = named.with_base(base, increment)
-        directory.write(self._manifest)
+        self._manifest = rewritten
         base_size = (directory.path / base.name).stat().st_size
         engine.end_rewrite(base_size)
         self._name_files()
@@ -310,10 +319,8 @@ class AppendOnly:
         """
         directory, engine, config = self.directory, self._node.engine, self._node.config
         directory.path.mkdir(mode=0o755, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            # Left behind by a rewrite that failed; the manifest does not name it.
-            (directory.path / increment.name).unlink()
-        (directory.path / increment.name).touch(0o644)
+        # What a rewrite that failed has left behind is of no use. Not deleted: the manifest may name it already.
+        _empty_file(directory.path / increment.name)
         named = self._manifest
         if engine.append_status() is not None:
             # What is appended now goes on there. Otherwise it is worth nothing without its base.
@@ -353,6 +360,10 @@ class AppendOnly:
             directory.manifest_path.replace(aside)
             _log.warning("a manifest that cannot be read was put away", path=str(aside), reason=str(error))
             return Manifest()
+
+
+def _empty_file(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644))
 
 
 def adopt_old_file(directory: AppendDirectory) -> None:

@@ -37,7 +37,7 @@ def check_aof(path: str, *, fix: bool, until: int | None, ask: Callable[[str], b
             _check_directory(given, fix=fix, until=until, ask=ask)
         else:
             print("Start checking Old-Style AOF")
-            _check_file(given, fix=fix, until=until, is_last=True, ask=ask)
+            _check_file(given, fix=fix, until=until, is_end=True, ask=ask)
             print(f"AOF {given} is valid")
     except OSError as error:
         print(f"sherd: cannot check {path}: {error.strerror or error}", file=sys.stderr)
@@ -78,7 +78,7 @@ def _check_directory(path: Path, *, fix: bool, until: int | None, ask: Callable[
         target = path.parent / file.name
         form = _form_of(target)
         print(f"Start to check {kind} ({form} format).")
-        _check_file(target, fix=fix, until=until, is_last=file == found.files[-1], ask=ask)
+        _check_file(target, fix=fix, until=until, is_end=found.is_end(file, path.parent), ask=ask)
         print(f"{kind} {file.name} is valid")
     print("All AOF files and manifest are valid")
 
@@ -88,12 +88,12 @@ def _form_of(path: Path) -> str:
         return "RDB" if file.read(9).startswith((b"REDIS", b"VALKEY")) else "RESP"
 
 
-def _check_file(path: Path, *, fix: bool, until: int | None, is_last: bool, ask: Callable[[str], bool]) -> None:
+def _check_file(path: Path, *, fix: bool, until: int | None, is_end: bool, ask: Callable[[str], bool]) -> None:
     with shown_progress(path) as progress:
         report = native.check_append(path, progress, until)
     size, valid = report["size"], report["valid"]
     if until is not None and report["late"] is not None:
-        if not is_last:
+        if not is_end:
             print(f"Failed to truncate AOF {path} to timestamp {until}: it is not the last file.")
             raise CheckError
         if report["late"] == 0:
@@ -115,7 +115,7 @@ def _check_file(path: Path, *, fix: bool, until: int | None, is_last: bool, ask:
     if report["snapshot"] and valid == 0:
         print(f"AOF {path} is not valid at its beginning, which is a snapshot: cutting it off would leave nothing.")
         raise CheckError
-    if not is_last:
+    if not is_end:
         print(f"Failed to truncate AOF {path} because it is not the last file")
         raise CheckError
     print(f"This will shrink the AOF {path} from {size} bytes, with {size - valid} bytes, to {valid} bytes")

@@ -140,11 +140,11 @@ def _load_file(node: Node, directory: AppendDirectory, manifest: Manifest, file:
         names = sorted({args[0].decode("latin-1").lower() for _, args in report["others"]})
         _log.warning("commands of the append-only file were left out", path=str(path), names=" ".join(names))
     if report["fault"] is not None:
-        _mend(node, path, report, is_last=file == manifest.files[-1])
+        _mend(node, path, report, is_end=manifest.is_end(file, directory.path))
     return report
 
 
-def _mend(node: Node, path: Path, report: AppendReport, *, is_last: bool) -> None:
+def _mend(node: Node, path: Path, report: AppendReport, *, is_end: bool) -> None:
     """Cut off the end of a file that is no whole command, where the configuration allows it; DataLoadError if not."""
     assert report["fault"] is not None
     told = _told(path, report["fault"])
@@ -155,7 +155,7 @@ def _mend(node: Node, path: Path, report: AppendReport, *, is_last: bool) -> Non
     else:
         allowed = 0 < dropped <= node.config.get_int("aof-load-corrupt-tail-max-size")
     in_snapshot = report["snapshot"] and report["valid"] == 0
-    if not is_last or not allowed or in_snapshot:
+    if not is_end or not allowed or in_snapshot:
         raise DataLoadError(f"{told} (`sherd check-aof --fix` cuts it off)")
     cut_file(path, report["valid"])
     _log.warning("the end of the append-only file was cut off", path=str(path), bytes=dropped, reason=told)

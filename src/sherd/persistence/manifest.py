@@ -78,6 +78,14 @@ class Manifest:
         """What holds the data: the base, then the increments."""
         return ((self.base,) if self.base is not None else ()) + self.increments
 
+    def is_end(self, file: AppendedFile, folder: Path) -> bool:
+        """Whether nothing comes behind a file: it is the last one, or an increment of which the later ones are empty.
+
+        A server that cannot write the end of a file, and begins the next one in a rewrite, writes nothing there before.
+        """
+        later = self.files[self.files.index(file) + 1 :]
+        return not later or (file != self.base and all((folder / other.name).stat().st_size == 0 for other in later))
+
     def next_increment(self, name: str) -> AppendedFile:
         """What a further increment is called."""
         number = self.increments[-1].number + 1 if self.increments else 1
