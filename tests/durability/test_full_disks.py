@@ -21,6 +21,7 @@ import pytest
 
 from tests.durability.test_append_only import OK, files, increment_of, serve
 from tests.protocol.test_limits import eventually, info_field
+from tests.replication.support import SHAPE_NAMES, SHAPES, await_equal, await_link, digest
 from tests.support.servers import Server, Shape, sherd_command
 from tests.support.wire import ConnectionClosed
 
@@ -128,6 +129,49 @@ def test_a_file_is_begun_again_whose_manifest_could_not_be_written(tmp_path: Pat
     assert files(tmp_path) == ["appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof"]
     with serve(tmp_path) as server, server.wire() as wire:
         assert wire.value("MGET", "k", "l") == [b"v", b"w"]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=SHAPE_NAMES)
+def test_a_replica_whose_disk_is_full_takes_no_more_than_may_wait_and_goes_on_by_itself(
+    tmp_path: Path, shape: Shape
+) -> None:
+    batch = [("SET", f"k{number}", "v" * 10_000) for number in range(100)]
+    may_wait = 64 << 20
+    directives = {
+        "enable-debug-command": "yes", "repl-backlog-size": "512mb", "repl-diskless-sync-delay": "0",
+        "repl-ping-replica-period": "1", "client-output-buffer-limit": "replica 0 0 0",
+    }  # fmt: skip
+    with (
+        Server(shape=shape, directives=directives) as primary,
+        serve(
+            tmp_path, shape, replicaof=f"127.0.0.1 {primary.port}", appendfsync="always", repl_timeout="2"
+        ) as replica,
+        primary.wire() as ours,
+        replica.wire() as theirs,
+    ):
+        await_link(theirs)
+        assert ours.value("WAITAOF", "0", "1", "20000") == [0, 1]
+        with full_disk(replica, increment_of(tmp_path).stat().st_size):
+            for _ in range(160):
+                ours.pipeline(batch)
+            await_refusal(theirs)
+
+            def waiting() -> int:
+                return int(info_field(theirs, "persistence", "aof_buffer_length") or 0)
+
+            eventually(lambda: waiting() > may_wait, "as much waits as may")
+            # Longer than `repl-timeout`: it is not the primary that is silent.
+            time.sleep(3)
+            assert waiting() < may_wait + (16 << 20)
+            assert info_field(theirs, "replication", "master_link_status") == "up"
+            assert ours.value("WAITAOF", "0", "1", "10") == [0, 0]
+        assert ours.value("WAITAOF", "0", "1", "20000") == [0, 1]
+        await_equal(ours, theirs)
+        assert info_field(ours, "stats", "sync_full") == "1"
+        expected = digest(ours)
+        replica.signal_and_wait(signal.SIGKILL)
+    with serve(tmp_path, shape) as alone, alone.wire() as wire:
+        assert digest(wire) == expected
 
 
 class Writer(threading.Thread):

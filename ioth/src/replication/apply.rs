@@ -188,6 +188,9 @@ impl Applier {
             self.at -= self.base;
             self.base = 0;
         }
+        while self.link.holds_back()? {
+            self.acknowledge_in_time()?;
+        }
         let count = self.link.receive(&mut self.buffer)?;
         self.link.received.fetch_add(count as i64, Relaxed);
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
@@ -17,6 +18,8 @@ use crate::shared::Shared;
 const RECEIVE_BYTES: usize = 256 << 10;
 /// How often a wait is interrupted to see whether the link is still wanted, and to acknowledge.
 const LOOK_EVERY_MS: i64 = 1000;
+/// How long nothing is taken where the journal is behind, before it is looked at again.
+const HOLD_BACK_MS: i64 = 10;
 
 /// Why a link has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +136,17 @@ impl Link {
         }
     }
 
+    /// Takes nothing for a moment while this server's own files and replicas are behind, so that what waits for them stays bounded.
+    /// True if that was so. It is not the primary that is silent then.
+    pub fn holds_back(&self) -> Result<bool, Lost> {
+        let world = &self.shared.world;
+        if !world.pause.is_behind() {
+            return Ok(false);
+        }
+        self.last_io_ms.store(world.monotonic_milliseconds(), Relaxed);
+        self.rest(HOLD_BACK_MS).map(|()| true)
+    }
+
     fn receive_now(&self, buffer: &mut Vec<u8>) -> Result<usize, Lost> {
         match self.socket.receive(buffer) {
             Ok(None) => Err(Lost::because("the primary has closed it")),
@@ -150,7 +164,8 @@ impl Link {
         if let Some(lost) = self.is_over() {
             return Err(lost);
         }
-        self.wait(PollFlags::empty(), milliseconds);
+        // Poll would return at once from a socket that was reset, for as long as nothing is taken from it.
+        std::thread::sleep(Duration::from_millis(milliseconds as u64));
         Ok(())
     }
 

@@ -31,7 +31,8 @@
 //! # Bounds
 //! Nobody waits for room in the queue: who pushes holds batons. When more than [`WAITING_BYTES_MAX`] bytes wait for the
 //! queue or for a sink, [`crate::server::pause::Pause::set_behind`] holds back clients that want to write until less than half of that
-//! is left; readers go on. A sink is called on the journal's thread and must not wait for anyone who may wait for a baton.
+//! is left, and a replica takes nothing from its primary; readers go on. A sink is called on the journal's thread and must not wait
+//! for anyone who may wait for a baton.
 //!
 //! # Replies
 //! Under `appendfsync always` (`World::holds_replies`) a reply to a write waits until [`Journal::is_durable`] says so of its
