@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use sherd_ioth::shared::access::log::Entry;
 use sherd_ioth::shared::Shared;
-use sherd_shards::rights::{CommandSet, Denied, KeyPattern, Pattern, Selector, User, Uses};
+use sherd_shards::rights::{AllowedDatabases, CommandSet, Denied, KeyPattern, Pattern, Selector, User, Uses};
 
 use crate::commands;
 
@@ -36,7 +36,7 @@ pub struct UserForm {
 }
 
 impl SelectorForm {
-    fn into_selector(self) -> Selector {
+    fn into_selector(self, database_count: u32) -> Selector {
         let key = |(pattern, read, write): (Vec<u8>, bool, bool)| {
             let uses = if read { Uses::READ } else { Uses::NONE };
             KeyPattern {
@@ -54,19 +54,17 @@ impl SelectorForm {
             first_arguments: self.first_arguments.into_iter().map(|(id, arguments)| (id, boxed(arguments))).collect(),
             keys: self.keys.map(|keys| keys.into_iter().map(key).collect()),
             channels: self.channels.map(|names| names.iter().map(|name| Pattern::new(name)).collect()),
-            databases: self.databases.map(|mut databases| {
-                databases.sort_unstable();
-                databases
-            }),
+            databases: self.databases.map(|numbers| AllowedDatabases::new(numbers, database_count)),
         }
     }
 }
 
 impl UserForm {
-    /// The user as the data plane has it.
-    pub fn into_user(self) -> PyResult<User> {
+    /// The user as the data plane of a server with so many databases has it.
+    pub fn into_user(self, database_count: u32) -> PyResult<User> {
         let digest = |bytes: Vec<u8>| bytes.try_into().map_err(|_| PyValueError::new_err("a digest has 32 bytes"));
-        let mut user = User::new(self.name, self.selectors.into_iter().map(SelectorForm::into_selector).collect());
+        let selector = |form: SelectorForm| form.into_selector(database_count);
+        let mut user = User::new(self.name, self.selectors.into_iter().map(selector).collect());
         (user.is_enabled, user.needs_no_password) = (self.enabled, self.nopass);
         user.passwords = self.passwords.into_iter().map(digest).collect::<PyResult<_>>()?;
         Ok(user)

@@ -328,7 +328,8 @@ impl Server {
     }
 
     fn change_users(&self, users: Vec<UserForm>, deleted: Vec<Vec<u8>>) -> PyResult<()> {
-        let users = users.into_iter().map(UserForm::into_user).collect::<PyResult<_>>()?;
+        let count = u32::try_from(self.engine.shared.world.settings.databases.get()).unwrap_or(u32::MAX);
+        let users = users.into_iter().map(|user| user.into_user(count)).collect::<PyResult<_>>()?;
         self.engine.shared.change_users(Change { users, deleted });
         Ok(())
     }

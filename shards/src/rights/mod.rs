@@ -23,7 +23,7 @@ pub mod user;
 pub use crate::declaration::uses::Uses;
 pub use key_patterns::{KeyPattern, KeyPatterns};
 pub use pattern::Pattern;
-pub use selector::{CommandSet, Denied, Selector};
+pub use selector::{AllowedDatabases, CommandSet, Denied, Selector};
 pub use user::{Row, User};
 
 #[cfg(test)]

@@ -38,8 +38,25 @@ pub struct Selector {
     pub first_arguments: Vec<(usize, Vec<Box<[u8]>>)>,
     pub keys: Option<KeyPatterns>,
     pub channels: Option<Vec<Pattern>>,
-    /// In ascending order.
-    pub databases: Option<Vec<u32>>,
+    pub databases: Option<AllowedDatabases>,
+}
+
+/// Some of the databases that there are.
+#[derive(Clone, Debug)]
+pub struct AllowedDatabases {
+    numbers: Vec<u32>,
+    /// How many databases there are: one beyond them is the command's to refuse, as for everybody.
+    count: u32,
+}
+
+impl AllowedDatabases {
+    pub fn new(numbers: Vec<u32>, count: u32) -> AllowedDatabases {
+        AllowedDatabases { numbers, count }
+    }
+
+    fn contain(&self, database: u32) -> bool {
+        self.numbers.contains(&database)
+    }
 }
 
 /// Why a command line is not allowed, with the argument that is to blame.
@@ -167,27 +184,18 @@ impl Selector {
 
     fn check_databases<H: Copy>(&self, attempt: &Attempt<'_, H>) -> Result<(), Denied> {
         let Some(allowed) = &self.databases else { return Ok(()) };
-        let may_use = |database: u32| allowed.binary_search(&database).is_ok();
         match attempt.command.spec.databases {
             Databases::All => Err(Denied::Database(0)),
             Databases::Named(find) => {
                 let named = find(attempt.args);
-                let denied = named.into_iter().find(|(_, database)| !may_use(*database));
-                match denied {
+                let all_exist = named.iter().all(|&(_, database)| database < allowed.count);
+                match named.into_iter().find(|&(_, database)| all_exist && !allowed.contain(database)) {
                     Some((at, _)) => Err(Denied::Database(at)),
-                    None if uses_current(&attempt.command.spec) => self.check_current(attempt, may_use),
+                    None if uses_current(&attempt.command.spec) => check_current(attempt, allowed),
                     None => Ok(()),
                 }
             }
-            Databases::Current => self.check_current(attempt, may_use),
-        }
-    }
-
-    fn check_current<H: Copy>(&self, attempt: &Attempt<'_, H>, may_use: impl Fn(u32) -> bool) -> Result<(), Denied> {
-        if !attempt.command.touches_database || may_use(attempt.db.into()) {
-            Ok(())
-        } else {
-            Err(Denied::Database(0))
+            Databases::Current => check_current(attempt, allowed),
         }
     }
 
@@ -201,6 +209,14 @@ impl Selector {
 #[inline]
 pub(super) fn first_key_uses<H>(command: &Command<H>, uses: Uses, args: &[&[u8]]) -> Uses {
     command.spec.tell_flags.map_or(uses, |tell_flags| uses_of(tell_flags(args, 1)))
+}
+
+fn check_current<H: Copy>(attempt: &Attempt<'_, H>, allowed: &AllowedDatabases) -> Result<(), Denied> {
+    if !attempt.command.touches_database || allowed.contain(attempt.db.into()) {
+        Ok(())
+    } else {
+        Err(Denied::Database(0))
+    }
 }
 
 /// Whether a command that names databases works in the current one as well.

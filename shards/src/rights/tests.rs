@@ -144,7 +144,7 @@ fn one_selector_must_allow_all_of_it_and_the_weightiest_reason_is_told() {
 
 #[test]
 fn databases_are_those_that_are_selected_or_named() {
-    let user = user(vec![Selector { databases: Some(vec![0, 2]), ..Selector::all() }]);
+    let user = user(vec![Selector { databases: Some(AllowedDatabases::new(vec![0, 2], 4)), ..Selector::all() }]);
     for (db, line, expected) in [
         (0, "GET a", Ok(())),
         (1, "GET a", Err(Denied::Database(0))),
@@ -157,6 +157,11 @@ fn databases_are_those_that_are_selected_or_named() {
         (1, "COPY a b DB 0", Err(Denied::Database(0))),
         (0, "SWAPDB 0 1", Err(Denied::Database(2))),
         (1, "SWAPDB 0 2", Ok(())),
+        // A database that is not there is refused by the command itself.
+        (0, "SWAPDB 1 4", Ok(())),
+        (0, "MOVE a 4", Ok(())),
+        (1, "MOVE a 4", Err(Denied::Database(0))),
+        (0, "COPY a b DB 4", Ok(())),
     ] {
         assert_eq!(check(&user, db, line), expected, "{db} {line}");
     }
