@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use sherd_shards::command::category::{self, Categories};
 use sherd_shards::command::spec::{database_at, flag::*, CommandSpec, Databases, Group, Secret};
 use sherd_shards::handler::args;
-use sherd_shards::handler::error::{CommandError, SYNTAX};
-use sherd_shards::handler::reply::Protocol;
+use sherd_shards::handler::error::{CommandError, Outcome, SYNTAX};
+use sherd_shards::handler::reply::{Protocol, Reply};
 use sherd_shards::rights::user::{refuse_password, DEFAULT_NAME};
 
 use super::client::set_name;
-use super::{declare, declare_in_multi, ok, Declared};
+use super::{answer, declare, declare_in_multi, ok, Declared};
 use crate::connection::session::ReplyMode;
 use crate::connection::Connection;
 use crate::observe::log::Level;
@@ -19,6 +19,7 @@ use crate::request::rights::{become_user, begin_session, note_failed_login};
 use crate::request::selected::database;
 use crate::request::subscribe::unsubscribe_all;
 use crate::request::track::track_no_longer;
+use crate::shared::Shared;
 use crate::thread::handlers::{Dispatch, InMulti};
 use crate::thread::IoThread;
 
@@ -149,8 +150,9 @@ pub(super) const COMMANDS: &[Declared] = &[
             flags: FAST,
             ..CONNECTION
         },
-        cluster_flag,
-    ),
+        |io, connection, args| answer(io, connection, args, asking),
+    )
+    .in_scripts(asking),
     declare(
         CommandSpec {
             name: "readonly",
@@ -377,16 +379,17 @@ fn monitor(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Resul
     ok(connection)
 }
 
-fn require_cluster(io: &IoThread) -> Result<()> {
-    if io.shared.cluster {
+fn require_cluster(shared: &Shared) -> Result<()> {
+    if shared.cluster {
         return Ok(());
     }
     Err(CommandError::new("ERR This instance has cluster support disabled"))
 }
 
-fn cluster_flag(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {
-    require_cluster(io)?;
-    ok(connection)
+fn asking(shared: &Shared, _: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    require_cluster(shared)?;
+    reply.ok();
+    Ok(())
 }
 
 /// Outside a cluster as well for clients that replicas redirect; others get Redis' answer.
@@ -394,7 +397,7 @@ fn require_redirections(io: &IoThread, connection: &Connection) -> Result<()> {
     if connection.record.takes_redirects.load(Relaxed) {
         return Ok(());
     }
-    require_cluster(io)
+    require_cluster(&io.shared)
 }
 
 fn readonly(io: &mut IoThread, connection: &mut Connection, _: &[&[u8]]) -> Result {

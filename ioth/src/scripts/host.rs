@@ -376,7 +376,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
                 self.context.shards().first().outbox.events.publish(channel, message, is_sharded);
                 reply.int(self.shared.pubsub.receivers(kind, channel) as i64);
             }
-            ("readonly" | "readwrite" | "asking", _) => reply.ok(),
+            ("readonly" | "readwrite", _) => reply.ok(),
             _ => return Err(ELSEWHERE),
         }
         self.count(command);

@@ -302,6 +302,12 @@ CLUSTER INFO
 CLUSTER KEYSLOT k1
 CLUSTER SLOTS
 CLUSTER HELP
+EVAL "return redis.call('ASKING')" 0
+EVAL "return redis.pcall('ASKING')" 0
+EVAL "return redis.pcall('ASKING', 'x')" 0
+MULTI
+ASKING
+EXEC
 
 # SLOWLOG GET takes numbers in the strict form and quotes its own name as it was written
 SLOWLOG GET 01
