@@ -255,7 +255,8 @@ fn xread(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut streams = StreamReplies::new();
     for ((key, _), after) in options.places().zip(after.iter().copied()) {
         let key = context.key(key);
-        let Some(stream) = context.peek_typed::<BoxedStream>(&key)? else { continue };
+        // Another look-up in Redis' statistics and events as well.
+        let Some(stream) = context.read::<BoxedStream>(&key)? else { continue };
         let log = stream.log();
         if let Some(start) = after.next().filter(|_| !log.is_empty() && log.last_live_id() > after) {
             streams.begin(reply, key.bytes);
@@ -302,6 +303,7 @@ fn xreadgroup(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let mut streams = StreamReplies::new();
     for ((key, _), reading) in options.places().zip(readings) {
+        context.shard(&context.key(key)).stats.keyspace_hits.increment();
         read_for_member(context, reply, &context.key(key), &options, (group, consumer, reading), &mut streams)?;
     }
     if !streams.end(reply) {
