@@ -316,7 +316,8 @@ fn may_begin(shared: &Shared, context: &mut Context<'_>, flags: Flags, read_only
 fn lacks_room(context: &mut Context<'_>) -> bool {
     let world = context.world;
     match context.origin {
-        Origin::ExecWithoutRoom => true,
+        // As when the transaction began, unless it has lifted the limit.
+        Origin::ExecWithoutRoom => world.settings.memory_limit().bytes != 0,
         origin => origin.makes_room() && !evict::has_room(context.shards(), world),
     }
 }

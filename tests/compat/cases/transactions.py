@@ -86,6 +86,21 @@ CONFIG GET no-such-parameter
 GET k1
 EXEC
 
+# Whether there is room for its scripts is looked at when a transaction begins, but a limit that it lifts holds no longer
+% not redis7: it refuses scripts before they are queued
+CONFIG SET maxmemory 1
+MULTI
+CONFIG SET maxmemory 0
+EVAL "return redis.call('SET', KEYS[1], 'a')" 1 k1
+EXEC
+CONFIG SET maxmemory 1
+MULTI
+CONFIG SET maxmemory 2
+EVAL "return redis.pcall('SET', KEYS[1], 'b')" 1 k1
+EXEC
+CONFIG SET maxmemory 0
+GET k1
+
 # A transaction with control commands watches keys
 SET k1 a
 WATCH k1
