@@ -378,10 +378,24 @@ def test_a_link_is_ended_by_client_kill_and_comes_back() -> None:
         link.shake_hands()
         link.full()
         await_link(wire)
-        assert wire.value("CLIENT", "KILL", "TYPE", "master") == 1
+        kill = ("CLIENT", "KILL", "TYPE", "master")
+        replies = wire.pipeline([kill, kill, ("CLIENT", "LIST", "TYPE", "master")])
+        assert [reply.raw for reply in replies] == [b":1\r\n", b":0\r\n", b"$0\r\n\r\n"]
         assert link.is_closed()
         again = primary.next_link()
         assert again.shake_hands()[0] == b"PSYNC"
+
+
+def test_a_link_that_has_ended_is_no_client() -> None:
+    """Also while the thread that waits for its snapshot has not noticed yet."""
+    with FakePrimary() as primary, replica_of(primary.port) as replica, replica.wire() as wire:
+        link = primary.next_link()
+        link.shake_hands()
+        link.send(f"+FULLRESYNC {HISTORY} 5\r\n".encode())
+        eventually(lambda: wire.value("CLIENT", "LIST", "TYPE", "master") != b"", "it waits for a snapshot")
+        assert wire.call("REPLICAOF", "NO", "ONE").raw == OK
+        assert wire.value("CLIENT", "LIST", "TYPE", "master") == b""
+        assert wire.value("CLIENT", "KILL", "TYPE", "master") == 0
 
 
 def test_old_data_stay_until_a_whole_snapshot_has_come() -> None:

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sherd_shards::command::spec::{flag::*, CommandSpec};
 use sherd_shards::handler::error::CommandError;
 use sherd_shards::handler::reply::Reply;
+use sherd_shards::server::client::LinkTo;
 
 use super::client_filter::{Filter, For};
 use super::{declare, Declared, CLIENT};
@@ -116,13 +117,18 @@ fn kill(io: &mut IoThread, connection: &mut Connection, args: &[&[u8]]) -> Resul
         if me && filter.skips_me || !filter.matches(&record, io.clock.now_ms) {
             continue;
         }
-        killed += 1;
         if me {
+            killed += 1;
             connection.close_after_reply = true;
             continue;
         }
         // Once a client, however often it is killed.
         if !record.killed.swap(true, Relaxed) {
+            killed += 1;
+            if record.is_link(LinkTo::Primary) {
+                // Whoever works for it notices within a second. It is no client from now on.
+                io.shared.clients.remove(record.id);
+            }
             ended.push((record, token));
         }
     }

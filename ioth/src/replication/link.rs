@@ -86,9 +86,10 @@ impl Link {
         }
     }
 
-    /// Ends the link: whoever waits for it learns of that at once.
+    /// Ends the link: whoever waits for it learns of that at once, and it is shown no more, however long somebody holds it.
     pub fn close(&self) {
         self.closed.store(true, Relaxed);
+        self.shared.clients.remove(self.record.id);
         self.socket.shut_down();
     }
 
