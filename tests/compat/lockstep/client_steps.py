@@ -48,6 +48,24 @@ RESET
 HELLO {2|3}
 PING
 PING x
+SUBSCRIBE __keyevent@0__:{rename_from|rename_to|hexpired|hdel|xadd|zadd|sortstore|copy_to|move_from|expire|persist|keymiss|incrby}
+PSUBSCRIBE __key*__:*
+CONFIG SET notify-keyspace-events {Km|Ex|KEg|KEl|KEs|KEh|KEz|KEt|E$|Kn|KEd|A|x|AKEm}
+CONFIG GET notify-keyspace-events
+SUNSUBSCRIBE <c>
+SSUBSCRIBE <c> <c>
+PUNSUBSCRIBE <pat> <pat>
+UNSUBSCRIBE <c> <c>
+PUBSUB SHARDCHANNELS
+PUBSUB CHANNELS {c*|n.*}
+PUBSUB NUMSUB
+PUBSUB NOSUCH
+MULTI; SSUBSCRIBE <c>; SPUBLISH <c> 1; EXEC
+MULTI; PSUBSCRIBE <pat>; PUBLISH <c> 1; PUNSUBSCRIBE; EXEC
+EVAL return(redis.call('SPUBLISH','c1','in')) 0
+EVAL redis.call('PUBLISH','c1','x');redis.call('DEL',KEYS[1]);redis.call('PUBLISH','c2','y') 1 <any>
+SUBSCRIBE <c>; GET <S>; UNSUBSCRIBE; GET <S>
+QUIT
 """
 
 _tracking = """
@@ -85,6 +103,34 @@ GET <S>; SET <S> <v>; GET <S>
 HELLO {2|3}
 RESET
 CLIENT KILL ID <who>
+CLIENT TRACKING ON BCAST OPTIN
+CLIENT TRACKING ON OPTIN NOLOOP
+CLIENT TRACKING ON REDIRECT <who> NOLOOP
+CLIENT TRACKING ON BCAST PREFIX {s|s1|""}
+CLIENT TRACKING OFF; CLIENT TRACKING ON
+DEBUG SET-ACTIVE-EXPIRE {0|1}
+PEXPIRE <any> 20; ~70
+GET <S>; PEXPIRE <S> 20; ~70
+GET <S>; RENAME <S> <S>
+HGET <H> f; HPEXPIRE <H> 20 FIELDS 1 f; ~70
+SWAPDB 0 1
+SELECT 1; GET <S>; SELECT 0
+MOVE <any> 1
+COPY <any> <any> REPLACE
+GETEX <S> EX 1000
+GETDEL <S>
+SINTER <T> <T>; SORT_RO <L>
+OBJECT ENCODING <any>
+TTL <any>; TYPE <any>
+BLPOP <L> 0
+XREADGROUP GROUP g u STREAMS <X> >
+EVAL redis.call('GET',KEYS[1]);return(redis.call('SET',KEYS[1],'1')) 1 <S>
+MULTI; GET <S>; SET <S> 1; GET <S>; EXEC
+MULTI; CLIENT CACHING YES; GET <S>; EXEC
+CLIENT CACHING YES; MULTI; GET <S>; LRANGE <L> 0 -1; EXEC; GET s2
+CLIENT CACHING YES; EVAL return(redis.call('GET',KEYS[1])) 1 <S>
+UNSUBSCRIBE __redis__:invalidate
+AUTH default x
 """
 
 _connection = """
@@ -128,6 +174,44 @@ CLIENT LIST ID <who>
 CLIENT LIST ID <who>
 COMMAND GETKEYS <data>
 COMMAND GETKEYS <blocking>
+COMMAND GETKEYSANDFLAGS <blocking>
+COMMAND DOCS nosuch
+COMMAND INFO nosuch
+CLIENT KILL TYPE {master|replica|slave|nosuch}
+CLIENT KILL LADDR 1.1.1.1:1
+CLIENT KILL ID <who> ID <who>
+CLIENT KILL ADDR 1.1.1.1:1 SKIPME no
+CLIENT LIST TYPE master
+CLIENT UNBLOCK 999999 ERROR
+CLIENT UNBLOCK <who> ERROR
+CLIENT PAUSE 100000 ALL; CLIENT UNPAUSE
+CLIENT SETNAME "a b"
+ROLE
+WAIT 0 10
+WAIT -1 10
+WAIT x 10
+REPLICAOF NO ONE
+FAILOVER ABORT
+FAILOVER
+CLIENT REPLY SKIP; MULTI; GET <S>; EXEC
+CLIENT REPLY SKIP; NOSUCH; GET <S>
+CLIENT REPLY OFF; NOSUCH; CLIENT REPLY ON; GET <S>
+CLIENT REPLY OFF; RESET; PING
+CLIENT REPLY SKIP; BLPOP <L> 0.01; ~60
+EVAL return(redis.pcall('CLIENT','REPLY','OFF')) 0
+EVAL return(redis.pcall('ASKING')) 0
+EVAL return(redis.pcall('WAIT',0,0)) 0
+EVAL return(redis.pcall('HELLO',3)) 0
+EVAL return(redis.pcall('RESET')) 0
+EVAL return(redis.pcall('COMMAND','COUNT','x')) 0
+EVAL return(redis.pcall('OBJECT','HELP','x')) 0
+DEBUG SLEEP 0
+DEBUG JMAP
+MULTI; ASKING; READONLY; EXEC
+LATENCY RESET
+MEMORY NOSUCH
+SAVE x
+LASTSAVE x
 """
 
 _access = """
@@ -161,6 +245,50 @@ ACL SETUSER alice clearselectors (+set ~s*) (+rpush ~l1)
 ACL SETUSER alice nocommands +@read +multi +exec +eval
 ACL GETUSER bob
 RESET
+ACL SETUSER alice on nopass ~* &* +@all -@{write|read|blocking|transaction|scripting|pubsub|keyspace|dangerous|connection|stream}
+ACL SETUSER alice -{get|set|select|client|multi|eval|subscribe|publish|auth|hello|reset|ping|swapdb|flushall}
+ACL SETUSER alice +config|get -config|set
+ACL SETUSER alice -client +client|id
+ACL SETUSER alice +select|0 -select
+ACL SETUSER alice resetkeys {%R~s*|%W~s*|%RW~l*|~t*}
+ACL SETUSER alice %W~* %R~s*
+ACL SETUSER alice reset
+ACL SETUSER alice resetpass
+ACL SETUSER alice on nopass
+ACL SETUSER alice (~l* +@list) (~s* +@string)
+ACL SETUSER alice clearselectors
+ACL SETUSER bob on nopass +@all ~* &*
+ACL SETUSER nosuch
+ACL DELUSER bob alice default
+ACL DELUSER nosuch
+ACL LOG
+ACL LOG {0|1|x}
+ACL LIST
+ACL USERS
+ACL CAT nosuch
+ACL GETUSER {alice|nosuch}
+ACL DRYRUN alice <blocking>
+ACL DRYRUN nosuch GET x
+ACL DRYRUN alice NOSUCH
+ACL NOSUCH
+AUTH alice x; <data>
+AUTH alice x; CLIENT TRACKING ON BCAST; <data>
+AUTH alice x; SSUBSCRIBE c1; PSUBSCRIBE n.*
+AUTH alice x; WATCH <S> <L>; MULTI; <data>; <data>; EXEC
+AUTH alice x; <blocking>
+AUTH alice x; EVAL return(redis.pcall(unpack(ARGV))) 0 <data>
+AUTH alice x; EVAL return(redis.call(unpack(ARGV))) 0 <data>
+AUTH alice x; MONITOR
+AUTH alice x; SORT <L> BY w_* GET v_*
+AUTH alice x; PUBLISH <c> 1; SPUBLISH <c> 1
+AUTH alice x; COPY <any> <any>; RENAME <any> <any>
+AUTH alice x; FCALL fp 0 <data>
+AUTH alice x; KEYS *; DBSIZE; RANDOMKEY x
+HELLO 3 AUTH alice x SETNAME n
+CLIENT KILL USER {alice|bob|nosuch}
+CLIENT LIST ID <who>
+EVAL return(redis.pcall('ACL','WHOAMI')) 0
+EVAL return(redis.acl_check_cmd(unpack(ARGV))) 0 <data>
 """
 
 _scripts = """
@@ -188,6 +316,55 @@ EVAL return(redis.pcall('MULTI')) 0
 EVAL return(redis.pcall('SUBSCRIBE','c1')) 0
 EVAL_RO return(redis.call('SET',KEYS[1],'1')) 1 <S>
 EVALSHA ffffffffffffffffffffffffffffffffffffffff 0
+EVALSHA_RO ffffffffffffffffffffffffffffffffffffffff 0
+EVALSHA abc 0
+SCRIPT EXISTS a b
+SCRIPT LOAD return(1
+EVAL return(redis.error_reply('MY')) 0
+EVAL return({err='X'}) 0
+EVAL return(redis.status_reply('FINE')) 0
+EVAL return({1,2,{3,'x'},nil,4}) 0
+EVAL return({double=1.5}) 0
+EVAL redis.setresp(3);return({double=1.5}) 0
+EVAL redis.setresp(3);return({map={a=1}}) 0
+EVAL redis.setresp(3);return(redis.call('HGETALL',KEYS[1])) 1 <any>
+EVAL redis.setresp(3);return(redis.call('GET',KEYS[1])) 1 <any>
+EVAL return(redis.call('GET',KEYS[1])==false) 1 <any>
+EVAL return(type(redis.pcall('LPOP',KEYS[1]))) 1 <any>
+EVAL return(redis.sha1hex('x')) 0
+EVAL error({err='MINE'}) 0
+EVAL redis.call('NOSUCH') 0
+EVAL redis.call('GET') 0
+EVAL redis.call() 0
+EVAL redis.call({}) 0
+EVAL redis.call('SET','s1',{}) 0
+EVAL redis.call('SET','s1',1.5);return(redis.call('GET','s1')) 0
+EVAL return(tostring(nosuch)) 0
+EVAL nosuch=1 0
+EVAL local(a)={};for(i=1,3)do(a[i]=i)end;return(a) 0
+EVAL redis.log(redis.LOG_DEBUG,'x') 0
+EVAL redis.replicate_commands();return(1) 0
+EVAL redis.set_repl(redis.REPL_ALL);return(redis.call('INCR',KEYS[1])) 1 <S>
+EVAL redis.breakpoint() 0
+EVAL redis.call('DEL',KEYS[1]);return(redis.call('RPUSH',KEYS[1],1,2)) 1 <any>
+EVAL return(redis.call('RENAME',KEYS[1],KEYS[2])) 2 <any> <any>
+EVAL return(redis.call('SORT',KEYS[1],'ALPHA','STORE',KEYS[2])) 2 <any> <any>
+EVAL redis.call('WATCH','s1') 0
+EVAL return(redis.pcall('EVAL','return(1)',0)) 0
+EVAL return(redis.pcall('SCRIPT','FLUSH')) 0
+EVAL return(redis.pcall('FUNCTION','FLUSH')) 0
+EVAL return(redis.pcall('INFO','nothing')) 0
+EVAL return(redis.pcall('CONFIG','SET','maxmemory',0)) 0
+EVAL return(redis.pcall('XREAD','BLOCK',0,'STREAMS',KEYS[1],'$')) 1 <X>
+EVAL return(cjson.encode(redis.call('LRANGE',KEYS[1],0,-1))) 1 <L>
+EVAL return(bit.bor(1,2)) 0
+EVAL return(#KEYS) 2 <S>
+EVAL return(#KEYS) 2 <S> <L>
+EVAL "#!lua flags=nosuch\\nreturn 1" 0
+EVAL "#!lua flags=no-writes\\nreturn redis.call('SET',KEYS[1],'1')" 1 <S>
+EVAL "#!lua flags=no-writes,allow-stale\\nreturn redis.call('GET',KEYS[1])" 1 <S>
+EVAL "#!lua flags=allow-cross-slot-keys\\nreturn redis.call('MSET','a','1','b','2')" 0
+MULTI; EVAL return(redis.call('INCR',KEYS[1])) 1 <S>; EVAL return(redis.pcall('NOSUCH')) 0; EXEC
 """
 
 _monitoring = """
@@ -198,6 +375,37 @@ RESET
 <script>
 MULTI; <data>; EXEC
 SELECT 1; <data>
+<data>; <data>; <data>
+<blocking>
+AUTH x
+AUTH alice pw
+HELLO 3
+HELLO 3 AUTH default x
+ACL SETUSER alice on >pw +@all ~* &*
+CONFIG SET slowlog-log-slower-than -1
+CONFIG GET maxmemory
+CLIENT SETNAME x
+SUBSCRIBE <c>
+PUBLISH <c> x
+NOSUCH x
+GET
+MULTI; <data>; NOSUCH; EXEC
+MULTI; <script>; <data>; EXEC
+MULTI; INFO nothing; <data>; CLIENT ID; EXEC
+MULTI; <data>; DISCARD
+WATCH <S>; SET <S> 1; MULTI; <data>; EXEC
+EVAL redis.call('SET',KEYS[1],1);redis.pcall('NOSUCH');return(redis.call('GET',KEYS[1])) 1 <S>
+EVAL return(redis.call('PUBLISH','c1','x')) 0
+EVAL return(redis.pcall('CONFIG','GET','maxmemory')) 0
+FUNCTION LOAD REPLACE <lib>
+FCALL fp 0 <data>
+CLIENT UNBLOCK <who>
+CLIENT KILL ID <who>
+DEBUG SET-ACTIVE-EXPIRE 1
+MIGRATE 127.0.0.1 1 nokey 0 10
+FLUSHALL
+SWAPDB 0 1
+QUIT
 """
 
 _telling = """
@@ -222,6 +430,39 @@ XINFO STREAM <X>
 NOSUCH x
 GET
 ACL LOG RESET
+OBJECT REFCOUNT nokey
+OBJECT NOSUCH x
+OBJECT IDLETIME nokey
+SLOWLOG LEN
+SLOWLOG GET x
+SLOWLOG GET -2
+CONFIG SET latency-monitor-threshold 100000
+LATENCY HISTORY command
+LATENCY RESET nosuch
+LATENCY NOSUCH
+LATENCY HISTOGRAM nosuch
+CONFIG SET slowlog-max-len 1; CONFIG SET slowlog-log-slower-than 0
+CONFIG GET {maxmemory|slowlog-*|nosuch}
+CONFIG SET nosuch 1
+CONFIG SET maxmemory x
+CONFIG SET maxmemory 0 maxmemory 0
+CONFIG SET maxmemory-policy {noeviction|allkeys-lfu|allkeys-lru}
+CONFIG SET hash-max-listpack-entries 1
+CONFIG SET hash-max-listpack-entries 512
+CONFIG SET list-max-listpack-size 1
+CONFIG SET list-max-listpack-size -2
+CONFIG NOSUCH
+INFO nosuch
+INFO commandstats errorstats
+EVAL return(redis.pcall('NOSUCH')) 0
+EVAL return(redis.call('GET')) 0
+EVAL return(redis.error_reply('MY')) 0
+EVAL return(redis.pcall('INCR',KEYS[1])) 1 <any>
+MULTI; NOSUCH; EXEC
+MULTI; INCR <any>; EXEC
+XINFO NOSUCH
+MEMORY USAGE nokey
+DEBUG NOSUCH
 """
 
 _restraints = """
@@ -248,6 +489,31 @@ FLUSHALL
 PUBLISH <c> <v>
 INFO errorstats
 INFO commandstats
+MULTI; CONFIG SET maxmemory 0; <script>; EXEC
+MULTI; CONFIG SET maxmemory 1; <script>; <data>; EXEC
+MULTI; CONFIG SET min-replicas-to-write 1; <data>; EXEC
+FUNCTION LOAD REPLACE <lib>
+FUNCTION LOAD REPLACE <flags>
+FCALL {ra|oom|stale|cross|none|fr} 1 <S>
+FCALL fc 1 <S> SET <v>
+EVAL_RO return(redis.call('GET',KEYS[1])) 1 <S>
+EVAL "#!lua flags=allow-oom\\nreturn redis.pcall('SET',KEYS[1],'1')" 1 <S>
+EVAL redis.call('DEL',KEYS[1]);return(redis.pcall('SET',KEYS[1],'1')) 1 <S>
+WATCH <S>; MULTI; <data>; EXEC
+CLIENT PAUSE 30 ALL; <data>; ~80
+CLIENT PAUSE 30 WRITE; PUBLISH <c> 1; ~80
+CLIENT PAUSE 30 WRITE; MULTI; GET <S>; EXEC; ~80
+CLIENT PAUSE 30 WRITE; MULTI; SET <S> 1; EXEC; ~80
+CLIENT PAUSE 30 WRITE; EVAL_RO return(1) 0; ~80
+CLIENT PAUSE 30 WRITE; EVAL return(1) 0; ~80
+CONFIG SET maxmemory 1; <blocking>
+SUBSCRIBE <c>
+COPY <any> <any>
+RENAME <any> <any>
+EXPIRE <any> 1000
+GETEX <S> EX 1000
+SCRIPT LOAD return(1)
+CONFIG SET maxmemory-policy {noeviction|volatile-ttl}
 """
 
 _script = """

@@ -183,6 +183,12 @@ ACCIDENTS = (
         step="EXEC",
     ),
     Accident(
+        "MONITOR",
+        "Replica can",
+        "that a monitor may not touch keys is known before the shards say that there is no memory",
+        talk="maxmemory 1",
+    ),
+    Accident(
         "SUBSCRIBE",
         "Can.{1,2}t execute",
         "that a client of RESP2 listens to channels is known before what it has sent is looked at",

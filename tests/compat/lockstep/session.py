@@ -119,7 +119,7 @@ class Line:
 
 
 _reset = (
-    "CLIENT UNPAUSE", "CONFIG SET maxmemory 0 min-replicas-to-write 0", "FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH", "ACL DELUSER alice bob", "ACL LOG RESET",
+    "CLIENT UNPAUSE", "CONFIG SET maxmemory 0 min-replicas-to-write 0", "CONFIG SET maxmemory-policy noeviction hash-max-listpack-entries 512 list-max-listpack-size -2", "FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH", "ACL DELUSER alice bob", "ACL LOG RESET",
     'CONFIG SET notify-keyspace-events "" slowlog-log-slower-than -1 slowlog-max-len 1000 latency-monitor-threshold 0',
     "DEBUG SET-ACTIVE-EXPIRE 1", "SLOWLOG RESET", "LATENCY RESET", "CONFIG RESETSTAT",
 )  # fmt: skip
