@@ -1,6 +1,6 @@
 """`keyspace_hits` and `keyspace_misses` count what a command has looked up as the references count it.
 
-Left out is what asks a group of a stream, which is found by a write here, and HGETEX, in which they differ.
+Left out is HGETEX, in which they differ.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ sorted set: ZCARD k1 | ZSCORE k1 a | ZMSCORE k1 a b | ZRANK k1 a | ZRANGE k1 0 -
 sorted set: ZUNION 2 k1 k2 | ZINTER 2 k1 k2 | ZDIFF 2 k1 k2 | ZINTERCARD 2 k1 k2 | ZRANDMEMBER k1 | ZPOPMIN k1 | GEOPOS k1 a
 stream: XREAD STREAMS k1 0 | XREAD COUNT 1 STREAMS k1 k2 0 $ | XREAD BLOCK 1 STREAMS k1 $
 stream: XLEN k1 | XRANGE k1 - + | XREAD STREAMS k1 k1 0 0
+stream: XACK k1 g 1-1 | XACK k1 no 1-1 | XCLAIM k1 g c 0 1-1 | XAUTOCLAIM k1 g c 0 0 | XPENDING k1 g | XINFO GROUPS k1
 stream: XREADGROUP GROUP g c STREAMS k1 > | XREADGROUP GROUP g c STREAMS k1 k2 0 > | XREADGROUP GROUP g c COUNT 1 STREAMS k2 >
 sorted set: EXISTS k1 k2 | TYPE k1 | TTL k1 | EXPIRETIME k1 | OBJECT ENCODING k1 | TOUCH k1 k2 | DUMP k1 | COPY k1 k3 | MEMORY USAGE k1
 """

@@ -193,6 +193,30 @@ c EVAL return(redis.call('GET',KEYS[1])) 1 s2; FLUSHALL
 b LPUSH l2 a
 """
 
+FLAGS_IN_ONE_ORDER = """
+: a3 b2 c3
+b CLIENT TRACKING ON BCAST
+b CLIENT NO-EVICT ON
+b SUBSCRIBE c1
+a CLIENT LIST ID @b
+b UNSUBSCRIBE
+b XREAD BLOCK 0 STREAMS x2 $
+c CLIENT TRACKING ON
+c MULTI
+a CLIENT LIST ID @b
+a CLIENT LIST ID @c
+"""
+
+CONSUMERS_LOOK_FOR_THEIR_KEY = """
+: a3 b2
+b CONFIG SET notify-keyspace-events KEm
+a PSUBSCRIBE __keyevent@0__:*
+b XACK x1 g 1-1
+b XCLAIM x1 g w 0 1-1
+b XAUTOCLAIM x1 g w 0 0
+b XREAD STREAMS x1 x2 0 $
+"""
+
 PINNED = {
     "monitor again": MONITOR_AGAIN, "monitor during a pause": MONITOR_DURING_A_PAUSE,
     "refused exec is shown": REFUSED_EXEC_IS_SHOWN, "last command of a pipeline": LAST_COMMAND_OF_A_PIPELINE,
@@ -205,6 +229,7 @@ PINNED = {
     "scripts that do not begin are shown": SCRIPTS_THAT_DO_NOT_BEGIN_ARE_SHOWN,
     "scripts are shown in their places": SCRIPTS_ARE_SHOWN_IN_THEIR_PLACES,
     "refused for want of memory is not shown": REFUSED_FOR_WANT_OF_MEMORY_IS_NOT_SHOWN,
+    "flags in one order": FLAGS_IN_ONE_ORDER, "consumers look for their key": CONSUMERS_LOOK_FOR_THEIR_KEY,
 }  # fmt: skip
 
 

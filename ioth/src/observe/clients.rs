@@ -133,7 +133,7 @@ pub fn client_class(record: &ClientRecord) -> &'static str {
     }
 }
 
-/// The letters that stand for what a client is and does.
+/// The letters that stand for what a client is and does, in the order of Redis.
 pub fn flags(record: &ClientRecord) -> String {
     let mut flags = String::new();
     for (on, letter) in [
@@ -141,13 +141,13 @@ pub fn flags(record: &ClientRecord) -> String {
         (record.is_link(LinkTo::Primary), 'M'),
         (record.is_monitor.load(Relaxed), 'O'),
         (record.is_subscriber(), 'P'),
+        (record.queued.load(Relaxed) >= 0, 'x'),
+        (record.blocked.load(Relaxed) || record.paused.load(Relaxed), 'b'),
         (record.tracking.is_on.load(Relaxed), 't'),
         (record.tracking.is_broken.load(Relaxed), 'R'),
         (record.tracking.is_broadcast.load(Relaxed), 'B'),
-        (record.blocked.load(Relaxed) || record.paused.load(Relaxed), 'b'),
-        (record.queued.load(Relaxed) >= 0, 'x'),
-        (record.readonly.load(Relaxed), 'r'),
         (record.unix_socket, 'U'),
+        (record.readonly.load(Relaxed), 'r'),
         (record.no_evict.load(Relaxed), 'e'),
         (record.no_touch.load(Relaxed), 'T'),
         (record.import_source.load(Relaxed), 'I'),

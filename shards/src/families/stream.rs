@@ -198,6 +198,14 @@ pub(super) fn stream_of_group<'c>(
     }
 }
 
+/// Sees whether a group is there, as a reader does: it counts as a read, and a missing key is told of.
+pub(super) fn look_for_group(context: &mut Context<'_>, key: &Key<'_>, group: &[u8]) -> Outcome {
+    match context.read::<BoxedStream>(key)? {
+        Some(stream) if stream.group(group).is_some() => Ok(()),
+        _ => Err(no_group(key.bytes, group)),
+    }
+}
+
 #[cfg(test)]
 #[path = "tests/stream.rs"]
 pub(super) mod tests;

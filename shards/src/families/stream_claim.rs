@@ -2,7 +2,7 @@
 
 use super::effects::{self, Member};
 use super::stream_group::changed_group;
-use super::stream::{no_group, parse_id, parse_start, stream_of_group, write_entry, write_id, STREAM};
+use super::stream::{look_for_group, no_group, parse_id, parse_start, stream_of_group, write_entry, write_id, STREAM};
 use crate::handler::args::{self, Options};
 use crate::handler::context::Context;
 use crate::keyspace::db::Key;
@@ -217,7 +217,7 @@ fn xclaim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (args, now_ms) = (context.args, context.now_ms);
     let key = context.key(1);
     // That the group is missing is told before an option is wrong.
-    stream_of_group(context, &key, args[2])?;
+    look_for_group(context, &key, args[2])?;
     let options = ClaimOptions::parse(args, now_ms, context.origin.must_be_obeyed())?;
     let recorded = context.is_recorded();
     // Whoever takes what was delivered elsewhere was seen there then.
@@ -259,6 +259,7 @@ fn xautoclaim(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let key = context.key(1);
     let recorded = context.is_recorded();
+    look_for_group(context, &key, args[2])?;
     let mut claimer = Claimer::new(stream_of_group(context, &key, args[2])?, args, now_ms, recorded)?;
     let claim = Claim { min_idle_ms, delivered_ms: now_ms, retry_count: None, force: false, just_id, takes_gone: false };
     search(reply, &mut claimer, start, count, &claim);

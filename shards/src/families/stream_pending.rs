@@ -61,11 +61,15 @@ fn xack(context: &mut Context<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = context.key(1);
     let group = context.write::<BoxedStream>(&key)?.and_then(|stream| stream.group_mut(args[2]));
     let Some((_, group)) = group else {
+        context.get(&key);
         reply.int(0);
         return Ok(());
     };
-    let ids = parse_ids(&args[3..])?;
-    let acknowledged = ids.iter().filter(|&&id| group.acknowledge(id)).count();
+    let ids = parse_ids(&args[3..]);
+    let acknowledged = ids.map(|ids| ids.iter().filter(|&&id| group.acknowledge(id)).count());
+    // It looks for its key as a reader does; another search for it would cost time.
+    context.shard(&key).stats.keyspace_hits.increment();
+    let acknowledged = acknowledged?;
     if acknowledged > 0 {
         context.changed_aside(acknowledged, &key);
     }
