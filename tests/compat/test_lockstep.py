@@ -207,6 +207,16 @@ a CLIENT LIST ID @b
 a CLIENT LIST ID @c
 """
 
+SKIPPED_REPLY_OF_A_WAIT = """
+: a2 b3
+a CLIENT REPLY SKIP; BLPOP l1 0.02; ~80
+a CLIENT PAUSE 30 WRITE; ~80
+b CLIENT REPLY SKIP; XREAD BLOCK 20 STREAMS x1 $; ~80
+b MULTI; CLIENT PAUSE 30; EXEC; ~80
+b CLIENT REPLY SKIP; CLIENT PAUSE 30 WRITE; PING; ~80
+a PING
+"""
+
 CONSUMERS_LOOK_FOR_THEIR_KEY = """
 : a3 b2
 b CONFIG SET notify-keyspace-events KEm
@@ -229,7 +239,7 @@ PINNED = {
     "scripts that do not begin are shown": SCRIPTS_THAT_DO_NOT_BEGIN_ARE_SHOWN,
     "scripts are shown in their places": SCRIPTS_ARE_SHOWN_IN_THEIR_PLACES,
     "refused for want of memory is not shown": REFUSED_FOR_WANT_OF_MEMORY_IS_NOT_SHOWN,
-    "flags in one order": FLAGS_IN_ONE_ORDER, "consumers look for their key": CONSUMERS_LOOK_FOR_THEIR_KEY,
+    "skipped reply of a wait": SKIPPED_REPLY_OF_A_WAIT, "flags in one order": FLAGS_IN_ONE_ORDER, "consumers look for their key": CONSUMERS_LOOK_FOR_THEIR_KEY,
 }  # fmt: skip
 
 

@@ -80,6 +80,8 @@ impl Errand for LastLook {
 /// Answers a client when all is done that was let pass before this.
 pub fn answer_when_quiet(io: &mut IoThread, connection: &mut Connection, reply: Vec<u8>) {
     connection.wait.reason = WaitsFor::Quiet;
+    // There is no reply if none is wanted. What the last wait did with its own is not for this one.
+    connection.wait.is_suppressed = false;
     let quiet: Share = Arc::new(Quiet { shared: Arc::downgrade(&io.shared), token: connection.token, reply });
     for (index, mailbox) in io.shared.mailboxes.iter().enumerate() {
         if index != io.index {
