@@ -446,7 +446,7 @@ CONFIG GET {maxmemory|slowlog-*|nosuch}
 CONFIG SET nosuch 1
 CONFIG SET maxmemory x
 CONFIG SET maxmemory 0 maxmemory 0
-CONFIG SET maxmemory-policy {noeviction|allkeys-lfu|allkeys-lru}
+CONFIG SET maxmemory-policy {noeviction|allkeys-lru}
 CONFIG SET hash-max-listpack-entries 1
 CONFIG SET hash-max-listpack-entries 512
 CONFIG SET list-max-listpack-size 1

@@ -134,7 +134,7 @@ ACCIDENTS = (
     ),
     Accident(
         "",
-        r"invalidate.*null|'all'",
+        r"invalidate.*null|'all\\?'",
         "clients that cache keys are told of SWAPDB, which the references forget",
         talk=r"SWAPDB",
     ),
