@@ -164,14 +164,15 @@ def test_client_pause_of_all_holds_back_the_control_plane_as_well(server: Server
     with contextlib.ExitStack() as stack:
         wires = [stack.enter_context(server.wire()) for _ in requests]
         operator, stranger = stack.enter_context(server.wire()), stack.enter_context(server.wire())
-        assert operator.call("CLIENT", "PAUSE", "1500", "ALL").raw == b"+OK\r\n"
         begun = time.monotonic()
+        assert operator.call("CLIENT", "PAUSE", "1500", "ALL").raw == b"+OK\r\n"
         for wire, request in zip(wires, requests, strict=True):
             wire.write(*request)
         assert stranger.call("NOSUCH").raw.startswith(b"-ERR unknown command")
         for wire in wires:
             assert not wire.read().raw.startswith(b"-")
-            assert time.monotonic() - begun > 1.0
+            # Counted from before it began: this test may be held up as well.
+            assert time.monotonic() - begun > 1.4
 
 
 def test_client_pause_of_writes_holds_back_writes_of_the_control_plane_and_counts_who_waits(server: Server) -> None:
