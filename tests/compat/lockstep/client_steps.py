@@ -278,7 +278,6 @@ AUTH alice x; WATCH <S> <L>; MULTI; <data>; <data>; EXEC
 AUTH alice x; <blocking>
 AUTH alice x; EVAL return(redis.pcall(unpack(ARGV))) 0 <data>
 AUTH alice x; EVAL return(redis.call(unpack(ARGV))) 0 <data>
-AUTH alice x; MONITOR
 AUTH alice x; SORT <L> BY w_* GET v_*
 AUTH alice x; PUBLISH <c> 1; SPUBLISH <c> 1
 AUTH alice x; COPY <any> <any>; RENAME <any> <any>
@@ -433,7 +432,6 @@ ACL LOG RESET
 OBJECT REFCOUNT nokey
 OBJECT NOSUCH x
 OBJECT IDLETIME nokey
-SLOWLOG LEN
 SLOWLOG GET x
 SLOWLOG GET -2
 CONFIG SET latency-monitor-threshold 100000
