@@ -3,8 +3,8 @@
 A probe sends a GET every millisecond in open loop, so its highest latency is the longest stall from above. The same
 load is watched without anything else for as long as the longest of the rest took, since what a machine does by itself
 shows in any maximum: a median of several rounds says more. For large collections a second probe sends HSETs to one of
-them. A replica is a running server before it is watched how it is synced, and follows no longer than that: neither is
-the start of a process what is asked for, nor the stream.
+them. A replica is a running server before it is watched how it is synced, and goes on following until the probes have
+ended: the start and the end of a process are not what is asked for.
 """
 
 import threading
@@ -101,13 +101,7 @@ def tables(session: Session, score: Score) -> list[Table]:
 def _watch_all(session: Session, server: RunningServer, load: LoadPlan, *, hset: bool = False) -> dict[str, Watched]:
     def synced_round() -> Round:
         with work.replica_to_be(session, server) as replica:
-
-            def sync() -> float:
-                seconds = work.follow(replica, server)
-                replica.client().call("REPLICAOF", "NO", "ONE")
-                return seconds
-
-            return _watch(session, server, load, sync, hset=hset)
+            return _watch(session, server, load, lambda: work.follow(replica, server), hset=hset)
 
     def watch(name: str, event: Callable[[], float]) -> Watched:
         return watch_rounds(name, lambda: _watch(session, server, load, event, hset=hset))
