@@ -67,7 +67,7 @@ fn what_held_up_calls_that_are_timed_together_is_one_long_call() {
 
 #[test]
 fn only_what_reads_one_key_is_timed_with_others() {
-    for name in ["get", "hget", "strlen", "ttl", "exists", "mget", "incr", "lrange", "del", "zscore", "xlen", "get"] {
+    for name in ["get", "hget", "strlen", "ttl", "exists", "mget", "incr", "lrange", "del", "zscore", "xlen"] {
         let expected = !["exists", "mget", "incr", "lrange", "del"].contains(&name);
         assert_eq!(command(name).quick, expected, "{name}");
     }
