@@ -2,7 +2,6 @@
 
 use sherd_types::table;
 
-use crate::command::registry;
 use crate::executor::batch::{Batch, ClientPointer, Cmd, Segment};
 use crate::keyspace::shard::Shard;
 use crate::protocol::reply::Protocol;
@@ -18,6 +17,8 @@ pub fn new_shard() -> Shard {
 
 /// A client's lines, whose words are kept for ever.
 pub fn batch_of(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Batch {
+    // Installed here as well: a batch may be made before there is a shard.
+    let table_of_commands = crate::families::install(std::iter::empty());
     let mut batch = Batch::new(0, 0);
     batch.segments.push(Segment {
         first: 0,
@@ -35,7 +36,7 @@ pub fn batch_of(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Batch {
         let first = batch.args.len();
         batch.args.extend(line.as_ref().split(' ').map(|word| &*word.as_bytes().to_vec().leak()));
         batch.commands.push(Cmd {
-            command: registry::table().find(batch.args[first]).expect("a command"),
+            command: table_of_commands.find(batch.args[first]).expect("a command"),
             hash: table::hash(batch.args[first + 1]),
             end: 0,
             args_end: batch.args.len() as u32,
