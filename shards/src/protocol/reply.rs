@@ -4,7 +4,7 @@
 //! length; where it is not known beforehand, [`Reply::deferred`] leaves the header to be put in afterwards.
 
 use crate::protocol::error::CommandError;
-use sherd_types::number::{append_f64, append_i64, append_line};
+use sherd_types::number::{append_f64, append_i64, append_line, format_i64, I64Buffer};
 
 /// A version of the protocol that replies are written in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -246,6 +246,10 @@ impl<'a> Reply<'a> {
     #[inline(never)]
     fn other_bulk(&mut self, bytes: &[u8]) {
         let length = bytes.len();
+        if length < 10 {
+            self.framed_bulk::<4>([b'$', b'0' + length as u8, b'\r', b'\n', 0, 0, 0, 0], bytes);
+            return;
+        }
         if !self.room(length + 16) {
             return;
         }
@@ -254,22 +258,27 @@ impl<'a> Reply<'a> {
         self.crlf();
     }
 
-    /// A bulk string of 10 to 99 bytes, with one look at the buffer's room instead of four.
+    /// A bulk string of 10 to 99 bytes.
     #[inline(always)]
     fn short_bulk(&mut self, bytes: &[u8]) {
-        const HEADER: usize = 5;
+        let [tens, ones] = TWO_DIGITS[bytes.len()];
+        self.framed_bulk::<5>([b'$', tens, ones, b'\r', b'\n', 0, 0, 0], bytes);
+    }
+
+    /// A bulk string behind a header of `HEADER` bytes, with one look at the buffer's room instead of four.
+    #[inline(always)]
+    fn framed_bulk<const HEADER: usize>(&mut self, header: [u8; 8], bytes: &[u8]) {
         let length = bytes.len();
-        debug_assert!((10..100).contains(&length));
-        let [tens, ones] = TWO_DIGITS[length];
         let total = HEADER + length + 2;
-        if !self.room(total) {
+        if !self.room(total.max(header.len())) {
             return;
         }
-        // SAFETY: there is room for `total` bytes behind the end, all of which are written before they count: the header's eight
-        // bytes reach into the value's place, which is written after them. The value lies elsewhere, the buffer being borrowed.
+        // SAFETY: there is room behind the end for the header's eight bytes and for `total`, all of which are written before they
+        // count: the header reaches into the value's place, which is written after it. The value lies elsewhere, the buffer being
+        // borrowed.
         unsafe {
             let end = self.out.as_mut_ptr().add(self.out.len());
-            end.cast::<[u8; 8]>().write([b'$', tens, ones, b'\r', b'\n', 0, 0, 0]);
+            end.cast::<[u8; 8]>().write(header);
             end.add(HEADER).copy_from_nonoverlapping(bytes.as_ptr(), length);
             end.add(HEADER + length).cast::<[u8; 2]>().write(*b"\r\n");
             self.out.set_len(self.out.len() + total);
@@ -279,13 +288,7 @@ impl<'a> Reply<'a> {
     /// An integer's decimal text as a bulk string.
     #[inline]
     pub fn bulk_int(&mut self, value: i64) {
-        let length = sherd_types::number::i64_text_len(value);
-        if !self.room(SPARE) {
-            return;
-        }
-        self.header(b'$', length as i64);
-        append_i64(self.out, value);
-        self.crlf();
+        self.bulk(format_i64(value, &mut I64Buffer::default()));
     }
 
     /// No value: `$-1` in RESP2, `_` in RESP3.

@@ -5,8 +5,9 @@ use super::*;
 /// Parts of which replies become large.
 type Part = (&'static str, fn(&mut Reply<'_>));
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("a long bulk string", |reply| reply.bulk(&[b'x'; 5000])),
+    ("an empty bulk string", |reply| reply.bulk(b"")),
     ("a short bulk string", |reply| reply.bulk(&[b'x'; 50])),
     ("an integer as a bulk string", |reply| reply.bulk_int(123_456)),
     ("text", |reply| reply.verbatim("txt", &[b'x'; 5000])),
@@ -69,5 +70,28 @@ fn a_large_buffer_has_little_more_room_than_is_used() {
         }
         assert!(!reply.failed());
         assert!(out.capacity() - out.len() <= out.len() / 8 + (1 << 20), "{name}: {} of {}", out.len(), out.capacity());
+    }
+}
+
+#[test]
+fn a_bulk_string_is_framed_alike_at_every_length_and_in_any_room() {
+    for length in (0..=101).chain([999, 1000]) {
+        let value = vec![b'v'; length];
+        let framed = [format!("${length}\r\n").as_bytes(), &value, b"\r\n"].concat();
+        for room in 0..24 {
+            let mut out = Vec::with_capacity(room);
+            Reply::new(&mut out, Protocol::Resp2).bulk(&value);
+            assert_eq!(out, framed, "{length} bytes, room for {room}");
+        }
+    }
+}
+
+#[test]
+fn an_integer_as_a_bulk_string_has_its_digits_counted() {
+    for value in [0, 7, -1, 10, -10, 999_999_999, 1_000_000_000, -999_999_999, i64::MAX, i64::MIN] {
+        let text = value.to_string();
+        let mut out = Vec::new();
+        Reply::new(&mut out, Protocol::Resp3).bulk_int(value);
+        assert_eq!(out, format!("${}\r\n{text}\r\n", text.len()).as_bytes());
     }
 }
