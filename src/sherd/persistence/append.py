@@ -14,7 +14,7 @@ import os
 import time
 from pathlib import Path
 
-from sherd.durable import sync_folder
+from sherd.durable import delete_file, sync_folder
 from sherd.log import get_logger
 from sherd.observability.node import Node
 from sherd.observability.replication import Place
@@ -90,7 +90,7 @@ class AppendDirectory:
         # The manifest goes last: what it still names is deleted at the next start.
         for name in void:
             with contextlib.suppress(FileNotFoundError):
-                (self.path / name).unlink()
+                delete_file(self.path / name)
         self.write(left)
         return left
 
