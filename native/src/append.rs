@@ -15,6 +15,7 @@ use sherd_shards::journal::{Journal, SinkId};
 use sherd_shards::persistence::append_file::{AppendFile, Status};
 use sherd_shards::persistence::append_loader::{self, Loaded};
 use sherd_shards::persistence::loader::{self, Progress};
+use sherd_shards::persistence::mapped;
 use sherd_shards::server::world::World;
 
 use crate::check_progress::CheckProgress;
@@ -162,7 +163,7 @@ impl Append {
 
 /// Loads one file of an append-only directory into the shards.
 pub fn load(shared: &Shared, progress: &Progress, path: &Path) -> io::Result<Loaded> {
-    let Some(map) = loader::open(path)? else { return Ok(Loaded::default()) };
+    let Some(map) = mapped::open(path)? else { return Ok(Loaded::default()) };
     Ok(append_loader::load(&shared.engine, &map, progress))
 }
 
@@ -202,7 +203,7 @@ pub fn check_append<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let progress = &progress.get().0;
     let found = py.detach(|| -> io::Result<Loaded> {
-        let Some(map) = loader::open(&path)? else { return Ok(Loaded::default()) };
+        let Some(map) = mapped::open(&path)? else { return Ok(Loaded::default()) };
         Ok(append_loader::check(&map, later_than, progress))
     })?;
     loaded(py, &found)

@@ -16,6 +16,7 @@ use sherd_ioth::shared::Shared;
 use sherd_metrics::clock;
 use sherd_shards::persistence::destination::{Destination, SnapshotFile};
 use sherd_shards::persistence::loader::{self, Fault, Report};
+use sherd_shards::persistence::mapped;
 use sherd_shards::persistence::saver::{Job, Plan, Prepared, Progress};
 use sherd_shards::rdb::Limits;
 use sherd_shards::server::settings::Settings;
@@ -214,7 +215,7 @@ pub type Checked = (Report, Option<Fault>);
 
 /// Loads a file into the shards.
 pub fn load(shared: &Shared, files: &Files, path: &Path, keep_expired: bool) -> io::Result<Checked> {
-    let Some(map) = loader::open(path)? else { return Ok(empty()) };
+    let Some(map) = mapped::open(path)? else { return Ok(empty()) };
     Ok(match loader::load_into(&shared.engine, &map, keep_expired, &files.loading) {
         Ok(report) => (report, None),
         Err(fault) => (Report::default(), Some(fault)),
@@ -255,7 +256,7 @@ pub fn check_rdb<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let progress = &progress.get().0;
     let checked = py.detach(|| -> io::Result<Checked> {
-        let Some(map) = loader::open(&path)? else { return Ok(empty()) };
+        let Some(map) = mapped::open(&path)? else { return Ok(empty()) };
         let limits = Limits::from_settings(&Settings::default());
         Ok(loader::check(&map, limits, clock::unix_milliseconds(), progress))
     })?;

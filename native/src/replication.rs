@@ -19,6 +19,7 @@ use sherd_ioth::replication::link::{Link, Lost};
 use sherd_ioth::replication::receive;
 use sherd_ioth::shared::Shared;
 use sherd_shards::persistence::loader::{self, Progress};
+use sherd_shards::persistence::mapped;
 use sherd_shards::server::pause::Condition;
 
 use crate::persistence::{shown, Checked};
@@ -57,7 +58,7 @@ impl PrimaryLink {
 
     /// Loads a file in place of all data; see the stub.
     fn replace(&self, path: &Path, beside: bool, serves: bool) -> PyResult<Checked> {
-        let opened = loader::open(path).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let opened = mapped::open(path).map_err(|error| PyOSError::new_err(error.to_string()))?;
         let Some(map) = opened else { return Err(lost(Lost("the snapshot is empty".to_owned()))) };
         if !loader::has_right_checksum(&map) {
             return Err(lost(Lost("the snapshot has a wrong checksum".to_owned())));

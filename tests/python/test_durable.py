@@ -1,10 +1,11 @@
 """Files that are replaced, cut and deleted."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from sherd.durable import cut_file, delete_file, replace_file
+from sherd.durable import close_memory, cut_file, delete_file, replace_file
 
 # More than is forgotten at once.
 _CONTENT = bytes(range(256)) * 10_000
@@ -41,3 +42,17 @@ def test_a_file_is_cut_behind_what_it_keeps(tmp_path: Path) -> None:
     path.write_bytes(_CONTENT)
     cut_file(path, 777)
     assert path.read_bytes() == _CONTENT[:777]
+
+
+@pytest.mark.parametrize("size", [0, 1, len(_CONTENT)])
+def test_a_file_in_memory_is_gone_when_it_is_closed(size: int) -> None:
+    descriptor = os.memfd_create("test")
+    kept = os.dup(descriptor)
+    try:
+        assert os.write(descriptor, _CONTENT[:size]) == size
+        close_memory(descriptor)
+        with pytest.raises(OSError, match="descriptor"):
+            os.fstat(descriptor)
+        assert os.fstat(kept).st_size == 0
+    finally:
+        os.close(kept)

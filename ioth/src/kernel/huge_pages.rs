@@ -57,6 +57,8 @@ const WORK_PART: u32 = 50;
 const TURN_QUICK: u32 = 24;
 const TURN_SLOW: u32 = 2000;
 const SLOW: Duration = Duration::from_millis(1);
+/// Where it takes long, a rest without work may be one between two bursts: only so many times as long is quiet.
+const QUIET_SLOW: u32 = 10;
 const LOOKS_MAX: usize = 64;
 /// Failures one after another that end a walk: memory is in pieces, or scarce.
 const FAILURES_MAX: usize = 8;
@@ -138,12 +140,14 @@ struct Pace {
     took: Duration,
     /// Time since then.
     rested: Duration,
+    /// How long nobody has worked.
+    quiet: Duration,
     rest: Duration,
 }
 
 impl Pace {
     fn new(took: Duration) -> Pace {
-        Pace { took, rested: Duration::ZERO, rest: REST }
+        Pace { took, rested: Duration::ZERO, quiet: Duration::ZERO, rest: REST }
     }
 
     /// Waits for the next turn.
@@ -160,10 +164,12 @@ impl Pace {
 
     /// Whether a stretch has its turn after another rest in which others have worked for so long.
     fn is_turn(&mut self, rested: Duration, work: Duration) -> bool {
-        let times = if self.took < SLOW { TURN_QUICK } else { TURN_SLOW };
+        let (times, quiet_times) = if self.took < SLOW { (TURN_QUICK, 0) } else { (TURN_SLOW, QUIET_SLOW) };
         self.rested += rested;
         self.rest = REST_MAX.min(self.rest * 2);
-        work * WORK_PART < rested || self.rested >= self.took * times
+        let works = work * WORK_PART >= rested;
+        self.quiet = if works { Duration::ZERO } else { self.quiet + rested };
+        !works && self.quiet >= self.took * quiet_times || self.rested >= self.took * times
     }
 }
 
@@ -180,8 +186,8 @@ fn cpu_time(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// How long gathering a stretch has taken last, in microseconds.
-static TOOK_US: AtomicU64 = AtomicU64::new(0);
+/// How long gathering a stretch has taken last, in microseconds. Before the first one it may be long.
+static TOOK_US: AtomicU64 = AtomicU64::new(5000);
 
 fn walk(anew: bool) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -285,7 +291,14 @@ mod tests {
             let mut pace = Pace::new(took);
             (1..).find(|_| pace.is_turn(rest, work)).unwrap()
         };
-        assert!(Pace::new(Duration::from_secs(1)).is_turn(rest, Duration::from_millis(1)));
+        let (idle, quick, slow) = (Duration::from_millis(1), Duration::from_micros(900), Duration::from_millis(25));
+        assert!(Pace::new(quick).is_turn(rest, idle));
+        let turns = |works: [Duration; 5]| {
+            let mut pace = Pace::new(slow);
+            works.map(|work| pace.is_turn(rest, work))
+        };
+        assert_eq!(turns([idle; 5]), [false, false, true, true, true]);
+        assert_eq!(turns([idle, idle, work, idle, idle]), [false; 5], "what is quiet begins anew after work");
         assert_eq!(turn_beside_work(Duration::from_micros(500)), 1);
         assert_eq!(turn_beside_work(Duration::from_millis(6)), 120);
         assert_eq!(turn_beside_work(Duration::ZERO), 1, "how long the first one takes is not known");

@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
+use std::thread;
 
 use sherd_shards::command::origin::Origin;
 use sherd_shards::command::registry::{self, Command, Route};
@@ -150,7 +151,8 @@ impl Applier {
                 return Ok(std::mem::take(&mut self.control));
             }
             match stop {
-                Stop::PieceIsFull => {}
+                // It has much to catch up with, and others that answer clients may wait for this processor.
+                Stop::PieceIsFull => thread::yield_now(),
                 Stop::NeedsBytes => self.receive()?,
                 Stop::Asked(length) => {
                     self.acknowledge()?;

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::thread;
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
@@ -57,7 +58,10 @@ impl Feeder {
                 self.tick(&shared, now_ms);
             }
             drop(shared);
-            if !more {
+            if more {
+                // Threads that answer clients may wait for this processor.
+                thread::yield_now();
+            } else {
                 self.sleep();
             }
         }

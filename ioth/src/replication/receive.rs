@@ -9,6 +9,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use super::link::{Link, Lost};
 
@@ -131,7 +132,10 @@ fn find(bytes: &[u8], mark: &[u8; MARK_BYTES]) -> Option<usize> {
 }
 
 fn write(file: &mut File, bytes: &[u8]) -> Result<(), Lost> {
-    file.write_all(bytes).map_err(|error| Lost(format!("a snapshot cannot be written: {error}")))
+    file.write_all(bytes).map_err(|error| Lost(format!("a snapshot cannot be written: {error}")))?;
+    // While more has come already, this thread never sleeps: others that answer clients may wait for this processor.
+    thread::yield_now();
+    Ok(())
 }
 
 /// Bytes that are free where a file is; in memory, for one that is on no disk.

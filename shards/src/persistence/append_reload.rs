@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::append_file::AppendFile;
 use super::append_loader::{self, Loaded};
 use super::loader::{self, Fault};
+use super::mapped;
 use crate::handler::access::Shards;
 use crate::handler::scripting::{self, RestorePolicy};
 use crate::server::pause::{Condition, Pause};
@@ -45,7 +46,7 @@ pub fn load_again(shards: &mut Shards<'_>, world: &World) -> Result<(), String> 
     let paths = written_files(world)?;
     let mut maps = Vec::with_capacity(paths.len());
     for path in paths {
-        let map = loader::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let map = mapped::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         maps.extend(map.map(|map| (path, map)));
     }
     let _is_loading = IsLoading::begin(&world.pause);

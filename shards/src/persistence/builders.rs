@@ -55,7 +55,10 @@ impl<B> Builders<'_, B> {
             self.has_ended.set(!goes_on);
             return goes_on;
         }
-        self.queues[shard % self.queues.len()].send(Message::Work(shard, work)).is_ok()
+        let is_sent = self.queues[shard % self.queues.len()].send(Message::Work(shard, work)).is_ok();
+        // Both sides give way between their pieces of work: a primary may answer its clients on the same processors.
+        thread::yield_now();
+        is_sent
     }
 
     /// Waits until everything is done that was sent.
@@ -117,6 +120,7 @@ fn follow<B>(work: &Receiver<Message<B>>, build: &(impl Fn(usize, B) -> bool + S
         if !build(shard, work) {
             break;
         }
+        thread::yield_now();
     }
     memory::leave_place();
 }

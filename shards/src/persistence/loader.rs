@@ -8,10 +8,9 @@
 mod beside;
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use super::builders::{self, Builders};
 use super::insert::{self, Inserted, Place};
@@ -30,8 +29,10 @@ pub use beside::exchange_for;
 const KEYS_A_SLICE: usize = 512;
 /// Keys that are handed over at a time. Few enough for their places in the file to stay in the second-level cache.
 const KEYS_A_BATCH: usize = 256;
+/// Bytes whose checksum is taken before the thread gives way.
+const SUMMED_BYTES: usize = 1 << 20;
 /// Keys for which room is made while a shard is held.
-const EXPECTED_A_SLICE: usize = 100_000;
+const EXPECTED_A_SLICE: usize = 20_000;
 /// Smaller files are loaded by one thread: starting others would take longer.
 const PARALLEL_BYTES_MIN: usize = 16 << 10;
 
@@ -60,17 +61,6 @@ pub fn check(bytes: &[u8], limits: Limits, now_ms: i64, progress: &Progress) -> 
         }
     }
     (walk.report, fault)
-}
-
-/// Opens a file for reading as bytes; an empty one has none.
-pub fn open(path: &Path) -> std::io::Result<Option<memmap2::Mmap>> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Ok(None);
-    }
-    // SAFETY: the file is the server's own and is replaced by renaming, never written in place. Who truncates it meanwhile ends
-    // the process by a signal, as who takes away a disk does.
-    unsafe { memmap2::Mmap::map(&file) }.map(Some)
 }
 
 /// Loads a file into empty shards. On a fault what was loaded before it stays, for the caller to end the process.
@@ -139,7 +129,15 @@ pub(super) fn empty(shards: &mut Shards<'_>, lazily: bool) {
 pub fn has_right_checksum(bytes: &[u8]) -> bool {
     let Some((head, told)) = bytes.split_last_chunk::<8>() else { return false };
     let told = u64::from_le_bytes(*told);
-    told == 0 || told == crc64(0, head)
+    if told == 0 {
+        return true;
+    }
+    let sum = head.chunks(SUMMED_BYTES).fold(0, |sum, chunk| {
+        // Others that answer clients may wait for this processor.
+        thread::yield_now();
+        crc64(sum, chunk)
+    });
+    told == sum
 }
 
 /// A file that is being loaded.
@@ -337,6 +335,7 @@ impl<'a> Build<'_, 'a> {
         while made < keys && !self.is_broken_off() {
             made = keys.min(made + EXPECTED_A_SLICE);
             self.engine.with_shards(1 << shard, |mut shards| shards.first().expect_keys(db, made));
+            thread::yield_now();
         }
         true
     }

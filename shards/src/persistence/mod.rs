@@ -21,6 +21,7 @@ mod builders;
 pub mod destination;
 mod insert;
 pub mod loader;
+pub mod mapped;
 mod report;
 pub mod saver;
 mod walk;

@@ -13,11 +13,12 @@ import functools
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sherd.config import BY_NAME, Source
+from sherd.durable import close_memory, delete_file
 from sherd.errors import ThreadError
 from sherd.log import get_logger
 from sherd.observability.node import Node
@@ -25,7 +26,7 @@ from sherd.observability.replication import CONNECT, CONNECTED, CONNECTING, HAND
 from sherd.persistence import AppendOnly
 from sherd.record import record
 from sherd.replication.handshake import Admission, HandshakeError, Introduction, introduce
-from sherd.threads import begin_in_thread, native_threads
+from sherd.threads import begin_in_thread, in_thread, native_threads
 from sherd.wire import Wire, connect, open_wire
 
 if TYPE_CHECKING:
@@ -61,22 +62,22 @@ def _random_part() -> float:
     return 0.5 + os.urandom(1)[0] / 512
 
 
-@contextlib.contextmanager
-def _snapshot_file(folder: Path, *, in_memory: bool) -> Iterator[tuple[Path, int | None]]:
+@contextlib.asynccontextmanager
+async def _snapshot_file(folder: Path, *, in_memory: bool) -> AsyncIterator[tuple[Path, int | None]]:
     """Where a snapshot is received: a file that is yet to be made, or the descriptor of one in memory."""
     if in_memory:
         descriptor = os.memfd_create("sherd-snapshot", os.MFD_CLOEXEC)
         try:
             yield Path(f"/proc/self/fd/{descriptor}"), descriptor
         finally:
-            os.close(descriptor)
+            await in_thread(close_memory, descriptor)
         return
     path = folder / f"temp-{os.getpid()}-{next(_snapshot_numbers)}.replica.rdb"
     try:
         yield path, None
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()
+            await in_thread(delete_file, path)
 
 
 Execute = Callable[[Sequence[bytes]], Awaitable[bytes]]
@@ -299,7 +300,8 @@ class Follower:
                 self._node.engine.set_loading(True)
                 self._part_with_data()
                 await self._in_thread(link.empty)
-            with _snapshot_file(Path(self._node.config.get_str("dir")), in_memory=way.in_memory) as (path, descriptor):
+            folder = Path(self._node.config.get_str("dir"))
+            async with _snapshot_file(folder, in_memory=way.in_memory) as (path, descriptor):
                 await self._receive(link, path, descriptor)
                 replication.serves_while_loading = way.serves
                 report = await self._load(link, path, way)
