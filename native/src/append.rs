@@ -14,7 +14,7 @@ use sherd_ioth::shared::Shared;
 use sherd_shards::journal::{Journal, SinkId};
 use sherd_shards::persistence::append_file::{AppendFile, Status};
 use sherd_shards::persistence::append_loader::{self, Loaded};
-use sherd_shards::persistence::loader::{self, Progress};
+use sherd_shards::persistence::loader::Progress;
 use sherd_shards::persistence::mapped;
 use sherd_shards::server::world::World;
 
