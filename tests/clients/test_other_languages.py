@@ -1,7 +1,7 @@
 """Clients and programs in other languages, through small programs; skipped where the toolchain or the packages are not there.
 
-ioredis, node-redis, go-redis, Lettuce and Jedis in their default settings; BullMQ, asynq and Redisson, which stand on scripts, with
-the first examples of their documentation.
+ioredis, node-redis, go-redis, Lettuce, Jedis, redis-rs and redis-rb in their default settings; BullMQ, asynq, Sidekiq and Redisson, which
+stand on scripts, with the first examples of their documentation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sherd.certificates import make_certificates
-from tests.clients.toolchains import go_program, java_command, node_folder, run
+from tests.clients.toolchains import go_program, java_command, node_folder, ruby_command, run, rust_program
 from tests.support.servers import Server, free_port, stand_in_command
 
 if TYPE_CHECKING:
@@ -73,6 +73,22 @@ def test_lettuce_speaks_tls(encrypted: tuple[str, str]) -> None:
 def test_jedis_works_with_its_defaults(ports: list[str]) -> None:
     """Standalone, as a cluster client, and as a subscriber."""
     run(*java_command("java", "UsesJedis"), *ports)
+
+
+def test_redis_rs_works_with_its_defaults(ports: list[str]) -> None:
+    """Standalone in both protocols, as a cluster client, and as a subscriber."""
+    run(str(rust_program("rust")), *ports)
+
+
+def test_redis_rb_works_with_its_defaults(server: Server) -> None:
+    """Values, pipelines, transactions, scripts, and as a subscriber."""
+    run(*ruby_command("redis_rb.rb", "redis"), str(server.port))
+
+
+def test_sidekiq_does_jobs(server: Server, tmp_path: Path) -> None:
+    """Jobs at once, in bulk, later, and again after a failure, done by a process of its own."""
+    command = ruby_command("sidekiq.rb", "sidekiq")
+    run(*command, str(server.port), str(tmp_path / "worker.log"))
 
 
 def test_bullmq_does_jobs(server: Server) -> None:

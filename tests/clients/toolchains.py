@@ -86,6 +86,21 @@ def go_program(name: str) -> Path:
     return _prepare(name, ("go", "mod", "tidy"), ("go", "build", "-o", program, ".")) / program
 
 
+def rust_program(name: str) -> Path:
+    """A Rust program, compiled."""
+    _need("cargo")
+    return _prepare(name, ("cargo", "build", "--quiet")) / "target" / "debug" / "client-test"
+
+
+def ruby_command(program: str, *libraries: str) -> list[str]:
+    """What runs a Ruby program that uses these libraries; nobody but the system installs them."""
+    _need("ruby")
+    required = [word for library in libraries for word in ("-r", library)]
+    if subprocess.run(["ruby", *required, "-e", ""], capture_output=True, timeout=60, check=False).returncode:
+        pytest.skip(f"Ruby has not all of {', '.join(libraries)}")  # not every machine's system brings them
+    return ["ruby", str(sources / "ruby" / program)]
+
+
 def java_command(name: str, main: str) -> list[str]:
     """What runs a class of a folder of Java programs, which are compiled, with their libraries beside them."""
     _need("java", "javac", "mvn")

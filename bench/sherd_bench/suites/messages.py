@@ -64,14 +64,17 @@ SO_TIMESTAMPNS = 35
 def run(session: Session) -> Findings:
     """CPU a delivered message and a message to nobody, memory a subscription, and the delay to the last subscriber."""
     tables = []
-    for pin in session.parameters.pins or (Pin.NONE,):
+    pins = session.parameters.pins or (Pin.NONE,)
+    for pin in pins:
         with session.running(pin=pin) as servers:
             tables.append(_in_turns(session, servers, pin, _COSTS))
-            pinned = session.pinned(pin)
-            unheard = measure(pinned, servers, [UNHEARD], pipelines=(UNHEARD_PIPELINE,))
-            tables.append(unheard.cpu_table(f"Nobody subscribed, {pin.describe()}"))
+            tables.append(_unheard(session, servers, pin))
             tables.append(_in_turns(session, servers, pin, _DELAY))
             tables.append(_in_turns(session, servers, pin, _BESIDE))
+    if Pin.APART not in pins:
+        # As in the other suites: where server and generator share the cores, it depends on who wakes whom.
+        with session.running(pin=Pin.APART) as servers:
+            tables.append(_unheard(session, servers, Pin.APART))
     tables.append(_sends_alone(session))
     tables.append(_memory(session))
     method = (
@@ -85,6 +88,11 @@ def run(session: Session) -> Findings:
         "sends the same bytes, a pipeline at once, to as many sockets."
     )
     return Findings("Messages to subscribers", method, tables)
+
+
+def _unheard(session: Session, servers: Sequence[RunningServer], pin: Pin) -> Table:
+    measured = measure(session.pinned(pin), servers, [UNHEARD], pipelines=(UNHEARD_PIPELINE,))
+    return measured.cpu_table(f"Nobody subscribed, {pin.describe()}")
 
 
 @dataclass(frozen=True)
