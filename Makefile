@@ -70,6 +70,7 @@ loom: check-tools ## model-check the hand-off between threads (LOOM_MAX_PREEMPTI
 crash: $(STAMPS)/dev $(STAMPS)/native ## kill a server under load ROUNDS times (default 20), and see that nothing acknowledged is lost
 	$(BIN)/python -m tests.durability.crash --rounds $(or $(ROUNDS),20)
 	$(BIN)/python -m tests.durability.failover --rounds $(or $(ROUNDS),20)
+	$(BIN)/python -m tests.durability.failover --rounds $(or $(ROUNDS),20) --tls
 	$(BIN)/python -m tests.durability.mixed --rounds $(or $(ROUNDS),20)
 
 test-python: $(STAMPS)/dev $(STAMPS)/native

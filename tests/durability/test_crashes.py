@@ -19,9 +19,9 @@ def test_a_killed_server_has_everything_that_its_policy_promises(policy: str) ->
         assert crashes.lost == 0
 
 
-@pytest.mark.parametrize("appendonly", ["yes", "no"])
-def test_a_replica_that_takes_over_has_every_write_that_was_waited_for(appendonly: str) -> None:
-    failovers = failover.run(3, seed=12, shape=Shape(2, 2), appendonly=appendonly)
+@pytest.mark.parametrize(("appendonly", "encrypts"), [("yes", False), ("no", False), ("yes", True)])
+def test_a_replica_that_takes_over_has_every_write_that_was_waited_for(appendonly: str, encrypts: bool) -> None:
+    failovers = failover.run(3, seed=12, shape=Shape(2, 2), appendonly=appendonly, encrypts=encrypts)
     assert (failovers.kills, failovers.lost) == (3, 0)
     assert failovers.waited > 0, "nothing was waited for"
 
