@@ -367,3 +367,7 @@ impl Drop for AppendFile {
 #[cfg(test)]
 #[path = "append_file_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "append_machine_tests.rs"]
+mod machine_tests;
