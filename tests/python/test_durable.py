@@ -8,7 +8,7 @@ import pytest
 from sherd.durable import close_memory, cut_file, delete_file, replace_file
 
 # More than is forgotten at once.
-_CONTENT = bytes(range(256)) * 10_000
+_CONTENT = bytes(range(256)) * 40_000
 
 
 def test_a_deleted_file_is_still_whole_for_who_reads_it_or_has_another_name_for_it(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
-use std::thread;
 
 use sherd_shards::command::origin::Origin;
 use sherd_shards::command::registry::{self, Command, Route};
@@ -20,6 +19,7 @@ use sherd_shards::handler::args;
 use sherd_shards::handler::context::Client;
 use sherd_shards::handler::reply::Protocol;
 use sherd_shards::journal::{recorder, resp};
+use sherd_shards::threads;
 use sherd_types::invariant::contain;
 use sherd_types::table;
 
@@ -152,7 +152,7 @@ impl Applier {
             }
             match stop {
                 // It has much to catch up with, and others that answer clients may wait for this processor.
-                Stop::PieceIsFull => thread::yield_now(),
+                Stop::PieceIsFull => threads::give_way(),
                 Stop::NeedsBytes => self.receive()?,
                 Stop::Asked(length) => {
                     self.acknowledge()?;

@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread;
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
@@ -60,7 +59,7 @@ impl Feeder {
             drop(shared);
             if more {
                 // Threads that answer clients may wait for this processor.
-                thread::yield_now();
+                threads::give_way();
             } else {
                 self.sleep();
             }

@@ -9,7 +9,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
+
+use sherd_shards::threads;
 
 use super::link::{Link, Lost};
 
@@ -134,7 +135,7 @@ fn find(bytes: &[u8], mark: &[u8; MARK_BYTES]) -> Option<usize> {
 fn write(file: &mut File, bytes: &[u8]) -> Result<(), Lost> {
     file.write_all(bytes).map_err(|error| Lost(format!("a snapshot cannot be written: {error}")))?;
     // While more has come already, this thread never sleeps: others that answer clients may wait for this processor.
-    thread::yield_now();
+    threads::give_way();
     Ok(())
 }
 

@@ -57,7 +57,7 @@ impl<B> Builders<'_, B> {
         }
         let is_sent = self.queues[shard % self.queues.len()].send(Message::Work(shard, work)).is_ok();
         // Both sides give way between their pieces of work: a primary may answer its clients on the same processors.
-        thread::yield_now();
+        threads::give_way();
         is_sent
     }
 
@@ -120,7 +120,7 @@ fn follow<B>(work: &Receiver<Message<B>>, build: &(impl Fn(usize, B) -> bool + S
         if !build(shard, work) {
             break;
         }
-        thread::yield_now();
+        threads::give_way();
     }
     memory::leave_place();
 }

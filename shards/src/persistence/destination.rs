@@ -6,10 +6,11 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{fadvise, Advice};
+
+use crate::threads;
 
 /// Bytes of a file that the system forgets at once: a tenth of a millisecond's work.
 const FORGOTTEN_BYTES: u64 = 1 << 20;
@@ -86,12 +87,13 @@ impl Drop for SnapshotFile {
 /// Has the system forget bit by bit what it has in memory of a file whose name goes. Else it does so in one go when the name goes,
 /// ten milliseconds for 200 MB, and whoever wakes on the same processor waits. Who reads the file goes on reading what is on disk.
 fn forget_cached(path: &Path) {
+    // Whatever else has that name, a pipe say, has nothing to forget, and might not let itself be opened.
+    let Some(metadata) = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file) else { return };
     let Ok(file) = File::open(path) else { return };
-    let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-    for offset in (0..bytes).step_by(FORGOTTEN_BYTES as usize) {
+    for offset in (0..metadata.len()).step_by(FORGOTTEN_BYTES as usize) {
         // What cannot be forgotten goes with the name.
         let _ = fadvise(&file, offset, NonZeroU64::new(FORGOTTEN_BYTES), Advice::DontNeed);
-        thread::yield_now();
+        threads::give_way();
     }
 }
 
@@ -104,6 +106,19 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+
+    #[test]
+    fn a_pipe_by_that_name_is_replaced_and_nobody_waits_for_its_other_end() {
+        let folder = std::env::temp_dir().join(format!("sherd-pipe-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("dump.rdb");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        let mut file = SnapshotFile::create(path.clone(), true).expect("a file");
+        file.write(b"data".to_vec()).and_then(|()| file.complete()).expect("it is written");
+        assert_eq!(fs::read(&path).expect("it is a file"), b"data");
+        fs::remove_dir_all(&folder).expect("it is removed");
+    }
 
     #[test]
     fn who_has_the_former_snapshot_open_or_by_another_name_reads_all_of_it() {

@@ -10,7 +10,6 @@ mod beside;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use super::builders::{self, Builders};
 use super::insert::{self, Inserted, Place};
@@ -22,6 +21,7 @@ use crate::handler::scripting::{self, RestorePolicy};
 use crate::keyspace::shard::Shard;
 use crate::rdb::{crc64, Limits, Loaded};
 use crate::server::world::World;
+use crate::threads;
 
 pub use beside::exchange_for;
 
@@ -134,7 +134,7 @@ pub fn has_right_checksum(bytes: &[u8]) -> bool {
     }
     let sum = head.chunks(SUMMED_BYTES).fold(0, |sum, chunk| {
         // Others that answer clients may wait for this processor.
-        thread::yield_now();
+        threads::give_way();
         crc64(sum, chunk)
     });
     told == sum
@@ -335,7 +335,7 @@ impl<'a> Build<'_, 'a> {
         while made < keys && !self.is_broken_off() {
             made = keys.min(made + EXPECTED_A_SLICE);
             self.engine.with_shards(1 << shard, |mut shards| shards.first().expect_keys(db, made));
-            thread::yield_now();
+            threads::give_way();
         }
         true
     }

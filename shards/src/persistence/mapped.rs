@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
-use std::thread;
 
 use memmap2::{Mmap, UncheckedAdvice};
+
+use crate::threads;
 
 /// Bytes that the system lets go of at once.
 const STEP_BYTES: usize = 1 << 20;
@@ -40,7 +41,7 @@ impl Drop for Mapped {
             let length = STEP_BYTES.min(self.0.len() - offset);
             // SAFETY: what is let go of of a file is read from it again by whoever looks, and nobody can any more.
             let _ = unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, length) };
-            thread::yield_now();
+            threads::give_way();
         }
     }
 }

@@ -70,7 +70,7 @@ async def _snapshot_file(folder: Path, *, in_memory: bool) -> AsyncIterator[tupl
         try:
             yield Path(f"/proc/self/fd/{descriptor}"), descriptor
         finally:
-            await in_thread(close_memory, descriptor)
+            os.close(descriptor)
         return
     path = folder / f"temp-{os.getpid()}-{next(_snapshot_numbers)}.replica.rdb"
     try:
@@ -304,7 +304,7 @@ class Follower:
             async with _snapshot_file(folder, in_memory=way.in_memory) as (path, descriptor):
                 await self._receive(link, path, descriptor)
                 replication.serves_while_loading = way.serves
-                report = await self._load(link, path, way)
+                report = await self._load(link, path, descriptor, way)
         finally:
             replication.serves_while_loading = False
             if way.empties_first:
@@ -356,13 +356,26 @@ class Follower:
             size = await self._in_thread(lambda: link.receive_snapshot_into(descriptor))
         _log.info("snapshot of the primary received", bytes=size, in_memory=descriptor is not None)
 
-    async def _load(self, link: PrimaryLink, path: Path, way: _Way) -> RdbReport:
+    async def _load(self, link: PrimaryLink, path: Path, descriptor: int | None, way: _Way) -> RdbReport:
         knew_place = self._node.replication.knows_place
         self._part_with_data()
+        # The thread's own: a task that is cancelled again does not wait for it any more.
+        memory = contextlib.ExitStack()
+        if descriptor is not None:
+            memory.callback(close_memory, os.dup(descriptor))
+
+        def load() -> RdbReport:
+            # Emptied only when nothing is read from it.
+            with memory:
+                return link.load(path, beside=way.beside, serves=way.serves)
+
         is_exchanged = False
         try:
-            report = await self._in_thread(lambda: link.load(path, beside=way.beside, serves=way.serves))
+            report = await self._in_thread(load)
             is_exchanged = report["fault"] is None
+        except ThreadError:
+            memory.close()
+            raise
         finally:
             if way.beside and not is_exchanged and not self._node.stopping:
                 # The old data are there as they were.

@@ -151,9 +151,9 @@ impl Engine {
         let mut letters = self.let_go(cell, shard, start);
         self.news.tell(&mut letters);
         let errand = cell.errands.pop();
-        if done.is_empty() && left.is_none() && errand.is_none() {
-            // Nobody waits for this shard, or not yet: a place on the ring may be taken and not filled. But threads that answer
-            // clients may wait for this processor, which the system's clock would leave to a snapshot for milliseconds.
+        if done.is_empty() && left.is_none() && errand.is_none() && (due.saves || !due.is_anything()) {
+            // A place on the ring is taken but not filled yet: whoever took it needs the processor. And a snapshot goes on slice after
+            // slice while threads that answer clients may wait for this processor; see `threads::give_way`.
             thread::yield_now();
         }
         for mut batch in done {
