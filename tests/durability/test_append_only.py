@@ -140,11 +140,14 @@ def test_it_is_switched_on_and_off_while_the_server_runs(tmp_path: Path) -> None
         assert digest(wire) == expected
 
 
-def test_nothing_is_left_when_it_is_switched_off_before_it_has_a_base(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_nothing_is_left_when_it_is_switched_off_before_it_has_a_base(tmp_path: Path, has_begun: bool) -> None:
     with serve(tmp_path, appendonly="no", rdb_key_save_delay="20000") as server, server.wire() as wire:
         wire.pipeline([("SET", f"key:{number}", "1") for number in range(100)])
         assert wire.call("CONFIG", "SET", "appendonly", "yes").raw == OK
         assert wire.call("SET", "meanwhile", "1").raw == OK
+        if has_begun:
+            eventually(lambda: any((tmp_path / "appendonlydir").glob("temp-*")), "the base has begun")
         assert wire.call("CONFIG", "SET", "appendonly", "no").raw == OK
         eventually(lambda: info_field(wire, "persistence", "aof_rewrite_in_progress") == "0", "the rewrite ends")
         assert list((tmp_path / "appendonlydir").iterdir()) == []

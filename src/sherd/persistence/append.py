@@ -302,6 +302,7 @@ class AppendOnly:
                 # Without its base the increment is worth nothing.
                 engine.end_append()
                 _empty_file(directory.path / increment.name)
+                directory.delete_unnamed(increment)
             directory.delete_unnamed(base)
             raise
         self._manifest = rewritten
