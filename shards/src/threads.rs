@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Builder, JoinHandle, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a thread that has much to do keeps a processor from others. The system charges a whole slice for giving way, 1.4 ms with two
-/// processors: who did it more often would have little left where all are busy.
+/// How long a thread that has much to do keeps a processor from others. The system charges a whole slice for giving way: who did it more
+/// often would have little left where all are busy.
 const KEPT_MAX: Duration = Duration::from_millis(1);
 
 /// Says which thread it was that could not be begun.
